@@ -1,0 +1,21 @@
+//! What flows through ruminate. Every other crate speaks these types; none of them knows a tensor or a
+//! tokenizer.
+//!
+//! - [`Task`]: a problem with an answer that a program can check; [`Message`]: one turn of a chat.
+//! - [`Completion`]: what a policy produced for a prompt, as token ids with log-probabilities.
+//! - [`Verdict`]: what a verifier says of a completion: correct, wrong, or *unscored*.
+//! - [`Group`]: the completions of one task with their verdicts, the unit of GRPO.
+//! - [`Sample`]: token ids with a loss mask, the unit of supervised training.
+//! - [`Seed`]: where randomness comes from.
+
+mod completion;
+mod sample;
+mod seed;
+mod task;
+mod verdict;
+
+pub use completion::{Completion, FinishReason, Group, Routing};
+pub use sample::Sample;
+pub use seed::Seed;
+pub use task::{Message, Prompt, Task};
+pub use verdict::{Outcome, Verdict};
