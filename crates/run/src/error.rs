@@ -1,0 +1,118 @@
+//! Why a run folder could not be used, one variant a cause that callers treat differently. It refuses to know
+//! exit codes: those are the binary's.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Everything that can go wrong with a run folder.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another run holds the folder.
+    #[error(
+        "{} is in use by another run{}; wait for it, or choose another folder with --out",
+        path.display(),
+        holder.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    Locked {
+        /// The run folder.
+        path: PathBuf,
+        /// The process that wrote the lock, where it can be read.
+        holder: Option<u32>,
+    },
+    /// The folder to open is not there.
+    #[error("{} is no run folder: expected a folder that an earlier run wrote, found none", path.display())]
+    NoFolder {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The operating system refused to read or write.
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
+    Disk {
+        /// What was tried, as a verb: "write", "rename", ...
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A folder that should be complete is not.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+}
+
+impl Error {
+    /// Whether the cause is a full disk or an exhausted quota.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Disk { source, .. } if is_full(source))
+    }
+
+    /// For `map_err`: an I/O failure while doing `action` to `path`.
+    pub(crate) fn disk(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Disk { action, path, source }
+    }
+}
+
+/// A checkpoint or model folder that does not match its manifest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} is broken: {fault}", folder.display())]
+pub struct Broken {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The first thing found wrong with it.
+    pub fault: Fault,
+}
+
+/// What is wrong with a folder. File names are relative to it, with `/` between components.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// There is no `manifest.json`: the folder was never committed, or is not ours.
+    #[error("it has no manifest.json, so nothing says that it is complete")]
+    NoManifest,
+    /// A file that says what is complete cannot be trusted.
+    #[error("{file} {reason}")]
+    Malformed {
+        /// `manifest.json` or `complete.json`.
+        file: String,
+        /// What was expected and found.
+        reason: String,
+    },
+    /// A file of the manifest is absent.
+    #[error("{file} is missing")]
+    Missing {
+        /// The file.
+        file: String,
+    },
+    /// A file is shorter than when it was written.
+    #[error("{file} is truncated: expected {expected} bytes, found {found}")]
+    Truncated {
+        /// The file.
+        file: String,
+        /// Bytes in the manifest.
+        expected: u64,
+        /// Bytes on disk.
+        found: u64,
+    },
+    /// A file's content is not what was written.
+    #[error("{file} has changed since it was written: its SHA-256 differs from manifest.json")]
+    Changed {
+        /// The file.
+        file: String,
+    },
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    if is_full(error) {
+        "; free some space and resume"
+    } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem
+        || error.kind() == io::ErrorKind::PermissionDenied
+    {
+        "; choose a writable folder with --out"
+    } else {
+        ""
+    }
+}
