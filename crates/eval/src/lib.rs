@@ -1,1 +1,16 @@
-//! eval
+//! How good a policy is: pass@1, pass@k and cons@k with confidence intervals, from completions that somebody else
+//! sampled and judged. This crate refuses to know models, tokenizers and verifiers.
+//!
+//! - [`Report::new`] turns the [`Group`](ruminate_data::Group)s of one evaluation into one row of `eval.jsonl`.
+//! - [`table`] sets reports side by side for people.
+//! - [`metrics`] has the estimators one by one, with their sources.
+//!
+//! A completion that the verifier left unscored is neither right nor wrong: it is left out of every mean and
+//! counted.
+
+pub mod metrics;
+mod report;
+mod table;
+
+pub use report::{AtK, Error, Report};
+pub use table::table;

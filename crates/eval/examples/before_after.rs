@@ -1,0 +1,36 @@
+//! Two evaluations of eight samples on fifty problems, as rows of `eval.jsonl` and as a table; a coin stands for
+//! the policy.
+//!
+//! `cargo run -p ruminate-eval --example before_after`
+
+use ruminate_data::{Completion, FinishReason, Group, Outcome, Seed, Verdict};
+use ruminate_eval::{Report, table};
+
+fn main() -> Result<(), ruminate_eval::Error> {
+    let before = Report::new(0, "held_out", &evaluation(Seed::new(0), 0.3), None, Seed::new(1))?;
+    let after = Report::new(60, "held_out", &evaluation(Seed::new(0), 0.9), None, Seed::new(1))?;
+    eprint!("{}", table(&[("before", &before), ("after", &after)]));
+    for row in [before, after] {
+        eprintln!("{}", serde_json::to_string(&row).expect("a report is plain data"));
+    }
+    Ok(())
+}
+
+fn evaluation(seed: Seed, skill: f64) -> Vec<Group> {
+    let sample = |task: u64, sibling: u64| {
+        let solved = (seed.index(task).index(sibling).value() as f64) < skill * 2f64.powi(64);
+        let (outcome, answer) = if solved { (Outcome::Correct, "4") } else { (Outcome::Wrong, "5") };
+        let score = f64::from(u8::from(solved));
+        let rewards = vec![("format".to_owned(), 1.0)];
+        let why = "the coin fell so".to_owned();
+        let verdict = Verdict { outcome, score, extracted: Some(answer.to_owned()), why, rewards };
+        let finish_reason = FinishReason::Stop;
+        let (ids, logprobs) = (vec![7; 12], vec![-0.1; 12]);
+        (Completion { prompt_ids: vec![1, 2], ids, logprobs, finish_reason, routing: None }, verdict)
+    };
+    let group = |task: u64| {
+        let (completions, verdicts) = (0..8).map(|sibling| sample(task, sibling)).unzip();
+        Group { task: task as usize, completions, verdicts }
+    };
+    (0..50).map(group).collect()
+}

@@ -1,0 +1,67 @@
+//! Reports side by side, as plain text for people. It refuses to know colours and terminals.
+
+use crate::Report;
+use std::collections::BTreeSet;
+
+/// A table with a column a report, under its caller's heading ("before", "after", "teacher", ...): aligned, shares
+/// in percent with one decimal, `-` where a report lacks a metric that another has, no row that all lack. Ends
+/// with a newline.
+pub fn table(columns: &[(&str, &Report)]) -> String {
+    let mut rows = vec![Row::new("", columns, |_| None)];
+    rows[0].cells = columns.iter().map(|(heading, _)| Some((*heading).to_owned())).collect();
+    rows.push(Row::new("pass@1, greedy", columns, |r| r.pass_at_1_greedy.map(percent)));
+    rows.push(Row::new("pass@1, sampled", columns, |r| Some(percent(r.pass_at_1))));
+    rows.push(Row::new("  95 % interval", columns, |r| {
+        Some(format!("{:.1}-{}", 100.0 * r.pass_at_1_ci[0], percent(r.pass_at_1_ci[1])))
+    }));
+    let ks: BTreeSet<usize> = columns.iter().filter_map(|(_, r)| r.at_k.map(|at| at.k)).collect();
+    for k in ks {
+        let at = |r: &Report| r.at_k.filter(|at| at.k == k);
+        rows.push(Row::new(&format!("pass@{k}"), columns, |r| at(r)?.pass.map(percent)));
+        rows.push(Row::new(&format!("cons@{k}"), columns, |r| Some(percent(at(r)?.cons))));
+    }
+    rows.push(Row::new("mean length (tokens)", columns, |r| {
+        Some(format!("{:.1}", r.completion_length_mean))
+    }));
+    rows.push(Row::new("cut off at the limit", columns, |r| Some(percent(r.truncated))));
+    rows.push(Row::new("well-formed", columns, |r| r.well_formed.map(percent)));
+    rows.push(Row::new("all steps shown", columns, |r| r.all_steps.map(percent)));
+    rows.push(Row::new("unscored completions", columns, |r| {
+        (r.unscored > 0).then(|| r.unscored.to_string())
+    }));
+    rows.push(Row::new("problems", columns, |r| Some(r.n.to_string())));
+    rows.retain(|row| row.cells.iter().any(Option::is_some));
+    align(&rows)
+}
+
+struct Row {
+    label: String,
+    cells: Vec<Option<String>>,
+}
+
+impl Row {
+    fn new(label: &str, columns: &[(&str, &Report)], cell: impl Fn(&Report) -> Option<String>) -> Self {
+        Self { label: label.to_owned(), cells: columns.iter().map(|(_, report)| cell(report)).collect() }
+    }
+}
+
+/// Labels to the left, numbers to the right, two spaces between columns.
+fn align(rows: &[Row]) -> String {
+    let cell = |row: &Row, column: usize| row.cells[column].clone().unwrap_or_else(|| "-".to_owned());
+    let label_width = rows.iter().map(|row| row.label.chars().count()).max().unwrap_or(0);
+    let columns = rows.first().map_or(0, |row| row.cells.len());
+    let widths: Vec<usize> = (0..columns)
+        .map(|column| rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0))
+        .collect();
+    let line = |row: &Row| {
+        let label = format!("{:<label_width$}", row.label);
+        let cells =
+            widths.iter().enumerate().map(|(column, &width)| format!("{:>width$}", cell(row, column)));
+        std::iter::once(label).chain(cells).collect::<Vec<_>>().join("  ") + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}

@@ -1,0 +1,160 @@
+//! From groups to the row of `eval.jsonl` and the table.
+
+mod toy;
+
+use proptest::prelude::*;
+use ruminate_data::{FinishReason, Group, Seed};
+use ruminate_eval::{AtK, Error, Report, table};
+use toy::{completion, votes};
+
+fn report(sampled: &[Group], greedy: Option<&[Group]>) -> Report {
+    Report::new(40, "held_out", sampled, greedy, Seed::new(0)).expect("a valid evaluation")
+}
+
+/// Gives every verdict of a group the same components.
+fn with(mut group: Group, rewards: &[(&str, f64)]) -> Group {
+    for verdict in &mut group.verdicts {
+        verdict.rewards = rewards.iter().map(|&(name, score)| (name.to_owned(), score)).collect();
+    }
+    group
+}
+
+#[test]
+fn a_report_by_hand() {
+    let sampled = [
+        with(votes("cccw"), &[("format", 1.0), ("all_steps", 0.0)]), // solved 3/4, majority right
+        with(votes("wwcv"), &[("format", 0.5), ("all_steps", 1.0)]), // 1/4, majority wrong
+    ];
+    let greedy = [votes("c"), votes("w")];
+    let report = report(&sampled, Some(&greedy));
+    assert_eq!((report.step, report.set.as_str(), report.n), (40, "held_out", 2));
+    assert_eq!(report.pass_at_1, 0.5);
+    assert_eq!(report.pass_at_1_ci, [0.25, 0.75]); // a quarter of the resamples has one problem twice
+    assert_eq!(report.pass_at_1_greedy, Some(0.5));
+    assert_eq!(report.at_k, Some(AtK { k: 4, pass: Some(1.0), cons: 0.5 }));
+    assert_eq!((report.completion_length_mean, report.truncated), (10.0, 0.0));
+    assert_eq!((report.well_formed, report.all_steps), (Some(0.75), Some(0.5)));
+    assert_eq!(report.unscored, 0);
+}
+
+#[test]
+fn unscored_completions_are_counted_and_change_no_mean() {
+    let mut unscored = votes("cwuu");
+    unscored.completions[3] = completion(1_000, FinishReason::Length);
+    let with_unscored = report(&[unscored, votes("uuuu")], Some(&[votes("c"), votes("u")]));
+    let without = report(&[votes("cw")], Some(&[votes("c")]));
+    assert_eq!(with_unscored.unscored, 7);
+    assert_eq!(with_unscored.pass_at_1, without.pass_at_1);
+    assert_eq!(with_unscored.pass_at_1_ci, without.pass_at_1_ci);
+    assert_eq!(with_unscored.pass_at_1_greedy, without.pass_at_1_greedy);
+    assert_eq!(with_unscored.completion_length_mean, without.completion_length_mean);
+    assert_eq!(with_unscored.truncated, without.truncated);
+    let at_4 = with_unscored.at_k.expect("k is 4");
+    assert_eq!((at_4.pass, at_4.cons), (None, 1.0), "no problem has 4 scored; c and w tie, c came first");
+}
+
+#[test]
+fn truncation_and_length_are_means_over_completions() {
+    let mut group = votes("cwww");
+    group.completions[0] = completion(30, FinishReason::Length);
+    let report = report(&[group], None);
+    assert_eq!((report.completion_length_mean, report.truncated), (15.0, 0.25));
+}
+
+#[test]
+fn the_row_has_the_keys_of_the_contract_in_their_order() {
+    let sixteen = with(votes("ccccccccwwwwwwww"), &[("format", 1.0), ("all_steps", 1.0)]);
+    let row = serde_json::to_value(report(&[sixteen], Some(&[votes("c")]))).expect("plain data");
+    let keys: Vec<&String> = row.as_object().expect("an object").keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "step",
+            "set",
+            "n",
+            "pass@1",
+            "pass@1_ci",
+            "pass@1_greedy",
+            "pass@16",
+            "cons@16",
+            "completion_length_mean",
+            "truncated",
+            "well_formed",
+            "all_steps",
+            "unscored"
+        ]
+    );
+}
+
+#[test]
+fn what_an_evaluation_does_not_know_is_absent() {
+    let row = serde_json::to_value(report(&[votes("c"), votes("w")], None)).expect("plain data");
+    for key in ["pass@1_greedy", "well_formed", "all_steps", "cons@1"] {
+        assert!(row.get(key).is_none(), "{key}");
+    }
+    assert_eq!(row["pass@1"], 0.5);
+}
+
+#[test]
+fn an_evaluation_that_says_nothing_is_an_error() {
+    let new = |sampled: &[Group]| Report::new(0, "held_out", sampled, None, Seed::new(0));
+    assert_eq!(new(&[]), Err(Error::Empty { set: "held_out".into() }));
+    assert_eq!(new(&[votes("")]), Err(Error::Empty { set: "held_out".into() }));
+    let uneven = Error::Uneven { set: "held_out".into(), task: 0, completions: 1, verdicts: 1, expected: 2 };
+    assert_eq!(new(&[votes("cw"), votes("c")]), Err(uneven));
+    let nothing = Error::NothingScored { set: "held_out".into(), completions: 2, why: "toy".into() };
+    assert_eq!(new(&[votes("u"), votes("u")]), Err(nothing));
+}
+
+#[test]
+fn the_table_aligns_columns_and_leaves_out_what_nobody_knows() {
+    let before = report(&[votes("cwww"), votes("cvww")], Some(&[votes("w"), votes("w")]));
+    let after = report(&[votes("cccc"), votes("cccc")], None);
+    let expected = "
+                           before          after
+pass@1, greedy              0.0 %              -
+pass@1, sampled            25.0 %        100.0 %
+  95 % interval       25.0-25.0 %  100.0-100.0 %
+pass@4                    100.0 %        100.0 %
+cons@4                      0.0 %        100.0 %
+mean length (tokens)         10.0           10.0
+cut off at the limit        0.0 %          0.0 %
+problems                        2              2
+";
+    assert_eq!(format!("\n{}", table(&[("before", &before), ("after", &after)])), expected);
+}
+
+#[test]
+fn reports_of_different_k_share_a_table() {
+    let (two, four) = (report(&[votes("cw")], None), report(&[votes("cwww")], None));
+    let text = table(&[("two", &two), ("four", &four)]);
+    for label in ["pass@2", "cons@2", "pass@4", "cons@4"] {
+        assert!(text.lines().any(|line| line.starts_with(label) && line.contains('-')), "{label} in\n{text}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn a_row_reads_back_as_the_report(
+        pictures in prop::collection::vec("[cwvnu]{3}", 1..6),
+        greedy: bool,
+        formed: bool,
+    ) {
+        prop_assume!(pictures.iter().any(|p| p.contains(['c', 'w', 'v', 'n'])));
+        let rewards: &[(&str, f64)] = if formed { &[("format", 0.5)] } else { &[] };
+        let sampled: Vec<Group> = pictures.iter().map(|p| with(votes(p), rewards)).collect();
+        let written = report(&sampled, greedy.then_some(&sampled));
+        let row = serde_json::to_value(&written).expect("plain data");
+        prop_assert_eq!(serde_json::from_value::<Report>(row).expect("its own row"), written);
+    }
+
+    #[test]
+    fn the_order_of_completions_changes_neither_pass_at_1_nor_pass_at_k(picture in "[cwvn]{4,16}", turn in 0_usize..16) {
+        let turned = format!("{}{}", &picture[turn % picture.len()..], &picture[..turn % picture.len()]);
+        let (one, other) = (report(&[votes(&picture)], None), report(&[votes(&turned)], None));
+        prop_assert_eq!(one.pass_at_1, other.pass_at_1);
+        prop_assert_eq!(one.at_k.map(|at| at.pass), other.at_k.map(|at| at.pass));
+    }
+}
