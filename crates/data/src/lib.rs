@@ -7,14 +7,23 @@
 //! - [`Group`]: the completions of one task with their verdicts, the unit of GRPO.
 //! - [`Sample`]: token ids with a loss mask, the unit of supervised training.
 //! - [`Seed`]: where randomness comes from.
+//!
+//! And where tasks come from: files ([`jsonl`]) or programs ([`procedural`], with [`traces`] to pretrain on),
+//! kept apart for training and evaluation by [`split`] and [`decontaminate`].
+
+pub mod procedural;
+pub mod split;
+pub mod traces;
 
 mod completion;
+mod error;
 mod sample;
 mod seed;
 mod task;
 mod verdict;
 
 pub use completion::{Completion, FinishReason, Group, Routing};
+pub use error::Error;
 pub use sample::Sample;
 pub use seed::Seed;
 pub use task::{Message, Prompt, Task};

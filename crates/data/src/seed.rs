@@ -20,11 +20,7 @@ impl Seed {
     /// The child named by a purpose ("rollout", "shuffle", ...).
     #[must_use]
     pub fn child(self, purpose: &str) -> Self {
-        // FNV-1a over the name; the finaliser below spreads it over all bits.
-        let name = purpose
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-        Self(mix(self.0 ^ mix(name)))
+        Self(mix(self.0 ^ stable_hash(purpose.bytes())))
     }
 
     /// The child numbered by a step, a task, a sibling.
@@ -42,6 +38,14 @@ impl Seed {
     pub fn value(self) -> u64 {
         self.0
     }
+}
+
+/// FNV-1a over the bytes, its bits spread by [`mix`]: the same number on every platform and in every version.
+/// Splits stand on it, so changing it moves problems between training and evaluation.
+pub(crate) fn stable_hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    mix(bytes
+        .into_iter()
+        .fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)))
 }
 
 /// SplitMix64's finaliser (Steele et al., 2014): a bijection that spreads every input bit.

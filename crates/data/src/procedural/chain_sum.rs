@@ -1,0 +1,276 @@
+//! Chains of additions and subtractions, in two forms: reasoning-gym's (numbers by digits, a sentence for a
+//! prompt) and a bounded one whose running totals all fit a fixed width, which a tiny policy can learn.
+
+mod steps;
+
+pub use steps::Problem;
+
+use super::{Family, require, task, to_json};
+use crate::traces::{self, Mix, Trace};
+use crate::{Error, Task};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde_json::{Map, Value};
+use std::fmt::Write as _;
+
+const NAME: &str = "chain_sum";
+const KIND: &str = "exact";
+
+/// Which form, and how hard. Written as one flat table: a key of [`Bounded`] chooses the bounded form,
+/// otherwise it is [`Digits`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Params {
+    /// reasoning-gym's form, the default.
+    Digits(Digits),
+    /// The form with bounded totals.
+    Bounded(Bounded),
+}
+
+/// `State the result: 12 + 7 - 30 =`, answered by a plain integer. Defaults are reasoning-gym's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Digits {
+    /// Fewest terms.
+    pub min_terms: usize,
+    /// Most terms.
+    pub max_terms: usize,
+    /// Fewest digits of a term; a problem's terms all have the same number.
+    pub min_digits: u32,
+    /// Most digits of a term.
+    pub max_digits: u32,
+    /// Whether terms may themselves be negative (`3 - -4`).
+    pub allow_negation: bool,
+}
+
+impl Default for Digits {
+    fn default() -> Self {
+        Self { min_terms: 2, max_terms: 6, min_digits: 1, max_digits: 4, allow_negation: false }
+    }
+}
+
+/// `14-8+1+2-6=`, answered by `03`: a bare prompt, every running total within 0..=`total_max`.
+///
+/// The defaults are the tiny form, and the fixed width of its totals is what makes it learnable in minutes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bounded {
+    /// Number of terms.
+    pub terms: usize,
+    /// The first term is in 1..=`first_max`.
+    pub first_max: i64,
+    /// The others are in ±1..=`term_max`.
+    pub term_max: i64,
+    /// No running total leaves 0..=`total_max`.
+    pub total_max: i64,
+    /// Totals are zero-padded to this many digits.
+    pub pad: usize,
+}
+
+impl Default for Bounded {
+    fn default() -> Self {
+        Self { terms: 5, first_max: 15, term_max: 9, total_max: 19, pad: 2 }
+    }
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self::Digits(Digits::default())
+    }
+}
+
+impl<'de> Deserialize<'de> for Params {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // By hand, since serde's untagged enums hide which key was wrong.
+        let table = Map::deserialize(deserializer)?;
+        let bounded = ["terms", "first_max", "term_max", "total_max", "pad"];
+        let parsed = if table.keys().any(|key| bounded.contains(&key.as_str())) {
+            serde_json::from_value(Value::Object(table)).map(Self::Bounded)
+        } else {
+            serde_json::from_value(Value::Object(table)).map(Self::Digits)
+        };
+        parsed.map_err(D::Error::custom)
+    }
+}
+
+/// The family. The answer is judged as text (`exact`).
+#[derive(Clone, Debug)]
+pub struct ChainSum {
+    params: Params,
+}
+
+impl ChainSum {
+    /// The family at this difficulty.
+    ///
+    /// # Errors
+    /// [`Error::Params`] for empty or oversized ranges.
+    pub fn new(params: Params) -> Result<Self, Error> {
+        match &params {
+            Params::Digits(p) => {
+                let found = || format!("min_terms = {}, max_terms = {}", p.min_terms, p.max_terms);
+                let good = (1..=p.max_terms).contains(&p.min_terms) && p.max_terms <= 1_000;
+                require(NAME, good, "1 <= min_terms <= max_terms <= 1000", found)?;
+                let found = || format!("min_digits = {}, max_digits = {}", p.min_digits, p.max_digits);
+                // 1,000 terms of 15 digits stay below 2^63.
+                let good = (1..=p.max_digits).contains(&p.min_digits) && p.max_digits <= 15;
+                require(NAME, good, "1 <= min_digits <= max_digits <= 15", found)?;
+            }
+            Params::Bounded(p) => {
+                let good = (2..=1_000).contains(&p.terms);
+                require(NAME, good, "2 <= terms <= 1000", || p.terms.to_string())?;
+                let good =
+                    (1..1_000_000_000).contains(&p.total_max) && (1..=p.total_max).contains(&p.first_max);
+                let found = || format!("first_max = {}, total_max = {}", p.first_max, p.total_max);
+                require(NAME, good, "1 <= first_max <= total_max < 10^9", found)?;
+                let good = (1..1_000_000_000).contains(&p.term_max);
+                require(NAME, good, "1 <= term_max < 10^9", || p.term_max.to_string())?;
+                require(NAME, p.pad <= 9, "pad <= 9 digits", || p.pad.to_string())?;
+            }
+        }
+        Ok(Self { params })
+    }
+
+    /// The form of the embedded default: 5 terms, first 1..=15, others ±1..=9, totals 0..=19 in two digits.
+    pub fn tiny() -> Self {
+        Self { params: Params::Bounded(Bounded::default()) }
+    }
+}
+
+impl Family for ChainSum {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn verifier_kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn params(&self) -> Value {
+        to_json(&self.params)
+    }
+
+    fn generate(&self, rng: &mut ChaCha8Rng) -> Result<Task, Error> {
+        Ok(match &self.params {
+            Params::Digits(params) => digits(params, rng),
+            Params::Bounded(params) => bounded(params, rng),
+        })
+    }
+
+    fn shows_all_steps(&self, task: &Task, completion: &str) -> Option<bool> {
+        let Params::Bounded(_) = self.params else { return None };
+        Some(Problem::parse(&task.prompt.text())?.shows_all_steps(completion))
+    }
+
+    fn trace(&self, task: &Task, mix: &Mix, rng: &mut ChaCha8Rng) -> Option<Trace> {
+        let Params::Bounded(params) = &self.params else { return None };
+        Some(traces::chain_sum(&Problem::parse(&task.prompt.text())?, params, mix, rng))
+    }
+}
+
+fn digits(params: &Digits, rng: &mut ChaCha8Rng) -> Task {
+    let terms = rng.random_range(params.min_terms..=params.max_terms);
+    let digits = rng.random_range(params.min_digits..=params.max_digits);
+    let max = 10_i64.pow(digits) - 1;
+    let min = match (params.allow_negation, digits) {
+        (true, _) => -max,
+        (false, 1) => 0,
+        (false, _) => 10_i64.pow(digits - 1),
+    };
+    let mut total = rng.random_range(min..=max);
+    let mut expression = total.to_string();
+    for _ in 1..terms {
+        let term = rng.random_range(min..=max);
+        let (sign, signed) = if rng.random_bool(0.5) { ('+', term) } else { ('-', -term) };
+        let _ = write!(expression, " {sign} {term}"); // writing to a String cannot fail
+        total += signed;
+    }
+    task(format!("State the result: {expression} ="), total.to_string(), KIND, [])
+}
+
+fn bounded(params: &Bounded, rng: &mut ChaCha8Rng) -> Task {
+    let mut total = rng.random_range(1..=params.first_max);
+    let mut terms = vec![total];
+    while terms.len() < params.terms {
+        // Uniform over the terms that keep the total in range: there is always one, since total_max >= 1.
+        // They are numbered -down..=-1, then 1..=up.
+        let (down, up) = (params.term_max.min(total), params.term_max.min(params.total_max - total));
+        let drawn = rng.random_range(-down..up);
+        let term = if drawn < 0 { drawn } else { drawn + 1 };
+        total += term;
+        terms.push(term);
+    }
+    task(Problem { terms }.to_string(), format!("{total:0width$}", width = params.pad), KIND, [])
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::{Bounded, ChainSum, Digits, Params, Problem};
+    use crate::procedural::Family;
+    use crate::{Error, Seed};
+    use serde_json::json;
+    use std::collections::HashSet;
+
+    #[test]
+    fn tiny_problems_keep_every_total_in_range_and_use_all_of_it() {
+        let (mut firsts, mut terms, mut totals) = (HashSet::new(), HashSet::new(), HashSet::new());
+        for index in 0..20_000 {
+            let task = ChainSum::tiny().generate(&mut Seed::new(0).index(index).rng()).unwrap();
+            let problem = Problem::parse(&task.prompt.text()).unwrap();
+            assert_eq!(problem.terms.len(), 5);
+            assert_eq!(task.answer, format!("{:02}", problem.totals()[3]));
+            firsts.insert(problem.terms[0]);
+            terms.extend(problem.terms[1..].iter().copied());
+            totals.extend(problem.totals());
+        }
+        assert_eq!(firsts, (1..=15).collect());
+        assert_eq!(terms, (-9..=9).filter(|&t| t != 0).collect());
+        assert_eq!(totals, (0..=19).collect());
+    }
+
+    #[test]
+    fn the_answer_of_the_digits_form_is_the_value_of_its_expression() {
+        let family =
+            ChainSum::new(Params::Digits(Digits { allow_negation: true, ..Digits::default() })).unwrap();
+        for index in 0..2_000 {
+            let task = family.generate(&mut Seed::new(0).index(index).rng()).unwrap();
+            let text = task.prompt.text();
+            let expression = text.strip_prefix("State the result: ").unwrap().strip_suffix(" =").unwrap();
+            let words: Vec<_> = expression.split(' ').collect();
+            let mut value: i64 = words[0].parse().unwrap();
+            for pair in words[1..].chunks(2) {
+                let term: i64 = pair[1].parse().unwrap();
+                value += if pair[0] == "+" { term } else { -term };
+            }
+            assert_eq!(task.answer, value.to_string(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_of_the_bounded_form_chooses_it() {
+        let parse = |value| serde_json::from_value::<Params>(value);
+        assert_eq!(parse(json!({})).unwrap(), Params::Digits(Digits::default()));
+        assert_eq!(parse(json!({"total_max": 19})).unwrap(), Params::Bounded(Bounded::default()));
+        let bounded = Params::Bounded(Bounded { terms: 7, ..Bounded::default() });
+        assert_eq!(parse(serde_json::to_value(&bounded).unwrap()).unwrap(), bounded);
+        let message = parse(json!({"terms": 7, "min_digits": 1})).unwrap_err().to_string();
+        assert!(message.contains("min_digits") && message.contains("total_max"), "{message}");
+    }
+
+    #[test]
+    fn ranges_that_hold_nothing_are_refused() {
+        let tiny = Bounded::default();
+        for params in [
+            Params::Bounded(Bounded { terms: 1, ..tiny.clone() }),
+            Params::Bounded(Bounded { first_max: 20, ..tiny.clone() }),
+            Params::Bounded(Bounded { total_max: 0, ..tiny.clone() }),
+            Params::Bounded(Bounded { term_max: 0, ..tiny.clone() }),
+            Params::Bounded(Bounded { pad: 10, ..tiny }),
+            Params::Digits(Digits { min_terms: 7, ..Digits::default() }),
+            Params::Digits(Digits { max_digits: 16, ..Digits::default() }),
+        ] {
+            assert!(matches!(ChainSum::new(params.clone()), Err(Error::Params { .. })), "{params:?}");
+        }
+    }
+}
