@@ -1,1 +1,20 @@
-//! text
+//! Text to token ids and back, and chats to text. This crate knows no tensor, no reward and no file of a run;
+//! it reads model folders, which are untrusted.
+//!
+//! - [`Tokenizer`]: a model folder's `tokenizer.json`, or the [`embedded`] one that needs no file.
+//! - [`ChatTemplate`]: a model folder's Jinja template, rendered as `transformers` renders it.
+//! - [`r1_zero_prompt`]: the template under which R1-Zero trains a pretrained base model.
+
+mod chat;
+pub mod embedded;
+mod error;
+mod files;
+mod prompt;
+mod strftime;
+mod tokenizer;
+
+pub use chat::{ChatTemplate, GenerationPrompt};
+pub use error::Error;
+pub use files::SpecialTokens;
+pub use prompt::r1_zero_prompt;
+pub use tokenizer::{SpecialText, Tokenizer};

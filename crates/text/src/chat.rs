@@ -1,0 +1,209 @@
+//! Chat templates as `transformers` defines them (`render_jinja_template`), on minijinja. A template is code from
+//! an untrusted file: it sees the messages and nothing else, and it has a budget of steps and of output.
+
+use crate::{Error, SpecialTokens, strftime};
+use minijinja::value::{Kwargs, Value};
+use minijinja::{Environment, ErrorKind, context};
+use ruminate_data::Message;
+use serde::Serialize;
+use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
+use std::error::Error as _;
+use std::io::{self, Write};
+use std::time::SystemTime;
+
+const NAME: &str = "chat_template";
+
+/// Engine instructions for one rendering. A turn takes a few hundred; this is seconds of an endless loop.
+const FUEL: u64 = 10_000_000;
+
+/// Bytes of one rendered chat: far beyond any context window, far below any memory.
+const MAX_OUTPUT_BYTES: usize = 64 << 20;
+
+/// Whether the rendered chat ends with the opening of the assistant's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GenerationPrompt {
+    /// It does: the policy continues it.
+    Add,
+    /// It does not: the chat is complete.
+    Omit,
+}
+
+/// A compiled chat template.
+#[derive(Debug)]
+pub struct ChatTemplate {
+    env: Environment<'static>,
+    special: SpecialTokens,
+}
+
+impl ChatTemplate {
+    /// Compiles a template.
+    ///
+    /// `now` is what `strftime_now` tells the template, in UTC. It is a parameter because a prompt that changes
+    /// at midnight makes a run that cannot be repeated: record it and pass it again.
+    ///
+    /// # Errors
+    /// [`Error::TemplateSyntax`] when it is not valid Jinja.
+    pub fn new(source: &str, special: &SpecialTokens, now: SystemTime) -> Result<Self, Error> {
+        let mut env = Environment::new();
+        let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        env.set_syntax(syntax.expect("the default delimiters are valid"));
+        env.set_fuel(Some(FUEL));
+        env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
+        env.add_filter("tojson", tojson);
+        env.add_function("raise_exception", raise_exception);
+        env.add_function("strftime_now", move |format: &str| {
+            strftime::format(format, now)
+                .map_err(|reason| minijinja::Error::new(ErrorKind::InvalidOperation, reason))
+        });
+        env.add_template_owned(NAME, without_generation_blocks(source))
+            .map_err(|error| Error::TemplateSyntax { reason: explain(&error) })?;
+        Ok(Self { env, special: special.clone() })
+    }
+
+    /// The chat as the text that the model reads.
+    ///
+    /// # Errors
+    /// [`Error::TemplateRefused`] when the template calls `raise_exception`, [`Error::TemplateRender`] when it
+    /// fails or exhausts its budget.
+    pub fn render(&self, messages: &[Message], prompt: GenerationPrompt) -> Result<String, Error> {
+        let context = context! {
+            messages => messages.iter().map(turn).collect::<Value>(),
+            add_generation_prompt => prompt == GenerationPrompt::Add,
+            tools => Value::from(()),
+            documents => Value::from(()),
+            // A token that the folder does not name is undefined, as in transformers.
+            ..Value::from_pairs(self.named_tokens())
+        };
+        let template = self.env.get_template(NAME).map_err(|error| failure(&error))?;
+        let mut output = Capped(Vec::new());
+        template.render_captured_to(context, &mut output).map_err(|error| failure(&error))?;
+        String::from_utf8(output.0).map_err(|error| Error::TemplateRender { reason: error.to_string() })
+    }
+
+    fn named_tokens(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let SpecialTokens { bos, eos, pad, unk } = self.special.clone();
+        [("bos_token", bos), ("eos_token", eos), ("pad_token", pad), ("unk_token", unk)]
+            .into_iter()
+            .filter_map(|(name, token)| Some((name, token?)))
+    }
+}
+
+/// A message as a template sees it: a mapping in the order in which people write it.
+fn turn(message: &Message) -> Value {
+    Value::from_pairs([("role", message.role.as_str()), ("content", message.content.as_str())])
+}
+
+/// Turns `{% generation %} .. {% endgeneration %}`, which only marks the assistant's tokens for `transformers`,
+/// into a block that is always rendered. Removing the tags instead would lose their whitespace control.
+fn without_generation_blocks(source: &str) -> String {
+    let mut out = String::with_capacity(source.len());
+    let mut rest = source;
+    while let Some(start) = rest.find("{%") {
+        let (before, tag) = rest.split_at(start + 2);
+        out.push_str(before);
+        let inner = tag.trim_start_matches(['-', '+']).trim_start();
+        let replaced =
+            [("generation", "if true"), ("endgeneration", "endif")].iter().find_map(|(name, with)| {
+                let after = inner.strip_prefix(name)?;
+                after.trim_start().trim_start_matches(['-', '+']).starts_with("%}").then_some((after, *with))
+            });
+        rest = tag;
+        if let Some((after, with)) = replaced {
+            out.push_str(&tag[..tag.len() - inner.len()]);
+            out.push_str(with);
+            rest = after;
+        }
+    }
+    out + rest
+}
+
+/// What `raise_exception` carries through the engine, to be told apart from an engine's error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Refusal(String);
+
+fn raise_exception(message: String) -> Result<Value, minijinja::Error> {
+    Err(minijinja::Error::new(ErrorKind::InvalidOperation, "raise_exception").with_source(Refusal(message)))
+}
+
+/// `json.dumps(value, ensure_ascii=False, indent=indent)`. Jinja's own filter escapes HTML.
+#[expect(clippy::needless_pass_by_value, reason = "minijinja hands arguments over by value")]
+fn tojson(value: Value, options: Kwargs) -> Result<String, minijinja::Error> {
+    let indent: Option<usize> = options.get("indent")?;
+    if options.get::<Option<bool>>("ensure_ascii")? == Some(true) {
+        return Err(minijinja::Error::new(
+            ErrorKind::InvalidOperation,
+            "tojson(ensure_ascii=true) is unsupported",
+        ));
+    }
+    options.assert_all_used()?;
+    let mut out = Vec::new();
+    let written = match indent {
+        Some(width) => {
+            let spaces = " ".repeat(width.min(64));
+            let formatter = PrettyFormatter::with_indent(spaces.as_bytes());
+            value.serialize(&mut Serializer::with_formatter(&mut out, formatter))
+        }
+        None => value.serialize(&mut Serializer::with_formatter(&mut out, PythonSpacing)),
+    };
+    let broken = |error: String| minijinja::Error::new(ErrorKind::BadSerialization, error);
+    written.map_err(|error| broken(error.to_string()))?;
+    String::from_utf8(out).map_err(|error| broken(error.to_string()))
+}
+
+/// Python's separators on one line: `", "` and `": "`.
+struct PythonSpacing;
+
+impl Formatter for PythonSpacing {
+    fn begin_array_value<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { writer.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(b": ")
+    }
+}
+
+/// A buffer that refuses to grow beyond [`MAX_OUTPUT_BYTES`].
+struct Capped(Vec<u8>);
+
+impl Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_OUTPUT_BYTES {
+            return Err(io::Error::other(format!("the output exceeds {MAX_OUTPUT_BYTES} bytes")));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn failure(error: &minijinja::Error) -> Error {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(Refusal(message)) = inner.downcast_ref() {
+            return Error::TemplateRefused { message: message.clone() };
+        }
+        cause = inner.source();
+    }
+    Error::TemplateRender { reason: explain(error) }
+}
+
+/// The engine's message with its causes, on one line.
+fn explain(error: &minijinja::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}

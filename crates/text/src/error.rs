@@ -1,0 +1,107 @@
+//! What can be wrong with a model folder's text files, or with a text that they are asked to encode.
+
+use std::path::PathBuf;
+
+/// Everything in this crate that can fail. Files are untrusted: whatever they hold ends here, never in a panic.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// `tokenizer.json` does not describe a tokenizer.
+    #[error("{}: expected the `tokenizer.json` of Hugging Face's `tokenizers`, found {reason}", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// The library's reason.
+        reason: String,
+    },
+    /// `tokenizer_config.json` does not have the expected form.
+    #[error("{}: expected the `tokenizer_config.json` of Hugging Face's `transformers`, found {reason}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The parser's reason, with line and column.
+        reason: String,
+    },
+    /// `tokenizer_config.json` names a token that the tokenizer does not have.
+    #[error("{}: `{key}` is {token:?}, but the tokenizer beside it has no such token", path.display())]
+    MissingToken {
+        /// The file that names the token.
+        path: PathBuf,
+        /// `eos_token` or `pad_token`.
+        key: &'static str,
+        /// The token.
+        token: String,
+    },
+    /// The tokenizer can produce ids that the model has no embedding for.
+    #[error(
+        "the tokenizer has ids up to {highest_id}, but the model's vocab_size is {vocab_size}: expected a \
+         vocab_size of at least {}; take tokenizer and weights from the same model folder", u64::from(*highest_id) + 1
+    )]
+    VocabularyTooLarge {
+        /// The tokenizer's highest id.
+        highest_id: u32,
+        /// The model's `vocab_size`.
+        vocab_size: usize,
+    },
+    /// The text holds a character that no token covers.
+    #[error(
+        "character {character:?} (U+{:04X}) at byte {byte} has no token; the embedded tokenizer knows printable \
+         ASCII, the newline and its tags: set `model` to a model folder whose tokenizer covers this text",
+        u32::from(*character)
+    )]
+    UnknownCharacter {
+        /// The first such character.
+        character: char,
+        /// Its position in the text, in bytes from 0.
+        byte: usize,
+    },
+    /// The tokenizer failed on a text for another reason.
+    #[error("the tokenizer cannot encode this text of {bytes} bytes: {reason}")]
+    Encode {
+        /// Length of the text.
+        bytes: usize,
+        /// The library's reason.
+        reason: String,
+    },
+    /// The tokenizer's decoder failed.
+    #[error("the tokenizer cannot decode these {tokens} token ids: {reason}")]
+    Decode {
+        /// Number of ids.
+        tokens: usize,
+        /// The library's reason.
+        reason: String,
+    },
+    /// The chat template is not valid Jinja.
+    #[error("the chat template does not parse: {reason}")]
+    TemplateSyntax {
+        /// The engine's reason, with the line.
+        reason: String,
+    },
+    /// The chat template refused the messages through `raise_exception`.
+    #[error("the chat template refuses these messages: {message}")]
+    TemplateRefused {
+        /// The template's own words.
+        message: String,
+    },
+    /// The chat template failed, or did not end within its budget of steps.
+    #[error("the chat template fails on these messages: {reason}")]
+    TemplateRender {
+        /// The engine's reason, with the line.
+        reason: String,
+    },
+}

@@ -1,0 +1,102 @@
+//! Chat templates against what `transformers` renders (`fixtures/text/golden.py`), and hostile ones.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use proptest::prelude::*;
+use ruminate_data::Message;
+use ruminate_text::{ChatTemplate, Error, GenerationPrompt, SpecialTokens};
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
+
+fn compile(source: &str) -> Result<ChatTemplate, Error> {
+    let special =
+        SpecialTokens { bos: Some("<|bos|>".into()), eos: Some("<|eos|>".into()), ..Default::default() };
+    ChatTemplate::new(source, &special, UNIX_EPOCH + Duration::from_secs(1_740_787_199))
+}
+
+fn render(source: &str) -> Result<String, Error> {
+    let messages = [Message { role: "user".into(), content: "a<b".into() }];
+    compile(source)?.render(&messages, GenerationPrompt::Add)
+}
+
+#[test]
+fn chats_render_as_transformers_renders_them() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text");
+    let golden: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(fixtures.join("chats.json")).unwrap()).unwrap();
+    for row in golden["chats"].as_array().unwrap() {
+        let name = row["template"].as_str().unwrap();
+        let source = std::fs::read_to_string(fixtures.join("templates").join(name)).unwrap();
+        let messages: Vec<Message> = serde_json::from_value(row["messages"].clone()).unwrap();
+        let prompt =
+            if row["add_generation_prompt"] == true { GenerationPrompt::Add } else { GenerationPrompt::Omit };
+        let what = format!("{name}, {}, {prompt:?}", row["chat"]);
+        match (compile(&source).unwrap().render(&messages, prompt), row["rendered"].as_str()) {
+            (Ok(rendered), Some(expected)) => assert_eq!(rendered, expected, "{what}"),
+            (Err(Error::TemplateRefused { message }), None) => {
+                assert_eq!(message, row["refused"].as_str().unwrap(), "{what}");
+            }
+            (other, expected) => panic!("{what}: {other:?}, expected {expected:?}"),
+        }
+    }
+}
+
+#[test]
+fn the_clock_is_the_caller_s() {
+    assert_eq!(render("{{ strftime_now('%d %b %Y') }}").unwrap(), "28 Feb 2025");
+}
+
+#[test]
+fn a_template_that_does_not_end_runs_out_of_steps() {
+    let nested = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
+    assert!(matches!(render(nested).unwrap_err(), Error::TemplateRender { .. }));
+    let recursive = "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}";
+    assert!(matches!(render(recursive).unwrap_err(), Error::TemplateRender { .. }));
+}
+
+#[test]
+fn a_template_that_writes_without_end_is_cut_off() {
+    let loud = "{% for a in range(99999) %}{{ 'x' * 9999 }}{% endfor %}";
+    let error = render(loud).unwrap_err();
+    assert!(matches!(&error, Error::TemplateRender { reason } if reason.contains("exceeds")), "{error}");
+}
+
+#[test]
+fn broken_templates_are_typed_errors() {
+    assert!(matches!(render("{% if %}").unwrap_err(), Error::TemplateSyntax { .. }));
+    assert!(matches!(render(&"{% if 1 %}".repeat(20_000)).unwrap_err(), Error::TemplateSyntax { .. }));
+    assert!(matches!(
+        render(&format!("{{{{ {} }}}}", "(".repeat(50_000))).unwrap_err(),
+        Error::TemplateSyntax { .. }
+    ));
+    assert!(matches!(render("{{ messages[7].role }}").unwrap_err(), Error::TemplateRender { .. }));
+    assert!(matches!(render("{% include 'etc/passwd' %}").unwrap_err(), Error::TemplateRender { .. }));
+}
+
+#[test]
+fn generation_tags_keep_their_whitespace_control() {
+    let source = "a {%- generation -%} b {% endgeneration %} c{{ ' {% generation' }}";
+    assert_eq!(render(source).unwrap(), "ab  c {% generation");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn no_template_panics(
+        parts in proptest::collection::vec(
+            prop::sample::select(vec![
+                "{%", "%}", "{{", "}}", "{%-", "-%}", "{#", "#}", " generation ", "endgeneration", "for m in messages",
+                "endfor", "if", "endif", "m", ".role", "['content']", "messages", "[1:]", "[::-1]", "|tojson", "|trim",
+                ".split('a')", ".strip()", "(", ")", "'", "set x = ", "loop.index0", "%", "*", "-1", "9999999999", "~",
+                "namespace(a=1)", "is defined", "raise_exception('x')", "strftime_now('%d')", "range(3)", "\n", " ", "é",
+            ]),
+            0..16,
+        ),
+        content in ".{0,20}",
+    ) {
+        if let Ok(template) = compile(&parts.concat()) {
+            let messages = [Message { role: "user".into(), content }];
+            let _either = template.render(&messages, GenerationPrompt::Add);
+        }
+    }
+}

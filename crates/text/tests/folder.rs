@@ -1,0 +1,164 @@
+//! Model folders as they are found: complete, partial, broken, hostile.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use proptest::prelude::*;
+use ruminate_text::{Error, Tokenizer};
+use std::path::Path;
+
+fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, bytes) in files {
+        std::fs::write(dir.path().join(name), bytes).unwrap();
+    }
+    dir
+}
+
+/// The embedded tokenizer's `tokenizer.json`, and a `tokenizer_config.json` of our choice.
+fn load_with_config(config: &str) -> Result<Tokenizer, Error> {
+    let embedded = Tokenizer::embedded();
+    let (name, json) = embedded.files().next().unwrap();
+    let dir = folder(&[(name, json), ("tokenizer_config.json", config.as_bytes())]);
+    Tokenizer::load(dir.path())
+}
+
+fn load_json(json: &[u8]) -> Result<Tokenizer, Error> {
+    let dir = folder(&[("tokenizer.json", json)]);
+    Tokenizer::load(dir.path())
+}
+
+#[test]
+fn a_saved_tokenizer_loads_as_itself() {
+    let tokenizer = Tokenizer::embedded();
+    let dir = tempfile::tempdir().unwrap();
+    tokenizer.save(dir.path()).unwrap();
+    let again = Tokenizer::load(dir.path()).unwrap();
+    assert!(again.files().eq(tokenizer.files()));
+    assert_eq!(again.encode("1+1=<think>").unwrap(), tokenizer.encode("1+1=<think>").unwrap());
+    assert_eq!((again.eos_id(), again.pad_id()), (Some(1), Some(0)));
+}
+
+#[test]
+fn the_config_is_optional_and_tokens_may_be_objects() {
+    let embedded = Tokenizer::embedded();
+    let bare = load_json(embedded.files().next().unwrap().1).unwrap();
+    assert_eq!((bare.eos_id(), bare.pad_id(), bare.chat_template()), (None, None, None));
+
+    let config =
+        r#"{"eos_token": {"content": "<|end|>", "special": true}, "bos_token": null, "unheard": [1]}"#;
+    let tokenizer = load_with_config(config).unwrap();
+    assert_eq!((tokenizer.eos_id(), tokenizer.special_tokens().bos.as_deref()), (Some(1), None));
+}
+
+#[test]
+fn the_template_file_wins_over_the_key_and_named_templates_have_a_default() {
+    let named =
+        r#"{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}"#;
+    assert_eq!(load_with_config(named).unwrap().chat_template(), Some("d"));
+
+    let embedded = Tokenizer::embedded();
+    let json = embedded.files().next().unwrap().1;
+    let dir = folder(&[
+        ("tokenizer.json", json),
+        ("tokenizer_config.json", br#"{"chat_template": "key"}"#),
+        ("chat_template.jinja", b"file"),
+    ]);
+    assert_eq!(Tokenizer::load(dir.path()).unwrap().chat_template(), Some("file"));
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_path() {
+    let missing = Tokenizer::load(Path::new("/nonexistent/model")).unwrap_err();
+    assert!(matches!(&missing, Error::Read { path, .. } if path.ends_with("tokenizer.json")), "{missing}");
+
+    let no_such_token = load_with_config(r#"{"eos_token": "<eos>"}"#).unwrap_err();
+    assert!(
+        matches!(&no_such_token, Error::MissingToken { key: "eos_token", token, .. } if token == "<eos>")
+    );
+
+    let not_json = load_with_config("{").unwrap_err();
+    assert!(matches!(&not_json, Error::Config { .. }), "{not_json}");
+
+    let nested = [b"[".repeat(100_000), b"]".repeat(100_000)].concat();
+    assert!(matches!(load_json(&nested).unwrap_err(), Error::Tokenizer { .. }));
+    let nested = format!("{{\"eos_token\": {}", "[".repeat(100_000));
+    assert!(matches!(load_with_config(&nested).unwrap_err(), Error::Config { .. }));
+}
+
+#[test]
+fn a_vocabulary_larger_than_the_model_is_refused_and_a_padded_model_is_not() {
+    let tokenizer = Tokenizer::embedded();
+    assert!(tokenizer.check_vocab_size(102).is_ok());
+    assert!(tokenizer.check_vocab_size(128).is_ok());
+    let error = tokenizer.check_vocab_size(101).unwrap_err();
+    assert!(matches!(error, Error::VocabularyTooLarge { highest_id: 101, vocab_size: 101 }), "{error}");
+}
+
+#[test]
+fn truncation_and_padding_of_the_file_do_not_apply() {
+    let embedded = Tokenizer::embedded();
+    let mut json: serde_json::Value = serde_json::from_slice(embedded.files().next().unwrap().1).unwrap();
+    json["truncation"] =
+        serde_json::json!({"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0});
+    json["padding"] = serde_json::json!({
+        "strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": null,
+        "pad_id": 0, "pad_type_id": 0, "pad_token": "<|pad|>"
+    });
+    let tokenizer = load_json(json.to_string().as_bytes()).unwrap();
+    assert_eq!(tokenizer.encode("12345").unwrap().len(), 5);
+}
+
+/// Replaces the value that a path of positions leads to.
+fn replace(value: &mut serde_json::Value, path: &[usize], with: serde_json::Value) {
+    let length = match value {
+        serde_json::Value::Array(items) => items.len(),
+        serde_json::Value::Object(map) => map.len(),
+        _ => 0,
+    };
+    match (path.split_first(), length) {
+        (Some((step, rest)), 1..) => {
+            let child = match value {
+                serde_json::Value::Array(items) => items.get_mut(step % length),
+                serde_json::Value::Object(map) => map.values_mut().nth(step % length),
+                _ => None,
+            };
+            replace(child.unwrap(), rest, with);
+        }
+        _ => *value = with,
+    }
+}
+
+fn scalar() -> impl Strategy<Value = serde_json::Value> {
+    prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<u64>().prop_map(Into::into),
+        any::<i32>().prop_map(Into::into),
+        any::<f64>().prop_map(Into::into),
+        ".{0,6}".prop_map(Into::into),
+        prop::sample::select(vec!["WordLevel", "BPE", "Unigram", "Metaspace", "[", "(", "", "Regex"])
+            .prop_map(Into::into),
+        Just(serde_json::json!([])),
+        Just(serde_json::json!({})),
+        Just(serde_json::json!({"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": ""})),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn a_damaged_tokenizer_json_never_panics(
+        path in proptest::collection::vec(0_usize..200, 1..5),
+        with in scalar(),
+        text in "[ -~]{0,20}",
+    ) {
+        let embedded = Tokenizer::embedded();
+        let mut json: serde_json::Value = serde_json::from_slice(embedded.files().next().unwrap().1).unwrap();
+        replace(&mut json, &path, with);
+        if let Ok(tokenizer) = load_json(json.to_string().as_bytes()) {
+            // Either way will do: what counts is that the library's failures are errors.
+            let ids = tokenizer.encode(&text).unwrap_or_default();
+            let _text = tokenizer.decode(&ids, ruminate_text::SpecialText::Keep);
+        }
+    }
+}
