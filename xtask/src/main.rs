@@ -1,2 +1,39 @@
-//! cli
-fn main() {}
+//! `cargo xtask COMMAND ...`: builds the `ruminate` binary with the features that the command needs and becomes it.
+//! Its own command is `ci`. It refuses to know what the commands do: an unknown one is the binary's to refuse.
+
+mod binary;
+mod ci;
+
+use anyhow::{Context, Result};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match run(&std::env::args_os().skip(1).collect::<Vec<_>>()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[OsString]) -> Result<ExitCode> {
+    if args.first().is_some_and(|command| command == "ci") {
+        anyhow::ensure!(args.len() == 1, "`cargo xtask ci` takes no arguments, found {:?}", &args[1..]);
+        return ci::run();
+    }
+    let path = binary::build(binary::features(args)?)?;
+    binary::become_it(&path, args).with_context(|| format!("cannot start {}", path.display()))
+}
+
+/// The root of the workspace: this package lies in it.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// The cargo that started us, so that a nested build uses the same toolchain.
+fn cargo() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from)
+}

@@ -1,0 +1,90 @@
+//! Builds `target/release/ruminate` and becomes it. It reads one argument, `--device`, and only as far as it decides
+//! which cargo features to compile in; whether the device exists is the binary's business.
+
+use crate::{cargo, root};
+use anyhow::{Context, Result, bail};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// The cargo feature that the command's `--device` needs: none for the CPU, which is always compiled in.
+pub(crate) fn features(args: &[OsString]) -> Result<Option<&'static str>> {
+    let Some(device) = device(args) else { return Ok(None) };
+    let kind = device.split(':').next().unwrap_or(&device); // `cuda:1` is the second GPU of the kind `cuda`
+    match kind {
+        "flex" => Ok(None),
+        "cuda" => Ok(Some("cuda")),
+        "vulkan" => Ok(Some("vulkan")),
+        "wgpu" => Ok(Some("wgpu")),
+        _ => bail!("--device {device}: expected flex, cuda[:N], vulkan[:N] or wgpu"),
+    }
+}
+
+/// Builds the binary and returns where it lies. Without a change since the last build that is a fraction of a second.
+pub(crate) fn build(features: Option<&str>) -> Result<PathBuf> {
+    let mut build = Command::new(cargo());
+    build.args(["build", "--release", "--package", "ruminate-cli"]);
+    build.arg("--manifest-path").arg(root().join("Cargo.toml"));
+    if let Some(features) = features {
+        build.args(["--features", features]);
+    }
+    let status = build.status().context("cannot start cargo")?;
+    anyhow::ensure!(status.success(), "the build failed ({status}); cargo's messages are above");
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    Ok(target.join("release").join(format!("ruminate{}", std::env::consts::EXE_SUFFIX)))
+}
+
+/// Runs the binary in place of this process, so that signals and the exit code are its own: Ctrl-C must reach a
+/// trainer that saves before it ends, with nobody in between that dies first.
+#[cfg(unix)]
+pub(crate) fn become_it(path: &Path, args: &[OsString]) -> Result<ExitCode> {
+    use std::os::unix::process::CommandExt;
+    Err(Command::new(path).args(args).exec().into()) // returns on failure only
+}
+
+/// Windows cannot replace a process: waits for the binary and passes its exit code on.
+#[cfg(not(unix))]
+pub(crate) fn become_it(path: &Path, args: &[OsString]) -> Result<ExitCode> {
+    let status = Command::new(path).args(args).status()?;
+    Ok(ExitCode::from(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1)))
+}
+
+/// The value of `--device D` or `--device=D`; the last one counts, as in the binary.
+fn device(args: &[OsString]) -> Option<String> {
+    let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).take_while(|arg| arg != "--").collect();
+    let spaced = |at: usize| args[at].eq("--device").then(|| args.get(at + 1)).flatten().map(AsRef::as_ref);
+    let joined = |at: usize| args[at].strip_prefix("--device=");
+    (0..args.len()).rev().find_map(|at| spaced(at).or_else(|| joined(at))).map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features_of(line: &str) -> Result<Option<&'static str>> {
+        features(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn only_a_gpu_device_asks_for_a_feature() {
+        for (line, expected) in [
+            ("train-rl", None),
+            ("train-rl --device flex", None),
+            ("train-rl --device cuda", Some("cuda")),
+            ("train-rl recipe.toml --device cuda:1 --set seed=2", Some("cuda")),
+            ("eval --device=vulkan:0", Some("vulkan")),
+            ("eval --device wgpu", Some("wgpu")),
+            ("eval --device cuda --device flex", None),
+            ("generate -- --device cuda", None),
+            ("eval --device", None), // the binary says what is missing
+        ] {
+            assert_eq!(features_of(line).expect("a known device"), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_device_is_refused_before_the_build() {
+        let message = features_of("train-rl --device tpu").expect_err("no such device").to_string();
+        assert!(message.contains("tpu") && message.contains("vulkan[:N]"), "{message}");
+    }
+}

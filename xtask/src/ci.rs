@@ -1,0 +1,141 @@
+//! `cargo xtask ci`: every check of the project, cheapest first, each with its time. The last one trains and must
+//! learn; it refuses to know how, and reads `eval.jsonl` like any user.
+
+use crate::{binary, cargo, root};
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+/// How much sampled pass@1 on held-out problems must rise in the end-to-end run. Its recipe is much shorter than the
+/// default one; without learning the difference is noise of a few hundredths.
+const MUST_RISE: f64 = 0.2;
+
+/// A step of CI.
+struct Step {
+    name: &'static str,
+    check: fn() -> Result<()>,
+}
+
+const STEPS: [Step; 6] = [
+    Step { name: "format", check: || cargo_step(&["fmt", "--all", "--check"]) },
+    Step { name: "tidy", check: || cargo_step(&["test", "--quiet", "--package", "xtask"]) },
+    Step {
+        name: "clippy",
+        check: || cargo_step(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
+    },
+    Step { name: "test", check: || cargo_step(&["test", "--workspace"]) },
+    Step { name: "docs", check: docs },
+    Step { name: "learns", check: learns },
+];
+
+/// Runs the steps in their order up to the first that fails, and prints the table of times.
+pub(crate) fn run() -> Result<ExitCode> {
+    let mut times = Vec::new();
+    for Step { name, check } in STEPS {
+        eprintln!("==> {name}");
+        let start = Instant::now();
+        let outcome = check();
+        times.push((name, start.elapsed()));
+        if let Err(error) = outcome {
+            eprint!("{}", table(&times));
+            return Err(error.context(format!("the step `{name}` failed")));
+        }
+    }
+    eprint!("{}", table(&times));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn docs() -> Result<()> {
+    succeeds(cargo_command(&["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "--deny warnings"))
+}
+
+/// Trains by `recipes/ci.toml` in a temporary run folder, which stays when the check fails.
+fn learns() -> Result<()> {
+    let out = std::env::temp_dir().join(format!("ruminate-ci-{}", std::process::id()));
+    let path = binary::build(None)?;
+    let recipe = root().join("recipes/ci.toml");
+    succeeds(Command::new(path).arg("train-rl").arg(recipe).arg("--out").arg(&out))?;
+    let log = out.join("eval.jsonl");
+    let rows = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
+    has_learnt(&rows).with_context(|| format!("{}", log.display()))?;
+    remove(&out)
+}
+
+/// Whether pass@1 of the main set rose from the first evaluation to the last.
+fn has_learnt(eval_jsonl: &str) -> Result<()> {
+    let mut rates = Vec::new();
+    for (number, line) in eval_jsonl.lines().enumerate() {
+        let row: Value = serde_json::from_str(line).with_context(|| format!("line {}", number + 1))?;
+        if row["set"] == "held_out" {
+            rates.push(row["pass@1"].as_f64().with_context(|| format!("line {}: no pass@1", number + 1))?);
+        }
+    }
+    ensure!(rates.len() >= 2, "expected rows of held_out before and after training, found {}", rates.len());
+    let (before, after) = (rates[0], rates[rates.len() - 1]);
+    eprintln!("pass@1 on held-out problems: {before:.3} -> {after:.3}");
+    ensure!(
+        after - before >= MUST_RISE,
+        "pass@1 went from {before:.3} to {after:.3}; expected a rise of at least {MUST_RISE}"
+    );
+    Ok(())
+}
+
+fn cargo_step(args: &[&str]) -> Result<()> {
+    succeeds(&mut cargo_command(args))
+}
+
+fn cargo_command(args: &[&str]) -> Command {
+    let mut command = Command::new(cargo());
+    command.args(args).current_dir(root());
+    command
+}
+
+fn succeeds(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("cannot start {command:?}"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))
+}
+
+fn table(times: &[(&str, Duration)]) -> String {
+    let total = times.iter().map(|(_, time)| *time).sum();
+    let line = |(name, time): &(&str, Duration)| format!("{name:<8}{:>8.1} s\n", time.as_secs_f64());
+    times.iter().chain([&("total", total)]).map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rise_of_the_main_set_is_learning() {
+        let rows = r#"{"step": 0, "set": "held_out", "pass@1": 0.2}
+{"step": 0, "set": "held_out/empty_thought", "pass@1": 0.9}
+{"step": 60, "set": "held_out", "pass@1": 0.5}
+{"step": 60, "set": "held_out/empty_thought", "pass@1": 0.0}"#;
+        has_learnt(rows).expect("0.2 to 0.5");
+    }
+
+    #[test]
+    fn standing_still_one_evaluation_and_a_broken_log_are_not() {
+        let flat = "{\"set\": \"held_out\", \"pass@1\": 0.2}\n{\"set\": \"held_out\", \"pass@1\": 0.25}";
+        let single = "{\"set\": \"held_out\", \"pass@1\": 0.9}";
+        for (rows, says) in [(flat, "0.200 to 0.250"), (single, "found 1"), ("", "found 0"), ("{", "line 1")]
+        {
+            let message = format!("{:#}", has_learnt(rows).expect_err("nothing was learnt"));
+            assert!(message.contains(says), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_table_ends_with_the_total() {
+        let times = [("format", Duration::from_millis(400)), ("test", Duration::from_secs(90))];
+        assert_eq!(table(&times), "format       0.4 s\ntest        90.0 s\ntotal       90.4 s\n");
+    }
+}

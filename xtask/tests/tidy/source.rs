@@ -1,0 +1,107 @@
+//! The rules of single source files. It refuses to know other files.
+
+use crate::Finding;
+use crate::lexer::code;
+
+const MAX_LINES: usize = 500;
+
+/// Folders whose files may name a backend.
+const WITH_BACKENDS: [&str; 4] = ["crates/cli/", "crates/kernels/", "crates/testkit/", "xtask/"];
+
+const BACKENDS: [&str; 8] = ["Flex", "Cuda", "Vulkan", "Wgpu", "flex", "cuda", "vulkan", "wgpu"];
+
+/// Words that stand for work not done, with the character that makes them code.
+const UNFINISHED: [&str; 3] = ["todo!", "unimplemented!", "#[ignore"];
+
+/// File names that say nothing of what is in the file.
+const NAMELESS: [&str; 4] = ["utils", "util", "helpers", "misc"];
+
+/// What is wrong with a file, `path` relative to the root.
+pub(crate) fn findings(path: &str, text: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut finding = |place: String, rule: String, reason| findings.push(Finding { place, rule, reason });
+
+    if !text.starts_with("//!") {
+        let rule = "the file does not open with `//!`".to_owned();
+        finding(
+            path.to_owned(),
+            rule,
+            "a reader first wants to know what a file is and what it refuses to know",
+        );
+    }
+    let lines = text.lines().count();
+    if lines > MAX_LINES {
+        let rule = format!("the file has {lines} lines, at most {MAX_LINES} are allowed");
+        finding(path.to_owned(), rule, "a file that long has two subjects: split it by them");
+    }
+    let module = path.strip_suffix("/mod.rs").or(path.strip_suffix(".rs")).unwrap_or(path);
+    if module.rsplit('/').next().is_some_and(|name| NAMELESS.contains(&name)) {
+        let rule = "the file is named after nothing".to_owned();
+        finding(path.to_owned(), rule, "each public thing has one home, named after its subject");
+    }
+    for (number, line) in code(text).lines().enumerate() {
+        let place = || format!("{path}:{}", number + 1);
+        for word in UNFINISHED.iter().filter(|word| line.contains(**word)) {
+            finding(place(), format!("`{word}` in the code"), "what is not done is left out, not promised");
+        }
+        if WITH_BACKENDS.iter().any(|folder| path.starts_with(folder)) {
+            continue;
+        }
+        for backend in words(line).filter(|word| BACKENDS.contains(word)) {
+            let rule = format!("the backend `{backend}` is named outside cli, kernels and testkit");
+            finding(place(), rule, "library code takes `&Device` and runs on whatever it is given");
+        }
+        if line.contains("Device::default()") {
+            let rule = "`Device::default()` in a library crate".to_owned();
+            finding(
+                place(),
+                rule,
+                "it picks by compiled features, not by what the caller wants: take `&Device`",
+            );
+        }
+    }
+    findings
+}
+
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+}
+
+fn places(path: &str, text: &str) -> Vec<String> {
+    findings(path, text).into_iter().map(|f| f.place).collect()
+}
+
+#[test]
+fn a_clean_file_has_no_findings() {
+    let text = "//! A flexible thing; Flex runs it, todo! is a word here.\nfn f(device: &Device) {}\n";
+    assert_eq!(places("crates/model/src/a.rs", text), [""; 0]);
+}
+
+#[test]
+fn a_file_without_a_subject_is_found() {
+    assert_eq!(places("crates/model/src/a.rs", "fn f() {}\n"), ["crates/model/src/a.rs"]);
+    for name in ["utils.rs", "utils/mod.rs", "helpers.rs"] {
+        assert_eq!(places(&format!("crates/model/src/{name}"), "//! a\n").len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_file_may_have_500_lines_and_no_more() {
+    let text = |lines: usize| format!("//! a\n{}", "fn f() {}\n".repeat(lines - 1));
+    assert_eq!(places("crates/model/src/a.rs", &text(500)), [""; 0]);
+    assert_eq!(places("crates/model/src/a.rs", &text(501)).len(), 1);
+}
+
+#[test]
+fn a_backend_is_found_in_code_of_a_library_only() {
+    let text = "//! a\n// Cuda\nuse burn::Cuda;\nfn f() { Device::default() }\nlet s = \"Vulkan\";\n";
+    assert_eq!(places("crates/model/src/a.rs", text), ["crates/model/src/a.rs:3", "crates/model/src/a.rs:4"]);
+    assert_eq!(places("crates/cli/src/a.rs", text), [""; 0]);
+}
+
+#[test]
+fn unfinished_work_is_found() {
+    for line in ["fn f() { todo!() }", "fn f() { unimplemented!(\"later\") }", "#[ignore = \"slow\"]"] {
+        assert_eq!(places("crates/cli/src/a.rs", &format!("//! a\n{line}\n")), ["crates/cli/src/a.rs:2"]);
+    }
+}
