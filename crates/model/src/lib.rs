@@ -1,1 +1,28 @@
-//! model
+//! The decoder: one transformer built of the parts that a [`Config`] chooses, for DeepSeek-V3's mixture of
+//! experts and for dense Llama and Qwen models alike. It knows token ids and tensors; text, rewards and
+//! optimizers are others' business.
+//!
+//! - [`Decoder::forward`]: packed rows in, hidden states out; what training and scoring use.
+//! - [`Decoder::prefill`] and [`Decoder::decode`]: the same computation against a [`Cache`].
+//! - [`load`] and [`save`]: Hugging Face model folders.
+
+mod attention;
+mod batch;
+mod block;
+mod cache;
+mod config;
+mod decoder;
+mod init;
+mod layers;
+mod moe;
+mod mtp;
+mod parameters;
+mod weights;
+
+pub use batch::Batch;
+pub use cache::{Cache, LayerCache};
+pub use config::{Attention, Bias, Config, ConfigError, Family, Gqa, HeadNorm, Mla, Moe, Rope, Router, Scaling};
+pub use decoder::{DecodeStep, Decoder, Output};
+pub use moe::{LayerRouting, Routes, balance_loss};
+pub use parameters::{ParameterMapper, ParameterVisitor};
+pub use weights::{LoadError, SaveError, load, load_config, load_weights, save};

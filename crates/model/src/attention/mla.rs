@@ -1,0 +1,148 @@
+//! Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1; V3, arXiv 2412.19437, eq. 1-11).
+//!
+//! Keys and values are up-projections of one small latent a token. Training multiplies them out; decoding
+//! folds the up-projections into the query and the output ("absorbed"), so that the cache holds the normed
+//! latent and the rotated shared key only.
+
+// B batch, T tokens, S slots, L cache columns, D hidden, H heads, C kv_lora_rank,
+// P qk_nope_head_dim, R qk_rope_head_dim, Dv v_head_dim
+
+use crate::cache::LayerCache;
+use crate::config::{Config, Mla};
+use crate::init::Initializer;
+use crate::layers::{Linear, RmsNorm};
+use burn::module::Module;
+use burn::tensor::{Tensor, activation::softmax};
+use rand::Rng;
+use ruminate_kernels::{Angles, attention, rotate_interleaved};
+
+/// Queries, projected directly or through a low rank.
+#[derive(Module, Debug)]
+enum Query {
+    Direct(DirectQuery),
+    LowRank(LowRankQuery),
+}
+
+#[derive(Module, Debug)]
+struct DirectQuery {
+    q_proj: Linear,
+}
+
+#[derive(Module, Debug)]
+struct LowRankQuery {
+    q_a_proj: Linear,
+    q_a_layernorm: RmsNorm,
+    q_b_proj: Linear,
+}
+
+#[derive(Module, Debug)]
+pub(crate) struct Latent {
+    query: Query,
+    kv_a_proj_with_mqa: Linear,
+    kv_a_layernorm: RmsNorm,
+    kv_b_proj: Linear,
+    o_proj: Linear,
+    #[module(skip)]
+    sizes: Mla,
+    scale: f64,
+}
+
+impl Latent {
+    pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, config: &Config, sizes: Mla) -> Self {
+        let (width, heads) = (config.hidden_size, sizes.num_attention_heads);
+        let query_width = heads * (sizes.qk_nope_head_dim + sizes.qk_rope_head_dim);
+        let query = match sizes.q_lora_rank {
+            None => Query::Direct(DirectQuery { q_proj: Linear::init(init, width, query_width) }),
+            Some(rank) => Query::LowRank(LowRankQuery {
+                q_a_proj: Linear::init(init, width, rank),
+                q_a_layernorm: RmsNorm::init(init, rank, config.rms_norm_eps),
+                q_b_proj: Linear::init(init, rank, query_width),
+            }),
+        };
+        let latent = sizes.kv_lora_rank;
+        let up = heads * (sizes.qk_nope_head_dim + sizes.v_head_dim);
+        Self {
+            query,
+            kv_a_proj_with_mqa: Linear::init(init, width, latent + sizes.qk_rope_head_dim),
+            kv_a_layernorm: RmsNorm::init(init, latent, config.rms_norm_eps),
+            kv_b_proj: Linear::init(init, latent, up),
+            o_proj: Linear::init(init, heads * sizes.v_head_dim, width),
+            sizes,
+            scale: config.softmax_scale(),
+        }
+    }
+
+    pub(crate) fn forward(&self, x: Tensor<2>, angles: &Angles, bias: &Tensor<4>) -> (Tensor<2>, LayerCache) {
+        let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, .. } = self.sizes;
+        let [batch, _, tokens, _] = bias.dims();
+        let (q_nope, q_rope) = self.queries(x.clone(), angles, [batch, tokens]); // [B, H, T, P], [B, H, T, R]
+        let (latent, k_rope) = self.latents(x, angles, [batch, tokens]); // [B * T, C], [B, 1, T, R]
+
+        let up = self.kv_b_proj.forward(latent.clone());
+        let up = up.reshape([batch, tokens, heads, nope + v_head_dim]).swap_dims(1, 2); // [B, H, T, P + Dv]
+        let k_nope = up.clone().narrow(3, 0, nope);
+        let v = up.narrow(3, nope, v_head_dim);
+        let [_, _, _, rotary] = k_rope.dims();
+        let q = Tensor::cat(vec![q_nope, q_rope], 3);
+        let k = Tensor::cat(vec![k_nope, k_rope.clone().expand([batch, heads, tokens, rotary])], 3);
+        let out = attention(q, k, v, bias.clone(), self.scale); // [B, H, T, Dv]
+        let out = out.swap_dims(1, 2).reshape([batch * tokens, heads * v_head_dim]);
+
+        let latent = latent.reshape([batch, tokens, self.sizes.kv_lora_rank]);
+        let kept = Tensor::cat(vec![latent, k_rope.reshape([batch, tokens, rotary])], 2);
+        (self.o_proj.forward(out), LayerCache::Latent(kept))
+    }
+
+    /// The absorbed form: `q_nope W_UK` scores against the latent itself, and `W_UV` comes after softmax.
+    pub(crate) fn decode(
+        &self,
+        x: Tensor<2>,
+        angles: &Angles,
+        bias: &Tensor<4>,
+        cache: &mut LayerCache,
+        column: usize,
+    ) -> Tensor<2> {
+        let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, kv_lora_rank, .. } = self.sizes;
+        let [slots, _] = x.dims();
+        let (q_nope, q_rope) = self.queries(x.clone(), angles, [slots, 1]); // [S, H, 1, P], [S, H, 1, R]
+        let (latent, k_rope) = self.latents(x, angles, [slots, 1]); // [S, C], [S, 1, 1, R]
+        let [_, _, _, rotary] = k_rope.dims();
+
+        let new = Tensor::cat(vec![latent, k_rope.reshape([slots, rotary])], 1).unsqueeze_dim(1);
+        let kept = cache.push_latent(column, new); // [S, L, C + R]
+
+        let up = self.kv_b_proj.weight.val().reshape([heads, nope + v_head_dim, kv_lora_rank]);
+        let w_uk = up.clone().narrow(1, 0, nope); // [H, P, C]
+        let w_uv = up.narrow(1, nope, v_head_dim); // [H, Dv, C]
+        let q_nope = q_nope.reshape([slots, heads, nope]).swap_dims(0, 1); // [H, S, P]
+        let q_latent = q_nope.matmul(w_uk).swap_dims(0, 1); // [S, H, C]
+        let q = Tensor::cat(vec![q_latent, q_rope.reshape([slots, heads, rotary])], 2);
+        let scores = q.matmul(kept.clone().swap_dims(1, 2)).mul_scalar(self.scale); // [S, H, L]
+        let [_, _, _, columns] = bias.dims();
+        let weights = softmax(scores + bias.clone().reshape([slots, 1, columns]), 2);
+        // The rotary columns ride along and are dropped: cheaper than a copy of the latent columns.
+        let context = weights.matmul(kept).narrow(2, 0, kv_lora_rank); // [S, H, C]
+        let out = context.swap_dims(0, 1).matmul(w_uv.swap_dims(1, 2)); // [H, S, Dv]
+        self.o_proj.forward(out.swap_dims(0, 1).reshape([slots, heads * v_head_dim]))
+    }
+
+    fn queries(&self, x: Tensor<2>, angles: &Angles, [batch, tokens]: [usize; 2]) -> (Tensor<4>, Tensor<4>) {
+        let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, qk_rope_head_dim: rotary, .. } = self.sizes;
+        let q = match &self.query {
+            Query::Direct(direct) => direct.q_proj.forward(x),
+            Query::LowRank(low) => low.q_b_proj.forward(low.q_a_layernorm.forward(low.q_a_proj.forward(x))),
+        };
+        let q = q.reshape([batch, tokens, heads, nope + rotary]).swap_dims(1, 2);
+        let q_rope = rotate_interleaved(q.clone().narrow(3, nope, rotary), angles);
+        (q.narrow(3, 0, nope), q_rope)
+    }
+
+    /// The normed latent `[B * T, C]` and the rotated key that all heads share `[B, 1, T, R]`.
+    fn latents(&self, x: Tensor<2>, angles: &Angles, [batch, tokens]: [usize; 2]) -> (Tensor<2>, Tensor<4>) {
+        let Mla { kv_lora_rank, qk_rope_head_dim: rotary, .. } = self.sizes;
+        let down = self.kv_a_proj_with_mqa.forward(x);
+        let k_rope = down.clone().narrow(1, kv_lora_rank, rotary).reshape([batch, 1, tokens, rotary]);
+        let latent = self.kv_a_layernorm.forward(down.narrow(1, 0, kv_lora_rank));
+        (latent, rotate_interleaved(k_rope, angles))
+    }
+}

@@ -1,0 +1,60 @@
+//! Self-attention of a block. The kind is decided once, at construction.
+
+mod gqa;
+mod mla;
+
+use crate::cache::LayerCache;
+use crate::config::{self, Config};
+use crate::init::Initializer;
+use burn::module::Module;
+use burn::tensor::Tensor;
+use gqa::GroupedQuery;
+use mla::Latent;
+use rand::Rng;
+use ruminate_kernels::Angles;
+
+/// Latent or grouped-query attention.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a handful of them exist, each in a Vec of blocks")]
+pub(crate) enum SelfAttention {
+    Latent(Latent),
+    GroupedQuery(GroupedQuery),
+}
+
+impl SelfAttention {
+    pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, config: &Config) -> Self {
+        match config.attention {
+            config::Attention::Mla(mla) => Self::Latent(Latent::init(init, config, mla)),
+            config::Attention::Gqa(gqa) => Self::GroupedQuery(GroupedQuery::init(init, config, gqa)),
+        }
+    }
+
+    /// Attention within packed rows, and what a cache would keep of them.
+    ///
+    /// # Shapes
+    /// - `x`: `[B * T, D]`, `bias`: `[B, 1, T, T]`, result: `[B * T, D]`
+    pub(crate) fn forward(&self, x: Tensor<2>, angles: &Angles, bias: &Tensor<4>) -> (Tensor<2>, LayerCache) {
+        match self {
+            Self::Latent(latent) => latent.forward(x, angles, bias),
+            Self::GroupedQuery(grouped) => grouped.forward(x, angles, bias),
+        }
+    }
+
+    /// Attention of one new token a slot over the cache, which first takes the token up at `column`.
+    ///
+    /// # Shapes
+    /// - `x`: `[S, D]`, `bias`: `[S, 1, 1, L]`, result: `[S, D]`
+    pub(crate) fn decode(
+        &self,
+        x: Tensor<2>,
+        angles: &Angles,
+        bias: &Tensor<4>,
+        cache: &mut LayerCache,
+        column: usize,
+    ) -> Tensor<2> {
+        match self {
+            Self::Latent(latent) => latent.decode(x, angles, bias, cache, column),
+            Self::GroupedQuery(grouped) => grouped.decode(x, angles, bias, cache, column),
+        }
+    }
+}

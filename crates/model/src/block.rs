@@ -1,0 +1,81 @@
+//! One decoder block: attention and feed-forward layer, each behind a norm, each added to the residual stream.
+
+use crate::attention::SelfAttention;
+use crate::cache::LayerCache;
+use crate::config::Config;
+use crate::init::Initializer;
+use crate::layers::{Mlp, RmsNorm};
+use crate::moe::{LayerRouting, MixtureOfExperts};
+use burn::module::Module;
+use burn::tensor::Tensor;
+use rand::Rng;
+use ruminate_kernels::Angles;
+
+/// Dense or a mixture of experts, decided at construction.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a handful of them exist, each in a Vec of blocks")]
+pub(crate) enum FeedForward {
+    Dense(Mlp),
+    Moe(MixtureOfExperts),
+}
+
+#[derive(Module, Debug)]
+pub(crate) struct Block {
+    input_layernorm: RmsNorm,
+    self_attn: SelfAttention,
+    post_attention_layernorm: RmsNorm,
+    pub(crate) mlp: FeedForward,
+}
+
+impl Block {
+    pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, config: &Config, layer: usize) -> Self {
+        let width = config.hidden_size;
+        let input_layernorm = RmsNorm::init(init, width, config.rms_norm_eps);
+        let self_attn = SelfAttention::init(init, config);
+        let post_attention_layernorm = RmsNorm::init(init, width, config.rms_norm_eps);
+        let mlp = match config.moe {
+            Some(moe) if config.is_moe(layer) => FeedForward::Moe(MixtureOfExperts::init(init, width, moe)),
+            _ => FeedForward::Dense(Mlp::init(init, width, config.intermediate_size)),
+        };
+        Self { input_layernorm, self_attn, post_attention_layernorm, mlp }
+    }
+
+    /// # Shapes
+    /// - `x`: `[B * T, D]`, `bias`: `[B, 1, T, T]`, result: `[B * T, D]`
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<2>,
+        angles: &Angles,
+        bias: &Tensor<4>,
+        replay: Option<&[u16]>,
+    ) -> (Tensor<2>, LayerCache, Option<LayerRouting>) {
+        let (attended, kept) = self.self_attn.forward(self.input_layernorm.forward(x.clone()), angles, bias);
+        let (x, routing) = self.feed_forward(x + attended, replay);
+        (x, kept, routing)
+    }
+
+    /// # Shapes
+    /// - `x`: `[S, D]`, `bias`: `[S, 1, 1, L]`, result: `[S, D]`
+    pub(crate) fn decode(
+        &self,
+        x: Tensor<2>,
+        angles: &Angles,
+        bias: &Tensor<4>,
+        cache: &mut LayerCache,
+        column: usize,
+    ) -> (Tensor<2>, Option<LayerRouting>) {
+        let attended = self.self_attn.decode(self.input_layernorm.forward(x.clone()), angles, bias, cache, column);
+        self.feed_forward(x + attended, None)
+    }
+
+    fn feed_forward(&self, x: Tensor<2>, replay: Option<&[u16]>) -> (Tensor<2>, Option<LayerRouting>) {
+        let normed = self.post_attention_layernorm.forward(x.clone());
+        match &self.mlp {
+            FeedForward::Dense(mlp) => (x + mlp.forward(normed), None),
+            FeedForward::Moe(moe) => {
+                let (out, routing) = moe.forward(normed, replay);
+                (x + out, Some(routing))
+            }
+        }
+    }
+}

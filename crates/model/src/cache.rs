@@ -1,0 +1,185 @@
+//! Static caches for decoding: one row a slot, one column a moment. Columns are a ring: every slot writes the
+//! same column at the same step, and the caller's bias says which columns belong to a slot's sequence.
+//!
+//! Writing by moment instead of by position makes a step one `slice_assign` a layer, whatever the lengths.
+
+// S slots, L columns, P columns of a prefilled chunk, C + R latent width, Hk key-value heads, Dh head width
+
+use crate::config::{Attention, Config};
+use burn::tensor::{Device, Int, Tensor};
+use std::mem;
+
+/// What one layer keeps of the past.
+#[derive(Clone, Debug)]
+pub enum LayerCache {
+    /// MLA: normed latent and rotated shared key, `[S, L, C + R]`.
+    Latent(Tensor<3>),
+    /// GQA: rotated keys and values, `[S, Hk, L, Dh]`.
+    KeyValue {
+        /// Keys.
+        key: Tensor<4>,
+        /// Values.
+        value: Tensor<4>,
+    },
+}
+
+/// The caches of all layers.
+#[derive(Clone, Debug)]
+pub struct Cache {
+    pub(crate) layers: Vec<LayerCache>,
+    slots: usize,
+    columns: usize,
+}
+
+impl Cache {
+    /// An empty cache. Its contents are zeros: finite, so that a masked column adds nothing.
+    pub fn new(config: &Config, slots: usize, columns: usize, device: &Device) -> Self {
+        let layer = || match config.attention {
+            Attention::Mla(mla) => {
+                LayerCache::Latent(Tensor::zeros([slots, columns, mla.kv_lora_rank + mla.qk_rope_head_dim], device))
+            }
+            Attention::Gqa(gqa) => {
+                let shape = [slots, gqa.num_key_value_heads, columns, gqa.head_dim];
+                LayerCache::KeyValue { key: Tensor::zeros(shape, device), value: Tensor::zeros(shape, device) }
+            }
+        };
+        Self { layers: (0..config.num_hidden_layers).map(|_| layer()).collect(), slots, columns }
+    }
+
+    /// Slots (S).
+    pub fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// Columns (L).
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Takes up prefilled chunks: row `i` of `chunk` goes to `slots[i]`, its last column right before `end`
+    /// (modulo the ring). `chunk` comes from [`Decoder::prefill`](crate::Decoder::prefill), repeated by
+    /// [`LayerCache::select`] where prompts are shared.
+    pub fn insert(&mut self, slots: &[usize], end: usize, chunk: &[LayerCache]) {
+        let length = chunk.first().map_or(0, LayerCache::columns);
+        let start = (end + self.columns - length % self.columns) % self.columns;
+        // A chunk that wraps is written in two pieces.
+        let first = length.min(self.columns - start);
+        let pieces = [(start, 0, first), (0, first, length - first)];
+        for (layer, chunk) in self.layers.iter_mut().zip(chunk) {
+            for (to, from, count) in pieces.into_iter().filter(|&(_, _, count)| count > 0) {
+                for run in runs(slots) {
+                    layer.write(slots[run.start], to, &chunk.part(run.clone(), from, count));
+                }
+            }
+        }
+    }
+
+    /// Keeps these slots, in this order.
+    #[must_use]
+    pub fn select(self, slots: &[usize]) -> Self {
+        let layers = self.layers.into_iter().map(|layer| layer.select(slots)).collect();
+        Self { layers, slots: slots.len(), columns: self.columns }
+    }
+}
+
+impl LayerCache {
+    /// Rows by index; an index may repeat.
+    #[must_use]
+    pub fn select(self, rows: &[usize]) -> Self {
+        let rows: Vec<i32> = rows.iter().map(|&row| row as i32).collect();
+        match self {
+            Self::Latent(kept) => {
+                let rows = Tensor::<1, Int>::from_ints(rows.as_slice(), &kept.device());
+                Self::Latent(kept.select(0, rows))
+            }
+            Self::KeyValue { key, value } => {
+                let rows = Tensor::<1, Int>::from_ints(rows.as_slice(), &key.device());
+                Self::KeyValue { key: key.select(0, rows.clone()), value: value.select(0, rows) }
+            }
+        }
+    }
+
+    fn columns(&self) -> usize {
+        match self {
+            Self::Latent(kept) => kept.dims()[1],
+            Self::KeyValue { key, .. } => key.dims()[2],
+        }
+    }
+
+    fn part(&self, rows: std::ops::Range<usize>, column: usize, count: usize) -> Self {
+        let columns = column..column + count;
+        match self {
+            Self::Latent(kept) => Self::Latent(kept.clone().slice([rows, columns])),
+            Self::KeyValue { key, value } => {
+                let [_, heads, _, _] = key.dims();
+                let ranges = [rows, 0..heads, columns];
+                Self::KeyValue { key: key.clone().slice(ranges.clone()), value: value.clone().slice(ranges) }
+            }
+        }
+    }
+
+    fn write(&mut self, row: usize, column: usize, part: &Self) {
+        match (self, part) {
+            (Self::Latent(kept), Self::Latent(part)) => {
+                let [rows, count, width] = part.dims();
+                let ranges = [row..row + rows, column..column + count, 0..width];
+                replace(kept, |kept| kept.slice_assign(ranges, part.clone()));
+            }
+            (Self::KeyValue { key, value }, Self::KeyValue { key: new_key, value: new_value }) => {
+                let [rows, heads, count, width] = new_key.dims();
+                let ranges = [row..row + rows, 0..heads, column..column + count, 0..width];
+                replace(key, |key| key.slice_assign(ranges.clone(), new_key.clone()));
+                replace(value, |value| value.slice_assign(ranges, new_value.clone()));
+            }
+            _ => unreachable!("a model has one kind of attention"),
+        }
+    }
+
+    /// Writes one column of all slots (`[S, 1, C + R]`) and returns the whole cache.
+    pub(crate) fn push_latent(&mut self, column: usize, new: Tensor<3>) -> Tensor<3> {
+        self.write(0, column, &Self::Latent(new));
+        match self {
+            Self::Latent(kept) => kept.clone(),
+            Self::KeyValue { .. } => unreachable!("a model has one kind of attention"),
+        }
+    }
+
+    /// Writes one column of all slots (`[S, Hk, 1, Dh]` each) and returns the whole caches.
+    pub(crate) fn push_key_value(&mut self, column: usize, key: Tensor<4>, value: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+        self.write(0, column, &Self::KeyValue { key, value });
+        match self {
+            Self::KeyValue { key, value } => (key.clone(), value.clone()),
+            Self::Latent(_) => unreachable!("a model has one kind of attention"),
+        }
+    }
+}
+
+/// Replaces a tensor by a function of itself; the tensor is moved through, so that an only owner is changed in
+/// place.
+fn replace<const D: usize>(tensor: &mut Tensor<D>, change: impl FnOnce(Tensor<D>) -> Tensor<D>) {
+    let placeholder = Tensor::empty([0; D], &tensor.device());
+    *tensor = change(mem::replace(tensor, placeholder));
+}
+
+/// Maximal stretches of consecutive slots, as ranges of indices into `slots`.
+fn runs(slots: &[usize]) -> Vec<std::ops::Range<usize>> {
+    let mut runs: Vec<std::ops::Range<usize>> = Vec::new();
+    for (i, &slot) in slots.iter().enumerate() {
+        match runs.last_mut() {
+            Some(run) if slots[run.end - 1] + 1 == slot => run.end = i + 1,
+            _ => runs.push(i..i + 1),
+        }
+    }
+    runs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::runs;
+
+    #[test]
+    fn runs_cover_all_slots_in_consecutive_stretches() {
+        assert_eq!(runs(&[0, 1, 2, 5, 6, 9, 3]), [0..3, 3..5, 5..6, 6..7]);
+        assert!(runs(&[]).is_empty());
+    }
+}

@@ -1,0 +1,201 @@
+//! The decoder itself: embedding, blocks, norm, output head, in three ways of running.
+
+// B batch, T tokens, N = B * T places, S slots, L cache columns, D hidden, V vocabulary
+
+use crate::batch::Batch;
+use crate::block::{Block, FeedForward};
+use crate::cache::{Cache, LayerCache};
+use crate::config::Config;
+use crate::init::Initializer;
+use crate::layers::{Linear, RmsNorm, angles};
+use crate::moe::{LayerRouting, Routes};
+use crate::mtp::MultiTokenPrediction;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Int, Tensor};
+use rand::Rng;
+use ruminate_kernels::causal_bias;
+
+/// A decoder-only transformer.
+#[derive(Module, Debug)]
+pub struct Decoder {
+    embed_tokens: Embedding,
+    layers: Vec<Block>,
+    norm: RmsNorm,
+    /// Absent where the embedding is the head.
+    lm_head: Option<Linear>,
+    mtp: Option<MultiTokenPrediction>,
+    #[module(skip)]
+    config: Config,
+}
+
+#[derive(Module, Debug)]
+struct Embedding {
+    weight: Param<Tensor<2>>,
+}
+
+/// What a forward pass gives.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// `[N, D]`: states after the final norm, ready for [`Decoder::logits`].
+    pub hidden: Tensor<2>,
+    /// One entry a MoE layer.
+    pub routing: Vec<LayerRouting>,
+}
+
+/// One new token for each slot of a cache.
+#[derive(Clone, Debug)]
+pub struct DecodeStep<'a> {
+    /// `[S]` token ids.
+    pub tokens: &'a [u32],
+    /// `[S]` positions in each slot's sequence.
+    pub positions: &'a [u32],
+    /// The ring's column that all slots write.
+    pub column: usize,
+    /// `[S, 1, 1, L]`: 0 where a column belongs to the slot's sequence (the new one included),
+    /// [`MASKED`](ruminate_kernels) elsewhere.
+    pub bias: Tensor<4>,
+}
+
+impl Decoder {
+    /// Fresh weights: normal with `initializer_range`, norms at 1, router biases at 0.
+    pub fn init(config: &Config, rng: &mut impl Rng, device: &Device) -> Self {
+        let mut init = Initializer { rng, device, std: config.initializer_range };
+        let (vocabulary, width) = (config.vocab_size, config.hidden_size);
+        Self {
+            embed_tokens: Embedding { weight: init.normal([vocabulary, width]) },
+            layers: (0..config.num_hidden_layers).map(|layer| Block::init(&mut init, config, layer)).collect(),
+            norm: RmsNorm::init(&mut init, width, config.rms_norm_eps),
+            lm_head: (!config.tie_word_embeddings).then(|| Linear::init(&mut init, width, vocabulary)),
+            mtp: (config.num_nextn_predict_layers > 0).then(|| MultiTokenPrediction::init(&mut init, config)),
+            config: config.clone(),
+        }
+    }
+
+    /// The architecture.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn set_config(&mut self, config: Config) {
+        self.config = config;
+    }
+
+    /// The device of the weights.
+    pub fn device(&self) -> Device {
+        self.embed_tokens.weight.device()
+    }
+
+    /// Hidden states of packed rows.
+    pub fn forward(&self, batch: &Batch, routes: Routes) -> Output {
+        self.run(batch, routes, |_| ())
+    }
+
+    /// The same, and what each layer's cache would keep of the rows (`[B, T, ...]`).
+    pub fn prefill(&self, batch: &Batch) -> (Output, Vec<LayerCache>) {
+        let mut kept = Vec::with_capacity(self.layers.len());
+        let output = self.run(batch, Routes::Choose, |layer| kept.push(layer));
+        (output, kept)
+    }
+
+    fn run(&self, batch: &Batch, routes: Routes, mut keep: impl FnMut(LayerCache)) -> Output {
+        let device = self.device();
+        let angles = self.angles(&batch.positions, batch.shape, &device);
+        let bias = causal_bias(&batch.segments, batch.shape, &device);
+        let mut x = self.embed(&batch.tokens, &device);
+        let mut routing = Vec::new();
+        for (layer, block) in self.layers.iter().enumerate() {
+            let replay = match routes {
+                Routes::Replay(layers) if self.config.is_moe(layer) => Some(layers[routing.len()].as_slice()),
+                Routes::Replay(_) | Routes::Choose => None,
+            };
+            let (out, kept, chosen) = block.forward(x, &angles, &bias, replay);
+            x = out;
+            keep(kept);
+            routing.extend(chosen);
+        }
+        Output { hidden: self.norm.forward(x), routing }
+    }
+
+    /// One step of cached decoding; the cache takes the new tokens up.
+    pub fn decode(&self, step: DecodeStep, cache: &mut Cache) -> Output {
+        let device = self.device();
+        let angles = self.angles(step.positions, [step.tokens.len(), 1], &device);
+        let mut x = self.embed(step.tokens, &device);
+        let mut routing = Vec::new();
+        for (block, layer) in self.layers.iter().zip(&mut cache.layers) {
+            let (out, chosen) = block.decode(x, &angles, &step.bias, layer, step.column);
+            x = out;
+            routing.extend(chosen);
+        }
+        Output { hidden: self.norm.forward(x), routing }
+    }
+
+    /// States of the multi-token prediction module: place t sees the token at t + 1 and predicts t + 2.
+    /// None where the model has no such module.
+    ///
+    /// `hidden` is [`Output::hidden`] of the same batch. States whose next token lies in another segment mean
+    /// nothing; the caller masks them.
+    pub fn predict_second(&self, batch: &Batch, hidden: Tensor<2>) -> Option<Output> {
+        let mtp = self.mtp.as_ref()?;
+        let device = self.device();
+        let angles = self.angles(&batch.positions, batch.shape, &device);
+        let bias = causal_bias(&batch.segments, batch.shape, &device);
+        let [rows, length] = batch.shape;
+        let next: Vec<u32> = (0..rows * length)
+            .map(|place| if (place + 1) % length == 0 { 0 } else { batch.tokens[place + 1] })
+            .collect();
+        let (hidden, routing) = mtp.forward(hidden, self.embed(&next, &device), &angles, &bias);
+        Some(Output { hidden, routing: routing.into_iter().collect() })
+    }
+
+    /// The output head's weight, `[V, D]`.
+    pub fn head(&self) -> Tensor<2> {
+        match &self.lm_head {
+            Some(head) => head.weight.val(),
+            None => self.embed_tokens.weight.val(),
+        }
+    }
+
+    /// # Shapes
+    /// - `hidden`: `[N, D]`, result: `[N, V]`
+    pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
+        hidden.matmul(self.head().transpose())
+    }
+
+    /// Moves the router biases against the load (arXiv 2408.15664): `b += rate * sign(mean load - load)`.
+    ///
+    /// `load` holds the tokens that each expert of each MoE layer received since the last call, padding left
+    /// out. The bias is kept within `[-bound, bound]`: a collapsed router must not drive it away for ever.
+    #[must_use]
+    pub fn with_balanced_routers(mut self, load: &[Vec<u64>], rate: f32, bound: f32) -> Self {
+        let mut load = load.iter();
+        for block in &mut self.layers {
+            let FeedForward::Moe(moe) = &mut block.mlp else { continue };
+            let (Some(load), Some(bias)) = (load.next(), moe.gate.e_score_correction_bias.take()) else { continue };
+            let mean = load.iter().sum::<u64>() as f32 / load.len() as f32;
+            let push: Vec<f32> = load
+                .iter()
+                .map(|&load| match (mean - load as f32).partial_cmp(&0.0) {
+                    Some(std::cmp::Ordering::Greater) => rate,
+                    Some(std::cmp::Ordering::Less) => -rate,
+                    _ => 0.0,
+                })
+                .collect();
+            moe.gate.e_score_correction_bias = Some(bias.map(|bias| {
+                let push = Tensor::<1>::from_floats(push.as_slice(), &bias.device());
+                (bias + push).clamp(-bound, bound).detach()
+            }));
+        }
+        self
+    }
+
+    fn embed(&self, tokens: &[u32], device: &Device) -> Tensor<2> {
+        let ids: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
+        let ids = Tensor::<1, Int>::from_ints(ids.as_slice(), device);
+        self.embed_tokens.weight.val().select(0, ids)
+    }
+
+    fn angles(&self, positions: &[u32], shape: [usize; 2], device: &Device) -> ruminate_kernels::Angles {
+        angles(&self.config.rope, self.config.rotary_width(), positions, shape, device)
+    }
+}

@@ -1,0 +1,109 @@
+//! The small parts: linear map, RMS norm, gated feed-forward layer, and the angles of rotary embedding.
+
+// N rows, D hidden, F feed-forward width
+
+use crate::config::Rope;
+use crate::init::Initializer;
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData, activation::silu};
+use rand::Rng;
+use ruminate_kernels as kernels;
+
+/// `x W^T + b`; the weight lies as checkpoints hold it, `[out, in]`.
+#[derive(Module, Debug)]
+pub(crate) struct Linear {
+    pub(crate) weight: Param<Tensor<2>>,
+    pub(crate) bias: Option<Param<Tensor<1>>>,
+}
+
+impl Linear {
+    pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, input: usize, output: usize) -> Self {
+        Self { weight: init.normal([output, input]), bias: None }
+    }
+
+    pub(crate) fn with_bias<R: Rng>(mut self, init: &mut Initializer<R>) -> Self {
+        let [output, _] = self.weight.dims();
+        self.bias = Some(init.constant([output], 0.0));
+        self
+    }
+
+    /// # Shapes
+    /// - `x`: `[N, in]`, result: `[N, out]`
+    pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let product = x.matmul(self.weight.val().transpose());
+        match &self.bias {
+            Some(bias) => product + bias.val().unsqueeze(),
+            None => product,
+        }
+    }
+}
+
+/// RMS norm with its gain.
+#[derive(Module, Debug)]
+pub(crate) struct RmsNorm {
+    pub(crate) weight: Param<Tensor<1>>,
+    eps: f64,
+}
+
+impl RmsNorm {
+    pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, width: usize, eps: f64) -> Self {
+        Self { weight: init.constant([width], 1.0), eps }
+    }
+
+    /// # Shapes
+    /// - `x`: `[N, D]`, result: `[N, D]`
+    pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        kernels::rms_norm(x, self.weight.val(), self.eps)
+    }
+}
+
+/// SwiGLU feed-forward layer (Shazeer 2020): `down(silu(gate x) * up x)`.
+#[derive(Module, Debug)]
+pub(crate) struct Mlp {
+    gate_proj: Linear,
+    up_proj: Linear,
+    down_proj: Linear,
+}
+
+impl Mlp {
+    pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, width: usize, inner: usize) -> Self {
+        Self {
+            gate_proj: Linear::init(init, width, inner),
+            up_proj: Linear::init(init, width, inner),
+            down_proj: Linear::init(init, inner, width),
+        }
+    }
+
+    /// # Shapes
+    /// - `x`: `[N, D]`, result: `[N, D]`
+    pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let gate = silu(self.gate_proj.forward(x.clone()));
+        self.down_proj.forward(gate * self.up_proj.forward(x))
+    }
+}
+
+/// The rotation angles of given positions, computed on the host in f32 as the checkpoints' own code does.
+///
+/// # Shapes
+/// - `positions`: B * T values; result: `[B, 1, T, R / 2]`
+pub(crate) fn angles(
+    rope: &Rope,
+    width: usize,
+    positions: &[u32],
+    [batch, tokens]: [usize; 2],
+    device: &Device,
+) -> kernels::Angles {
+    let frequencies = rope.frequencies(width);
+    let factor = rope.angle_factor() as f32;
+    let (mut cos, mut sin) = (Vec::new(), Vec::new());
+    for &position in positions {
+        for &frequency in &frequencies {
+            let (s, c) = (position as f32 * frequency).sin_cos();
+            cos.push(c * factor);
+            sin.push(s * factor);
+        }
+    }
+    let shape = [batch, 1, tokens, frequencies.len()];
+    let upload = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, shape), device);
+    kernels::Angles { cos: upload(cos), sin: upload(sin) }
+}

@@ -1,0 +1,55 @@
+//! Multi-token prediction, depth 1 (DeepSeek-V3, arXiv 2412.19437, eq. 21-25): one more block that sees the
+//! trunk's state at t and the token at t + 1, and predicts the token at t + 2.
+
+use crate::block::Block;
+use crate::config::Config;
+use crate::init::Initializer;
+use crate::layers::{Linear, RmsNorm};
+use crate::moe::LayerRouting;
+use burn::module::Module;
+use burn::tensor::Tensor;
+use rand::Rng;
+use ruminate_kernels::Angles;
+
+/// The module's parts, named as in DeepSeek's checkpoints; embedding and output head are the trunk's.
+#[derive(Module, Debug)]
+pub(crate) struct MultiTokenPrediction {
+    enorm: RmsNorm,
+    hnorm: RmsNorm,
+    eh_proj: Linear,
+    pub(crate) block: Block,
+    shared_head: SharedHead,
+}
+
+#[derive(Module, Debug)]
+struct SharedHead {
+    norm: RmsNorm,
+}
+
+impl MultiTokenPrediction {
+    pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, config: &Config) -> Self {
+        let width = config.hidden_size;
+        Self {
+            enorm: RmsNorm::init(init, width, config.rms_norm_eps),
+            hnorm: RmsNorm::init(init, width, config.rms_norm_eps),
+            eh_proj: Linear::init(init, 2 * width, width),
+            block: Block::init(init, config, config.num_hidden_layers),
+            shared_head: SharedHead { norm: RmsNorm::init(init, width, config.rms_norm_eps) },
+        }
+    }
+
+    /// # Shapes
+    /// - `hidden`: `[B * T, D]`, the trunk's normed states; `next`: `[B * T, D]`, embeddings of the next tokens
+    /// - result: `[B * T, D]`, normed for the output head
+    pub(crate) fn forward(
+        &self,
+        hidden: Tensor<2>,
+        next: Tensor<2>,
+        angles: &Angles,
+        bias: &Tensor<4>,
+    ) -> (Tensor<2>, Option<LayerRouting>) {
+        let joined = Tensor::cat(vec![self.enorm.forward(next), self.hnorm.forward(hidden)], 1);
+        let (x, _, routing) = self.block.forward(self.eh_proj.forward(joined), angles, bias, None);
+        (self.shared_head.norm.forward(x), routing)
+    }
+}

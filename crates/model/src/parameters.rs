@@ -1,0 +1,106 @@
+//! Walking the parameters by their Hugging Face names. Optimizer state, checkpoints and weight files are all
+//! keyed by these names, so nothing depends on Burn's random parameter ids.
+
+use crate::Decoder;
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+/// Sees every parameter with its name.
+pub trait ParameterVisitor {
+    /// One parameter; `trained` says whether gradients are wanted for it.
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, trained: bool);
+}
+
+/// Replaces every parameter.
+pub trait ParameterMapper {
+    /// The new value of one parameter. It keeps the old one's place in training.
+    fn map<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) -> Tensor<D>;
+}
+
+impl Decoder {
+    /// Visits all parameters in a fixed order.
+    pub fn visit_parameters(&self, visitor: &mut impl ParameterVisitor) {
+        self.visit(&mut Walk { path: self.path(), action: visitor });
+    }
+
+    /// Maps all parameters in the same order.
+    #[must_use]
+    pub fn map_parameters(self, mapper: &mut impl ParameterMapper) -> Self {
+        let path = self.path();
+        self.map(&mut Walk { path, action: mapper })
+    }
+
+    /// Number of parameters, router biases included.
+    pub fn parameter_count(&self) -> usize {
+        self.num_params()
+    }
+
+    fn path(&self) -> Path {
+        Path { segments: Vec::new(), blocks: self.config().num_hidden_layers }
+    }
+}
+
+struct Walk<'a, A> {
+    path: Path,
+    action: &'a mut A,
+}
+
+impl<A: ParameterVisitor> ModuleVisitor for Walk<'_, A> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
+        self.action.visit(&self.path.name(), &tensor, tensor.is_require_grad());
+    }
+
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.segments.pop();
+    }
+}
+
+impl<A: ParameterMapper> ModuleMapper for Walk<'_, A> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.name();
+        let (id, tensor, mapper) = param.consume();
+        let trained = tensor.is_require_grad();
+        let tensor = self.action.map(&name, tensor).detach().set_require_grad(trained);
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.segments.pop();
+    }
+}
+
+/// Where the walk is; `None` for a level that Hugging Face's names do not have.
+struct Path {
+    segments: Vec<Option<String>>,
+    blocks: usize,
+}
+
+impl Path {
+    fn enter(&mut self, name: &str, container: &str) {
+        // Variants of our enums, and the field that holds the two ways to a query, are not in the names.
+        let silent = container.starts_with("Enum:") || name == "query";
+        self.segments.push((!silent).then(|| name.to_owned()));
+    }
+
+    /// The name in a checkpoint. The trunk lies under `model.`, and the multi-token prediction module is
+    /// numbered as the block after the last.
+    fn name(&self) -> String {
+        let segments: Vec<&str> = self.segments.iter().flatten().map(String::as_str).collect();
+        match segments.as_slice() {
+            ["lm_head", ..] => segments.join("."),
+            ["mtp", "block", rest @ ..] | ["mtp", rest @ ..] => {
+                format!("model.layers.{}.{}", self.blocks, rest.join("."))
+            }
+            _ => format!("model.{}", segments.join(".")),
+        }
+    }
+}

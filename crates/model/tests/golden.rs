@@ -1,0 +1,157 @@
+//! The decoder against numbers that transformers computed from the same tiny random checkpoints
+//! (`fixtures/model/make.py`).
+
+use burn::tensor::activation::log_softmax;
+use ruminate_model::{Batch, Cache, DecodeStep, Decoder, Routes, load, save};
+use ruminate_testkit as testkit;
+use testkit::Tensors;
+
+const CASES: [&str; 9] = [
+    "deepseek_v3_plain",
+    "deepseek_v3_fused",
+    "deepseek_v3_full",
+    "llama_tied",
+    "llama_untied",
+    "llama_rope3",
+    "qwen2",
+    "qwen3",
+    "qwen3_moe",
+];
+
+/// Greatest difference of log-probabilities that counts as equal.
+const TOLERANCE: f32 = 2e-4;
+
+struct Case {
+    decoder: Decoder,
+    rows: Vec<Vec<u32>>,
+    expected: Tensors,
+    vocabulary: usize,
+}
+
+fn case(name: &str) -> Case {
+    let folder = testkit::fixture_path(&format!("model/{name}"));
+    let decoder = load(&folder, &testkit::device()).unwrap_or_else(|error| panic!("{name}: {error}"));
+    // The fused case differs from the plain one in its layout only, and shares its numbers.
+    let numbers = if name == "deepseek_v3_fused" { "deepseek_v3_plain" } else { name };
+    let expected = Tensors::load(&format!("model/{numbers}/expected.safetensors"));
+    let ids = expected.ints("input_ids");
+    let length = ids.len() / 2;
+    let rows = ids.chunks(length).map(|row| row.iter().map(|&id| id as u32).collect()).collect();
+    let vocabulary = decoder.config().vocab_size;
+    Case { decoder, rows, expected, vocabulary }
+}
+
+fn logprobs(decoder: &Decoder, batch: &Batch) -> Vec<f32> {
+    let output = decoder.forward(batch, Routes::Choose);
+    testkit::floats(log_softmax(decoder.logits(output.hidden), 1))
+}
+
+#[test]
+fn logprobs_equal_transformers_for_every_family() {
+    for name in CASES {
+        let case = case(name);
+        let actual = logprobs(&case.decoder, &Batch::from_rows(&case.rows));
+        let difference = testkit::max_difference(&actual, &case.expected.floats("logprobs"));
+        println!("{name}: {difference:?}");
+        testkit::assert_close(&actual, &case.expected.floats("logprobs"), TOLERANCE);
+    }
+}
+
+#[test]
+fn the_router_chooses_and_weighs_like_transformers() {
+    for name in ["deepseek_v3_plain", "deepseek_v3_full", "qwen3_moe"] {
+        let case = case(name);
+        let output = case.decoder.forward(&Batch::from_rows(&case.rows), Routes::Choose);
+        let config = case.decoder.config();
+        let layers = (0..config.num_hidden_layers).filter(|&layer| config.is_moe(layer));
+        for (layer, routing) in layers.zip(&output.routing) {
+            let chosen = config.moe.expect("a mixture").num_experts_per_tok;
+            let mut experts = routing.experts.clone();
+            experts.chunks_mut(chosen).for_each(<[u16]>::sort_unstable);
+            let expected = case.expected.ints(&format!("router_experts_{layer}"));
+            let experts: Vec<i64> = experts.into_iter().map(i64::from).collect();
+            assert_eq!(experts, expected, "{name}, layer {layer}");
+        }
+    }
+}
+
+#[test]
+fn cached_decode_matches_full_forward() {
+    for name in CASES {
+        let Case { decoder, rows, vocabulary, .. } = case(name);
+        let full = logprobs(&decoder, &Batch::from_rows(&rows));
+        let (length, prompt) = (rows[0].len(), 7);
+        // A ring that is smaller than the columns used, entered at an odd column, so that writes wrap.
+        let (columns, entered) = (length + 1, 19);
+        let mut cache = Cache::new(decoder.config(), 2, columns, &testkit::device());
+        let prompts: Vec<&[u32]> = rows.iter().map(|row| &row[..prompt]).collect();
+        let (_, kept) = decoder.prefill(&Batch::from_rows_right_aligned(&prompts));
+        cache.insert(&[0, 1], entered, &kept);
+        for position in prompt..length {
+            let now = entered + position - prompt;
+            let bias: Vec<f32> = (0..2 * columns)
+                .map(|i| (now + columns - i % columns) % columns)
+                .map(|age| if age <= position { 0.0 } else { ruminate_kernels::MASKED })
+                .collect();
+            let bias = burn::tensor::Tensor::<1>::from_floats(bias.as_slice(), &testkit::device());
+            let tokens = [rows[0][position], rows[1][position]];
+            let step = DecodeStep {
+                tokens: &tokens,
+                positions: &[position as u32; 2],
+                column: now % columns,
+                bias: bias.reshape([2, 1, 1, columns]),
+            };
+            let output = decoder.decode(step, &mut cache);
+            let actual = testkit::floats(log_softmax(decoder.logits(output.hidden), 1));
+            for slot in 0..2 {
+                let start = (slot * length + position) * vocabulary;
+                let expected = &full[start..start + vocabulary];
+                testkit::assert_close(&actual[slot * vocabulary..][..vocabulary], expected, 1e-4);
+            }
+        }
+    }
+}
+
+#[test]
+fn padding_and_packing_change_nothing() {
+    for name in ["deepseek_v3_full", "qwen3"] {
+        let Case { decoder, rows, vocabulary, .. } = case(name);
+        let short = &rows[0][..9];
+        let alone = logprobs(&decoder, &Batch::from_rows(&[short]));
+        let padded = logprobs(&decoder, &Batch::from_rows(&[short, &rows[1]]));
+        testkit::assert_close(&padded[..9 * vocabulary], &alone, 2e-5);
+
+        // The same sequence behind another one in the same row.
+        let other = &rows[1][..5];
+        let packed = Batch {
+            tokens: other.iter().chain(short).copied().collect(),
+            positions: (0..5).chain(0..9).collect(),
+            segments: [vec![1; 5], vec![2; 9]].concat(),
+            shape: [1, 14],
+        };
+        testkit::assert_close(&logprobs(&decoder, &packed)[5 * vocabulary..], &alone, 2e-5);
+    }
+}
+
+#[test]
+fn replaying_the_routers_own_choice_changes_nothing() {
+    let Case { decoder, rows, .. } = case("deepseek_v3_full");
+    let batch = Batch::from_rows(&rows);
+    let chosen = decoder.forward(&batch, Routes::Choose);
+    let experts: Vec<Vec<u16>> = chosen.routing.iter().map(|layer| layer.experts.clone()).collect();
+    let replayed = decoder.forward(&batch, Routes::Replay(&experts));
+    assert_eq!(testkit::floats(chosen.hidden), testkit::floats(replayed.hidden));
+}
+
+#[test]
+fn what_we_save_we_load_with_equal_logits() {
+    for name in ["deepseek_v3_full", "llama_tied", "qwen2", "qwen3_moe"] {
+        let Case { decoder, rows, .. } = case(name);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        save(&decoder, folder.path()).expect("saved");
+        let again = load(folder.path(), &testkit::device()).expect("loaded");
+        assert_eq!(again.config(), decoder.config(), "{name}");
+        let batch = Batch::from_rows(&rows);
+        assert_eq!(logprobs(&again, &batch), logprobs(&decoder, &batch), "{name}");
+    }
+}
