@@ -2,6 +2,7 @@
 //! on text that breaks it, then run over the workspace. It refuses to judge what a compiler or clippy judges.
 
 mod arrows;
+mod dependencies;
 mod lexer;
 mod source;
 
@@ -85,6 +86,13 @@ fn every_arrow_between_crates_is_in_the_graph() {
     let findings: Vec<Finding> =
         manifests().iter().flat_map(|(name, manifest)| arrows::findings(name, manifest)).collect();
     assert_none(&findings);
+}
+
+#[test]
+fn every_external_dependency_has_its_reason() {
+    let read = |path: &str| fs::read_to_string(root().join(path)).expect("the workspace has it");
+    let manifest = read("Cargo.toml").parse().expect("a valid manifest");
+    assert_none(&dependencies::findings(&manifest, &read("docs/decisions/dependencies.md")));
 }
 
 #[test]
