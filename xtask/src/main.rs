@@ -24,7 +24,7 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
         anyhow::ensure!(args.len() == 1, "`cargo xtask ci` takes no arguments, found {:?}", &args[1..]);
         return ci::run();
     }
-    let path = binary::build(binary::features(args)?)?;
+    let path = binary::build(binary::features(args))?;
     binary::become_it(&path, args).with_context(|| format!("cannot start {}", path.display()))
 }
 

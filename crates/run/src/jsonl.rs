@@ -82,6 +82,18 @@ impl JsonlAppender {
         }
     }
 
+    /// Makes the rows so far durable. To be called before a checkpoint is committed: else a power cut could leave a
+    /// checkpoint whose log ends before it.
+    ///
+    /// # Errors
+    /// [`Error::Disk`].
+    pub fn sync(&self) -> Result<(), Error> {
+        match self.file.sync_data() {
+            Err(e) if e.kind() != io::ErrorKind::InvalidInput => Err(Error::disk("fsync", &self.path)(e)),
+            _ => Ok(()), // a device has nothing to sync and says that it is invalid to ask
+        }
+    }
+
     /// Rows that are not in the file.
     pub fn lost(&self) -> u64 {
         self.lost

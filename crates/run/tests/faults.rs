@@ -279,6 +279,23 @@ fn a_failed_file_write_keeps_the_old_content_and_no_temporary() {
     assert_eq!(names(dir.path()), ["recipe.toml"]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_fills_during_a_save_is_told_as_full_and_the_last_checkpoint_stays() {
+    let dir = temp();
+    committed(&checkpoints::path(dir.path(), 1), 1);
+    let writer = FolderWriter::create(&checkpoints::path(dir.path(), 2)).expect("create");
+    writer.write("shard-0", b"fits").expect("write");
+    let full = writer.path("shard-1").expect("create");
+    std::os::unix::fs::symlink("/dev/full", full).expect("symlink");
+    let error = writer.write("shard-1", b"does not fit").expect_err("no space left");
+    assert!(error.is_disk_full(), "{error:?}");
+    assert!(error.to_string().contains("shard-1"), "{error}");
+    drop(writer);
+    assert_eq!(names(&dir.path().join("checkpoints")), ["step-000001"]);
+    verify(&checkpoints::path(dir.path(), 1)).expect("intact");
+}
+
 #[test]
 #[should_panic(expected = "cannot name a file")]
 fn a_file_that_would_leave_the_folder_is_a_programming_error() {
