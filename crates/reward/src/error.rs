@@ -1,0 +1,55 @@
+//! What can be wrong with a rubric or with a line to verify. A completion is never an error: it is judged.
+
+/// Everything in this crate that can fail.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No verifier has that name.
+    #[error("unknown verifier kind {kind:?}{}; expected one of: {}", suggestion(*nearest), known.join(", "))]
+    UnknownKind {
+        /// The name that was asked for.
+        kind: String,
+        /// The known name most like it.
+        nearest: Option<&'static str>,
+        /// The names that exist.
+        known: &'static [&'static str],
+    },
+    /// An option of a verifier has a value that it cannot take.
+    #[error("`{key}` of the verifier `{kind}`: {reason}")]
+    Option {
+        /// The verifier.
+        kind: &'static str,
+        /// The option.
+        key: &'static str,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// A rubric that cannot judge anything.
+    #[error("the rubric has no component; give it at least one verifier")]
+    EmptyRubric,
+    /// A weight that is no number.
+    #[error("the weight of `{name}` is {weight}; expected a finite number")]
+    Weight {
+        /// The component.
+        name: String,
+        /// Its weight.
+        weight: f64,
+    },
+    /// Two components whose scores would be reported under one name.
+    #[error("the rubric has two components named `{name}`; each name is reported once")]
+    DuplicateComponent {
+        /// The name.
+        name: String,
+    },
+    /// A line of `ruminate verify` that is not what it must be.
+    #[error("expected {expected}, found {found}")]
+    Line {
+        /// What should be there.
+        expected: &'static str,
+        /// What is there.
+        found: String,
+    },
+}
+
+fn suggestion(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
