@@ -13,7 +13,8 @@ use std::time::SystemTime;
 
 const NAME: &str = "chat_template";
 
-/// Engine instructions for one rendering. A turn takes a few hundred; this is seconds of an endless loop.
+/// The engine's budget for one rendering: instructions, and the bytes of strings that they make. Two thousand turns
+/// or eight megabytes fit easily; an endless loop, or a string that doubles, ends within seconds.
 const FUEL: u64 = 10_000_000;
 
 /// Bytes of one rendered chat: far beyond any context window, far below any memory.

@@ -49,6 +49,8 @@ fn the_clock_is_the_caller_s() {
 fn a_template_that_does_not_end_runs_out_of_steps() {
     let nested = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
     assert!(matches!(render(nested).unwrap_err(), Error::TemplateRender { .. }));
+    let doubling = "{% set ns = namespace(x='aaaaaaaa') %}{% for i in range(60) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}";
+    assert!(matches!(render(doubling).unwrap_err(), Error::TemplateRender { .. }));
     let recursive = "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}";
     assert!(matches!(render(recursive).unwrap_err(), Error::TemplateRender { .. }));
 }
@@ -58,6 +60,14 @@ fn a_template_that_writes_without_end_is_cut_off() {
     let loud = "{% for a in range(99999) %}{{ 'x' * 9999 }}{% endfor %}";
     let error = render(loud).unwrap_err();
     assert!(matches!(&error, Error::TemplateRender { reason } if reason.contains("exceeds")), "{error}");
+}
+
+#[test]
+fn a_long_chat_is_within_the_budget() {
+    let source = "{% for m in messages %}{{ '<' + m.role + '>' + m.content.split('</think>')[-1].strip() + '\n' }}{% endfor %}";
+    let turn = Message { role: "user".into(), content: "x".repeat(2000) };
+    let rendered = compile(source).unwrap().render(&vec![turn; 2000], GenerationPrompt::Omit).unwrap();
+    assert_eq!(rendered.len(), 2000 * 2007);
 }
 
 #[test]

@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use proptest::prelude::*;
-use ruminate_text::{Error, Tokenizer};
+use ruminate_text::{Error, SpecialText, Tokenizer};
 use std::path::Path;
+use std::sync::LazyLock;
 
 fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -107,6 +108,9 @@ fn truncation_and_padding_of_the_file_do_not_apply() {
     assert_eq!(tokenizer.encode("12345").unwrap().len(), 5);
 }
 
+static EMBEDDED_JSON: LazyLock<serde_json::Value> =
+    LazyLock::new(|| serde_json::from_slice(Tokenizer::embedded().files().next().unwrap().1).unwrap());
+
 /// Replaces the value that a path of positions leads to.
 fn replace(value: &mut serde_json::Value, path: &[usize], with: serde_json::Value) {
     let length = match value {
@@ -152,13 +156,29 @@ proptest! {
         with in scalar(),
         text in "[ -~]{0,20}",
     ) {
-        let embedded = Tokenizer::embedded();
-        let mut json: serde_json::Value = serde_json::from_slice(embedded.files().next().unwrap().1).unwrap();
+        let mut json = EMBEDDED_JSON.clone();
         replace(&mut json, &path, with);
         if let Ok(tokenizer) = load_json(json.to_string().as_bytes()) {
             // Either way will do: what counts is that the library's failures are errors.
             let ids = tokenizer.encode(&text).unwrap_or_default();
-            let _text = tokenizer.decode(&ids, ruminate_text::SpecialText::Keep);
+            let _text = tokenizer.decode(&ids, SpecialText::Keep);
         }
+    }
+}
+
+#[test]
+fn a_byte_level_tokenizer_encodes_and_decodes_as_python_does() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text");
+    let tokenizer = Tokenizer::load(&fixtures.join("byte_level")).unwrap();
+    let golden: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(fixtures.join("byte_level.json")).unwrap()).unwrap();
+    for row in golden["encodings"].as_array().unwrap() {
+        let text = row["text"].as_str().unwrap();
+        let ids = tokenizer.encode(text).unwrap();
+        assert_eq!(serde_json::to_value(&ids).unwrap(), row["ids"], "{text:?}");
+        let decode = |ids: &[u32]| tokenizer.decode(ids, SpecialText::Keep).unwrap();
+        assert_eq!(decode(&ids), row["decoded"].as_str().unwrap());
+        // Half of a text may end inside a character, as a truncated completion does.
+        assert_eq!(decode(&ids[..ids.len() / 2]), row["first_half"].as_str().unwrap());
     }
 }
