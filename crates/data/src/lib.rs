@@ -11,6 +11,8 @@
 //! And where tasks come from: files ([`jsonl`]) or programs ([`procedural`], with [`traces`] to pretrain on),
 //! kept apart for training and evaluation by [`split`] and [`decontaminate`].
 
+pub mod decontaminate;
+pub mod jsonl;
 pub mod procedural;
 pub mod split;
 pub mod traces;

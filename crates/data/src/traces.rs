@@ -171,18 +171,19 @@ pub(crate) fn chain_sum(problem: &Problem, bounds: &Bounded, mix: &Mix, rng: &mu
                 }
                 truth + by
             }
-            None => truth,
+            None => {
+                kind = Kind::Correct;
+                truth
+            }
         },
         Kind::Corrected => {
-            if let Some((at, by)) = slip(&totals, bounds.total_max, Reach::One, rng) {
-                written[at] = format!("{}W{}", text(totals[at] + by), text(totals[at]));
+            match slip(&totals, bounds.total_max, Reach::One, rng) {
+                Some((at, by)) => written[at] = format!("{}W{}", text(totals[at] + by), written[at]),
+                None => kind = Kind::Correct,
             }
             truth
         }
     };
-    if answer == truth && kind == Kind::Slip {
-        kind = Kind::Correct; // no slip fits the range
-    }
     let thought = problem.write_steps(&written);
     let answer = text(answer);
     let answer = if rng.random_bool(mix.untagged) { answer } else { format!("<answer>{answer}</answer>") };
@@ -198,7 +199,8 @@ enum Reach {
     Rest,
 }
 
-/// A step and an offset (±1, ±2, ±10) that leave all changed totals in range, uniformly among those there are.
+/// A step and an offset (±1, ±2, ±10) that leave all changed totals in range, uniformly among those there are;
+/// `None` only where the totals themselves are out of range, as in a task of somebody else's.
 fn slip(totals: &[i64], total_max: i64, reach: Reach, rng: &mut ChaCha8Rng) -> Option<(usize, i64)> {
     let fits = |at: usize, by: i64| {
         let end = match reach {
