@@ -162,20 +162,19 @@ pub(crate) fn chain_sum(problem: &Problem, bounds: &Bounded, mix: &Mix, rng: &mu
             let shown =
                 if kind == Kind::Partial && totals.len() > 1 { rng.random_range(1..totals.len()) } else { 0 };
             written.truncate(shown);
-            (truth + noise(mix.guess_sigma, rng)).clamp(0, bounds.total_max)
+            truth.saturating_add(noise(mix.guess_sigma, rng)).clamp(0, bounds.total_max)
         }
-        Kind::Slip => match slip(&totals, bounds.total_max, Reach::Rest, rng) {
-            Some((at, by)) => {
+        Kind::Slip => {
+            if let Some((at, by)) = slip(&totals, bounds.total_max, Reach::Rest, rng) {
                 for (written, total) in written.iter_mut().zip(&totals).skip(at) {
                     *written = text(total + by);
                 }
                 truth + by
-            }
-            None => {
+            } else {
                 kind = Kind::Correct;
                 truth
             }
-        },
+        }
         Kind::Corrected => {
             match slip(&totals, bounds.total_max, Reach::One, rng) {
                 Some((at, by)) => written[at] = format!("{}W{}", text(totals[at] + by), written[at]),

@@ -164,7 +164,8 @@ impl Family for ChainSum {
 
     fn trace(&self, task: &Task, mix: &Mix, rng: &mut ChaCha8Rng) -> Option<Trace> {
         let Params::Bounded(params) = &self.params else { return None };
-        Some(traces::chain_sum(&Problem::parse(&task.prompt.text())?, params, mix, rng))
+        let problem = Problem::parse(&task.prompt.text()).filter(|problem| problem.terms.len() > 1)?;
+        Some(traces::chain_sum(&problem, params, mix, rng))
     }
 }
 
