@@ -1,4 +1,5 @@
-//! The decoder itself: embedding, blocks, norm, output head, in three ways of running.
+//! The decoder itself: embedding, blocks, norm, output head, in three ways of running: packed rows, packed
+//! rows that are kept for decoding, and one token a slot against a cache.
 
 // B batch, T tokens, N = B * T places, S slots, L cache columns, D hidden, V vocabulary
 
@@ -43,17 +44,15 @@ pub struct Output {
 }
 
 /// One new token for each slot of a cache.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct DecodeStep<'a> {
     /// `[S]` token ids.
     pub tokens: &'a [u32],
-    /// `[S]` positions in each slot's sequence.
+    /// `[S]` positions in each slot's sequence. A slot at position p sees the `p + 1` latest columns, this step's
+    /// included.
     pub positions: &'a [u32],
     /// The ring's column that all slots write.
     pub column: usize,
-    /// `[S, 1, 1, L]`: 0 where a column belongs to the slot's sequence (the new one included),
-    /// [`MASKED`](ruminate_kernels) elsewhere.
-    pub bias: Tensor<4>,
 }
 
 impl Decoder {
@@ -120,10 +119,11 @@ impl Decoder {
     pub fn decode(&self, step: DecodeStep, cache: &mut Cache) -> Output {
         let device = self.device();
         let angles = self.angles(step.positions, [step.tokens.len(), 1], &device);
+        let bias = cache.bias(step.positions, step.column, &device);
         let mut x = self.embed(step.tokens, &device);
         let mut routing = Vec::new();
         for (block, layer) in self.layers.iter().zip(&mut cache.layers) {
-            let (out, chosen) = block.decode(x, &angles, &step.bias, layer, step.column);
+            let (out, chosen) = block.decode(x, &angles, &bias, layer, step.column);
             x = out;
             routing.extend(chosen);
         }

@@ -89,17 +89,11 @@ fn cached_decode_matches_full_forward() {
         cache.insert(&[0, 1], entered, &kept);
         for position in prompt..length {
             let now = entered + position - prompt;
-            let bias: Vec<f32> = (0..2 * columns)
-                .map(|i| (now + columns - i % columns) % columns)
-                .map(|age| if age <= position { 0.0 } else { ruminate_kernels::MASKED })
-                .collect();
-            let bias = burn::tensor::Tensor::<1>::from_floats(bias.as_slice(), &testkit::device());
             let tokens = [rows[0][position], rows[1][position]];
             let step = DecodeStep {
                 tokens: &tokens,
                 positions: &[position as u32; 2],
                 column: now % columns,
-                bias: bias.reshape([2, 1, 1, columns]),
             };
             let output = decoder.decode(step, &mut cache);
             let actual = testkit::floats(log_softmax(decoder.logits(output.hidden), 1));

@@ -16,6 +16,9 @@ use burn::tensor::{Tensor, activation::softmax};
 use rand::Rng;
 use ruminate_kernels::{Angles, attention, rotate_interleaved};
 
+/// Epsilon of the norms inside the low ranks: the checkpoints' code uses this one whatever `rms_norm_eps` says.
+const LOW_RANK_EPS: f64 = 1e-6;
+
 /// Queries, projected directly or through a low rank.
 #[derive(Module, Debug)]
 enum Query {
@@ -55,7 +58,7 @@ impl Latent {
             None => Query::Direct(DirectQuery { q_proj: Linear::init(init, width, query_width) }),
             Some(rank) => Query::LowRank(LowRankQuery {
                 q_a_proj: Linear::init(init, width, rank),
-                q_a_layernorm: RmsNorm::init(init, rank, config.rms_norm_eps),
+                q_a_layernorm: RmsNorm::init(init, rank, LOW_RANK_EPS),
                 q_b_proj: Linear::init(init, rank, query_width),
             }),
         };
@@ -64,7 +67,7 @@ impl Latent {
         Self {
             query,
             kv_a_proj_with_mqa: Linear::init(init, width, latent + sizes.qk_rope_head_dim),
-            kv_a_layernorm: RmsNorm::init(init, latent, config.rms_norm_eps),
+            kv_a_layernorm: RmsNorm::init(init, latent, LOW_RANK_EPS),
             kv_b_proj: Linear::init(init, latent, up),
             o_proj: Linear::init(init, heads * sizes.v_head_dim, width),
             sizes,

@@ -1,0 +1,28 @@
+//! Samples a few completions from a fresh tiny decoder: `cargo run -p ruminate-rollout --example generate`.
+#![allow(clippy::print_stdout, reason = "an example talks")]
+
+use ruminate_data::Seed;
+use ruminate_model::{Config, Decoder};
+use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling, generate};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let config = Config::from_json(&serde_json::json!({
+        "model_type": "llama", "vocab_size": 32, "hidden_size": 32, "intermediate_size": 64,
+        "num_hidden_layers": 2, "num_attention_heads": 4, "eos_token_id": 1,
+    }))?;
+    let decoder = Decoder::init(&config, &mut Seed::new(0).child("weights").rng(), &ruminate_testkit::device());
+    let requests: Vec<Request> = (0..4)
+        .map(|sample| Request { prompt_ids: vec![5, 6, 7], seed: Seed::new(0).index(sample) })
+        .collect();
+    let options = Options {
+        sampling: Sampling { max_new_tokens: 16, ..Sampling::default() },
+        eos_token_ids: config.eos_token_ids.clone(),
+        max_num_seqs: 4,
+        record_routing: RecordRouting::No,
+    };
+    generate(&decoder, &requests, &options, |request, completion| {
+        println!("{request}: {:?} ({:?})", completion.ids, completion.finish_reason);
+        Flow::Continue
+    });
+    Ok(())
+}

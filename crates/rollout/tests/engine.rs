@@ -1,0 +1,106 @@
+//! The engine on tiny random checkpoints: what it samples, and that company changes nothing.
+
+use burn::tensor::activation::log_softmax;
+use ruminate_data::{Completion, FinishReason, Seed};
+use ruminate_model::{Batch, Decoder, Routes, load};
+use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling, generate};
+use ruminate_testkit as testkit;
+
+fn decoder(name: &str) -> Decoder {
+    load(&testkit::fixture_path(&format!("model/{name}")), &testkit::device()).expect("the fixture loads")
+}
+
+fn options(temperature: f64) -> Options {
+    Options {
+        sampling: Sampling { temperature, max_new_tokens: 12, ..Sampling::default() },
+        eos_token_ids: vec![1],
+        max_num_seqs: 8,
+        record_routing: RecordRouting::Yes,
+    }
+}
+
+/// Requests with prompts of different length, some shared.
+fn requests(count: u64) -> Vec<Request> {
+    (0..count)
+        .map(|i| Request {
+            prompt_ids: (0..=i % 5).map(|t| 2 + (7 * (i % 5) + 3 * t) as u32 % 38).collect(),
+            seed: Seed::new(11).index(i),
+        })
+        .collect()
+}
+
+fn run(decoder: &Decoder, requests: &[Request], options: &Options) -> Vec<Completion> {
+    let mut completions = vec![None; requests.len()];
+    generate(decoder, requests, options, |request, completion| {
+        assert!(completions[request].replace(completion).is_none(), "finished twice");
+        Flow::Continue
+    });
+    completions.into_iter().map(|completion| completion.expect("every request finishes")).collect()
+}
+
+#[test]
+fn sampler_logprobs_are_the_full_forwards() {
+    for (name, temperature) in [("deepseek_v3_full", 0.8), ("qwen3", 1.0), ("deepseek_v3_plain", 0.0)] {
+        let decoder = decoder(name);
+        let vocabulary = decoder.config().vocab_size;
+        for completion in run(&decoder, &requests(40), &options(temperature)) {
+            let whole = [completion.prompt_ids.as_slice(), &completion.ids].concat();
+            let output = decoder.forward(&Batch::from_rows(&[&whole]), Routes::Choose);
+            let divisor = if temperature == 0.0 { 1.0 } else { temperature };
+            let logits = decoder.logits(output.hidden).div_scalar(divisor);
+            let full = testkit::floats(log_softmax(logits, 1));
+            for (i, (&token, &logprob)) in completion.ids.iter().zip(&completion.logprobs).enumerate() {
+                let place = completion.prompt_ids.len() + i - 1;
+                let expected = full[place * vocabulary + token as usize];
+                assert!((logprob - expected).abs() < 1e-4, "{name}: {logprob} instead of {expected}");
+            }
+            if let Some(routing) = &completion.routing {
+                let chosen = routing.experts_per_token;
+                for (layer, full) in output.routing.iter().enumerate() {
+                    for place in 0..whole.len() - 1 {
+                        let start = (place * routing.moe_layers + layer) * chosen;
+                        let sampled = &routing.experts[start..start + chosen];
+                        assert_eq!(sampled, &full.experts[place * chosen..(place + 1) * chosen], "{name}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_request_samples_the_same_alone_and_in_company() {
+    let decoder = decoder("deepseek_v3_full");
+    let requests = requests(40);
+    let company = run(&decoder, &requests, &options(1.0));
+    for (request, in_company) in requests.iter().zip(&company) {
+        let alone = run(&decoder, std::slice::from_ref(request), &options(1.0)).remove(0);
+        assert_eq!(alone.ids, in_company.ids);
+        testkit::assert_close(&alone.logprobs, &in_company.logprobs, 1e-5);
+    }
+}
+
+#[test]
+fn completions_end_at_an_ending_token_or_at_the_limit() {
+    let completions = run(&decoder("qwen3"), &requests(60), &options(1.0));
+    let stopped = completions.iter().filter(|c| c.finish_reason == FinishReason::Stop).count();
+    assert!(stopped > 0 && stopped < 60, "both ends occur: {stopped} of 60");
+    for completion in completions {
+        let ending = completion.ids.iter().position(|&id| id == 1);
+        match completion.finish_reason {
+            FinishReason::Stop => assert_eq!(ending, Some(completion.ids.len() - 1)),
+            FinishReason::Length => assert!(ending.is_none() && completion.ids.len() == 12),
+        }
+        assert_eq!(completion.ids.len(), completion.logprobs.len());
+    }
+}
+
+#[test]
+fn stopping_delivers_no_more() {
+    let mut delivered = 0;
+    generate(&decoder("qwen3"), &requests(40), &options(1.0), |_, _| {
+        delivered += 1;
+        if delivered == 3 { Flow::Stop } else { Flow::Continue }
+    });
+    assert!((3..=8).contains(&delivered), "only what the last step had finished already: {delivered}");
+}
