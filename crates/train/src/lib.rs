@@ -1,1 +1,32 @@
-//! train
+//! Everything between a forward pass and a trained model: packing, log-probabilities, gradients, optimizer,
+//! schedule, checkpoints, metrics, and the supervised trainer. It knows token ids only, and never a file format
+//! of data nor a reward.
+//!
+//! - [`packing`]: sequences into rows; [`logprobs`]: what the policy says of the tokens that carry loss.
+//! - [`Gradients`], [`Optimizer`], [`Schedule`]: one step, by Hugging Face parameter names.
+//! - [`supervised`]: the next-token trainer of pretrain, sft and distill.
+//! - [`State`], [`Observer`], [`Metrics`]: what all trainers share with the outside.
+
+mod adamw;
+mod config;
+mod error;
+mod gradients;
+mod load;
+pub mod logprobs;
+mod metrics;
+mod observer;
+mod optimizer;
+pub mod packing;
+mod schedule;
+mod state;
+pub mod supervised;
+
+pub use config::{Config, RouterTraining, Scheduler};
+pub use error::Error;
+pub use gradients::Gradients;
+pub use load::ExpertLoad;
+pub use metrics::Metrics;
+pub use observer::Observer;
+pub use optimizer::{Optimizer, StepOutcome, StepReport};
+pub use schedule::Schedule;
+pub use state::State;

@@ -1,0 +1,182 @@
+//! What every trainer shares of a recipe: optimizer, schedule, router, and when to save. Key names follow TRL
+//! where the meaning is the same. Defaults are the vetted algorithm; a recipe states only departures.
+
+use crate::Error;
+use serde::{Deserialize, Serialize};
+
+/// Optimizer, schedule, router and saving.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Peak learning rate.
+    pub learning_rate: f64,
+    /// Decay of the first moment.
+    pub adam_beta1: f64,
+    /// Decay of the second moment.
+    pub adam_beta2: f64,
+    /// Added to the root of the second moment.
+    pub adam_epsilon: f64,
+    /// Decoupled weight decay, on tensors of rank 2 and above only: norm gains and biases are left alone, as
+    /// Hugging Face's Trainer does.
+    pub weight_decay: f64,
+    /// Global gradient norm above which gradients are scaled down to it; infinity never clips.
+    pub max_grad_norm: f64,
+    /// Shape of the learning rate after warm-up.
+    pub lr_scheduler_type: Scheduler,
+    /// Steps over which the learning rate rises linearly; the first step has rate 0, as in transformers.
+    pub warmup_steps: usize,
+    /// Share of the peak that the schedule ends at.
+    pub lr_scheduler_min_ratio: f64,
+    /// What training does to the routers of a mixture of experts.
+    pub router: RouterTraining,
+    /// How far a router's bias moves a step (gamma of arXiv 2408.15664).
+    pub router_bias_update_rate: f64,
+    /// Magnitude that no bias exceeds: a collapsed router must not drive it away for ever.
+    pub router_bias_bound: f64,
+    /// Weight of the sequence-wise balance loss (alpha of arXiv 2412.19437, eq. 17).
+    pub router_balance_alpha: f64,
+    /// Steps between checkpoints; 0 saves none on the way.
+    pub save_steps: usize,
+    /// Checkpoints that are kept.
+    pub save_total_limit: usize,
+    /// Steps in a row that may have a loss or gradient that is not finite; each is skipped.
+    pub max_skipped_steps: usize,
+}
+
+/// Shape of the learning rate after warm-up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scheduler {
+    /// Stays at its peak.
+    Constant,
+    /// Falls on a straight line.
+    Linear,
+    /// Falls on half a cosine.
+    #[default]
+    Cosine,
+}
+
+/// What training does to the routers of a mixture of experts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouterTraining {
+    /// Weights get no gradient and biases stay: what a token's experts are changes only through its state.
+    Freeze,
+    /// Weights learn, and biases move against the load (auxiliary-loss-free balance).
+    #[default]
+    Update,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            learning_rate: 3e-4,
+            adam_beta1: 0.9,
+            adam_beta2: 0.999,
+            adam_epsilon: 1e-8,
+            weight_decay: 0.0,
+            max_grad_norm: 1.0,
+            lr_scheduler_type: Scheduler::Cosine,
+            warmup_steps: 0,
+            lr_scheduler_min_ratio: 0.0,
+            router: RouterTraining::Update,
+            router_bias_update_rate: 1e-3,
+            router_bias_bound: 1.0,
+            router_balance_alpha: 1e-4,
+            save_steps: 500,
+            save_total_limit: 2,
+            max_skipped_steps: 3,
+        }
+    }
+}
+
+impl Config {
+    /// Checks every value, before any tensor is made.
+    ///
+    /// # Errors
+    /// [`Error::Range`] names the first key whose value cannot be.
+    pub fn validate(&self) -> Result<(), Error> {
+        let share = |x: f64| (0.0..=1.0).contains(&x);
+        let below_one = |x: f64| (0.0..1.0).contains(&x);
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        let not_negative = |x: f64| x >= 0.0 && x.is_finite();
+        let floats = [
+            ("learning_rate", self.learning_rate, not_negative(self.learning_rate), NOT_NEGATIVE),
+            ("adam_beta1", self.adam_beta1, below_one(self.adam_beta1), BELOW_ONE),
+            ("adam_beta2", self.adam_beta2, below_one(self.adam_beta2), BELOW_ONE),
+            ("adam_epsilon", self.adam_epsilon, positive(self.adam_epsilon), POSITIVE),
+            ("weight_decay", self.weight_decay, not_negative(self.weight_decay), NOT_NEGATIVE),
+            ("max_grad_norm", self.max_grad_norm, self.max_grad_norm > 0.0, "a number above 0, or inf"),
+            (
+                "lr_scheduler_min_ratio",
+                self.lr_scheduler_min_ratio,
+                share(self.lr_scheduler_min_ratio),
+                SHARE,
+            ),
+            (
+                "router_bias_update_rate",
+                self.router_bias_update_rate,
+                not_negative(self.router_bias_update_rate),
+                NOT_NEGATIVE,
+            ),
+            ("router_bias_bound", self.router_bias_bound, positive(self.router_bias_bound), POSITIVE),
+            (
+                "router_balance_alpha",
+                self.router_balance_alpha,
+                not_negative(self.router_balance_alpha),
+                NOT_NEGATIVE,
+            ),
+        ];
+        for (key, value, fits, expected) in floats {
+            if !fits {
+                return Err(Error::Range { key, found: value.to_string(), expected });
+            }
+        }
+        at_least_one("save_total_limit", self.save_total_limit)
+    }
+}
+
+const NOT_NEGATIVE: &str = "a finite number, not negative";
+const POSITIVE: &str = "a finite number above 0";
+const BELOW_ONE: &str = "a number from 0 to below 1";
+const SHARE: &str = "a number from 0 to 1";
+
+/// For counts of which zero makes no sense.
+pub(crate) fn at_least_one(key: &'static str, count: usize) -> Result<(), Error> {
+    if count == 0 {
+        return Err(Error::Range { key, found: "0".to_owned(), expected: "a whole number from 1" });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+    use crate::Error;
+
+    #[test]
+    fn defaults_are_valid() {
+        assert!(Config::default().validate().is_ok());
+    }
+
+    #[test]
+    fn a_value_out_of_range_is_refused_by_its_key() {
+        type Spoil = fn(&mut Config);
+        let broken: [(&str, Spoil); 6] = [
+            ("learning_rate", |c| c.learning_rate = f64::NAN),
+            ("adam_beta2", |c| c.adam_beta2 = 1.0),
+            ("adam_epsilon", |c| c.adam_epsilon = 0.0),
+            ("max_grad_norm", |c| c.max_grad_norm = 0.0),
+            ("lr_scheduler_min_ratio", |c| c.lr_scheduler_min_ratio = 1.5),
+            ("save_total_limit", |c| c.save_total_limit = 0),
+        ];
+        for (name, spoil) in broken {
+            let mut config = Config::default();
+            spoil(&mut config);
+            match config.validate() {
+                Err(Error::Range { key, .. }) => assert_eq!(key, name),
+                other => panic!("{name}: {other:?}"),
+            }
+        }
+    }
+}

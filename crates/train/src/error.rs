@@ -1,0 +1,93 @@
+//! Why training could not go on, one variant a cause that callers treat differently. It refuses to know exit
+//! codes: those are the binary's.
+
+use ruminate_model::{LoadError, SaveError};
+use std::ops::Range;
+use std::path::PathBuf;
+
+/// Everything that can go wrong in this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A key of the recipe has a value that cannot be.
+    #[error("`{key}` is {found}; expected {expected}")]
+    Range {
+        /// The key, by its name in the recipe.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// A sequence does not fit a row. Nothing is ever truncated in silence.
+    #[error(
+        "sequence {sequence} has {length} tokens, a row holds {row_length}; raise `row_length`, or drop or \
+         truncate such sequences before training"
+    )]
+    TooLong {
+        /// Which of the given sequences.
+        sequence: usize,
+        /// Its length in tokens.
+        length: usize,
+        /// What a row holds.
+        row_length: usize,
+    },
+    /// A completion without a prompt: nothing predicts its first token.
+    #[error(
+        "sequence {sequence} has an empty prompt, so nothing predicts its first token; begin it with a token"
+    )]
+    EmptyPrompt {
+        /// Which of the given sequences.
+        sequence: usize,
+    },
+    /// A step's samples carry no loss at all.
+    #[error(
+        "step {step}: none of the samples {samples:?} has a token with loss; check the loss masks (is the \
+         completion empty, or cut off by the prompt?)"
+    )]
+    NothingToLearn {
+        /// The step, counted from 1.
+        step: usize,
+        /// The samples' indices in the source.
+        samples: Range<u64>,
+    },
+    /// Loss or gradient was not finite too many steps in a row.
+    #[error(
+        "step {step}: loss {loss}, gradient norm {grad_norm}, for {skipped} steps in a row (`max_skipped_steps` \
+         is {allowed}); lower `learning_rate` or look at the batches that were reported"
+    )]
+    NonFinite {
+        /// The step, counted from 1.
+        step: usize,
+        /// The loss of the last of them.
+        loss: f64,
+        /// The norm of its gradient.
+        grad_norm: f64,
+        /// Steps in a row that were not applied.
+        skipped: usize,
+        /// How many were allowed.
+        allowed: usize,
+    },
+    /// A checkpoint folder could not be written, read or verified.
+    #[error(transparent)]
+    Run(#[from] ruminate_run::Error),
+    /// A model of a checkpoint could not be written.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// A model of a checkpoint did not load.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A file of a checkpoint verifies but does not mean what it should.
+    #[error("{path}: {reason}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and found.
+        reason: String,
+    },
+    /// The checkpoint is of another run than the one that wants to resume from it.
+    #[error("the checkpoint belongs to another run: {}; start over with another --out, or pass --allow-changed", differences.join("; "))]
+    Changed {
+        /// `key: checkpoint's value, this run's value`, one a difference.
+        differences: Vec<String>,
+    },
+}

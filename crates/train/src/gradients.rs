@@ -1,0 +1,77 @@
+//! Gradients by Hugging Face name, summed over microbatches. It refuses to know what is done with them.
+
+use crate::config::RouterTraining;
+use burn::tensor::Tensor;
+use ruminate_model::{Decoder, ParameterVisitor};
+use std::collections::BTreeMap;
+
+/// The summed gradients of one optimizer step, and the summed loss.
+///
+/// Tensors are flat (`[n]`, on the device without autodiff): the optimizer treats every element alike, and one
+/// contiguous copy of a transposed gradient costs less than walking it with strides in every operation.
+#[derive(Debug, Default)]
+pub struct Gradients {
+    pub(crate) by_name: BTreeMap<String, Tensor<1>>,
+    loss: f64,
+    router: RouterTraining,
+}
+
+impl Gradients {
+    /// None yet. A frozen router's weights will be left out.
+    pub fn new(router: RouterTraining) -> Self {
+        Self { router, ..Self::default() }
+    }
+
+    /// Computes the gradients of a loss of `decoder` and adds them; returns the loss.
+    ///
+    /// For a mean over several microbatches divide each loss by the count of all of them beforehand.
+    pub fn backward(&mut self, decoder: &Decoder, loss: &Tensor<1>) -> f64 {
+        let value = f64::from(loss.clone().into_scalar::<f32>());
+        self.loss += value;
+        let mut add = Add { computed: loss.backward(), sum: self };
+        decoder.visit_parameters(&mut add);
+        value
+    }
+
+    /// The sum of the losses so far.
+    pub fn loss(&self) -> f64 {
+        self.loss
+    }
+
+    /// Whether no parameter has a gradient.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// The norm over all elements of all gradients.
+    pub fn norm(&self) -> f64 {
+        // `sum_dim`, because Flex's `sum` of millions of elements adds in an order that threads decide.
+        let squares: Vec<Tensor<1>> =
+            self.by_name.values().map(|gradient| gradient.clone().square().sum_dim(0)).collect();
+        if squares.is_empty() {
+            return 0.0;
+        }
+        f64::from(Tensor::cat(squares, 0).sum_dim(0).sqrt().into_scalar::<f32>())
+    }
+}
+
+struct Add<'a> {
+    computed: burn::tensor::Gradients,
+    sum: &'a mut Gradients,
+}
+
+impl ParameterVisitor for Add<'_> {
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
+        if self.sum.router == RouterTraining::Freeze && name.ends_with(".mlp.gate.weight") {
+            return;
+        }
+        // What took no part in the loss, or wants no gradient, has none.
+        let Some(gradient) = tensor.grad_remove(&mut self.computed) else { return };
+        let gradient = gradient.flatten::<1>(0, D - 1);
+        let sum = match self.sum.by_name.remove(name) {
+            Some(sum) => sum + gradient,
+            None => gradient,
+        };
+        self.sum.by_name.insert(name.to_owned(), sum);
+    }
+}

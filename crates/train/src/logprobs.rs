@@ -1,0 +1,93 @@
+//! Log-probabilities of the tokens that matter: only places with loss reach the output head, a chunk at a time.
+
+// N places with loss, D hidden
+
+use crate::Error;
+use crate::packing::{Packed, Sequence, microbatches, one_a_row};
+use burn::module::Module;
+use burn::tensor::{Int, Tensor};
+use ruminate_kernels::TokenStatistics;
+use ruminate_model::{Decoder, Routes};
+
+/// Tokens whose logits are in memory at once, unless the caller knows better.
+pub const CHUNK_TOKENS: usize = 2048;
+
+/// What the policy says of each loss token: its log-probability in nats, with gradient, and the entropy there.
+/// Logits are divided by the temperature that the tokens were sampled at.
+///
+/// # Shapes
+/// - `hidden`: `[B * T, D]`, [`Output::hidden`](ruminate_model::Decoder::forward) of `packed.batch`
+/// - result: `[N]`, in the order of `packed.loss_places`
+///
+/// # Panics
+/// When no place has loss: ask [`Packed::loss_tokens`] first.
+pub fn token_logprobs(
+    decoder: &Decoder,
+    hidden: Tensor<2>,
+    packed: &Packed,
+    temperature: f64,
+    chunk_tokens: usize,
+) -> TokenStatistics {
+    let targets = packed.loss_targets();
+    at_places(decoder, hidden, &packed.loss_places, &targets, temperature, chunk_tokens)
+}
+
+/// The same for any places and targets.
+pub(crate) fn at_places(
+    decoder: &Decoder,
+    hidden: Tensor<2>,
+    places: &[u32],
+    targets: &[u32],
+    temperature: f64,
+    chunk_tokens: usize,
+) -> TokenStatistics {
+    assert!(!places.is_empty(), "no place has loss");
+    let device = hidden.device();
+    let ids = |values: &[u32]| {
+        let values: Vec<i32> = values.iter().map(|&value| value as i32).collect();
+        Tensor::<1, Int>::from_ints(values.as_slice(), &device)
+    };
+    let hidden = hidden.select(0, ids(places)); // [N, D]
+    ruminate_kernels::token_logprobs(hidden, decoder.head(), ids(targets), temperature, chunk_tokens)
+}
+
+/// Log-probabilities in nats of given completions, one a completion token, in the given order. For reference models
+/// and for scoring: nothing is tracked, whatever device the decoder is on.
+///
+/// At most `max_sequences` sequences of similar length are computed at once.
+///
+/// # Errors
+/// [`Error::EmptyPrompt`] when nothing comes before a completion's first token.
+pub fn score(
+    decoder: &Decoder,
+    sequences: &[(&[u32], &[u32])],
+    temperature: f64,
+    max_sequences: usize,
+) -> Result<Vec<Vec<f32>>, Error> {
+    if let Some(sequence) =
+        sequences.iter().position(|(prompt, completion)| prompt.is_empty() && !completion.is_empty())
+    {
+        return Err(Error::EmptyPrompt { sequence });
+    }
+    let decoder = decoder.valid();
+    let samples: Vec<_> = sequences
+        .iter()
+        .map(|(prompt, completion)| ruminate_data::Sample::completion_only(prompt, completion))
+        .collect();
+    let lengths: Vec<usize> = samples.iter().map(|sample| sample.ids.len()).collect();
+    let mut scores = vec![Vec::new(); sequences.len()];
+    for members in microbatches(&lengths, max_sequences) {
+        let rows: Vec<Sequence> = members.iter().map(|&index| Sequence::from(&samples[index])).collect();
+        let packed = one_a_row(&rows);
+        if packed.loss_tokens() == 0 {
+            continue;
+        }
+        let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
+        let logprobs = token_logprobs(&decoder, hidden, &packed, temperature, CHUNK_TOKENS).logprobs;
+        let values = logprobs.try_into_vec_as::<f32>().expect("log-probabilities are floats");
+        for (index, own) in members.into_iter().zip(packed.by_sequence(&values)) {
+            scores[index] = own;
+        }
+    }
+    Ok(scores)
+}

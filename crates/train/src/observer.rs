@@ -1,0 +1,37 @@
+//! The one way by which trainers speak to the outside: numbers, completions as ids, evaluations, checkpoints. The
+//! binary implements it; trainers refuse to know files and terminals.
+
+use crate::{Error, Metrics, State};
+use ruminate_data::Group;
+use ruminate_model::Decoder;
+
+/// Listens to a trainer. Every method has a default that does nothing, and `()` is the observer that does only that.
+pub trait Observer {
+    /// A step is done; steps count from 1.
+    fn step(&mut self, _step: usize, _metrics: &Metrics) {}
+
+    /// The completions of a step with their verdicts, before the optimizer step.
+    fn groups(&mut self, _step: usize, _groups: &[Group]) {}
+
+    /// Time to evaluate: before the first step (0), every `eval_steps`, and after the last. `policy` does not track
+    /// gradients; keep no copy of it, or the next update cannot happen in place.
+    fn evaluate(&mut self, _step: usize, _policy: &Decoder) {}
+
+    /// Time to save: every `save_steps`, and when interrupted. See [`checkpoint::save`](crate::checkpoint::save).
+    ///
+    /// # Errors
+    /// What stops the run: a checkpoint that cannot be written is worth nothing to train on for.
+    fn save(&mut self, _state: &State) -> Result<(), Error> {
+        Ok(())
+    }
+
+    /// Whether the user asked to stop. Asked after each step; the trainer saves and returns.
+    fn interrupted(&self) -> bool {
+        false
+    }
+
+    /// Something a person should see that stops nothing.
+    fn warn(&mut self, _message: &str) {}
+}
+
+impl Observer for () {}

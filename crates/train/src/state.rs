@@ -1,0 +1,41 @@
+//! Where a training run is: everything that its next step depends on, saved whole and loaded whole.
+
+use crate::Optimizer;
+use crate::config::Config;
+use ruminate_model::Decoder;
+use std::collections::BTreeMap;
+
+/// A run between two steps.
+#[derive(Debug)]
+pub struct State {
+    /// The trained decoder, on the autodiff device.
+    pub policy: Decoder,
+    /// AdamW's moments.
+    pub optimizer: Optimizer,
+    /// Optimizer steps done, skipped ones included.
+    pub step: usize,
+    /// Samples (or tasks) taken from the source: its next index. Randomness is derived from step and index, so
+    /// this and the seed are all there is to resume data and sampling.
+    pub cursor: u64,
+    /// Tokens trained on so far, padding left out.
+    pub num_tokens: u64,
+    /// Other models that belong to the run, by name (`reference`), on the device without autodiff.
+    pub models: BTreeMap<String, Decoder>,
+    /// What else the trainer has to remember, as JSON.
+    pub extra: serde_json::Value,
+}
+
+impl State {
+    /// A run before its first step.
+    pub fn fresh(policy: Decoder, config: &Config) -> Self {
+        Self {
+            policy,
+            optimizer: Optimizer::new(config),
+            step: 0,
+            cursor: 0,
+            num_tokens: 0,
+            models: BTreeMap::new(),
+            extra: serde_json::Value::Null,
+        }
+    }
+}

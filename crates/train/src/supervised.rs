@@ -1,0 +1,272 @@
+//! The next-token trainer: pretraining, supervised fine-tuning and distillation differ only in their samples and
+//! loss masks. It sees token ids; where samples come from is the caller's closure.
+
+// B rows, T places a row, N places with loss
+
+use crate::config::{RouterTraining, at_least_one};
+use crate::gradients::Gradients;
+use crate::load::ExpertLoad;
+use crate::logprobs::{CHUNK_TOKENS, at_places, token_logprobs};
+use crate::metrics::Metrics;
+use crate::observer::Observer;
+use crate::optimizer::StepOutcome;
+use crate::packing::{Packed, Sequence, microbatches, pack};
+use crate::schedule::Schedule;
+use crate::{Error, State};
+use burn::module::Module;
+use burn::tensor::Tensor;
+use ruminate_data::Sample;
+use ruminate_model::{Batch, Decoder, LayerRouting, Routes, balance_loss};
+use serde::{Deserialize, Serialize};
+use std::time::Instant;
+
+/// The recipe of a supervised run: its own keys and those of [`crate::Config`], in one table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Optimizer steps of the run.
+    pub max_steps: usize,
+    /// Sequences a step.
+    pub batch_size: usize,
+    /// Backward passes that a step's sequences are split into: less memory, the same result.
+    pub gradient_accumulation_steps: usize,
+    /// Places of a packed row; no sequence may be longer.
+    pub row_length: usize,
+    /// Weight of the multi-token prediction loss, where the model has the module (lambda of arXiv 2412.19437,
+    /// eq. 25); 0 leaves the module alone.
+    pub mtp_loss_weight: f64,
+    /// Steps between evaluations; 0 evaluates before the first step and after the last only.
+    pub eval_steps: usize,
+    /// Optimizer, schedule, router and saving.
+    #[serde(flatten)]
+    pub train: crate::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_steps: 1000,
+            batch_size: 32,
+            gradient_accumulation_steps: 1,
+            row_length: 1024,
+            mtp_loss_weight: 0.3,
+            eval_steps: 0,
+            train: crate::Config::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Checks every value, before any tensor is made.
+    ///
+    /// # Errors
+    /// [`Error::Range`] names the first key whose value cannot be.
+    pub fn validate(&self) -> Result<(), Error> {
+        at_least_one("max_steps", self.max_steps)?;
+        at_least_one("batch_size", self.batch_size)?;
+        at_least_one("gradient_accumulation_steps", self.gradient_accumulation_steps)?;
+        if self.row_length < 2 {
+            let found = self.row_length.to_string();
+            return Err(Error::Range { key: "row_length", found, expected: "a whole number from 2" });
+        }
+        if !(self.mtp_loss_weight >= 0.0 && self.mtp_loss_weight.is_finite()) {
+            let found = self.mtp_loss_weight.to_string();
+            return Err(Error::Range {
+                key: "mtp_loss_weight",
+                found,
+                expected: "a finite number, not negative",
+            });
+        }
+        self.train.validate()
+    }
+}
+
+/// Trains `state` to `max_steps`, or until the observer is interrupted: then the returned step is smaller.
+///
+/// `source` gives the sample of an index, always the same one; step s takes the `batch_size` after the cursor.
+///
+/// # Errors
+/// The configuration, a sample too long, a step without loss, numbers that stay non-finite, or a checkpoint that
+/// the observer could not save.
+pub fn train(
+    mut state: State,
+    source: &mut dyn FnMut(u64) -> Sample,
+    config: &Config,
+    observer: &mut dyn Observer,
+) -> Result<State, Error> {
+    config.validate()?;
+    let schedule = Schedule::new(&config.train, config.max_steps);
+    if state.step == 0 {
+        observer.evaluate(0, &state.policy.valid());
+    }
+    while state.step < config.max_steps && !observer.interrupted() {
+        let metrics;
+        (state, metrics) = step(state, source, config, schedule, observer)?;
+        observer.step(state.step, &metrics);
+        if state.step == config.max_steps || is_due(state.step, config.eval_steps) {
+            observer.evaluate(state.step, &state.policy.valid());
+        }
+        if is_due(state.step, config.train.save_steps) || observer.interrupted() {
+            observer.save(&state)?;
+        }
+    }
+    Ok(state)
+}
+
+fn step(
+    mut state: State,
+    source: &mut dyn FnMut(u64) -> Sample,
+    config: &Config,
+    schedule: Schedule,
+    observer: &mut dyn Observer,
+) -> Result<(State, Metrics), Error> {
+    let started = Instant::now();
+    let number = state.step + 1;
+    let indices = state.cursor..state.cursor + config.batch_size as u64;
+    let samples: Vec<Sample> = indices.clone().map(source).collect();
+    let microbatches = split(&samples, config)?;
+    let totals = Totals::of(&microbatches);
+    if totals.loss_tokens == 0 {
+        return Err(Error::NothingToLearn { step: number, samples: indices });
+    }
+
+    let mut gradients = Gradients::new(config.train.router);
+    let (mut sums, mut load) = (Sums::default(), ExpertLoad::default());
+    for packed in &microbatches {
+        if let Some(loss) = microbatch_loss(&state.policy, packed, &totals, config, &mut sums, &mut load) {
+            gradients.backward(&state.policy, &loss);
+        }
+    }
+    let learning_rate = schedule.learning_rate(state.step);
+    let (policy, report) = state.optimizer.step(state.policy, gradients, learning_rate);
+    state.policy = policy;
+    match report.outcome {
+        StepOutcome::Applied if config.train.router == RouterTraining::Update => {
+            let (rate, bound) = (config.train.router_bias_update_rate, config.train.router_bias_bound);
+            state.policy = state.policy.with_balanced_routers(&load.layers, rate as f32, bound as f32);
+        }
+        StepOutcome::Applied => {}
+        StepOutcome::Skipped(_) => {
+            let (loss, norm) = (report.loss, report.grad_norm);
+            observer.warn(&format!(
+                "step {number} skipped: loss {loss}, gradient norm {norm}; samples {indices:?} of the source"
+            ));
+            report.check(number, &config.train)?;
+        }
+    }
+    state.step = number;
+    state.cursor = indices.end;
+    state.num_tokens += totals.tokens as u64;
+
+    let mut metrics = Metrics::default();
+    metrics.set("loss", sums.next_token);
+    if let Some(second) = sums.second_token {
+        metrics.set("mtp_loss", second);
+    }
+    metrics.set("grad_norm", report.grad_norm);
+    metrics.set("learning_rate", learning_rate);
+    metrics.set("num_tokens", state.num_tokens as f64);
+    if let Some(ratio) = load.max_over_mean() {
+        metrics.set("moe/load_max", ratio);
+    }
+    metrics.set("step_time_s", started.elapsed().as_secs_f64());
+    Ok((state, metrics))
+}
+
+/// Sequences of similar length share a microbatch, and within it rows.
+fn split(samples: &[Sample], config: &Config) -> Result<Vec<Packed>, Error> {
+    let lengths: Vec<usize> = samples.iter().map(|sample| sample.ids.len()).collect();
+    let size = samples.len().div_ceil(config.gradient_accumulation_steps);
+    microbatches(&lengths, size)
+        .iter()
+        .map(|members| {
+            let sequences: Vec<Sequence> =
+                members.iter().map(|&index| Sequence::from(&samples[index])).collect();
+            pack(&sequences, config.row_length)
+        })
+        .collect()
+}
+
+/// What means are taken over: all microbatches of the step, so that splitting it changes nothing.
+struct Totals {
+    tokens: usize,
+    loss_tokens: usize,
+    second_tokens: usize,
+    sequences: usize,
+}
+
+impl Totals {
+    fn of(microbatches: &[Packed]) -> Self {
+        let sum = |count: fn(&Packed) -> usize| microbatches.iter().map(count).sum::<usize>();
+        Self {
+            tokens: sum(Packed::tokens),
+            loss_tokens: sum(Packed::loss_tokens),
+            second_tokens: sum(|packed| packed.second_targets().0.len()),
+            sequences: sum(Packed::sequences),
+        }
+    }
+}
+
+/// The step's means so far.
+#[derive(Default)]
+struct Sums {
+    next_token: f64,
+    second_token: Option<f64>,
+}
+
+/// A microbatch's share of the step's loss: mean cross-entropy, plus the weighted auxiliary losses. None where
+/// it has nothing to learn.
+fn microbatch_loss(
+    policy: &Decoder,
+    packed: &Packed,
+    totals: &Totals,
+    config: &Config,
+    sums: &mut Sums,
+    load: &mut ExpertLoad,
+) -> Option<Tensor<1>> {
+    if packed.loss_tokens() == 0 {
+        return None;
+    }
+    let output = policy.forward(&packed.batch, Routes::Choose);
+    load.add(&output.routing, &packed.batch);
+    let mut routing = output.routing;
+
+    let logprobs = token_logprobs(policy, output.hidden.clone(), packed, 1.0, CHUNK_TOKENS).logprobs; // [N]
+    let mut loss = logprobs.sum().div_scalar(-(totals.loss_tokens as f64));
+    sums.next_token += scalar(&loss);
+
+    let (places, targets) = packed.second_targets();
+    if config.mtp_loss_weight > 0.0
+        && !places.is_empty()
+        && let Some(second) = policy.predict_second(&packed.batch, output.hidden)
+    {
+        let logprobs = at_places(policy, second.hidden, &places, &targets, 1.0, CHUNK_TOKENS).logprobs;
+        let mean = logprobs.sum().div_scalar(-(totals.second_tokens as f64));
+        *sums.second_token.get_or_insert(0.0) += scalar(&mean);
+        loss = loss + mean.mul_scalar(config.mtp_loss_weight);
+        routing.extend(second.routing);
+    }
+    if let Some(balance) = balance(&routing, &packed.batch, config) {
+        let share = packed.sequences() as f64 / totals.sequences as f64;
+        loss = loss + balance.mul_scalar(share);
+    }
+    Some(loss)
+}
+
+/// The weighted sequence-wise balance loss of all MoE layers.
+fn balance(routing: &[LayerRouting], batch: &Batch, config: &Config) -> Option<Tensor<1>> {
+    let alpha = config.train.router_balance_alpha;
+    if alpha == 0.0 || config.train.router == RouterTraining::Freeze {
+        return None;
+    }
+    let sum = routing.iter().map(|layer| balance_loss(layer, batch)).reduce(|sum, layer| sum + layer)?;
+    Some(sum.mul_scalar(alpha))
+}
+
+fn is_due(step: usize, every: usize) -> bool {
+    every > 0 && step.is_multiple_of(every)
+}
+
+fn scalar(tensor: &Tensor<1>) -> f64 {
+    f64::from(tensor.clone().into_scalar::<f32>())
+}
