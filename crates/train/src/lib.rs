@@ -5,15 +5,18 @@
 //! - [`packing`]: sequences into rows; [`logprobs`]: what the policy says of the tokens that carry loss.
 //! - [`Gradients`], [`Optimizer`], [`Schedule`]: one step, by Hugging Face parameter names.
 //! - [`supervised`]: the next-token trainer of pretrain, sft and distill.
+//! - [`checkpoint`]: a [`State`] as a folder and back, bit by bit.
 //! - [`State`], [`Observer`], [`Metrics`]: what all trainers share with the outside.
 
 mod adamw;
+pub mod checkpoint;
 mod config;
 mod error;
 mod gradients;
 mod load;
 pub mod logprobs;
 mod metrics;
+mod moments;
 mod observer;
 mod optimizer;
 pub mod packing;

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 /// AdamW with its state.
 #[derive(Debug)]
 pub struct Optimizer {
-    config: Config,
+    pub(crate) config: Config,
     pub(crate) moments: BTreeMap<String, Moments>,
     pub(crate) skipped: usize,
 }

@@ -3,10 +3,18 @@
 
 mod common;
 
-use common::{counting, decoder, parameters};
+use burn::module::Module;
+use burn::tensor::Tensor;
+use common::{counting, decoder};
 use ruminate_data::Sample;
+use ruminate_model::{Decoder, ParameterMapper, ParameterVisitor, Routes};
 use ruminate_testkit as testkit;
-use ruminate_train::{Metrics, Observer, State, supervised};
+use ruminate_train::checkpoint::{self, Companions};
+use ruminate_train::packing::{Sequence, one_a_row};
+use ruminate_train::{Error, ExpertLoad, Metrics, Observer, RouterTraining, Scheduler, State, supervised};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 /// Keeps what it hears.
 #[derive(Default)]
@@ -21,7 +29,7 @@ impl Observer for Record {
         self.metrics.push(metrics.clone());
     }
 
-    fn evaluate(&mut self, step: usize, policy: &ruminate_model::Decoder) {
+    fn evaluate(&mut self, step: usize, policy: &Decoder) {
         assert!(!policy.device().is_autodiff(), "evaluation tracks nothing");
         self.evaluated.push(step);
     }
@@ -46,6 +54,7 @@ fn config(max_steps: usize) -> supervised::Config {
             learning_rate: 1e-2,
             warmup_steps: 2,
             weight_decay: 0.01,
+            lr_scheduler_type: Scheduler::Constant, // the same rates however long the run is
             ..ruminate_train::Config::default()
         },
         ..supervised::Config::default()
@@ -65,7 +74,6 @@ fn every_family_of_decoder_learns_a_small_task() {
         let (_, record) = run(fixture, &config(120));
         let loss = record.values("loss");
         let (first, last) = (loss[0], loss[loss.len() - 1]);
-        println!("{fixture}: {first} -> {last}");
         assert!(last < first / 8.0, "{fixture}: loss {first} -> {last}");
     }
 }
@@ -84,4 +92,200 @@ fn splitting_a_step_into_microbatches_changes_nothing() {
         }
         assert_eq!(a.num_tokens, b.num_tokens);
     }
+}
+
+#[test]
+fn a_resumed_run_equals_an_uninterrupted_one_bit_by_bit() {
+    for fixture in ["deepseek_v3_mtp", "qwen2"] {
+        let config = config(6);
+        let (whole, heard) = run(fixture, &config);
+
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let keep = NonZeroUsize::MIN;
+        let (half, before) = run(fixture, &supervised::Config { max_steps: 3, ..config.clone() });
+        let companions = Companions { identity: &json!({ "seed": 7 }), files: &[] };
+        let path = checkpoint::save(folder.path(), &half, companions, keep).expect("it saves");
+        let loaded = checkpoint::load(&path, &config.train, &testkit::device()).expect("it loads");
+        assert_eq!(loaded.differences(&json!({ "seed": 8 })), ["seed: 7, now 8"]);
+
+        let mut after = Record::default();
+        let resumed = supervised::train(loaded.state, &mut counting, &config, &mut after).expect("it trains");
+        assert_eq!(parameters(&resumed.policy), parameters(&whole.policy), "{fixture}");
+        let rows = |records: &[&Record]| -> Vec<String> {
+            records.iter().flat_map(|record| &record.metrics).map(without_times).collect()
+        };
+        assert_eq!(rows(&[&before, &after]), rows(&[&heard]), "{fixture}");
+        assert_eq!((resumed.cursor, resumed.num_tokens), (whole.cursor, whole.num_tokens));
+        assert_eq!(after.evaluated, [6], "a resumed run is not evaluated before its first step");
+    }
+}
+
+/// A row of the metrics file without wall-clock values.
+fn without_times(metrics: &Metrics) -> String {
+    let mut kept = Metrics::default();
+    for (name, value) in metrics.iter().filter(|(name, _)| !name.ends_with("_time_s")) {
+        kept.set(name, value);
+    }
+    serde_json::to_string(&kept.row(0)).expect("numbers serialise")
+}
+
+#[test]
+fn other_models_and_files_travel_with_a_checkpoint_and_old_ones_go() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut state = State::fresh(decoder("llama_tied", &testkit::autodiff_device()), &config(1).train);
+    state.models.insert("reference".to_owned(), decoder("qwen3", &testkit::device()));
+    state.extra = json!({ "replaced_at": 4 });
+    let companions = Companions { identity: &json!({}), files: &[("tokenizer.json", b"{}")] };
+    for step in [1, 2, 3] {
+        state.step = step;
+        let keep = NonZeroUsize::new(2).expect("not zero");
+        checkpoint::save(folder.path(), &state, companions, keep).expect("it saves");
+    }
+    let kept = ruminate_run::checkpoints::list(folder.path()).expect("it lists");
+    assert_eq!(kept.iter().map(|checkpoint| checkpoint.step).collect::<Vec<_>>(), [2, 3]);
+    assert!(kept[1].path.join("tokenizer.json").is_file());
+
+    let loaded =
+        checkpoint::load(&kept[1].path, &config(1).train, &testkit::device()).expect("it loads").state;
+    assert_eq!(loaded.extra, state.extra);
+    assert_eq!(parameters(&loaded.models["reference"]), parameters(&state.models["reference"]));
+    assert!(loaded.policy.device().is_autodiff() && !loaded.models["reference"].device().is_autodiff());
+}
+
+#[test]
+fn a_flipped_bit_in_a_checkpoint_is_refused_by_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let state = State::fresh(decoder("llama_tied", &testkit::autodiff_device()), &config(1).train);
+    let companions = Companions { identity: &json!({}), files: &[] };
+    let path = checkpoint::save(folder.path(), &state, companions, NonZeroUsize::MIN).expect("it saves");
+    let file = path.join("optimizer.safetensors");
+    let mut bytes = std::fs::read(&file).expect("it was written");
+    bytes[3] ^= 1;
+    std::fs::write(&file, bytes).expect("it is ours");
+    let error = checkpoint::load(&path, &config(1).train, &testkit::device()).expect_err("it is broken");
+    assert!(error.to_string().contains("optimizer.safetensors has changed"), "{error}");
+}
+
+#[test]
+fn every_expert_is_used_after_balancing_a_collapsed_router() {
+    let mut config = config(60);
+    config.train.router_bias_update_rate = 0.05;
+    let mut state = State::fresh(decoder("deepseek_v3_mtp", &testkit::autodiff_device()), &config.train);
+    // Experts 0 and 1 get everything: their bias is beyond the scores, which lie in 0..1.
+    state.policy = state.policy.with_balanced_routers(&[vec![0, 0, 1_000, 1_000]], 0.9, 0.9);
+    let load = |state: &State| {
+        let samples: Vec<Sample> = (0..32).map(counting).collect();
+        let sequences: Vec<Sequence> = samples.iter().map(Sequence::from).collect();
+        let batch = one_a_row(&sequences).batch;
+        let mut load = ExpertLoad::default();
+        load.add(&state.policy.valid().forward(&batch, Routes::Choose).routing, &batch);
+        load.layers.concat()
+    };
+    let before = load(&state);
+    assert_eq!(before[2..], [0, 0], "two of four experts are dead at first");
+    let state = supervised::train(state, &mut counting, &config, &mut ()).expect("it trains");
+    let after = load(&state);
+    let mean = after.iter().sum::<u64>() / 4;
+    assert!(after.iter().all(|&tokens| tokens > mean / 4), "{before:?} -> {after:?}");
+}
+
+#[test]
+fn a_frozen_router_keeps_its_weights_and_biases() {
+    let mut config = config(2);
+    config.train.router = RouterTraining::Freeze;
+    config.train.warmup_steps = 0;
+    let before = parameters(&decoder("deepseek_v3_mtp", &testkit::device()));
+    let after = parameters(&run("deepseek_v3_mtp", &config).0.policy);
+    for (name, values) in &before {
+        let frozen = name.contains(".mlp.gate.");
+        assert_eq!(*values == after[name], frozen, "{name}");
+    }
+}
+
+/// Makes every output infinite.
+struct Spoil;
+
+impl ParameterMapper for Spoil {
+    fn map<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) -> Tensor<D> {
+        if name == "model.norm.weight" { tensor.mul_scalar(f32::INFINITY) } else { tensor }
+    }
+}
+
+#[test]
+fn a_step_that_is_not_finite_changes_nothing_and_too_many_stop() {
+    let mut config = config(5);
+    config.train.max_skipped_steps = 2;
+    config.train.router = RouterTraining::Freeze;
+    let mut state = State::fresh(decoder("llama_tied", &testkit::autodiff_device()), &config.train);
+    state.policy = state.policy.map_parameters(&mut Spoil);
+    let mut record = Record::default();
+    let error = supervised::train(state, &mut counting, &config, &mut record).expect_err("it never recovers");
+    assert!(matches!(error, Error::NonFinite { step: 3, skipped: 3, allowed: 2, .. }), "{error}");
+    assert_eq!(record.warnings.len(), 3);
+    assert!(record.warnings[1].contains("samples 8..16"), "{}", record.warnings[1]);
+}
+
+#[test]
+fn an_interrupted_run_saves_and_returns() {
+    struct StopAfterTwo(usize, Vec<usize>);
+    impl Observer for StopAfterTwo {
+        fn step(&mut self, step: usize, _: &Metrics) {
+            self.0 = step;
+        }
+        fn save(&mut self, state: &State) -> Result<(), Error> {
+            self.1.push(state.step);
+            Ok(())
+        }
+        fn interrupted(&self) -> bool {
+            self.0 == 2
+        }
+    }
+    let config = config(5);
+    let state = State::fresh(decoder("llama_tied", &testkit::autodiff_device()), &config.train);
+    let mut observer = StopAfterTwo(0, Vec::new());
+    let state = supervised::train(state, &mut counting, &config, &mut observer).expect("it trains");
+    assert_eq!((state.step, observer.1), (2, vec![2]));
+}
+
+#[test]
+fn samples_without_loss_are_an_error_not_a_step() {
+    let config = config(5);
+    let state = State::fresh(decoder("llama_tied", &testkit::autodiff_device()), &config.train);
+    let mut source = |_| Sample::completion_only(&[1, 2, 3], &[]);
+    let error = supervised::train(state, &mut source, &config, &mut ()).expect_err("nothing to learn");
+    assert!(matches!(error, Error::NothingToLearn { step: 1, .. }), "{error}");
+}
+
+#[test]
+fn recipes_are_one_flat_table_and_unknown_keys_are_refused() {
+    let good =
+        json!({ "max_steps": 7, "learning_rate": 1, "router": "freeze", "lr_scheduler_type": "linear" });
+    let config: supervised::Config = serde_json::from_value(good).expect("known keys");
+    assert_eq!((config.max_steps, config.train.learning_rate), (7, 1.0));
+    for bad in [json!({ "learning_rat": 1.0 }), json!({ "train": { "learning_rate": 1.0 } })] {
+        let error = serde_json::from_value::<supervised::Config>(bad).expect_err("unknown");
+        assert!(error.to_string().contains("unknown field"), "{error}");
+    }
+    let resolved = serde_json::to_value(supervised::Config::default()).expect("it serialises");
+    assert_eq!(resolved["adam_beta2"], 0.999);
+    assert_eq!(
+        serde_json::from_value::<supervised::Config>(resolved).expect("round"),
+        supervised::Config::default()
+    );
+}
+
+#[derive(Default)]
+struct Collect(BTreeMap<String, Vec<f32>>);
+
+impl ParameterVisitor for Collect {
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
+        self.0.insert(name.to_owned(), testkit::floats(tensor.clone().detach()));
+    }
+}
+
+/// Every parameter's values by name.
+fn parameters(decoder: &Decoder) -> BTreeMap<String, Vec<f32>> {
+    let mut collect = Collect::default();
+    decoder.visit_parameters(&mut collect);
+    collect.0
 }

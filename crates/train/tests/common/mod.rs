@@ -1,9 +1,8 @@
 //! Tiny decoders and tasks that the tests of this crate share.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use ruminate_data::{Sample, Seed};
-use ruminate_model::{Config, Decoder, ParameterVisitor};
-use std::collections::BTreeMap;
+use ruminate_model::{Config, Decoder};
 
 /// A decoder with fresh weights, of a fixture's architecture.
 pub(crate) fn decoder(fixture: &str, device: &Device) -> Decoder {
@@ -20,18 +19,4 @@ pub(crate) fn counting(index: u64) -> Sample {
     let prompt = [39, start];
     let completion: Vec<u32> = (1..=length).map(|i| start + i).collect();
     Sample::completion_only(&prompt, &completion)
-}
-
-/// Every parameter's values by name.
-pub(crate) fn parameters(decoder: &Decoder) -> BTreeMap<String, Vec<f32>> {
-    #[derive(Default)]
-    struct Collect(BTreeMap<String, Vec<f32>>);
-    impl ParameterVisitor for Collect {
-        fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
-            self.0.insert(name.to_owned(), ruminate_testkit::floats(tensor.clone().detach()));
-        }
-    }
-    let mut collect = Collect::default();
-    decoder.visit_parameters(&mut collect);
-    collect.0
 }

@@ -1,0 +1,201 @@
+//! A [`State`] as a folder of a run, and back bit by bit. The folder is itself a model folder of the policy, so
+//! that any command can load it. Atomicity and hashes are `run`'s.
+//!
+//! ```text
+//! checkpoints/step-000100/
+//!   config.json model.safetensors ...   the policy
+//!   optimizer.safetensors               AdamW's moments by parameter name
+//!   trainer_state.json                  step, data cursor, identity, and what the trainer added
+//!   reference/config.json ...           other models of the run, each in its folder
+//!   manifest.json                       hashes, written last
+//! ```
+
+use crate::config::Config;
+use crate::{Error, Optimizer, State, moments};
+use burn::tensor::{Device, Tensor};
+use ruminate_model::{Decoder, ParameterVisitor};
+use ruminate_run::{FolderWriter, checkpoints, verify};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+const OPTIMIZER: &str = "optimizer.safetensors";
+const TRAINER_STATE: &str = "trainer_state.json";
+
+/// What a checkpoint holds beside the state.
+#[derive(Clone, Copy, Debug)]
+pub struct Companions<'a> {
+    /// What a run must not change between two of its steps (architecture, seed, data), as a JSON object.
+    pub identity: &'a Value,
+    /// Further files by name, such as the tokenizer's.
+    pub files: &'a [(&'a str, &'a [u8])],
+}
+
+/// A loaded checkpoint.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The run as it was.
+    pub state: State,
+    /// What [`Companions::identity`] was.
+    pub identity: Value,
+}
+
+/// `trainer_state.json`
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrainerState {
+    step: usize,
+    cursor: u64,
+    num_tokens: u64,
+    skipped_in_a_row: usize,
+    models: Vec<String>,
+    identity: Value,
+    extra: Value,
+}
+
+/// Saves `state` as the checkpoint of its step, then deletes all but the `keep_last` newest that verify. Returns
+/// where it lies.
+///
+/// # Errors
+/// [`Error::Run`] or [`Error::Save`] when something cannot be written; older checkpoints are then intact.
+pub fn save(
+    run: &Path,
+    state: &State,
+    companions: Companions,
+    keep_last: NonZeroUsize,
+) -> Result<PathBuf, Error> {
+    let target = checkpoints::path(run, state.step as u64);
+    let writer = FolderWriter::create(&target)?;
+    for (name, bytes) in companions.files {
+        writer.write(name, bytes)?;
+    }
+    save_model(&writer, "", &state.policy)?;
+    for (name, model) in &state.models {
+        save_model(&writer, &format!("{name}/"), model)?;
+    }
+    writer.write(OPTIMIZER, &moments::to_bytes(&state.optimizer.moments))?;
+    let trainer_state = TrainerState {
+        step: state.step,
+        cursor: state.cursor,
+        num_tokens: state.num_tokens,
+        skipped_in_a_row: state.optimizer.skipped,
+        models: state.models.keys().cloned().collect(),
+        identity: companions.identity.clone(),
+        extra: state.extra.clone(),
+    };
+    let text = serde_json::to_vec_pretty(&trainer_state).expect("keys are strings");
+    writer.write(TRAINER_STATE, &text)?;
+    writer.commit(json!({ "step": state.step }))?;
+    checkpoints::retain(run, keep_last)?;
+    Ok(target)
+}
+
+/// Loads a checkpoint: the policy with gradients, everything else without.
+///
+/// `config` is the run's: the optimizer goes on with its settings. `device` is the one without autodiff.
+///
+/// # Errors
+/// [`Error::Run`] names a file that is missing, cut or changed; [`Error::Load`] and [`Error::Malformed`] one that
+/// is whole and makes no sense.
+pub fn load(folder: &Path, config: &Config, device: &Device) -> Result<Loaded, Error> {
+    verify(folder)?;
+    let path = folder.join(TRAINER_STATE);
+    let saved: TrainerState =
+        serde_json::from_slice(&read(&path)?).map_err(|error| malformed(&path, error.to_string()))?;
+    if let Some(name) = saved.models.iter().find(|name| name.is_empty() || name.contains(['/', '\\', '.'])) {
+        return Err(malformed(&path, format!("model {name:?} is not the name of a folder")));
+    }
+    let policy = ruminate_model::load(folder, &device.clone().autodiff())?;
+    let mut models = BTreeMap::new();
+    for name in saved.models {
+        models.insert(name.clone(), ruminate_model::load(&folder.join(&name), device)?);
+    }
+    let path = folder.join(OPTIMIZER);
+    let moments = moments::from_bytes(&read(&path)?, &sizes(&policy), device)
+        .map_err(|reason| malformed(&path, reason))?;
+    let optimizer = Optimizer { moments, skipped: saved.skipped_in_a_row, ..Optimizer::new(config) };
+    let TrainerState { step, cursor, num_tokens, identity, extra, .. } = saved;
+    let state = State { policy, optimizer, step, cursor, num_tokens, models, extra };
+    Ok(Loaded { state, identity })
+}
+
+impl Loaded {
+    /// How this run differs from the one that saved, a line each: `seed: 0, now 1`.
+    pub fn differences(&self, identity: &Value) -> Vec<String> {
+        differences(&self.identity, identity)
+    }
+
+    /// Refuses to go on as another run.
+    ///
+    /// # Errors
+    /// [`Error::Changed`] with all differences.
+    pub fn check(&self, identity: &Value) -> Result<(), Error> {
+        let differences = self.differences(identity);
+        if differences.is_empty() { Ok(()) } else { Err(Error::Changed { differences }) }
+    }
+}
+
+/// Differences of two JSON values, by path of keys.
+fn differences(saved: &Value, current: &Value) -> Vec<String> {
+    if saved == current {
+        return Vec::new();
+    }
+    let (Value::Object(before), Value::Object(now)) = (saved, current) else {
+        return vec![format!("{saved}, now {current}")];
+    };
+    let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    keys.into_iter()
+        .flat_map(|key| {
+            let side = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or_default();
+            let (before, now) = (side(before), side(now));
+            let nested = before.is_object() && now.is_object();
+            let separator = if nested { "." } else { ": " };
+            differences(&before, &now).into_iter().map(move |line| format!("{key}{separator}{line}"))
+        })
+        .collect()
+}
+
+fn save_model(writer: &FolderWriter, prefix: &str, model: &Decoder) -> Result<(), Error> {
+    let file = writer.path(&format!("{prefix}config.json"))?;
+    let folder = file.parent().expect("a file of the writer lies in a folder");
+    ruminate_model::save(model, folder)?;
+    Ok(())
+}
+
+fn sizes(decoder: &Decoder) -> BTreeMap<String, usize> {
+    struct Sizes(BTreeMap<String, usize>);
+    impl ParameterVisitor for Sizes {
+        fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
+            self.0.insert(name.to_owned(), tensor.dims().iter().product());
+        }
+    }
+    let mut sizes = Sizes(BTreeMap::new());
+    decoder.visit_parameters(&mut sizes);
+    sizes.0
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    fs::read(path).map_err(|error| malformed(path, format!("cannot be read: {error}")))
+}
+
+fn malformed(path: &Path, reason: String) -> Error {
+    Error::Malformed { path: path.to_owned(), reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::differences;
+    use serde_json::json;
+
+    #[test]
+    fn differences_name_the_path_and_both_values() {
+        let before = json!({ "seed": 0, "model": { "hidden_size": 96, "layers": 3 }, "data": "a" });
+        let now = json!({ "seed": 1, "model": { "hidden_size": 64, "layers": 3 }, "data": "a", "new": true });
+        let expected = ["model.hidden_size: 96, now 64", "new: null, now true", "seed: 0, now 1"];
+        assert_eq!(differences(&before, &now), expected);
+        assert!(differences(&before, &before).is_empty());
+    }
+}

@@ -1,0 +1,109 @@
+//! Log-probabilities do not depend on how sequences are laid out, and agree with the logits they come from.
+
+mod common;
+
+use burn::tensor::activation::log_softmax;
+use common::{counting, decoder};
+use ruminate_data::Sample;
+use ruminate_model::{Decoder, Routes};
+use ruminate_testkit as testkit;
+use ruminate_train::logprobs::{score, token_logprobs};
+use ruminate_train::packing::{Packed, Sequence, one_a_row, pack};
+use ruminate_train::{Error, Gradients, RouterTraining};
+
+const TOLERANCE: f32 = 1e-5;
+
+fn by_sequence(decoder: &Decoder, packed: &Packed, temperature: f64, chunk_tokens: usize) -> Vec<Vec<f32>> {
+    let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
+    let statistics = token_logprobs(decoder, hidden, packed, temperature, chunk_tokens);
+    packed.by_sequence(&testkit::floats(statistics.logprobs))
+}
+
+fn samples() -> Vec<Sample> {
+    (0..9).map(counting).collect()
+}
+
+fn sequences(samples: &[Sample]) -> Vec<Sequence<'_>> {
+    samples.iter().map(Sequence::from).collect()
+}
+
+#[test]
+fn packing_padding_and_chunks_change_nothing() {
+    for fixture in ["deepseek_v3_full", "qwen3", "qwen3_moe"] {
+        let (decoder, samples) = (decoder(fixture, &testkit::device()), samples());
+        let sequences = sequences(&samples);
+        let padded = by_sequence(&decoder, &one_a_row(&sequences), 0.7, 1024);
+        for (row_length, chunk_tokens) in [(10, 1024), (24, 4), (100, 1)] {
+            let packed = pack(&sequences, row_length).expect("they fit");
+            let other = by_sequence(&decoder, &packed, 0.7, chunk_tokens);
+            testkit::assert_close(&other.concat(), &padded.concat(), TOLERANCE);
+        }
+        // Alone, in a row of its own length, a sequence has no padding at all.
+        for (sequence, expected) in sequences.iter().zip(&padded) {
+            let alone = by_sequence(&decoder, &one_a_row(&[*sequence]), 0.7, 1024);
+            testkit::assert_close(&alone[0], expected, TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn shuffling_a_packed_batch_changes_no_loss() {
+    let (decoder, mut samples) = (decoder("deepseek_v3_plain", &testkit::autodiff_device()), samples());
+    let measure = |samples: &[Sample]| {
+        let packed = pack(&sequences(samples), 20).expect("they fit");
+        let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
+        let loss = token_logprobs(&decoder, hidden, &packed, 1.0, 7).logprobs.mean().neg();
+        let mut gradients = Gradients::new(RouterTraining::Update);
+        (gradients.backward(&decoder, &loss) as f32, gradients.norm() as f32)
+    };
+    let (loss, norm) = measure(&samples);
+    samples.rotate_left(4);
+    samples.swap(0, 7);
+    let (shuffled_loss, shuffled_norm) = measure(&samples);
+    testkit::assert_close(&[shuffled_loss, shuffled_norm], &[loss, norm], TOLERANCE);
+}
+
+#[test]
+fn only_loss_tokens_are_scored_at_the_sampling_temperature() {
+    let (decoder, samples) = (decoder("llama_untied", &testkit::device()), samples());
+    let packed = one_a_row(&sequences(&samples));
+    let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
+    let all = testkit::floats(log_softmax(decoder.logits(hidden.clone()).div_scalar(0.5), 1));
+    let vocabulary = decoder.config().vocab_size;
+    let expected: Vec<f32> = packed
+        .loss_places
+        .iter()
+        .map(|&place| all[place as usize * vocabulary + packed.targets[place as usize] as usize])
+        .collect();
+    let statistics = token_logprobs(&decoder, hidden, &packed, 0.5, 5);
+    testkit::assert_close(&testkit::floats(statistics.logprobs), &expected, TOLERANCE);
+}
+
+#[test]
+fn scores_come_in_the_order_given_whatever_the_batch() {
+    let decoder = decoder("deepseek_v3_plain", &testkit::autodiff_device());
+    let samples = samples();
+    let mut pairs: Vec<(&[u32], &[u32])> = samples.iter().map(|sample| sample.ids.split_at(2)).collect();
+    pairs[4].1 = &[];
+    let together = score(&decoder, &pairs, 1.0, 4).expect("prompts are not empty");
+    assert!(together[4].is_empty());
+    for (pair, scores) in pairs.iter().zip(&together).filter(|(pair, _)| !pair.1.is_empty()) {
+        assert_eq!(scores.len(), pair.1.len());
+        let alone = score(&decoder, &[*pair], 1.0, 1).expect("the prompt is not empty");
+        testkit::assert_close(&alone[0], scores, TOLERANCE);
+    }
+    let error = score(&decoder, &[(&[], &[1])], 1.0, 1).expect_err("nothing predicts the first token");
+    assert!(matches!(error, Error::EmptyPrompt { sequence: 0 }));
+}
+
+#[test]
+fn gradients_of_a_seeded_decoder_are_finite_and_not_zero() {
+    // Guards the fixtures of the other tests: a dead decoder would make them all pass.
+    let decoder = decoder("deepseek_v3_mtp", &testkit::autodiff_device());
+    let packed = one_a_row(&sequences(&samples()));
+    let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
+    let loss = token_logprobs(&decoder, hidden, &packed, 1.0, 64).logprobs.mean().neg();
+    let mut gradients = Gradients::new(RouterTraining::Update);
+    let value = gradients.backward(&decoder, &loss);
+    assert!(value > 1.0 && gradients.norm() > 0.1, "{value}, {}", gradients.norm());
+}
