@@ -3,6 +3,7 @@
 
 use crate::Error;
 use serde::{Deserialize, Serialize};
+use std::num::NonZeroUsize;
 
 /// Optimizer, schedule, router and saving.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +36,8 @@ pub struct Config {
     pub router_bias_bound: f64,
     /// Weight of the sequence-wise balance loss (alpha of arXiv 2412.19437, eq. 17).
     pub router_balance_alpha: f64,
+    /// Threads that compute microbatches at the same time. The result does not depend on it.
+    pub workers: usize,
     /// Steps between checkpoints; 0 saves none on the way.
     pub save_steps: usize,
     /// Checkpoints that are kept.
@@ -83,6 +86,7 @@ impl Default for Config {
             router_bias_update_rate: 1e-3,
             router_bias_bound: 1.0,
             router_balance_alpha: 1e-4,
+            workers: 1,
             save_steps: 500,
             save_total_limit: 2,
             max_skipped_steps: 3,
@@ -91,6 +95,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// [`Config::workers`], for [`accumulate`](crate::accumulate).
+    pub fn workers(&self) -> NonZeroUsize {
+        NonZeroUsize::new(self.workers).unwrap_or(NonZeroUsize::MIN)
+    }
+
     /// Checks every value, before any tensor is made.
     ///
     /// # Errors
@@ -132,6 +141,7 @@ impl Config {
                 return Err(Error::Range { key, found: value.to_string(), expected });
             }
         }
+        at_least_one("workers", self.workers)?;
         at_least_one("save_total_limit", self.save_total_limit)
     }
 }

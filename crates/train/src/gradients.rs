@@ -33,6 +33,22 @@ impl Gradients {
         value
     }
 
+    /// Adds what another microbatch gave.
+    pub fn merge(&mut self, other: Self) {
+        self.loss += other.loss;
+        for (name, gradient) in other.by_name {
+            self.insert(name, gradient);
+        }
+    }
+
+    fn insert(&mut self, name: String, gradient: Tensor<1>) {
+        let sum = match self.by_name.remove(&name) {
+            Some(sum) => sum + gradient,
+            None => gradient,
+        };
+        self.by_name.insert(name, sum);
+    }
+
     /// The sum of the losses so far.
     pub fn loss(&self) -> f64 {
         self.loss
@@ -67,11 +83,6 @@ impl ParameterVisitor for Add<'_> {
         }
         // What took no part in the loss, or wants no gradient, has none.
         let Some(gradient) = tensor.grad_remove(&mut self.computed) else { return };
-        let gradient = gradient.flatten::<1>(0, D - 1);
-        let sum = match self.sum.by_name.remove(name) {
-            Some(sum) => sum + gradient,
-            None => gradient,
-        };
-        self.sum.by_name.insert(name.to_owned(), sum);
+        self.sum.insert(name.to_owned(), gradient.flatten::<1>(0, D - 1));
     }
 }

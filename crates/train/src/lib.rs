@@ -3,6 +3,7 @@
 //! of data nor a reward.
 //!
 //! - [`packing`]: sequences into rows; [`logprobs`]: what the policy says of the tokens that carry loss.
+//! - [`accumulate`]: the microbatches of a step, on several threads with the result of one.
 //! - [`Gradients`], [`Optimizer`], [`Schedule`]: one step, by Hugging Face parameter names.
 //! - [`supervised`]: the next-token trainer of pretrain, sft and distill.
 //! - [`checkpoint`]: a [`State`] as a folder and back, bit by bit.
@@ -16,6 +17,7 @@ mod gradients;
 mod load;
 pub mod logprobs;
 mod metrics;
+mod microbatches;
 mod moments;
 mod observer;
 mod optimizer;
@@ -29,6 +31,7 @@ pub use error::Error;
 pub use gradients::Gradients;
 pub use load::ExpertLoad;
 pub use metrics::Metrics;
+pub use microbatches::accumulate;
 pub use observer::Observer;
 pub use optimizer::{Optimizer, StepOutcome, StepReport};
 pub use schedule::Schedule;

@@ -28,6 +28,17 @@ impl ExpertLoad {
         }
     }
 
+    /// Adds what another microbatch counted.
+    pub fn merge(&mut self, other: &Self) {
+        self.layers.resize(self.layers.len().max(other.layers.len()), Vec::new());
+        for (load, others) in self.layers.iter_mut().zip(&other.layers) {
+            load.resize(load.len().max(others.len()), 0);
+            for (tokens, more) in load.iter_mut().zip(others) {
+                *tokens += more;
+            }
+        }
+    }
+
     /// The largest load of an expert over the mean load of its layer, the worst layer's: 1 is perfect balance, the
     /// number of experts over the chosen a token is collapse. None without a MoE layer.
     pub fn max_over_mean(&self) -> Option<f64> {
@@ -54,7 +65,11 @@ mod tests {
         batch.segments[2] = 0;
         let mut load = ExpertLoad::default();
         load.add(&routing, &batch);
+        let mut sum = ExpertLoad::default();
+        sum.merge(&load);
         load.add(&routing, &batch);
+        sum.merge(&sum.clone());
+        assert_eq!(sum, load);
         assert_eq!(load.layers, [vec![4, 2, 2, 0]]);
         assert_eq!(load.max_over_mean(), Some(2.0));
         assert_eq!(ExpertLoad::default().max_over_mean(), None);

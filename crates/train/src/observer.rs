@@ -10,8 +10,9 @@ pub trait Observer {
     /// A step is done; steps count from 1.
     fn step(&mut self, _step: usize, _metrics: &Metrics) {}
 
-    /// The completions of a step with their verdicts, before the optimizer step.
-    fn groups(&mut self, _step: usize, _groups: &[Group]) {}
+    /// The completions of a step with their verdicts and advantages (one a completion, by group), before the
+    /// optimizer step.
+    fn groups(&mut self, _step: usize, _groups: &[Group], _advantages: &[Vec<f64>]) {}
 
     /// Time to evaluate: before the first step (0), every `eval_steps`, and after the last. `policy` does not track
     /// gradients; keep no copy of it, or the next update cannot happen in place.

@@ -4,10 +4,10 @@
 // B rows, T places a row, N places with loss
 
 use crate::config::{RouterTraining, at_least_one};
-use crate::gradients::Gradients;
 use crate::load::ExpertLoad;
 use crate::logprobs::{CHUNK_TOKENS, at_places, token_logprobs};
 use crate::metrics::Metrics;
+use crate::microbatches::accumulate;
 use crate::observer::Observer;
 use crate::optimizer::StepOutcome;
 use crate::packing::{Packed, Sequence, microbatches, pack};
@@ -130,13 +130,14 @@ fn step(
         return Err(Error::NothingToLearn { step: number, samples: indices });
     }
 
-    let mut gradients = Gradients::new(config.train.router);
-    let (mut sums, mut load) = (Sums::default(), ExpertLoad::default());
-    for packed in &microbatches {
-        if let Some(loss) = microbatch_loss(&state.policy, packed, &totals, config, &mut sums, &mut load) {
-            gradients.backward(&state.policy, &loss);
-        }
-    }
+    let (gradients, parts) = accumulate(
+        &state.policy,
+        &microbatches,
+        config.train.router,
+        config.train.workers(),
+        |policy, packed| microbatch_loss(policy, packed, &totals, config),
+    );
+    let Part { next_token, second_token, load } = Part::sum(parts);
     let learning_rate = schedule.learning_rate(state.step);
     let (policy, report) = state.optimizer.step(state.policy, gradients, learning_rate);
     state.policy = policy;
@@ -159,8 +160,8 @@ fn step(
     state.num_tokens += totals.tokens as u64;
 
     let mut metrics = Metrics::default();
-    metrics.set("loss", sums.next_token);
-    if let Some(second) = sums.second_token {
+    metrics.set("loss", next_token);
+    if let Some(second) = second_token {
         metrics.set("mtp_loss", second);
     }
     metrics.set("grad_norm", report.grad_norm);
@@ -207,11 +208,26 @@ impl Totals {
     }
 }
 
-/// The step's means so far.
+/// A microbatch's share of what a step measures.
 #[derive(Default)]
-struct Sums {
+struct Part {
     next_token: f64,
     second_token: Option<f64>,
+    load: ExpertLoad,
+}
+
+impl Part {
+    fn sum(parts: Vec<Self>) -> Self {
+        let mut sum = Self::default();
+        for part in parts {
+            sum.next_token += part.next_token;
+            if let Some(second) = part.second_token {
+                *sum.second_token.get_or_insert(0.0) += second;
+            }
+            sum.load.merge(&part.load);
+        }
+        sum
+    }
 }
 
 /// A microbatch's share of the step's loss: mean cross-entropy, plus the weighted auxiliary losses. None where
@@ -221,19 +237,18 @@ fn microbatch_loss(
     packed: &Packed,
     totals: &Totals,
     config: &Config,
-    sums: &mut Sums,
-    load: &mut ExpertLoad,
-) -> Option<Tensor<1>> {
+) -> Option<(Tensor<1>, Part)> {
     if packed.loss_tokens() == 0 {
         return None;
     }
     let output = policy.forward(&packed.batch, Routes::Choose);
-    load.add(&output.routing, &packed.batch);
     let mut routing = output.routing;
+    let mut part = Part::default();
+    part.load.add(&routing, &packed.batch);
 
     let logprobs = token_logprobs(policy, output.hidden.clone(), packed, 1.0, CHUNK_TOKENS).logprobs; // [N]
     let mut loss = logprobs.sum().div_scalar(-(totals.loss_tokens as f64));
-    sums.next_token += scalar(&loss);
+    part.next_token = scalar(&loss);
 
     let (places, targets) = packed.second_targets();
     if config.mtp_loss_weight > 0.0
@@ -242,7 +257,7 @@ fn microbatch_loss(
     {
         let logprobs = at_places(policy, second.hidden, &places, &targets, 1.0, CHUNK_TOKENS).logprobs;
         let mean = logprobs.sum().div_scalar(-(totals.second_tokens as f64));
-        *sums.second_token.get_or_insert(0.0) += scalar(&mean);
+        part.second_token = Some(scalar(&mean));
         loss = loss + mean.mul_scalar(config.mtp_loss_weight);
         routing.extend(second.routing);
     }
@@ -250,7 +265,7 @@ fn microbatch_loss(
         let share = packed.sequences() as f64 / totals.sequences as f64;
         loss = loss + balance.mul_scalar(share);
     }
-    Some(loss)
+    Some((loss, part))
 }
 
 /// The weighted sequence-wise balance loss of all MoE layers.

@@ -95,6 +95,18 @@ fn splitting_a_step_into_microbatches_changes_nothing() {
 }
 
 #[test]
+fn several_workers_give_the_bits_of_one() {
+    let alone = supervised::Config { gradient_accumulation_steps: 4, ..config(4) };
+    let mut together = alone.clone();
+    together.train.workers = 3;
+    let (a, heard_alone) = run("deepseek_v3_mtp", &alone);
+    let (b, heard_together) = run("deepseek_v3_mtp", &together);
+    assert_eq!(parameters(&a.policy), parameters(&b.policy));
+    let rows = |record: &Record| record.metrics.iter().map(without_times).collect::<Vec<_>>();
+    assert_eq!(rows(&heard_alone), rows(&heard_together));
+}
+
+#[test]
 fn a_resumed_run_equals_an_uninterrupted_one_bit_by_bit() {
     for fixture in ["deepseek_v3_mtp", "qwen2"] {
         let config = config(6);
