@@ -1,2 +1,42 @@
-//! cli
-fn main() {}
+//! The `ruminate` binary. Here the text column meets the tensor column: commands decode what policies write, judge
+//! it, and hand verdicts to trainers that know token ids only.
+//!
+//! A command reads as: arguments ([`args`]), a resolved [`recipe`], a [`device`], a policy with its language
+//! ([`policy`]), the algorithm of a library crate, and an [`observer`] that writes the run folder.
+
+mod args;
+mod commands;
+mod device;
+mod evaluate;
+mod exit;
+mod interrupt;
+mod language;
+mod lines;
+mod observer;
+mod policy;
+mod problems;
+mod progress;
+mod recipe;
+mod scoring;
+mod session;
+mod stage;
+mod story;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // `--help` and `--version` come this way, too, and are no errors.
+            let code = if error.use_stderr() { exit::USAGE } else { 0 };
+            let _ = error.print(); // with no terminal to tell, the code has to do
+            return ExitCode::from(code);
+        }
+    };
+    match commands::run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}

@@ -1,0 +1,219 @@
+//! The command line as typed. What a recipe holds, whether a file exists and whether a device is there, is for
+//! later: this module refuses to know.
+
+use crate::device::DeviceName;
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// DeepSeek-R1-style reasoning training: reinforcement learning from rewards that a program can check, and
+/// distillation of what was learnt.
+#[derive(Debug, Parser)]
+#[command(name = "ruminate", version, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Next-token training from scratch, on a corpus or on procedural traces
+    Pretrain(RunArgs),
+    /// Supervised fine-tuning on `messages` or on `prompt` and `completion`
+    Sft(RunArgs),
+    /// GRPO from a checkable reward: without a recipe, a tiny model learns to think in minutes
+    TrainRl(RunArgs),
+    /// Sample a teacher's correct traces and train a student on them
+    Distill(RunArgs),
+    /// pass@1, pass@k and cons@k with confidence intervals
+    Eval(RunArgs),
+    /// Completions for prompts: JSONL in, JSONL out
+    Generate(GenerateArgs),
+    /// Log-probabilities of given completions: JSONL in, JSONL out
+    Score(ScoreArgs),
+    /// Run a verifier over completions: JSONL in, JSONL out
+    Verify(LinesArgs),
+    /// Speed at a fixed shape, as one JSON line
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+/// What every command that runs a recipe takes.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct RunArgs {
+    /// A recipe in TOML; without it the command's embedded default runs
+    pub(crate) recipe: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// The run folder [default: runs/COMMAND-seedS]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on from the newest checkpoint of the run folder (`auto`), or from the checkpoint DIR
+    #[arg(long, value_name = "auto|DIR")]
+    pub(crate) resume: Option<Resume>,
+    /// Resume even though the recipe has changed since the checkpoint
+    #[arg(long, requires = "resume")]
+    pub(crate) allow_changed: bool,
+    /// Override a key of the recipe; VALUE is TOML, or else a text [may be repeated]
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// Where to go on from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Resume {
+    Auto,
+    Checkpoint(PathBuf),
+}
+
+impl std::str::FromStr for Resume {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(if text == "auto" { Self::Auto } else { Self::Checkpoint(text.into()) })
+    }
+}
+
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct DeviceArgs {
+    /// Where to compute: flex (the CPU), cuda[:N], vulkan[:N] or wgpu
+    #[arg(long, default_value = "flex", value_name = "DEVICE")]
+    pub(crate) device: DeviceName,
+}
+
+/// Where JSON lines come from and go to.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct LinesArgs {
+    /// Read from FILE [default: standard input]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Write to FILE [default: standard output]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct GenerateArgs {
+    /// A model folder in Hugging Face's layout
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) lines: LinesArgs,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Longest completion, in tokens
+    #[arg(long, value_name = "N", default_value_t = 512)]
+    pub(crate) max_new_tokens: usize,
+    /// Divides the logits; 0 is greedy
+    #[arg(long, value_name = "T", default_value_t = 1.0)]
+    pub(crate) temperature: f64,
+    /// Keep the most probable tokens up to this sum of probabilities
+    #[arg(long, value_name = "P", default_value_t = 1.0)]
+    pub(crate) top_p: f64,
+    /// Keep the K most probable tokens; 0 keeps all
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    pub(crate) top_k: usize,
+    /// The run's seed: the same seed gives the same completions
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Completions a prompt
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) num_samples: usize,
+    /// Sequences decoded at once
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub(crate) max_num_seqs: usize,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct ScoreArgs {
+    /// A model folder in Hugging Face's layout
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) lines: LinesArgs,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Sequences computed at once
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) batch: usize,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum BenchCommand {
+    /// Sampling random prompts at temperature 1, without stopping
+    Generate(BenchGenerateArgs),
+    /// Full training steps in f32 with AdamW on random tokens
+    Train(BenchTrainArgs),
+    /// GRPO steps on the tasks of a file
+    Grpo(BenchGrpoArgs),
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct BenchGenerateArgs {
+    /// A model folder; weights are random where it holds only a config.json
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Sequences
+    #[arg(long, default_value_t = 32)]
+    pub(crate) batch: usize,
+    /// Tokens of a prompt
+    #[arg(long, default_value_t = 32)]
+    pub(crate) prompt_tokens: usize,
+    /// Tokens to generate
+    #[arg(long, default_value_t = 128)]
+    pub(crate) new_tokens: usize,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct BenchTrainArgs {
+    /// A model folder; weights are random where it holds only a config.json
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Sequences a step
+    #[arg(long, default_value_t = 8)]
+    pub(crate) batch: usize,
+    /// Tokens of a sequence
+    #[arg(long, default_value_t = 128)]
+    pub(crate) tokens: usize,
+    /// Optimizer steps
+    #[arg(long, default_value_t = 4)]
+    pub(crate) steps: usize,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct BenchGrpoArgs {
+    /// A model folder with its tokenizer
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+    /// Tasks as JSONL, with `prompt` and `answer`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tasks: PathBuf,
+    /// Prompts a step
+    #[arg(long, default_value_t = 4)]
+    pub(crate) prompts: usize,
+    /// Completions a prompt
+    #[arg(long, default_value_t = 8)]
+    pub(crate) generations: usize,
+    /// Longest completion, in tokens
+    #[arg(long, default_value_t = 64)]
+    pub(crate) max_completion: usize,
+    /// GRPO steps, of which the first does not count
+    #[arg(long, default_value_t = 3)]
+    pub(crate) steps: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Args;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_do_not_contradict_each_other() {
+        Args::command().debug_assert();
+    }
+}

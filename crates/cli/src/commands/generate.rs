@@ -1,0 +1,185 @@
+//! `generate`: completions for prompts, given as text, messages or token ids.
+
+use crate::args::GenerateArgs;
+use crate::exit::Refusal;
+use crate::interrupt;
+use crate::language::{self, Language};
+use crate::lines::{self, Output};
+use crate::recipe::PromptStyle;
+use anyhow::Result;
+use ruminate_data::jsonl::{Mismatch, parse_object};
+use ruminate_data::{Completion, FinishReason, Prompt, Seed};
+use ruminate_model as model;
+use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What a line asks.
+enum Input {
+    Prompt(Prompt),
+    Ids(Vec<u32>),
+}
+
+#[derive(Serialize)]
+struct OutputLine<'a> {
+    index: usize,
+    sample: usize,
+    prompt_ids: &'a [u32],
+    completion_ids: &'a [u32],
+    /// Null without a tokenizer, which input by ids does not need.
+    text: Option<String>,
+    logprobs: &'a [f32],
+    finish_reason: FinishReason,
+}
+
+pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
+    let sampling = Sampling {
+        temperature: args.temperature,
+        top_p: args.top_p,
+        top_k: args.top_k,
+        max_new_tokens: args.max_new_tokens,
+    };
+    sampling.validate()?;
+    let config = model::load_config(&args.model)?;
+    let lines = lines::read(&args.lines, parse)?;
+    let needs_text = lines.iter().any(|row| matches!(row.value, Input::Prompt(_)));
+    let language = optional_language(&args.model, config.vocab_size, needs_text)?;
+    let name = lines::name(&args.lines);
+
+    let mut prompts = Vec::new();
+    for row in &lines {
+        let ids = match (&row.value, &language) {
+            (Input::Ids(ids), _) => ids.clone(),
+            (Input::Prompt(prompt), Some(language)) => encode(language, prompt)
+                .map_err(|error| Refusal::line(&name, row.line, format!("{error:#}")))?,
+            (Input::Prompt(_), None) => {
+                return Err(Refusal::line(&name, row.line, "a prompt needs a tokenizer"));
+            }
+        };
+        check_ids(&ids, &config).map_err(|problem| Refusal::line(&name, row.line, problem))?;
+        prompts.push((row.line - 1, ids));
+    }
+
+    let device = args.device.device.open()?;
+    let policy = model::load(&args.model, &device)?;
+    interrupt::catch();
+    let eos_token_ids = match &language {
+        Some(language) => language.end_ids.clone(),
+        None => language::end_ids(&args.model)?,
+    };
+    let options = Options {
+        sampling,
+        eos_token_ids,
+        max_num_seqs: args.max_num_seqs,
+        record_routing: RecordRouting::No,
+    };
+    let seed = Seed::new(args.seed).child("generate");
+    let requests: Vec<Request> = prompts
+        .iter()
+        .flat_map(|(index, ids)| {
+            (0..args.num_samples).map(move |sample| Request {
+                prompt_ids: ids.clone(),
+                seed: seed.index(*index as u64).index(sample as u64),
+            })
+        })
+        .collect();
+
+    let mut output = Output::open(args.lines.output.as_deref())?;
+    // Completions finish in any order and leave in the order of the input.
+    let (mut waiting, mut next, mut written) = (BTreeMap::new(), 0, Ok(()));
+    ruminate_rollout::generate(&policy, &requests, &options, |request, completion| {
+        waiting.insert(request, completion);
+        while let Some(completion) = waiting.remove(&next) {
+            let line = line(
+                prompts[next / args.num_samples].0,
+                next % args.num_samples,
+                &completion,
+                language.as_ref(),
+            );
+            next += 1;
+            written = output.line(&line);
+            if written.is_err() {
+                return Flow::Stop;
+            }
+        }
+        if interrupt::requested() { Flow::Stop } else { Flow::Continue }
+    });
+    written?;
+    if next < requests.len() && interrupt::requested() {
+        return Err(Refusal::Interrupted(format!(" after {next} of {} completions", requests.len())).into());
+    }
+    Ok(())
+}
+
+fn line<'a>(
+    index: usize,
+    sample: usize,
+    completion: &'a Completion,
+    language: Option<&Language>,
+) -> OutputLine<'a> {
+    OutputLine {
+        index,
+        sample,
+        prompt_ids: &completion.prompt_ids,
+        completion_ids: &completion.ids,
+        text: language.map(|language| language.text(&completion.ids)),
+        logprobs: &completion.logprobs,
+        finish_reason: completion.finish_reason,
+    }
+}
+
+/// Text as it stands; messages in the chat template.
+fn encode(language: &Language, prompt: &Prompt) -> Result<Vec<u32>> {
+    match prompt {
+        Prompt::Text(text) => Ok(language.tokenizer.encode(text)?),
+        Prompt::Messages(_) => language.prompt_ids(prompt),
+    }
+}
+
+/// A folder's language; none where the folder has no tokenizer and nobody needs one.
+pub(crate) fn optional_language(folder: &Path, vocab_size: usize, needed: bool) -> Result<Option<Language>> {
+    if !needed && !folder.join("tokenizer.json").exists() {
+        return Ok(None);
+    }
+    Language::load(folder, vocab_size, PromptStyle::Bare).map(Some)
+}
+
+/// Whether a model can take these ids as a prompt.
+pub(crate) fn check_ids(ids: &[u32], config: &model::Config) -> Result<(), String> {
+    if ids.is_empty() {
+        return Err("expected at least one token in the prompt, found none".to_owned());
+    }
+    if let Some(id) = ids.iter().find(|id| **id as usize >= config.vocab_size) {
+        return Err(format!("token id {id} is outside the model's vocabulary of {}", config.vocab_size));
+    }
+    if ids.len() > config.max_position_embeddings {
+        return Err(format!(
+            "{} tokens, but the model has {} positions",
+            ids.len(),
+            config.max_position_embeddings
+        ));
+    }
+    Ok(())
+}
+
+fn parse(line: &str) -> Result<Input, Mismatch> {
+    let row = parse_object(line)?;
+    let expected = "`prompt` (a text or a list of messages) or `prompt_ids` (a list of token ids)";
+    match (row.get("prompt_ids"), row.get("prompt")) {
+        (Some(ids), _) => token_ids(ids, "prompt_ids").map(Input::Ids),
+        (None, Some(prompt)) => serde_json::from_value(prompt.clone())
+            .map(Input::Prompt)
+            .map_err(|_| Mismatch { expected: expected.to_owned(), found: "another `prompt`".to_owned() }),
+        (None, None) => Err(Mismatch { expected: expected.to_owned(), found: "neither".to_owned() }),
+    }
+}
+
+/// A JSON list of token ids.
+pub(crate) fn token_ids(value: &Value, key: &str) -> Result<Vec<u32>, Mismatch> {
+    serde_json::from_value(value.clone()).map_err(|error| Mismatch {
+        expected: format!("`{key}`, a list of token ids"),
+        found: error.to_string(),
+    })
+}

@@ -1,0 +1,29 @@
+//! One module a command.
+
+mod bench;
+mod distill;
+mod eval;
+mod generate;
+mod pretrain;
+mod score;
+mod sft;
+mod train_rl;
+mod verify;
+
+use crate::args::{Args, Command};
+use anyhow::Result;
+
+/// Runs what was asked for.
+pub(crate) fn run(args: Args) -> Result<()> {
+    match args.command {
+        Command::Pretrain(args) => pretrain::run(args),
+        Command::Sft(args) => sft::run(args),
+        Command::TrainRl(args) => train_rl::run(args),
+        Command::Distill(args) => distill::run(args),
+        Command::Eval(args) => eval::run(args),
+        Command::Generate(args) => generate::run(&args),
+        Command::Score(args) => score::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Bench(command) => bench::run(command),
+    }
+}

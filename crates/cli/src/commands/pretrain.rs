@@ -1,0 +1,172 @@
+//! `pretrain`: next-token training from random weights, on a corpus or on the traces of a procedural family. It makes
+//! the base policies of `train-rl` and `distill`, too.
+
+use crate::args::RunArgs;
+use crate::exit::Refusal;
+use crate::language::Language;
+use crate::observer::{Observer, Settings};
+use crate::policy;
+use crate::recipe::{Data, Model, PromptStyle};
+use crate::session::Session;
+use crate::stage::{Earlier, Entered, enter};
+use crate::story;
+use anyhow::{Context, Result};
+use rand::seq::SliceRandom;
+use ruminate_data::jsonl::{self, Mismatch};
+use ruminate_data::traces::Traces;
+use ruminate_data::{Sample, Seed};
+use ruminate_model::Config;
+use ruminate_train::supervised;
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::BufReader;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+pub(crate) fn run(args: RunArgs) -> Result<()> {
+    let session = Session::new("pretrain", args)?;
+    let (out, settings) = (session.out(), session.recipe.pretrain.clone());
+    let Some(Model::Inline(keys)) = &session.recipe.model else {
+        return Err(Refusal::usage(
+            "pretrain makes a model from random weights: expected a table [model] with the keys of a config.json",
+        ));
+    };
+    let config = policy::inline_config("model", keys)?;
+    let spec =
+        Spec { label: "pretrain", path: &out, config: &config, settings: &settings, earlier: Earlier::Kept };
+    let summary = train(&session, &spec)?;
+    story::end(&summary, &out)
+}
+
+/// What to pretrain, and where.
+pub(crate) struct Spec<'a> {
+    /// For the progress bar.
+    pub(crate) label: &'a str,
+    /// The run folder.
+    pub(crate) path: &'a Path,
+    /// The architecture.
+    pub(crate) config: &'a Config,
+    pub(crate) settings: &'a supervised::Config,
+    pub(crate) earlier: Earlier,
+}
+
+/// Trains, unless that has been done; the model lies in `final` of the folder.
+///
+/// # Errors
+/// Those of data, training and saving.
+pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
+    let recipe = &session.recipe;
+    let seed = Seed::new(recipe.seed).child("pretrain");
+    let identity = identity(session, spec)?;
+    let stage = match enter(session, spec.path, identity, spec.earlier)? {
+        Entered::Complete(summary) => {
+            eprintln!("{}: {} is complete", spec.label, spec.path.display());
+            return Ok(summary);
+        }
+        Entered::Open(stage) => stage,
+    };
+    let language = Language::embedded(PromptStyle::Bare)?;
+    let mut source = source(&recipe.data, spec.settings.row_length, &language, seed)?;
+    let (all, active) = policy::parameters(spec.config);
+    eprintln!("{}: {all} parameters, {active} active a token", spec.label);
+
+    let autodiff = session.device.clone().autodiff();
+    let state = stage
+        .state(&spec.settings.train, &session.device, || Ok(policy::fresh(spec.config, seed, &autodiff)))?;
+    let settings = Settings {
+        folder: &stage.folder,
+        language: &language,
+        identity: &stage.identity,
+        keep_last: NonZeroUsize::new(spec.settings.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
+        completions_steps: 0,
+        evaluator: None,
+    };
+    let total = spec.settings.max_steps;
+    let mut observer = Observer::new(spec.label, total, state.step, settings)?;
+    let state = supervised::train(state, &mut *source, spec.settings, &mut observer)?;
+    observer.outcome(state.step, total)?;
+    drop(observer);
+    let summary = json!({ "num_tokens": state.num_tokens });
+    stage.finish(&state.policy, &language, summary.clone())?;
+    Ok(summary)
+}
+
+/// What decides the result, and nothing else, so that a base is found again under another algorithm.
+fn identity(session: &Session, spec: &Spec) -> Result<Value> {
+    let Data { task, mix, split, corpus, .. } = &session.recipe.data;
+    let params = session.recipe.data.family()?.map(|family| family.params());
+    Ok(json!({
+        "stage": "pretrain",
+        "seed": session.recipe.seed,
+        "model": spec.config.to_json(),
+        "data": { "task": task, "params": params, "mix": mix, "split": split, "corpus": corpus },
+        "pretrain": spec.settings,
+    }))
+}
+
+type Source = Box<dyn FnMut(u64) -> Sample>;
+
+/// Samples by index: pieces of the corpus, or traces with the loss on what the policy would write.
+fn source(data: &Data, row_length: usize, language: &Language, seed: Seed) -> Result<Source> {
+    if let Some(path) = &data.corpus {
+        let pieces = corpus(path, row_length, language, data.bad_lines.into())?;
+        let (mut order, mut epoch) = (Vec::new(), None);
+        return Ok(Box::new(move |index| {
+            let wanted = index / pieces.len() as u64;
+            if epoch != Some(wanted) {
+                order = (0..pieces.len()).collect::<Vec<usize>>();
+                order.shuffle(&mut seed.child("shuffle").index(wanted).rng());
+                epoch = Some(wanted);
+            }
+            pieces[order[(index % pieces.len() as u64) as usize]].clone()
+        }));
+    }
+    let Some(family) = data.family()? else {
+        return Err(Refusal::usage("nothing to pretrain on: set `data.task` or `data.corpus`"));
+    };
+    let traces = Traces::new(family, data.mix, data.split, seed)?;
+    let tokenizer = language.tokenizer.clone();
+    let end = language.end_ids.first().copied();
+    let sample = move |index: u64| -> Result<Sample> {
+        let trace = traces.trace(index)?;
+        let mut completion = tokenizer.encode(&trace.completion)?;
+        completion.extend(end);
+        Ok(Sample::completion_only(&tokenizer.encode(&trace.prompt)?, &completion))
+    };
+    let first = sample(0).context("the first trace")?;
+    // A family that has a problem at one index has one at all; should it not, the first stands in.
+    Ok(Box::new(move |index| sample(index).unwrap_or_else(|_| first.clone())))
+}
+
+/// A corpus as one row of tokens, each text ended, cut into pieces that are trained on whole.
+fn corpus(
+    path: &PathBuf,
+    row_length: usize,
+    language: &Language,
+    bad_lines: jsonl::BadLines,
+) -> Result<Vec<Sample>> {
+    let file =
+        File::open(path).map_err(|source| ruminate_data::Error::Read { path: path.clone(), source })?;
+    let rows = jsonl::read(BufReader::new(file), path, bad_lines, |line| {
+        let object = jsonl::parse_object(line)?;
+        let text = object.get("text").and_then(Value::as_str).map(str::to_owned);
+        text.ok_or_else(|| Mismatch {
+            expected: "a column `text` with a text".to_owned(),
+            found: "none".to_owned(),
+        })
+    })?;
+    let mut tokens = Vec::new();
+    for row in rows.rows {
+        let ids = language.completion_ids(&row.value);
+        tokens.extend(ids.map_err(|error| Refusal::line(path, row.line, error))?);
+    }
+    let pieces: Vec<Sample> = tokens
+        .chunks(row_length)
+        .filter(|piece| piece.len() > 1)
+        .map(|piece| Sample::completion_only(&piece[..1], &piece[1..]))
+        .collect();
+    if pieces.is_empty() {
+        return Err(Refusal::input(format!("{}: expected at least two tokens of text", path.display())));
+    }
+    Ok(pieces)
+}

@@ -1,0 +1,79 @@
+//! `score`: log-probabilities of given completions, natural logarithm, temperature 1.
+
+use crate::args::ScoreArgs;
+use crate::commands::generate::{check_ids, optional_language, token_ids};
+use crate::exit::Refusal;
+use crate::lines::{self, Output};
+use anyhow::Result;
+use ruminate_data::jsonl::{Mismatch, parse_object};
+use ruminate_model as model;
+use ruminate_train::logprobs;
+use serde::Serialize;
+use serde_json::Value;
+
+enum Input {
+    Text { prompt: String, completion: String },
+    Ids { prompt: Vec<u32>, completion: Vec<u32> },
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    index: usize,
+    logprobs: &'a [f32],
+    sum: f64,
+}
+
+pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
+    let config = model::load_config(&args.model)?;
+    let lines = lines::read(&args.lines, parse)?;
+    let needs_text = lines.iter().any(|row| matches!(row.value, Input::Text { .. }));
+    let language = optional_language(&args.model, config.vocab_size, needs_text)?;
+    let name = lines::name(&args.lines);
+    let mut sequences = Vec::new();
+    for row in &lines {
+        let at = |problem: String| Refusal::line(&name, row.line, problem);
+        let (prompt, completion) = match (&row.value, &language) {
+            (Input::Ids { prompt, completion }, _) => (prompt.clone(), completion.clone()),
+            (Input::Text { prompt, completion }, Some(language)) => {
+                let encode =
+                    |text: &str| language.tokenizer.encode(text).map_err(|error| at(error.to_string()));
+                (encode(prompt)?, encode(completion)?)
+            }
+            (Input::Text { .. }, None) => return Err(at("text needs a tokenizer".to_owned())),
+        };
+        check_ids(&prompt, &config).map_err(at)?;
+        check_ids(&[prompt.as_slice(), &completion].concat(), &config).map_err(at)?;
+        sequences.push((prompt, completion));
+    }
+    let device = args.device.device.open()?;
+    let policy = model::load(&args.model, &device)?;
+    let mut output = Output::open(args.lines.output.as_deref())?;
+    // A few batches at a time, so that results come as they are computed.
+    let size = args.batch.max(1);
+    for (rows, sequences) in lines.chunks(size).zip(sequences.chunks(size)) {
+        let pairs: Vec<(&[u32], &[u32])> =
+            sequences.iter().map(|(p, c)| (p.as_slice(), c.as_slice())).collect();
+        for (row, logprobs) in rows.iter().zip(logprobs::score(&policy, &pairs, 1.0, size)?) {
+            let sum = logprobs.iter().map(|&logprob| f64::from(logprob)).sum();
+            output.line(&Line { index: row.line - 1, logprobs: &logprobs, sum })?;
+        }
+    }
+    Ok(())
+}
+
+fn parse(line: &str) -> Result<Input, Mismatch> {
+    let row = parse_object(line)?;
+    let text = |key: &str| row.get(key).and_then(Value::as_str).map(str::to_owned);
+    match (row.get("prompt_ids"), row.get("completion_ids"), text("prompt"), text("completion")) {
+        (Some(prompt), Some(completion), _, _) => Ok(Input::Ids {
+            prompt: token_ids(prompt, "prompt_ids")?,
+            completion: token_ids(completion, "completion_ids")?,
+        }),
+        (_, _, Some(prompt), Some(completion)) => Ok(Input::Text { prompt, completion }),
+        _ => Err(Mismatch {
+            expected: "texts `prompt` and `completion`, or lists `prompt_ids` and `completion_ids`"
+                .to_owned(),
+            found: "neither pair".to_owned(),
+        }),
+    }
+}

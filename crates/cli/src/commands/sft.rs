@@ -1,0 +1,149 @@
+//! `sft`: supervised fine-tuning on conversations or on prompts with their completions, the loss on what the policy
+//! would write. `distill` fits its student by the same function.
+
+use crate::args::RunArgs;
+use crate::evaluate::{Evaluation, Evaluator};
+use crate::exit::Refusal;
+use crate::language::Language;
+use crate::observer::{Observer, Settings};
+use crate::policy;
+use crate::recipe::{Data, Model};
+use crate::session::Session;
+use crate::stage::{Earlier, Entered, Stage, enter};
+use crate::story;
+use anyhow::Result;
+use rand::seq::SliceRandom;
+use ruminate_data::jsonl;
+use ruminate_data::{Message, Sample, Seed};
+use ruminate_model::{self as model, Decoder};
+use ruminate_text::GenerationPrompt;
+use ruminate_train::supervised;
+use serde_json::{Map, Value, json};
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+pub(crate) fn run(args: RunArgs) -> Result<()> {
+    let session = Session::new("sft", args)?;
+    let (recipe, out) = (&session.recipe, session.out());
+    let Some(model) = &recipe.model else {
+        return Err(Refusal::usage("`model` is missing; expected a model folder, or a table [model]"));
+    };
+    let Some(path) = &recipe.data.train else {
+        return Err(Refusal::usage(
+            "sft needs `data.train`: a JSONL file with `messages`, or with `prompt` and `completion`",
+        ));
+    };
+    let language = policy::language(model, recipe.data.prompt)?;
+    let samples = samples(path, &recipe.data, &language)?;
+    let stage = match enter(&session, &out, session.identity(&["grpo", "distill"])?, Earlier::Kept)? {
+        Entered::Complete(summary) => return story::end(&summary, &out),
+        Entered::Open(stage) => stage,
+    };
+    let fitted =
+        fit(&session, &stage, &Fit { model, language: &language, samples: &samples, evaluator: None })?;
+    let summary = json!({ "samples": samples.len() });
+    stage.finish(&fitted.policy, &language, summary.clone())?;
+    story::end(&summary, &out)
+}
+
+/// What to fit to what.
+pub(crate) struct Fit<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) language: &'a Language,
+    pub(crate) samples: &'a [Sample],
+    pub(crate) evaluator: Option<&'a Evaluator<'a>>,
+}
+
+/// A trained policy, and what was measured.
+pub(crate) struct Fitted {
+    pub(crate) policy: Decoder,
+    pub(crate) before: Option<Evaluation>,
+    pub(crate) after: Option<Evaluation>,
+}
+
+/// Trains by `[sft]` over the samples, in a new order each epoch.
+///
+/// # Errors
+/// Those of the trainer, of loading and saving.
+pub(crate) fn fit(session: &Session, stage: &Stage, fit: &Fit) -> Result<Fitted> {
+    let settings = &session.recipe.sft;
+    let seed = Seed::new(session.recipe.seed).child("sft");
+    let autodiff = session.device.clone().autodiff();
+    let state = stage.state(&settings.train, &session.device, || match fit.model {
+        Model::Folder(folder) => Ok(model::load(folder, &autodiff)?),
+        Model::Inline(keys) => Ok(policy::fresh(&policy::inline_config("model", keys)?, seed, &autodiff)),
+    })?;
+    let watched = Settings {
+        folder: &stage.folder,
+        language: fit.language,
+        identity: &stage.identity,
+        keep_last: NonZeroUsize::new(settings.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
+        completions_steps: 0,
+        evaluator: fit.evaluator,
+    };
+    let mut observer = Observer::new("sft", settings.max_steps, state.step, watched)?;
+    let count = fit.samples.len() as u64;
+    let (mut order, mut epoch) = (Vec::new(), None);
+    let mut source = |index: u64| {
+        if epoch != Some(index / count) {
+            order = (0..fit.samples.len()).collect::<Vec<usize>>();
+            order.shuffle(&mut seed.child("shuffle").index(index / count).rng());
+            epoch = Some(index / count);
+        }
+        fit.samples[order[(index % count) as usize]].clone()
+    };
+    let state = supervised::train(state, &mut source, settings, &mut observer)?;
+    observer.outcome(state.step, settings.max_steps)?;
+    Ok(Fitted { policy: state.policy, before: observer.before.take(), after: observer.latest.take() })
+}
+
+/// The samples of a file: one a row, or one a turn of the assistant.
+fn samples(path: &Path, data: &Data, language: &Language) -> Result<Vec<Sample>> {
+    let rows = jsonl::objects(path, data.bad_lines.into())?;
+    if let Some(example) = &rows.first_skipped {
+        eprintln!("warning: {} bad lines left out, such as {example}", rows.skipped);
+    }
+    let mut samples = Vec::new();
+    for row in rows.rows {
+        let made = match row.value.get("messages") {
+            Some(messages) => conversation(messages, language),
+            None => pair(&row.value, language).map(|sample| vec![sample]),
+        };
+        samples.extend(made.map_err(|error| Refusal::line(path, row.line, format!("{error:#}")))?);
+    }
+    Ok(samples)
+}
+
+fn pair(row: &Map<String, Value>, language: &Language) -> Result<Sample> {
+    let text = |key: &str| {
+        row.get(key).and_then(Value::as_str).ok_or_else(|| {
+            Refusal::input(format!(
+                "expected `messages`, or texts `prompt` and `completion`; found no text `{key}`"
+            ))
+        })
+    };
+    let prompt = language.tokenizer.encode(text("prompt")?)?;
+    Ok(Sample::completion_only(&prompt, &language.completion_ids(text("completion")?)?))
+}
+
+fn conversation(messages: &Value, language: &Language) -> Result<Vec<Sample>> {
+    let messages: Vec<Message> = serde_json::from_value(messages.clone()).map_err(|error| {
+        Refusal::input(format!("expected `messages` with texts `role` and `content`: {error}"))
+    })?;
+    let mut samples = Vec::new();
+    for (i, _) in messages.iter().enumerate().filter(|(_, message)| message.role == "assistant") {
+        let prompt = language.chat(&messages[..i], GenerationPrompt::Add)?;
+        let whole = language.chat(&messages[..=i], GenerationPrompt::Omit)?;
+        let Some(completion) = whole.strip_prefix(&prompt) else {
+            return Err(Refusal::input(
+                "the chat template renders a turn differently once it is answered: its completion cannot be told apart",
+            ));
+        };
+        let prompt = language.tokenizer.encode(&prompt)?;
+        samples.push(Sample::completion_only(&prompt, &language.completion_ids(completion.trim_end())?));
+    }
+    if samples.is_empty() {
+        return Err(Refusal::input("expected at least one message of the role `assistant`, found none"));
+    }
+    Ok(samples)
+}

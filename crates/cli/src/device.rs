@@ -1,0 +1,118 @@
+//! `--device`: the one place of the binary that names backends.
+
+use crate::exit::Refusal;
+use anyhow::Result;
+use burn::tensor::Device;
+use std::fmt;
+use std::str::FromStr;
+
+/// A device by the name that people give it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum DeviceName {
+    /// The CPU, always there.
+    #[default]
+    Flex,
+    /// An NVIDIA GPU by its index.
+    Cuda(usize),
+    /// A Vulkan device: the best one, or a discrete GPU by its index.
+    Vulkan(Option<usize>),
+    /// Whatever graphics API the system has.
+    Wgpu,
+}
+
+impl FromStr for DeviceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, index) = match text.split_once(':') {
+            None => (text, None),
+            Some((kind, index)) => {
+                let index = index.parse().map_err(|_| format!("{index:?} is not the number of a device"))?;
+                (kind, Some(index))
+            }
+        };
+        match (kind, index) {
+            ("flex", None) => Ok(Self::Flex),
+            ("cuda", index) => Ok(Self::Cuda(index.unwrap_or(0))),
+            ("vulkan", index) => Ok(Self::Vulkan(index)),
+            ("wgpu", None) => Ok(Self::Wgpu),
+            ("flex" | "wgpu", Some(_)) => Err(format!("`{kind}` takes no number")),
+            _ => Err("expected flex, cuda[:N], vulkan[:N] or wgpu".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flex => f.write_str("flex"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+            Self::Vulkan(None) => f.write_str("vulkan"),
+            Self::Vulkan(Some(index)) => write!(f, "vulkan:{index}"),
+            Self::Wgpu => f.write_str("wgpu"),
+        }
+    }
+}
+
+impl DeviceName {
+    /// The device without gradients; `.autodiff()` of it is the one to train on.
+    ///
+    /// # Errors
+    /// When this binary was built without the backend, or the machine has no such device.
+    pub(crate) fn open(self) -> Result<Device> {
+        match self {
+            Self::Flex => Ok(Device::flex()),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(index) => {
+                let found = Device::enumerate(burn::tensor::DeviceType::Cuda).len();
+                if index >= found {
+                    return Err(Refusal::usage(format!("{self}: found {found} CUDA devices")));
+                }
+                Ok(Device::cuda(index))
+            }
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan(index) => Ok(Device::vulkan(kind(index))),
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => Ok(Device::wgpu(kind(None))),
+            #[allow(unreachable_patterns, reason = "reachable unless every feature is on")]
+            absent => {
+                let name = absent.to_string();
+                let feature = name.split(':').next().unwrap_or_default();
+                Err(Refusal::usage(format!(
+                    "--device {name}: this binary was built without that backend; build it with `cargo build \
+                     --release -p ruminate-cli --features {feature}`, as `cargo xtask` does by itself"
+                )))
+            }
+        }
+    }
+}
+
+#[cfg(any(feature = "vulkan", feature = "wgpu"))]
+fn kind(index: Option<usize>) -> burn::tensor::DeviceKind {
+    use burn::tensor::DeviceKind;
+    index.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu)
+}
+
+/// Sets the number of threads that the CPU computes with; 0 leaves it at the number of cores.
+///
+/// Results do not depend on it. To be called before the first tensor is made.
+pub(crate) fn set_threads(threads: usize) {
+    // A pool that exists already (a second stage in one process) keeps its size.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DeviceName;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for name in ["flex", "cuda:0", "cuda:3", "vulkan", "vulkan:1", "wgpu"] {
+            assert_eq!(name.parse::<DeviceName>().map(|device| device.to_string()), Ok(name.to_owned()));
+        }
+        assert_eq!("cuda".parse(), Ok(DeviceName::Cuda(0)));
+        for name in ["tpu", "flex:1", "cuda:x", "cuda:", ""] {
+            assert!(name.parse::<DeviceName>().is_err(), "{name}");
+        }
+    }
+}

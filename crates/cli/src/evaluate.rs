@@ -1,0 +1,199 @@
+//! An evaluation: completions of the problems of a set, sampled and greedy, judged, and made a row of `eval.jsonl`.
+
+use crate::exit::Refusal;
+use crate::interrupt;
+use crate::language::Language;
+use crate::problems::Problems;
+use crate::progress::Progress;
+use crate::recipe::Recipe;
+use crate::scoring::Judge;
+use anyhow::Result;
+use ruminate_data::{Completion, Group, Seed, Task};
+use ruminate_eval::Report;
+use ruminate_model::Decoder;
+use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling, generate};
+use serde::{Deserialize, Serialize};
+
+/// The thought that is forced upon the policy to see what it can do without one.
+const EMPTY_THOUGHT: &str = "<think></think>";
+
+/// Problems that are shown to people.
+const SHOWN: usize = 3;
+
+/// A set of problems under its name in `eval.jsonl`.
+struct Set {
+    name: String,
+    problems: Vec<(Task, Vec<u32>)>,
+    /// What the policy is made to begin with.
+    forced: &'static str,
+}
+
+/// What is measured, and how.
+pub(crate) struct Evaluator<'a> {
+    judge: &'a Judge<'a>,
+    sets: Vec<Set>,
+    sampled: Sampling,
+    num_samples: usize,
+    max_num_seqs: usize,
+    seed: Seed,
+}
+
+/// What a policy wrote, for people.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    pub(crate) prompt: String,
+    pub(crate) text: String,
+    pub(crate) verdict: ruminate_data::Outcome,
+}
+
+/// The main set's row first, and a few of its samples.
+pub(crate) struct Evaluation {
+    pub(crate) reports: Vec<Report>,
+    pub(crate) samples: Vec<Shown>,
+}
+
+impl<'a> Evaluator<'a> {
+    /// Prepares the sets: `held_out`, `held_out/empty_thought`, and `fresh` where there is one.
+    ///
+    /// # Errors
+    /// When a prompt cannot be encoded.
+    pub(crate) fn new(
+        recipe: &Recipe,
+        language: &Language,
+        judge: &'a Judge<'a>,
+        problems: &Problems,
+    ) -> Result<Self> {
+        let set = |name: &str, tasks: &[Task], forced: &'static str| -> Result<Set> {
+            let forced_ids = language.tokenizer.encode(forced)?;
+            let with_ids = |task: &Task| {
+                let mut ids = language.prompt_ids(&task.prompt)?;
+                ids.extend(&forced_ids);
+                Ok((task.clone(), ids))
+            };
+            let problems = tasks.iter().map(with_ids).collect::<Result<_>>()?;
+            Ok(Set { name: name.to_owned(), problems, forced })
+        };
+        let mut sets = vec![
+            set("held_out", &problems.held_out, "")?,
+            set("held_out/empty_thought", &problems.held_out, EMPTY_THOUGHT)?,
+        ];
+        if !problems.fresh.is_empty() {
+            sets.push(set("fresh", &problems.fresh, "")?);
+        }
+        Ok(Self {
+            judge,
+            sets,
+            sampled: recipe.eval.sampling(recipe.rollout.max_new_tokens),
+            num_samples: recipe.eval.num_samples,
+            max_num_seqs: recipe.grpo.max_num_seqs,
+            seed: Seed::new(recipe.seed).child("eval"),
+        })
+    }
+
+    /// Evaluates on every set.
+    ///
+    /// # Errors
+    /// When it is interrupted, and when nothing can be scored.
+    pub(crate) fn run(&self, step: usize, policy: &Decoder) -> Result<Evaluation> {
+        let completions: usize =
+            self.sets.iter().map(|set| set.problems.len() * (self.num_samples + 1)).sum();
+        let mut progress = Progress::new("evaluate", completions as u64, 0);
+        let mut evaluation = Evaluation { reports: Vec::new(), samples: Vec::new() };
+        let mut done = 0;
+        for set in &self.sets {
+            let seed = self.seed.child(&set.name);
+            let sampled =
+                self.groups(policy, set, self.sampled, self.num_samples, &mut progress, &mut done)?;
+            let greedy = Sampling { temperature: 0.0, ..self.sampled };
+            let greedy = self.groups(policy, set, greedy, 1, &mut progress, &mut done)?;
+            let report =
+                Report::new(step as u64, &set.name, &sampled, Some(&greedy), seed.child("bootstrap"))?;
+            evaluation.reports.push(report);
+            if evaluation.samples.is_empty() {
+                evaluation.samples = sampled
+                    .iter()
+                    .zip(&set.problems)
+                    .take(SHOWN)
+                    .map(|(group, set)| self.show(group, set))
+                    .collect();
+            }
+        }
+        Ok(evaluation)
+    }
+
+    fn show(&self, group: &Group, (task, _): &(Task, Vec<u32>)) -> Shown {
+        Shown {
+            prompt: task.prompt.text(),
+            text: self.judge.language.text(&group.completions[0].ids),
+            verdict: group.verdicts[0].outcome,
+        }
+    }
+
+    /// `count` judged completions of each problem.
+    fn groups(
+        &self,
+        policy: &Decoder,
+        set: &Set,
+        sampling: Sampling,
+        count: usize,
+        progress: &mut Progress,
+        done: &mut u64,
+    ) -> Result<Vec<Group>> {
+        let seed = self.seed.child(&set.name);
+        let prompts: Vec<&[u32]> = set.problems.iter().map(|(_, ids)| ids.as_slice()).collect();
+        let options = Options {
+            sampling,
+            eos_token_ids: self.judge.language.end_ids.clone(),
+            max_num_seqs: self.max_num_seqs,
+            record_routing: RecordRouting::No,
+        };
+        let completions = complete(policy, &prompts, count, &options, seed, || {
+            *done += 1;
+            progress.at(*done, &set.name);
+        })?;
+        Ok(completions
+            .into_iter()
+            .enumerate()
+            .map(|(task, completions)| {
+                let verdict = |c: &Completion| self.judge.verdict(&set.problems[task].0, c, set.forced);
+                let verdicts = completions.iter().map(verdict).collect();
+                Group { task, completions, verdicts }
+            })
+            .collect())
+    }
+}
+
+/// `count` completions of each prompt. Sample s of prompt i has its own randomness, `seed.index(i).index(s)`.
+///
+/// # Errors
+/// When it is interrupted.
+pub(crate) fn complete(
+    policy: &Decoder,
+    prompts: &[&[u32]],
+    count: usize,
+    options: &Options,
+    seed: Seed,
+    mut tick: impl FnMut(),
+) -> Result<Vec<Vec<Completion>>> {
+    let requests: Vec<Request> = prompts
+        .iter()
+        .enumerate()
+        .flat_map(|(i, prompt)| {
+            (0..count).map(move |sample| Request {
+                prompt_ids: prompt.to_vec(),
+                seed: seed.index(i as u64).index(sample as u64),
+            })
+        })
+        .collect();
+    let mut completions: Vec<Option<Completion>> = vec![None; requests.len()];
+    generate(policy, &requests, options, |request, completion| {
+        completions[request] = Some(completion);
+        tick();
+        if interrupt::requested() { Flow::Stop } else { Flow::Continue }
+    });
+    if interrupt::requested() {
+        return Err(Refusal::Interrupted(" while sampling".to_owned()).into());
+    }
+    let mut completions = completions.into_iter().flatten();
+    Ok(prompts.iter().map(|_| completions.by_ref().take(count).collect()).collect())
+}

@@ -1,0 +1,230 @@
+//! What a trainer tells, written into the run folder and shown to people: metrics, completions, evaluations,
+//! checkpoints. It refuses to know which algorithm trains.
+
+use crate::evaluate::{Evaluation, Evaluator};
+use crate::interrupt;
+use crate::language::Language;
+use crate::progress::Progress;
+use anyhow::Result;
+use ruminate_data::{Completion, FinishReason, Group, Outcome, Verdict};
+use ruminate_model::Decoder;
+use ruminate_run::{Appended, JsonlAppender, RunFolder};
+use ruminate_train::checkpoint::{self, Companions};
+use ruminate_train::{self as train, Metrics, State};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::num::NonZeroUsize;
+
+/// Metrics that are worth a person's glance while training, with their short names.
+const GLANCE: [(&str, &str); 6] = [
+    ("reward", "reward"),
+    ("completions/mean_length", "length"),
+    ("entropy", "entropy"),
+    ("frac_reward_zero_std", "equal groups"),
+    ("kl", "kl"),
+    ("learning_rate", "lr"),
+];
+
+/// What of an [`Observer`] is fixed for its run.
+pub(crate) struct Settings<'a> {
+    pub(crate) folder: &'a RunFolder,
+    pub(crate) language: &'a Language,
+    /// What a checkpoint must be resumed with.
+    pub(crate) identity: &'a Value,
+    /// Checkpoints that are kept.
+    pub(crate) keep_last: NonZeroUsize,
+    /// Steps between two files of completions; 0 writes none.
+    pub(crate) completions_steps: usize,
+    /// What to measure; nothing where it is absent.
+    pub(crate) evaluator: Option<&'a Evaluator<'a>>,
+}
+
+/// The binary's [`train::Observer`].
+pub(crate) struct Observer<'a> {
+    settings: Settings<'a>,
+    metrics: JsonlAppender,
+    eval: JsonlAppender,
+    progress: Progress,
+    /// The last evaluation.
+    pub(crate) latest: Option<Evaluation>,
+    /// The evaluation before the first step, where it was in this process.
+    pub(crate) before: Option<Evaluation>,
+    /// What ended an evaluation; it stops the run.
+    failure: Option<anyhow::Error>,
+    /// The step of the last checkpoint.
+    pub(crate) saved: Option<usize>,
+}
+
+impl<'a> Observer<'a> {
+    /// Opens the logs. `done` steps of `total` were done before.
+    ///
+    /// # Errors
+    /// With exit code 7 when a log cannot be opened.
+    pub(crate) fn new(label: &str, total: usize, done: usize, settings: Settings<'a>) -> Result<Self> {
+        Ok(Self {
+            metrics: JsonlAppender::open(&settings.folder.metrics_path())?,
+            eval: JsonlAppender::open(&settings.folder.eval_path())?,
+            progress: Progress::new(label, total as u64, done as u64),
+            settings,
+            latest: None,
+            before: None,
+            failure: None,
+            saved: None,
+        })
+    }
+
+    /// The end of a run that came to its end, or the reason why it did not.
+    ///
+    /// # Errors
+    /// A failed evaluation; an interruption, with what was saved.
+    pub(crate) fn outcome(&mut self, step: usize, total: usize) -> Result<()> {
+        if step < total && interrupt::requested() {
+            let saved = match self.saved {
+                Some(step) => format!(" after step {step}, which is saved; go on with --resume auto"),
+                None => " before the first step; nothing is lost, run the command again".to_owned(),
+            };
+            return Err(crate::exit::Refusal::Interrupted(saved).into());
+        }
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn lost(&self, appended: Appended) {
+        if let Appended::Failed(error) = appended {
+            self.progress.say(&format!("warning: {error}; training goes on, later rows are tried again"));
+        }
+    }
+
+    fn write_completions(&self, step: usize, groups: &[Group], advantages: &[Vec<f64>]) -> Result<()> {
+        let path = self.settings.folder.completions_path(step as u64);
+        let mut bytes = Vec::new();
+        for (group, advantages) in groups.iter().zip(advantages) {
+            let judged = group.completions.iter().zip(&group.verdicts).zip(advantages);
+            for (sample, ((completion, verdict), &advantage)) in judged.enumerate() {
+                let row = Row::new(
+                    step,
+                    group.task,
+                    sample,
+                    completion,
+                    verdict,
+                    advantage,
+                    self.settings.language,
+                );
+                serde_json::to_writer(&mut bytes, &row)?;
+                bytes.push(b'\n');
+            }
+        }
+        Ok(ruminate_run::write_file(&path, &bytes)?)
+    }
+}
+
+impl train::Observer for Observer<'_> {
+    fn step(&mut self, step: usize, metrics: &Metrics) {
+        let appended = self.metrics.append(&metrics.row(step));
+        self.lost(appended);
+        // The loss of GRPO says nothing: a step's advantages sum to zero.
+        let has_reward = metrics.get("reward").is_some();
+        let glance = GLANCE.iter().filter_map(|(name, short)| Some((*short, metrics.get(name)?)));
+        let loss = metrics.get("loss").filter(|_| !has_reward).map(|loss| ("loss", loss));
+        let message: Vec<String> =
+            loss.into_iter().chain(glance).map(|(name, value)| format!("{name} {}", short(value))).collect();
+        self.progress.at(step as u64, &message.join("  "));
+    }
+
+    fn groups(&mut self, step: usize, groups: &[Group], advantages: &[Vec<f64>]) {
+        let every = self.settings.completions_steps;
+        if every > 0
+            && (step == 1 || step.is_multiple_of(every))
+            && let Err(error) = self.write_completions(step, groups, advantages)
+        {
+            self.progress.say(&format!("warning: {error}; training goes on without this file"));
+        }
+    }
+
+    fn evaluate(&mut self, step: usize, policy: &Decoder) {
+        let Some(evaluator) = self.settings.evaluator else { return };
+        match evaluator.run(step, policy) {
+            Ok(evaluation) => {
+                for report in &evaluation.reports {
+                    let appended = self.eval.append(report);
+                    self.lost(appended);
+                }
+                if step == 0 {
+                    self.before = Some(evaluation);
+                } else {
+                    self.latest = Some(evaluation);
+                }
+            }
+            Err(error) => self.failure = Some(error),
+        }
+    }
+
+    fn save(&mut self, state: &State) -> Result<(), train::Error> {
+        // Else a power cut could leave a checkpoint whose logs end before it.
+        self.metrics.sync()?;
+        self.eval.sync()?;
+        let files: Vec<(&str, &[u8])> = self.settings.language.tokenizer.files().collect();
+        let companions = Companions { identity: self.settings.identity, files: &files };
+        checkpoint::save(self.settings.folder.path(), state, companions, self.settings.keep_last)?;
+        self.saved = Some(state.step);
+        Ok(())
+    }
+
+    fn interrupted(&self) -> bool {
+        self.failure.is_some() || interrupt::requested()
+    }
+
+    fn warn(&mut self, message: &str) {
+        self.progress.say(&format!("warning: {message}"));
+    }
+}
+
+/// One line of `completions/step-NNNNNN.jsonl`.
+#[derive(Serialize)]
+struct Row<'a> {
+    step: usize,
+    index: usize,
+    sample: usize,
+    prompt: String,
+    text: String,
+    completion_ids: &'a [u32],
+    logprobs: &'a [f32],
+    rewards: Map<String, Value>,
+    advantage: f64,
+    verdict: Outcome,
+    why: &'a str,
+    finish_reason: FinishReason,
+}
+
+impl<'a> Row<'a> {
+    fn new(
+        step: usize,
+        index: usize,
+        sample: usize,
+        completion: &'a Completion,
+        verdict: &'a Verdict,
+        advantage: f64,
+        language: &Language,
+    ) -> Self {
+        let decoded = language.tokenizer.decode(&completion.prompt_ids, ruminate_text::SpecialText::Keep);
+        Self {
+            step,
+            index,
+            sample,
+            prompt: decoded.unwrap_or_default(),
+            text: language.text(&completion.ids),
+            completion_ids: &completion.ids,
+            logprobs: &completion.logprobs,
+            rewards: verdict.rewards.iter().map(|(name, score)| (name.clone(), (*score).into())).collect(),
+            advantage,
+            verdict: verdict.outcome,
+            why: &verdict.why,
+            finish_reason: completion.finish_reason,
+        }
+    }
+}
+
+/// Three or four digits.
+fn short(value: f64) -> String {
+    let size = value.abs();
+    if size != 0.0 && size < 1e-3 { format!("{value:.1e}") } else { format!("{value:.3}") }
+}

@@ -1,0 +1,113 @@
+//! Policies: loaded from a folder, or made from the keys of a recipe; saved as a folder that transformers loads.
+
+use crate::exit::Refusal;
+use crate::language::Language;
+use crate::recipe::{Model, PromptStyle, load::nearest};
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use ruminate_data::Seed;
+use ruminate_model::{self as model, Attention, Config, Decoder};
+use ruminate_run::FolderWriter;
+use ruminate_text::Tokenizer;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// The architecture of an inline table named `name` in the recipe.
+///
+/// # Errors
+/// With exit code 2: a key that no model reads, or a value that cannot be.
+pub(crate) fn inline_config(name: &str, keys: &Map<String, Value>) -> Result<Config> {
+    let tokenizer = Tokenizer::embedded();
+    let mut json = keys.clone();
+    json.entry("vocab_size").or_insert_with(|| json!(tokenizer.vocab_size()));
+    json.entry("eos_token_id").or_insert_with(|| json!(tokenizer.eos_id()));
+    let config = Config::from_json(&Value::Object(json)).with_context(|| format!("[{name}]"))?;
+    let written = config.to_json();
+    let known = || written.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
+    if let Some(key) = keys.keys().find(|key| !known().any(|known| known == *key)) {
+        let hint = nearest(key, known()).map(|near| format!("; did you mean `{name}.{near}`?"));
+        return Err(Refusal::usage(format!("unknown key `{name}.{key}`{}", hint.unwrap_or_default())));
+    }
+    tokenizer.check_vocab_size(config.vocab_size).with_context(|| format!("[{name}]"))?;
+    Ok(config)
+}
+
+/// Fresh weights.
+pub(crate) fn fresh(config: &Config, seed: Seed, device: &Device) -> Decoder {
+    Decoder::init(config, &mut seed.child("init").rng(), device)
+}
+
+/// The language that a model speaks.
+pub(crate) fn language(model: &Model, style: PromptStyle) -> Result<Language> {
+    match model {
+        Model::Inline(_) => Language::embedded(style),
+        Model::Folder(folder) => Language::load(folder, model::load_config(folder)?.vocab_size, style),
+    }
+}
+
+/// Writes a model folder that is complete or absent.
+pub(crate) fn save(target: &Path, decoder: &Decoder, language: &Language) -> Result<()> {
+    let writer = FolderWriter::create(target)?;
+    for (name, bytes) in language.tokenizer.files() {
+        writer.write(name, bytes)?;
+    }
+    let config = writer.path("config.json")?;
+    let folder = config.parent().context("a file lies in a folder")?;
+    model::save(decoder, folder)?;
+    writer.commit(Value::Null)?;
+    Ok(())
+}
+
+/// Parameters in all, and those that one token passes.
+pub(crate) fn parameters(config: &Config) -> (usize, usize) {
+    let width = config.hidden_size;
+    let attention = match config.attention {
+        Attention::Mla(mla) => {
+            let heads = mla.num_attention_heads;
+            let query = heads * (mla.qk_nope_head_dim + mla.qk_rope_head_dim);
+            let queries = mla.q_lora_rank.map_or(width * query, |rank| rank * (width + query));
+            let latent = width * (mla.kv_lora_rank + mla.qk_rope_head_dim);
+            let unfolded = mla.kv_lora_rank * heads * (mla.qk_nope_head_dim + mla.v_head_dim);
+            queries + latent + unfolded + heads * mla.v_head_dim * width
+        }
+        Attention::Gqa(gqa) => 2 * width * gqa.head_dim * (gqa.num_attention_heads + gqa.num_key_value_heads),
+    };
+    let embeddings = config.vocab_size * width;
+    let head = if config.tie_word_embeddings { 0 } else { embeddings };
+    let (mut all, mut active) = (embeddings + head, embeddings + head);
+    for layer in 0..config.num_hidden_layers {
+        let (held, used) = match config.moe.filter(|_| config.is_moe(layer)) {
+            None => (3 * width * config.intermediate_size, 3 * width * config.intermediate_size),
+            Some(moe) => {
+                let expert = 3 * width * moe.moe_intermediate_size;
+                let router = width * moe.n_routed_experts;
+                let count = |routed: usize| router + expert * (routed + moe.n_shared_experts);
+                (count(moe.n_routed_experts), count(moe.num_experts_per_tok))
+            }
+        };
+        all += attention + held;
+        active += attention + used;
+    }
+    (all, active)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{inline_config, parameters};
+    use serde_json::json;
+
+    #[test]
+    fn a_layer_counts_its_experts_whole_and_its_tokens_share() {
+        let json = json!({
+            "model_type": "qwen3_moe", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "head_dim": 4, "intermediate_size": 8, "num_experts": 4, "num_experts_per_tok": 1,
+            "moe_intermediate_size": 6,
+        });
+        let config = inline_config("model", json.as_object().expect("an object")).expect("valid");
+        let (attention, expert, router) = (4 * 8 * 8, 3 * 8 * 6, 8 * 4);
+        let embeddings = 2 * config.vocab_size * 8;
+        let (all, active) = parameters(&config);
+        assert_eq!(all, embeddings + 2 * (attention + router + 4 * expert));
+        assert_eq!(active, embeddings + 2 * (attention + router + expert));
+    }
+}

@@ -1,0 +1,170 @@
+//! Problems to train on and to be measured on, as the recipe's `[data]` names them: drawn from a procedural family or
+//! read from a file, held out by problem. Everything that can be wrong with a file is found before any training.
+
+use crate::exit::Refusal;
+use crate::language::Language;
+use crate::recipe::{Data, Recipe};
+use anyhow::Result;
+use rand::seq::SliceRandom;
+use ruminate_data::procedural::Stream;
+use ruminate_data::split::{Split, is_held_out};
+use ruminate_data::{Seed, Task, jsonl};
+use ruminate_grpo::Problem;
+use ruminate_text as text;
+use std::path::Path;
+
+/// Training problems by index, and the sets that training never sees.
+pub(crate) struct Problems {
+    source: Source,
+    /// What evaluation during development sees.
+    pub(crate) held_out: Vec<Task>,
+    /// What only final figures see; empty where tasks come from a file.
+    pub(crate) fresh: Vec<Task>,
+}
+
+enum Source {
+    /// Drawn by index. `first` stands in where an index has no problem, which none has been seen to.
+    Drawn { stream: Stream, first: Problem },
+    /// A file's problems, in a new order each epoch.
+    Listed { problems: Vec<Problem>, seed: Seed, epoch: Option<u64>, order: Vec<usize> },
+}
+
+impl Problems {
+    /// The problems of a recipe. `positions` is the longest sequence that the policy can take.
+    ///
+    /// # Errors
+    /// A bad line or a character without a token (exit code 3, with path and line), a family that has too few
+    /// problems (2).
+    pub(crate) fn new(recipe: &Recipe, language: &Language, positions: usize, seed: Seed) -> Result<Self> {
+        let room = positions.saturating_sub(recipe.rollout.max_new_tokens);
+        match &recipe.data.train {
+            Some(path) => Self::listed(&recipe.data, path, recipe.eval.n, language, room, seed),
+            None => Self::drawn(&recipe.data, recipe.eval.n, language, seed),
+        }
+    }
+
+    fn drawn(data: &Data, n: usize, language: &Language, seed: Seed) -> Result<Self> {
+        let Some(family) = data.family()? else {
+            return Err(Refusal::usage(
+                "no problems: set `data.task` to a procedural family or `data.train` to a JSONL file",
+            ));
+        };
+        let stream = |split| Stream::new(family.clone(), split, data.split, seed);
+        let training = stream(Split::Train)?;
+        let first = problem(language, training.task(0)?)?;
+        // Of a share of nothing there is nothing.
+        let set = |split, share: f64| {
+            if share > 0.0 { Ok(stream(split)?.distinct(n)?) } else { anyhow::Ok(Vec::new()) }
+        };
+        Ok(Self {
+            source: Source::Drawn { stream: training, first },
+            held_out: set(Split::HeldOut, data.split.held_out)?,
+            fresh: set(Split::Fresh, data.split.fresh)?,
+        })
+    }
+
+    fn listed(
+        data: &Data,
+        path: &Path,
+        n: usize,
+        language: &Language,
+        room: usize,
+        seed: Seed,
+    ) -> Result<Self> {
+        let (mut training, mut held_out) = (Vec::new(), Vec::new());
+        for problem in read(path, data, language, room)? {
+            let text = problem.task.prompt.text();
+            match &data.eval {
+                None if is_held_out(&text, data.split.held_out) => held_out.push(problem.task),
+                _ => training.push(problem),
+            }
+        }
+        if let Some(path) = &data.eval {
+            held_out.extend(read(path, data, language, room)?.into_iter().map(|problem| problem.task));
+            let texts: std::collections::HashSet<String> =
+                held_out.iter().map(|task| task.prompt.text()).collect();
+            training.retain(|problem| !texts.contains(&problem.task.prompt.text()));
+        }
+        held_out.truncate(n);
+        if training.is_empty() || held_out.is_empty() {
+            return Err(Refusal::input(format!(
+                "{}: expected problems to train on and to hold out, found {} and {}; give more tasks, or `data.eval`",
+                path.display(),
+                training.len(),
+                held_out.len()
+            )));
+        }
+        let seed = seed.child("shuffle");
+        let source = Source::Listed { problems: training, seed, epoch: None, order: Vec::new() };
+        Ok(Self { source, held_out, fresh: Vec::new() })
+    }
+
+    /// The training problem at an index, the same whatever was asked before.
+    pub(crate) fn training(&mut self, language: &Language, index: u64) -> Problem {
+        match &mut self.source {
+            Source::Drawn { stream, first } => stream
+                .task(index)
+                .map_err(anyhow::Error::from)
+                .and_then(|task| problem(language, task))
+                .unwrap_or_else(|_| first.clone()),
+            Source::Listed { problems, seed, epoch, order } => {
+                let count = problems.len() as u64;
+                let wanted = index / count;
+                if *epoch != Some(wanted) {
+                    *order = (0..problems.len()).collect();
+                    order.shuffle(&mut seed.index(wanted).rng());
+                    *epoch = Some(wanted);
+                }
+                problems[order[(index % count) as usize]].clone()
+            }
+        }
+    }
+}
+
+fn problem(language: &Language, task: Task) -> Result<Problem> {
+    let prompt_ids = language.prompt_ids(&task.prompt)?;
+    Ok(Problem { task, prompt_ids })
+}
+
+/// A file's tasks with their token ids; what is too long is dropped and counted.
+fn read(path: &Path, data: &Data, language: &Language, room: usize) -> Result<Vec<Problem>> {
+    let rows = jsonl::tasks(path, data.bad_lines.into())?;
+    if let Some(example) = &rows.first_skipped {
+        eprintln!("warning: {} bad lines left out, such as {example}", rows.skipped);
+    }
+    let total = rows.rows.len();
+    let mut problems = Vec::new();
+    for row in rows.rows {
+        match problem(language, row.value) {
+            Ok(problem) if problem.prompt_ids.is_empty() => {
+                return Err(Refusal::line(path, row.line, "the prompt has no token"));
+            }
+            Ok(problem) if problem.prompt_ids.len() <= room => problems.push(problem),
+            Ok(_) => {}
+            Err(error) => return Err(Refusal::line(path, row.line, advice(&error))),
+        }
+    }
+    let dropped = total - problems.len();
+    if dropped > 0 {
+        eprintln!(
+            "warning: {}: {dropped} of {total} prompts have more than {room} tokens and were left out",
+            path.display()
+        );
+    }
+    if problems.is_empty() {
+        return Err(Refusal::input(format!(
+            "{}: all {total} prompts have more than {room} tokens; lower `rollout.max_new_tokens`, or choose a \
+             model with more positions",
+            path.display()
+        )));
+    }
+    Ok(problems)
+}
+
+fn advice(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<text::Error>() {
+        // This one has the advice in it: set `model`.
+        Some(error @ text::Error::UnknownCharacter { .. }) => error.to_string(),
+        _ => format!("{error:#}"),
+    }
+}

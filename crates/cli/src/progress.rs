@@ -1,0 +1,104 @@
+//! Progress for people, on standard error: a bar on a terminal, a line every few seconds in a pipe.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::{IsTerminal, stderr};
+use std::time::{Duration, Instant};
+
+/// Seconds between two lines in a pipe.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The progress of one stage.
+pub(crate) struct Progress {
+    label: String,
+    total: u64,
+    first: u64,
+    started: Instant,
+    shown: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Of `total` steps, `done` of them in an earlier process.
+    pub(crate) fn new(label: &str, total: u64, done: u64) -> Self {
+        let bar = stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template(
+                "{prefix:<12} {bar:28.cyan/dim} {pos}/{len} {elapsed} < {eta} {wide_msg}",
+            );
+            // The template is constant; without it the bar has indicatif's own look.
+            if let Ok(style) = style {
+                bar.set_style(style);
+            }
+            bar.set_prefix(label.to_owned());
+            bar.set_position(done);
+            bar.reset_eta();
+            bar
+        });
+        let now = Instant::now();
+        Self { label: label.to_owned(), total, first: done, started: now, shown: now, bar }
+    }
+
+    /// `done` steps are done; the message has the numbers that matter.
+    pub(crate) fn at(&mut self, done: u64, message: &str) {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(message.to_owned());
+                bar.set_position(done);
+            }
+            None if done == self.total || self.shown.elapsed() >= LINE_INTERVAL => {
+                self.shown = Instant::now();
+                eprintln!("{:<12} {done}/{}  {}  {message}", self.label, self.total, self.times(done));
+            }
+            None => {}
+        }
+    }
+
+    fn times(&self, done: u64) -> String {
+        let elapsed = self.started.elapsed();
+        let here = done.saturating_sub(self.first);
+        if done == self.total || here == 0 {
+            return clock(elapsed);
+        }
+        let left = elapsed.mul_f64((self.total.saturating_sub(done)) as f64 / here as f64);
+        format!("{} < {}", clock(elapsed), clock(left))
+    }
+
+    /// A line that stays, above the bar.
+    pub(crate) fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            None => eprintln!("{line}"),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.abandon(); // what it last showed stays
+        }
+    }
+}
+
+/// Minutes and seconds.
+pub(crate) fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds < 3600 {
+        format!("{}:{:02}", seconds / 60, seconds % 60)
+    } else {
+        format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clock;
+    use std::time::Duration;
+
+    #[test]
+    fn times_are_read_at_a_glance() {
+        assert_eq!(clock(Duration::from_secs(9)), "0:09");
+        assert_eq!(clock(Duration::from_secs(605)), "10:05");
+        assert_eq!(clock(Duration::from_secs(3_661)), "1:01:01");
+    }
+}

@@ -1,0 +1,126 @@
+//! The small tables: `[reward]`, `[distill]`, `[eval]`.
+
+use super::{Data, Model};
+use anyhow::Result;
+use ruminate_data::procedural::Family;
+use ruminate_reward::{EmptyThought, Format, Measure, Rubric, Verifier};
+use ruminate_rollout::{Sampling, SamplingError};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What a completion is worth: a verifier of the answer, plus a little for the form.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Reward {
+    /// The answer's verifier; without it the task's own, and `exact` for tasks of a file.
+    pub(crate) verifier: Option<String>,
+    /// Weight of being well formed; the answer has weight 1.
+    pub(crate) format: f64,
+    /// Whether a thought without content is well formed.
+    pub(crate) empty_thought: EmptyThought,
+}
+
+impl Default for Reward {
+    fn default() -> Self {
+        Self { verifier: None, format: 0.1, empty_thought: EmptyThought::Allow }
+    }
+}
+
+impl Reward {
+    /// The verifiers with their weights. A family that knows its tasks' steps adds the measure `all_steps`, which
+    /// reports and rewards nothing.
+    pub(crate) fn rubric(&self, data: &Data, family: Option<Arc<dyn Family>>) -> Result<Rubric> {
+        let family = match family {
+            Some(family) => Some(family),
+            None => data.training_family()?,
+        };
+        let kind = match (&self.verifier, &family) {
+            (Some(kind), _) => kind.as_str(),
+            (None, Some(family)) => family.verifier_kind(),
+            (None, None) => "exact",
+        };
+        let mut components: Vec<(Box<dyn Verifier>, f64)> = vec![(ruminate_reward::by_name(kind)?, 1.0)];
+        if kind != "format" {
+            components.push((Box::new(Format { empty_thought: self.empty_thought }), self.format));
+        }
+        if let Some(family) = family {
+            let measure = Measure::new("all_steps", move |task, response| {
+                family.shows_all_steps(task, response.text).map(|shown| f64::from(u8::from(shown)))
+            });
+            components.push((Box::new(measure), 0.0));
+        }
+        Ok(Rubric::new(components)?)
+    }
+}
+
+/// Teacher, student, and how many traces are sampled.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Distill {
+    /// The teacher's folder; without it the final policy of `train-rl`, which is run first where it is missing.
+    pub(crate) teacher: Option<PathBuf>,
+    /// The student: a folder, or the `config.json` of one to be made.
+    pub(crate) student: Option<Model>,
+    /// Steps of `[pretrain]` that a student made anew gets before; 0 starts from random weights.
+    pub(crate) pretrain_steps: usize,
+    /// Problems that the teacher is asked.
+    pub(crate) prompts: usize,
+    /// Completions a problem.
+    pub(crate) num_samples: usize,
+}
+
+impl Default for Distill {
+    fn default() -> Self {
+        Self { teacher: None, student: None, pretrain_steps: 0, prompts: 1000, num_samples: 4 }
+    }
+}
+
+impl Distill {
+    pub(crate) fn validate(&self) -> Result<()> {
+        from_one("prompts", self.prompts)?;
+        from_one("num_samples", self.num_samples)
+    }
+}
+
+/// What is measured before and after, on problems that training never sees.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Eval {
+    /// Problems of a set.
+    pub(crate) n: usize,
+    /// Samples a problem; greedy decoding comes on top.
+    pub(crate) num_samples: usize,
+    /// Divides the logits.
+    pub(crate) temperature: f64,
+    /// Nucleus.
+    pub(crate) top_p: f64,
+    /// Steps between two files of completions; 0 writes none.
+    pub(crate) completions_steps: usize,
+}
+
+impl Default for Eval {
+    fn default() -> Self {
+        Self { n: 200, num_samples: 16, temperature: 1.0, top_p: 1.0, completions_steps: 10 }
+    }
+}
+
+impl Eval {
+    pub(crate) fn validate(&self) -> Result<()> {
+        from_one("n", self.n)?;
+        from_one("num_samples", self.num_samples)?;
+        Ok(self.sampling(1).validate()?)
+    }
+
+    /// Sampling of an evaluation; the length limit is training's.
+    pub(crate) fn sampling(&self, max_new_tokens: usize) -> Sampling {
+        Sampling { temperature: self.temperature, top_p: self.top_p, top_k: 0, max_new_tokens }
+    }
+}
+
+fn from_one(key: &'static str, count: usize) -> Result<()> {
+    if count == 0 {
+        return Err(SamplingError { key, found: 0.0, expected: "a whole number from 1" }.into());
+    }
+    Ok(())
+}

@@ -1,0 +1,240 @@
+//! From sparse TOML to a checked [`Recipe`]: the file (or the embedded default), what it extends, then `--set`.
+//! A key that nobody reads is an error that names the nearest one.
+
+use super::Recipe;
+use crate::exit::Refusal;
+use anyhow::{Context, Result};
+use serde_json::{Map, Value};
+use std::fs;
+use std::path::{Path, PathBuf};
+use toml::Table;
+
+/// What every command runs without a recipe.
+const DEFAULT: &str = include_str!("../../../../recipes/default.toml");
+
+/// Recipes that extend each other in a circle end here.
+const MAX_DEPTH: usize = 8;
+
+/// A recipe with where it came from.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// Checked and whole.
+    pub(crate) recipe: Recipe,
+    /// The text as given, with the overrides as comments: `recipe.toml` of the run folder.
+    pub(crate) given: String,
+}
+
+/// Reads, merges, overrides, checks.
+///
+/// # Errors
+/// With exit code 2: bad TOML, an unknown key, a wrong type, a value out of range.
+pub(crate) fn load(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
+    let (name, mut given, folder) = match path {
+        None => ("the embedded recipe".to_owned(), DEFAULT.to_owned(), PathBuf::new()),
+        Some(path) => {
+            let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+            (path.display().to_string(), read(path)?, folder)
+        }
+    };
+    let mut table = parse(&given, &folder, 0).with_context(|| name.clone())?;
+    for set in sets {
+        apply(&mut table, set).with_context(|| format!("--set {set}"))?;
+        given = given + "\n# --set " + set;
+    }
+    let recipe = typed(table).with_context(|| name.clone())?;
+    recipe.validate().with_context(|| name)?;
+    Ok(Loaded { recipe, given })
+}
+
+/// A table's text and everything that it extends, one table.
+fn parse(text: &str, folder: &Path, depth: usize) -> Result<Table> {
+    let mut table: Table = text.parse()?;
+    let Some(base) = table.remove("extends") else { return Ok(table) };
+    let base = base.as_str().ok_or_else(|| {
+        Refusal::usage("`extends`: expected \"default\" or the path of a recipe, relative to this one")
+    })?;
+    if depth == MAX_DEPTH {
+        return Err(Refusal::usage(format!(
+            "more than {MAX_DEPTH} recipes extend each other; is it a circle?"
+        )));
+    }
+    let mut merged = if base == "default" {
+        parse(DEFAULT, Path::new(""), depth + 1)?
+    } else {
+        let path = folder.join(base);
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        parse(&read(&path)?, &folder, depth + 1).with_context(|| path.display().to_string())?
+    };
+    merge(&mut merged, table);
+    Ok(merged)
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path)
+        .map_err(|error| Refusal::usage(format!("cannot read the recipe {}: {error}", path.display())))
+}
+
+/// Lays `over` on `base`, key by key.
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            // Two architectures do not mix: a table that names its family stands for itself.
+            (Some(toml::Value::Table(below)), toml::Value::Table(above))
+                if !above.contains_key("model_type") =>
+            {
+                merge(below, above);
+            }
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// `key.path=value`: the value as TOML, else as text.
+fn apply(table: &mut Table, set: &str) -> Result<()> {
+    let (path, text) =
+        set.split_once('=').ok_or_else(|| Refusal::usage("expected KEY.PATH=VALUE, found no `=`"))?;
+    let mut keys: Vec<&str> = path.split('.').map(str::trim).collect();
+    let last = keys.pop().unwrap_or_default();
+    if last.is_empty() || keys.iter().any(|key| key.is_empty()) {
+        return Err(Refusal::usage(format!("expected a key before `=`, found {path:?}")));
+    }
+    let mut table = table;
+    for key in keys {
+        let entry = table.entry(key).or_insert_with(|| toml::Value::Table(Table::new()));
+        if !entry.is_table() {
+            *entry = toml::Value::Table(Table::new()); // `model` may be a folder in the recipe and a table here
+        }
+        let toml::Value::Table(inner) = entry else { unreachable!("made a table above") };
+        table = inner;
+    }
+    table.insert(last.to_owned(), value(text));
+    Ok(())
+}
+
+fn value(text: &str) -> toml::Value {
+    let parsed = format!("value = {text}").parse::<Table>().ok();
+    let alone = parsed.filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
+    alone.unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+/// The recipe of a table.
+fn typed(table: Table) -> Result<Recipe> {
+    // The defaults written out are the list of all keys, so that the list cannot go stale.
+    let known = serde_json::to_value(Recipe::default()).context("the default recipe serialises")?;
+    if let Value::Object(known) = &known {
+        refuse_unknown(&table, known, "")?;
+    }
+    let recipe = toml::Value::Table(table).try_into();
+    recipe.map_err(|error: toml::de::Error| Refusal::usage(error.to_string().trim().replace('\n', ", ")))
+}
+
+/// An empty or absent table among the defaults takes any key: its owner checks them.
+fn refuse_unknown(table: &Table, known: &Map<String, Value>, prefix: &str) -> Result<()> {
+    for (key, value) in table {
+        match (known.get(key), value) {
+            (None, _) => {
+                let suggestion = match nearest(key, known.keys().map(String::as_str)) {
+                    Some(near) => format!("did you mean `{prefix}{near}`?"),
+                    None => format!(
+                        "expected one of {}",
+                        known.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+                    ),
+                };
+                return Err(Refusal::usage(format!("unknown key `{prefix}{key}`; {suggestion}")));
+            }
+            (Some(Value::Object(known)), toml::Value::Table(table)) if !known.is_empty() => {
+                refuse_unknown(table, known, &format!("{prefix}{key}."))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The candidate most like `key`, if any is like it at all.
+pub(crate) fn nearest<'a>(key: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let likeness = candidates.map(|candidate| (candidate, strsim::jaro_winkler(candidate, key)));
+    likeness.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|&(_, score)| score > 0.75).map(|(near, _)| near)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recipe::Model;
+
+    fn refusal(sets: &[&str]) -> String {
+        let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
+        format!("{:#}", load(None, &sets).expect_err("refused"))
+    }
+
+    #[test]
+    fn every_recipe_of_the_repository_is_valid() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+        let mut count = 0;
+        for entry in fs::read_dir(folder).expect("recipes/ exists") {
+            let path = entry.expect("entry").path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                load(Some(&path), &[]).unwrap_or_else(|error| panic!("{}: {error:#}", path.display()));
+                count += 1;
+            }
+        }
+        assert!(count >= 2, "found {count} recipes");
+    }
+
+    #[test]
+    fn an_unknown_key_is_told_with_its_path_and_the_nearest_one() {
+        let message = refusal(&["grpo.num_generation=4"]);
+        assert!(message.contains("`grpo.num_generation`"), "{message}");
+        assert!(message.contains("did you mean `grpo.num_generations`?"), "{message}");
+        assert!(refusal(&["sede=1"]).contains("did you mean `seed`?"));
+        assert!(refusal(&["pretrain.learning_rat=1"]).contains("did you mean `pretrain.learning_rate`?"));
+        assert!(refusal(&["data.mix.direkt=1"]).contains("did you mean `data.mix.direct`?"));
+        assert!(refusal(&["model.hiden_size=8"]).contains("did you mean `model.hidden_size`?"));
+        assert!(refusal(&["zzzz=1"]).contains("expected one of seed, model"));
+    }
+
+    #[test]
+    fn a_value_out_of_range_or_of_another_type_names_its_key() {
+        for (set, says) in [
+            ("train.learning_rate=-1", "learning_rate"),
+            ("pretrain.batch_size=0", "batch_size"),
+            ("eval.n=0", "n"),
+            ("seed=true", "seed"),
+            ("data.task=chain_som", "chain_sum"),
+            ("data.params.terms=1", "terms"),
+            ("rollout.temperature=-1", "temperature"),
+            ("model.hidden_size=0", "hidden_size"),
+            ("max_steps=0", "max_steps"),
+            ("noequals", "KEY.PATH=VALUE"),
+        ] {
+            let message = refusal(&[set]);
+            assert!(message.contains(says), "{set}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_toml_or_else_text() {
+        assert_eq!(value("3"), toml::Value::Integer(3));
+        assert_eq!(value("[1, 2]").as_array().map(Vec::len), Some(2));
+        assert_eq!(value("my.jsonl"), toml::Value::String("my.jsonl".into()));
+        assert_eq!(value("1\nother = 2"), toml::Value::String("1\nother = 2".into()));
+        let loaded = load(None, &["model=some/folder".into()]).expect("valid");
+        assert_eq!(loaded.recipe.model, Some(Model::Folder("some/folder".into())));
+        assert!(loaded.given.ends_with("\n# --set model=some/folder"));
+    }
+
+    #[test]
+    fn a_recipe_that_extends_states_departures_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.toml");
+        fs::write(&path, "extends = \"default\"\nseed = 7\n[train]\nwarmup_steps = 3\n").expect("written");
+        let (base, extended) = (load(None, &[]).expect("valid"), load(Some(&path), &[]).expect("valid"));
+        assert_eq!(extended.recipe.seed, 7);
+        assert_eq!(extended.recipe.train.warmup_steps, 3);
+        assert_eq!(extended.recipe.train.learning_rate, base.recipe.train.learning_rate);
+        fs::write(&path, "extends = \"a.toml\"").expect("written");
+        assert!(format!("{:#}", load(Some(&path), &[]).expect_err("a circle")).contains("circle"));
+    }
+}

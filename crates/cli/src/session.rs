@@ -1,0 +1,114 @@
+//! What every command that runs a recipe begins with: the recipe, the threads, the device, the run folder's name.
+
+use crate::args::RunArgs;
+use crate::device;
+use crate::interrupt;
+use crate::recipe::{self, Recipe};
+use anyhow::Result;
+use burn::tensor::Device;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The version of Burn that the workspace pins.
+const BURN: &str = "0.22.1";
+
+/// A command at work on a recipe.
+pub(crate) struct Session {
+    pub(crate) args: RunArgs,
+    pub(crate) recipe: Recipe,
+    /// The recipe's text as given.
+    given: String,
+    /// The device without gradients; training takes [`Device::autodiff`] of it.
+    pub(crate) device: Device,
+    command: &'static str,
+}
+
+impl Session {
+    /// Reads and checks the recipe, then opens the device.
+    ///
+    /// # Errors
+    /// With exit code 2.
+    pub(crate) fn new(command: &'static str, args: RunArgs) -> Result<Self> {
+        let recipe::Loaded { recipe, given } = recipe::load(args.recipe.as_deref(), &args.set)?;
+        device::set_threads(recipe.threads);
+        let device = args.device.device.open()?;
+        interrupt::catch();
+        Ok(Self { args, recipe, given, device, command })
+    }
+
+    /// The run folder.
+    pub(crate) fn out(&self) -> PathBuf {
+        self.args.out.clone().unwrap_or_else(|| self.default_out(self.command))
+    }
+
+    /// The default run folder of a command, with this run's seed.
+    pub(crate) fn default_out(&self, command: &str) -> PathBuf {
+        Path::new("runs").join(format!("{command}-seed{}", self.recipe.seed))
+    }
+
+    /// The same session with another recipe: a stage of a longer command.
+    pub(crate) fn stage(&self, command: &'static str, out: PathBuf) -> Self {
+        let args = RunArgs { out: Some(out), resume: Some(crate::args::Resume::Auto), ..self.args.clone() };
+        Self {
+            args,
+            recipe: self.recipe.clone(),
+            given: self.given.clone(),
+            device: self.device.clone(),
+            command,
+        }
+    }
+
+    /// `recipe.toml`.
+    pub(crate) fn recipe_toml(&self) -> &str {
+        &self.given
+    }
+
+    /// `config.json`: the recipe with every default, and what it ran with.
+    ///
+    /// # Errors
+    /// None for recipes that were read.
+    pub(crate) fn config_json(&self) -> Result<Value> {
+        let mut config = serde_json::to_value(&self.recipe)?;
+        config["command"] = json!(self.command);
+        config["device"] = json!(self.args.device.device.to_string());
+        config["versions"] = json!({ "ruminate": env!("CARGO_PKG_VERSION"), "burn": BURN });
+        config["git_commit"] = json!(git_commit());
+        Ok(config)
+    }
+
+    /// What a run must not change between two of its steps: the recipe without the tables that it does not read.
+    ///
+    /// # Errors
+    /// None for recipes that were read.
+    pub(crate) fn identity(&self, unread: &[&str]) -> Result<Value> {
+        let mut identity = serde_json::to_value(&self.recipe)?;
+        if let Some(keys) = identity.as_object_mut() {
+            // Results do not depend on the number of threads.
+            for key in unread.iter().chain(&["threads"]) {
+                keys.shift_remove(*key);
+            }
+        }
+        identity["stage"] = json!(self.command);
+        Ok(identity)
+    }
+}
+
+/// The commit of the sources that this binary was built from, where they are still there and git is.
+fn git_commit() -> Option<String> {
+    let output =
+        Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "HEAD"]).output().ok()?;
+    let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !commit.is_empty()).then_some(commit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BURN;
+
+    #[test]
+    fn the_recorded_version_of_burn_is_the_pinned_one() {
+        let manifest = include_str!("../../../Cargo.toml");
+        assert!(manifest.contains(&format!("burn = {{ version = \"={BURN}\"")));
+    }
+}

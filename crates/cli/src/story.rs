@@ -1,0 +1,130 @@
+//! What a run tells at its end, and tells again when it is asked again: tables, a few completions with the thought
+//! dimmed, and where everything lies. All of it for people, on standard error.
+
+use crate::evaluate::{Evaluation, Shown};
+use anyhow::Result;
+use ruminate_data::Outcome;
+use ruminate_eval::{Report, table};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::io::{IsTerminal, stderr};
+use std::path::Path;
+
+/// What is kept of a run's evaluations: the summary in `complete.json`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Story {
+    columns: Vec<Column>,
+}
+
+/// One policy.
+#[derive(Debug, Serialize, Deserialize)]
+struct Column {
+    heading: String,
+    reports: Vec<Report>,
+    samples: Vec<Shown>,
+}
+
+impl Story {
+    /// Adds a policy's evaluation.
+    pub(crate) fn add(&mut self, heading: &str, evaluation: Evaluation) {
+        let Evaluation { reports, samples } = evaluation;
+        self.columns.push(Column { heading: heading.to_owned(), reports, samples });
+    }
+
+    /// Adds a policy of which only the rows are left.
+    pub(crate) fn add_reports(&mut self, heading: &str, reports: Vec<Report>) {
+        self.columns.push(Column { heading: heading.to_owned(), reports, samples: Vec::new() });
+    }
+
+    /// For `complete.json`.
+    ///
+    /// # Errors
+    /// None for finite numbers.
+    pub(crate) fn to_value(&self) -> Result<Value> {
+        Ok(serde_json::to_value(self)?)
+    }
+
+    /// Tells it.
+    pub(crate) fn tell(&self) {
+        eprint!("{}", self.text(stderr().is_terminal()));
+    }
+
+    fn text(&self, colours: bool) -> String {
+        let mut sets: Vec<&str> = Vec::new();
+        for report in self.columns.iter().flat_map(|column| &column.reports) {
+            if !sets.contains(&report.set.as_str()) {
+                sets.push(&report.set);
+            }
+        }
+        let mut text = String::new();
+        for set in sets {
+            let columns: Vec<(&str, &Report)> = self
+                .columns
+                .iter()
+                .filter_map(|column| {
+                    Some((column.heading.as_str(), column.reports.iter().find(|report| report.set == set)?))
+                })
+                .collect();
+            text = text + "\n" + set + "\n" + &table(&columns);
+        }
+        let shown = self.columns.iter().map(|column| column.samples.len()).max().unwrap_or(0);
+        for i in 0..shown {
+            let samples = self.columns.iter().filter_map(|c| Some((c.heading.as_str(), c.samples.get(i)?)));
+            let width = self.columns.iter().map(|column| column.heading.len()).max().unwrap_or(0);
+            for (at, (heading, sample)) in samples.enumerate() {
+                if at == 0 {
+                    text = text + "\n" + &sample.prompt + "\n";
+                }
+                let mark = match sample.verdict {
+                    Outcome::Correct => "right",
+                    Outcome::Wrong => "wrong",
+                    Outcome::Unscored => "unscored",
+                };
+                text += &format!("  {heading:<width$}  {}  ({mark})\n", dimmed(&sample.text, colours));
+            }
+        }
+        text
+    }
+}
+
+/// The thought in faint letters, where there are colours.
+fn dimmed(text: &str, colours: bool) -> String {
+    const END: &str = "</think>";
+    // What a policy writes must not control the terminal.
+    let text: String =
+        text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
+    match (text.find("<think>"), text.find(END)) {
+        (Some(start), Some(end)) if colours && start < end => {
+            let end = end + END.len();
+            format!("{}\x1b[2m{}\x1b[0m{}", &text[..start], &text[start..end], &text[end..])
+        }
+        _ => text,
+    }
+}
+
+/// Tells the summary of a completed run and where it lies; the paths are the command's result.
+pub(crate) fn end(summary: &Value, run: &Path) -> Result<()> {
+    // A summary of another kind (of `pretrain`, say) has nothing to compare.
+    serde_json::from_value::<Story>(summary.clone()).unwrap_or_default().tell();
+    let model = run.join("final");
+    eprintln!("\nrun folder    {}\nmodel folder  {}", run.display(), model.display());
+    crate::lines::Output::open(None)?.line(&json!({ "run": run, "model": model }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dimmed;
+
+    #[test]
+    fn a_thought_is_dimmed_on_a_terminal_only() {
+        let text = "<think>1+1=2</think><answer>2</answer>";
+        assert_eq!(dimmed(text, false), text);
+        assert_eq!(dimmed(text, true), "\x1b[2m<think>1+1=2</think>\x1b[0m<answer>2</answer>");
+        assert_eq!(dimmed("</think><think>", true), "</think><think>");
+    }
+
+    #[test]
+    fn a_policy_cannot_control_the_terminal() {
+        assert_eq!(dimmed("a\x1b[2Jb", true), "a\u{fffd}[2Jb");
+    }
+}
