@@ -171,7 +171,8 @@ impl Decoder {
         let mut load = load.iter();
         for block in &mut self.layers {
             let FeedForward::Moe(moe) = &mut block.mlp else { continue };
-            let (Some(load), Some(bias)) = (load.next(), moe.gate.e_score_correction_bias.take()) else { continue };
+            let Some(load) = load.next() else { break };
+            let Some(bias) = moe.gate.e_score_correction_bias.take() else { continue };
             let mean = load.iter().sum::<u64>() as f32 / load.len() as f32;
             let push: Vec<f32> = load
                 .iter()

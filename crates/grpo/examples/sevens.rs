@@ -1,0 +1,40 @@
+//! Teaches a fresh tiny model to say 7, with nothing but a reward: `cargo run -p ruminate-grpo --example sevens`.
+#![allow(clippy::print_stdout, reason = "an example talks")]
+
+use ruminate_data::{Completion, Outcome, Prompt, Seed, Task, Verdict};
+use ruminate_grpo::{Config, Problem, Setup, train};
+use ruminate_model::Decoder;
+use ruminate_train::{Metrics, Observer, State};
+
+struct Print;
+
+impl Observer for Print {
+    fn step(&mut self, step: usize, metrics: &Metrics) {
+        println!("step {step}: reward {:.2}", metrics.get("reward").unwrap_or_default());
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let model = ruminate_model::Config::from_json(&serde_json::json!({
+        "model_type": "llama", "vocab_size": 12, "hidden_size": 16, "intermediate_size": 32,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "initializer_range": 0.2,
+    }))?;
+    let policy = Decoder::init(&model, &mut Seed::new(0).rng(), &ruminate_testkit::autodiff_device());
+    let optimizer = ruminate_train::Config { learning_rate: 1e-2, ..Default::default() };
+    let setup = Setup {
+        config: &Config::default(),
+        train: &optimizer,
+        sampling: &ruminate_rollout::Sampling { max_new_tokens: 8, ..Default::default() },
+        eos_token_ids: &[1],
+        max_steps: 20,
+        seed: Seed::new(0),
+    };
+    let task = Task { prompt: Prompt::Text(String::new()), answer: "7".to_owned(), columns: Default::default() };
+    let score = |_: &Task, completion: &Completion| {
+        let score = completion.ids.iter().filter(|&&id| id == 7).count() as f64 / completion.ids.len() as f64;
+        Verdict { outcome: Outcome::Wrong, score, extracted: None, why: String::new(), rewards: Vec::new() }
+    };
+    let mut problems = |_| Problem { task: task.clone(), prompt_ids: vec![2] };
+    train(State::fresh(policy, &optimizer), &mut problems, &score, &setup, &mut Print)?;
+    Ok(())
+}

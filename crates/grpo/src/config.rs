@@ -1,0 +1,214 @@
+//! The recipe of GRPO. Key names follow TRL's GRPOConfig where the meaning is the same.
+
+use crate::Error;
+use serde::{Deserialize, Serialize};
+
+/// What a GRPO step does. Optimizer, schedule and saving are [`train::Config`](ruminate_train::Config)'s, sampling
+/// is [`rollout::Sampling`](ruminate_rollout::Sampling)'s.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Completions a problem (G).
+    pub num_generations: usize,
+    /// Problems a step.
+    pub prompts_per_step: usize,
+    /// Optimizer updates that a step's completions are split into.
+    pub num_minibatches: usize,
+    /// Passes over a step's completions (mu in the paper).
+    pub num_iterations: usize,
+    /// Sequences of one forward and backward pass; smaller takes less memory, the result is the same.
+    pub micro_batch_size: usize,
+    /// Sequences decoded at once.
+    pub max_num_seqs: usize,
+    /// Weight of the KL divergence from the reference policy; at 0 there is none.
+    pub beta: f64,
+    /// Steps after which the reference becomes the policy; 0 keeps the first one.
+    pub ref_model_sync_steps: usize,
+    /// How far the ratio may fall below 1 (and rise above, unless `epsilon_high` says otherwise).
+    pub epsilon: f64,
+    /// How far the ratio may rise above 1 (DAPO's clip-higher).
+    pub epsilon_high: Option<f64>,
+    /// Upper limit of the unclipped ratio: bounds the loss of negative advantages (INTELLECT-2's two-sided clip).
+    pub delta: Option<f64>,
+    /// How token losses become one number.
+    pub loss_type: LossType,
+    /// What rewards are divided by.
+    pub scale_rewards: Scale,
+    /// Whether ratios are of tokens or of sequences (GSPO).
+    pub importance_sampling_level: ImportanceLevel,
+    /// Leaves completions that reached the length limit out of the loss.
+    pub mask_truncated_completions: bool,
+    /// Whether training routes tokens as the sampler did.
+    pub router_replay: RouterReplay,
+    /// Steps between evaluations; 0 evaluates before the first step and after the last only.
+    pub eval_steps: usize,
+    /// Mismatch KL between sampler and trainer that stops the run when exceeded three steps in a row.
+    pub max_mismatch_kl: f64,
+}
+
+/// How token losses become one number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LossType {
+    /// Mean over sequences of each one's token mean (the paper): short completions' tokens weigh more.
+    Grpo,
+    /// Sum over the tokens of a microbatch, divided by their number.
+    Bnpo,
+    /// Sum over all tokens of the update, divided by their number (arXiv 2503.14476).
+    #[default]
+    Dapo,
+    /// Sum over all tokens, divided by sequences times the length limit (arXiv 2503.20783): no length bias.
+    DrGrpo,
+}
+
+/// What centred rewards are divided by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scale {
+    /// Standard deviation of the group (the paper).
+    #[default]
+    Group,
+    /// Standard deviation of the whole step.
+    Batch,
+    /// Nothing (Dr. GRPO): no weight on problems that are nearly always or never solved.
+    None,
+}
+
+/// What a ratio is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImportanceLevel {
+    /// Each token has its own.
+    #[default]
+    Token,
+    /// The geometric mean over the sequence (GSPO, arXiv 2507.18071).
+    Sequence,
+}
+
+/// How training routes the tokens of a mixture of experts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RouterReplay {
+    /// By the trainer's own router.
+    #[default]
+    Off,
+    /// To the experts that the sampler chose; weights come from the trainer's scores.
+    On,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            num_generations: 8,
+            prompts_per_step: 8,
+            num_minibatches: 1,
+            num_iterations: 1,
+            micro_batch_size: 64,
+            max_num_seqs: 256,
+            beta: 0.0,
+            ref_model_sync_steps: 0,
+            epsilon: 0.2,
+            epsilon_high: None,
+            delta: None,
+            loss_type: LossType::Dapo,
+            scale_rewards: Scale::Group,
+            importance_sampling_level: ImportanceLevel::Token,
+            mask_truncated_completions: false,
+            router_replay: RouterReplay::Off,
+            eval_steps: 0,
+            max_mismatch_kl: 1e-3,
+        }
+    }
+}
+
+impl Config {
+    /// DeepSeek-R1-Zero's settings (arXiv 2501.12948, section 2.2): 32 questions of 16 outputs a step, k3 KL of
+    /// weight 0.001 from a reference that is renewed every 400 steps, 16 minibatches in one pass, the paper's
+    /// reduction. Its learning rate (3e-6) is `train::Config`'s, its clip of 10 is of R1's first stage.
+    pub fn r1_zero() -> Self {
+        Self {
+            num_generations: 16,
+            prompts_per_step: 32,
+            num_minibatches: 16,
+            beta: 1e-3,
+            ref_model_sync_steps: 400,
+            loss_type: LossType::Grpo,
+            ..Self::default()
+        }
+    }
+
+    /// Upper clip range.
+    pub fn epsilon_high(&self) -> f64 {
+        self.epsilon_high.unwrap_or(self.epsilon)
+    }
+
+    /// Optimizer updates a step.
+    pub fn updates_per_step(&self) -> usize {
+        self.num_minibatches * self.num_iterations
+    }
+
+    /// Checks every value, before any tensor is made.
+    ///
+    /// # Errors
+    /// [`Error::Range`] names the first key whose value cannot be.
+    pub fn validate(&self) -> Result<(), Error> {
+        let range = |key, found: String, expected| Err(Error::Range { key, found, expected });
+        let counts = [
+            ("prompts_per_step", self.prompts_per_step),
+            ("num_minibatches", self.num_minibatches),
+            ("num_iterations", self.num_iterations),
+            ("micro_batch_size", self.micro_batch_size),
+            ("max_num_seqs", self.max_num_seqs),
+        ];
+        if let Some((key, _)) = counts.into_iter().find(|&(_, count)| count == 0) {
+            return range(key, "0".to_owned(), "a whole number from 1");
+        }
+        if self.num_generations < 2 {
+            let expected = "at least 2: an advantage compares a completion with its group";
+            return range("num_generations", self.num_generations.to_string(), expected);
+        }
+        if self.num_minibatches > self.prompts_per_step {
+            let expected = "at most prompts_per_step: a group is never split";
+            return range("num_minibatches", self.num_minibatches.to_string(), expected);
+        }
+        let not_negative = |x: f64| x >= 0.0 && x.is_finite();
+        let floats = [
+            ("beta", self.beta, not_negative(self.beta), "a finite number, not negative"),
+            ("epsilon", self.epsilon, not_negative(self.epsilon), "a finite number, not negative"),
+            ("epsilon_high", self.epsilon_high(), not_negative(self.epsilon_high()), "a finite number, not negative"),
+            ("max_mismatch_kl", self.max_mismatch_kl, self.max_mismatch_kl > 0.0, "a number above 0, or inf"),
+        ];
+        for (key, value, fits, expected) in floats {
+            if !fits {
+                return range(key, value.to_string(), expected);
+            }
+        }
+        match self.delta {
+            Some(delta) if !(delta.is_finite() && delta > 1.0 + self.epsilon_high()) => {
+                range("delta", delta.to_string(), "a number above 1 + epsilon_high")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn presets_are_valid_and_nonsense_is_refused_by_its_key() {
+        assert!(Config::default().validate().is_ok());
+        assert!(Config::r1_zero().validate().is_ok());
+        let broken = [
+            ("num_generations", Config { num_generations: 1, ..Config::default() }),
+            ("num_minibatches", Config { num_minibatches: 9, ..Config::default() }),
+            ("beta", Config { beta: f64::NAN, ..Config::default() }),
+            ("delta", Config { delta: Some(1.1), ..Config::default() }),
+        ];
+        for (key, config) in broken {
+            let message = config.validate().expect_err(key).to_string();
+            assert!(message.contains(key), "{message}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Why reinforcement could not go on.
+
+/// Everything that can go wrong in this crate.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A key of the recipe has a value that cannot be.
+    #[error("`grpo.{key}` is {found}; expected {expected}")]
+    Range {
+        /// The key, by its name in the recipe's table.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// A sampling parameter is out of range.
+    #[error("`rollout`: {0}")]
+    Sampling(#[from] ruminate_rollout::SamplingError),
+    /// Learning cannot work from greedy completions: a group of equals has no advantage.
+    #[error("`rollout.temperature` is 0; expected a number above 0: equal completions teach nothing")]
+    Greedy,
+    /// Sampler and trainer disagree about the same tokens.
+    #[error(
+        "step {step}: the sampler's and the trainer's log-probabilities of the same tokens differ, mismatch KL \
+         {kl:.2e} (limit {limit:.0e}) for three steps in a row; training on would follow a wrong ratio. Try \
+         `grpo.router_replay = \"on\"`, or a device and dtype on which both agree"
+    )]
+    Mismatch {
+        /// The step.
+        step: usize,
+        /// The last mismatch KL.
+        kl: f64,
+        /// `max_mismatch_kl`.
+        limit: f64,
+    },
+    /// The training step failed.
+    #[error(transparent)]
+    Train(#[from] ruminate_train::Error),
+}

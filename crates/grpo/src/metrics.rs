@@ -1,0 +1,91 @@
+//! The numbers of a step, under TRL's names; docs/algorithms.md says what each means.
+
+use crate::advantages::{Advantages, mean, std};
+use crate::learn::Report;
+use crate::mismatch::Mismatch;
+use ruminate_data::{Completion, FinishReason, Group};
+use ruminate_train::Metrics;
+
+/// Seconds of a step's parts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    pub(crate) rollout: f64,
+    pub(crate) train: f64,
+    pub(crate) step: f64,
+}
+
+pub(crate) fn collect(
+    groups: &[Group],
+    advantages: &Advantages,
+    report: &Report,
+    mismatch: &Mismatch,
+    num_tokens: u64,
+    times: Times,
+) -> Metrics {
+    let mut metrics = Metrics::default();
+    rewards(&mut metrics, groups);
+    metrics.set("frac_reward_zero_std", advantages.frac_reward_zero_std);
+    completions(&mut metrics, groups);
+
+    let updates = report.updates.max(1) as f64;
+    metrics.set("kl", report.kl_sum / report.tokens.max(1.0));
+    metrics.set("clip_ratio/region_mean", report.clipped / report.tokens.max(1.0));
+    metrics.set("loss", report.loss / updates);
+    metrics.set("grad_norm", report.grad_norm / updates);
+    metrics.set("learning_rate", report.learning_rate);
+    metrics.set("num_tokens", num_tokens as f64);
+    metrics.set("sampling/mismatch_kl", mismatch.kl);
+    metrics.set("sampling/logprob_diff_max", mismatch.logprob_diff_max);
+    metrics.set("sampling/routing_disagreement", mismatch.routing_disagreement);
+    metrics.set("sampling/absent_logprobs", mismatch.absent as f64);
+    if let Some(ratio) = mismatch.load.max_over_mean() {
+        metrics.set("moe/load_max", ratio);
+    }
+    metrics.set("rollout_time_s", times.rollout);
+    metrics.set("train_time_s", times.train);
+    metrics.set("step_time_s", times.step);
+    metrics
+}
+
+/// Means over scored completions; unscored ones are counted and take part in nothing.
+fn rewards(metrics: &mut Metrics, groups: &[Group]) {
+    let verdicts: Vec<_> = groups.iter().flat_map(|group| &group.verdicts).collect();
+    let scored: Vec<_> = verdicts.iter().filter(|verdict| verdict.is_scored()).collect();
+    metrics.set("reward", mean(&scored.iter().map(|verdict| verdict.score).collect::<Vec<_>>()));
+    let deviations: Vec<f64> = groups
+        .iter()
+        .map(|group| {
+            let scores: Vec<f64> = group.verdicts.iter().filter(|v| v.is_scored()).map(|v| v.score).collect();
+            std(&scores)
+        })
+        .collect();
+    metrics.set("reward_std", mean(&deviations));
+    let mut names: Vec<&str> = Vec::new();
+    for (name, _) in scored.iter().flat_map(|verdict| &verdict.rewards) {
+        if !names.contains(&name.as_str()) {
+            names.push(name);
+        }
+    }
+    for name in names {
+        let values: Vec<f64> = scored.iter().filter_map(|verdict| verdict.reward(name)).collect();
+        metrics.set(format!("rewards/{name}/mean"), mean(&values));
+    }
+    metrics.set("unscored", (verdicts.len() - scored.len()) as f64);
+}
+
+fn completions(metrics: &mut Metrics, groups: &[Group]) {
+    let all: Vec<&Completion> = groups.iter().flat_map(|group| &group.completions).collect();
+    let lengths: Vec<f64> = all.iter().map(|completion| completion.ids.len() as f64).collect();
+    let truncated = all.iter().filter(|completion| completion.finish_reason == FinishReason::Length).count();
+    metrics.set("completions/mean_length", mean(&lengths));
+    metrics.set("completions/clipped_ratio", truncated as f64 / all.len().max(1) as f64);
+    // The mean surprise of what was sampled: an unbiased estimate of the sampling distribution's entropy that
+    // costs no forward pass.
+    let surprises: Vec<f64> = all
+        .iter()
+        .flat_map(|completion| &completion.logprobs)
+        .filter(|logprob| logprob.is_finite())
+        .map(|&logprob| -f64::from(logprob))
+        .collect();
+    metrics.set("entropy", mean(&surprises));
+}

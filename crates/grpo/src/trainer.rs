@@ -1,0 +1,217 @@
+//! GRPO, a step after the other: sample, score, compare within the group, learn.
+
+use crate::advantages::{Advantages, advantages};
+use crate::learn::{Example, Report, is_masked, update};
+use crate::metrics::{Times, collect};
+use crate::mismatch::{Mismatch, measure};
+use crate::rollouts::groups;
+use crate::{Config, Error};
+use burn::module::Module;
+use rand::seq::SliceRandom;
+use ruminate_data::{Completion, Group, Seed, Task, Verdict};
+use ruminate_rollout::Sampling;
+use ruminate_train::{Metrics, Observer, RouterTraining, Schedule, State, logprobs};
+use std::time::Instant;
+
+/// A problem as the policy sees it.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// The task, for the score.
+    pub task: Task,
+    /// Its prompt in token ids.
+    pub prompt_ids: Vec<u32>,
+}
+
+/// Everything that a run of GRPO is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// The algorithm.
+    pub config: &'a Config,
+    /// Optimizer, schedule, router, saving.
+    pub train: &'a ruminate_train::Config,
+    /// How completions are drawn; `max_new_tokens` is the length limit.
+    pub sampling: &'a Sampling,
+    /// Tokens that end a completion.
+    pub eos_token_ids: &'a [u32],
+    /// Steps of the run.
+    pub max_steps: usize,
+    /// The run's randomness.
+    pub seed: Seed,
+}
+
+impl Setup<'_> {
+    /// Checks all tables, before any tensor is made.
+    ///
+    /// # Errors
+    /// Names the first key whose value cannot be.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.config.validate()?;
+        self.train.validate()?;
+        self.sampling.validate()?;
+        if self.sampling.temperature == 0.0 {
+            return Err(Error::Greedy);
+        }
+        Ok(())
+    }
+}
+
+/// Sequences on which sampler and trainer are compared each step.
+const PROBED: usize = 32;
+
+/// Trains `state.policy` to `max_steps`, or until the observer is interrupted: then the returned step is smaller.
+///
+/// `problems` gives the problem of an index, always the same one; step s takes the `prompts_per_step` after the
+/// cursor. `score` judges one completion; an unscored one is left out of everything but the count.
+///
+/// # Errors
+/// A table is out of range, numbers stay non-finite, sampler and trainer disagree, or a checkpoint could not be
+/// saved.
+pub fn train(
+    mut state: State,
+    problems: &mut dyn FnMut(u64) -> Problem,
+    score: &dyn Fn(&Task, &Completion) -> Verdict,
+    setup: &Setup,
+    observer: &mut dyn Observer,
+) -> Result<State, Error> {
+    setup.validate()?;
+    let config = setup.config;
+    let schedule = Schedule::new(setup.train, setup.max_steps * config.updates_per_step());
+    if config.beta > 0.0 && !state.models.contains_key(REFERENCE) {
+        state.models.insert(REFERENCE.to_owned(), state.policy.valid());
+    }
+    if state.step == 0 {
+        observer.evaluate(0, &state.policy.valid());
+    }
+    let mut alarms = 0;
+    while state.step < setup.max_steps && !observer.interrupted() {
+        let started = Instant::now();
+        let first = state.cursor;
+        let asked: Vec<Problem> = (first..first + config.prompts_per_step as u64).map(&mut *problems).collect();
+
+        let policy = state.policy.valid();
+        let groups = groups(&policy, &asked, first, state.step, setup, score);
+        let mismatch = measure(&policy, &groups, PROBED, setup.sampling.temperature);
+        drop(policy); // a living copy would keep the optimizer from working in place
+        let rollout = started.elapsed().as_secs_f64();
+
+        let advantages = compare(&groups, config);
+        observer.groups(state.step + 1, &groups, &advantages.values);
+        let report;
+        (state, report) = learn(state, &groups, &advantages, schedule, setup)?;
+
+        state.step += 1;
+        state.cursor += config.prompts_per_step as u64;
+        state.num_tokens += sampled_tokens(&groups);
+        let elapsed = started.elapsed().as_secs_f64();
+        let times = Times { rollout, train: elapsed - rollout, step: elapsed };
+        let metrics: Metrics = collect(&groups, &advantages, &report, &mismatch, state.num_tokens, times);
+        observer.step(state.step, &metrics);
+        alarms = alarm(alarms, &mismatch, state.step, setup)?;
+
+        if config.beta > 0.0 && is_due(state.step, config.ref_model_sync_steps) {
+            state.models.insert(REFERENCE.to_owned(), state.policy.valid());
+        }
+        if state.step == setup.max_steps || is_due(state.step, config.eval_steps) {
+            observer.evaluate(state.step, &state.policy.valid());
+        }
+        if is_due(state.step, setup.train.save_steps) || observer.interrupted() {
+            observer.save(&state)?;
+        }
+    }
+    Ok(state)
+}
+
+/// The name under which the reference policy is kept and saved.
+const REFERENCE: &str = "reference";
+
+/// Advantages of a step's groups.
+fn compare(groups: &[Group], config: &Config) -> Advantages {
+    let rewards: Vec<Vec<Option<f64>>> = groups
+        .iter()
+        .map(|group| group.verdicts.iter().map(|verdict| verdict.is_scored().then_some(verdict.score)).collect())
+        .collect();
+    advantages(&rewards, config.scale_rewards)
+}
+
+/// All updates of a step: `num_iterations` passes, each over the groups in a new order, in `num_minibatches` parts.
+fn learn(
+    mut state: State,
+    groups: &[Group],
+    advantages: &Advantages,
+    schedule: Schedule,
+    setup: &Setup,
+) -> Result<(State, Report), Error> {
+    let config = setup.config;
+    let examples = examples(&state, groups, advantages, setup)?;
+    let mut report = Report::default();
+    let done = state.step * config.updates_per_step();
+    let mut order: Vec<usize> = (0..groups.len()).collect();
+    for iteration in 0..config.num_iterations {
+        let seed = setup.seed.child("minibatches").index(state.step as u64).index(iteration as u64);
+        order.shuffle(&mut seed.rng());
+        let size = groups.len().div_ceil(config.num_minibatches);
+        for (part, members) in order.chunks(size).enumerate() {
+            let minibatch: Vec<&Example> = members.iter().flat_map(|&group| &examples[group]).collect();
+            let rate = schedule.learning_rate(done + iteration * config.num_minibatches + part);
+            state = update(state, &minibatch, rate, setup, &mut report)?;
+        }
+    }
+    if setup.train.router == RouterTraining::Update {
+        let (rate, bound) = (setup.train.router_bias_update_rate, setup.train.router_bias_bound);
+        state.policy = state.policy.with_balanced_routers(&report.load.layers, rate as f32, bound as f32);
+    }
+    Ok((state, report))
+}
+
+/// The step's completions with their advantages, by group, and with the reference's log-probabilities where there
+/// is one.
+fn examples<'a>(
+    state: &State,
+    groups: &'a [Group],
+    advantages: &Advantages,
+    setup: &Setup,
+) -> Result<Vec<Vec<Example<'a>>>, Error> {
+    let completions: Vec<&Completion> = groups.iter().flat_map(|group| &group.completions).collect();
+    let mut reference = match state.models.get(REFERENCE) {
+        None => vec![Vec::new(); completions.len()],
+        Some(reference) => {
+            let pairs: Vec<(&[u32], &[u32])> =
+                completions.iter().map(|c| (c.prompt_ids.as_slice(), c.ids.as_slice())).collect();
+            logprobs::score(reference, &pairs, setup.sampling.temperature, setup.config.micro_batch_size)?
+        }
+    }
+    .into_iter();
+    let example = |(completion, (verdict, &advantage)): (&'a Completion, (&Verdict, &f64))| Example {
+        completion,
+        advantage,
+        reference: reference.next().unwrap_or_default(),
+        trains: verdict.is_scored() && !is_masked(completion, setup),
+    };
+    let mut example = example;
+    Ok(groups
+        .iter()
+        .zip(&advantages.values)
+        .map(|(group, values)| {
+            group.completions.iter().zip(group.verdicts.iter().zip(values)).map(&mut example).collect()
+        })
+        .collect())
+}
+
+/// Counts steps in a row with too large a mismatch; the third stops the run.
+fn alarm(alarms: usize, mismatch: &Mismatch, step: usize, setup: &Setup) -> Result<usize, Error> {
+    let limit = setup.config.max_mismatch_kl;
+    match (mismatch.kl > limit, alarms) {
+        (false, _) => Ok(0),
+        (true, 2..) => Err(Error::Mismatch { step, kl: mismatch.kl, limit }),
+        (true, _) => Ok(alarms + 1),
+    }
+}
+
+fn sampled_tokens(groups: &[Group]) -> u64 {
+    let tokens = |completion: &Completion| (completion.prompt_ids.len() + completion.ids.len()) as u64;
+    groups.iter().flat_map(|group| &group.completions).map(tokens).sum()
+}
+
+fn is_due(step: usize, every: usize) -> bool {
+    every > 0 && step.is_multiple_of(every)
+}

@@ -1,0 +1,283 @@
+//! GRPO on a tiny mixture of experts: its metamorphic properties, its gradient, and that it learns.
+
+use burn::tensor::Tensor;
+use ruminate_data::{Completion, FinishReason, Group, Outcome, Prompt, Seed, Task, Verdict};
+use ruminate_grpo::loss::{Tokens, loss};
+use ruminate_grpo::{Config, Problem, RouterReplay, Setup, train};
+use ruminate_model::{Batch, Config as Model, Decoder, ParameterMapper, Routes};
+use ruminate_rollout::Sampling;
+use ruminate_testkit as testkit;
+use ruminate_train::logprobs::token_logprobs;
+use ruminate_train::packing::{Sequence, one_a_row};
+use ruminate_train::{Metrics, Observer, State};
+
+fn tiny(seed: u64) -> Decoder {
+    let config = Model::from_json(&serde_json::json!({
+        "model_type": "deepseek_v3", "vocab_size": 12, "hidden_size": 16, "intermediate_size": 32,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "q_lora_rank": null, "kv_lora_rank": 8,
+        "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8, "n_routed_experts": 4,
+        "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
+        "first_k_dense_replace": 1, "eos_token_id": 1, "initializer_range": 0.3,
+    }));
+    Decoder::init(&config.expect("a valid architecture"), &mut Seed::new(seed).rng(), &testkit::autodiff_device())
+}
+
+fn task() -> Task {
+    Task { prompt: Prompt::Text(String::new()), answer: String::new(), columns: serde_json::Map::new() }
+}
+
+fn problem(index: u64) -> Problem {
+    Problem { task: task(), prompt_ids: vec![2, 3 + (index % 4) as u32] }
+}
+
+/// Rewards the share of 7s in a completion.
+fn share_of_sevens(_: &Task, completion: &Completion) -> Verdict {
+    let sevens = completion.ids.iter().filter(|&&id| id == 7).count();
+    let score = sevens as f64 / completion.ids.len() as f64;
+    let outcome = if score > 0.5 { Outcome::Correct } else { Outcome::Wrong };
+    let rewards = vec![("sevens".to_owned(), score)];
+    Verdict { outcome, score, extracted: None, why: String::new(), rewards }
+}
+
+#[derive(Default)]
+struct Log {
+    rows: Vec<Metrics>,
+    groups: Vec<Group>,
+    advantages: Vec<Vec<f64>>,
+}
+
+impl Observer for Log {
+    fn step(&mut self, _: usize, metrics: &Metrics) {
+        self.rows.push(metrics.clone());
+    }
+
+    fn groups(&mut self, _: usize, groups: &[Group], advantages: &[Vec<f64>]) {
+        self.groups = groups.to_vec();
+        self.advantages = advantages.to_vec();
+    }
+}
+
+struct Run {
+    config: Config,
+    learning_rate: f64,
+    steps: usize,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        let config = Config { num_generations: 8, prompts_per_step: 8, micro_batch_size: 24, ..Config::default() };
+        Self { config, learning_rate: 1e-2, steps: 1 }
+    }
+}
+
+impl Run {
+    fn go(&self, score: &dyn Fn(&Task, &Completion) -> Verdict) -> (State, Log) {
+        let optimizer = ruminate_train::Config {
+            learning_rate: self.learning_rate,
+            lr_scheduler_type: ruminate_train::Scheduler::Constant,
+            ..Default::default()
+        };
+        let sampling = Sampling { max_new_tokens: 8, ..Sampling::default() };
+        let setup = Setup {
+            config: &self.config,
+            train: &optimizer,
+            sampling: &sampling,
+            eos_token_ids: &[1],
+            max_steps: self.steps,
+            seed: Seed::new(5),
+        };
+        let mut log = Log::default();
+        let state = State::fresh(tiny(3), &optimizer);
+        let state = train(state, &mut problem, score, &setup, &mut log).expect("it trains");
+        (state, log)
+    }
+}
+
+fn weights(decoder: &Decoder) -> Vec<f32> {
+    struct All(Vec<f32>);
+    impl ruminate_model::ParameterVisitor for All {
+        fn visit<const D: usize>(&mut self, _: &str, tensor: &Tensor<D>, _: bool) {
+            self.0.extend(testkit::floats(tensor.clone().inner()));
+        }
+    }
+    let mut all = All(Vec::new());
+    decoder.visit_parameters(&mut all);
+    all.0
+}
+
+/// Weights in which two decoders differ.
+fn moved(a: &Decoder, b: &Decoder) -> usize {
+    let (a, b) = (weights(a), weights(b));
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).filter(|(a, b)| *a != b).count()
+}
+
+#[test]
+fn reward_rises_and_the_log_explains_it() {
+    let (_, log) = Run { steps: 25, ..Run::default() }.go(&share_of_sevens);
+    let reward = |row: &Metrics| row.get("reward").expect("a reward");
+    let (first, last) = (reward(&log.rows[0]), reward(&log.rows[24]));
+    assert!(first < 0.3 && last > 0.8, "reward {first:.2} -> {last:.2}");
+    for row in &log.rows {
+        assert_eq!(row.get("reward"), row.get("rewards/sevens/mean"));
+        assert!(row.get("sampling/mismatch_kl").expect("measured every step") < 1e-6);
+        assert!(row.get("sampling/logprob_diff_max").expect("measured every step") < 1e-3);
+        assert!(row.get("moe/load_max").is_some());
+    }
+}
+
+#[test]
+fn equal_rewards_leave_the_policy_as_it_was() {
+    let same = |_: &Task, _: &Completion| Verdict { score: 0.1, ..share_of_sevens(&task(), &completion()) };
+    let (state, log) = Run::default().go(&same);
+    assert!(log.advantages.concat().iter().all(|&advantage| advantage == 0.0));
+    assert_eq!(log.rows[0].get("frac_reward_zero_std"), Some(1.0));
+    assert_eq!(moved(&state.policy, &tiny(3)), 0);
+}
+
+#[test]
+fn unscored_completions_are_counted_and_teach_nothing() {
+    let unscored = |task: &Task, completion: &Completion| Verdict {
+        outcome: Outcome::Unscored,
+        score: 0.0,
+        ..share_of_sevens(task, completion)
+    };
+    let (state, log) = Run::default().go(&unscored);
+    assert_eq!(log.rows[0].get("unscored"), Some(64.0));
+    assert_eq!(moved(&state.policy, &tiny(3)), 0);
+}
+
+#[test]
+fn microbatches_and_replay_change_nothing_on_policy() {
+    let base = Run::default();
+    let whole = base.go(&share_of_sevens).0;
+    let split = Run { config: Config { micro_batch_size: 5, ..base.config.clone() }, ..Run::default() };
+    let replayed = Run { config: Config { router_replay: RouterReplay::On, ..base.config.clone() }, ..Run::default() };
+    for other in [split, replayed] {
+        let other = other.go(&share_of_sevens).0;
+        // One Adam step of 1e-2: equal gradients up to rounding give equal weights but where they are near 0.
+        let (a, b) = (weights(&whole.policy), weights(&other.policy));
+        let close = a.iter().zip(&b).filter(|(a, b)| (*a - *b).abs() < 1e-4).count();
+        assert!(close as f64 > 0.995 * a.len() as f64, "{close} of {}", a.len());
+    }
+}
+
+#[test]
+fn a_reference_that_is_the_policy_has_no_divergence_at_first() {
+    let run = Run { config: Config { beta: 0.1, ..Run::default().config }, steps: 3, ..Run::default() };
+    let (state, log) = run.go(&share_of_sevens);
+    assert!(log.rows[0].get("kl").expect("kl").abs() < 1e-8);
+    assert!(log.rows[2].get("kl").expect("kl") > 1e-5, "the policy has moved away");
+    assert!(state.models.contains_key("reference"));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let run = || Run { steps: 3, config: Config { num_minibatches: 2, ..Run::default().config }, ..Run::default() };
+    let (first, second) = (run().go(&share_of_sevens), run().go(&share_of_sevens));
+    assert_eq!(moved(&first.0.policy, &second.0.policy), 0);
+    let timeless = |log: &Log| {
+        let keep = |row: &Metrics| -> Vec<(String, f64)> {
+            row.iter().filter(|(name, _)| !name.ends_with("_time_s")).map(|(n, v)| (n.to_owned(), v)).collect()
+        };
+        log.rows.iter().map(keep).collect::<Vec<_>>()
+    };
+    assert_eq!(timeless(&first.1), timeless(&second.1));
+}
+
+fn completion() -> Completion {
+    Completion {
+        prompt_ids: vec![2, 3],
+        ids: vec![7, 4, 9, 7, 1],
+        logprobs: vec![-2.0, -1.5, -2.5, -1.0, -3.0],
+        finish_reason: FinishReason::Stop,
+        routing: None,
+    }
+}
+
+/// The GRPO loss of one completion under the tiny model, as a function of its weights.
+fn tiny_loss(decoder: &Decoder, replay: &[Vec<u16>]) -> Tensor<1> {
+    let completion = completion();
+    let sample = ruminate_data::Sample::completion_only(&completion.prompt_ids, &completion.ids);
+    let packed = one_a_row(&[Sequence::from(&sample)]);
+    let hidden = decoder.forward(&packed.batch, Routes::Replay(replay)).hidden;
+    let logprobs = token_logprobs(decoder, hidden, &packed, 1.0, 3).logprobs;
+    let tokens = Tokens {
+        // Ratios near 1, within the clip, so that the loss is smooth there.
+        old: testkit::floats(logprobs.clone().detach().inner()).iter().map(|logprob| logprob - 0.05).collect(),
+        reference: completion.logprobs,
+        advantages: vec![0.7; 5],
+        weights: vec![0.2; 5],
+        sequence: vec![0; 5],
+    };
+    OLD.with(|old| {
+        let mut old = old.borrow_mut();
+        let tokens = Tokens { old: old.get_or_insert(tokens.old.clone()).clone(), ..tokens };
+        loss(logprobs, &tokens, &Config { beta: 0.1, ..Config::default() }).value
+    })
+}
+
+thread_local! {
+    /// The sampler's log-probabilities, fixed at the unperturbed weights.
+    static OLD: std::cell::RefCell<Option<Vec<f32>>> = const { std::cell::RefCell::new(None) };
+}
+
+#[test]
+fn the_gradient_through_a_tiny_model_equals_finite_differences() {
+    struct Nudge {
+        direction: Vec<f32>,
+        step: f32,
+        seen: usize,
+    }
+    impl ParameterMapper for Nudge {
+        fn map<const D: usize>(&mut self, _: &str, tensor: Tensor<D>) -> Tensor<D> {
+            let shape = tensor.dims();
+            let count = shape.iter().product::<usize>();
+            let part = &self.direction[self.seen..self.seen + count];
+            self.seen += count;
+            let nudge = Tensor::<1>::from_floats(part, &tensor.device()).reshape(shape).mul_scalar(self.step);
+            tensor + nudge
+        }
+    }
+    struct Directional<'a> {
+        direction: &'a [f32],
+        gradients: burn::tensor::Gradients,
+        seen: usize,
+        sum: f64,
+    }
+    impl ruminate_model::ParameterVisitor for Directional<'_> {
+        fn visit<const D: usize>(&mut self, _: &str, tensor: &Tensor<D>, _: bool) {
+            let count = tensor.dims().iter().product::<usize>();
+            let part = &self.direction[self.seen..self.seen + count];
+            self.seen += count;
+            let Some(gradient) = tensor.grad(&self.gradients) else { return };
+            let products = testkit::floats(gradient).into_iter().zip(part);
+            self.sum += products.map(|(g, &d)| f64::from(g) * f64::from(d)).sum::<f64>();
+        }
+    }
+
+    let decoder = tiny(9);
+    let completion = completion();
+    let whole = [completion.prompt_ids.as_slice(), &completion.ids].concat();
+    // The router's choice is held: it is not differentiable.
+    let output = decoder.forward(&Batch::from_rows(&[whole]), Routes::Choose);
+    let replay: Vec<Vec<u16>> = output.routing.into_iter().map(|layer| layer.experts).collect();
+    let value = tiny_loss(&decoder, &replay);
+
+    let count = weights(&decoder).len();
+    let mut rng = Seed::new(1).rng();
+    let direction: Vec<f32> =
+        (0..count).map(|_| rand::RngExt::random_range(&mut rng, -1.0_f32..1.0)).collect();
+    let gradients = value.backward();
+    let mut along = Directional { direction: &direction, gradients, seen: 0, sum: 0.0 };
+    decoder.visit_parameters(&mut along);
+
+    let at = |step: f32| {
+        let nudged = decoder.clone().map_parameters(&mut Nudge { direction: direction.clone(), step, seen: 0 });
+        f64::from(tiny_loss(&nudged, &replay).into_scalar::<f32>())
+    };
+    let step = 2e-3_f32;
+    let numeric = (at(step) - at(-step)) / (2.0 * f64::from(step));
+    let relative = (along.sum - numeric).abs() / numeric.abs().max(1e-6);
+    assert!(relative < 2e-2, "backward {} against finite difference {numeric}", along.sum);
+}
