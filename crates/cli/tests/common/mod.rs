@@ -1,0 +1,100 @@
+//! Runs the binary as a user does, on models small enough for a debug build.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Shrinks the embedded recipe to seconds.
+pub(crate) const TINY: [&str; 22] = [
+    "model.hidden_size=16",
+    "model.num_hidden_layers=2",
+    "model.num_attention_heads=2",
+    "model.kv_lora_rank=8",
+    "model.qk_nope_head_dim=4",
+    "model.qk_rope_head_dim=4",
+    "model.v_head_dim=4",
+    "model.n_routed_experts=4",
+    "model.moe_intermediate_size=8",
+    "model.intermediate_size=16",
+    "pretrain.max_steps=2",
+    "pretrain.batch_size=4",
+    "max_steps=2",
+    "grpo.prompts_per_step=4",
+    "grpo.num_generations=4",
+    "rollout.max_new_tokens=12",
+    "eval.n=4",
+    "eval.num_samples=2",
+    "eval.completions_steps=1",
+    "distill.prompts=4",
+    "sft.max_steps=2",
+    "sft.batch_size=4",
+];
+
+/// The binary with these arguments.
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ruminate"));
+    command.args(args);
+    command
+}
+
+/// Runs it to its end.
+pub(crate) fn ruminate(args: &[&str]) -> Output {
+    command(args).output().expect("the binary starts")
+}
+
+/// Runs it with something on its standard input.
+pub(crate) fn with_input(args: &[&str], input: &str) -> Output {
+    let mut child = command(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("the binary reads");
+    child.wait_with_output().expect("the binary ends")
+}
+
+/// A recipe command over the tiny recipe, with more overrides.
+pub(crate) fn tiny<'a>(command: &'a str, out: &'a str, sets: &[&'a str]) -> Vec<&'a str> {
+    let mut args = vec![command, "--out", out];
+    for set in TINY.iter().chain(sets) {
+        args.extend(["--set", set]);
+    }
+    args
+}
+
+/// What it told on standard error.
+pub(crate) fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Asserts the exit code, showing what was told when it is another.
+pub(crate) fn assert_code(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}", told(output));
+}
+
+/// The objects of a JSONL text.
+pub(crate) fn rows(text: &[u8]) -> Vec<serde_json::Value> {
+    let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).expect("a JSON line")).collect()
+}
+
+/// The objects of a JSONL file.
+pub(crate) fn rows_of(path: &Path) -> Vec<serde_json::Value> {
+    rows(&std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+}
+
+/// A metrics file without its wall-clock values.
+pub(crate) fn timeless_metrics(run: &Path) -> Vec<serde_json::Value> {
+    let mut rows = rows_of(&run.join("metrics.jsonl"));
+    for row in &mut rows {
+        row.as_object_mut().expect("an object").retain(|key, _| !key.ends_with("_time_s"));
+    }
+    rows
+}
+
+/// A committed checkpoint with what transformers computes from it.
+pub(crate) fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/model").join(name)
+}

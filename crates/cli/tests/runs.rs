@@ -1,0 +1,177 @@
+//! Whole runs, tiny: what they leave behind, that they are repeatable, and that an interruption changes nothing.
+
+mod common;
+
+use common::{assert_code, command, rows, rows_of, ruminate, timeless_metrics, tiny, told};
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+#[test]
+fn train_rl_leaves_a_whole_run_folder_and_tells_its_story_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let args = tiny("train-rl", run.to_str().expect("UTF-8"), &[]);
+    let first = ruminate(&args);
+    assert_code(&first, 0);
+    for file in ["recipe.toml", "config.json", "metrics.jsonl", "eval.jsonl", "completions/step-000001.jsonl"]
+    {
+        assert!(run.join(file).is_file(), "{file}");
+    }
+    for file in ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"] {
+        assert!(run.join("final").join(file).is_file(), "final/{file}");
+    }
+    let metrics = rows_of(&run.join("metrics.jsonl"));
+    assert_eq!(metrics.len(), 2);
+    for key in ["reward", "completions/mean_length", "sampling/mismatch_kl", "moe/load_max", "step_time_s"] {
+        assert!(metrics[0].get(key).is_some(), "{key}");
+    }
+    let evaluations = rows_of(&run.join("eval.jsonl"));
+    let held_out: Vec<_> = evaluations.iter().filter(|row| row["set"] == "held_out").collect();
+    assert_eq!(held_out.len(), 2, "before and after");
+    assert_eq!((&held_out[0]["step"], &held_out[1]["step"]), (&0.into(), &2.into()));
+    assert!(evaluations.iter().any(|row| row["set"] == "held_out/empty_thought"));
+    let completion = &rows_of(&run.join("completions/step-000001.jsonl"))[0];
+    for key in
+        ["prompt", "text", "completion_ids", "logprobs", "rewards", "advantage", "verdict", "finish_reason"]
+    {
+        assert!(completion.get(key).is_some(), "{key}");
+    }
+    assert_eq!(rows(&first.stdout)[0]["run"], run.to_str().expect("UTF-8"));
+
+    let again = ruminate(&args);
+    assert_code(&again, 0);
+    assert!(told(&again).contains("is complete"), "{}", told(&again));
+    let table = |text: String| text.split_once("held_out\n").map(|(_, table)| table.to_owned());
+    assert_eq!(table(told(&first)), table(told(&again)), "the same table again");
+    assert!(table(told(&again)).is_some_and(|table| table.contains("pass@1, greedy")));
+
+    let other = ruminate(&tiny("train-rl", run.to_str().expect("UTF-8"), &["seed=1"]));
+    assert_code(&other, 2);
+    assert!(told(&other).contains("--out"), "{}", told(&other));
+}
+
+#[test]
+fn the_number_of_threads_changes_no_metric() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let metrics = |threads: &str| {
+        let run = folder.path().join(threads);
+        let set = format!("threads={threads}");
+        assert_code(&ruminate(&tiny("train-rl", run.to_str().expect("UTF-8"), &[&set])), 0);
+        timeless_metrics(&run)
+    };
+    let one = metrics("1");
+    assert_eq!(one.len(), 2);
+    assert_eq!(one, metrics("2"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_run_resumes_to_the_same_metrics() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    let (whole_name, broken_name) = (whole.to_str().expect("UTF-8"), broken.to_str().expect("UTF-8"));
+    let sets = ["max_steps=40", "eval.n=2"];
+    assert_code(&ruminate(&tiny("train-rl", whole_name, &sets)), 0);
+
+    let child =
+        command(&tiny("train-rl", broken_name, &sets)).stderr(Stdio::piped()).spawn().expect("it starts");
+    wait_for_rows(&broken.join("metrics.jsonl"));
+    let signalled = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(signalled.is_ok_and(|status| status.success()), "the signal was sent");
+    let output = child.wait_with_output().expect("it ends");
+    assert_code(&output, 130);
+    assert!(told(&output).contains("--resume auto"), "{}", told(&output));
+
+    assert_code(&ruminate(&tiny("train-rl", broken_name, &sets)), 2); // neither forgotten nor overwritten
+    let changed =
+        [tiny("train-rl", broken_name, &["max_steps=40", "eval.n=3"]), vec!["--resume", "auto"]].concat();
+    let refused = ruminate(&changed);
+    assert_code(&refused, 2);
+    assert!(told(&refused).contains("eval.n: 2, now 3"), "{}", told(&refused));
+    let resumed = ruminate(&[tiny("train-rl", broken_name, &sets), vec!["--resume", "auto"]].concat());
+    assert_code(&resumed, 0);
+    assert!(told(&resumed).contains("resumed from"), "{}", told(&resumed));
+    assert_eq!(timeless_metrics(&broken), timeless_metrics(&whole));
+    assert_eq!(rows_of(&broken.join("eval.jsonl")), rows_of(&whole.join("eval.jsonl")));
+}
+
+/// Waits until a run has made its first step.
+#[cfg(unix)]
+fn wait_for_rows(path: &Path) {
+    let start = Instant::now();
+    while fs::metadata(path).map_or(0, |file| file.len()) == 0 {
+        assert!(start.elapsed() < Duration::from_secs(120), "no step within two minutes");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn tasks_of_a_file_are_trained_on_and_held_out_by_problem() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (tasks, run) = (folder.path().join("my.jsonl"), folder.path().join("run"));
+    let lines: String =
+        (0..60).map(|i| format!("{{\"prompt\": \"{i}+1=\", \"answer\": {}}}\n", i + 1)).collect();
+    fs::write(&tasks, lines).expect("written");
+    let set = format!("data.train={}", tasks.display());
+    assert_code(&ruminate(&tiny("train-rl", run.to_str().expect("UTF-8"), &[&set, "max_steps=4"])), 0);
+    let trained: BTreeSet<String> = (1..=4)
+        .flat_map(|step| rows_of(&run.join(format!("completions/step-{step:06}.jsonl"))))
+        .map(|row| row["prompt"].as_str().expect("a prompt").to_owned())
+        .collect();
+    assert_eq!(trained.len(), 16, "four steps of four problems, none twice in an epoch");
+    let evaluations = rows_of(&run.join("eval.jsonl"));
+    let held_out = evaluations[0]["n"].as_u64().expect("a number");
+    assert!((1..=4).contains(&held_out), "{held_out}");
+    assert!(!evaluations.iter().any(|row| row["set"] == "fresh"));
+}
+
+#[test]
+fn pretrain_sft_and_eval_work_one_after_the_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (corpus, pairs) = (path("corpus.jsonl"), path("pairs.jsonl"));
+    fs::write(&corpus, "{\"text\": \"one and one is two\"}\n".repeat(20)).expect("written");
+    fs::write(&pairs, "{\"prompt\": \"1+1=\", \"completion\": \"<answer>02</answer>\"}\n".repeat(3))
+        .expect("written");
+
+    let pretrained = path("pretrained");
+    let set = format!("data.corpus={corpus}");
+    assert_code(&ruminate(&tiny("pretrain", &pretrained, &[&set, "pretrain.row_length=16"])), 0);
+
+    let tuned = path("tuned");
+    let (model, data) = (format!("model={pretrained}/final"), format!("data.train={pairs}"));
+    assert_code(&ruminate(&tiny("sft", &tuned, &[&data, &model])), 0);
+    assert_eq!(rows_of(&folder.path().join("tuned/metrics.jsonl")).len(), 2);
+
+    let (measured, model) = (path("measured"), format!("model={tuned}/final"));
+    let output = ruminate(&tiny("eval", &measured, &[&model]));
+    assert_code(&output, 0);
+    let printed = rows(&output.stdout);
+    assert_eq!(printed, rows_of(&folder.path().join("measured/eval.jsonl")));
+    assert_eq!(printed[0]["set"], "held_out");
+}
+
+#[test]
+fn a_base_policy_is_made_once_for_its_recipe() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let args = |sets: &[&'static str]| tiny("train-rl", run.to_str().expect("UTF-8"), sets);
+    assert_code(&ruminate(&args(&[])), 0);
+    let manifest = || fs::read(run.join("base/final/manifest.json")).expect("a base");
+    let first = manifest();
+    for name in ["complete.json", "metrics.jsonl"] {
+        fs::remove_file(run.join(name)).expect("removed");
+    }
+    let second = ruminate(&args(&["max_steps=1"]));
+    assert_code(&second, 0);
+    assert!(told(&second).contains("base is complete"), "{}", told(&second));
+    assert_eq!(manifest(), first);
+    for name in ["complete.json", "metrics.jsonl"] {
+        fs::remove_file(run.join(name)).expect("removed");
+    }
+    assert_code(&ruminate(&args(&["max_steps=1", "pretrain.learning_rate=1e-4"])), 0);
+    assert_ne!(manifest(), first, "another recipe makes another base");
+}
