@@ -93,6 +93,18 @@ fn kind(index: Option<usize>) -> burn::tensor::DeviceKind {
     index.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu)
 }
 
+/// What one core does with small models in practice, in floating-point operations a second: for forecasts only.
+const CORE_FLOPS: f64 = 1.5e10;
+
+impl DeviceName {
+    /// Roughly how long so many floating-point operations take; unknown on other devices than the CPU.
+    pub(crate) fn seconds(self, threads: usize, operations: f64) -> Option<f64> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let used = if threads == 0 { cores } else { threads.min(cores) };
+        (self == Self::Flex).then(|| operations / (used as f64 * CORE_FLOPS))
+    }
+}
+
 /// Sets the number of threads that the CPU computes with; 0 leaves it at the number of cores.
 ///
 /// Results do not depend on it. To be called before the first tensor is made.

@@ -12,10 +12,15 @@ use ruminate_data::{Completion, Group, Seed, Task};
 use ruminate_eval::Report;
 use ruminate_model::Decoder;
 use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling, generate};
+use ruminate_run::RunFolder;
 use serde::{Deserialize, Serialize};
+use std::fs;
 
 /// The thought that is forced upon the policy to see what it can do without one.
 const EMPTY_THOUGHT: &str = "<think></think>";
+
+/// The set of final figures.
+const FRESH: &str = "fresh";
 
 /// Problems that are shown to people.
 const SHOWN: usize = 3;
@@ -36,6 +41,15 @@ pub(crate) struct Evaluator<'a> {
     num_samples: usize,
     max_num_seqs: usize,
     seed: Seed,
+}
+
+/// Which sets are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sets {
+    /// All of them, before training and after.
+    All,
+    /// Those of development, on the way: nobody shall tune on `fresh`.
+    Development,
 }
 
 /// What a policy wrote, for people.
@@ -78,7 +92,7 @@ impl<'a> Evaluator<'a> {
             set("held_out/empty_thought", &problems.held_out, EMPTY_THOUGHT)?,
         ];
         if !problems.fresh.is_empty() {
-            sets.push(set("fresh", &problems.fresh, "")?);
+            sets.push(set(FRESH, &problems.fresh, "")?);
         }
         Ok(Self {
             judge,
@@ -90,17 +104,17 @@ impl<'a> Evaluator<'a> {
         })
     }
 
-    /// Evaluates on every set.
+    /// Evaluates on sets, one after the other.
     ///
     /// # Errors
     /// When it is interrupted, and when nothing can be scored.
-    pub(crate) fn run(&self, step: usize, policy: &Decoder) -> Result<Evaluation> {
-        let completions: usize =
-            self.sets.iter().map(|set| set.problems.len() * (self.num_samples + 1)).sum();
+    pub(crate) fn run(&self, step: usize, policy: &Decoder, which: Sets) -> Result<Evaluation> {
+        let sets = || self.sets.iter().filter(|set| which == Sets::All || set.name != FRESH);
+        let completions: usize = sets().map(|set| set.problems.len() * (self.num_samples + 1)).sum();
         let mut progress = Progress::new("evaluate", completions as u64, 0);
         let mut evaluation = Evaluation { reports: Vec::new(), samples: Vec::new() };
         let mut done = 0;
-        for set in &self.sets {
+        for set in sets() {
             let seed = self.seed.child(&set.name);
             let sampled =
                 self.groups(policy, set, self.sampled, self.num_samples, &mut progress, &mut done)?;
@@ -161,6 +175,13 @@ impl<'a> Evaluator<'a> {
             })
             .collect())
     }
+}
+
+/// The rows of an evaluation that an earlier process made.
+pub(crate) fn reports_of_step(folder: &RunFolder, step: usize) -> Vec<Report> {
+    let text = fs::read_to_string(folder.eval_path()).unwrap_or_default();
+    let rows = text.lines().filter_map(|line| serde_json::from_str::<Report>(line).ok());
+    rows.filter(|report| report.step == step as u64).collect()
 }
 
 /// `count` completions of each prompt. Sample s of prompt i has its own randomness, `seed.index(i).index(s)`.

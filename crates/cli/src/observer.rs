@@ -1,11 +1,12 @@
 //! What a trainer tells, written into the run folder and shown to people: metrics, completions, evaluations,
 //! checkpoints. It refuses to know which algorithm trains.
 
-use crate::evaluate::{Evaluation, Evaluator};
+use crate::evaluate::{Evaluation, Evaluator, Sets, reports_of_step};
 use crate::interrupt;
 use crate::language::Language;
 use crate::progress::Progress;
 use anyhow::Result;
+use burn::module::Module;
 use ruminate_data::{Completion, FinishReason, Group, Outcome, Verdict};
 use ruminate_model::Decoder;
 use ruminate_run::{Appended, JsonlAppender, RunFolder};
@@ -45,6 +46,7 @@ pub(crate) struct Observer<'a> {
     metrics: JsonlAppender,
     eval: JsonlAppender,
     progress: Progress,
+    total: usize,
     /// The last evaluation.
     pub(crate) latest: Option<Evaluation>,
     /// The evaluation before the first step, where it was in this process.
@@ -65,6 +67,7 @@ impl<'a> Observer<'a> {
             metrics: JsonlAppender::open(&settings.folder.metrics_path())?,
             eval: JsonlAppender::open(&settings.folder.eval_path())?,
             progress: Progress::new(label, total as u64, done as u64),
+            total,
             settings,
             latest: None,
             before: None,
@@ -73,17 +76,22 @@ impl<'a> Observer<'a> {
         })
     }
 
-    /// The end of a run that came to its end, or the reason why it did not.
+    /// Ends a run whose trainer has returned after `step` steps: well, or with the reason why it came no further.
     ///
     /// # Errors
     /// A failed evaluation; an interruption, with what was saved.
-    pub(crate) fn outcome(&mut self, step: usize, total: usize) -> Result<()> {
-        if step < total && interrupt::requested() {
+    pub(crate) fn finish(&mut self, step: usize, policy: &Decoder) -> Result<()> {
+        if step < self.total && interrupt::requested() {
             let saved = match self.saved {
                 Some(step) => format!(" after step {step}, which is saved; go on with --resume auto"),
                 None => " before the first step; nothing is lost, run the command again".to_owned(),
             };
             return Err(crate::exit::Refusal::Interrupted(saved).into());
+        }
+        // An earlier process may have ended between the last step and its evaluation.
+        let measured = self.latest.is_some() || !reports_of_step(self.settings.folder, step).is_empty();
+        if self.failure.is_none() && !measured {
+            train::Observer::evaluate(self, step, &policy.valid());
         }
         self.failure.take().map_or(Ok(()), Err)
     }
@@ -142,7 +150,8 @@ impl train::Observer for Observer<'_> {
 
     fn evaluate(&mut self, step: usize, policy: &Decoder) {
         let Some(evaluator) = self.settings.evaluator else { return };
-        match evaluator.run(step, policy) {
+        let sets = if step == 0 || step == self.total { Sets::All } else { Sets::Development };
+        match evaluator.run(step, policy, sets) {
             Ok(evaluation) => {
                 for report in &evaluation.reports {
                     let appended = self.eval.append(report);

@@ -8,7 +8,6 @@ use crate::policy;
 use crate::session::Session;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
-use ruminate_eval::Report;
 use ruminate_model::Decoder;
 use ruminate_run::{
     Completed, Error, RunFolder, Status, checkpoints, sha256_hex, truncate_after, write_file,
@@ -144,13 +143,6 @@ impl Stage {
         policy::save(&self.folder.final_path(), policy, language)?;
         Ok(self.folder.complete(&Completed { recipe_sha256: hash(&self.identity), summary })?)
     }
-}
-
-/// The rows of an evaluation that an earlier process made.
-pub(crate) fn reports_of_step(folder: &RunFolder, step: u64) -> Vec<Report> {
-    let text = fs::read_to_string(folder.eval_path()).unwrap_or_default();
-    let rows = text.lines().filter_map(|line| serde_json::from_str::<Report>(line).ok());
-    rows.filter(|report| report.step == step).collect()
 }
 
 /// The checkpoint to go on from; none where the run has saved none.

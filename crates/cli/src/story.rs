@@ -1,12 +1,14 @@
 //! What a run tells at its end, and tells again when it is asked again: tables, a few completions with the thought
 //! dimmed, and where everything lies. All of it for people, on standard error.
 
-use crate::evaluate::{Evaluation, Shown};
+use crate::evaluate::{Evaluation, Shown, reports_of_step};
 use anyhow::Result;
 use ruminate_data::Outcome;
 use ruminate_eval::{Report, table};
+use ruminate_run::RunFolder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::io::{IsTerminal, stderr};
 use std::path::Path;
 
@@ -31,9 +33,16 @@ impl Story {
         self.columns.push(Column { heading: heading.to_owned(), reports, samples });
     }
 
-    /// Adds a policy of which only the rows are left.
-    pub(crate) fn add_reports(&mut self, heading: &str, reports: Vec<Report>) {
-        self.columns.push(Column { heading: heading.to_owned(), reports, samples: Vec::new() });
+    /// Adds what was measured at a step of training; of an earlier process only the rows are left.
+    pub(crate) fn add_step(
+        &mut self,
+        heading: &str,
+        measured: Option<Evaluation>,
+        folder: &RunFolder,
+        step: usize,
+    ) {
+        let rows = || Evaluation { reports: reports_of_step(folder, step), samples: Vec::new() };
+        self.add(heading, measured.unwrap_or_else(rows));
     }
 
     /// For `complete.json`.
@@ -80,7 +89,9 @@ impl Story {
                     Outcome::Wrong => "wrong",
                     Outcome::Unscored => "unscored",
                 };
-                text += &format!("  {heading:<width$}  {}  ({mark})\n", dimmed(&sample.text, colours));
+                let sample = dimmed(&sample.text, colours);
+                // Writing to a String cannot fail.
+                let _ = writeln!(text, "  {heading:<width$}  {sample}  ({mark})");
             }
         }
         text

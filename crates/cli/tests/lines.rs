@@ -86,7 +86,8 @@ fn score_agrees_with_transformers() {
         let (mut input, mut sums) = (String::new(), Vec::new());
         for row in 0..batch {
             let ids = &ids[row * tokens..(row + 1) * tokens];
-            input += &format!("{}\n", json!({ "prompt_ids": ids[..3], "completion_ids": ids[3..] }));
+            let line = json!({ "prompt_ids": ids[..3], "completion_ids": ids[3..] });
+            input = input + &line.to_string() + "\n";
             let at = |t: usize| f64::from(logprobs[(row * tokens + t - 1) * vocabulary + ids[t] as usize]);
             sums.push((3..tokens).map(at).sum::<f64>());
         }

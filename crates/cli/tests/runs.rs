@@ -103,7 +103,7 @@ fn an_interrupted_run_resumes_to_the_same_metrics() {
 fn wait_for_rows(path: &Path) {
     let start = Instant::now();
     while fs::metadata(path).map_or(0, |file| file.len()) == 0 {
-        assert!(start.elapsed() < Duration::from_secs(120), "no step within two minutes");
+        assert!(start.elapsed() < Duration::from_mins(2), "no step within two minutes");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
@@ -112,9 +112,9 @@ fn wait_for_rows(path: &Path) {
 fn tasks_of_a_file_are_trained_on_and_held_out_by_problem() {
     let folder = tempfile::tempdir().expect("a folder");
     let (tasks, run) = (folder.path().join("my.jsonl"), folder.path().join("run"));
-    let lines: String =
-        (0..60).map(|i| format!("{{\"prompt\": \"{i}+1=\", \"answer\": {}}}\n", i + 1)).collect();
-    fs::write(&tasks, lines).expect("written");
+    let lines: Vec<String> =
+        (0..60).map(|i| format!("{{\"prompt\": \"{i}+1=\", \"answer\": {}}}", i + 1)).collect();
+    fs::write(&tasks, lines.join("\n")).expect("written");
     let set = format!("data.train={}", tasks.display());
     assert_code(&ruminate(&tiny("train-rl", run.to_str().expect("UTF-8"), &[&set, "max_steps=4"])), 0);
     let trained: BTreeSet<String> = (1..=4)
@@ -174,4 +174,29 @@ fn a_base_policy_is_made_once_for_its_recipe() {
     }
     assert_code(&ruminate(&args(&["max_steps=1", "pretrain.learning_rate=1e-4"])), 0);
     assert_ne!(manifest(), first, "another recipe makes another base");
+}
+
+#[test]
+fn distill_trains_its_teacher_first_and_compares_student_and_teacher() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    // What so small a teacher writes is seldom right; a reward for the form alone lets something through.
+    let sets = [
+        "reward.verifier=format",
+        "data.mix={ direct = 1, partial = 0, slip = 0, corrected = 0, correct = 0, untagged = 0 }",
+        "pretrain.max_steps=80",
+        "pretrain.batch_size=16",
+        "pretrain.warmup_steps=5",
+        "pretrain.learning_rate=1e-2",
+        "distill.pretrain_steps=2",
+    ];
+    let output = ruminate(&tiny("distill", run.to_str().expect("UTF-8"), &sets));
+    assert_code(&output, 0);
+    assert!(run.join("teacher/final/model.safetensors").is_file());
+    assert!(run.join("student-base/final/model.safetensors").is_file());
+    assert!(!rows_of(&run.join("traces.jsonl")).is_empty());
+    let story = told(&output);
+    assert!(story.contains("student before  student after"), "{story}");
+    let config = fs::read_to_string(run.join("final/config.json")).expect("a model folder");
+    assert!(config.contains("\"model_type\": \"llama\""), "{config}");
 }

@@ -3,7 +3,7 @@
 use crate::args::RunArgs;
 use crate::commands::sft::{Fit, fit};
 use crate::commands::train_rl;
-use crate::evaluate::{Evaluator, complete};
+use crate::evaluate::{Evaluator, Sets, complete};
 use crate::exit::Refusal;
 use crate::language::Language;
 use crate::policy;
@@ -57,7 +57,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     let (judge, learners_judge) =
         (Judge { language: &language, rubric: rubric()? }, Judge { language: &learners, rubric: rubric()? });
     let policy = model::load(&folder, &session.device)?;
-    let measured = Evaluator::new(recipe, &language, &judge, &problems)?.run(0, &policy)?;
+    let measured = Evaluator::new(recipe, &language, &judge, &problems)?.run(0, &policy, Sets::All)?;
     let traces = traces(recipe, &policy, &judge, &mut problems)?;
     drop(policy);
     write(&stage.folder.path().join("traces.jsonl"), &traces)?;
@@ -70,13 +70,9 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
         &Fit { model: &student, language: &learners, samples: &samples, evaluator: Some(&evaluator) },
     )?;
     let mut story = Story::default();
-    let columns =
-        [("student before", fitted.before), ("student after", fitted.after), ("teacher", Some(measured))];
-    for (heading, evaluation) in columns {
-        if let Some(evaluation) = evaluation {
-            story.add(heading, evaluation);
-        }
-    }
+    story.add_step("student before", fitted.before, &stage.folder, 0);
+    story.add_step("student after", fitted.after, &stage.folder, fitted.step);
+    story.add("teacher", measured);
     let summary = story.to_value()?;
     stage.finish(&fitted.policy, &learners, summary.clone())?;
     story::end(&summary, &out)

@@ -2,7 +2,7 @@
 //! `eval.jsonl`, the table for people.
 
 use crate::args::RunArgs;
-use crate::evaluate::Evaluator;
+use crate::evaluate::{Evaluator, Sets};
 use crate::exit::Refusal;
 use crate::lines::Output;
 use crate::policy;
@@ -34,7 +34,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     let out = RunFolder::create(&session.out())?;
     write_file(&out.recipe_path(), session.recipe_toml().as_bytes())?;
     write_file(&out.config_path(), &serde_json::to_vec_pretty(&session.config_json()?)?)?;
-    let evaluation = evaluator.run(0, &policy)?;
+    let evaluation = evaluator.run(0, &policy, Sets::All)?;
     let mut rows = Vec::new();
     ruminate_data::jsonl::write(&mut rows, &evaluation.reports)?;
     write_file(&out.eval_path(), &rows)?;

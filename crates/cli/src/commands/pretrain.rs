@@ -81,10 +81,9 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         completions_steps: 0,
         evaluator: None,
     };
-    let total = spec.settings.max_steps;
-    let mut observer = Observer::new(spec.label, total, state.step, settings)?;
+    let mut observer = Observer::new(spec.label, spec.settings.max_steps, state.step, settings)?;
     let state = supervised::train(state, &mut *source, spec.settings, &mut observer)?;
-    observer.outcome(state.step, total)?;
+    observer.finish(state.step, &state.policy)?;
     drop(observer);
     let summary = json!({ "num_tokens": state.num_tokens });
     stage.finish(&state.policy, &language, summary.clone())?;

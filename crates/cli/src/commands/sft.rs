@@ -57,6 +57,7 @@ pub(crate) struct Fit<'a> {
 /// A trained policy, and what was measured.
 pub(crate) struct Fitted {
     pub(crate) policy: Decoder,
+    pub(crate) step: usize,
     pub(crate) before: Option<Evaluation>,
     pub(crate) after: Option<Evaluation>,
 }
@@ -93,8 +94,13 @@ pub(crate) fn fit(session: &Session, stage: &Stage, fit: &Fit) -> Result<Fitted>
         fit.samples[order[(index % count) as usize]].clone()
     };
     let state = supervised::train(state, &mut source, settings, &mut observer)?;
-    observer.outcome(state.step, settings.max_steps)?;
-    Ok(Fitted { policy: state.policy, before: observer.before.take(), after: observer.latest.take() })
+    observer.finish(state.step, &state.policy)?;
+    Ok(Fitted {
+        policy: state.policy,
+        step: state.step,
+        before: observer.before.take(),
+        after: observer.latest.take(),
+    })
 }
 
 /// The samples of a file: one a row, or one a turn of the assistant.

@@ -10,7 +10,7 @@ use crate::problems::Problems;
 use crate::recipe::{Model, Recipe};
 use crate::scoring::Judge;
 use crate::session::Session;
-use crate::stage::{Earlier, Entered, enter, reports_of_step};
+use crate::stage::{Earlier, Entered, enter};
 use crate::story::{self, Story};
 use anyhow::Result;
 use ruminate_data::Seed;
@@ -53,7 +53,8 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         }
         Entered::Open(stage) => stage,
     };
-    announce(recipe, model, &config, out);
+    let prompt_tokens = problems.training(&language, 0).prompt_ids.len();
+    announce(session, model, &config, out, prompt_tokens);
     let base = match model {
         Model::Folder(folder) => folder.clone(),
         Model::Inline(_) => base(session, &out.join("base"), &config, &recipe.pretrain)?,
@@ -85,17 +86,11 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         &setup,
         &mut observer,
     )?;
-    observer.outcome(state.step, recipe.max_steps)?;
+    observer.finish(state.step, &state.policy)?;
 
     let mut story = Story::default();
-    match observer.before.take() {
-        Some(before) => story.add("before", before),
-        None => story.add_reports("before", reports_of_step(&stage.folder, 0)),
-    }
-    match observer.latest.take() {
-        Some(after) => story.add("after", after),
-        None => story.add_reports("after", reports_of_step(&stage.folder, state.step as u64)),
-    }
+    story.add_step("before", observer.before.take(), &stage.folder, 0);
+    story.add_step("after", observer.latest.take(), &stage.folder, state.step);
     drop(observer);
     let summary = story.to_value()?;
     stage.finish(&state.policy, &language, summary.clone())?;
@@ -117,8 +112,9 @@ pub(crate) fn base(
     Ok(path.join("final"))
 }
 
-/// Says what is going to happen.
-fn announce(recipe: &Recipe, model: &Model, config: &Config, out: &Path) {
+/// Says what is going to happen, and roughly how long it takes.
+fn announce(session: &Session, model: &Model, config: &Config, out: &Path, prompt_tokens: usize) {
+    let recipe = &session.recipe;
     let (all, active) = policy::parameters(config);
     let task = match (&recipe.data.train, &recipe.data.task) {
         (Some(path), _) => path.display().to_string(),
@@ -143,5 +139,25 @@ fn announce(recipe: &Recipe, model: &Model, config: &Config, out: &Path) {
         "  3. measure before and after on {} held-out problems, {} samples each",
         recipe.eval.n, recipe.eval.num_samples
     );
-    eprintln!("  The bars say how long each takes; Ctrl-C saves, --resume auto goes on.");
+    // Completions end somewhere before the limit.
+    let length = prompt_tokens + recipe.rollout.max_new_tokens / 2;
+    let forecast =
+        session.args.device.device.seconds(recipe.threads, work(recipe, model, active, length, out));
+    if let Some(seconds) = forecast {
+        eprintln!(
+            "  That takes about {:.0} min here, give or take; the bars know better.",
+            (seconds / 60.0).ceil()
+        );
+    }
+    eprintln!("  Ctrl-C saves; --resume auto goes on.");
+}
+
+/// Floating-point operations of the run: two a parameter and token forward, four backward.
+fn work(recipe: &Recipe, model: &Model, active: usize, length: usize, out: &Path) -> f64 {
+    let pretrained = matches!(model, Model::Folder(_)) || out.join("base/complete.json").exists();
+    let pretrain = if pretrained { 0 } else { recipe.pretrain.max_steps * recipe.pretrain.batch_size };
+    let sampled = recipe.max_steps * recipe.grpo.prompts_per_step * recipe.grpo.num_generations;
+    let measured = 2 * 3 * recipe.eval.n * (recipe.eval.num_samples + 1); // twice, three sets
+    let passes = 6 * pretrain + (2 + 6 * recipe.grpo.num_iterations) * sampled + 2 * measured;
+    passes as f64 * length as f64 * active as f64
 }

@@ -1,5 +1,6 @@
 //! `[data]`: where problems, traces and texts come from. It does not read them.
 
+use crate::exit::Refusal;
 use anyhow::Result;
 use ruminate_data::split::Shares;
 use ruminate_data::traces::Mix;
@@ -71,6 +72,9 @@ pub(crate) enum PromptStyle {
 impl Data {
     pub(crate) fn validate(&self) -> Result<()> {
         self.split.validate()?;
+        if self.split.held_out == 0.0 {
+            return Err(Refusal::usage("`split.held_out` is 0; expected a share above 0, to measure on"));
+        }
         self.mix.validate()?;
         self.family()?;
         Ok(())
