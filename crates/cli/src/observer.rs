@@ -17,12 +17,11 @@ use serde_json::{Map, Value};
 use std::num::NonZeroUsize;
 
 /// Metrics that are worth a person's glance while training, with their short names.
-const GLANCE: [(&str, &str); 6] = [
+const GLANCE: [(&str, &str); 5] = [
     ("reward", "reward"),
     ("completions/mean_length", "length"),
     ("entropy", "entropy"),
     ("frac_reward_zero_std", "equal groups"),
-    ("kl", "kl"),
     ("learning_rate", "lr"),
 ];
 

@@ -58,7 +58,12 @@ pub(crate) fn save(target: &Path, decoder: &Decoder, language: &Language) -> Res
     Ok(())
 }
 
-/// Parameters in all, and those that one token passes.
+/// A number of parameters for people.
+pub(crate) fn millions(parameters: usize) -> String {
+    format!("{:.2}M", parameters as f64 / 1e6)
+}
+
+/// Parameters of all matrices, and of those that one token passes; norms' gains are left out.
 pub(crate) fn parameters(config: &Config) -> (usize, usize) {
     let width = config.hidden_size;
     let attention = match config.attention {

@@ -81,3 +81,25 @@ fn a_missing_or_broken_model_folder_exits_3() {
     assert_code(&output, 3);
     assert!(told(&output).contains("config.json"), "{}", told(&output));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_exits_7() {
+    let full = common::with_input(
+        &["verify", "--output", "/dev/full"],
+        "{\"kind\": \"format\", \"completion\": \"\"}\n",
+    );
+    assert_code(&full, 7);
+    assert!(told(&full).contains("/dev/full"), "{}", told(&full));
+    assert_code(&ruminate(&["train-rl", "--out", "/proc/ruminate"]), 7);
+}
+
+#[test]
+fn a_run_folder_has_one_run_at_a_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lock = fs::File::create(folder.path().join(".lock")).expect("made");
+    lock.try_lock().expect("nobody else has it");
+    let output = ruminate(&["train-rl", "--out", folder.path().to_str().expect("UTF-8")]);
+    assert_code(&output, 2);
+    assert!(told(&output).contains("in use by another run"), "{}", told(&output));
+}

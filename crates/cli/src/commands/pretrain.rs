@@ -68,7 +68,12 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
     let language = Language::embedded(PromptStyle::Bare)?;
     let mut source = source(&recipe.data, spec.settings.row_length, &language, seed)?;
     let (all, active) = policy::parameters(spec.config);
-    eprintln!("{}: {all} parameters, {active} active a token", spec.label);
+    eprintln!(
+        "{}: {} parameters, {} active a token",
+        spec.label,
+        policy::millions(all),
+        policy::millions(active)
+    );
 
     let autodiff = session.device.clone().autodiff();
     let state = stage

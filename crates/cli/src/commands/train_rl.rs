@@ -120,7 +120,12 @@ fn announce(session: &Session, model: &Model, config: &Config, out: &Path, promp
         (Some(path), _) => path.display().to_string(),
         (None, task) => task.clone().unwrap_or_default(),
     };
-    eprintln!("train-rl: {all} parameters ({active} active a token), {task}, seed {}", recipe.seed);
+    eprintln!(
+        "train-rl: {} parameters ({} active a token), {task}, seed {}",
+        policy::millions(all),
+        policy::millions(active),
+        recipe.seed
+    );
     if matches!(model, Model::Inline(_)) {
         let pretrain = &recipe.pretrain;
         eprintln!(
