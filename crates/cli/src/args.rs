@@ -75,7 +75,7 @@ impl std::str::FromStr for Resume {
 
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub(crate) struct DeviceArgs {
-    /// Where to compute: flex (the CPU), cuda[:N], vulkan[:N] or wgpu
+    /// Where to compute: flex (the CPU), cuda, cuda:N, vulkan, vulkan:N or wgpu
     #[arg(long, default_value = "flex", value_name = "DEVICE")]
     pub(crate) device: DeviceName,
 }

@@ -99,10 +99,20 @@ const CORE_FLOPS: f64 = 1.5e10;
 impl DeviceName {
     /// Roughly how long so many floating-point operations take; unknown on other devices than the CPU.
     pub(crate) fn seconds(self, threads: usize, operations: f64) -> Option<f64> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let used = if threads == 0 { cores } else { threads.min(cores) };
+        let used = threads_in_use(threads).min(threads_in_use(0));
         (self == Self::Flex).then(|| operations / (used as f64 * CORE_FLOPS))
     }
+
+    /// Microbatches that it pays to compute at the same time: small tensors leave a CPU's cores idle, a GPU's queue
+    /// is one.
+    pub(crate) fn workers(self, threads: usize) -> usize {
+        if self == Self::Flex { threads_in_use(threads) } else { 1 }
+    }
+}
+
+/// What `threads` of a recipe means: 0 is one a core.
+fn threads_in_use(threads: usize) -> usize {
+    if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }
 
 /// Sets the number of threads that the CPU computes with; 0 leaves it at the number of cores.

@@ -30,8 +30,15 @@ impl Session {
     /// # Errors
     /// With exit code 2.
     pub(crate) fn new(command: &'static str, args: RunArgs) -> Result<Self> {
-        let recipe::Loaded { recipe, given } = recipe::load(args.recipe.as_deref(), &args.set)?;
+        let recipe::Loaded { mut recipe, given } = recipe::load(args.recipe.as_deref(), &args.set)?;
         device::set_threads(recipe.threads);
+        let workers = args.device.device.workers(recipe.threads);
+        for trainer in [&mut recipe.pretrain.train, &mut recipe.sft.train, &mut recipe.train] {
+            // 1 is the default; with `threads = 1` it is what is meant.
+            if trainer.workers == 1 {
+                trainer.workers = workers;
+            }
+        }
         let device = args.device.device.open()?;
         interrupt::catch();
         Ok(Self { args, recipe, given, device, command })
@@ -84,14 +91,24 @@ impl Session {
     pub(crate) fn identity(&self, unread: &[&str]) -> Result<Value> {
         let mut identity = serde_json::to_value(&self.recipe)?;
         if let Some(keys) = identity.as_object_mut() {
-            // Results do not depend on the number of threads.
-            for key in unread.iter().chain(&["threads"]) {
+            for key in unread {
                 keys.shift_remove(*key);
             }
         }
         identity["stage"] = json!(self.command);
-        Ok(identity)
+        Ok(without_threads(identity))
     }
+}
+
+/// An identity without the numbers of threads: no result depends on them.
+pub(crate) fn without_threads(mut identity: Value) -> Value {
+    if let Some(keys) = identity.as_object_mut() {
+        keys.shift_remove("threads");
+        for table in keys.values_mut().filter_map(Value::as_object_mut) {
+            table.shift_remove("workers");
+        }
+    }
+    identity
 }
 
 /// The commit of the sources that this binary was built from, where they are still there and git is.

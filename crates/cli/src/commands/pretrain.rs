@@ -7,7 +7,7 @@ use crate::language::Language;
 use crate::observer::{Observer, Settings};
 use crate::policy;
 use crate::recipe::{Data, Model, PromptStyle};
-use crate::session::Session;
+use crate::session::{Session, without_threads};
 use crate::stage::{Earlier, Entered, enter};
 use crate::story;
 use anyhow::{Context, Result};
@@ -99,13 +99,13 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
 fn identity(session: &Session, spec: &Spec) -> Result<Value> {
     let Data { task, mix, split, corpus, .. } = &session.recipe.data;
     let params = session.recipe.data.family()?.map(|family| family.params());
-    Ok(json!({
+    Ok(without_threads(json!({
         "stage": "pretrain",
         "seed": session.recipe.seed,
         "model": spec.config.to_json(),
         "data": { "task": task, "params": params, "mix": mix, "split": split, "corpus": corpus },
         "pretrain": spec.settings,
-    }))
+    })))
 }
 
 type Source = Box<dyn FnMut(u64) -> Sample>;
