@@ -59,7 +59,9 @@ fn the_number_of_threads_changes_no_metric() {
     let metrics = |threads: &str| {
         let run = folder.path().join(threads);
         let set = format!("threads={threads}");
-        assert_code(&ruminate(&tiny("train-rl", run.to_str().expect("UTF-8"), &[&set])), 0);
+        // Several microbatches a step, so that there is something to share out.
+        let sets = [set.as_str(), "grpo.micro_batch_size=3", "pretrain.gradient_accumulation_steps=2"];
+        assert_code(&ruminate(&tiny("train-rl", run.to_str().expect("UTF-8"), &sets)), 0);
         timeless_metrics(&run)
     };
     let one = metrics("1");
