@@ -41,6 +41,10 @@ pub(crate) struct Stage {
     pub(crate) identity: Value,
     checkpoint: Option<PathBuf>,
     allow_changed: bool,
+    /// `recipe.toml`
+    recipe: String,
+    /// `config.json`
+    config: Value,
 }
 
 /// Enters a session's folder at `path` for the run of that identity.
@@ -94,14 +98,14 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Ea
         clear(&folder)?;
         checkpoint = None;
     }
-    write_file(&folder.recipe_path(), session.recipe_toml().as_bytes())?;
-    write_file(&folder.config_path(), &serde_json::to_vec_pretty(&session.config_json()?)?)?;
+    let (recipe, config) = (session.recipe_toml().to_owned(), session.config_json()?);
     let allow_changed = session.args.allow_changed;
-    Ok(Entered::Open(Box::new(Stage { folder, identity, checkpoint, allow_changed })))
+    Ok(Entered::Open(Box::new(Stage { folder, identity, checkpoint, allow_changed, recipe, config })))
 }
 
 impl Stage {
-    /// The state to train on from: the checkpoint's, or a fresh policy's. Logs are rewound to it.
+    /// The state to train on from: the checkpoint's, or a fresh policy's. Logs are rewound to it, and from here on
+    /// the folder's recipe is this one.
     ///
     /// # Errors
     /// A checkpoint that is broken or of another run.
@@ -132,6 +136,8 @@ impl Stage {
             let kept = |row: &Value| step > 0 && row["step"].as_u64().is_some_and(|of| of <= step);
             truncate_after(&log, kept)?;
         }
+        write_file(&self.folder.recipe_path(), self.recipe.as_bytes())?;
+        write_file(&self.folder.config_path(), &serde_json::to_vec_pretty(&self.config)?)?;
         Ok(state)
     }
 

@@ -93,6 +93,8 @@ fn an_interrupted_run_resumes_to_the_same_metrics() {
     let refused = ruminate(&changed);
     assert_code(&refused, 2);
     assert!(told(&refused).contains("eval.n: 2, now 3"), "{}", told(&refused));
+    let recipe = fs::read_to_string(broken.join("recipe.toml")).expect("a recipe");
+    assert!(!recipe.contains("eval.n=3"), "what was refused leaves no trace");
     let resumed = ruminate(&[tiny("train-rl", broken_name, &sets), vec!["--resume", "auto"]].concat());
     assert_code(&resumed, 0);
     assert!(told(&resumed).contains("resumed from"), "{}", told(&resumed));
