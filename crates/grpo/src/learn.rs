@@ -1,12 +1,12 @@
 //! The second half of a step: scored groups become optimizer updates.
 
-use crate::loss::{Loss, Reduction, Tokens, loss, weight};
+use crate::loss::{Loss, Reduction, Tally, Tokens, loss, weight};
 use crate::{Error, LossType, RouterReplay, Setup};
 use ruminate_data::{Completion, FinishReason, Sample};
 use ruminate_model::{Decoder, Routes};
 use ruminate_train::logprobs::{CHUNK_TOKENS, token_logprobs};
 use ruminate_train::packing::{Packed, Sequence, microbatches, one_a_row};
-use ruminate_train::{ExpertLoad, Gradients, State};
+use ruminate_train::{ExpertLoad, State, accumulate};
 
 /// A completion with everything that learning from it takes.
 #[derive(Clone, Debug)]
@@ -26,9 +26,7 @@ pub(crate) struct Report {
     pub(crate) grad_norm: f64,
     pub(crate) learning_rate: f64,
     pub(crate) updates: usize,
-    pub(crate) kl_sum: f64,
-    pub(crate) clipped: f64,
-    pub(crate) tokens: f64,
+    pub(crate) tally: Tally,
     pub(crate) load: ExpertLoad,
 }
 
@@ -60,30 +58,31 @@ pub(crate) fn update(
     }
     let lengths: Vec<usize> =
         moving.iter().map(|example| example.completion.prompt_ids.len() + example.completion.ids.len()).collect();
-    let parts = microbatches(&lengths, config.micro_batch_size);
-    let mut gradients = Gradients::new(setup.train.router);
-    let mut load = ExpertLoad::default();
-    for members in &parts {
-        let members: Vec<&Example> = members.iter().map(|&index| moving[index]).collect();
-        let reduction = Reduction {
-            sequences: minibatch.len(),
-            tokens,
-            local_tokens: members.iter().map(|example| example.completion.ids.len()).sum(),
-            microbatches: parts.len(),
-            max_completion_length: setup.sampling.max_new_tokens,
-        };
-        let part = microbatch_loss(&state.policy, &members, &reduction, setup, &mut load);
-        gradients.backward(&state.policy, &part.value);
-        report.kl_sum += part.kl_sum;
-        report.clipped += part.clipped;
-        report.tokens += part.tokens;
+    let parts: Vec<Vec<&Example>> = microbatches(&lengths, config.micro_batch_size)
+        .iter()
+        .map(|members| members.iter().map(|&index| moving[index]).collect())
+        .collect();
+    let (gradients, losses) =
+        accumulate(&state.policy, &parts, setup.train.router, setup.train.workers(), |policy, members| {
+            let reduction = Reduction {
+                sequences: minibatch.len(),
+                tokens,
+                local_tokens: members.iter().map(|example| example.completion.ids.len()).sum(),
+                microbatches: parts.len(),
+                max_completion_length: setup.sampling.max_new_tokens,
+            };
+            let (loss, load) = microbatch_loss(policy, members, &reduction, setup);
+            Some((loss.value, (loss.tally, load)))
+        });
+    for (tally, load) in losses {
+        report.tally.add(tally);
+        report.load.merge(&load);
     }
     let (policy, outcome) = state.optimizer.step(state.policy, gradients, learning_rate);
     state.policy = policy;
     report.loss += outcome.loss;
     report.grad_norm += outcome.grad_norm;
     report.updates += 1;
-    report.load.merge(&load);
     outcome.check(state.step + 1, setup.train)?;
     Ok(state)
 }
@@ -93,8 +92,7 @@ fn microbatch_loss(
     examples: &[&Example],
     reduction: &Reduction,
     setup: &Setup,
-    load: &mut ExpertLoad,
-) -> Loss {
+) -> (Loss, ExpertLoad) {
     let samples: Vec<Sample> = examples
         .iter()
         .map(|example| Sample::completion_only(&example.completion.prompt_ids, &example.completion.ids))
@@ -104,9 +102,10 @@ fn microbatch_loss(
     let replayed = replay(examples, &packed, policy, setup.config.router_replay);
     let routes = replayed.as_deref().map_or(Routes::Choose, Routes::Replay);
     let output = policy.forward(&packed.batch, routes);
+    let mut load = ExpertLoad::default();
     load.add(&output.routing, &packed.batch);
     let logprobs = token_logprobs(policy, output.hidden, &packed, setup.sampling.temperature, CHUNK_TOKENS).logprobs;
-    loss(logprobs, &tokens(examples, &packed, reduction, setup), setup.config)
+    (loss(logprobs, &tokens(examples, &packed, reduction, setup), setup.config), load)
 }
 
 fn tokens(examples: &[&Example], packed: &Packed, reduction: &Reduction, setup: &Setup) -> Tokens {

@@ -32,12 +32,28 @@ pub struct Tokens {
 pub struct Loss {
     /// `[1]`, to be differentiated.
     pub value: Tensor<1>,
-    /// Sum over weighted-in tokens of the k3 estimate; 0 without a reference.
-    pub kl_sum: f64,
-    /// Weighted-in tokens whose ratio the clip held, in the direction in which it matters.
-    pub clipped: f64,
-    /// Weighted-in tokens.
+    /// What the metrics are made of.
+    pub tally: Tally,
+}
+
+/// Sums over the tokens that count, those with a weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tally {
+    /// How many there are.
     pub tokens: f64,
+    /// Sum of the k3 estimates, in nats; 0 without a reference.
+    pub kl: f64,
+    /// How many the clip held, in the direction in which it matters.
+    pub clipped: f64,
+}
+
+impl Tally {
+    /// Adds another microbatch's sums.
+    pub fn add(&mut self, other: Self) {
+        self.tokens += other.tokens;
+        self.kl += other.kl;
+        self.clipped += other.clipped;
+    }
 }
 
 /// Which tokens a reduction averages over.
@@ -97,28 +113,30 @@ pub fn loss(logprobs: Tensor<1>, tokens: &Tokens, config: &Config) -> Loss {
     };
     let ratio = log_ratio.exp();
     let (low, high) = (1.0 - config.epsilon, 1.0 + config.epsilon_high());
-    let clipped = ratio.clone().clamp(low, high);
-    let held = held(&ratio, tokens, low, high);
+    let clipped = held(&ratio, tokens, low, high);
+    let bounded = ratio.clone().clamp(low, high);
     let unclipped = match config.delta {
         Some(delta) => ratio.clamp_max(delta),
         None => ratio,
     };
-    let surrogate = (unclipped * advantages.clone()).min_pair(clipped * advantages).neg();
+    let surrogate = (unclipped * advantages.clone()).min_pair(bounded * advantages).neg();
 
-    let (per_token, kl_sum) = if config.beta > 0.0 {
+    let (per_token, kl) = if config.beta > 0.0 {
         let difference = upload(&tokens.reference) - logprobs;
         let k3 = difference.clone().exp() - difference - 1.0;
         let counted = upload(&tokens.weights.iter().map(|&w| if w > 0.0 { 1.0 } else { 0.0 }).collect::<Vec<f32>>());
-        let kl_sum = scalar((k3.clone().detach() * counted).sum());
-        (surrogate + k3.mul_scalar(config.beta), kl_sum)
+        let kl = scalar((k3.clone().detach() * counted).sum());
+        (surrogate + k3.mul_scalar(config.beta), kl)
     } else {
         (surrogate, 0.0)
     };
     Loss {
         value: (per_token * weights).sum(),
-        kl_sum,
-        clipped: held,
-        tokens: tokens.weights.iter().filter(|&&weight| weight > 0.0).count() as f64,
+        tally: Tally {
+            tokens: tokens.weights.iter().filter(|&&weight| weight > 0.0).count() as f64,
+            kl,
+            clipped,
+        },
     }
 }
 

@@ -28,8 +28,8 @@ pub(crate) fn collect(
     completions(&mut metrics, groups);
 
     let updates = report.updates.max(1) as f64;
-    metrics.set("kl", report.kl_sum / report.tokens.max(1.0));
-    metrics.set("clip_ratio/region_mean", report.clipped / report.tokens.max(1.0));
+    metrics.set("kl", report.tally.kl / report.tally.tokens.max(1.0));
+    metrics.set("clip_ratio/region_mean", report.tally.clipped / report.tally.tokens.max(1.0));
     metrics.set("loss", report.loss / updates);
     metrics.set("grad_norm", report.grad_norm / updates);
     metrics.set("learning_rate", report.learning_rate);

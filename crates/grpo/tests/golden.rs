@@ -112,10 +112,10 @@ fn loss_and_gradient_equal_trls_in_every_variant() {
         testkit::assert_close(&actual, &expected, 1e-5);
 
         if let Some(kl) = case.kl {
-            assert!((result.kl_sum / result.tokens - kl).abs() < 1e-5, "{name}: kl");
+            assert!((result.tally.kl / result.tally.tokens - kl).abs() < 1e-5, "{name}: kl");
         }
         if case.importance_sampling_level == ImportanceLevel::Token {
-            assert!((result.clipped / result.tokens - case.clip_region).abs() < 1e-6, "{name}: clip ratio");
+            assert!((result.tally.clipped / result.tally.tokens - case.clip_region).abs() < 1e-6, "{name}: clip ratio");
         }
     }
     println!("largest difference of a gradient: {worst:e}");
