@@ -145,7 +145,7 @@ impl Family for Countdown {
         numbers.shuffle(rng); // their order must not give the solution away
         let list = numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let prompt = format!(
-            "Make {target} from the numbers {list} with + - * / and parentheses. Use each number at most once. \
+            "Make {target} from the numbers {list} with + - * / and parentheses. Use each number exactly once. \
              Answer with the expression alone, without an equals sign."
         );
         Ok(task(prompt, solution, KIND, [("numbers", Value::from(numbers)), ("target", Value::from(target))]))
