@@ -29,7 +29,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         max_steps: 20,
         seed: Seed::new(0),
     };
-    let task = Task { prompt: Prompt::Text(String::new()), answer: "7".to_owned(), columns: Default::default() };
+    let task =
+        Task { prompt: Prompt::Text(String::new()), answer: "7".to_owned(), columns: serde_json::Map::new() };
     let score = |_: &Task, completion: &Completion| {
         let score = completion.ids.iter().filter(|&&id| id == 7).count() as f64 / completion.ids.len() as f64;
         Verdict { outcome: Outcome::Wrong, score, extracted: None, why: String::new(), rewards: Vec::new() }

@@ -175,7 +175,12 @@ impl Config {
         let floats = [
             ("beta", self.beta, not_negative(self.beta), "a finite number, not negative"),
             ("epsilon", self.epsilon, not_negative(self.epsilon), "a finite number, not negative"),
-            ("epsilon_high", self.epsilon_high(), not_negative(self.epsilon_high()), "a finite number, not negative"),
+            (
+                "epsilon_high",
+                self.epsilon_high(),
+                not_negative(self.epsilon_high()),
+                "a finite number, not negative",
+            ),
             ("max_mismatch_kl", self.max_mismatch_kl, self.max_mismatch_kl > 0.0, "a number above 0, or inf"),
         ];
         for (key, value, fits, expected) in floats {

@@ -56,8 +56,10 @@ pub(crate) fn update(
     if moving.is_empty() {
         return Ok(state);
     }
-    let lengths: Vec<usize> =
-        moving.iter().map(|example| example.completion.prompt_ids.len() + example.completion.ids.len()).collect();
+    let lengths: Vec<usize> = moving
+        .iter()
+        .map(|example| example.completion.prompt_ids.len() + example.completion.ids.len())
+        .collect();
     let parts: Vec<Vec<&Example>> = microbatches(&lengths, config.micro_batch_size)
         .iter()
         .map(|members| members.iter().map(|&index| moving[index]).collect())
@@ -104,7 +106,8 @@ fn microbatch_loss(
     let output = policy.forward(&packed.batch, routes);
     let mut load = ExpertLoad::default();
     load.add(&output.routing, &packed.batch);
-    let logprobs = token_logprobs(policy, output.hidden, &packed, setup.sampling.temperature, CHUNK_TOKENS).logprobs;
+    let logprobs =
+        token_logprobs(policy, output.hidden, &packed, setup.sampling.temperature, CHUNK_TOKENS).logprobs;
     (loss(logprobs, &tokens(examples, &packed, reduction, setup), setup.config), load)
 }
 
@@ -124,13 +127,22 @@ fn tokens(examples: &[&Example], packed: &Packed, reduction: &Reduction, setup: 
             example.completion.logprobs.iter().map(|old| if old.is_finite() { weight } else { 0.0 }).collect()
         }),
         sequence: packed.over_loss_places(
-            &examples.iter().zip(0_u32..).map(|(example, index)| vec![index; length(example)]).collect::<Vec<_>>(),
+            &examples
+                .iter()
+                .zip(0_u32..)
+                .map(|(example, index)| vec![index; length(example)])
+                .collect::<Vec<_>>(),
         ),
     }
 }
 
 /// The sampler's experts laid out over the packed rows, a vector a MoE layer; None where the router decides.
-fn replay(examples: &[&Example], packed: &Packed, policy: &Decoder, mode: RouterReplay) -> Option<Vec<Vec<u16>>> {
+fn replay(
+    examples: &[&Example],
+    packed: &Packed,
+    policy: &Decoder,
+    mode: RouterReplay,
+) -> Option<Vec<Vec<u16>>> {
     let moe = policy.config().moe?;
     if mode == RouterReplay::Off {
         return None;

@@ -96,7 +96,8 @@ pub fn loss(logprobs: Tensor<1>, tokens: &Tokens, config: &Config) -> Loss {
     let device = logprobs.device();
     let [count] = logprobs.dims();
     assert!(
-        [tokens.old.len(), tokens.advantages.len(), tokens.weights.len(), tokens.sequence.len()] == [count; 4],
+        [tokens.old.len(), tokens.advantages.len(), tokens.weights.len(), tokens.sequence.len()]
+            == [count; 4],
         "one entry a loss token"
     );
     let present: Vec<f32> = tokens.old.iter().map(|old| f32::from(u8::from(old.is_finite()))).collect();
@@ -124,7 +125,8 @@ pub fn loss(logprobs: Tensor<1>, tokens: &Tokens, config: &Config) -> Loss {
     let (per_token, kl) = if config.beta > 0.0 {
         let difference = upload(&tokens.reference) - logprobs;
         let k3 = difference.clone().exp() - difference - 1.0;
-        let counted = upload(&tokens.weights.iter().map(|&w| if w > 0.0 { 1.0 } else { 0.0 }).collect::<Vec<f32>>());
+        let counted =
+            upload(&tokens.weights.iter().map(|&w| if w > 0.0 { 1.0 } else { 0.0 }).collect::<Vec<f32>>());
         let kl = scalar((k3.clone().detach() * counted).sum());
         (surrogate + k3.mul_scalar(config.beta), kl)
     } else {
@@ -155,17 +157,20 @@ fn sequence_means(values: Tensor<1>, tokens: &Tokens, device: &Device) -> Tensor
     let ids: Vec<i32> = tokens.sequence.iter().map(|&sequence| sequence as i32).collect();
     let ids = Tensor::<1, Int>::from_ints(ids.as_slice(), device);
     let values = values * Tensor::from_floats(counted.as_slice(), device);
-    let sums = Tensor::<1>::zeros([sequences], device).select_assign(0, ids.clone(), values, IndexingUpdateOp::Add);
+    let sums =
+        Tensor::<1>::zeros([sequences], device).select_assign(0, ids.clone(), values, IndexingUpdateOp::Add);
     (sums * Tensor::from_floats(share.as_slice(), device)).select(0, ids)
 }
 
 /// How many tokens the clip holds back: below with a negative advantage, above with a positive one.
 fn held(ratio: &Tensor<1>, tokens: &Tokens, low: f64, high: f64) -> f64 {
     let ratios = ratio.clone().detach().try_into_vec_as::<f32>().expect("ratios are floats");
-    let held = ratios.iter().zip(&tokens.advantages).zip(&tokens.weights).filter(|&((&ratio, &advantage), &weight)| {
-        let ratio = f64::from(ratio);
-        weight > 0.0 && ((ratio < low && advantage < 0.0) || (ratio > high && advantage > 0.0))
-    });
+    let held = ratios.iter().zip(&tokens.advantages).zip(&tokens.weights).filter(
+        |&((&ratio, &advantage), &weight)| {
+            let ratio = f64::from(ratio);
+            weight > 0.0 && ((ratio < low && advantage < 0.0) || (ratio > high && advantage > 0.0))
+        },
+    );
     held.count() as f64
 }
 

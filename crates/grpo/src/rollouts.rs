@@ -36,7 +36,8 @@ pub(crate) fn groups(
         completions[request] = Some(completion);
         Flow::Continue
     });
-    let mut completions = completions.into_iter().map(|completion| completion.expect("every request finishes"));
+    let mut completions =
+        completions.into_iter().map(|completion| completion.expect("every request finishes"));
     problems
         .iter()
         .zip(first..)

@@ -86,7 +86,8 @@ pub fn train(
     while state.step < setup.max_steps && !observer.interrupted() {
         let started = Instant::now();
         let first = state.cursor;
-        let asked: Vec<Problem> = (first..first + config.prompts_per_step as u64).map(&mut *problems).collect();
+        let asked: Vec<Problem> =
+            (first..first + config.prompts_per_step as u64).map(&mut *problems).collect();
 
         let policy = state.policy.valid();
         let groups = groups(&policy, &asked, first, state.step, setup, score);
@@ -128,7 +129,9 @@ const REFERENCE: &str = "reference";
 fn compare(groups: &[Group], config: &Config) -> Advantages {
     let rewards: Vec<Vec<Option<f64>>> = groups
         .iter()
-        .map(|group| group.verdicts.iter().map(|verdict| verdict.is_scored().then_some(verdict.score)).collect())
+        .map(|group| {
+            group.verdicts.iter().map(|verdict| verdict.is_scored().then_some(verdict.score)).collect()
+        })
         .collect();
     advantages(&rewards, config.scale_rewards)
 }

@@ -19,7 +19,11 @@ fn tiny(seed: u64) -> Decoder {
         "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
         "first_k_dense_replace": 1, "eos_token_id": 1, "initializer_range": 0.3,
     }));
-    Decoder::init(&config.expect("a valid architecture"), &mut Seed::new(seed).rng(), &testkit::autodiff_device())
+    Decoder::init(
+        &config.expect("a valid architecture"),
+        &mut Seed::new(seed).rng(),
+        &testkit::autodiff_device(),
+    )
 }
 
 fn task() -> Task {
@@ -65,7 +69,8 @@ struct Run {
 
 impl Default for Run {
     fn default() -> Self {
-        let config = Config { num_generations: 8, prompts_per_step: 8, micro_batch_size: 24, ..Config::default() };
+        let config =
+            Config { num_generations: 8, prompts_per_step: 8, micro_batch_size: 24, ..Config::default() };
         Self { config, learning_rate: 1e-2, steps: 1 }
     }
 }
@@ -152,7 +157,8 @@ fn microbatches_and_replay_change_nothing_on_policy() {
     let base = Run::default();
     let whole = base.go(&share_of_sevens).0;
     let split = Run { config: Config { micro_batch_size: 5, ..base.config.clone() }, ..Run::default() };
-    let replayed = Run { config: Config { router_replay: RouterReplay::On, ..base.config.clone() }, ..Run::default() };
+    let replayed =
+        Run { config: Config { router_replay: RouterReplay::On, ..base.config.clone() }, ..Run::default() };
     for other in [split, replayed] {
         let other = other.go(&share_of_sevens).0;
         // One Adam step of 1e-2: equal gradients up to rounding give equal weights but where they are near 0.
@@ -173,12 +179,16 @@ fn a_reference_that_is_the_policy_has_no_divergence_at_first() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    let run = || Run { steps: 3, config: Config { num_minibatches: 2, ..Run::default().config }, ..Run::default() };
+    let run =
+        || Run { steps: 3, config: Config { num_minibatches: 2, ..Run::default().config }, ..Run::default() };
     let (first, second) = (run().go(&share_of_sevens), run().go(&share_of_sevens));
     assert_eq!(moved(&first.0.policy, &second.0.policy), 0);
     let timeless = |log: &Log| {
         let keep = |row: &Metrics| -> Vec<(String, f64)> {
-            row.iter().filter(|(name, _)| !name.ends_with("_time_s")).map(|(n, v)| (n.to_owned(), v)).collect()
+            row.iter()
+                .filter(|(name, _)| !name.ends_with("_time_s"))
+                .map(|(n, v)| (n.to_owned(), v))
+                .collect()
         };
         log.rows.iter().map(keep).collect::<Vec<_>>()
     };
@@ -204,7 +214,10 @@ fn tiny_loss(decoder: &Decoder, replay: &[Vec<u16>]) -> Tensor<1> {
     let logprobs = token_logprobs(decoder, hidden, &packed, 1.0, 3).logprobs;
     let tokens = Tokens {
         // Ratios near 1, within the clip, so that the loss is smooth there.
-        old: testkit::floats(logprobs.clone().detach().inner()).iter().map(|logprob| logprob - 0.05).collect(),
+        old: testkit::floats(logprobs.clone().detach().inner())
+            .iter()
+            .map(|logprob| logprob - 0.05)
+            .collect(),
         reference: completion.logprobs,
         advantages: vec![0.7; 5],
         weights: vec![0.2; 5],
@@ -273,7 +286,8 @@ fn the_gradient_through_a_tiny_model_equals_finite_differences() {
     decoder.visit_parameters(&mut along);
 
     let at = |step: f32| {
-        let nudged = decoder.clone().map_parameters(&mut Nudge { direction: direction.clone(), step, seen: 0 });
+        let nudged =
+            decoder.clone().map_parameters(&mut Nudge { direction: direction.clone(), step, seen: 0 });
         f64::from(tiny_loss(&nudged, &replay).into_scalar::<f32>())
     };
     let step = 2e-3_f32;

@@ -10,7 +10,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "model_type": "llama", "vocab_size": 32, "hidden_size": 32, "intermediate_size": 64,
         "num_hidden_layers": 2, "num_attention_heads": 4, "eos_token_id": 1,
     }))?;
-    let decoder = Decoder::init(&config, &mut Seed::new(0).child("weights").rng(), &ruminate_testkit::device());
+    let decoder =
+        Decoder::init(&config, &mut Seed::new(0).child("weights").rng(), &ruminate_testkit::device());
     let requests: Vec<Request> = (0..4)
         .map(|sample| Request { prompt_ids: vec![5, 6, 7], seed: Seed::new(0).index(sample) })
         .collect();

@@ -172,10 +172,17 @@ impl Engine<'_> {
     }
 
     /// Draws the token at `position` and either seats it for the next step or finishes the completion.
-    fn draw(&mut self, slot: usize, request: usize, position: u32, logits: &[f32]) -> Option<(usize, Completion)> {
+    fn draw(
+        &mut self,
+        slot: usize,
+        request: usize,
+        position: u32,
+        logits: &[f32],
+    ) -> Option<(usize, Completion)> {
         let draft = &mut self.drafts[request];
         let drawn = draft.ids.len() as u64;
-        let Choice { token, logprob } = sample(logits, &self.options.sampling, self.requests[request].seed, drawn);
+        let Choice { token, logprob } =
+            sample(logits, &self.options.sampling, self.requests[request].seed, drawn);
         draft.ids.push(token);
         draft.logprobs.push(logprob);
         let finish_reason = if self.options.eos_token_ids.contains(&token) {

@@ -81,10 +81,8 @@ pub(crate) fn sample(logits: &[f32], sampling: &Sampling, seed: Seed, position: 
     }
     let exponent = |logit: f32| f64::from(logit - largest) * inverse_temperature;
     let total: f64 = logits.iter().map(|&logit| exponent(logit).exp()).sum();
-    let choice = |token: usize| Choice {
-        token: token as u32,
-        logprob: (exponent(logits[token]) - total.ln()) as f32,
-    };
+    let choice =
+        |token: usize| Choice { token: token as u32, logprob: (exponent(logits[token]) - total.ln()) as f32 };
     if greedy {
         return choice(best);
     }
@@ -121,7 +119,8 @@ fn nucleus(logits: &[f32], sampling: &Sampling, total: f64, exponent: impl Fn(f3
     }
     order.sort_unstable_by(by_probability);
     // As transformers does, top-p counts probabilities renormalised over what top-k kept.
-    let mass = if top_k == logits.len() { total } else { order.iter().map(|&t| exponent(logits[t]).exp()).sum() };
+    let mass =
+        if top_k == logits.len() { total } else { order.iter().map(|&t| exponent(logits[t]).exp()).sum() };
     let mut sum = 0.0;
     let reached = order.iter().position(|&token| {
         sum += exponent(logits[token]).exp() / mass;
@@ -162,7 +161,10 @@ mod tests {
         for temperature in [0.5, 1.0, 2.0] {
             let sampling = Sampling { temperature, ..Sampling::default() };
             for (found, expected) in frequencies(&sampling, 40_000).iter().zip(softmax(temperature)) {
-                assert!((found - expected).abs() < 0.01, "{found} instead of {expected} at T = {temperature}");
+                assert!(
+                    (found - expected).abs() < 0.01,
+                    "{found} instead of {expected} at T = {temperature}"
+                );
             }
         }
     }

@@ -35,7 +35,11 @@ impl Slots {
     pub(crate) fn admissible(&self, waiting: usize) -> Vec<usize> {
         let free: Vec<usize> = (0..self.slots.len()).filter(|&slot| self.slots[slot].is_none()).collect();
         let worthwhile = (self.slots.len() / 8).max(1).min(waiting);
-        if waiting == 0 || free.len() < worthwhile { Vec::new() } else { free.into_iter().take(waiting).collect() }
+        if waiting == 0 || free.len() < worthwhile {
+            Vec::new()
+        } else {
+            free.into_iter().take(waiting).collect()
+        }
     }
 
     pub(crate) fn seat(&mut self, slot: usize, active: Active) {
@@ -64,7 +68,10 @@ impl Slots {
 
     /// Tokens and positions to feed, one a slot; free slots repeat token 0 at position 0.
     pub(crate) fn inputs(&self) -> (Vec<u32>, Vec<u32>) {
-        self.slots.iter().map(|slot| slot.as_ref().map_or((0, 0), |active| (active.token, active.position))).unzip()
+        self.slots
+            .iter()
+            .map(|slot| slot.as_ref().map_or((0, 0), |active| (active.token, active.position)))
+            .unzip()
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Option<Active>)> {
