@@ -64,7 +64,8 @@ impl Block {
         cache: &mut LayerCache,
         column: usize,
     ) -> (Tensor<2>, Option<LayerRouting>) {
-        let attended = self.self_attn.decode(self.input_layernorm.forward(x.clone()), angles, bias, cache, column);
+        let attended =
+            self.self_attn.decode(self.input_layernorm.forward(x.clone()), angles, bias, cache, column);
         self.feed_forward(x + attended, None)
     }
 

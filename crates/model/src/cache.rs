@@ -36,12 +36,16 @@ impl Cache {
     /// An empty cache. Its contents are zeros: finite, so that a masked column adds nothing.
     pub fn new(config: &Config, slots: usize, columns: usize, device: &Device) -> Self {
         let layer = || match config.attention {
-            Attention::Mla(mla) => {
-                LayerCache::Latent(Tensor::zeros([slots, columns, mla.kv_lora_rank + mla.qk_rope_head_dim], device))
-            }
+            Attention::Mla(mla) => LayerCache::Latent(Tensor::zeros(
+                [slots, columns, mla.kv_lora_rank + mla.qk_rope_head_dim],
+                device,
+            )),
             Attention::Gqa(gqa) => {
                 let shape = [slots, gqa.num_key_value_heads, columns, gqa.head_dim];
-                LayerCache::KeyValue { key: Tensor::zeros(shape, device), value: Tensor::zeros(shape, device) }
+                LayerCache::KeyValue {
+                    key: Tensor::zeros(shape, device),
+                    value: Tensor::zeros(shape, device),
+                }
             }
         };
         Self { layers: (0..config.num_hidden_layers).map(|_| layer()).collect(), slots, columns }
@@ -157,7 +161,12 @@ impl LayerCache {
     }
 
     /// Writes one column of all slots (`[S, Hk, 1, Dh]` each) and returns the whole caches.
-    pub(crate) fn push_key_value(&mut self, column: usize, key: Tensor<4>, value: Tensor<4>) -> (Tensor<4>, Tensor<4>) {
+    pub(crate) fn push_key_value(
+        &mut self,
+        column: usize,
+        key: Tensor<4>,
+        value: Tensor<4>,
+    ) -> (Tensor<4>, Tensor<4>) {
         self.write(0, column, &Self::KeyValue { key, value });
         match self {
             Self::KeyValue { key, value } => (key.clone(), value.clone()),

@@ -7,13 +7,14 @@ use crate::batch::Batch;
 use crate::block::{Block, FeedForward};
 use crate::cache::{Cache, LayerCache};
 use crate::config::Config;
-use crate::init::Initializer;
+use crate::init::{Initializer, Source};
 use crate::layers::{Linear, RmsNorm, angles};
 use crate::moe::{LayerRouting, Routes};
 use crate::mtp::MultiTokenPrediction;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 use rand::Rng;
+use rand::rngs::SmallRng;
 use ruminate_kernels::causal_bias;
 
 /// A decoder-only transformer.
@@ -58,14 +59,25 @@ pub struct DecodeStep<'a> {
 impl Decoder {
     /// Fresh weights: normal with `initializer_range`, norms at 1, router biases at 0.
     pub fn init(config: &Config, rng: &mut impl Rng, device: &Device) -> Self {
-        let mut init = Initializer { rng, device, std: config.initializer_range };
+        Self::build(
+            config,
+            &mut Initializer { source: Source::Drawn { rng, std: config.initializer_range }, device },
+        )
+    }
+
+    /// The parts without their values, which take no memory yet: `config` may not be trusted.
+    pub(crate) fn blank(config: &Config, device: &Device) -> Self {
+        Self::build::<SmallRng>(config, &mut Initializer { source: Source::Pending, device })
+    }
+
+    fn build<R: Rng>(config: &Config, init: &mut Initializer<R>) -> Self {
         let (vocabulary, width) = (config.vocab_size, config.hidden_size);
         Self {
             embed_tokens: Embedding { weight: init.normal([vocabulary, width]) },
-            layers: (0..config.num_hidden_layers).map(|layer| Block::init(&mut init, config, layer)).collect(),
-            norm: RmsNorm::init(&mut init, width, config.rms_norm_eps),
-            lm_head: (!config.tie_word_embeddings).then(|| Linear::init(&mut init, width, vocabulary)),
-            mtp: (config.num_nextn_predict_layers > 0).then(|| MultiTokenPrediction::init(&mut init, config)),
+            layers: (0..config.num_hidden_layers).map(|layer| Block::init(init, config, layer)).collect(),
+            norm: RmsNorm::init(init, width, config.rms_norm_eps),
+            lm_head: (!config.tie_word_embeddings).then(|| Linear::init(init, width, vocabulary)),
+            mtp: (config.num_nextn_predict_layers > 0).then(|| MultiTokenPrediction::init(init, config)),
             config: config.clone(),
         }
     }
@@ -73,10 +85,6 @@ impl Decoder {
     /// The architecture.
     pub fn config(&self) -> &Config {
         &self.config
-    }
-
-    pub(crate) fn set_config(&mut self, config: Config) {
-        self.config = config;
     }
 
     /// The device of the weights.
@@ -165,11 +173,13 @@ impl Decoder {
     /// Moves the router biases against the load (arXiv 2408.15664): `b += rate * sign(mean load - load)`.
     ///
     /// `load` holds the tokens that each expert of each MoE layer received since the last call, padding left
-    /// out. The bias is kept within `[-bound, bound]`: a collapsed router must not drive it away for ever.
+    /// out; one more entry than the trunk has MoE layers is that of the multi-token prediction module. Layers
+    /// without an entry, and those that received nothing, stay as they are. The bias is kept within
+    /// `[-bound, bound]`: a collapsed router must not drive it away for ever.
     #[must_use]
     pub fn with_balanced_routers(mut self, load: &[Vec<u64>], rate: f32, bound: f32) -> Self {
         let mut load = load.iter();
-        for block in &mut self.layers {
+        for block in self.layers.iter_mut().chain(self.mtp.as_mut().map(|mtp| &mut mtp.block)) {
             let FeedForward::Moe(moe) = &mut block.mlp else { continue };
             let Some(load) = load.next() else { break };
             let Some(bias) = moe.gate.e_score_correction_bias.take() else { continue };

@@ -21,10 +21,8 @@ impl Linear {
         Self { weight: init.normal([output, input]), bias: None }
     }
 
-    pub(crate) fn with_bias<R: Rng>(mut self, init: &mut Initializer<R>) -> Self {
-        let [output, _] = self.weight.dims();
-        self.bias = Some(init.constant([output], 0.0));
-        self
+    pub(crate) fn with_bias<R: Rng>(init: &mut Initializer<R>, input: usize, output: usize) -> Self {
+        Self { bias: Some(init.constant([output], 0.0)), ..Self::init(init, input, output) }
     }
 
     /// # Shapes

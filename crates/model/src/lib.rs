@@ -21,7 +21,9 @@ mod weights;
 
 pub use batch::Batch;
 pub use cache::{Cache, LayerCache};
-pub use config::{Attention, Bias, Config, ConfigError, Family, Gqa, HeadNorm, Mla, Moe, Rope, Router, Scaling};
+pub use config::{
+    Attention, Bias, Config, ConfigError, Family, Gqa, HeadNorm, Mla, Moe, Rope, Router, Scaling,
+};
 pub use decoder::{DecodeStep, Decoder, Output};
 pub use moe::{LayerRouting, Routes, balance_loss};
 pub use parameters::{ParameterMapper, ParameterVisitor};

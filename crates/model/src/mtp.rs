@@ -33,7 +33,8 @@ impl MultiTokenPrediction {
             enorm: RmsNorm::init(init, width, config.rms_norm_eps),
             hnorm: RmsNorm::init(init, width, config.rms_norm_eps),
             eh_proj: Linear::init(init, 2 * width, width),
-            block: Block::init(init, config, config.num_hidden_layers),
+            // A mixture wherever the model has one, also where `first_k_dense_replace` exceeds the trunk.
+            block: Block::init(init, config, usize::MAX),
             shared_head: SharedHead { norm: RmsNorm::init(init, width, config.rms_norm_eps) },
         }
     }

@@ -23,6 +23,11 @@ impl Decoder {
         self.visit(&mut Walk { path: self.path(), action: visitor });
     }
 
+    /// Visits the names and shapes of all parameters in the same order, and makes none that is pending.
+    pub(crate) fn visit_shapes(&self, action: &mut impl FnMut(&str, &[usize])) {
+        self.visit(&mut Shapes { path: self.path(), action });
+    }
+
     /// Maps all parameters in the same order.
     #[must_use]
     pub fn map_parameters(self, mapper: &mut impl ParameterMapper) -> Self {
@@ -49,6 +54,26 @@ impl<A: ParameterVisitor> ModuleVisitor for Walk<'_, A> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let tensor = param.val();
         self.action.visit(&self.path.name(), &tensor, tensor.is_require_grad());
+    }
+
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.segments.pop();
+    }
+}
+
+/// A walk that asks a parameter for its shape only.
+struct Shapes<'a, F> {
+    path: Path,
+    action: &'a mut F,
+}
+
+impl<F: FnMut(&str, &[usize])> ModuleVisitor for Shapes<'_, F> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        (self.action)(&self.path.name(), &param.lazy_shape().dims::<D>());
     }
 
     fn enter_module(&mut self, name: &str, container: &str) {

@@ -90,11 +90,8 @@ fn cached_decode_matches_full_forward() {
         for position in prompt..length {
             let now = entered + position - prompt;
             let tokens = [rows[0][position], rows[1][position]];
-            let step = DecodeStep {
-                tokens: &tokens,
-                positions: &[position as u32; 2],
-                column: now % columns,
-            };
+            let step =
+                DecodeStep { tokens: &tokens, positions: &[position as u32; 2], column: now % columns };
             let output = decoder.decode(step, &mut cache);
             let actual = testkit::floats(log_softmax(decoder.logits(output.hidden), 1));
             for slot in 0..2 {

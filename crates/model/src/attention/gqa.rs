@@ -27,13 +27,11 @@ pub(crate) struct GroupedQuery {
 impl GroupedQuery {
     pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, config: &Config, sizes: Gqa) -> Self {
         let width = config.hidden_size;
-        let (query, key) = (sizes.num_attention_heads * sizes.head_dim, sizes.num_key_value_heads * sizes.head_dim);
-        let mut project = |input, output| {
-            let linear = Linear::init(init, input, output);
-            match sizes.bias {
-                Bias::QueryKeyValue => linear.with_bias(init),
-                Bias::None => linear,
-            }
+        let (query, key) =
+            (sizes.num_attention_heads * sizes.head_dim, sizes.num_key_value_heads * sizes.head_dim);
+        let mut project = |input, output| match sizes.bias {
+            Bias::QueryKeyValue => Linear::with_bias(init, input, output),
+            Bias::None => Linear::init(init, input, output),
         };
         let (q_proj, k_proj, v_proj) = (project(width, query), project(width, key), project(width, key));
         let o_proj = Linear::init(init, query, width);
@@ -67,7 +65,12 @@ impl GroupedQuery {
     }
 
     /// Queries `[B, H, T, Dh]`, keys and values `[B, Hk, T, Dh]`, rotated.
-    fn project(&self, x: Tensor<2>, angles: &Angles, [batch, tokens]: [usize; 2]) -> (Tensor<4>, Tensor<4>, Tensor<4>) {
+    fn project(
+        &self,
+        x: Tensor<2>,
+        angles: &Angles,
+        [batch, tokens]: [usize; 2],
+    ) -> (Tensor<4>, Tensor<4>, Tensor<4>) {
         let Gqa { num_attention_heads, num_key_value_heads, head_dim, .. } = self.sizes;
         let heads = |linear: &Linear, norm: Option<&RmsNorm>, count: usize| {
             let mut y = linear.forward(x.clone());

@@ -105,7 +105,8 @@ impl Latent {
         cache: &mut LayerCache,
         column: usize,
     ) -> Tensor<2> {
-        let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, kv_lora_rank, .. } = self.sizes;
+        let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, kv_lora_rank, .. } =
+            self.sizes;
         let [slots, _] = x.dims();
         let (q_nope, q_rope) = self.queries(x.clone(), angles, [slots, 1]); // [S, H, 1, P], [S, H, 1, R]
         let (latent, k_rope) = self.latents(x, angles, [slots, 1]); // [S, C], [S, 1, 1, R]
@@ -130,7 +131,8 @@ impl Latent {
     }
 
     fn queries(&self, x: Tensor<2>, angles: &Angles, [batch, tokens]: [usize; 2]) -> (Tensor<4>, Tensor<4>) {
-        let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, qk_rope_head_dim: rotary, .. } = self.sizes;
+        let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, qk_rope_head_dim: rotary, .. } =
+            self.sizes;
         let q = match &self.query {
             Query::Direct(direct) => direct.q_proj.forward(x),
             Query::LowRank(low) => low.q_b_proj.forward(low.q_a_layernorm.forward(low.q_a_proj.forward(x))),

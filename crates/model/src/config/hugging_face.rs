@@ -46,8 +46,10 @@ impl Config {
             "qwen2" => Family::Qwen2,
             "qwen3" => Family::Qwen3,
             "qwen3_moe" => Family::Qwen3Moe,
-            other => return Err(ConfigError::Family { found: other.to_owned() }),
+            other => return Err(ConfigError::Family { found: other.chars().take(80).collect() }),
         };
+        keys.only("hidden_act", &[json!("silu"), json!("swish")], "\"silu\"")?;
+        keys.only("use_sliding_window", &[json!(false)], "false (attention sees the whole sequence)")?;
         let config = Self {
             family,
             vocab_size: keys.size("vocab_size")?,
@@ -62,7 +64,10 @@ impl Config {
             attention: attention(&keys, family)?,
             rope: rope(&keys)?,
             moe: moe(&keys, family)?,
-            num_nextn_predict_layers: keys.count_or("num_nextn_predict_layers", 0)?,
+            num_nextn_predict_layers: match family {
+                Family::DeepseekV3 => keys.count_or("num_nextn_predict_layers", 0)?,
+                _ => 0,
+            },
         };
         config.check()?;
         Ok(config)
@@ -156,8 +161,9 @@ impl Config {
             Attention::Mla(mla) if mla.qk_rope_head_dim % 2 != 0 => {
                 return wrong("qk_rope_head_dim", mla.qk_rope_head_dim.to_string(), "an even number");
             }
-            Attention::Gqa(gqa) if gqa.head_dim % 2 != 0 => {
-                return wrong("head_dim", gqa.head_dim.to_string(), "an even number");
+            // Zero where it is derived and hidden_size is smaller than num_attention_heads.
+            Attention::Gqa(gqa) if gqa.head_dim == 0 || gqa.head_dim % 2 != 0 => {
+                return wrong("head_dim", gqa.head_dim.to_string(), "an even number above 0");
             }
             Attention::Gqa(gqa) if gqa.num_attention_heads % gqa.num_key_value_heads != 0 => {
                 let found = gqa.num_key_value_heads.to_string();
@@ -183,7 +189,11 @@ impl Config {
                 Router::Softmax { .. } => experts,
             };
             if chosen > reachable {
-                return wrong("num_experts_per_tok", chosen.to_string(), "at most the experts of topk_group groups");
+                return wrong(
+                    "num_experts_per_tok",
+                    chosen.to_string(),
+                    "at most the experts of topk_group groups",
+                );
             }
         }
         if self.num_nextn_predict_layers > 1 {
@@ -284,27 +294,34 @@ fn rope(keys: &Keys) -> Result<Rope, ConfigError> {
     };
     let kind = ["rope_type", "type"].iter().find_map(|key| inner.0.get(*key)?.as_str()).unwrap_or("default");
     let original = || -> Result<f64, ConfigError> {
-        match inner.has("original_max_position_embeddings") {
-            true => inner.number("original_max_position_embeddings"),
-            false => keys.number_or("max_position_embeddings", 4096.0),
-        }
+        Ok(match inner.optional_size("original_max_position_embeddings")? {
+            Some(tokens) => tokens,
+            None => keys.size_or("max_position_embeddings", 4096)?,
+        } as f64)
     };
     let scaling = match kind {
         "default" => Scaling::None,
         "yarn" => Scaling::Yarn {
-            factor: inner.number("factor")?,
+            factor: inner.positive_or("factor", None)?,
             original_max_position_embeddings: original()?,
-            beta_fast: inner.number_or("beta_fast", 32.0)?,
-            beta_slow: inner.number_or("beta_slow", 1.0)?,
+            beta_fast: inner.positive_or("beta_fast", Some(32.0))?,
+            beta_slow: inner.positive_or("beta_slow", Some(1.0))?,
             mscale: inner.number_or("mscale", 0.0)?,
             mscale_all_dim: inner.number_or("mscale_all_dim", 0.0)?,
         },
-        "llama3" => Scaling::Llama3 {
-            factor: inner.number("factor")?,
-            low_freq_factor: inner.number("low_freq_factor")?,
-            high_freq_factor: inner.number("high_freq_factor")?,
-            original_max_position_embeddings: original()?,
-        },
+        "llama3" => {
+            let low_freq_factor = inner.positive_or("low_freq_factor", None)?;
+            let high_freq_factor = inner.positive_or("high_freq_factor", None)?;
+            if high_freq_factor <= low_freq_factor {
+                return Err(inner.wrong("high_freq_factor", "a number above low_freq_factor"));
+            }
+            Scaling::Llama3 {
+                factor: inner.positive_or("factor", None)?,
+                low_freq_factor,
+                high_freq_factor,
+                original_max_position_embeddings: original()?,
+            }
+        }
         other => {
             return Err(ConfigError::Value {
                 key: "rope_scaling",
@@ -335,13 +352,15 @@ fn rope_scaling_json(scaling: Scaling) -> Value {
             "mscale": mscale,
             "mscale_all_dim": mscale_all_dim,
         }),
-        Scaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => json!({
-            "rope_type": "llama3",
-            "factor": factor,
-            "low_freq_factor": low_freq_factor,
-            "high_freq_factor": high_freq_factor,
-            "original_max_position_embeddings": original_max_position_embeddings as u64,
-        }),
+        Scaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
+            json!({
+                "rope_type": "llama3",
+                "factor": factor,
+                "low_freq_factor": low_freq_factor,
+                "high_freq_factor": high_freq_factor,
+                "original_max_position_embeddings": original_max_position_embeddings as u64,
+            })
+        }
     }
 }
 
@@ -395,6 +414,16 @@ impl Keys<'_> {
 
     fn number_or(&self, key: &'static str, default: f64) -> Result<f64, ConfigError> {
         if self.has(key) { self.number(key) } else { Ok(default) }
+    }
+
+    fn positive_or(&self, key: &'static str, default: Option<f64>) -> Result<f64, ConfigError> {
+        let number = default.map_or_else(|| self.number(key), |default| self.number_or(key, default))?;
+        if number > 0.0 { Ok(number) } else { Err(self.wrong(key, "a finite number above 0")) }
+    }
+
+    /// Refuses a value that would change what the decoder computes; absent is fine.
+    fn only(&self, key: &'static str, allowed: &[Value], expected: &str) -> Result<(), ConfigError> {
+        if self.has(key) && !allowed.contains(&self.0[key]) { Err(self.wrong(key, expected)) } else { Ok(()) }
     }
 
     fn flag_or(&self, key: &'static str, default: bool) -> Result<bool, ConfigError> {

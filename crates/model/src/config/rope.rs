@@ -74,7 +74,8 @@ impl Rope {
                 } else if wavelength < original / high_freq_factor {
                     plain(i)
                 } else {
-                    let kept = (original / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
+                    let kept =
+                        (original / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
                     (1.0 - kept) * plain(i) / factor + kept * plain(i)
                 }
             }
@@ -85,7 +86,9 @@ impl Rope {
     /// Factor on cosines and sines.
     pub fn angle_factor(&self) -> f64 {
         match self.scaling {
-            Scaling::Yarn { factor, mscale, mscale_all_dim, .. } if mscale != 0.0 && mscale_all_dim != 0.0 => {
+            Scaling::Yarn { factor, mscale, mscale_all_dim, .. }
+                if mscale != 0.0 && mscale_all_dim != 0.0 =>
+            {
                 yarn_mscale(factor, mscale) / yarn_mscale(factor, mscale_all_dim)
             }
             Scaling::Yarn { factor, .. } => yarn_mscale(factor, 1.0),

@@ -36,7 +36,9 @@ impl Gate {
     pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, width: usize, moe: Moe) -> Self {
         let weight = init.normal([moe.n_routed_experts, width]);
         let e_score_correction_bias = match moe.router {
-            Router::Sigmoid { .. } => Some(init.constant([moe.n_routed_experts], 0.0).set_require_grad(false)),
+            Router::Sigmoid { .. } => {
+                Some(init.constant([moe.n_routed_experts], 0.0).set_require_grad(false))
+            }
             Router::Softmax { .. } => None,
         };
         Self { weight, e_score_correction_bias, moe }
@@ -90,7 +92,9 @@ impl Gate {
         let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [places, chosen]), &scores.device());
         let picked = scores.clone().gather(1, ids); // [N, K]
         let (normalise, factor) = match self.moe.router {
-            Router::Sigmoid { norm_topk_prob, routed_scaling_factor, .. } => (norm_topk_prob, routed_scaling_factor),
+            Router::Sigmoid { norm_topk_prob, routed_scaling_factor, .. } => {
+                (norm_topk_prob, routed_scaling_factor)
+            }
             Router::Softmax { norm_topk_prob } => (norm_topk_prob, 1.0),
         };
         if normalise { picked.clone() / (picked.sum_dim(1) + 1e-20) * factor } else { picked * factor }

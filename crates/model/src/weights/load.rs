@@ -2,12 +2,10 @@
 //! file or the tensor.
 
 use super::fused_experts;
-use crate::init::Initializer;
-use crate::parameters::{ParameterMapper, ParameterVisitor};
+use crate::parameters::ParameterMapper;
 use crate::{Config, ConfigError, Decoder};
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
 use safetensors::{Dtype, SafeTensors};
-use rand::SeedableRng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +14,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// A file cannot be read.
-    #[error("{path}: {source}; a model folder has config.json and model.safetensors (or shards with an index)")]
+    #[error(
+        "{path}: {source}; a model folder has config.json and model.safetensors (or shards with an index)"
+    )]
     Read {
         /// The file.
         path: PathBuf,
@@ -48,11 +48,13 @@ pub enum LoadError {
         reason: String,
     },
     /// The files' tensors are not the model's.
-    #[error("{path}: tensors do not fit config.json: missing {missing:?}, unexpected {unexpected:?}, wrong {misshapen:?}")]
+    #[error(
+        "{path}: tensors do not fit config.json: missing {missing:?}, unexpected {unexpected:?}, wrong {misshapen:?}"
+    )]
     Tensors {
         /// The folder.
         path: PathBuf,
-        /// Needed and absent.
+        /// Needed and absent; at most the first 32 of them.
         missing: Vec<String>,
         /// Present and unknown.
         unexpected: Vec<String>,
@@ -102,31 +104,29 @@ pub fn load_weights(config: &Config, folder: &Path, device: &Device) -> Result<D
         }
     }
 
-    // Check everything before any weight is made.
-    let blank = Decoder::blank(config, device);
-    let mut check = Check { tensors: &tensors, used: BTreeSet::new(), missing: Vec::new(), misshapen: Vec::new() };
-    blank.visit_parameters(&mut check);
-    let unexpected: Vec<String> =
-        tensors.keys().filter(|name| !check.used.contains(*name) && !ignorable(name, config)).cloned().collect();
-    if !(check.missing.is_empty() && check.misshapen.is_empty() && unexpected.is_empty()) {
+    // Check everything before any weight is made: a configuration that is not of these files may ask for any size.
+    let mut check =
+        Check { tensors: &tensors, used: BTreeSet::new(), missing: Vec::new(), misshapen: Vec::new() };
+    check.blocks(config);
+    let misfit = |check: Check, unexpected| {
         let Check { missing, misshapen, .. } = check;
-        return Err(LoadError::Tensors { path: folder.to_owned(), missing, unexpected, misshapen });
+        Err(LoadError::Tensors { path: folder.to_owned(), missing, unexpected, misshapen })
+    };
+    if !check.missing.is_empty() {
+        return misfit(check, Vec::new());
+    }
+    let blank = Decoder::blank(config, device);
+    blank.visit_shapes(&mut |name, shape| check.parameter(name, shape));
+    let unexpected: Vec<String> = tensors
+        .keys()
+        .filter(|name| !check.used.contains(*name) && !ignorable(name, config))
+        .cloned()
+        .collect();
+    if !(check.missing.is_empty() && check.misshapen.is_empty() && unexpected.is_empty()) {
+        return misfit(check, unexpected);
     }
     Ok(blank.map_parameters(&mut Fill { tensors: &tensors }))
 }
-
-impl Decoder {
-    /// A decoder whose weights are all zero, to be filled.
-    fn blank(config: &Config, device: &Device) -> Self {
-        let mut rng = rand::rngs::SmallRng::seed_from_u64(0);
-        let mut blank = config.clone();
-        blank.initializer_range = Initializer::<rand::rngs::SmallRng>::BLANK;
-        let mut decoder = Self::init(&blank, &mut rng, device);
-        decoder.set_config(config.clone());
-        decoder
-    }
-}
-
 
 fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     let index = folder.join("model.safetensors.index.json");
@@ -162,9 +162,19 @@ fn burn_dtype(dtype: Dtype) -> Option<DType> {
     }
 }
 
-/// Tensors that files carry and nobody needs: a copy of a tied head, and stored rotary frequencies.
+/// Tensors that files carry and nobody needs: a copy of a tied head, the copies of embedding and head in a
+/// multi-token prediction module, and stored rotary frequencies.
 fn ignorable(name: &str, config: &Config) -> bool {
-    (config.tie_word_embeddings && name == "lm_head.weight") || name.ends_with("rotary_emb.inv_freq")
+    let copied = |name: &str| {
+        let module = name.strip_prefix("model.layers.").and_then(|name| name.split_once('.'));
+        module.is_some_and(|(layer, rest)| {
+            layer.parse() == Ok(config.num_hidden_layers)
+                && matches!(rest, "embed_tokens.weight" | "shared_head.head.weight")
+        })
+    };
+    (config.tie_word_embeddings && name == "lm_head.weight")
+        || (config.num_nextn_predict_layers > 0 && copied(name))
+        || name.ends_with("rotary_emb.inv_freq")
 }
 
 struct Stored<'a> {
@@ -175,7 +185,8 @@ struct Stored<'a> {
 
 impl Stored<'_> {
     fn floats(&self) -> Vec<f32> {
-        let data = TensorData::from_bytes_vec(self.bytes.to_vec(), Shape::from(self.shape.clone()), self.dtype);
+        let data =
+            TensorData::from_bytes_vec(self.bytes.to_vec(), Shape::from(self.shape.clone()), self.dtype);
         data.convert::<f32>().try_into_vec::<f32>().expect("converted to f32 one line above")
     }
 }
@@ -202,17 +213,32 @@ struct Check<'a> {
     misshapen: Vec<String>,
 }
 
-impl ParameterVisitor for Check<'_> {
-    fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
-        for (name, expected) in sources(name, &tensor.dims(), |name| self.tensors.contains_key(name)) {
+impl Check<'_> {
+    /// Missing tensors that an error names before it stops counting.
+    const NAMED: usize = 32;
+
+    /// Whether the files have as many blocks as the configuration; names the first that they lack.
+    fn blocks(&mut self, config: &Config) {
+        let first = |layer: usize| format!("model.layers.{layer}.input_layernorm.weight");
+        let lacking = (0..config.num_hidden_layers).map(first).find(|name| !self.tensors.contains_key(name));
+        self.missing.extend(lacking);
+    }
+
+    fn parameter(&mut self, name: &str, shape: &[usize]) {
+        if self.missing.len() >= Self::NAMED {
+            return;
+        }
+        for (name, expected) in sources(name, shape, |name| self.tensors.contains_key(name)) {
             match self.tensors.get(&name) {
-                None => self.missing.push(name.clone()),
-                Some(stored) if stored.shape != expected => {
-                    self.misshapen.push(format!("{name}: {:?} instead of {expected:?}", stored.shape));
+                None if self.missing.len() >= Self::NAMED => return,
+                None => self.missing.push(name),
+                Some(stored) => {
+                    if stored.shape != expected {
+                        self.misshapen.push(format!("{name}: {:?} instead of {expected:?}", stored.shape));
+                    }
+                    self.used.insert(name);
                 }
-                Some(_) => {}
             }
-            self.used.insert(name);
         }
     }
 }

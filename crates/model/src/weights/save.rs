@@ -30,7 +30,8 @@ pub fn save(decoder: &Decoder, folder: &Path) -> Result<Vec<PathBuf>, SaveError>
     let mut collect = Collect::default();
     decoder.visit_parameters(&mut collect);
     let views = collect.tensors.iter().map(|(name, shape, bytes)| {
-        let view = TensorView::new(Dtype::F32, shape.clone(), bytes).expect("bytes were made from this shape");
+        let view =
+            TensorView::new(Dtype::F32, shape.clone(), bytes).expect("bytes were made from this shape");
         (name.clone(), view)
     });
     // transformers refuses files without this key.
