@@ -60,10 +60,13 @@ pub(crate) struct Shown {
     pub(crate) verdict: ruminate_data::Outcome,
 }
 
-/// The main set's row first, and a few of its samples.
+/// The main set's row first, a few of its samples, and which experts it used.
+#[derive(Default)]
 pub(crate) struct Evaluation {
     pub(crate) reports: Vec<Report>,
     pub(crate) samples: Vec<Shown>,
+    /// Share of each layer's choices that fell on each expert, over the main set's samples; empty without experts.
+    pub(crate) expert_load: Vec<Vec<f64>>,
 }
 
 impl<'a> Evaluator<'a> {
@@ -112,7 +115,7 @@ impl<'a> Evaluator<'a> {
         let sets = || self.sets.iter().filter(|set| which == Sets::All || set.name != FRESH);
         let completions: usize = sets().map(|set| set.problems.len() * (self.num_samples + 1)).sum();
         let mut progress = Progress::new("evaluate", completions as u64, 0);
-        let mut evaluation = Evaluation { reports: Vec::new(), samples: Vec::new() };
+        let mut evaluation = Evaluation::default();
         let mut done = 0;
         for set in sets() {
             let seed = self.seed.child(&set.name);
@@ -124,6 +127,7 @@ impl<'a> Evaluator<'a> {
                 Report::new(step as u64, &set.name, &sampled, Some(&greedy), seed.child("bootstrap"))?;
             evaluation.reports.push(report);
             if evaluation.samples.is_empty() {
+                evaluation.expert_load = expert_load(policy, &sampled);
                 evaluation.samples = sampled
                     .iter()
                     .zip(&set.problems)
@@ -159,7 +163,7 @@ impl<'a> Evaluator<'a> {
             sampling,
             eos_token_ids: self.judge.language.end_ids.clone(),
             max_num_seqs: self.max_num_seqs,
-            record_routing: RecordRouting::No,
+            record_routing: RecordRouting::Yes,
         };
         let completions = complete(policy, &prompts, count, &options, seed, || {
             *done += 1;
@@ -175,6 +179,21 @@ impl<'a> Evaluator<'a> {
             })
             .collect())
     }
+}
+
+/// Share of each MoE layer's choices that fell on each expert.
+fn expert_load(policy: &Decoder, groups: &[Group]) -> Vec<Vec<f64>> {
+    let config = policy.config();
+    let Some(moe) = config.moe else { return Vec::new() };
+    let mut load = vec![vec![0; moe.n_routed_experts]; config.moe_layers()];
+    for completion in groups.iter().flat_map(|group| &group.completions) {
+        completion.routing.iter().for_each(|routing| routing.count_into(&mut load));
+    }
+    let share = |layer: Vec<u64>| {
+        let total = layer.iter().sum::<u64>().max(1) as f64;
+        layer.into_iter().map(|count| count as f64 / total).collect()
+    };
+    load.into_iter().map(share).collect()
 }
 
 /// The rows of an evaluation that an earlier process made.

@@ -24,13 +24,15 @@ struct Column {
     heading: String,
     reports: Vec<Report>,
     samples: Vec<Shown>,
+    #[serde(default)]
+    expert_load: Vec<Vec<f64>>,
 }
 
 impl Story {
     /// Adds a policy's evaluation.
     pub(crate) fn add(&mut self, heading: &str, evaluation: Evaluation) {
-        let Evaluation { reports, samples } = evaluation;
-        self.columns.push(Column { heading: heading.to_owned(), reports, samples });
+        let Evaluation { reports, samples, expert_load } = evaluation;
+        self.columns.push(Column { heading: heading.to_owned(), reports, samples, expert_load });
     }
 
     /// Adds what was measured at a step of training; of an earlier process only the rows are left.
@@ -41,7 +43,7 @@ impl Story {
         folder: &RunFolder,
         step: usize,
     ) {
-        let rows = || Evaluation { reports: reports_of_step(folder, step), samples: Vec::new() };
+        let rows = || Evaluation { reports: reports_of_step(folder, step), ..Evaluation::default() };
         self.add(heading, measured.unwrap_or_else(rows));
     }
 
@@ -65,7 +67,7 @@ impl Story {
                 sets.push(&report.set);
             }
         }
-        let mut text = String::new();
+        let mut text = String::new(); // writing to it cannot fail
         for set in sets {
             let columns: Vec<(&str, &Report)> = self
                 .columns
@@ -75,6 +77,14 @@ impl Story {
                 })
                 .collect();
             text = text + "\n" + set + "\n" + &table(&columns);
+        }
+        for column in self.columns.iter().filter(|column| !column.expert_load.is_empty()) {
+            let _ = writeln!(text, "\nexperts of {}: share of a layer's choices, %", column.heading);
+            for (layer, shares) in column.expert_load.iter().enumerate() {
+                let shares: Vec<String> =
+                    shares.iter().map(|share| format!("{:5.1}", 100.0 * share)).collect();
+                let _ = writeln!(text, "  MoE layer {layer:<2} {}", shares.join(" "));
+            }
         }
         let shown = self.columns.iter().map(|column| column.samples.len()).max().unwrap_or(0);
         for i in 0..shown {
@@ -90,7 +100,6 @@ impl Story {
                     Outcome::Unscored => "unscored",
                 };
                 let sample = dimmed(&sample.text, colours);
-                // Writing to a String cannot fail.
                 let _ = writeln!(text, "  {heading:<width$}  {sample}  ({mark})");
             }
         }

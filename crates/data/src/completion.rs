@@ -27,6 +27,18 @@ pub struct Routing {
     pub experts_per_token: usize,
 }
 
+impl Routing {
+    /// Adds this completion's choices to `load[layer][expert]`.
+    ///
+    /// # Panics
+    /// When `load` has fewer layers or experts than were chosen from.
+    pub fn count_into(&self, load: &mut [Vec<u64>]) {
+        for (i, &expert) in self.experts.iter().enumerate() {
+            load[i / self.experts_per_token % self.moe_layers][usize::from(expert)] += 1;
+        }
+    }
+}
+
 /// One completion of one prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Completion {
@@ -52,4 +64,18 @@ pub struct Group {
     pub completions: Vec<Completion>,
     /// One verdict a completion, in the same order.
     pub verdicts: Vec<Verdict>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Routing;
+
+    #[test]
+    fn choices_are_counted_by_layer_and_expert() {
+        // Two positions, two layers, two experts a token.
+        let routing = Routing { experts: vec![0, 1, 2, 0, 0, 2, 2, 1], moe_layers: 2, experts_per_token: 2 };
+        let mut load = vec![vec![0; 3]; 2];
+        routing.count_into(&mut load);
+        assert_eq!(load, [[2, 1, 1], [1, 1, 2]]);
+    }
 }

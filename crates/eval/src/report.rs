@@ -30,6 +30,9 @@ pub struct Report {
     pub at_k: Option<AtK>,
     /// Mean length of a completion in tokens, the ending token included.
     pub completion_length_mean: f64,
+    /// Mean of the measure `thought_length` in tokens; absent when nobody measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thought_length_mean: Option<f64>,
     /// Share of completions that reached the length limit.
     pub truncated: f64,
     /// Mean of the reward component `format`; absent when the rubric has none.
@@ -126,6 +129,7 @@ impl Report {
             pass_at_1_greedy,
             at_k: (k > 1).then(|| AtK::new(k, sampled)),
             completion_length_mean: mean(completions().map(|(c, _)| c.ids.len() as f64)).unwrap_or_default(),
+            thought_length_mean: component_mean(sampled, "thought_length"),
             truncated: mean(completions().map(|c| f64::from(u8::from(is_truncated(c))))).unwrap_or_default(),
             well_formed: component_mean(sampled, "format"),
             all_steps: component_mean(sampled, "all_steps"),

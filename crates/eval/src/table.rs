@@ -23,6 +23,9 @@ pub fn table(columns: &[(&str, &Report)]) -> String {
     rows.push(Row::new("mean length (tokens)", columns, |r| {
         Some(format!("{:.1}", r.completion_length_mean))
     }));
+    rows.push(Row::new("mean thought (tokens)", columns, |r| {
+        r.thought_length_mean.map(|length| format!("{length:.1}"))
+    }));
     rows.push(Row::new("cut off at the limit", columns, |r| Some(percent(r.truncated))));
     rows.push(Row::new("well-formed", columns, |r| r.well_formed.map(percent)));
     rows.push(Row::new("all steps shown", columns, |r| r.all_steps.map(percent)));

@@ -122,16 +122,17 @@ impl Default for Config {
 }
 
 impl Config {
-    /// DeepSeek-R1-Zero's settings (arXiv 2501.12948, section 2.2): 32 questions of 16 outputs a step, k3 KL of
-    /// weight 0.001 from a reference that is renewed every 400 steps, 16 minibatches in one pass, the paper's
-    /// reduction. Its learning rate (3e-6) is `train::Config`'s, its clip of 10 is of R1's first stage.
+    /// DeepSeek-R1-Zero's settings (arXiv 2501.12948, section 2.2): a rollout of 8,192 outputs, 16 of each of 512
+    /// questions, split into 16 minibatches of one pass; k3 KL of weight 0.001 from a reference that is renewed every
+    /// 400 updates, that is 25 of our steps; the paper's reduction. Its learning rate (3e-6) is `train::Config`'s,
+    /// and the clip of 10 is of R1's first stage only.
     pub fn r1_zero() -> Self {
         Self {
             num_generations: 16,
-            prompts_per_step: 32,
+            prompts_per_step: 512,
             num_minibatches: 16,
             beta: 1e-3,
-            ref_model_sync_steps: 400,
+            ref_model_sync_steps: 25,
             loss_type: LossType::Grpo,
             ..Self::default()
         }

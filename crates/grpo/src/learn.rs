@@ -6,7 +6,7 @@ use ruminate_data::{Completion, FinishReason, Sample};
 use ruminate_model::{Decoder, Routes};
 use ruminate_train::logprobs::{CHUNK_TOKENS, token_logprobs};
 use ruminate_train::packing::{Packed, Sequence, microbatches, one_a_row};
-use ruminate_train::{ExpertLoad, State, accumulate};
+use ruminate_train::{ExpertLoad, State, StepOutcome, accumulate};
 
 /// A completion with everything that learning from it takes.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct Report {
     pub(crate) grad_norm: f64,
     pub(crate) learning_rate: f64,
     pub(crate) updates: usize,
+    /// Updates that did not happen, because their loss or gradient was not finite.
+    pub(crate) skipped: usize,
     pub(crate) tally: Tally,
     pub(crate) load: ExpertLoad,
 }
@@ -85,6 +87,7 @@ pub(crate) fn update(
     report.loss += outcome.loss;
     report.grad_norm += outcome.grad_norm;
     report.updates += 1;
+    report.skipped += usize::from(outcome.outcome != StepOutcome::Applied);
     outcome.check(state.step + 1, setup.train)?;
     Ok(state)
 }

@@ -99,6 +99,14 @@ pub fn train(
         observer.groups(state.step + 1, &groups, &advantages.values);
         let report;
         (state, report) = learn(state, &groups, &advantages, schedule, setup)?;
+        if report.skipped > 0 {
+            let (step, last) = (state.step + 1, first + config.prompts_per_step as u64);
+            let (skipped, updates) = (report.skipped, report.updates);
+            observer.warn(&format!(
+                "step {step}: {skipped} of {updates} updates skipped, loss or gradient not finite; problems {:?}",
+                first..last
+            ));
+        }
 
         state.step += 1;
         state.cursor += config.prompts_per_step as u64;
