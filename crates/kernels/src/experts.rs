@@ -78,7 +78,11 @@ fn indices(values: &[i32], device: &Device) -> Tensor<1, Int> {
 
 #[cfg(test)]
 mod tests {
-    use super::Permutation;
+    use super::{ExpertWeights, Permutation, experts};
+    use crate::noise;
+    use burn::tensor::{Tensor, activation::silu};
+    use proptest::prelude::*;
+    use ruminate_testkit as testkit;
 
     #[test]
     fn every_slot_finds_its_token_in_its_experts_block() {
@@ -89,6 +93,75 @@ mod tests {
             let place = permutation.place_of_slot[slot] as usize;
             assert_eq!(place / permutation.capacity, usize::from(expert));
             assert_eq!(permutation.token_of_place[place] as usize, slot / 2);
+        }
+    }
+
+    /// The formula, a token and an expert at a time.
+    fn one_by_one(x: &Tensor<2>, weights: &ExpertWeights, chosen: &[u16], route: &Tensor<2>) -> Tensor<2> {
+        let [_, per_token] = route.dims();
+        let [_, width, inner] = weights.down.dims();
+        let row = |token: usize| {
+            let x = x.clone().narrow(0, token, 1); // [1, D]
+            (0..per_token)
+                .map(|k| {
+                    let expert = usize::from(chosen[token * per_token + k]);
+                    let matrix = |all: &Tensor<3>, start, rows, columns| {
+                        all.clone()
+                            .narrow(0, expert, 1)
+                            .narrow(1, start, rows)
+                            .reshape([rows, columns])
+                            .transpose()
+                    };
+                    let gate = x.clone().matmul(matrix(&weights.gate_up, 0, inner, width));
+                    let up = x.clone().matmul(matrix(&weights.gate_up, inner, inner, width));
+                    let out = (silu(gate) * up).matmul(matrix(&weights.down, 0, width, inner));
+                    out * route.clone().narrow(0, token, 1).narrow(1, k, 1)
+                })
+                .reduce(|sum, out| sum + out)
+                .expect("a token has experts")
+        };
+        Tensor::cat((0..x.dims()[0]).map(row).collect(), 0)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn grouping_by_expert_changes_neither_result_nor_gradients(
+            tokens in 1_usize..7,
+            [n_experts, per_token, width, inner] in prop::array::uniform4(1_usize..5),
+            draws in prop::collection::vec(any::<u16>(), 6 * 4),
+            seed in 0_u32..1000,
+        ) {
+            let device = testkit::autodiff_device();
+            // An expert may be chosen twice by one token, and by all: capacity is then everything.
+            let chosen: Vec<u16> =
+                draws[..tokens * per_token].iter().map(|draw| draw % n_experts as u16).collect();
+            let target = noise::tensor::<2>([tokens, width], seed + 4, &device);
+            let run = |grouped: bool| {
+                let x = noise::tensor::<2>([tokens, width], seed, &device).require_grad();
+                let gate_up = noise::tensor::<3>([n_experts, 2 * inner, width], seed + 1, &device).require_grad();
+                let down = noise::tensor::<3>([n_experts, width, inner], seed + 2, &device).require_grad();
+                let route = noise::tensor::<2>([tokens, per_token], seed + 3, &device).require_grad();
+                let weights = ExpertWeights { gate_up: gate_up.clone(), down: down.clone() };
+                let out = if grouped {
+                    let permutation = Permutation::new(&chosen, per_token, n_experts);
+                    experts(x.clone(), weights, &permutation, route.clone())
+                } else {
+                    one_by_one(&x, &weights, &chosen, &route)
+                };
+                let gradients = (out.clone() * target.clone()).sum().backward();
+                [
+                    testkit::floats(out.inner()),
+                    testkit::floats(x.grad(&gradients).expect("tracked")),
+                    testkit::floats(gate_up.grad(&gradients).expect("tracked")),
+                    testkit::floats(down.grad(&gradients).expect("tracked")),
+                    testkit::floats(route.grad(&gradients).expect("tracked")),
+                ]
+            };
+            for (grouped, reference) in run(true).iter().zip(&run(false)) {
+                testkit::assert_close(grouped, reference, 1e-5);
+            }
         }
     }
 }

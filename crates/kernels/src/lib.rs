@@ -11,6 +11,8 @@
 mod attention;
 mod experts;
 mod logprobs;
+#[cfg(test)]
+mod noise;
 mod norm;
 mod rope;
 

@@ -39,3 +39,68 @@ pub fn token_logprobs(
     }
     TokenStatistics { logprobs: Tensor::cat(logprobs, 0), entropy: Tensor::cat(entropy, 0) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::token_logprobs;
+    use crate::noise;
+    use burn::tensor::Tensor;
+    use proptest::prelude::*;
+    use ruminate_testkit as testkit;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn logprobs_and_entropy_are_those_of_the_tempered_softmax(
+            [tokens, width, vocabulary] in prop::array::uniform3(1_usize..8),
+            temperature in 0.2_f64..3.0,
+            seed in 0_u32..1000,
+        ) {
+            let device = testkit::device();
+            let hidden = noise::tensor::<2>([tokens, width], seed, &device);
+            let head = noise::tensor::<2>([vocabulary, width], seed + 1, &device).mul_scalar(3.0);
+            let targets: Vec<i32> = (0..tokens).map(|t| ((t + seed as usize) % vocabulary) as i32).collect();
+            let logits = testkit::floats(hidden.clone().matmul(head.clone().transpose()));
+            let ids = Tensor::from_ints(targets.as_slice(), &device);
+            let actual = token_logprobs(hidden, head, ids, temperature, 3);
+
+            let (mut logprobs, mut entropy) = (Vec::new(), Vec::new());
+            for (row, &target) in logits.chunks(vocabulary).zip(&targets) {
+                let scaled: Vec<f64> = row.iter().map(|&logit| f64::from(logit) / temperature).collect();
+                let total = scaled.iter().map(|x| x.exp()).sum::<f64>().ln();
+                logprobs.push((scaled[target as usize] - total) as f32);
+                entropy.push(scaled.iter().map(|x| (x - total).exp() * (total - x)).sum::<f64>() as f32);
+            }
+            testkit::assert_close(&testkit::floats(actual.logprobs), &logprobs, 1e-4);
+            testkit::assert_close(&testkit::floats(actual.entropy), &entropy, 1e-4);
+        }
+
+        #[test]
+        fn the_size_of_a_chunk_changes_neither_result_nor_gradients(
+            tokens in 1_usize..9,
+            chunk_tokens in 0_usize..12,
+            seed in 0_u32..1000,
+        ) {
+            let device = testkit::autodiff_device();
+            let weights = noise::tensor::<1>([tokens], seed + 2, &device);
+            let run = |chunk_tokens: usize| {
+                let hidden = noise::tensor::<2>([tokens, 4], seed, &device).require_grad();
+                let head = noise::tensor::<2>([6, 4], seed + 1, &device).require_grad();
+                let targets: Vec<i32> = (0..tokens).map(|t| (t % 6) as i32).collect();
+                let ids = Tensor::from_ints(targets.as_slice(), &device);
+                let said = token_logprobs(hidden.clone(), head.clone(), ids, 0.8, chunk_tokens);
+                let gradients = (said.logprobs.clone() * weights.clone()).sum().backward();
+                [
+                    testkit::floats(said.logprobs.inner()),
+                    testkit::floats(said.entropy.inner()),
+                    testkit::floats(hidden.grad(&gradients).expect("tracked")),
+                    testkit::floats(head.grad(&gradients).expect("tracked")),
+                ]
+            };
+            for (chunked, whole) in run(chunk_tokens).iter().zip(&run(tokens)) {
+                testkit::assert_close(chunked, whole, 1e-6);
+            }
+        }
+    }
+}

@@ -11,3 +11,36 @@ pub fn rms_norm(x: Tensor<2>, gamma: Tensor<1>, eps: f64) -> Tensor<2> {
     let inverse_rms = (mean_square + eps).sqrt().recip();
     x * inverse_rms * gamma.unsqueeze()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::rms_norm;
+    use crate::noise;
+    use proptest::prelude::*;
+    use ruminate_testkit as testkit;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn each_row_is_divided_by_its_root_mean_square(
+            [rows, width] in prop::array::uniform2(1_usize..9),
+            eps in prop::sample::select(vec![1e-6, 1e-5, 0.5]),
+            seed in 0_u32..1000,
+        ) {
+            let device = testkit::device();
+            let (x, gamma) = (noise::values(rows * width, seed), noise::values(width, seed + 1));
+            let expected: Vec<f32> = x
+                .chunks(width)
+                .flat_map(|row| {
+                    let square = row.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / width as f64;
+                    let scale = (square + eps).sqrt();
+                    row.iter().zip(&gamma).map(move |(&x, &g)| (f64::from(x) / scale * f64::from(g)) as f32)
+                })
+                .collect();
+            let gamma = noise::tensor([width], seed + 1, &device);
+            let actual = rms_norm(noise::tensor([rows, width], seed, &device), gamma, eps);
+            testkit::assert_close(&testkit::floats(actual), &expected, 1e-5);
+        }
+    }
+}

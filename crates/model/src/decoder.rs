@@ -210,3 +210,81 @@ impl Decoder {
         angles(&self.config.rope, self.config.rotary_width(), positions, shape, device)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Decoder;
+    use crate::ParameterVisitor;
+    use burn::tensor::Tensor;
+    use ruminate_testkit as testkit;
+
+    #[derive(Default)]
+    struct Biases(Vec<(String, Vec<f32>)>);
+
+    impl ParameterVisitor for Biases {
+        fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, trained: bool) {
+            if name.ends_with("e_score_correction_bias") {
+                assert!(!trained, "{name} moves with the load, not by gradients");
+                self.0.push((name.to_owned(), testkit::floats(tensor.clone())));
+            }
+        }
+    }
+
+    /// Router biases: block 1's and the multi-token prediction module's, 4 experts each.
+    fn biases(decoder: &Decoder) -> [Vec<f32>; 2] {
+        let mut biases = Biases::default();
+        decoder.visit_parameters(&mut biases);
+        let [(first, trunk), (second, module)] = biases.0.try_into().expect("two routers");
+        assert!(
+            first.starts_with("model.layers.1.") && second.starts_with("model.layers.2."),
+            "{first} {second}"
+        );
+        [trunk, module]
+    }
+
+    fn decoder() -> Decoder {
+        let folder = testkit::fixture_path("model/deepseek_v3_mtp");
+        crate::load(&folder, &testkit::autodiff_device()).expect("a fixture")
+    }
+
+    #[test]
+    fn a_step_without_load_leaves_the_router_biases() {
+        let decoder = decoder();
+        let before = biases(&decoder);
+        let decoder = decoder.with_balanced_routers(&[vec![0; 4], vec![0; 4]], 0.1, 10.0);
+        let decoder = decoder.with_balanced_routers(&[], 0.1, 10.0);
+        assert_eq!(biases(&decoder), before);
+    }
+
+    #[test]
+    fn a_bias_moves_against_the_load_by_the_rate() {
+        let decoder = decoder();
+        let [trunk, module] = biases(&decoder);
+        // The mean is 3.
+        let decoder = decoder.with_balanced_routers(&[vec![9, 0, 3, 0]], 0.1, 10.0);
+        let [moved, still] = biases(&decoder);
+        let push: Vec<f32> = moved.iter().zip(&trunk).map(|(after, before)| after - before).collect();
+        testkit::assert_close(&push, &[-0.1, 0.1, 0.0, 0.1], 1e-6);
+        assert_eq!(still, module);
+    }
+
+    #[test]
+    fn the_entry_after_the_trunks_is_the_multi_token_prediction_modules() {
+        let decoder = decoder();
+        let [trunk, module] = biases(&decoder);
+        let [still, moved] =
+            biases(&decoder.with_balanced_routers(&[vec![0; 4], vec![0, 0, 0, 4]], 0.1, 10.0));
+        assert_eq!(still, trunk);
+        let push: Vec<f32> = moved.iter().zip(&module).map(|(after, before)| after - before).collect();
+        testkit::assert_close(&push, &[0.1, 0.1, 0.1, -0.1], 1e-6);
+    }
+
+    #[test]
+    fn no_bias_leaves_the_bound() {
+        let mut decoder = decoder();
+        for _ in 0..50 {
+            decoder = decoder.with_balanced_routers(&[vec![100, 0, 0, 0]], 0.1, 0.75);
+        }
+        assert_eq!(biases(&decoder)[0], [-0.75, 0.75, 0.75, 0.75]);
+    }
+}

@@ -2,14 +2,16 @@
 //! (`fixtures/model/make.py`).
 
 use burn::tensor::activation::log_softmax;
-use ruminate_model::{Batch, Cache, DecodeStep, Decoder, Routes, load, save};
+use ruminate_model::{Batch, Cache, Config, DecodeStep, Decoder, Routes, load, save};
 use ruminate_testkit as testkit;
+use serde_json::Value;
 use testkit::Tensors;
 
-const CASES: [&str; 9] = [
+const CASES: [&str; 10] = [
     "deepseek_v3_plain",
     "deepseek_v3_fused",
     "deepseek_v3_full",
+    "deepseek_v3_mtp",
     "llama_tied",
     "llama_untied",
     "llama_rope3",
@@ -51,9 +53,7 @@ fn logprobs_equal_transformers_for_every_family() {
     for name in CASES {
         let case = case(name);
         let actual = logprobs(&case.decoder, &Batch::from_rows(&case.rows));
-        let difference = testkit::max_difference(&actual, &case.expected.floats("logprobs"));
-        println!("{name}: {difference:?}");
-        testkit::assert_close(&actual, &case.expected.floats("logprobs"), TOLERANCE);
+        testkit::assert_close(&actual, case.expected.floats("logprobs"), TOLERANCE);
     }
 }
 
@@ -136,7 +136,7 @@ fn replaying_the_routers_own_choice_changes_nothing() {
 
 #[test]
 fn what_we_save_we_load_with_equal_logits() {
-    for name in ["deepseek_v3_full", "llama_tied", "qwen2", "qwen3_moe"] {
+    for name in ["deepseek_v3_full", "deepseek_v3_mtp", "llama_tied", "qwen2", "qwen3_moe"] {
         let Case { decoder, rows, .. } = case(name);
         let folder = tempfile::tempdir().expect("a temporary folder");
         save(&decoder, folder.path()).expect("saved");
@@ -145,4 +145,58 @@ fn what_we_save_we_load_with_equal_logits() {
         let batch = Batch::from_rows(&rows);
         assert_eq!(logprobs(&again, &batch), logprobs(&decoder, &batch), "{name}");
     }
+}
+
+/// rope.json's cases, read as a DeepSeek-V3 configuration would give them.
+#[test]
+fn rotary_frequencies_and_factors_equal_transformers() {
+    let cases: Vec<Value> = testkit::json("model/rope.json");
+    assert_eq!(cases.len(), 6);
+    for case in cases {
+        let mut json: Value = testkit::json("model/deepseek_v3_plain/config.json");
+        json["qk_rope_head_dim"] = case["head_dim"].clone();
+        json["max_position_embeddings"] = case["max_position_embeddings"].clone();
+        json["rope_parameters"] = case["rope_parameters"].clone();
+        let config = Config::from_json(&json).unwrap_or_else(|error| panic!("{}: {error}", case["name"]));
+        let number = |key: &str| case[key].as_f64().expect("a number");
+        let expected: Vec<f32> = case["inv_freq"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|x| x.as_f64().expect("a number") as f32)
+            .collect();
+        let actual = config.rope.frequencies(config.rotary_width());
+        // Relative to each frequency: the smallest are a millionth of the largest.
+        let ratios: Vec<f32> = actual.iter().zip(&expected).map(|(a, e)| a / e).collect();
+        assert_eq!(actual.len(), expected.len());
+        testkit::assert_close(&ratios, &vec![1.0; expected.len()], 1e-5);
+
+        assert!((config.rope.angle_factor() - number("attention_scaling")).abs() < 1e-6, "{}", case["name"]);
+        let width = (8 + config.rotary_width()) as f64;
+        let factor = config.softmax_scale() * width.sqrt();
+        assert!((factor - number("softmax_scale_factor")).abs() < 1e-6, "{}", case["name"]);
+    }
+}
+
+#[test]
+fn the_multi_token_prediction_module_equals_transformers() {
+    let Case { decoder, rows, expected, vocabulary } = case("deepseek_v3_mtp");
+    let batch = Batch::from_rows(&rows);
+    let [count, length] = batch.shape;
+    let hidden = decoder.forward(&batch, Routes::Choose).hidden;
+    testkit::assert_close(&testkit::floats(hidden.clone()), expected.floats("last_hidden"), TOLERANCE);
+
+    let second = decoder.predict_second(&batch, hidden).expect("the model has the module");
+    assert_eq!(second.routing.len(), 1, "the module's block is a mixture");
+    let logprobs = testkit::floats(log_softmax(decoder.logits(second.hidden), 1));
+    // The last place of a row has no next token.
+    let known = logprobs.chunks(length * vocabulary).flat_map(|row| &row[..(length - 1) * vocabulary]);
+    let known: Vec<f32> = known.copied().collect();
+    assert_eq!(expected.shape("mtp_logprobs"), [count, length - 1, vocabulary]);
+    testkit::assert_close(&known, expected.floats("mtp_logprobs"), TOLERANCE);
+
+    let Case { decoder, rows, .. } = case("llama_tied");
+    let batch = Batch::from_rows(&rows);
+    let hidden = decoder.forward(&batch, Routes::Choose).hidden;
+    assert!(decoder.predict_second(&batch, hidden).is_none());
 }

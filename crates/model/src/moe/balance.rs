@@ -54,3 +54,84 @@ fn sequences(batch: &Batch) -> Vec<Vec<usize>> {
     }
     sequences
 }
+
+#[cfg(test)]
+mod tests {
+    use super::balance_loss;
+    use crate::Batch;
+    use crate::moe::LayerRouting;
+    use burn::tensor::{Tensor, TensorData};
+    use ruminate_testkit as testkit;
+
+    /// Scores `[N, E]` that differ everywhere, and the two first experts of a place that moves through them.
+    fn routing(places: std::ops::Range<usize>, n_experts: usize) -> LayerRouting {
+        let count = places.len();
+        let (mut experts, mut scores) = (Vec::new(), Vec::new());
+        for place in places {
+            experts.extend([place % n_experts, (place * place + 1) % n_experts].map(|expert| expert as u16));
+            scores.extend((0..n_experts).map(|e| 0.1 + ((place * 7 + e * 3) % 11) as f32 / 11.0));
+        }
+        let scores = Tensor::from_data(TensorData::new(scores, [count, n_experts]), &testkit::device());
+        LayerRouting { experts, scores }
+    }
+
+    fn joined(parts: &[LayerRouting]) -> LayerRouting {
+        LayerRouting {
+            experts: parts.iter().flat_map(|part| part.experts.clone()).collect(),
+            scores: Tensor::cat(parts.iter().map(|part| part.scores.clone()).collect(), 0),
+        }
+    }
+
+    fn loss(routing: &LayerRouting, batch: &Batch) -> f32 {
+        balance_loss(routing, batch).into_scalar()
+    }
+
+    #[test]
+    fn perfect_balance_is_one_and_collapse_is_the_number_of_experts_over_the_chosen() {
+        let batch = Batch::from_rows(&[vec![1_u32; 4]]);
+        let even = LayerRouting {
+            experts: vec![0, 1, 2, 3, 0, 1, 2, 3],
+            scores: Tensor::full([4, 4], 0.3, &testkit::device()),
+        };
+        assert!((loss(&even, &batch) - 1.0).abs() < 1e-6);
+
+        let certain = [[0.5_f32, 0.5, 0.0, 0.0]; 4];
+        let collapsed = LayerRouting {
+            experts: vec![0, 1, 0, 1, 0, 1, 0, 1],
+            scores: Tensor::from_floats(certain, &testkit::device()),
+        };
+        assert!((loss(&collapsed, &batch) - 2.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn padding_counts_for_nothing() {
+        let alone = loss(&routing(0..5, 4), &Batch::from_rows(&[vec![1_u32; 5]]));
+        let mut padded = Batch::from_rows(&[vec![1_u32; 8]]);
+        padded.segments[5..].fill(0);
+        let filled = joined(&[routing(0..5, 4), routing(20..23, 4)]);
+        assert!((loss(&filled, &padded) - alone).abs() < 1e-6);
+
+        let nothing = Batch { segments: vec![0; 8], ..padded };
+        assert_eq!(loss(&filled, &nothing), 0.0);
+    }
+
+    #[test]
+    fn packing_changes_nothing() {
+        let (first, second) = (routing(0..5, 4), routing(5..8, 4));
+        // Two rows of one sequence each; the second row has two places of padding.
+        let rows = Batch::from_rows(&[vec![1_u32; 5], vec![1; 3]]);
+        let apart = loss(&joined(&[first.clone(), second.clone(), routing(30..32, 4)]), &rows);
+        let one_row = Batch {
+            tokens: vec![1; 8],
+            positions: (0..5).chain(0..3).collect(),
+            segments: [vec![1; 5], vec![2; 3]].concat(),
+            shape: [1, 8],
+        };
+        let packed = loss(&joined(&[first.clone(), second.clone()]), &one_row);
+        assert!((packed - apart).abs() < 1e-6, "{packed} {apart}");
+
+        let single = |routing, length| loss(routing, &Batch::from_rows(&[vec![1_u32; length]]));
+        let mean = f32::midpoint(single(&first, 5), single(&second, 3));
+        assert!((packed - mean).abs() < 1e-6, "{packed} {mean}");
+    }
+}

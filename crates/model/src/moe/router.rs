@@ -146,7 +146,87 @@ fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{first_maximum, keep_best_groups};
+    use super::{Gate, first_maximum, floats, keep_best_groups};
+    use crate::config::{Moe, Router};
+    use burn::module::Param;
+    use burn::tensor::{Tensor, TensorData};
+    use ruminate_testkit as testkit;
+    use serde_json::Value;
+
+    /// A case of router.json: the gate and its input `[N, D]`.
+    fn gate(case: &Value) -> (Gate, Tensor<2>) {
+        let count = |key: &str| case[key].as_u64().expect("a count") as usize;
+        let [weight, hidden] = ["weight", "hidden"].map(|key| matrix(&case[key]));
+        let bias: Vec<f32> = numbers(&case["bias"]);
+        let moe = Moe {
+            n_routed_experts: bias.len(),
+            n_shared_experts: 0,
+            num_experts_per_tok: count("num_experts_per_tok"),
+            moe_intermediate_size: 1,
+            first_k_dense_replace: 0,
+            router: Router::Sigmoid {
+                n_group: count("n_group"),
+                topk_group: count("topk_group"),
+                norm_topk_prob: case["norm_topk_prob"].as_bool().expect("a flag"),
+                routed_scaling_factor: case["routed_scaling_factor"].as_f64().expect("a number"),
+            },
+        };
+        let bias = Tensor::from_floats(bias.as_slice(), &testkit::device());
+        let gate = Gate {
+            weight: Param::from_tensor(weight),
+            e_score_correction_bias: Some(Param::from_tensor(bias)),
+            moe,
+        };
+        (gate, hidden)
+    }
+
+    fn numbers(list: &Value) -> Vec<f32> {
+        list.as_array().expect("a list").iter().map(|x| x.as_f64().expect("a number") as f32).collect()
+    }
+
+    fn matrix(rows: &Value) -> Tensor<2> {
+        let rows: Vec<Vec<f32>> = rows.as_array().expect("a list").iter().map(numbers).collect();
+        let shape = [rows.len(), rows[0].len()];
+        Tensor::from_data(TensorData::new(rows.concat(), shape), &testkit::device())
+    }
+
+    #[test]
+    fn choice_and_weights_equal_transformers() {
+        let cases: Vec<Value> = testkit::json("model/router.json");
+        assert!(cases.iter().any(|case| case["name"] == "negative_bias"));
+        for case in &cases {
+            let (gate, hidden) = gate(case);
+            let route = gate.forward(hidden, None);
+            let chosen = gate.moe.num_experts_per_tok;
+            let weights = floats(route.weights);
+            // The fixture lists experts ascending, we list them by preference.
+            let mut slots: Vec<(u16, f32)> = route.routing.experts.into_iter().zip(weights).collect();
+            slots.chunks_mut(chosen).for_each(|row| row.sort_unstable_by_key(|&(expert, _)| expert));
+            let (experts, weights): (Vec<f32>, Vec<f32>) =
+                slots.into_iter().map(|(expert, weight)| (f32::from(expert), weight)).unzip();
+            assert_eq!(experts, floats(matrix(&case["experts"])), "{}", case["name"]);
+            testkit::assert_close(&weights, &floats(matrix(&case["weights"])), 1e-5);
+        }
+    }
+
+    #[test]
+    fn normalised_weights_sum_to_the_route_scale_also_when_replayed() {
+        let cases: Vec<Value> = testkit::json("model/router.json");
+        for case in cases.iter().filter(|case| case["norm_topk_prob"] == true) {
+            let (gate, hidden) = gate(case);
+            let [tokens, _] = hidden.dims();
+            let other: Vec<u16> =
+                (0..tokens).flat_map(|token| [token as u16 % 8, 8 - 1 - token as u16 % 4]).collect();
+            let gate = Gate { moe: Moe { num_experts_per_tok: 2, ..gate.moe }, ..gate };
+            for replay in [None, Some(other.as_slice())] {
+                let route = gate.forward(hidden.clone(), replay);
+                if let Some(replay) = replay {
+                    assert_eq!(route.routing.experts, replay);
+                }
+                testkit::assert_close(&floats(route.weights.sum_dim(1)), &vec![2.5; tokens], 1e-5);
+            }
+        }
+    }
 
     #[test]
     fn a_group_wins_by_the_sum_of_its_two_best() {

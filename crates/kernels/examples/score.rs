@@ -1,0 +1,24 @@
+//! What a policy says of given tokens, without ever holding all logits:
+//! `cargo run --release -p ruminate-kernels --example score`
+
+use burn::tensor::{Distribution, Int, Tensor};
+use ruminate_kernels::{rms_norm, token_logprobs};
+
+fn main() {
+    let device = ruminate_testkit::device();
+    let (tokens, width, vocabulary) = (4, 16, 32);
+    let states = Tensor::<2>::random([tokens, width], Distribution::Default, &device);
+    let head = Tensor::<2>::random([vocabulary, width], Distribution::Normal(0.0, 1.0), &device);
+    let targets = Tensor::<1, Int>::from_ints([3, 1, 4, 1], &device);
+
+    let hidden = rms_norm(states, Tensor::ones([width], &device), 1e-6);
+    // Two tokens at a time: a chunk of logits is [2, vocabulary].
+    let said = token_logprobs(hidden, head, targets, 1.0, 2);
+
+    let logprobs = ruminate_testkit::floats(said.logprobs);
+    let entropy = ruminate_testkit::floats(said.entropy);
+    for (place, (logprob, entropy)) in logprobs.iter().zip(&entropy).enumerate() {
+        eprintln!("place {place}: ln p(target) {logprob:7.3} nats, entropy {entropy:.3} nats");
+    }
+    eprintln!("a uniform policy would have {:.3} nats", (vocabulary as f32).ln());
+}

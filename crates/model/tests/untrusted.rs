@@ -1,0 +1,336 @@
+//! Model folders come from anywhere: whatever is in them, the answer is a model or an error that names what is
+//! wrong. Never a panic, and never memory for what a file only claims.
+
+use proptest::prelude::*;
+use ruminate_model::{Config, ConfigError, LoadError, load};
+use ruminate_testkit as testkit;
+use serde_json::{Value, json};
+use std::fs;
+use std::path::Path;
+use tempfile::TempDir;
+
+const CASES: [&str; 7] = [
+    "deepseek_v3_plain/config.json",
+    "deepseek_v3_full/hub_config.json",
+    "deepseek_v3_mtp/config.json",
+    "llama_rope3/config.json",
+    "qwen2/config.json",
+    "qwen3/config.json",
+    "qwen3_moe/config.json",
+];
+
+fn config(name: &str) -> Value {
+    testkit::json(&format!("model/{name}"))
+}
+
+/// The valid configuration of a case with some keys replaced; null removes what a key says.
+fn with(name: &str, changes: &Value) -> Result<Config, ConfigError> {
+    let mut json = config(name);
+    for (key, value) in changes.as_object().expect("changes are an object") {
+        json[key] = value.clone();
+    }
+    Config::from_json(&json)
+}
+
+#[test]
+fn both_generations_of_config_json_say_the_same() {
+    let newer = Config::from_json(&config("deepseek_v3_full/config.json")).expect("valid");
+    let older = Config::from_json(&config("deepseek_v3_full/hub_config.json")).expect("valid");
+    assert_eq!(newer, older);
+}
+
+#[test]
+fn what_we_write_we_read_as_the_same_architecture() {
+    for name in CASES {
+        let config = Config::from_json(&config(name)).expect(name);
+        assert_eq!(Config::from_json(&config.to_json()).expect(name), config, "{name}");
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_is_refused_by_its_key() {
+    let cases = [
+        ("deepseek_v3_plain", "hidden_size", json!({"hidden_size": 0})),
+        ("deepseek_v3_plain", "hidden_size", json!({"hidden_size": "16"})),
+        ("deepseek_v3_plain", "vocab_size", json!({"vocab_size": 1_u64 << 40})),
+        ("deepseek_v3_plain", "vocab_size", json!({"vocab_size": -1})),
+        ("deepseek_v3_plain", "num_attention_heads", json!({"num_attention_heads": 0})),
+        ("deepseek_v3_plain", "q_lora_rank", json!({"q_lora_rank": 0})),
+        ("deepseek_v3_plain", "qk_rope_head_dim", json!({"qk_rope_head_dim": 7})),
+        ("deepseek_v3_plain", "rope_interleave", json!({"rope_interleave": false})),
+        ("deepseek_v3_full", "n_group", json!({"n_group": 3})),
+        ("deepseek_v3_full", "topk_group", json!({"topk_group": 5})),
+        ("deepseek_v3_full", "num_experts_per_tok", json!({"num_experts_per_tok": 5})),
+        ("deepseek_v3_full", "n_routed_experts", json!({"n_routed_experts": 65_536})),
+        ("deepseek_v3_plain", "num_nextn_predict_layers", json!({"num_nextn_predict_layers": 2})),
+        ("llama_tied", "num_key_value_heads", json!({"num_key_value_heads": 3})),
+        ("llama_tied", "head_dim", json!({"hidden_size": 2, "head_dim": null})),
+        ("llama_tied", "hidden_act", json!({"hidden_act": "gelu"})),
+        ("llama_tied", "eos_token_id", json!({"eos_token_id": [1, "two"]})),
+        ("llama_tied", "rope_theta", json!({"rope_parameters": {"rope_theta": 1.0}})),
+        ("llama_tied", "rope_scaling", json!({"rope_parameters": {"rope_type": "longrope"}})),
+        ("llama_tied", "factor", json!({"rope_parameters": {"rope_type": "yarn", "factor": 0}})),
+        ("qwen2", "use_sliding_window", json!({"use_sliding_window": true})),
+        ("qwen3_moe", "decoder_sparse_step", json!({"decoder_sparse_step": 2})),
+    ];
+    for (name, expected, changes) in cases {
+        match with(&format!("{name}/config.json"), &changes) {
+            Err(ConfigError::Value { key, .. }) => assert_eq!(key, expected, "{changes}"),
+            other => panic!("{changes}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_absent_key_and_an_unknown_family_have_their_own_errors() {
+    let absent = with("deepseek_v3_plain/config.json", &json!({"kv_lora_rank": null}));
+    assert!(matches!(absent, Err(ConfigError::Missing { key: "kv_lora_rank" })), "{absent:?}");
+    for json in [json!({"model_type": "mamba"}), json!({}), json!([1, 2]), json!("deepseek_v3"), Value::Null]
+    {
+        let unknown = Config::from_json(&json);
+        assert!(matches!(unknown, Err(ConfigError::Family { .. })), "{json}: {unknown:?}");
+    }
+}
+
+#[test]
+fn without_a_query_rank_queries_are_projected_directly() {
+    use ruminate_model::Attention;
+    let direct = with("deepseek_v3_full/config.json", &json!({"q_lora_rank": null})).expect("valid");
+    assert!(matches!(direct.attention, Attention::Mla(mla) if mla.q_lora_rank.is_none()));
+}
+
+fn scalars() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        prop::sample::select(vec![0_i64, 1, 2, 3, 7, 8, 16, 64, -1, 1 << 28, 1 << 32, i64::MAX])
+            .prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "[a-z0-9_]{0,12}".prop_map(Value::from),
+    ]
+}
+
+fn values() -> impl Strategy<Value = Value> {
+    let rope = ["rope_type", "type", "factor", "rope_theta", "beta_fast", "mscale", "low_freq_factor"];
+    prop_oneof![
+        4 => scalars(),
+        1 => prop::collection::vec(scalars(), 0..4).prop_map(Value::from),
+        1 => prop::collection::hash_map(prop::sample::select(rope.to_vec()), scalars(), 0..4)
+            .prop_map(|map| map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_mutated_config_is_refused_or_builds_what_it_says(
+        case in prop::sample::select(CASES.to_vec()),
+        mutations in prop::collection::vec((any::<prop::sample::Index>(), values()), 1..4),
+    ) {
+        let mut json = config(case);
+        for (key, value) in mutations {
+            let keys: Vec<String> = json.as_object().expect("an object").keys().cloned().collect();
+            json[&keys[key.index(keys.len())]] = value;
+        }
+        if let Ok(config) = Config::from_json(&json) {
+            prop_assert_eq!(Config::from_json(&config.to_json()).expect("ours"), config.clone());
+            prop_assert!(config.softmax_scale().is_finite());
+            if config.rotary_width() <= 1024 {
+                let frequencies = config.rope.frequencies(config.rotary_width());
+                prop_assert!(frequencies.iter().all(|frequency| frequency.is_finite()));
+            }
+        }
+    }
+}
+
+/// A copy of a case to spoil.
+fn copy(name: &str) -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for file in ["config.json", "model.safetensors"] {
+        let from = testkit::fixture_path(&format!("model/{name}/{file}"));
+        fs::copy(from, folder.path().join(file)).expect("copied");
+    }
+    folder
+}
+
+fn refusal(folder: &Path) -> LoadError {
+    load(folder, &testkit::device()).expect_err("a spoilt folder")
+}
+
+fn set_config(folder: &Path, changes: &Value) {
+    let path = folder.join("config.json");
+    let mut json: Value = serde_json::from_slice(&fs::read(&path).expect("readable")).expect("JSON");
+    for (key, value) in changes.as_object().expect("changes are an object") {
+        json[key] = value.clone();
+    }
+    fs::write(path, json.to_string()).expect("written");
+}
+
+/// A safetensors file from its parts: length of the header, header, data.
+fn file(length: u64, header: &str, data: &[u8]) -> Vec<u8> {
+    [length.to_le_bytes().as_slice(), header.as_bytes(), data].concat()
+}
+
+/// Replaces a text in a file's header by one of the same length.
+fn edit_header(folder: &Path, from: &str, to: &str) {
+    assert_eq!(from.len(), to.len());
+    let path = folder.join("model.safetensors");
+    let mut bytes = fs::read(&path).expect("readable");
+    let length = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
+    let header = String::from_utf8(bytes[8..8 + length].to_vec()).expect("a text");
+    assert!(header.contains(from), "{header}");
+    bytes[8..8 + length].copy_from_slice(header.replacen(from, to, 1).as_bytes());
+    fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn a_file_cut_anywhere_is_not_a_safetensors_file() {
+    let folder = copy("llama_tied");
+    let path = folder.path().join("model.safetensors");
+    let whole = fs::read(&path).expect("readable");
+    for length in [0, 7, 8, 9, 500, whole.len() / 2, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).expect("written");
+        let error = refusal(folder.path());
+        assert!(matches!(error, LoadError::Safetensors { .. }), "{length}: {error}");
+    }
+}
+
+#[test]
+fn a_header_that_lies_is_refused() {
+    let folder = copy("llama_tied");
+    let entry = |shape: &str, end: u64| {
+        format!(r#"{{"norm.weight":{{"dtype":"F32","shape":{shape},"data_offsets":[0,{end}]}}}}"#)
+    };
+    let cases = [
+        file(1 << 63, "{}", &[]),
+        file(u64::MAX, "{}", &[]),
+        file(2, "{}", &[]),
+        file(2, "[]", &[]),
+        file(4, "\u{fffd}{", &[]),
+        file(entry("[2]", 8).len() as u64, &entry("[2]", 8), &[0; 4]),
+        file(entry("[3]", 8).len() as u64, &entry("[3]", 8), &[0; 8]),
+        file(
+            entry("[4294967296,4294967296,4]", 8).len() as u64,
+            &entry("[4294967296,4294967296,4]", 8),
+            &[0; 8],
+        ),
+    ];
+    for (i, bytes) in cases.iter().enumerate() {
+        fs::write(folder.path().join("model.safetensors"), bytes).expect("written");
+        let error = refusal(folder.path());
+        // An empty file is a valid one that has none of the tensors.
+        let expected =
+            matches!((i, &error), (2, LoadError::Tensors { .. }) | (_, LoadError::Safetensors { .. }));
+        assert!(expected, "{i}: {error}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_flipped_byte_of_a_header_makes_loading_panic(
+        place in 0_usize..4000,
+        byte in any::<u8>(),
+    ) {
+        let folder = copy("deepseek_v3_mtp");
+        let path = folder.path().join("model.safetensors");
+        let mut bytes = fs::read(&path).expect("readable");
+        bytes[place] = byte;
+        fs::write(&path, bytes).expect("written");
+        drop(load(folder.path(), &testkit::device()));
+    }
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_named() {
+    let norm = "model.layers.0.input_layernorm.weight";
+
+    let renamed = copy("llama_tied");
+    edit_header(renamed.path(), norm, "model.layers.9.input_layernorm.weight");
+    match refusal(renamed.path()) {
+        LoadError::Tensors { missing, .. } => assert_eq!(missing, [norm]),
+        other => panic!("{other}"),
+    }
+
+    let renamed = copy("llama_tied");
+    edit_header(renamed.path(), "layers.0.mlp.up_proj.weight", "layers.0.mlp.up_quux.weight");
+    match refusal(renamed.path()) {
+        LoadError::Tensors { missing, unexpected, misshapen, .. } => {
+            assert_eq!(missing, ["model.layers.0.mlp.up_proj.weight"]);
+            assert_eq!(unexpected, ["model.layers.0.mlp.up_quux.weight"]);
+            assert!(misshapen.is_empty(), "{misshapen:?}");
+        }
+        other => panic!("{other}"),
+    }
+
+    let reshaped = copy("llama_tied");
+    edit_header(reshaped.path(), "[40,32]", "[32,40]");
+    match refusal(reshaped.path()) {
+        LoadError::Tensors { misshapen, .. } => {
+            assert_eq!(misshapen.len(), 1);
+            assert!(misshapen[0].ends_with("[32, 40] instead of [40, 32]"), "{misshapen:?}");
+        }
+        other => panic!("{other}"),
+    }
+
+    let integers = copy("llama_tied");
+    edit_header(integers.path(), r#""F32""#, r#""I32""#);
+    let error = refusal(integers.path());
+    assert!(matches!(error, LoadError::Safetensors { .. }), "{error}");
+    assert!(error.to_string().contains("I32 is not a float"), "{error}");
+}
+
+#[test]
+fn a_configuration_larger_than_its_files_is_refused_before_any_allocation() {
+    // Each of these alone asks for more memory than any machine has.
+    let cases = [
+        ("llama_untied", json!({"num_hidden_layers": 1 << 28})),
+        ("llama_untied", json!({"vocab_size": 1 << 28, "hidden_size": 1 << 28})),
+        ("qwen2", json!({"num_attention_heads": 1 << 28, "head_dim": 1 << 20})),
+        ("deepseek_v3_plain", json!({"n_routed_experts": 65_535, "moe_intermediate_size": 1 << 28})),
+        ("deepseek_v3_plain", json!({"n_shared_experts": 1 << 28, "moe_intermediate_size": 1 << 28})),
+        ("deepseek_v3_full", json!({"q_lora_rank": 1 << 28, "kv_lora_rank": 1 << 28})),
+        ("deepseek_v3_mtp", json!({"intermediate_size": 1 << 28})),
+    ];
+    for (name, changes) in cases {
+        let folder = copy(name);
+        set_config(folder.path(), &changes);
+        let error = refusal(folder.path());
+        assert!(matches!(error, LoadError::Tensors { .. }), "{changes}: {error}");
+        assert!(error.to_string().len() < 10_000, "{changes}: a message for people");
+    }
+}
+
+#[test]
+fn an_index_names_files_of_its_folder_only() {
+    let outside = testkit::fixture_path("model/llama_tied/model.safetensors");
+    let outside = outside.to_str().expect("a text");
+    for shard in [outside, "../model.safetensors", "a/b.safetensors", "..\\model.safetensors"] {
+        let folder = copy("llama_tied");
+        let index = json!({"weight_map": {"model.norm.weight": shard}});
+        fs::write(folder.path().join("model.safetensors.index.json"), index.to_string()).expect("written");
+        let error = refusal(folder.path());
+        assert!(matches!(error, LoadError::Safetensors { .. }), "{shard}: {error}");
+        assert!(error.to_string().contains("files of this folder"), "{error}");
+    }
+    for index in [json!({}), json!({"weight_map": []}), json!({"weight_map": {"x": 1}}), json!(7)] {
+        let folder = copy("llama_tied");
+        fs::write(folder.path().join("model.safetensors.index.json"), index.to_string()).expect("written");
+        assert!(matches!(refusal(folder.path()), LoadError::Safetensors { .. }), "{index}");
+    }
+}
+
+#[test]
+fn absent_and_unreadable_files_are_named() {
+    let folder = copy("llama_tied");
+    fs::remove_file(folder.path().join("model.safetensors")).expect("removed");
+    let error = refusal(folder.path());
+    assert!(matches!(&error, LoadError::Read { path, .. } if path.ends_with("model.safetensors")), "{error}");
+
+    fs::write(folder.path().join("config.json"), "{\"model_type\": ").expect("written");
+    assert!(matches!(refusal(folder.path()), LoadError::Json { .. }));
+    fs::write(folder.path().join("config.json"), "{}").expect("written");
+    assert!(matches!(refusal(folder.path()), LoadError::Config { .. }));
+}
