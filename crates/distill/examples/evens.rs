@@ -1,0 +1,53 @@
+//! A teacher writes at random, what happens to be right teaches a student:
+//! `cargo run --release -p ruminate-distill --example evens`
+
+use ruminate_data::{Completion, Outcome, Prompt, Seed, Task, Verdict};
+use ruminate_distill::{Config, Setup, sample_traces, select, source};
+use ruminate_model::{Decoder, load_config};
+use ruminate_rollout::{Flow, Options, RecordRouting, Sampling};
+use ruminate_train::{Metrics, Observer, State, supervised};
+
+struct Print;
+
+impl Observer for Print {
+    fn step(&mut self, step: usize, metrics: &Metrics) {
+        if step.is_multiple_of(20) {
+            eprintln!("step {step:3}  loss {:.4}", metrics.get("loss").unwrap_or(f64::NAN));
+        }
+    }
+}
+
+/// Right is an even token, then the end.
+fn score(_: &Task, completion: &Completion) -> Verdict {
+    let right = matches!(completion.ids.as_slice(), [id, _] if id % 2 == 0);
+    let outcome = if right { Outcome::Correct } else { Outcome::Wrong };
+    Verdict { outcome, score: 0.0, extracted: None, why: String::new(), rewards: Vec::new() }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let device = ruminate_testkit::autodiff_device();
+    let architecture = load_config(&ruminate_testkit::fixture_path("model/deepseek_v3_plain"))?;
+    let fresh = |seed| Decoder::init(&architecture, &mut Seed::new(seed).rng(), &device);
+
+    let task =
+        Task { prompt: Prompt::Text(String::new()), answer: String::new(), columns: Default::default() };
+    let prompts: Vec<[u32; 2]> = (0..32).map(|i| [i, 39]).collect();
+    let problems: Vec<(&Task, &[u32])> = prompts.iter().map(|prompt| (&task, prompt.as_slice())).collect();
+    let sampling = Sampling { max_new_tokens: 4, ..Sampling::default() };
+    let eos_token_ids = (1..40).step_by(2).collect();
+    let options = Options { sampling, eos_token_ids, max_num_seqs: 64, record_routing: RecordRouting::No };
+    let setup = Setup { teacher: &fresh(0), options: &options, num_samples: 8, seed: Seed::new(0) };
+    let groups = sample_traces(&setup, &problems, &score, &mut || Flow::Continue)?;
+
+    let rules = Config { required_rewards: Vec::new(), max_traces_per_prompt: 2, ..Config::default() };
+    let selection = select(&groups, &rules);
+    eprintln!("{:?}", selection.report);
+
+    let samples = selection.samples();
+    let mut config =
+        supervised::Config { max_steps: 100, batch_size: 16, row_length: 16, ..Default::default() };
+    config.train.learning_rate = 1e-2;
+    let mut source = source(&samples, Seed::new(1))?;
+    supervised::train(State::fresh(fresh(1), &config.train), &mut source, &config, &mut Print)?;
+    Ok(())
+}

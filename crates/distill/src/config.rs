@@ -1,0 +1,70 @@
+//! The recipe of trace selection. Sampling is [`rollout::Sampling`](ruminate_rollout::Sampling)'s, the student's
+//! training [`supervised::Config`](ruminate_train::supervised::Config)'s.
+
+use crate::Error;
+use serde::{Deserialize, Serialize};
+
+/// How many traces are sampled, and which are learned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Completions a problem.
+    pub num_samples: usize,
+    /// Components of the verdict that must be exactly 1, by name; one that a verdict lacks counts as missed.
+    pub required_rewards: Vec<String>,
+    /// Traces kept of one prompt, the first ones; 0 keeps all. Easy problems have more of them than hard ones.
+    pub max_traces_per_prompt: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { num_samples: 4, required_rewards: vec!["format".to_owned()], max_traces_per_prompt: 0 }
+    }
+}
+
+impl Config {
+    /// Checks every value, before any tensor is made.
+    ///
+    /// # Errors
+    /// [`Error::Range`] names the first key whose value cannot be.
+    pub fn validate(&self) -> Result<(), Error> {
+        if self.num_samples == 0 {
+            let expected = "a whole number from 1";
+            return Err(Error::Range { key: "num_samples", found: "0".to_owned(), expected });
+        }
+        if self.required_rewards.iter().any(String::is_empty) {
+            let expected = "names of the reward's components";
+            return Err(Error::Range {
+                key: "required_rewards",
+                found: "an empty name".to_owned(),
+                expected,
+            });
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn a_recipe_states_departures_only_and_no_unknown_key() {
+        let config: Config = serde_json::from_str(r#"{"num_samples": 2}"#).expect("a recipe");
+        assert_eq!(config, Config { num_samples: 2, ..Config::default() });
+        assert!(serde_json::from_str::<Config>(r#"{"num_smaples": 2}"#).is_err());
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_its_key() {
+        assert!(Config::default().validate().is_ok());
+        let broken = [
+            ("num_samples", Config { num_samples: 0, ..Config::default() }),
+            ("required_rewards", Config { required_rewards: vec![String::new()], ..Config::default() }),
+        ];
+        for (key, config) in broken {
+            let message = config.validate().expect_err(key).to_string();
+            assert!(message.contains(key), "{message}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The teacher's half: problems become groups of scored completions.
+
+use crate::Error;
+use ruminate_data::{Completion, Group, Seed, Task, Verdict};
+use ruminate_model::Decoder;
+use ruminate_rollout::{Flow, Options, Request, generate};
+
+/// Who is asked, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// The policy that writes the traces.
+    pub teacher: &'a Decoder,
+    /// How its tokens are drawn and what ends a completion.
+    pub options: &'a Options,
+    /// Completions a problem.
+    pub num_samples: usize,
+    /// A completion draws from `seed.index(problem).index(sample)`, so it does not depend on what is sampled beside
+    /// it.
+    pub seed: Seed,
+}
+
+/// Samples `num_samples` completions of each problem and scores them: one group a problem, in the order given.
+///
+/// A problem is a task and its prompt as token ids. `finished` is called after each completion and decides
+/// whether to go on.
+///
+/// # Errors
+/// A sampling parameter out of range, a prompt that is empty or too long for the teacher's positions, all found
+/// before anything is sampled; [`Error::Stopped`] when `finished` says so.
+pub fn sample_traces(
+    setup: &Setup,
+    problems: &[(&Task, &[u32])],
+    score: &dyn Fn(&Task, &Completion) -> Verdict,
+    finished: &mut dyn FnMut() -> Flow,
+) -> Result<Vec<Group>, Error> {
+    let Setup { teacher, options, num_samples, seed } = *setup;
+    options.sampling.validate()?;
+    let max_new_tokens = options.sampling.max_new_tokens;
+    let positions = teacher.config().max_position_embeddings;
+    for (problem, (_, prompt)) in problems.iter().enumerate() {
+        let length = prompt.len();
+        if length == 0 {
+            return Err(Error::EmptyPrompt { problem });
+        }
+        if length.saturating_add(max_new_tokens) > positions {
+            return Err(Error::TooLong { problem, length, max_new_tokens, positions });
+        }
+    }
+
+    let requests: Vec<Request> = (0..problems.len() * num_samples)
+        .map(|i| {
+            let (problem, sample) = (i / num_samples, i % num_samples);
+            let prompt_ids = problems[problem].1.to_vec();
+            Request { prompt_ids, seed: seed.index(problem as u64).index(sample as u64) }
+        })
+        .collect();
+    let mut completions: Vec<Option<Completion>> = vec![None; requests.len()];
+    let mut flow = Flow::Continue;
+    generate(teacher, &requests, options, |request, completion| {
+        completions[request] = Some(completion);
+        flow = finished();
+        flow
+    });
+    if flow == Flow::Stop {
+        return Err(Error::Stopped {
+            finished: completions.iter().flatten().count(),
+            requested: requests.len(),
+        });
+    }
+    let mut completions = completions.into_iter().flatten();
+    let group = |(index, (task, _)): (usize, &(&Task, &[u32]))| {
+        let completions: Vec<Completion> = completions.by_ref().take(num_samples).collect();
+        let verdicts = completions.iter().map(|completion| score(task, completion)).collect();
+        Group { task: index, completions, verdicts }
+    };
+    Ok(problems.iter().enumerate().map(group).collect())
+}

@@ -1,0 +1,73 @@
+//! Samples for the supervised trainer, in a new order each epoch.
+
+use crate::Error;
+use rand::seq::SliceRandom;
+use ruminate_data::{Sample, Seed};
+
+/// The sample of an index: index / n is the epoch, whose order is a permutation drawn from `seed.index(epoch)`.
+///
+/// The answer depends on the index alone, so the trainer's cursor is all that a resumed run needs.
+///
+/// # Errors
+/// [`Error::NoSamples`] when there are none.
+pub fn source(samples: &[Sample], seed: Seed) -> Result<impl FnMut(u64) -> Sample, Error> {
+    if samples.is_empty() {
+        return Err(Error::NoSamples);
+    }
+    let count = samples.len() as u64;
+    // The order of the epoch that was last asked for.
+    let (mut order, mut epoch): (Vec<usize>, Option<u64>) = (Vec::new(), None);
+    Ok(move |index: u64| {
+        let wanted = index / count;
+        if epoch != Some(wanted) {
+            order = (0..samples.len()).collect();
+            order.shuffle(&mut seed.index(wanted).rng());
+            epoch = Some(wanted);
+        }
+        samples[order[(index % count) as usize]].clone()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::source;
+    use crate::Error;
+    use ruminate_data::{Sample, Seed};
+
+    fn samples(count: u32) -> Vec<Sample> {
+        (0..count).map(|id| Sample::completion_only(&[100], &[id])).collect()
+    }
+
+    fn drawn(samples: &[Sample], indices: impl Iterator<Item = u64>) -> Vec<u32> {
+        let mut source = source(samples, Seed::new(3)).expect("samples");
+        indices.map(|index| source(index).ids[1]).collect()
+    }
+
+    #[test]
+    fn an_epoch_has_every_sample_once_in_an_order_of_its_own() {
+        let samples = samples(20);
+        let ids = drawn(&samples, 0..60);
+        for epoch in ids.chunks(20) {
+            let mut sorted = epoch.to_vec();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..20).collect::<Vec<u32>>());
+        }
+        assert_ne!(ids[..20], ids[20..40]);
+        assert_ne!(ids[20..40], ids[40..]);
+    }
+
+    #[test]
+    fn the_sample_of_an_index_does_not_depend_on_what_was_asked_before() {
+        let samples = samples(7);
+        let forward = drawn(&samples, 0..30);
+        let mut backward = drawn(&samples, (0..30).rev());
+        backward.reverse();
+        assert_eq!(forward, backward);
+        assert_eq!(drawn(&samples, 17..30), forward[17..]);
+    }
+
+    #[test]
+    fn without_samples_there_is_no_source() {
+        assert!(matches!(source(&[], Seed::new(0)).err(), Some(Error::NoSamples)));
+    }
+}
