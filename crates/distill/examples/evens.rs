@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let fresh = |seed| Decoder::init(&architecture, &mut Seed::new(seed).rng(), &device);
 
     let task =
-        Task { prompt: Prompt::Text(String::new()), answer: String::new(), columns: Default::default() };
+        Task { prompt: Prompt::Text(String::new()), answer: String::new(), columns: serde_json::Map::new() };
     let prompts: Vec<[u32; 2]> = (0..32).map(|i| [i, 39]).collect();
     let problems: Vec<(&Task, &[u32])> = prompts.iter().map(|prompt| (&task, prompt.as_slice())).collect();
     let sampling = Sampling { max_new_tokens: 4, ..Sampling::default() };

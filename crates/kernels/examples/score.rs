@@ -1,14 +1,17 @@
 //! What a policy says of given tokens, without ever holding all logits:
 //! `cargo run --release -p ruminate-kernels --example score`
 
-use burn::tensor::{Distribution, Int, Tensor};
+use burn::tensor::{Int, Tensor};
 use ruminate_kernels::{rms_norm, token_logprobs};
 
 fn main() {
     let device = ruminate_testkit::device();
     let (tokens, width, vocabulary) = (4, 16, 32);
-    let states = Tensor::<2>::random([tokens, width], Distribution::Default, &device);
-    let head = Tensor::<2>::random([vocabulary, width], Distribution::Normal(0.0, 1.0), &device);
+    let wave = |rows: usize, step: f64| {
+        let count = (rows * width) as i64;
+        Tensor::<1, Int>::arange(0..count, &device).float().mul_scalar(step).sin().reshape([rows, width])
+    };
+    let (states, head) = (wave(tokens, 0.7), wave(vocabulary, 1.3));
     let targets = Tensor::<1, Int>::from_ints([3, 1, 4, 1], &device);
 
     let hidden = rms_norm(states, Tensor::ones([width], &device), 1e-6);

@@ -12,6 +12,7 @@ use std::mem;
 
 /// What one layer keeps of the past.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a handful of them exist, one a layer")]
 pub enum LayerCache {
     /// MLA: normed latent and rotated shared key, `[S, L, C + R]`.
     Latent(Tensor<3>),

@@ -21,6 +21,7 @@ const LOW_RANK_EPS: f64 = 1e-6;
 
 /// Queries, projected directly or through a low rank.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one of them in an attention")]
 enum Query {
     Direct(DirectQuery),
     LowRank(LowRankQuery),
