@@ -2,6 +2,7 @@
 //! checkpoints; 5 numbers that are not finite; 6 rollout engine or sandbox; 7 disk; 8 an alarm; 130 interrupted.
 
 use ruminate_data as data;
+use ruminate_distill as distill;
 use ruminate_eval as eval;
 use ruminate_grpo as grpo;
 use ruminate_model as model;
@@ -103,6 +104,14 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
             grpo::Error::Range { .. } | grpo::Error::Sampling(_) | grpo::Error::Greedy => USAGE,
             grpo::Error::Mismatch { .. } => ALARM,
             grpo::Error::Train(error) => of_train(error),
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<distill::Error>() {
+        use distill::Error as E;
+        return Some(match error {
+            E::Range { .. } | E::Sampling(_) => USAGE,
+            E::EmptyPrompt { .. } | E::TooLong { .. } | E::NoSamples => INPUT,
+            E::Stopped { .. } => INTERRUPTED,
         });
     }
     if let Some(error) = cause.downcast_ref::<data::Error>() {

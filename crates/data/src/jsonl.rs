@@ -163,7 +163,10 @@ pub fn parse_task(text: &str) -> Result<Task, Mismatch> {
         Some(Value::Number(number)) if number.is_f64() => written(text, name).unwrap_or(number.to_string()),
         Some(Value::Number(number)) => number.to_string(),
         Some(other) => return Err(Mismatch::new(format!("`{name}` to be a text or a number"), sort(&other))),
-        None => return Err(Mismatch::new("a column `answer` (or `solution`)", names(&columns))),
+        None => {
+            let others = if columns.is_empty() { String::new() } else { format!(", {}", names(&columns)) };
+            return Err(Mismatch::new("a column `answer` (or `solution`)", format!("`prompt`{others}")));
+        }
     };
     Ok(Task { prompt, answer, columns })
 }

@@ -3,8 +3,9 @@
 use crate::args::RunArgs;
 use crate::commands::sft::{Fit, fit};
 use crate::commands::train_rl;
-use crate::evaluate::{Evaluator, Sets, complete};
+use crate::evaluate::{Evaluator, Sets};
 use crate::exit::Refusal;
+use crate::interrupt;
 use crate::language::Language;
 use crate::policy;
 use crate::problems::Problems;
@@ -15,9 +16,10 @@ use crate::session::Session;
 use crate::stage::{Earlier, Entered, enter};
 use crate::story::{self, Story};
 use anyhow::Result;
-use ruminate_data::{Sample, Seed};
+use ruminate_data::{Completion, Sample, Seed, Task};
+use ruminate_distill as distill;
 use ruminate_model::{self as model, Decoder};
-use ruminate_rollout::{Options, RecordRouting};
+use ruminate_rollout::{Flow, Options, RecordRouting};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -111,45 +113,56 @@ impl Trace {
     }
 }
 
-/// Samples the teacher on training problems and keeps what is correct, well formed and new.
+/// Samples the teacher on training problems and keeps what is worth learning.
 fn traces(recipe: &Recipe, teacher: &Decoder, judge: &Judge, problems: &mut Problems) -> Result<Vec<Trace>> {
+    let config = &recipe.distill.traces;
     let asked: Vec<_> =
         (0..recipe.distill.prompts as u64).map(|index| problems.training(judge.language, index)).collect();
-    let prompts: Vec<&[u32]> = asked.iter().map(|problem| problem.prompt_ids.as_slice()).collect();
-    let options = Options {
-        sampling: recipe.rollout,
-        eos_token_ids: judge.language.end_ids.clone(),
-        max_num_seqs: recipe.grpo.max_num_seqs,
-        record_routing: RecordRouting::No,
+    let prompts: Vec<(&Task, &[u32])> =
+        asked.iter().map(|problem| (&problem.task, problem.prompt_ids.as_slice())).collect();
+    let setup = distill::Setup {
+        teacher,
+        options: &Options {
+            sampling: recipe.rollout,
+            eos_token_ids: judge.language.end_ids.clone(),
+            max_num_seqs: recipe.grpo.max_num_seqs,
+            record_routing: RecordRouting::No,
+        },
+        num_samples: config.num_samples,
+        seed: Seed::new(recipe.seed).child("distill"),
     };
-    let total = prompts.len() * recipe.distill.num_samples;
-    let mut progress = Progress::new("traces", total as u64, 0);
+    let mut progress = Progress::new("traces", (asked.len() * config.num_samples) as u64, 0);
     let mut done = 0;
-    let seed = Seed::new(recipe.seed).child("distill");
-    let completions = complete(teacher, &prompts, recipe.distill.num_samples, &options, seed, || {
+    let score = |task: &Task, completion: &Completion| judge.verdict(task, completion, "");
+    let groups = distill::sample_traces(&setup, &prompts, &score, &mut || {
         done += 1;
         progress.at(done, "");
+        if interrupt::requested() { Flow::Stop } else { Flow::Continue }
     })?;
-    let mut seen = std::collections::HashSet::new();
-    let mut kept = Vec::new();
-    for (problem, completions) in asked.iter().zip(&completions) {
-        for completion in completions {
-            let verdict = judge.verdict(&problem.task, completion, "");
-            let good =
-                verdict.outcome == ruminate_data::Outcome::Correct && verdict.reward("format") == Some(1.0);
-            let text = judge.language.text(&completion.ids);
-            if good && seen.insert((problem.prompt_ids.clone(), text.clone())) {
-                kept.push(Trace { prompt: problem.task.prompt.clone(), completion: text });
-            }
-        }
-    }
-    progress.say(&format!("{} of {total} traces are correct, well formed and new", kept.len()));
-    if kept.is_empty() {
+    let selection = distill::select(&groups, config);
+    let report = selection.report;
+    progress.say(&format!(
+        "{} of {} traces are kept; dropped: {} wrong, {} malformed, {} cut off, {} unscored, {} repeated, {} beyond \
+         the limit of their prompt",
+        report.kept,
+        report.sampled,
+        report.wrong,
+        report.malformed,
+        report.truncated,
+        report.unscored,
+        report.duplicate,
+        report.surplus
+    ));
+    if selection.traces.is_empty() {
         return Err(Refusal::input(
             "the teacher wrote no correct and well-formed trace: there is nothing to learn",
         ));
     }
-    Ok(kept)
+    let trace = |trace: &distill::Trace| Trace {
+        prompt: asked[trace.task].task.prompt.clone(),
+        completion: judge.language.text(&trace.completion.ids),
+    };
+    Ok(selection.traces.iter().map(trace).collect())
 }
 
 fn write(path: &Path, traces: &[Trace]) -> Result<()> {

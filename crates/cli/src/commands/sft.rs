@@ -12,7 +12,6 @@ use crate::session::Session;
 use crate::stage::{Earlier, Entered, Stage, enter};
 use crate::story;
 use anyhow::Result;
-use rand::seq::SliceRandom;
 use ruminate_data::jsonl;
 use ruminate_data::{Message, Sample, Seed};
 use ruminate_model::{self as model, Decoder};
@@ -83,16 +82,7 @@ pub(crate) fn fit(session: &Session, stage: &Stage, fit: &Fit) -> Result<Fitted>
         evaluator: fit.evaluator,
     };
     let mut observer = Observer::new("sft", settings.max_steps, state.step, watched)?;
-    let count = fit.samples.len() as u64;
-    let (mut order, mut epoch) = (Vec::new(), None);
-    let mut source = |index: u64| {
-        if epoch != Some(index / count) {
-            order = (0..fit.samples.len()).collect::<Vec<usize>>();
-            order.shuffle(&mut seed.child("shuffle").index(index / count).rng());
-            epoch = Some(index / count);
-        }
-        fit.samples[order[(index % count) as usize]].clone()
-    };
+    let mut source = ruminate_distill::source(fit.samples, seed.child("shuffle"))?;
     let state = supervised::train(state, &mut source, settings, &mut observer)?;
     observer.finish(state.step, &state.policy)?;
     Ok(Fitted {

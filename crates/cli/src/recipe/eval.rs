@@ -66,20 +66,22 @@ pub(crate) struct Distill {
     pub(crate) pretrain_steps: usize,
     /// Problems that the teacher is asked.
     pub(crate) prompts: usize,
-    /// Completions a problem.
-    pub(crate) num_samples: usize,
+    /// Samples a problem, and which of them are learned.
+    #[serde(flatten)]
+    pub(crate) traces: ruminate_distill::Config,
 }
 
 impl Default for Distill {
     fn default() -> Self {
-        Self { teacher: None, student: None, pretrain_steps: 0, prompts: 1000, num_samples: 4 }
+        let traces = ruminate_distill::Config::default();
+        Self { teacher: None, student: None, pretrain_steps: 0, prompts: 1000, traces }
     }
 }
 
 impl Distill {
     pub(crate) fn validate(&self) -> Result<()> {
         from_one("prompts", self.prompts)?;
-        from_one("num_samples", self.num_samples)
+        Ok(self.traces.validate()?)
     }
 }
 

@@ -71,7 +71,7 @@ fn a_bad_line_is_named_with_what_was_expected_and_found() {
         ("\"text\"", "one JSON object", "a text"),
         ("{\"answer\":\"a\",\"question\":\"q\"}", "a column `prompt`", "`answer`, `question`"),
         ("{}", "a column `prompt`", "no columns"),
-        ("{\"prompt\":\"p\",\"gold\":1}", "a column `answer` (or `solution`)", "`gold`"),
+        ("{\"prompt\":\"p\",\"gold\":1}", "a column `answer` (or `solution`)", "`prompt`, `gold`"),
         ("{\"prompt\":3,\"answer\":\"a\"}", "`prompt` to be", "a number"),
         ("{\"prompt\":\"\",\"answer\":\"a\"}", "`prompt` to be", "an empty text"),
         ("{\"prompt\":[],\"answer\":\"a\"}", "`prompt` to be", "an empty list"),
