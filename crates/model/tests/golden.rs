@@ -76,6 +76,7 @@ fn the_router_chooses_and_weighs_like_transformers() {
 }
 
 #[test]
+#[allow(clippy::needless_range_loop, reason = "a position is more than an index")]
 fn cached_decode_matches_full_forward() {
     for name in CASES {
         let Case { decoder, rows, vocabulary, .. } = case(name);
