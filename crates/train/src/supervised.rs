@@ -244,7 +244,6 @@ fn microbatch_loss(
     let output = policy.forward(&packed.batch, Routes::Choose);
     let mut routing = output.routing;
     let mut part = Part::default();
-    part.load.add(&routing, &packed.batch);
 
     let logprobs = token_logprobs(policy, output.hidden.clone(), packed, 1.0, CHUNK_TOKENS).logprobs; // [N]
     let mut loss = logprobs.sum().div_scalar(-(totals.loss_tokens as f64));
@@ -261,6 +260,8 @@ fn microbatch_loss(
         loss = loss + mean.mul_scalar(config.mtp_loss_weight);
         routing.extend(second.routing);
     }
+    // The multi-token prediction module's layer, where it ran, comes last: its router is balanced like the others.
+    part.load.add(&routing, &packed.batch);
     if let Some(balance) = balance(&routing, &packed.batch, config) {
         let share = packed.sequences() as f64 / totals.sequences as f64;
         loss = loss + balance.mul_scalar(share);
