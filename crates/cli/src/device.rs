@@ -94,7 +94,7 @@ fn kind(index: Option<usize>) -> burn::tensor::DeviceKind {
 }
 
 /// What one core does with small models in practice, in floating-point operations a second: for forecasts only.
-const CORE_FLOPS: f64 = 1.5e10;
+const CORE_FLOPS: f64 = 3e10;
 
 impl DeviceName {
     /// Roughly how long so many floating-point operations take; unknown on other devices than the CPU.
