@@ -21,7 +21,7 @@ pub struct Tokens {
     pub reference: Vec<f32>,
     /// The advantage of the token's completion.
     pub advantages: Vec<f32>,
-    /// The token's share in the sum, from [`weights`]; 0 leaves it out.
+    /// The token's share in the sum, from [`weight`]; 0 leaves it out.
     pub weights: Vec<f32>,
     /// Which sequence the token belongs to, from 0.
     pub sequence: Vec<u32>,
