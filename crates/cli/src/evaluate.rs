@@ -11,7 +11,7 @@ use anyhow::Result;
 use ruminate_data::{Completion, Group, Seed, Task};
 use ruminate_eval::Report;
 use ruminate_model::Decoder;
-use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling, generate};
+use ruminate_rollout::{Flow, Options, RecordRouting, Sampling, generate_siblings};
 use ruminate_run::RunFolder;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -165,10 +165,13 @@ impl<'a> Evaluator<'a> {
             max_num_seqs: self.max_num_seqs,
             record_routing: RecordRouting::Yes,
         };
-        let completions = complete(policy, &prompts, count, &options, seed, || {
+        let seed_of = |problem: usize| seed.index(problem as u64);
+        let completions = generate_siblings(policy, &prompts, count, &options, seed_of, || {
             *done += 1;
             progress.at(*done, &set.name);
-        })?;
+            if interrupt::requested() { Flow::Stop } else { Flow::Continue }
+        })
+        .map_err(|_| Refusal::Interrupted(" while evaluating".to_owned()))?;
         Ok(completions
             .into_iter()
             .enumerate()
@@ -201,39 +204,4 @@ pub(crate) fn reports_of_step(folder: &RunFolder, step: usize) -> Vec<Report> {
     let text = fs::read_to_string(folder.eval_path()).unwrap_or_default();
     let rows = text.lines().filter_map(|line| serde_json::from_str::<Report>(line).ok());
     rows.filter(|report| report.step == step as u64).collect()
-}
-
-/// `count` completions of each prompt. Sample s of prompt i has its own randomness, `seed.index(i).index(s)`.
-///
-/// # Errors
-/// When it is interrupted.
-pub(crate) fn complete(
-    policy: &Decoder,
-    prompts: &[&[u32]],
-    count: usize,
-    options: &Options,
-    seed: Seed,
-    mut tick: impl FnMut(),
-) -> Result<Vec<Vec<Completion>>> {
-    let requests: Vec<Request> = prompts
-        .iter()
-        .enumerate()
-        .flat_map(|(i, prompt)| {
-            (0..count).map(move |sample| Request {
-                prompt_ids: prompt.to_vec(),
-                seed: seed.index(i as u64).index(sample as u64),
-            })
-        })
-        .collect();
-    let mut completions: Vec<Option<Completion>> = vec![None; requests.len()];
-    generate(policy, &requests, options, |request, completion| {
-        completions[request] = Some(completion);
-        tick();
-        if interrupt::requested() { Flow::Stop } else { Flow::Continue }
-    });
-    if interrupt::requested() {
-        return Err(Refusal::Interrupted(" while sampling".to_owned()).into());
-    }
-    let mut completions = completions.into_iter().flatten();
-    Ok(prompts.iter().map(|_| completions.by_ref().take(count).collect()).collect())
 }

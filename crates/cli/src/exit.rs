@@ -111,7 +111,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
         return Some(match error {
             E::Range { .. } | E::Sampling(_) => USAGE,
             E::EmptyPrompt { .. } | E::TooLong { .. } | E::NoSamples => INPUT,
-            E::Stopped { .. } => INTERRUPTED,
+            E::Stopped(_) => INTERRUPTED,
         });
     }
     if let Some(error) = cause.downcast_ref::<data::Error>() {

@@ -38,13 +38,8 @@ pub enum Error {
         positions: usize,
     },
     /// The caller stopped the sampling.
-    #[error("stopped after {finished} of {requested} completions")]
-    Stopped {
-        /// Completions that were finished.
-        finished: usize,
-        /// Completions that were asked for.
-        requested: usize,
-    },
+    #[error(transparent)]
+    Stopped(#[from] ruminate_rollout::Stopped),
     /// There is nothing to train on.
     #[error("no samples; the teacher gave no trace worth learning, see the report for why")]
     NoSamples,

@@ -3,7 +3,7 @@
 use crate::Error;
 use ruminate_data::{Completion, Group, Seed, Task, Verdict};
 use ruminate_model::Decoder;
-use ruminate_rollout::{Flow, Options, Request, generate};
+use ruminate_rollout::{Flow, Options, generate_siblings};
 
 /// Who is asked, and how.
 #[derive(Clone, Copy, Debug)]
@@ -47,31 +47,12 @@ pub fn sample_traces(
         }
     }
 
-    let requests: Vec<Request> = (0..problems.len() * num_samples)
-        .map(|i| {
-            let (problem, sample) = (i / num_samples, i % num_samples);
-            let prompt_ids = problems[problem].1.to_vec();
-            Request { prompt_ids, seed: seed.index(problem as u64).index(sample as u64) }
-        })
-        .collect();
-    let mut completions: Vec<Option<Completion>> = vec![None; requests.len()];
-    let mut flow = Flow::Continue;
-    generate(teacher, &requests, options, |request, completion| {
-        completions[request] = Some(completion);
-        flow = finished();
-        flow
-    });
-    if flow == Flow::Stop {
-        return Err(Error::Stopped {
-            finished: completions.iter().flatten().count(),
-            requested: requests.len(),
-        });
-    }
-    let mut completions = completions.into_iter().flatten();
-    let group = |(index, (task, _)): (usize, &(&Task, &[u32]))| {
-        let completions: Vec<Completion> = completions.by_ref().take(num_samples).collect();
+    let prompts: Vec<&[u32]> = problems.iter().map(|&(_, prompt)| prompt).collect();
+    let seed_of = |problem: usize| seed.index(problem as u64);
+    let completions = generate_siblings(teacher, &prompts, num_samples, options, seed_of, finished)?;
+    let groups = problems.iter().zip(completions).enumerate().map(|(index, ((task, _), completions))| {
         let verdicts = completions.iter().map(|completion| score(task, completion)).collect();
         Group { task: index, completions, verdicts }
-    };
-    Ok(problems.iter().enumerate().map(group).collect())
+    });
+    Ok(groups.collect())
 }

@@ -7,7 +7,9 @@
 
 mod engine;
 mod sampler;
+mod siblings;
 mod slots;
 
 pub use engine::{Flow, Options, RecordRouting, Request, generate};
 pub use sampler::{Choice, Sampling, SamplingError};
+pub use siblings::{Stopped, generate_siblings};

@@ -218,7 +218,8 @@ fn a_frozen_router_keeps_its_weights_and_biases() {
 fn balance_moves_the_biases_of_all_routers_the_second_predictions_too() {
     let before = parameters(&decoder("deepseek_v3_mtp", &testkit::device()));
     let after = parameters(&run("deepseek_v3_mtp", &config(1)).0.policy);
-    let biases: Vec<&String> = before.keys().filter(|name| name.ends_with("e_score_correction_bias")).collect();
+    let biases: Vec<&String> =
+        before.keys().filter(|name| name.ends_with("e_score_correction_bias")).collect();
     assert!(biases.len() >= 2, "the trunk's and the module's: {biases:?}");
     for name in biases {
         assert_ne!(before[name], after[name], "{name}");

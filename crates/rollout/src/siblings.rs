@@ -1,0 +1,53 @@
+//! Several completions of each prompt, collected by prompt: what GRPO, distillation and evaluation all do.
+
+use crate::{Flow, Options, Request, generate};
+use ruminate_data::{Completion, Seed};
+use ruminate_model::Decoder;
+
+/// Samples `count` completions of each prompt; the result is by prompt, in the order given. Completion s of prompt i
+/// has the randomness `seed(i).index(s)`, so it depends on nothing that is sampled beside it.
+///
+/// `finished` is called after each completion and decides whether to go on.
+///
+/// # Errors
+/// [`Stopped`] when `finished` says so.
+pub fn generate_siblings(
+    decoder: &Decoder,
+    prompts: &[&[u32]],
+    count: usize,
+    options: &Options,
+    seed: impl Fn(usize) -> Seed,
+    mut finished: impl FnMut() -> Flow,
+) -> Result<Vec<Vec<Completion>>, Stopped> {
+    let requests: Vec<Request> = prompts
+        .iter()
+        .enumerate()
+        .flat_map(|(i, prompt)| {
+            let seed = seed(i);
+            (0..count as u64)
+                .map(move |sample| Request { prompt_ids: prompt.to_vec(), seed: seed.index(sample) })
+        })
+        .collect();
+    let mut completions: Vec<Option<Completion>> = vec![None; requests.len()];
+    let mut flow = Flow::Continue;
+    generate(decoder, &requests, options, |request, completion| {
+        completions[request] = Some(completion);
+        flow = finished();
+        flow
+    });
+    if flow == Flow::Stop {
+        return Err(Stopped { finished: completions.iter().flatten().count(), requested: requests.len() });
+    }
+    let mut completions = completions.into_iter().flatten();
+    Ok(prompts.iter().map(|_| completions.by_ref().take(count).collect()).collect())
+}
+
+/// The caller stopped the sampling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("stopped after {finished} of {requested} completions")]
+pub struct Stopped {
+    /// Completions that were finished.
+    pub finished: usize,
+    /// Completions that were asked for.
+    pub requested: usize,
+}
