@@ -10,8 +10,9 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 /// How much sampled pass@1 on held-out problems must rise in the end-to-end run. Its recipe is much shorter than the
-/// default one; without learning the difference is noise of a few hundredths.
-const MUST_RISE: f64 = 0.2;
+/// default one; it rises by a quarter where it was tuned, other processors round otherwise, and without learning the
+/// difference is noise of a few hundredths.
+const MUST_RISE: f64 = 0.12;
 
 /// A step of CI.
 struct Step {
