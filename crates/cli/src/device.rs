@@ -70,8 +70,9 @@ impl DeviceName {
                 }
                 Ok(Device::cuda(index))
             }
+            // By way of WGSL: Burn's own SPIR-V crashes Mesa's lavapipe 22.3 and computes wrong numbers on SwiftShader.
             #[cfg(feature = "vulkan")]
-            Self::Vulkan(index) => Ok(Device::vulkan(kind(index))),
+            Self::Vulkan(index) => Ok(Device::wgpu(kind(index))),
             #[cfg(feature = "wgpu")]
             Self::Wgpu => Ok(Device::wgpu(kind(None))),
             #[allow(unreachable_patterns, reason = "reachable unless every feature is on")]
