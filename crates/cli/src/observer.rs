@@ -128,7 +128,7 @@ impl train::Observer for Observer<'_> {
     fn step(&mut self, step: usize, metrics: &Metrics) {
         let appended = self.metrics.append(&metrics.row(step));
         self.lost(appended);
-        // The loss of GRPO says nothing: a step's advantages sum to zero.
+        // The loss of GRPO says little: a group's advantages sum to zero.
         let has_reward = metrics.get("reward").is_some();
         let glance = GLANCE.iter().filter_map(|(name, short)| Some((*short, metrics.get(name)?)));
         let loss = metrics.get("loss").filter(|_| !has_reward).map(|loss| ("loss", loss));
