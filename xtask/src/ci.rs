@@ -20,7 +20,7 @@ struct Step {
     check: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step { name: "format", check: || cargo_step(&["fmt", "--all", "--check"]) },
     Step { name: "tidy", check: || cargo_step(&["test", "--quiet", "--package", "xtask"]) },
     Step {
@@ -30,6 +30,7 @@ const STEPS: [Step; 6] = [
     Step { name: "test", check: || cargo_step(&["test", "--workspace"]) },
     Step { name: "docs", check: docs },
     Step { name: "learns", check: learns },
+    Step { name: "vulkan", check: vulkan },
 ];
 
 /// Runs the steps in their order up to the first that fails, and prints the table of times.
@@ -63,6 +64,26 @@ fn learns() -> Result<()> {
     let rows = fs::read_to_string(&log).with_context(|| format!("cannot read {}", log.display()))?;
     has_learnt(&rows).with_context(|| format!("{}", log.display()))?;
     remove(&out)
+}
+
+/// Trains on Vulkan where a driver is, be it one that computes on the CPU.
+fn vulkan() -> Result<()> {
+    if !vulkan_driver_installed(&|path| fs::read_dir(path).is_ok_and(|mut files| files.next().is_some())) {
+        eprintln!(
+            "SKIPPED: no Vulkan driver on this machine, so nothing was run on Vulkan. To run this step, install one; \
+             Debian's and Ubuntu's mesa-vulkan-drivers computes on the CPU."
+        );
+        return Ok(());
+    }
+    let args = ["test", "--release", "--package", "ruminate-cli", "--features", "vulkan", "--test", "vulkan"];
+    cargo_step(&args)
+}
+
+/// Whether a place where drivers announce themselves to the Vulkan loader holds something.
+fn vulkan_driver_installed(filled: &dyn Fn(&Path) -> bool) -> bool {
+    ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
+        .iter()
+        .any(|folder| filled(Path::new(folder)))
 }
 
 /// Whether pass@1 of the main set rose from the first evaluation to the last.
@@ -132,6 +153,12 @@ mod tests {
             let message = format!("{:#}", has_learnt(rows).expect_err("nothing was learnt"));
             assert!(message.contains(says), "{message}");
         }
+    }
+
+    #[test]
+    fn a_driver_in_any_of_the_loaders_folders_is_found() {
+        assert!(vulkan_driver_installed(&|path| path == Path::new("/etc/vulkan/icd.d")));
+        assert!(!vulkan_driver_installed(&|path| path == Path::new("/etc")));
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! `--device`: the one place of the binary that names backends.
 
+#[cfg(any(feature = "vulkan", feature = "wgpu"))]
+mod wgpu;
+
 use crate::exit::Refusal;
 use anyhow::Result;
 use burn::tensor::Device;
+#[cfg(any(feature = "vulkan", feature = "wgpu"))]
+use burn::tensor::wgpu::WgpuBackend;
 use std::fmt;
 use std::str::FromStr;
 
@@ -72,9 +77,9 @@ impl DeviceName {
             }
             // By way of WGSL: Burn's own SPIR-V crashes Mesa's lavapipe 22.3 and computes wrong numbers on SwiftShader.
             #[cfg(feature = "vulkan")]
-            Self::Vulkan(index) => Ok(Device::wgpu(kind(index))),
+            Self::Vulkan(index) => wgpu::open(self, WgpuBackend::Vulkan, index),
             #[cfg(feature = "wgpu")]
-            Self::Wgpu => Ok(Device::wgpu(kind(None))),
+            Self::Wgpu => wgpu::open(self, WgpuBackend::Auto, None),
             #[allow(unreachable_patterns, reason = "reachable unless every feature is on")]
             absent => {
                 let name = absent.to_string();
@@ -86,12 +91,6 @@ impl DeviceName {
             }
         }
     }
-}
-
-#[cfg(any(feature = "vulkan", feature = "wgpu"))]
-fn kind(index: Option<usize>) -> burn::tensor::DeviceKind {
-    use burn::tensor::DeviceKind;
-    index.map_or(DeviceKind::DefaultDevice, DeviceKind::DiscreteGpu)
 }
 
 /// What one core does with small models in practice, in floating-point operations a second: for forecasts only.
