@@ -3,7 +3,7 @@
 use crate::language::Language;
 use ruminate_data::{Completion, Task, Verdict};
 use ruminate_reward::tags::well_formed;
-use ruminate_reward::{Response, Rubric, Verifier};
+use ruminate_reward::{Response, Rubric, Tokens, Verifier};
 
 /// Decodes and judges.
 pub(crate) struct Judge<'a> {
@@ -18,7 +18,12 @@ impl Judge<'_> {
     pub(crate) fn verdict(&self, task: &Task, completion: &Completion, forced: &str) -> Verdict {
         let prompt = self.language.render(&task.prompt).unwrap_or_default();
         let text = format!("{forced}{}", self.language.text(&completion.ids));
-        let response = Response { prompt: &prompt, text: &text, finish_reason: completion.finish_reason };
+        let response = Response {
+            prompt: &prompt,
+            text: &text,
+            finish_reason: completion.finish_reason,
+            tokens: Tokens::Ids(&completion.ids),
+        };
         let mut verdict = self.rubric.verify(task, &response);
         if verdict.is_scored()
             && let Some(tokens) = self.thought_length(&response)

@@ -25,5 +25,5 @@ pub use exact::Exact;
 pub use factory::{KINDS, by_name, with_options};
 pub use format::{EmptyThought, Format};
 pub use rubric::{Measure, Rubric};
-pub use verifier::{Response, Verifier};
+pub use verifier::{Response, Tokens, Verifier};
 pub use verify::{VerifiedLine, verify_line};

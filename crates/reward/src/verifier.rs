@@ -14,12 +14,37 @@ pub struct Response<'a> {
     pub text: &'a str,
     /// Whether the policy ended it or the length limit did: a truncated completion is not a finished wrong one.
     pub finish_reason: FinishReason,
+    /// Its length in the policy's tokens, for rewards of length and repetition.
+    pub tokens: Tokens<'a>,
+}
+
+/// The completion as its tokenizer sees it, the ending token included. To this crate an id is a number like any other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tokens<'a> {
+    /// Nobody said: what needs them is unscored.
+    #[default]
+    Unknown,
+    /// How many there are.
+    Count(usize),
+    /// Which ones.
+    Ids(&'a [u32]),
+}
+
+impl Tokens<'_> {
+    /// How many there are.
+    pub fn count(&self) -> Option<usize> {
+        match self {
+            Self::Unknown => None,
+            Self::Count(count) => Some(*count),
+            Self::Ids(ids) => Some(ids.len()),
+        }
+    }
 }
 
 impl<'a> Response<'a> {
-    /// A completion that the policy ended itself, to a prompt that opens no tag.
+    /// A completion that the policy ended itself, to a prompt that opens no tag; its tokens are unknown.
     pub fn finished(text: &'a str) -> Self {
-        Self { prompt: "", text, finish_reason: FinishReason::Stop }
+        Self { prompt: "", text, finish_reason: FinishReason::Stop, tokens: Tokens::Unknown }
     }
 
     /// Where the response starts: in the open, or in a thought that the prompt has opened.

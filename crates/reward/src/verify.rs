@@ -1,7 +1,7 @@
 //! What `ruminate verify` does with one line: JSON in, verdict out. Where lines come from is the command's business.
 
 use crate::verifier::guarded;
-use crate::{Error, Response, with_options};
+use crate::{Error, Response, Tokens, with_options};
 use ruminate_data::{FinishReason, Outcome, Prompt, Task};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -49,7 +49,7 @@ pub fn verify_line(index: usize, line: &str) -> Result<VerifiedLine, Error> {
     let answer = gold(&mut row)?;
     let verifier = with_options(&kind, &row)?;
     let task = Task { prompt: Prompt::Text(prompt.clone()), answer, columns: row };
-    let response = Response { prompt: &prompt, text: &completion, finish_reason };
+    let response = Response { prompt: &prompt, text: &completion, finish_reason, tokens: Tokens::Unknown };
     let verdict = guarded(verifier.as_ref(), &task, &response);
     Ok(VerifiedLine {
         index,
