@@ -1,20 +1,25 @@
 //! Numeric operations of the decoder, each behind one function: attention, experts, norm, rotary embedding,
 //! token log-probabilities. Callers never know which form runs.
 //!
-//! Today every operation is its *reference composition* of Burn operations: it runs on every backend, has
-//! autodiff's backward, and is the oracle for faster forms. This crate is the only library that may name a
-//! backend.
+//! Every operation has a *reference composition* of Burn operations: it runs on every backend, has autodiff's
+//! backward, and is the oracle of the others. Where it pays there is a Flex form beside it: fused loops on the CPU
+//! with a backward by hand. `dispatch` chooses. This crate is the only library that may name a backend, and the
+//! only one with `unsafe`, each block with its reason.
 
 // B batch, T tokens, N = B * T rows, D hidden, H heads, G query heads per key-value head, E experts,
 // K chosen experts a token, C expert capacity, F expert width, V vocabulary
 
 mod attention;
+mod cpu;
+mod dispatch;
 mod experts;
 mod logprobs;
 #[cfg(test)]
 mod noise;
 mod norm;
 mod rope;
+#[cfg(test)]
+mod same;
 
 pub use attention::{MASKED, attention, causal_bias};
 pub use experts::{ExpertWeights, Permutation, experts};

@@ -1,5 +1,9 @@
 //! Root-mean-square layer normalisation (Zhang and Sennrich 2019).
 
+mod autodiff;
+mod flex;
+
+use crate::dispatch::{Form, form};
 use burn::tensor::Tensor;
 
 /// `x / sqrt(mean(x^2) + eps) * gamma` over the last dimension.
@@ -7,6 +11,13 @@ use burn::tensor::Tensor;
 /// # Shapes
 /// - `x`: `[N, D]`, `gamma`: `[D]`, result: `[N, D]`
 pub fn rms_norm(x: Tensor<2>, gamma: Tensor<1>, eps: f64) -> Tensor<2> {
+    match form(&x) {
+        Form::Reference => reference(x, gamma, eps),
+        Form::Flex => autodiff::fused(x, gamma, eps),
+    }
+}
+
+fn reference(x: Tensor<2>, gamma: Tensor<1>, eps: f64) -> Tensor<2> {
     let mean_square = x.clone().square().mean_dim(1); // [N, 1]
     let inverse_rms = (mean_square + eps).sqrt().recip();
     x * inverse_rms * gamma.unsqueeze()
@@ -14,8 +25,9 @@ pub fn rms_norm(x: Tensor<2>, gamma: Tensor<1>, eps: f64) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
-    use super::rms_norm;
+    use super::{autodiff, reference};
     use crate::noise;
+    use crate::same::same_with_gradients;
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
 
@@ -39,8 +51,28 @@ mod tests {
                 })
                 .collect();
             let gamma = noise::tensor([width], seed + 1, &device);
-            let actual = rms_norm(noise::tensor([rows, width], seed, &device), gamma, eps);
+            let actual = reference(noise::tensor([rows, width], seed, &device), gamma, eps);
             testkit::assert_close(&testkit::floats(actual), &expected, 1e-5);
+        }
+
+        #[test]
+        fn the_flex_form_equals_the_reference_in_value_and_gradients(
+            rows in 1_usize..70,
+            width in 1_usize..300,
+            eps in prop::sample::select(vec![1e-6, 1e-5, 0.5]),
+            seed in 0_u32..1000,
+        ) {
+            let device = testkit::autodiff_device();
+            let x = noise::tensor::<2>([rows, width], seed, &device);
+            let gamma = noise::tensor::<1>([width], seed + 1, &device);
+            // Once as they are, once as the views that a transpose leaves.
+            for x in [x.clone(), x.reshape([width, rows]).transpose()] {
+                same_with_gradients(
+                    (x, gamma.clone()),
+                    |(x, gamma)| reference(x, gamma, eps),
+                    |(x, gamma)| autodiff::fused(x, gamma, eps),
+                );
+            }
         }
     }
 }

@@ -1,0 +1,13 @@
+//! What the Flex forms are made of: tensors as slices of rows, vector arithmetic, matrix products. Nothing here
+//! knows an operation.
+
+mod gemm;
+mod simd;
+mod tensor;
+
+pub(crate) use gemm::{Matrix, MatrixMut, Store, Threads, product};
+pub(crate) use simd::{LANES, dot, exp, lanewise, total, vectorized};
+pub(crate) use tensor::{Floats, rows_at_once, tensor};
+
+#[cfg(test)]
+mod tests;

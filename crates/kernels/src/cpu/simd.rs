@@ -1,0 +1,75 @@
+//! Vector arithmetic without intrinsics: loops over fixed lanes that the compiler turns into whatever the machine
+//! has, inside [`vectorized`], which chooses the instruction set at run time.
+//!
+//! The order of additions is fixed by [`LANES`], not by the machine: sums are the same on every x86.
+
+#![allow(
+    clippy::inline_always,
+    reason = "only what is inlined into `vectorized` is compiled for its instruction set"
+)]
+
+use pulp::Arch;
+
+/// Accumulators of a sum: two AVX-512 registers' worth.
+pub(crate) const LANES: usize = 32;
+
+/// Runs `op` compiled for the widest vectors that this machine has (AVX-512, AVX2, or the target's baseline).
+pub(crate) fn vectorized<R>(op: impl FnOnce() -> R) -> R {
+    Arch::new().dispatch(op)
+}
+
+/// `e^x` within 2 units in the last place; below -87.3 the smallest normal number, above 88.3 about 2e38.
+///
+/// Cody and Waite's reduction `x = n ln 2 + r`, then a polynomial of degree 6 on `|r| <= ln 2 / 2`.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    // Adding 1.5 * 2^23 leaves round(x / ln 2) in the low bits of the sum.
+    const ROUND: f32 = 12_582_912.0;
+    const LN2_HIGH: f32 = 0.693_359_4;
+    const LN2_LOW: f32 = -2.121_944_4e-4;
+    let x = x.clamp(-87.3, 88.3);
+    let shifted = x * std::f32::consts::LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = x - n * LN2_HIGH - n * LN2_LOW;
+    let tail = 1.398_2e-3_f32 * r + 8.333_452e-3;
+    let tail = (((tail * r + 4.166_579_6e-2) * r + 1.666_666_5e-1) * r + 0.5) * r * r;
+    let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
+    (tail + r + 1.0) * power
+}
+
+/// The sum of `f(i)` over `0..n`, in [`LANES`] interleaved partial sums that [`total`] adds up.
+#[inline(always)]
+pub(crate) fn lanewise(n: usize, f: impl Fn(usize) -> f32) -> [f32; LANES] {
+    let mut sums = [0.0; LANES];
+    let whole = n - n % LANES;
+    for start in (0..whole).step_by(LANES) {
+        for (lane, sum) in sums.iter_mut().enumerate() {
+            *sum += f(start + lane);
+        }
+    }
+    for i in whole..n {
+        sums[i - whole] += f(i);
+    }
+    sums
+}
+
+/// The sum of partial sums, pairwise.
+#[inline(always)]
+pub(crate) fn total(sums: [f32; LANES]) -> f32 {
+    let mut sums = sums;
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            sums[lane] += sums[lane + half];
+        }
+        half /= 2;
+    }
+    sums[0]
+}
+
+/// `sum a[i] * b[i]` of slices of equal length.
+#[inline(always)]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let b = &b[..a.len()];
+    total(lanewise(a.len(), |i| a[i] * b[i]))
+}

@@ -1,0 +1,68 @@
+//! The parts against plain arithmetic.
+
+use super::{Matrix, MatrixMut, Store, Threads, dot, exp, product, vectorized};
+use crate::noise;
+use proptest::prelude::*;
+use ruminate_testkit as testkit;
+
+#[test]
+fn exp_is_right_over_the_whole_range() {
+    let inputs: Vec<f32> = (-87_000..=88_000).map(|i| i as f32 * 1e-3).collect();
+    let ours: Vec<f32> = vectorized(|| inputs.iter().map(|&x| exp(x)).collect());
+    for (x, ours) in inputs.iter().zip(ours) {
+        let exact = f64::from(*x).exp();
+        assert!((f64::from(ours) / exact - 1.0).abs() < 2.5e-7, "exp({x}) = {ours}, not {exact}");
+    }
+    assert_eq!(exp(0.0), 1.0);
+    assert!(exp(f32::NEG_INFINITY) < 1e-37 && exp(f32::INFINITY).is_finite());
+    assert!(exp(f32::NAN).is_nan());
+}
+
+#[test]
+fn a_dot_product_of_any_length_adds_every_element() {
+    for length in 0..100 {
+        let (a, b) = (noise::values(length, 1), noise::values(length, 2));
+        let exact: f64 = a.iter().zip(&b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
+        assert!((f64::from(dot(&a, &b)) - exact).abs() < 1e-5, "length {length}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_product_reads_and_writes_through_strides(
+        [m, n] in prop::array::uniform2(1_usize..9),
+        k in 0_usize..9,
+        [gap_out, gap_left] in prop::array::uniform2(0_usize..3),
+        add in any::<bool>(),
+        seed in 0_u32..1000,
+    ) {
+        let (left_stride, out_stride) = (k + gap_left, n + gap_out);
+        let lhs = noise::values(m * left_stride, seed);
+        let rhs = noise::values(n * k, seed + 1); // given transposed
+        let before = noise::values(m * out_stride, seed + 2);
+        let mut out = before.clone();
+        product(
+            MatrixMut::strided(&mut out, m, n, out_stride),
+            if add { Store::Add } else { Store::Replace },
+            0.5,
+            Matrix::strided(&lhs, m, k, left_stride),
+            Matrix::new(&rhs, n, k).transposed(),
+            Threads::Pool,
+        );
+        let expected: Vec<f32> = before
+            .iter()
+            .enumerate()
+            .map(|(place, &old)| {
+                let (i, j) = (place / out_stride, place % out_stride);
+                if j >= n {
+                    return old; // a gap between rows stays as it is
+                }
+                let sum: f32 = (0..k).map(|l| lhs[i * left_stride + l] * rhs[j * k + l]).sum();
+                0.5 * sum + if add { old } else { 0.0 }
+            })
+            .collect();
+        testkit::assert_close(&out, &expected, 1e-5);
+    }
+}

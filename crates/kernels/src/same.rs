@@ -1,0 +1,74 @@
+//! What every fused form must show: the value and the gradients of its reference composition.
+
+use crate::noise;
+use burn::tensor::{Gradients, Tensor};
+use ruminate_testkit as testkit;
+
+/// Inputs of an operation that are tracked one by one.
+pub(crate) trait Inputs: Clone {
+    /// Leaves of a graph of their own.
+    fn tracked(self) -> Self;
+    /// The gradients, in order.
+    fn gradients(&self, gradients: &Gradients) -> Vec<Vec<f32>>;
+}
+
+impl<const D: usize> Inputs for Tensor<D> {
+    fn tracked(self) -> Self {
+        self.detach().require_grad()
+    }
+
+    fn gradients(&self, gradients: &Gradients) -> Vec<Vec<f32>> {
+        vec![testkit::floats(self.grad(gradients).expect("the input takes part in the result"))]
+    }
+}
+
+macro_rules! inputs_of_tuples {
+    ($($name:ident),+) => {
+        impl<$($name: Inputs),+> Inputs for ($($name,)+) {
+            #[allow(non_snake_case, reason = "a type parameter's name for its value")]
+            fn tracked(self) -> Self {
+                let ($($name,)+) = self;
+                ($($name.tracked(),)+)
+            }
+
+            #[allow(non_snake_case, reason = "a type parameter's name for its value")]
+            fn gradients(&self, gradients: &Gradients) -> Vec<Vec<f32>> {
+                let ($($name,)+) = self;
+                [$($name.gradients(gradients),)+].concat()
+            }
+        }
+    };
+}
+
+inputs_of_tuples!(A, B);
+inputs_of_tuples!(A, B, C);
+inputs_of_tuples!(A, B, C, D);
+
+/// Asserts that two forms agree in value and in the gradient of every input, for a random upstream gradient: to 1e-5
+/// of the largest magnitude in the tensor, or of 0.1 where all of it has cancelled.
+pub(crate) fn same_with_gradients<I: Inputs, const D: usize>(
+    inputs: I,
+    reference: impl Fn(I) -> Tensor<D>,
+    fused: impl Fn(I) -> Tensor<D>,
+) {
+    let run = |form: &dyn Fn(I) -> Tensor<D>| {
+        let inputs = inputs.clone().tracked();
+        let out = form(inputs.clone());
+        let weights = noise::tensor(out.dims(), 77, &out.device());
+        let gradients = (out.clone() * weights).sum().backward();
+        let mut all = vec![testkit::floats(out.inner())];
+        all.extend(inputs.gradients(&gradients));
+        all
+    };
+    for (index, (expected, actual)) in run(&reference).iter().zip(&run(&fused)).enumerate() {
+        let largest = expected.iter().fold(0.1_f32, |largest, x| largest.max(x.abs()));
+        for (place, (expected, actual)) in expected.iter().zip(actual).enumerate() {
+            assert!(
+                (expected - actual).abs() <= 1e-5 * largest,
+                "{}, element {place}: {actual} instead of {expected} (largest {largest})",
+                if index == 0 { "value".to_owned() } else { format!("gradient of input {}", index - 1) },
+            );
+        }
+        assert_eq!(expected.len(), actual.len());
+    }
+}
