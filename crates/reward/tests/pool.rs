@@ -92,7 +92,11 @@ fn a_verifier_that_sleeps_leaves_its_samples_unscored_at_the_deadline() {
     );
     assert_eq!(verdicts[0][1].why, "sleepy: took longer than 200ms");
     assert_eq!(verdicts[0][1].reward("exact"), Some(0.0), "what the others said is kept");
-    assert_eq!(pool.verify(vec![group("3", &AWAKE[..1])])[0][0].outcome, Correct, "the pool lives on");
+    assert_eq!(
+        pool.verify(vec![group("3", &AWAKE[..1])])[0][0].outcome,
+        Outcome::Correct,
+        "the pool lives on"
+    );
 }
 
 #[test]
