@@ -11,6 +11,7 @@
 //! - [`verify_line`]: what `ruminate verify` does with one line.
 
 mod choice;
+pub mod code;
 mod countdown;
 mod decimal;
 mod error;
