@@ -2,8 +2,8 @@
 
 use crate::pattern::{Extent, Pattern, Subject};
 use crate::{
-    Choice, Cosine, Countdown, Error, Exact, Format, Gsm8k, Language, LastNumber, Length, Overlong,
-    Repetition, Shaping, TagCount, Verifier,
+    Choice, Cosine, Countdown, Error, Exact, Format, Gsm8k, Language, LastNumber, Length, Math, Overlong,
+    Repetition, SetRelation, Shaping, TagCount, Target, Variables, Verifier,
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -17,6 +17,7 @@ pub const KINDS: &[&str] = &[
     "gsm8k",
     "language",
     "last_number",
+    "math",
     "overlong",
     "regex",
     "repetition",
@@ -32,6 +33,7 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("cosine", &["max_len", "min_value_wrong", "max_value_wrong", "min_value_correct", "max_value_correct"]),
     ("format", &["style", "empty_thought"]),
     ("language", &["language"]),
+    ("math", &["targets", "strict", "allow_set_relation"]),
     ("overlong", &["max_completion_len", "soft_punish_cache"]),
     ("regex", &["pattern", "subject", "extent"]),
     ("repetition", &["ngram_size", "max_penalty", "unit"]),
@@ -61,6 +63,7 @@ pub fn with_options(kind: &str, options: &Map<String, Value>) -> Result<Box<dyn 
         "gsm8k" => Box::new(Gsm8k),
         "language" => Box::new(language(options)?),
         "last_number" => Box::new(LastNumber),
+        "math" => Box::new(math(options)?),
         "overlong" => Box::new(overlong(options)?),
         "regex" => Box::new(regex(options)?),
         "repetition" => Box::new(repetition(options)?),
@@ -115,6 +118,22 @@ fn language(options: &Map<String, Value>) -> Result<Language, Error> {
         kind: "language",
         key: "language",
         reason: format!("expected one of {}, found {code:?}", Language::codes().join(", ")),
+    })
+}
+
+fn math(options: &Map<String, Value>) -> Result<Math, Error> {
+    let targets: Vec<Target> = option("math", "targets", options)?.unwrap_or(Math::default().targets);
+    in_range("math", "targets", targets.len(), !targets.is_empty(), "at least one of latex, expr, string")?;
+    Ok(Math {
+        targets,
+        variables: match option("math", "strict", options)? {
+            Some(false) => Variables::Renamed,
+            Some(true) | None => Variables::Strict,
+        },
+        set_relation: match option("math", "allow_set_relation", options)? {
+            Some(true) => SetRelation::Allowed,
+            Some(false) | None => SetRelation::Refused,
+        },
     })
 }
 

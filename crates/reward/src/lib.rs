@@ -1,7 +1,7 @@
 //! Verifiers: what a completion is worth, decided by a program. This crate knows text and tasks, no token and no
 //! tensor. Model output is untrusted: no text makes a verifier panic, hang, or say correct without an answer.
 //!
-//! - [`Verifier`] judges a [`Response`] to a task. Of the answer: [`Exact`], [`Countdown`], [`LastNumber`], [`Gsm8k`],
+//! - [`Verifier`] judges a [`Response`] to a task. Of the answer: [`Exact`], [`Countdown`], [`Math`], [`LastNumber`], [`Gsm8k`],
 //!   [`Choice`], [`Pattern`]. Of how it is written: [`Format`], [`TagCount`], [`Language`], [`Repetition`], [`Overlong`].
 //! - [`Shaping`] comes after them and sees outcomes and siblings: [`Length`], [`Cosine`].
 //! - [`Rubric`]: their weighted sum, with [`Measure`]s of weight 0 beside it; [`Pool`] judges with it on other threads,
@@ -21,6 +21,7 @@ mod factory;
 mod format;
 mod language;
 mod length;
+mod math;
 mod number;
 mod pattern;
 mod pool;
@@ -42,6 +43,7 @@ pub use factory::{KINDS, SHAPINGS, by_name, check_options, shaping, with_options
 pub use format::{EmptyThought, Format, Style, TagCount};
 pub use language::Language;
 pub use length::{Cosine, Length, Overlong};
+pub use math::{Math, SetRelation, Target, Variables};
 pub use number::{Gsm8k, LastNumber};
 pub use pattern::{Extent, Pattern, Subject};
 pub use pool::{Attempt, Attempts, Limits, Pool};
