@@ -11,6 +11,13 @@ pub enum Opening {
     InThought,
 }
 
+impl Opening {
+    /// Where a completion of that prompt starts: a prompt that ends with `<think>` has opened the thought.
+    pub fn of(prompt: &str) -> Self {
+        if prompt.trim_end().ends_with("<think>") { Self::InThought } else { Self::Bare }
+    }
+}
+
 /// A well-formed response, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts<'a> {
