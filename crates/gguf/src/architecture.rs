@@ -3,6 +3,7 @@
 
 use crate::error::{Error, shown};
 use crate::metadata::Metadata;
+use crate::names::{EMBEDDING, HEAD, ROPE_DIVISORS};
 use crate::rope::Scaling;
 use crate::tensor::TensorInfo;
 use crate::weights::Dtype;
@@ -104,6 +105,10 @@ impl Architecture {
                 return Err(metadata.wrong(&keys.name(same), format!("{head_dim}, the width of a head")));
             }
         }
+        if let Some(divisors) = rope_divisors.filter(|divisors| divisors.len() as u64 * 2 != head_dim) {
+            let found = format!("{}: [{}] instead of [{}]", ROPE_DIVISORS, divisors.len(), head_dim / 2);
+            return Err(misshapen(found));
+        }
         let rope_theta = keys.positive("rope.freq_base", Some(10_000.0))?;
         if rope_theta <= 1.0 {
             return Err(metadata.wrong(&keys.name("rope.freq_base"), "a number above 1"));
@@ -122,7 +127,7 @@ impl Architecture {
             rope_theta,
             scaling: Scaling::read(metadata, family.name(), rope_theta, rope_divisors)?,
             // llama.cpp writes a head only where it is not the embedding.
-            tie_word_embeddings: !tensors.iter().any(|tensor| tensor.name == crate::names::HEAD),
+            tie_word_embeddings: !tensors.iter().any(|tensor| tensor.name == HEAD),
         })
     }
 
@@ -152,20 +157,21 @@ impl Architecture {
 
 /// The embedding's rows: `vocab_size` of the metadata is missing in many files.
 fn vocab_size(tensors: &[TensorInfo]) -> Result<u64, Error> {
-    let embedding = tensors.iter().find(|tensor| tensor.name == crate::names::EMBEDDING);
+    let embedding = tensors.iter().find(|tensor| tensor.name == EMBEDDING);
     match embedding.map(|tensor| tensor.shape.as_slice()) {
         Some(&[rows @ 1..=LARGEST, _]) => Ok(rows),
-        Some(shape) => Err(Error::Tensors {
-            missing: Vec::new(),
-            unexpected: Vec::new(),
-            misshapen: vec![format!("{}: {shape:?} instead of [tokens, hidden]", crate::names::EMBEDDING)],
-        }),
+        Some(shape) => Err(misshapen(format!("{EMBEDDING}: {shape:?} instead of [tokens, hidden]"))),
         None => Err(Error::Tensors {
-            missing: vec![crate::names::EMBEDDING.to_owned()],
+            missing: vec![EMBEDDING.to_owned()],
             unexpected: Vec::new(),
             misshapen: Vec::new(),
         }),
     }
+}
+
+/// The error of one tensor of another shape.
+pub(crate) fn misshapen(found: String) -> Error {
+    Error::Tensors { missing: Vec::new(), unexpected: Vec::new(), misshapen: vec![found] }
 }
 
 /// The keys of an architecture, which its name precedes.

@@ -1,7 +1,7 @@
 //! A whole import: everything checked first, then a folder filled. The caller makes it atomic: it passes a folder that
 //! is renamed when all is in it.
 
-use crate::architecture::Architecture;
+use crate::architecture::{Architecture, misshapen};
 use crate::container::Gguf;
 use crate::dequantize::dequantize;
 use crate::error::Error;
@@ -103,11 +103,7 @@ fn rope_divisors<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<Option<Vec<f32>>,
         return Ok(None);
     };
     if tensor.shape.len() != 1 || tensor.elements() > MOST {
-        return Err(Error::Tensors {
-            missing: Vec::new(),
-            unexpected: Vec::new(),
-            misshapen: vec![format!("{ROPE_DIVISORS}: {:?} instead of [head_dim / 2]", tensor.shape)],
-        });
+        return Err(misshapen(format!("{ROPE_DIVISORS}: {:?} instead of [head_dim / 2]", tensor.shape)));
     }
     let mut bytes = vec![0; tensor.bytes as usize];
     gguf.data(tensor.at, &mut bytes)?;

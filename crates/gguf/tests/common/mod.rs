@@ -35,8 +35,11 @@ pub(crate) fn tensors(path: &Path) -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
     file.tensors().into_iter().map(floats).collect()
 }
 
+/// A file held in memory.
+type InMemory<'a> = Gguf<Cursor<&'a [u8]>>;
+
 /// Reads a file held in memory and plans its import.
-pub(crate) fn plan(bytes: &[u8]) -> Result<(Gguf<Cursor<&[u8]>>, Import), Error> {
+pub(crate) fn plan(bytes: &[u8]) -> Result<(InMemory<'_>, Import), Error> {
     let mut gguf = Gguf::read(Cursor::new(bytes))?;
     let import = Import::plan(&mut gguf)?;
     Ok((gguf, import))
@@ -52,7 +55,18 @@ pub(crate) fn import(bytes: &[u8], folder: &Path) -> Result<(), Error> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Writer {
     keys: Vec<(String, Vec<u8>)>,
-    tensors: Vec<(String, Vec<u64>, u32, Vec<u8>)>,
+    tensors: Vec<Tensor>,
+}
+
+#[derive(Clone, Debug)]
+struct Tensor {
+    name: String,
+    /// Slowest first.
+    shape: Vec<u64>,
+    kind: u32,
+    data: Vec<u8>,
+    /// How long the data are, or are said to be.
+    bytes: u64,
 }
 
 impl Writer {
@@ -92,7 +106,15 @@ impl Writer {
 
     /// A tensor with its shape slowest first.
     pub(crate) fn tensor(&mut self, name: &str, shape: &[u64], kind: u32, data: &[u8]) -> &mut Self {
-        self.tensors.push((name.to_owned(), shape.to_vec(), kind, data.to_vec()));
+        self.claim(name, shape, kind, data.len() as u64);
+        self.tensors.last_mut().expect("just added").data = data.to_vec();
+        self
+    }
+
+    /// A tensor whose data the test writes itself.
+    pub(crate) fn claim(&mut self, name: &str, shape: &[u64], kind: u32, bytes: u64) -> &mut Self {
+        let (name, shape) = (name.to_owned(), shape.to_vec());
+        self.tensors.push(Tensor { name, shape, kind, data: Vec::new(), bytes });
         self
     }
 
@@ -104,11 +126,12 @@ impl Writer {
     }
 
     pub(crate) fn without_tensor(&mut self, name: &str) -> &mut Self {
-        self.tensors.retain(|(other, ..)| other != name);
+        self.tensors.retain(|other| other.name != name);
         self
     }
 
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    /// All but the tensors' data, up to where they begin.
+    pub(crate) fn header(&self) -> Vec<u8> {
         let mut out = b"GGUF".to_vec();
         out.extend(3_u32.to_le_bytes());
         out.extend((self.tensors.len() as u64).to_le_bytes());
@@ -118,17 +141,25 @@ impl Writer {
             out.extend(value);
         }
         let mut offset = 0_u64;
-        for (name, shape, kind, data) in &self.tensors {
+        for Tensor { name, shape, kind, bytes, .. } in &self.tensors {
             out.extend(string(name));
             out.extend((shape.len() as u32).to_le_bytes());
             out.extend(shape.iter().rev().flat_map(|size| size.to_le_bytes()));
             out.extend(kind.to_le_bytes());
             out.extend(offset.to_le_bytes());
-            offset = (offset + data.len() as u64).next_multiple_of(32);
+            offset = (offset + bytes).next_multiple_of(32);
         }
-        for (.., data) in &self.tensors {
+        if !self.tensors.is_empty() {
             out.resize(out.len().next_multiple_of(32), 0);
-            out.extend(data);
+        }
+        out
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let mut out = self.header();
+        for tensor in &self.tensors {
+            out.resize(out.len().next_multiple_of(32), 0);
+            out.extend(&tensor.data);
         }
         out
     }
