@@ -178,8 +178,16 @@ impl Reading {
     /// The piece without what only changes its looks.
     fn normal(&self) -> String {
         let plain =
-            self.piece.replace("\\left", "").replace("\\right", "").replace("\\!", "").replace("\\,", "");
-        plain.chars().filter(|c| !c.is_whitespace() && *c != '$').collect()
+            self.piece.replace("\\left", "").replace("\\right", "").replace("\\,", " ").replace('$', "");
+        let mut out = String::with_capacity(plain.len());
+        for word in plain.split_whitespace() {
+            // `1 2` is not `12`, and `\pi r` is not `\pir`.
+            if out.ends_with(char::is_alphanumeric) && word.starts_with(char::is_alphanumeric) {
+                out.push(' ');
+            }
+            out.push_str(word);
+        }
+        out
     }
 }
 

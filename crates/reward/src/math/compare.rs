@@ -26,7 +26,15 @@ pub(super) struct Rules {
 pub(super) fn compare(gold: &Expr, predicted: &Expr, rules: Rules, budget: &Budget) -> Sameness {
     let gold = shortened(gold);
     let predicted = shortened(predicted);
+    let whole = &predicted;
     let (gold, predicted) = unwrapped(&gold, &predicted);
+    let unnamed = !std::ptr::eq(whole, predicted) && gives_something_else(whole);
+    if unnamed {
+        return match compare(gold, predicted, rules, budget) {
+            Sameness::Same => Sameness::Unknown("an equation for something else than its unknown"),
+            other => other,
+        };
+    }
     if gold == predicted {
         return Sameness::Same;
     }
@@ -71,9 +79,27 @@ fn unwrapped<'a>(gold: &'a Expr, predicted: &'a Expr) -> (&'a Expr, &'a Expr) {
         _ => None,
     };
     match (equation(gold), equation(predicted)) {
+        // A membership says something of a name only: -x in S says nothing of S.
+        (None, Some((name, _))) if is_membership(predicted) && !name.is_name() => (gold, predicted),
         (None, Some((_, value))) => (gold, value),
         (Some((name, value)), None) if name.is_name() => (value, predicted),
         _ => (gold, predicted),
+    }
+}
+
+fn is_membership(expr: &Expr) -> bool {
+    matches!(expr, Expr::Relation(_, relations) if relations.contains(&Relation::In))
+}
+
+/// Whether an equation gives a multiple or a power of its one unknown, `2x = 4`: its right side is not the answer,
+/// though a question may have asked for just that.
+fn gives_something_else(expr: &Expr) -> bool {
+    match expr {
+        Expr::Relation(sides, _) if sides.len() == 2 => {
+            let left = &sides[0];
+            !left.is_name() && left.symbols().len() == 1 && !left.any(&|node| matches!(node, Expr::Apply(..)))
+        }
+        _ => false,
     }
 }
 

@@ -37,9 +37,15 @@ impl Reals {
     /// A set expression as real intervals.
     pub(super) fn from_set(expr: &Expr, budget: &Budget) -> Option<Self> {
         Some(match expr {
-            Expr::Interval(interval) => Self::normal(vec![(**interval).clone()], budget)?,
+            // Ends in descending order are a pair of numbers, not an empty interval.
+            Expr::Interval(interval) => {
+                let ascending = scalar::order(&interval.low, &interval.high, budget)? == Ordering::Less;
+                ascending.then_some(())?;
+                Self::normal(vec![(**interval).clone()], budget)?
+            }
             Expr::Tuple(ends) => {
                 let [low, high] = ends.as_slice() else { return None };
+                (scalar::order(low, high, budget)? == Ordering::Less).then_some(())?;
                 let interval = Interval {
                     low: low.clone(),
                     high: high.clone(),

@@ -420,7 +420,12 @@ impl<'a> Lexer<'a> {
             Some(Word::Command(command)) if name != "text" => self.push(Token::Command(command), end - start),
             _ if trimmed == "%" || trimmed == "\\%" => self.push(Token::Percent, end - start),
             _ if trimmed.is_empty() => self.skip(end - start),
-            _ if self.after_value() && units::ends_element(next).is_some() && !words::is_bold(name) => {
+            // Words behind a value are its unit; digits in them may be another answer.
+            _ if self.after_value()
+                && units::ends_element(next).is_some()
+                && !words::is_bold(name)
+                && !trimmed.contains(|c: char| c.is_ascii_digit()) =>
+            {
                 self.at = end + units::ends_element(next).unwrap_or(0);
             }
             // An upright e is the constant; an upright word is a word; other fonts dress an expression.

@@ -79,7 +79,12 @@ fn all_boxes(text: &str) -> Result<Vec<BoxAt>, UnclosedBox> {
                         at = content;
                     }
                 } else {
-                    at += 2; // an escaped brace is no brace
+                    // An escaped brace is no brace; a doubly escaped command is a command.
+                    at += if text[at + 1..].starts_with("\\boxed") || text[at + 1..].starts_with("\\fbox") {
+                        1
+                    } else {
+                        2
+                    };
                 }
                 continue;
             }
@@ -111,11 +116,11 @@ fn joined(text: &str, before: &BoxAt, after: &BoxAt) -> bool {
         return false;
     }
     let length = between.chars().count();
-    if length < 9 {
+    if length < 10 {
         return true;
     }
     let different = text[before.inner.clone()].trim() != text[after.inner.clone()].trim();
-    different && length < 69 && separates(between)
+    different && length < 70 && separates(between)
 }
 
 /// Whether it has a comma, a semicolon, or the word "and" or "or".
