@@ -133,15 +133,26 @@ fn scales(next: &str) -> bool {
     OPERATORS.contains(&next) || next.starts_with(['^', '/']) || SCALES.contains(&word.as_str())
 }
 
+/// What LaTeX puts around a value without changing it. `$` alone is a currency.
+const WRAPPERS: [&str; 11] =
+    ["\\boxed{", "\\fbox{", "\\textbf{", "\\text{", "\\mathbf{", "\\mathrm{", "\\(", "\\[", "$$", "{", "("];
+
 /// The word without markup and punctuation around it, and without what it is equal to.
 fn undecorated(word: &str) -> &str {
-    let behind_box = word.rsplit_once("\\boxed{").map_or(word, |(_, content)| content);
-    let value = match behind_box.rsplit_once('=') {
+    let mut value = match word.rsplit_once('=') {
         Some((left, value)) if !left.ends_with(['<', '>', '!']) => value,
-        _ => behind_box,
+        _ => word,
     };
-    let value = value.trim_start_matches(['*', '_', '`', '"', '\'', '(', '[', '{']);
-    let value = value.trim_start_matches("\\(").trim_start_matches("\\[");
+    loop {
+        let before = value;
+        value = value.trim_start_matches(['*', '_', '`', '"', '\'', '[']);
+        value = WRAPPERS.iter().find_map(|wrapper| value.strip_prefix(wrapper)).unwrap_or(value);
+        // `$\boxed{5}$` is no price.
+        value = value.strip_prefix('$').filter(|rest| rest.starts_with('\\')).unwrap_or(value);
+        if value == before {
+            break;
+        }
+    }
     let markup = ['*', '_', '`', '"', '\'', ')', ']', '}', '.', ',', ';', ':', '!', '?', '$', '\\'];
     value.trim_end_matches(markup)
 }
@@ -195,6 +206,8 @@ mod tests {
             "3 + 39 = 42",
             "(42)",
             "\\$42",
+            "\\mathbf{42}",
+            "$x=\\boxed{42}$",
             "5 - 3 is not it, 42",
         ] {
             let found = last_number(text).ok().map(|(number, _)| number);
@@ -237,6 +250,10 @@ mod tests {
             "4.2.42",
             "\u{bd}",
             "42\u{b2}",
+            "-\\boxed{42}",
+            "1/\\boxed{42}",
+            "\\sqrt{42}",
+            "2^\\text{42}",
             "42 or 43",
         ] {
             let found = last_number(text).ok().map(|(number, _)| number);
