@@ -1,13 +1,14 @@
 //! `math`: whether a completion's final answer equals the expected one, as Math-Verify judges it, without a computer
 //! algebra system and within a fixed budget of steps.
 //!
-//! It finds the answer (`extract`), parses it (`lex`, `parse`, `term`) and compares: exact rationals first, then
+//! It finds the answer (`extract`), parses it (`lex`, `parse`, `term`, `call`) and compares: exact rationals first, then
 //! quotients of polynomials (`algebra`), then values at fixed points with proven errors (`ball`, `eval`). What none
 //! of them decides is unscored, never correct. It refuses to know what a problem asked for.
 
 mod algebra;
 mod ball;
 mod budget;
+mod call;
 mod compare;
 mod eval;
 mod expr;
@@ -248,7 +249,7 @@ impl Math {
                     return Ok(reading);
                 }
                 // What was boxed is the answer, even where we cannot read it.
-                Err(_) if is_box && role != Role::Gold => return Ok(reading),
+                Err(_) if is_box => return Ok(reading),
                 Err(ParseError::TooLarge) => return Ok(first.unwrap_or(reading)),
                 Err(_) => first = first.or(Some(reading)),
             }

@@ -234,16 +234,23 @@ fn fraction(text: &str, at: usize) -> Option<usize> {
 /// The formulas that start here, joined by "and", "or" or commas; and where they end.
 fn group(text: &str, marks: &Marks, at: usize) -> Option<(Vec<Piece>, usize)> {
     let mut pieces = Vec::new();
+    let end = visit(text, marks, at, |piece| pieces.push(piece))?;
+    Some((pieces, end))
+}
+
+/// Where the formulas that start here end, each one shown to `see`.
+fn visit(text: &str, marks: &Marks, at: usize, mut see: impl FnMut(Piece)) -> Option<usize> {
     let mut start = at;
-    let mut end = at;
-    while pieces.len() < MAX_JOINED {
+    let mut end = None;
+    for _ in 0..MAX_JOINED {
         let Some((content, close)) = environment(text, marks, start) else { break };
         let after = percent(text, close);
-        pieces.push(Piece { text: content, percent: after.is_some() });
-        end = after.unwrap_or(close);
-        let rest = text[end..].trim_start();
+        see(Piece { text: content, percent: after.is_some() });
+        let here = after.unwrap_or(close);
+        end = Some(here);
+        let rest = text[here..].trim_start();
         let joined = ["and", ",and", ",or", "or", ","].iter().find_map(|word| rest.strip_prefix(*word));
-        let Some(rest) = joined.map(str::trim_start).filter(|rest| !rest.is_empty()) else { break };
+        let Some(rest) = joined.map(str::trim_start) else { break };
         // ", and" has a space in it.
         let rest =
             ["and ", "or "].iter().find_map(|word| rest.strip_prefix(*word)).unwrap_or(rest).trim_start();
@@ -252,7 +259,7 @@ fn group(text: &str, marks: &Marks, at: usize) -> Option<(Vec<Piece>, usize)> {
         }
         start = text.len() - rest.len();
     }
-    (!pieces.is_empty()).then_some((pieces, end))
+    end
 }
 
 pub(super) fn candidates(text: &str, anchors: &[Anchor], out: &mut Vec<Candidate>) {
@@ -263,12 +270,12 @@ pub(super) fn candidates(text: &str, anchors: &[Anchor], out: &mut Vec<Candidate
         out.push(Candidate { priority, span: start..end, found: Found::Latex(pieces) });
         true
     };
-    let starts = |at: usize| at < text.len() && text.is_char_boundary(at);
+    let is_place = |at: usize| at < text.len() && text.is_char_boundary(at);
     for anchor in anchors {
         if anchor.is_final {
             for start in behind_is(text, anchor) {
                 let formula = text.len() - text[start..].trim_start().len();
-                if starts(formula) && add(50, anchor.start, group(text, &marks, formula)) {
+                if is_place(formula) && add(50, anchor.start, group(text, &marks, formula)) {
                     break;
                 }
             }
@@ -276,28 +283,33 @@ pub(super) fn candidates(text: &str, anchors: &[Anchor], out: &mut Vec<Candidate
         let colon = text[anchor.end..].starts_with(':');
         let (priority, from) = if colon { (100, anchor.end + 1) } else { (200, anchor.end) };
         for at in window(text, from, 50) {
-            if starts(at) && add(priority, anchor.start, group(text, &marks, at)) {
+            if is_place(at) && add(priority, anchor.start, group(text, &marks, at)) {
                 break;
             }
         }
     }
-    let mut plain: Vec<Candidate> = Vec::new();
+    // Where formulas start, the last ones; only those are looked at again.
+    let mut starts: Vec<usize> = Vec::new();
     let mut at = 0;
     while at < text.len() {
         if !matches!(text.as_bytes()[at], b'$' | b'\\' | b' ' | b'\n' | b'\t' | b'-') {
             at += 1;
             continue;
         }
-        match group(text, &marks, at) {
-            Some((pieces, end)) => {
-                if plain.len() >= 2 * KEPT {
-                    plain.drain(..KEPT);
+        match visit(text, &marks, at, |_| {}) {
+            Some(end) => {
+                if starts.len() >= 2 * KEPT {
+                    starts.drain(..KEPT);
                 }
-                plain.push(Candidate { priority: 300, span: at..end, found: Found::Latex(pieces) });
+                starts.push(at);
                 at = end;
             }
             None => at += 1,
         }
     }
-    out.extend(plain.into_iter().rev().take(KEPT));
+    for &at in starts.iter().rev().take(KEPT) {
+        if let Some((pieces, end)) = group(text, &marks, at) {
+            out.push(Candidate { priority: 300, span: at..end, found: Found::Latex(pieces) });
+        }
+    }
 }
