@@ -32,6 +32,8 @@ pub(crate) enum Command {
     Score(ScoreArgs),
     /// Run a verifier over completions: JSONL in, JSONL out
     Verify(LinesArgs),
+    /// A GGUF file of llama, qwen2 or qwen3 into a model folder
+    Import(ImportArgs),
     /// Speed at a fixed shape, as one JSON line
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -135,6 +137,15 @@ pub(crate) struct ScoreArgs {
     /// Sequences computed at once
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(crate) batch: usize,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct ImportArgs {
+    /// The GGUF file: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K or Q6_K
+    #[arg(value_name = "FILE.gguf")]
+    pub(crate) file: PathBuf,
+    /// The model folder to make; it must not exist
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Clone, Debug, Subcommand)]

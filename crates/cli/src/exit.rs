@@ -4,6 +4,7 @@
 use ruminate_data as data;
 use ruminate_distill as distill;
 use ruminate_eval as eval;
+use ruminate_gguf as gguf;
 use ruminate_grpo as grpo;
 use ruminate_model as model;
 use ruminate_reward as reward;
@@ -123,6 +124,9 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     }
     if let Some(error) = cause.downcast_ref::<text::Error>() {
         return Some(if matches!(error, text::Error::Write { .. }) { DISK } else { INPUT });
+    }
+    if let Some(error) = cause.downcast_ref::<gguf::Error>() {
+        return Some(if matches!(error, gguf::Error::Write { .. }) { DISK } else { INPUT });
     }
     if cause.is::<model::LoadError>() || cause.is::<eval::Error>() {
         return Some(INPUT);

@@ -3,7 +3,7 @@
 //!
 //! - [`Task`]: a problem with an answer that a program can check; [`Message`]: one turn of a chat.
 //! - [`Completion`]: what a policy produced for a prompt, as token ids with log-probabilities.
-//! - [`Verdict`]: what a verifier says of a completion: correct, wrong, or *unscored*.
+//! - [`Verdict`]: what a verifier says of a completion: correct, wrong, or *unscored*; [`Score`]: who says it.
 //! - [`Group`]: the completions of one task with their verdicts, the unit of GRPO.
 //! - [`Sample`]: token ids with a loss mask, the unit of supervised training.
 //! - [`Seed`]: where randomness comes from.
@@ -29,4 +29,4 @@ pub use error::Error;
 pub use sample::Sample;
 pub use seed::Seed;
 pub use task::{Message, Prompt, Task};
-pub use verdict::{Outcome, Verdict};
+pub use verdict::{Outcome, Score, Verdict};

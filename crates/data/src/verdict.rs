@@ -1,5 +1,6 @@
 //! What a verifier says of a completion.
 
+use crate::{Completion, Task};
 use serde::{Deserialize, Serialize};
 
 /// The three answers of a verifier.
@@ -40,5 +41,28 @@ impl Verdict {
     /// The component of that name.
     pub fn reward(&self, name: &str) -> Option<f64> {
         self.rewards.iter().find(|(n, _)| n == name).map(|&(_, score)| score)
+    }
+}
+
+/// Who judges completions: all of a step at once, so that groups can be compared and judged in parallel.
+///
+/// A closure that judges one completion is one, too.
+pub trait Score {
+    /// One verdict a completion, group by group, in the order given. A group is the completions of one task.
+    fn score(&self, groups: &[(&Task, &[Completion])]) -> Vec<Vec<Verdict>>;
+
+    /// The weights of the components in [`Verdict::rewards`], for whoever normalises them before they are summed; none
+    /// where the score is all there is.
+    fn weights(&self) -> Vec<(String, f64)> {
+        Vec::new()
+    }
+}
+
+impl<F: Fn(&Task, &Completion) -> Verdict> Score for F {
+    fn score(&self, groups: &[(&Task, &[Completion])]) -> Vec<Vec<Verdict>> {
+        groups
+            .iter()
+            .map(|(task, group)| group.iter().map(|completion| self(task, completion)).collect())
+            .collect()
     }
 }

@@ -11,6 +11,18 @@ pub enum Error {
         /// The known name most like it.
         nearest: Option<&'static str>,
         /// The names that exist.
+        known: Vec<&'static str>,
+    },
+    /// A recipe gives a verifier an option that it does not have.
+    #[error("`{kind}` has no option {key:?}{}; expected {}", suggestion(*nearest), listed(known))]
+    UnknownOption {
+        /// The verifier.
+        kind: String,
+        /// The option.
+        key: String,
+        /// The known option most like it.
+        nearest: Option<&'static str>,
+        /// The options that it has.
         known: &'static [&'static str],
     },
     /// An option of a verifier has a value that it cannot take.
@@ -52,4 +64,8 @@ pub enum Error {
 
 fn suggestion(nearest: Option<&str>) -> String {
     nearest.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
+
+fn listed(options: &[&str]) -> String {
+    if options.is_empty() { "none".to_owned() } else { format!("one of: {}", options.join(", ")) }
 }

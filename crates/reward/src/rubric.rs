@@ -1,17 +1,20 @@
-//! The weighted sum of verifiers, and measures that only report.
+//! The weighted sum of verifiers and shapings, and measures that only report.
 
 use crate::Error;
+use crate::shaping::{self, Member, Shaping};
 use crate::verifier::{Response, Verifier, guarded, unscored, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
-use std::collections::HashSet;
 
-/// A weighted sum of verifiers: what a policy is trained on.
+/// A weighted sum: what a policy is trained on.
 ///
-/// Its verdict has the outcome of the first, primary component and `score = sum of weight * score`. It is unscored
-/// when the primary or any component of non-zero weight is: a missing part never counts as zero. `rewards` lists
-/// what each component that could say said, unweighted. A component of weight 0 only reports.
+/// Its verdict has the outcome of the first, primary verifier and `score = sum of weight * score`. It is unscored
+/// when the primary or any component of non-zero weight is: a missing part never counts as zero (TRL's `nansum` lets
+/// it). `rewards` lists what each component that could say said, unweighted; whoever normalises components before
+/// they are summed (`normalize_then_sum`) needs them, and [`weights`](Self::weights). A component of weight 0 only
+/// reports.
 pub struct Rubric {
-    components: Vec<(Box<dyn Verifier>, f64)>,
+    verifiers: Vec<(Box<dyn Verifier>, f64)>,
+    shapings: Vec<(Box<dyn Shaping>, f64)>,
 }
 
 impl Rubric {
@@ -19,57 +22,165 @@ impl Rubric {
     ///
     /// # Errors
     /// When it is empty, a weight is not finite, or two components share a name.
-    pub fn new(components: Vec<(Box<dyn Verifier>, f64)>) -> Result<Self, Error> {
-        if components.is_empty() {
+    pub fn new(verifiers: Vec<(Box<dyn Verifier>, f64)>) -> Result<Self, Error> {
+        if verifiers.is_empty() {
             return Err(Error::EmptyRubric);
         }
-        let mut names = HashSet::new();
-        for (verifier, weight) in &components {
-            let name = verifier.name();
+        let rubric = Self { verifiers, shapings: Vec::new() };
+        rubric.checked()
+    }
+
+    /// Adds a reward that comes after the verifiers.
+    ///
+    /// # Errors
+    /// When the weight is not finite, or another component has its name.
+    pub fn with_shaping(mut self, shaping: Box<dyn Shaping>, weight: f64) -> Result<Self, Error> {
+        self.shapings.push((shaping, weight));
+        self.checked()
+    }
+
+    fn checked(self) -> Result<Self, Error> {
+        let weights: Vec<(&str, f64)> = self.weights().collect();
+        for (at, &(name, weight)) in weights.iter().enumerate() {
             if !weight.is_finite() {
-                return Err(Error::Weight { name: name.to_owned(), weight: *weight });
+                return Err(Error::Weight { name: name.to_owned(), weight });
             }
-            if !names.insert(name) {
+            if weights[..at].iter().any(|&(other, _)| other == name) {
                 return Err(Error::DuplicateComponent { name: name.to_owned() });
             }
         }
-        Ok(Self { components })
+        Ok(self)
     }
 
-    /// The names of the components, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.components.iter().map(|(verifier, _)| verifier.name())
+    /// The names of the components with their weights, verifiers first.
+    pub fn weights(&self) -> impl Iterator<Item = (&str, f64)> {
+        let verifiers = self.verifiers.iter().map(|(verifier, weight)| (verifier.name(), *weight));
+        verifiers.chain(self.shapings.iter().map(|(shaping, weight)| (shaping.name(), *weight)))
+    }
+
+    /// Judges all completions of a task, on this thread; one verdict a response. [`Pool`](crate::Pool) does it on
+    /// others.
+    pub fn verify_group(&self, task: &Task, responses: &[Response<'_>]) -> Vec<Verdict> {
+        let part = |response| (0..self.verifiers.len()).map(|at| self.part(at, task, response)).collect();
+        let parts = responses.iter().map(part).collect();
+        self.combine(task, responses, parts)
+    }
+
+    /// How many parts a response has: one a verifier.
+    pub(crate) fn parts(&self) -> usize {
+        self.verifiers.len()
+    }
+
+    /// What one of the verifiers says.
+    pub(crate) fn part(&self, at: usize, task: &Task, response: &Response<'_>) -> Verdict {
+        guarded(self.verifiers[at].0.as_ref(), task, response)
+    }
+
+    /// The second pass: shapings, and the sums. `parts` has [`parts`](Self::parts) verdicts a response.
+    pub(crate) fn combine(
+        &self,
+        task: &Task,
+        responses: &[Response<'_>],
+        parts: Vec<Vec<Verdict>>,
+    ) -> Vec<Verdict> {
+        let outcome =
+            |parts: &Vec<Verdict>| parts.first().map_or(Outcome::Unscored, |primary| primary.outcome);
+        let members: Vec<Member<'_>> = responses
+            .iter()
+            .zip(&parts)
+            .map(|(response, parts)| Member { response: *response, outcome: outcome(parts) })
+            .collect();
+        let shaped: Vec<Vec<Result<f64, String>>> = self
+            .shapings
+            .iter()
+            .map(|(shaping, _)| shaping::guarded(shaping.as_ref(), task, &members))
+            .collect();
+        let verdict = |(at, parts): (usize, Vec<Verdict>)| {
+            let mut sum = Sum::default();
+            for ((verifier, weight), part) in self.verifiers.iter().zip(&parts) {
+                let score = if part.is_scored() { Ok(part.score) } else { Err(part.why.as_str()) };
+                sum.add(verifier.name(), *weight, score);
+            }
+            for ((shaping, weight), scores) in self.shapings.iter().zip(&shaped) {
+                sum.add(shaping.name(), *weight, scores[at].as_ref().copied().map_err(String::as_str));
+            }
+            sum.verdict(parts.into_iter().next())
+        };
+        parts.into_iter().enumerate().map(verdict).collect()
     }
 }
 
-impl Verifier for Rubric {
-    fn name(&self) -> &'static str {
-        "rubric"
+/// A completion's weighted sum, as it grows.
+#[derive(Default)]
+struct Sum {
+    score: f64,
+    rewards: Vec<(String, f64)>,
+    /// The first part that is missing and matters, with its reason.
+    missing: Option<String>,
+    components: usize,
+}
+
+impl Sum {
+    fn add(&mut self, name: &str, weight: f64, score: Result<f64, &str>) {
+        let primary = self.components == 0;
+        self.components += 1;
+        match score {
+            Ok(score) => {
+                self.score += weight * score;
+                self.rewards.push((name.to_owned(), score));
+            }
+            Err(why) if primary || weight != 0.0 => {
+                self.missing.get_or_insert_with(|| format!("{name}: {why}"));
+            }
+            Err(_) => {}
+        }
     }
 
-    fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
-        let mut primary: Option<Verdict> = None;
-        let mut score = 0.0;
-        let mut rewards = Vec::with_capacity(self.components.len());
-        let mut missing: Option<String> = None;
-        for (verifier, weight) in &self.components {
-            let verdict = guarded(verifier.as_ref(), task, response);
-            if verdict.is_scored() {
-                score += weight * verdict.score;
-                rewards.push((verifier.name().to_owned(), verdict.score));
-            } else if *weight != 0.0 || primary.is_none() {
-                missing.get_or_insert_with(|| format!("{}: {}", verifier.name(), verdict.why));
-            }
-            primary.get_or_insert(verdict);
-        }
+    fn verdict(self, primary: Option<Verdict>) -> Verdict {
         let Verdict { outcome, extracted, why, .. } =
             primary.unwrap_or_else(|| unscored("the rubric has no component"));
+        let Self { score, rewards, missing, .. } = self;
         let missing =
             missing.or_else(|| (!score.is_finite()).then(|| format!("the weighted sum is {score}")));
         match missing {
             Some(why) => Verdict { outcome: Outcome::Unscored, score: 0.0, extracted, why, rewards },
             None => Verdict { outcome, score, extracted, why, rewards },
         }
+    }
+}
+
+/// A group of one.
+impl Verifier for Rubric {
+    fn name(&self) -> &'static str {
+        "rubric"
+    }
+
+    fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
+        let verdict = self.verify_group(task, &[*response]).pop();
+        verdict.unwrap_or_else(|| unscored("the rubric has no component"))
+    }
+}
+
+/// A verifier under another name, so that a rubric can have two of a kind.
+pub struct Named {
+    name: String,
+    verifier: Box<dyn Verifier>,
+}
+
+impl Named {
+    /// `verifier`, reported as `name`.
+    pub fn new(name: impl Into<String>, verifier: Box<dyn Verifier>) -> Self {
+        Self { name: name.into(), verifier }
+    }
+}
+
+impl Verifier for Named {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
+        self.verifier.verify(task, response)
     }
 }
 

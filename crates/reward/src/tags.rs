@@ -11,6 +11,13 @@ pub enum Opening {
     InThought,
 }
 
+impl Opening {
+    /// Where a completion of that prompt starts: a prompt that ends with `<think>` has opened the thought.
+    pub fn of(prompt: &str) -> Self {
+        if prompt.trim_end().ends_with("<think>") { Self::InThought } else { Self::Bare }
+    }
+}
+
 /// A well-formed response, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parts<'a> {
@@ -38,6 +45,9 @@ pub enum Malformed {
     /// A tag inside the answer.
     #[error("a tag inside the answer")]
     TagInAnswer,
+    /// The last thought has no end: cut off, or everything is a thought.
+    #[error("the thought is not closed")]
+    UnclosedThought,
     /// The tags are not `<think></think><answer></answer>`, each once and in this order.
     #[error("expected <think>..</think><answer>..</answer>, each tag once and in this order")]
     Tags,
@@ -140,9 +150,71 @@ pub fn answer(text: &str, opening: Opening) -> Result<&str, Malformed> {
     }
 }
 
+/// Where the answer is to be looked for when `<answer>` is not demanded: the content of the one `<answer>` where
+/// the text has such tags at all, else what stands behind the last thought.
+///
+/// # Errors
+/// As [`answer`]; [`Malformed::UnclosedThought`] when there is nothing but a thought.
+pub fn final_text(text: &str, opening: Opening) -> Result<&str, Malformed> {
+    let (mut in_thought, mut start, mut tagged) = (opening == Opening::InThought, 0, false);
+    for found in scan(text) {
+        match found.tag {
+            Tag::Think => in_thought = true,
+            Tag::EndThink => (in_thought, start) = (false, found.end),
+            Tag::Answer | Tag::EndAnswer => tagged = true,
+        }
+    }
+    match (tagged, in_thought) {
+        (true, _) => answer(text, opening),
+        (false, true) => Err(Malformed::UnclosedThought),
+        (false, false) => Ok(&text[start..]),
+    }
+}
+
+/// What stands in the thoughts, the unclosed last one included; nothing where the policy did not think.
+pub fn thoughts(text: &str, opening: Opening) -> Vec<&str> {
+    let mut thoughts = Vec::new();
+    let mut start = (opening == Opening::InThought).then_some(0);
+    for found in scan(text) {
+        match (found.tag, start) {
+            (Tag::Think, None) => start = Some(found.end),
+            (Tag::EndThink, Some(from)) => {
+                thoughts.push(&text[from..found.start]);
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    thoughts.extend(start.map(|from| &text[from..]));
+    thoughts
+}
+
+/// How many of the four tags stand exactly once, and in order: the longest run of them, behind one another, that
+/// does. A thought that the prompt has opened counts as a `<think>` at the start.
+pub fn count_in_order(text: &str, opening: Opening) -> usize {
+    const ORDER: [Tag; 4] = [Tag::Think, Tag::EndThink, Tag::Answer, Tag::EndAnswer];
+    let given = (opening == Opening::InThought).then_some(Tag::Think);
+    let mut places: [Vec<usize>; 4] = Default::default();
+    for (place, tag) in given.into_iter().chain(scan(text).map(|found| found.tag)).enumerate() {
+        let places = &mut places[ORDER.iter().position(|other| *other == tag).unwrap_or(0)];
+        // Twice is enough to know that it is not once.
+        if places.len() < 2 {
+            places.push(place);
+        }
+    }
+    let once: Vec<usize> = places.iter().filter(|places| places.len() == 1).map(|places| places[0]).collect();
+    // The longest increasing subsequence of at most four.
+    let mut longest: Vec<usize> = Vec::with_capacity(once.len());
+    for (at, place) in once.iter().enumerate() {
+        let before = (0..at).filter(|&earlier| once[earlier] < *place).map(|earlier| longest[earlier]).max();
+        longest.push(before.unwrap_or(0) + 1);
+    }
+    longest.into_iter().max().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Malformed, Opening, Parts, answer, well_formed};
+    use super::{Malformed, Opening, Parts, answer, count_in_order, final_text, thoughts, well_formed};
 
     #[test]
     fn a_thought_and_an_answer_are_well_formed_over_lines() {
@@ -200,5 +272,51 @@ mod tests {
         }
         assert_eq!(answer("a<answer>1</answer>", Opening::InThought), Err(Malformed::AnswerInThought));
         assert_eq!(answer("a</think><answer>1</answer>", Opening::InThought), Ok("1"));
+    }
+
+    #[test]
+    fn the_final_text_is_the_answer_block_or_what_follows_the_thought() {
+        for (text, expected) in [
+            ("42", Ok("42")),
+            ("<think>41</think> 42", Ok(" 42")),
+            ("<think>a</think>b<think>c</think>42", Ok("42")),
+            ("41</think>42", Ok("42")),
+            ("<think>a</think>x<answer>42</answer>y", Ok("42")),
+            ("<think>42", Err(Malformed::UnclosedThought)),
+            ("41<think>a</think>b<think>42", Err(Malformed::UnclosedThought)),
+            ("<think><answer>42</answer></think>42", Err(Malformed::AnswerInThought)),
+            ("42</answer>", Err(Malformed::NoAnswer)),
+            ("<answer>42", Err(Malformed::UnclosedAnswer)),
+        ] {
+            assert_eq!(final_text(text, Opening::Bare), expected, "{text}");
+        }
+        assert_eq!(final_text("42", Opening::InThought), Err(Malformed::UnclosedThought));
+    }
+
+    #[test]
+    fn thoughts_are_found_whole_torn_and_repeated() {
+        assert_eq!(thoughts("<think>a</think>b<think>c", Opening::Bare), ["a", "c"]);
+        assert_eq!(thoughts("a</think>b</think>", Opening::InThought), ["a"]);
+        assert_eq!(thoughts("<think>a<think>b</think>", Opening::Bare), ["a<think>b"]);
+        assert!(thoughts("</think>a", Opening::Bare).is_empty());
+    }
+
+    #[test]
+    fn tags_count_once_each_and_in_order() {
+        for (text, expected) in [
+            ("", 0),
+            ("<think>a</think><answer>1</answer>", 4),
+            ("x<think>a</think>y<answer>1</answer>z", 4),
+            ("<think>a</think>1", 2),
+            ("<answer>1</answer><think>a</think>", 2),
+            ("</answer><answer></think><think>", 1),
+            ("<think><think></think><answer></answer>", 3),
+            ("<think></think><answer></answer><think></think><answer></answer>", 0),
+            ("<answer><think></think></answer>", 3),
+        ] {
+            assert_eq!(count_in_order(text, Opening::Bare), expected, "{text}");
+        }
+        assert_eq!(count_in_order("a</think><answer>1</answer>", Opening::InThought), 4);
+        assert_eq!(count_in_order("<think>a</think><answer>1</answer>", Opening::InThought), 3);
     }
 }

@@ -49,7 +49,7 @@ impl<'a> Response<'a> {
 
     /// Where the response starts: in the open, or in a thought that the prompt has opened.
     pub fn opening(&self) -> Opening {
-        if self.prompt.trim_end().ends_with("<think>") { Opening::InThought } else { Opening::Bare }
+        Opening::of(self.prompt)
     }
 }
 

@@ -1,9 +1,12 @@
 //! What `ruminate verify` does with one line: JSON in, verdict out. Where lines come from is the command's business.
 
-use crate::verifier::guarded;
-use crate::{Error, Response, Tokens, with_options};
-use ruminate_data::{FinishReason, Outcome, Prompt, Task};
+use crate::Error;
+use crate::factory::{SHAPINGS, shaping, with_options};
+use crate::shaping::{self, Member};
+use crate::verifier::{Response, Tokens, guarded, unscored};
+use ruminate_data::{FinishReason, Outcome, Prompt, Task, Verdict};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// One line of output.
@@ -21,12 +24,15 @@ pub struct VerifiedLine {
     pub why: String,
 }
 
-/// Judges one line: an object with `kind`, `gold` and `completion`, the options and columns of its kind
-/// (`empty_thought`; `numbers` and `target`), and, where they matter, `prompt` (text) and `finish_reason`
-/// (`"stop"`, the default, or `"length"`). Other keys are ignored.
+/// Judges one line: an object with `kind`, `gold` and `completion`, the options of its kind and the columns of the task
+/// (`numbers` and `target`), and, where they matter, `prompt` (text), `finish_reason` (`"stop"`, the default, or
+/// `"length"`), and `completion_ids` or, where their number is enough, `tokens`. Other keys are ignored.
 ///
 /// `gold` is a string or a number; an object, as TinyZero's `{"numbers", "target"}`, stands for its keys. Kinds that
 /// need none (`format`) do without; where it is missing, others are unscored.
+///
+/// The kinds `length` and `cosine` need to know whether the answer is right: `answer_kind` (default `exact`) says who
+/// judges it. `group_tokens` are the lengths of the completion's siblings.
 ///
 /// # Errors
 /// When the line is not such an object, or names an unknown kind. No completion is an error.
@@ -46,11 +52,24 @@ pub fn verify_line(index: usize, line: &str) -> Result<VerifiedLine, Error> {
         Some(Value::String(text)) => text,
         _ => String::new(), // messages would need a template; no kind here needs them
     };
+    let ids: Option<Vec<u32>> =
+        optional(&mut row, "completion_ids", "`completion_ids`, a list of token ids")?;
+    let count: Option<usize> = optional(&mut row, "tokens", "`tokens`, a whole number")?;
+    let tokens = match (&ids, count) {
+        (Some(ids), _) => Tokens::Ids(ids),
+        (None, Some(count)) => Tokens::Count(count),
+        (None, None) => Tokens::Unknown,
+    };
     let answer = gold(&mut row)?;
-    let verifier = with_options(&kind, &row)?;
-    let task = Task { prompt: Prompt::Text(prompt.clone()), answer, columns: row };
-    let response = Response { prompt: &prompt, text: &completion, finish_reason, tokens: Tokens::Unknown };
-    let verdict = guarded(verifier.as_ref(), &task, &response);
+    let response = Response { prompt: &prompt, text: &completion, finish_reason, tokens };
+    let verdict = if SHAPINGS.contains(&kind.as_str()) {
+        let task = Task { prompt: Prompt::Text(prompt.clone()), answer, columns: row };
+        shaped(&kind, &task, &response)?
+    } else {
+        let verifier = with_options(&kind, &row)?;
+        let task = Task { prompt: Prompt::Text(prompt.clone()), answer, columns: row };
+        guarded(verifier.as_ref(), &task, &response)
+    };
     Ok(VerifiedLine {
         index,
         verdict: verdict.outcome,
@@ -58,6 +77,50 @@ pub fn verify_line(index: usize, line: &str) -> Result<VerifiedLine, Error> {
         extracted: verdict.extracted,
         why: verdict.why,
     })
+}
+
+/// What a shaping gives a completion, in the company of siblings of which only the lengths are known.
+fn shaped(kind: &str, task: &Task, response: &Response<'_>) -> Result<Verdict, Error> {
+    let mut columns = task.columns.clone();
+    let answer_kind: Option<String> = optional(&mut columns, "answer_kind", "`answer_kind`, a string")?;
+    let siblings: Option<Vec<usize>> =
+        optional(&mut columns, "group_tokens", "`group_tokens`, a list of whole numbers")?;
+    let verifier = with_options(answer_kind.as_deref().unwrap_or("exact"), &columns)?;
+    let shaping = shaping(kind, &columns)?;
+    let answer = guarded(verifier.as_ref(), task, response);
+    let sibling = |&tokens: &usize| Member {
+        response: Response { tokens: Tokens::Count(tokens), ..Response::finished("") },
+        outcome: Outcome::Wrong,
+    };
+    let own = Member { response: *response, outcome: answer.outcome };
+    let group: Vec<Member<'_>> = [own].into_iter().chain(siblings.iter().flatten().map(sibling)).collect();
+    let score = shaping::guarded(shaping.as_ref(), task, &group).into_iter().next();
+    Ok(match score.unwrap_or_else(|| Err("no score".to_owned())) {
+        Ok(score) => {
+            let outcome = if score >= shaping.best() { Outcome::Correct } else { Outcome::Wrong };
+            let why = format!("{} {}", word(answer.outcome), answer.why);
+            Verdict { outcome, score, why, ..answer }
+        }
+        Err(why) => unscored(format!("{kind}: {why}")),
+    })
+}
+
+fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Correct => "the answer is correct:",
+        Outcome::Wrong => "the answer is wrong:",
+        Outcome::Unscored => "the answer is unscored:",
+    }
+}
+
+/// A value that may be missing, but not be another.
+fn optional<T: DeserializeOwned>(
+    row: &mut Map<String, Value>,
+    key: &str,
+    expected: &'static str,
+) -> Result<Option<T>, Error> {
+    let Some(value) = row.remove(key) else { return Ok(None) };
+    serde_json::from_value(value.clone()).map_err(|_| found(expected, Some(&value)))
 }
 
 fn gold(row: &mut Map<String, Value>) -> Result<String, Error> {

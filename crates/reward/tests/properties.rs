@@ -2,14 +2,39 @@
 
 use proptest::prelude::*;
 use ruminate_data::{Outcome, Prompt, Task, Verdict};
-use ruminate_reward::{KINDS, Response, by_name};
+use ruminate_reward::{Language, Response, Tokens, by_name, verify_line};
 use serde_json::{Map, json};
+use std::time::{Duration, Instant};
+
+/// The kinds that look for an answer.
+const OF_ANSWERS: [&str; 6] = ["choice", "countdown", "exact", "gsm8k", "last_number", "regex"];
+
+/// Those that look at how it is written, with their highest score.
+const OF_FORM: [(&str, f64); 5] =
+    [("format", 1.0), ("language", 1.0), ("overlong", 0.0), ("repetition", 0.0), ("tag_count", 1.0)];
+
+/// The ids of a text, one a character: enough for whoever compares them.
+fn ids(text: &str) -> Vec<u32> {
+    text.chars().map(u32::from).collect()
+}
 
 fn judge(kind: &str, answer: &str, numbers: &[u32], text: &str) -> Verdict {
     let mut columns = Map::new();
     columns.insert("numbers".into(), json!(numbers));
     let task = Task { prompt: Prompt::Text(String::new()), answer: answer.into(), columns };
-    by_name(kind).expect("a known kind").verify(&task, &Response::finished(text))
+    let ids = ids(text);
+    let response = Response { tokens: Tokens::Ids(&ids), ..Response::finished(text) };
+    by_name(kind).expect("a known kind").verify(&task, &response)
+}
+
+/// A right answer to each kind.
+fn gold(kind: &str) -> &'static str {
+    if kind == "choice" { "C" } else { "24" }
+}
+
+/// The kinds with their highest score.
+fn kinds() -> impl Iterator<Item = (&'static str, f64)> {
+    OF_ANSWERS.into_iter().map(|kind| (kind, 1.0)).chain(OF_FORM)
 }
 
 /// Text rich in what verifiers look for.
@@ -42,6 +67,18 @@ fn hostile() -> impl Strategy<Value = String> {
             "\u{200b}",
             "é",
             "99999999999999999999999999999999999999",
+            "####",
+            "answer is",
+            "Answer:",
+            "\\boxed{",
+            "}",
+            "C",
+            "$",
+            "%",
+            "the",
+            "\u{7136}",
+            "=",
+            "or",
         ])
         .prop_map(str::to_owned),
         ".{0,4}",
@@ -71,11 +108,32 @@ proptest! {
 
     #[test]
     fn no_text_panics_and_every_verdict_is_consistent(text in hostile(), answer in hostile()) {
-        for kind in KINDS {
+        for (kind, best) in kinds() {
             let verdict = judge(kind, &answer, &[3, 8, 24], &text);
-            prop_assert!(verdict.score.is_finite());
-            prop_assert_eq!(verdict.outcome == Outcome::Correct, verdict.score == 1.0);
-            prop_assert!(verdict.is_scored() || verdict.score == 0.0);
+            prop_assert!((-1.0..=best).contains(&verdict.score), "{} {}", kind, verdict.score);
+            if verdict.is_scored() {
+                prop_assert_eq!(verdict.outcome == Outcome::Correct, verdict.score == best, "{}", kind);
+            } else {
+                prop_assert_eq!(verdict.score, 0.0);
+            }
+        }
+    }
+
+    #[test]
+    fn shapings_are_total_through_a_line(text in hostile(), tokens in 0_usize..3000, group in proptest::collection::vec(0_usize..3000, 0..5)) {
+        for kind in ["cosine", "length"] {
+            let line = json!({"kind": kind, "answer_kind": "last_number", "gold": "24", "completion": text, "tokens": tokens, "group_tokens": group, "max_len": 1000});
+            let verified = verify_line(0, &line.to_string()).expect("a well-formed line");
+            prop_assert!((-1.0..=1.0).contains(&verified.score), "{}", verified.score);
+        }
+    }
+
+    #[test]
+    fn a_share_of_a_language_is_a_share(text in hostile(), thought in "\\PC{0,60}") {
+        for code in Language::codes() {
+            let line = json!({"kind": "language", "language": code, "completion": format!("<think>{thought}{text}")});
+            let verified = verify_line(0, &line.to_string()).expect("a well-formed line");
+            prop_assert!((0.0..=1.0).contains(&verified.score));
         }
     }
 
@@ -96,9 +154,10 @@ proptest! {
 
     #[test]
     fn two_answers_are_never_correct(before in hostile(), middle in hostile(), after in hostile()) {
-        let text = format!("{before}<answer>24</answer>{middle}<answer>24</answer>{after}");
-        for kind in KINDS {
-            prop_assert_eq!(judge(kind, "24", &[24], &text).outcome, Outcome::Wrong, "{}", kind);
+        for kind in OF_ANSWERS.into_iter().chain(["format", "tag_count"]) {
+            let gold = gold(kind);
+            let text = format!("{before}<answer>{gold}</answer>{middle}<answer>{gold}</answer>{after}");
+            prop_assert_eq!(judge(kind, gold, &[24], &text).outcome, Outcome::Wrong, "{}", kind);
         }
     }
 
@@ -121,5 +180,44 @@ proptest! {
         let outcome = |gold: &str, given: &str| judge("exact", gold, &[], &format!("<answer>{given}</answer>")).outcome;
         prop_assert_eq!(outcome(&a, &b), outcome(&b, &a));
         prop_assert_eq!(outcome(&a, &a), Outcome::Correct);
+    }
+}
+
+/// A megabyte of what each kind looks for. Quadratic work would take minutes; the limit is far above what the slowest
+/// needs, since tests share their machine.
+#[test]
+fn a_megabyte_is_judged_at_once() {
+    let pieces = [
+        "answer: C ",
+        "answer:",
+        "the answer is C or ",
+        "#### 24\n",
+        "24 ",
+        "1,",
+        "=24",
+        "<think>",
+        "</think>",
+        "<answer>24",
+        "</answer>",
+        "the ",
+        "x",
+        "\\boxed{",
+        "(",
+        "\u{7136}",
+        "24/",
+        "**",
+        "\n",
+        "C. ",
+    ];
+    for (kind, _) in kinds() {
+        for piece in pieces {
+            let text = piece.repeat(1_000_000 / piece.len());
+            for text in [format!("<answer>{text}</answer>"), format!("<think>{text}"), text] {
+                let started = Instant::now();
+                judge(kind, gold(kind), &[24], &text);
+                let took = started.elapsed();
+                assert!(took < Duration::from_secs(2), "{kind} took {took:?} for {piece:?}");
+            }
+        }
     }
 }

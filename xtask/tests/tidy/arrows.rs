@@ -3,9 +3,10 @@
 use crate::Finding;
 
 /// The graph of ARCHITECTURE.md: a crate, and the workspace crates that it may depend on.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("data", &[]),
     ("run", &[]),
+    ("gguf", &[]),
     ("text", &["data"]),
     ("reward", &["data"]),
     ("kernels", &[]),
@@ -17,14 +18,17 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("eval", &["data", "run", "rollout"]),
     (
         "cli",
-        &["data", "distill", "eval", "grpo", "kernels", "model", "reward", "rollout", "run", "text", "train"],
+        &[
+            "data", "distill", "eval", "gguf", "grpo", "kernels", "model", "reward", "rollout", "run", "text",
+            "train",
+        ],
     ),
     ("testkit", &[]),
     ("xtask", &[]),
 ];
 
 /// Crates that compile in seconds because no tensor library is below them.
-const WITHOUT_TENSORS: [&str; 5] = ["data", "run", "text", "reward", "xtask"];
+const WITHOUT_TENSORS: [&str; 6] = ["data", "gguf", "run", "text", "reward", "xtask"];
 
 /// Crates that may name a backend in their manifest.
 const WITH_BACKENDS: [&str; 3] = ["cli", "kernels", "testkit"];

@@ -4,6 +4,7 @@ mod bench;
 mod distill;
 mod eval;
 mod generate;
+mod import;
 mod pretrain;
 mod score;
 mod sft;
@@ -24,6 +25,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Generate(args) => generate::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Bench(command) => bench::run(command),
     }
 }

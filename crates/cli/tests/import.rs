@@ -1,0 +1,76 @@
+//! `import`: what it writes runs, and what it refuses leaves nothing behind.
+
+mod common;
+
+use common::{assert_code, rows, ruminate, told, with_input};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn gguf(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/gguf").join(name)
+}
+
+#[test]
+fn an_imported_file_of_every_family_generates_and_scores_text() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for case in ["llama", "qwen2", "qwen3"] {
+        let out = folder.path().join(case);
+        let out = out.to_str().expect("UTF-8");
+        let imported = ruminate(&["import", gguf(&format!("{case}.gguf")).to_str().expect("UTF-8"), out]);
+        assert_code(&imported, 0);
+        assert!(imported.stdout.is_empty(), "standard output is for results");
+        assert!(told(&imported).contains("GiB of weights"), "{}", told(&imported));
+
+        let prompt = "{\"prompt\": [{\"role\": \"user\", \"content\": \"the cat\"}]}\n";
+        let flags = ["generate", "--model", out, "--max-new-tokens", "4", "--temperature", "0"];
+        let generated = with_input(&flags, prompt);
+        assert_code(&generated, 0);
+        let row = &rows(&generated.stdout)[0];
+        assert!(row["prompt_ids"].as_array().is_some_and(|ids| ids.len() > 4), "{row}");
+        let scored =
+            with_input(&["score", "--model", out], "{\"prompt\": \"the cat\", \"completion\": \" sat\"}\n");
+        assert_code(&scored, 0);
+        assert!(rows(&scored.stdout)[0]["sum"].as_f64().is_some_and(|sum| sum < 0.0));
+    }
+}
+
+#[test]
+fn a_folder_that_exists_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kept = folder.path().join("kept");
+    fs::write(&kept, "mine").expect("written");
+    let out = folder.path().to_str().expect("UTF-8");
+    let output = ruminate(&["import", gguf("llama.gguf").to_str().expect("UTF-8"), out]);
+    assert_code(&output, 2);
+    assert!(told(&output).contains("exists already"), "{}", told(&output));
+    assert_eq!(fs::read_to_string(kept).expect("still there"), "mine");
+}
+
+#[test]
+fn a_broken_file_exits_3_with_its_name_and_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    let broken = folder.path().join("broken.gguf");
+    let bytes = fs::read(gguf("qwen3.gguf")).expect("the fixture");
+    // A weight of bf16 that is no number, and is found when nearly everything has been written.
+    let mut infinite = bytes.clone();
+    let last = infinite.len() - 2;
+    infinite[last..].copy_from_slice(&[0x80, 0x7F]);
+    for (content, says) in [
+        (&bytes[..bytes.len() / 2], "cut off"),
+        (&b"PK\x03\x04"[..], "expected the bytes \"GGUF\""),
+        (&infinite, "expected finite weights"),
+    ] {
+        fs::write(&broken, content).expect("written");
+        let args = ["import", broken.to_str().expect("UTF-8"), out.to_str().expect("UTF-8")];
+        let output = ruminate(&args);
+        assert_code(&output, 3);
+        let told = told(&output);
+        assert!(told.contains("broken.gguf") && told.contains(says), "{told}");
+        let left = fs::read_dir(folder.path()).expect("listed").count();
+        assert_eq!(left, 1, "only the broken file itself lies there");
+    }
+    let absent = ruminate(&["import", "absent.gguf", out.to_str().expect("UTF-8")]);
+    assert_code(&absent, 3);
+    assert!(told(&absent).contains("absent.gguf"), "{}", told(&absent));
+}

@@ -1,0 +1,222 @@
+//! Metadata to `config.json`: the three families, their sizes, and what of a file we refuse because a configuration
+//! could not say it. It refuses to know tensors' contents.
+
+use crate::error::{Error, shown};
+use crate::metadata::Metadata;
+use crate::names::{EMBEDDING, HEAD, ROPE_DIVISORS};
+use crate::rope::Scaling;
+use crate::tensor::TensorInfo;
+use crate::weights::Dtype;
+use serde_json::{Value, json};
+
+/// A model family, by what distinguishes its files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    /// Rows of q and k are reordered in the file.
+    Llama,
+    /// Biases on q, k and v.
+    Qwen2,
+    /// Norms on the heads of q and k.
+    Qwen3,
+}
+
+/// The sizes and numbers of a decoder.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Architecture {
+    pub(crate) family: Family,
+    pub(crate) vocab_size: u64,
+    pub(crate) hidden_size: u64,
+    pub(crate) num_hidden_layers: u64,
+    pub(crate) intermediate_size: u64,
+    pub(crate) num_attention_heads: u64,
+    pub(crate) num_key_value_heads: u64,
+    pub(crate) head_dim: u64,
+    pub(crate) max_position_embeddings: u64,
+    rms_norm_eps: f64,
+    rope_theta: f64,
+    scaling: Scaling,
+    pub(crate) tie_word_embeddings: bool,
+}
+
+/// No size of a model is larger; products of two stay within 64 bits.
+const LARGEST: u64 = 1 << 28;
+
+impl Family {
+    /// Of `general.architecture`.
+    pub(crate) fn of(metadata: &Metadata) -> Result<Self, Error> {
+        const KEY: &str = "general.architecture";
+        let name = metadata.text(KEY)?.ok_or_else(|| metadata.wrong(KEY, "llama, qwen2 or qwen3"))?;
+        let families = [Self::Llama, Self::Qwen2, Self::Qwen3];
+        let family = families.into_iter().find(|family| family.name() == name);
+        family.ok_or_else(|| Error::Architecture { found: shown(name) })
+    }
+
+    /// Its name, in GGUF's keys and in `config.json` alike.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+        }
+    }
+
+    fn class(self) -> &'static str {
+        match self {
+            Self::Llama => "LlamaForCausalLM",
+            Self::Qwen2 => "Qwen2ForCausalLM",
+            Self::Qwen3 => "Qwen3ForCausalLM",
+        }
+    }
+}
+
+impl Architecture {
+    /// Reads the metadata; `rope_divisors` are the elements of `rope_freqs.weight`.
+    pub(crate) fn read(
+        metadata: &Metadata,
+        tensors: &[TensorInfo],
+        rope_divisors: Option<&[f32]>,
+    ) -> Result<Self, Error> {
+        let family = Family::of(metadata)?;
+        let keys = Keys { metadata, family };
+        keys.refuse_others()?;
+        let num_hidden_layers = keys.size("block_count")?;
+        if num_hidden_layers > tensors.len() as u64 {
+            let expected = format!("at most the file's {} tensors", tensors.len());
+            return Err(metadata.wrong(&keys.name("block_count"), expected));
+        }
+        let hidden_size = keys.size("embedding_length")?;
+        let num_attention_heads = keys.size("attention.head_count")?;
+        let num_key_value_heads =
+            keys.optional_size("attention.head_count_kv")?.unwrap_or(num_attention_heads);
+        let head_dim = match keys.optional_size("attention.key_length")? {
+            Some(width) => width,
+            None => hidden_size / num_attention_heads,
+        };
+        if num_attention_heads % num_key_value_heads != 0 {
+            let key = keys.name("attention.head_count_kv");
+            return Err(metadata.wrong(&key, format!("a divisor of {num_attention_heads}")));
+        }
+        if head_dim == 0 || head_dim % 2 != 0 {
+            let key = keys.name("attention.key_length");
+            return Err(metadata.wrong(&key, format!("an even width of heads, not {head_dim}")));
+        }
+        for same in ["attention.value_length", "rope.dimension_count"] {
+            if keys.optional_size(same)?.is_some_and(|width| width != head_dim) {
+                return Err(metadata.wrong(&keys.name(same), format!("{head_dim}, the width of a head")));
+            }
+        }
+        if let Some(divisors) = rope_divisors.filter(|divisors| divisors.len() as u64 * 2 != head_dim) {
+            let found = format!("{}: [{}] instead of [{}]", ROPE_DIVISORS, divisors.len(), head_dim / 2);
+            return Err(misshapen(found));
+        }
+        let rope_theta = keys.positive("rope.freq_base", Some(10_000.0))?;
+        if rope_theta <= 1.0 {
+            return Err(metadata.wrong(&keys.name("rope.freq_base"), "a number above 1"));
+        }
+        Ok(Self {
+            family,
+            vocab_size: vocab_size(tensors)?,
+            hidden_size,
+            num_hidden_layers,
+            intermediate_size: keys.size("feed_forward_length")?,
+            num_attention_heads,
+            num_key_value_heads,
+            head_dim,
+            max_position_embeddings: keys.size("context_length")?,
+            rms_norm_eps: keys.positive("attention.layer_norm_rms_epsilon", None)?,
+            rope_theta,
+            scaling: Scaling::read(metadata, family.name(), rope_theta, rope_divisors)?,
+            // llama.cpp writes a head only where it is not the embedding.
+            tie_word_embeddings: !tensors.iter().any(|tensor| tensor.name == HEAD),
+        })
+    }
+
+    /// `config.json`, in the spelling that every version of transformers reads.
+    pub(crate) fn to_json(&self, dtype: Dtype) -> Value {
+        json!({
+            "architectures": [self.family.class()],
+            "model_type": self.family.name(),
+            "vocab_size": self.vocab_size,
+            "hidden_size": self.hidden_size,
+            "num_hidden_layers": self.num_hidden_layers,
+            "intermediate_size": self.intermediate_size,
+            "num_attention_heads": self.num_attention_heads,
+            "num_key_value_heads": self.num_key_value_heads,
+            "head_dim": self.head_dim,
+            "max_position_embeddings": self.max_position_embeddings,
+            "hidden_act": "silu",
+            "rms_norm_eps": self.rms_norm_eps,
+            "rope_theta": self.rope_theta,
+            "rope_scaling": self.scaling.to_json(),
+            "tie_word_embeddings": self.tie_word_embeddings,
+            "attention_bias": false,
+            "dtype": dtype.config_name(),
+        })
+    }
+}
+
+/// The embedding's rows: `vocab_size` of the metadata is missing in many files.
+fn vocab_size(tensors: &[TensorInfo]) -> Result<u64, Error> {
+    let embedding = tensors.iter().find(|tensor| tensor.name == EMBEDDING);
+    match embedding.map(|tensor| tensor.shape.as_slice()) {
+        Some(&[rows @ 1..=LARGEST, _]) => Ok(rows),
+        Some(shape) => Err(misshapen(format!("{EMBEDDING}: {shape:?} instead of [tokens, hidden]"))),
+        None => Err(Error::Tensors {
+            missing: vec![EMBEDDING.to_owned()],
+            unexpected: Vec::new(),
+            misshapen: Vec::new(),
+        }),
+    }
+}
+
+/// The error of one tensor of another shape.
+pub(crate) fn misshapen(found: String) -> Error {
+    Error::Tensors { missing: Vec::new(), unexpected: Vec::new(), misshapen: vec![found] }
+}
+
+/// The keys of an architecture, which its name precedes.
+struct Keys<'a> {
+    metadata: &'a Metadata,
+    family: Family,
+}
+
+impl Keys<'_> {
+    fn name(&self, key: &str) -> String {
+        format!("{}.{key}", self.family.name())
+    }
+
+    fn optional_size(&self, key: &str) -> Result<Option<u64>, Error> {
+        let key = self.name(key);
+        match self.metadata.unsigned(&key)? {
+            Some(1..=LARGEST) | None => self.metadata.unsigned(&key),
+            Some(_) => Err(self.metadata.wrong(&key, "a whole number from 1 to 2^28")),
+        }
+    }
+
+    fn size(&self, key: &str) -> Result<u64, Error> {
+        let missing = || self.metadata.wrong(&self.name(key), "a whole number from 1 to 2^28");
+        self.optional_size(key)?.ok_or_else(missing)
+    }
+
+    fn positive(&self, key: &str, default: Option<f64>) -> Result<f64, Error> {
+        let key = self.name(key);
+        match self.metadata.number(&key)?.or(default) {
+            Some(number) if number > 0.0 => Ok(number),
+            _ => Err(self.metadata.wrong(&key, "a number above 0")),
+        }
+    }
+
+    /// What makes it another model than its family's name says.
+    fn refuse_others(&self) -> Result<(), Error> {
+        for (key, expected) in [
+            ("expert_count", "0: mixtures of experts are not read"),
+            ("attention.sliding_window", "0: attention sees the whole sequence"),
+        ] {
+            let key = self.name(key);
+            if self.metadata.unsigned(&key)?.is_some_and(|count| count != 0) {
+                return Err(self.metadata.wrong(&key, expected));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,301 @@
+//! The container: header, metadata, tensor infos, and where the data lie. It refuses to know models.
+//!
+//! Limits are far above what real files have (a vocabulary of 262,144 tokens, 515,000 merges, 1,200 tensors) and
+//! keep the header below 20 MiB of memory whatever it claims.
+
+use crate::error::{Error, Fault, shown};
+use crate::metadata::{Metadata, Strings, Value};
+use crate::source::Source;
+use crate::tensor::{TensorInfo, TensorType, type_name};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::Path;
+
+const MAX_KEYS: u64 = 4096;
+const MAX_TENSORS: u64 = 16_384;
+const MAX_KEY_BYTES: u64 = 4096;
+const MAX_NAME_BYTES: u64 = 256;
+/// Of a text outside of lists; chat templates are the longest.
+const MAX_TEXT_BYTES: u64 = 1 << 20;
+/// Of a text within a list.
+const MAX_ELEMENT_BYTES: u64 = 64 << 10;
+/// Of a list that is kept.
+const MAX_ELEMENTS: u64 = 1 << 19;
+/// All texts that are kept, keys and names included.
+const MAX_KEPT_BYTES: u64 = 16 << 20;
+const MAX_DEPTH: u32 = 4;
+const DEFAULT_ALIGNMENT: u64 = 32;
+
+/// An open file whose header has been read and checked.
+#[derive(Debug)]
+pub struct Gguf<R> {
+    source: Source<R>,
+    metadata: Metadata,
+    tensors: Vec<TensorInfo>,
+}
+
+impl Gguf<File> {
+    /// Opens a file and reads its header.
+    ///
+    /// # Errors
+    /// [`Error::Read`], or [`Error::Container`] with the first thing found wrong.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::read(File::open(path).map_err(Error::Read)?)
+    }
+}
+
+impl<R: Read + Seek> Gguf<R> {
+    /// Lists that are kept; others are passed over.
+    const KEPT_LISTS: [&'static str; 3] =
+        [crate::tokenizer::TOKENS, crate::tokenizer::MERGES, crate::tokenizer::TOKEN_TYPES];
+
+    /// Reads the header of a stream.
+    ///
+    /// # Errors
+    /// As [`open`](Gguf::open).
+    pub fn read(stream: R) -> Result<Self, Error> {
+        let mut source = Source::new(stream)?;
+        let (keys, count) = preamble(&mut source)?;
+        let mut header = Header { source, kept_bytes: 0 };
+        let metadata = header.metadata(keys)?;
+        let mut tensors = header.tensors(count)?;
+        let source = header.source;
+        place(&source, alignment(&source, &metadata)?, &mut tensors)?;
+        Ok(Self { source, metadata, tensors })
+    }
+
+    /// What the file says of itself.
+    pub fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+
+    /// Its tensors, in the order of their data.
+    pub fn tensors(&self) -> &[TensorInfo] {
+        &self.tensors
+    }
+
+    /// Fills a buffer with the file's bytes from `at`.
+    pub(crate) fn data(&mut self, at: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        self.source.go_to(at)?;
+        self.source.fill("tensor data", buffer)
+    }
+}
+
+/// Magic, version and the two counts: keys, tensors.
+fn preamble<R: Read + Seek>(source: &mut Source<R>) -> Result<(u64, u64), Error> {
+    let magic: [u8; 4] = source.array("the magic")?;
+    if &magic != b"GGUF" {
+        let found = magic.escape_ascii().to_string();
+        return Err(source.fault(Fault::Magic { found }));
+    }
+    let version = source.u32("the version")?;
+    if ![2, 3].contains(&version) {
+        let swapped = version.swap_bytes();
+        let found = if swapped < 16 { format!("{swapped}, big-endian") } else { version.to_string() };
+        return Err(source.fault(Fault::Version { found }));
+    }
+    let tensors = source.count("the number of tensors", MAX_TENSORS)?;
+    let keys = source.count("the number of metadata keys", MAX_KEYS)?;
+    Ok((keys, tensors))
+}
+
+/// Reads the parts of a header and counts the texts that it keeps.
+struct Header<R> {
+    source: Source<R>,
+    kept_bytes: u64,
+}
+
+impl<R: Read + Seek> Header<R> {
+    fn metadata(&mut self, count: u64) -> Result<Metadata, Error> {
+        let mut metadata = BTreeMap::new();
+        for _ in 0..count {
+            let key = self.text("a metadata key", MAX_KEY_BYTES)?;
+            let kind = self.source.u32("a value type")?;
+            let value = self.value(&key, kind)?;
+            if metadata.contains_key(&key) {
+                return Err(self.source.fault(Fault::DuplicateKey { key: shown(&key) }));
+            }
+            metadata.insert(key, value);
+        }
+        Ok(Metadata(metadata))
+    }
+
+    /// A value of the type with this number (`enum gguf_metadata_value_type`).
+    fn value(&mut self, key: &str, kind: u32) -> Result<Value, Error> {
+        const WHAT: &str = "a metadata value";
+        let source = &mut self.source;
+        Ok(match kind {
+            0 => Value::Integer(u8::from_le_bytes(source.array(WHAT)?).into()),
+            1 => Value::Integer(i8::from_le_bytes(source.array(WHAT)?).into()),
+            2 => Value::Integer(u16::from_le_bytes(source.array(WHAT)?).into()),
+            3 => Value::Integer(i16::from_le_bytes(source.array(WHAT)?).into()),
+            4 => Value::Integer(source.u32(WHAT)?.into()),
+            5 => Value::Integer(i32::from_le_bytes(source.array(WHAT)?).into()),
+            6 => Value::Float(shortest(f32::from_le_bytes(source.array(WHAT)?))),
+            7 => match source.array(WHAT)? {
+                [flag @ (0 | 1)] => Value::Flag(flag == 1),
+                [found] => return Err(source.fault(Fault::Flag { found })),
+            },
+            8 => Value::Text(self.text(WHAT, MAX_TEXT_BYTES)?),
+            9 => self.list(key)?,
+            10 => Value::Integer(source.u64(WHAT)?.into()),
+            11 => Value::Integer(i64::from_le_bytes(source.array(WHAT)?).into()),
+            12 => Value::Float(f64::from_le_bytes(source.array(WHAT)?)),
+            found => return Err(source.fault(Fault::ValueType { found, key: shown(key) })),
+        })
+    }
+
+    fn list(&mut self, key: &str) -> Result<Value, Error> {
+        let kind = self.source.u32("a list's type")?;
+        if !Gguf::<R>::KEPT_LISTS.contains(&key) || ![5, 8].contains(&kind) {
+            return self.pass_list(key, kind, 1);
+        }
+        let len = self.source.count("the length of a list", MAX_ELEMENTS)?;
+        if kind == 5 {
+            let mut integers = Vec::new();
+            for _ in 0..len {
+                integers.push(i32::from_le_bytes(self.source.array("a list's element")?));
+            }
+            return Ok(Value::Integers(integers));
+        }
+        let mut strings = Strings::default();
+        for _ in 0..len {
+            strings.push(&self.text("a list's text", MAX_ELEMENT_BYTES)?);
+        }
+        Ok(Value::Texts(strings))
+    }
+
+    /// Checks a list that nobody needs and passes over it. Every step takes bytes of the file, so no length can
+    /// make it long.
+    fn pass_list(&mut self, key: &str, kind: u32, depth: u32) -> Result<Value, Error> {
+        const WHAT: &str = "a list";
+        if depth > MAX_DEPTH {
+            return Err(self.source.fault(Fault::Nesting { limit: MAX_DEPTH }));
+        }
+        let len = self.source.u64(WHAT)?;
+        let width = match kind {
+            0 | 1 | 7 => 1,
+            2 | 3 => 2,
+            4..=6 => 4,
+            10..=12 => 8,
+            8 => {
+                for _ in 0..len {
+                    let bytes = self.source.u64(WHAT)?;
+                    self.source.skip(WHAT, bytes)?;
+                }
+                return Ok(Value::Skipped { len });
+            }
+            9 => {
+                for _ in 0..len {
+                    let kind = self.source.u32(WHAT)?;
+                    self.pass_list(key, kind, depth + 1)?;
+                }
+                return Ok(Value::Skipped { len });
+            }
+            found => return Err(self.source.fault(Fault::ValueType { found, key: shown(key) })),
+        };
+        self.source.skip(WHAT, len.saturating_mul(width))?;
+        Ok(Value::Skipped { len })
+    }
+
+    /// Tensor infos; `at` is still relative to the data.
+    fn tensors(&mut self, count: u64) -> Result<Vec<TensorInfo>, Error> {
+        let mut names = BTreeSet::new();
+        let mut tensors = Vec::new();
+        for _ in 0..count {
+            let tensor = self.tensor()?;
+            if !names.insert(tensor.name.clone()) {
+                return Err(self.source.fault(Fault::DuplicateTensor { name: shown(&tensor.name) }));
+            }
+            tensors.push(tensor);
+        }
+        Ok(tensors)
+    }
+
+    fn tensor(&mut self) -> Result<TensorInfo, Error> {
+        let name = self.text("a tensor name", MAX_NAME_BYTES)?;
+        let rank = self.source.u32("a tensor's rank")?;
+        if rank > 4 {
+            let found = format!("of rank {rank}");
+            return Err(self.source.fault(Fault::Shape { name: shown(&name), found, block: 1 }));
+        }
+        let mut shape = Vec::new();
+        for _ in 0..rank {
+            shape.push(self.source.u64("a tensor's dimension")?);
+        }
+        let number = self.source.u32("a tensor's type")?;
+        let Some(kind) = TensorType::ALL.into_iter().find(|kind| kind.number() == number) else {
+            let found = type_name(number);
+            return Err(self.source.fault(Fault::TensorType { name: shown(&name), found }));
+        };
+        let at = self.source.u64("a tensor's offset")?;
+        let block = kind.block_len() as u64;
+        let elements = shape.iter().try_fold(1_u64, |product, &size| product.checked_mul(size));
+        let bytes = elements.and_then(|elements| (elements / block).checked_mul(kind.block_bytes() as u64));
+        let whole = shape.first().is_some_and(|first| first % block == 0) && !shape.contains(&0);
+        let Some(bytes) = bytes.filter(|_| whole) else {
+            let found = format!("{shape:?}");
+            return Err(self.source.fault(Fault::Shape { name: shown(&name), found, block }));
+        };
+        shape.reverse();
+        Ok(TensorInfo { name, shape, kind, at, bytes })
+    }
+
+    /// A text that is kept.
+    fn text(&mut self, what: &'static str, limit: u64) -> Result<String, Error> {
+        let text = self.source.string(what, limit)?;
+        self.kept_bytes += text.len() as u64;
+        if self.kept_bytes > MAX_KEPT_BYTES {
+            let fault = Fault::TooLarge {
+                what: "the total of all texts",
+                found: self.kept_bytes,
+                limit: MAX_KEPT_BYTES,
+            };
+            return Err(self.source.fault(fault));
+        }
+        Ok(text)
+    }
+}
+
+fn alignment<R: Read + Seek>(source: &Source<R>, metadata: &Metadata) -> Result<u64, Error> {
+    match metadata.get("general.alignment") {
+        None => Ok(DEFAULT_ALIGNMENT),
+        Some(Value::Integer(found)) if (8..=65_536).contains(found) && found.count_ones() == 1 => {
+            Ok(*found as u64)
+        }
+        Some(other) => Err(source.fault(Fault::Alignment { found: shown(&format!("{other:?}")) })),
+    }
+}
+
+/// Makes offsets absolute. As llama.cpp does, it demands that each tensor begins right after the one before: this
+/// rules out overlaps, holes and wrong alignment at once.
+fn place<R: Read + Seek>(
+    source: &Source<R>,
+    alignment: u64,
+    tensors: &mut [TensorInfo],
+) -> Result<(), Error> {
+    let start = source.at().next_multiple_of(alignment);
+    let left = (source.at() + source.left()).saturating_sub(start);
+    let mut expected = 0_u64;
+    for tensor in tensors {
+        let name = || shown(&tensor.name);
+        if tensor.at != expected {
+            let fault = Fault::Offset { name: name(), found: tensor.at, expected };
+            return Err(source.fault(fault));
+        }
+        let needed = tensor.at.saturating_add(tensor.bytes);
+        if needed > left {
+            return Err(source.fault(Fault::PastEnd { name: name(), needed, left }));
+        }
+        // Below the file's length, so that rounding up cannot overflow.
+        expected = needed.next_multiple_of(alignment);
+        tensor.at += start;
+    }
+    Ok(())
+}
+
+/// The shortest decimal that reads back as this f32: writers had a decimal such as 1e-5 in mind.
+fn shortest(number: f32) -> f64 {
+    number.to_string().parse().unwrap_or_else(|_| f64::from(number))
+}

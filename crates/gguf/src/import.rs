@@ -1,0 +1,146 @@
+//! A whole import: everything checked first, then a folder filled. The caller makes it atomic: it passes a folder that
+//! is renamed when all is in it.
+
+use crate::architecture::{Architecture, misshapen};
+use crate::container::Gguf;
+use crate::dequantize::dequantize;
+use crate::error::Error;
+use crate::names::{self, Mapped, ROPE_DIVISORS};
+use crate::tokenizer::{SpecialIds, Tokenizer};
+use crate::weights::{self, Dtype};
+use serde_json::{Map, Value, json};
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Seek, Write};
+use std::path::Path;
+
+/// What an import will do with a file.
+#[derive(Debug)]
+pub struct Import {
+    architecture: Architecture,
+    mapped: Vec<Mapped>,
+    dtype: Dtype,
+}
+
+/// How far the weights are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// Tensors written.
+    pub done: usize,
+    /// Tensors in all.
+    pub of: usize,
+    /// The one that is written now, by its name in the model folder; empty at the end.
+    pub tensor: &'a str,
+}
+
+impl Import {
+    /// Checks that the file is a llama, qwen2 or qwen3 model with all its tensors and a byte-level BPE tokenizer.
+    ///
+    /// # Errors
+    /// What is wrong with it; nothing has been written.
+    pub fn plan<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<Self, Error> {
+        let divisors = rope_divisors(gguf)?;
+        let architecture = Architecture::read(gguf.metadata(), gguf.tensors(), divisors.as_deref())?;
+        let mapped = names::map(&architecture, gguf.tensors())?;
+        Tokenizer::read(gguf.metadata(), architecture.vocab_size)?;
+        let dtype = Dtype::of(&mapped);
+        Ok(Self { architecture, mapped, dtype })
+    }
+
+    /// How the weights will be stored.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
+    /// Bytes of the weights that will be written.
+    pub fn weight_bytes(&self) -> u64 {
+        self.mapped.iter().map(|tensor| tensor.stored.elements() * self.dtype.bytes()).sum()
+    }
+
+    /// Fills an existing folder: `config.json`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json`,
+    /// `chat_template.jinja` where the file has a template, and `model.safetensors`. `progress` is told of every
+    /// tensor.
+    ///
+    /// # Errors
+    /// [`Error::Write`] when the folder cannot be written, [`Error::Read`] or [`Error::Container`] when the file
+    /// cannot be read to its end, [`Error::NonFinite`] when a weight is no number.
+    pub fn write<R: Read + Seek>(
+        &self,
+        gguf: &mut Gguf<R>,
+        folder: &Path,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<(), Error> {
+        self.write_texts(gguf, folder)?;
+        weights::write(gguf, &self.mapped, self.dtype, &folder.join("model.safetensors"), progress)
+    }
+
+    fn write_texts<R: Read + Seek>(&self, gguf: &Gguf<R>, folder: &Path) -> Result<(), Error> {
+        let tokenizer = Tokenizer::read(gguf.metadata(), self.architecture.vocab_size)?;
+        let mut config = self.architecture.to_json(self.dtype);
+        let generation = token_ids(tokenizer.special);
+        if let Value::Object(config) = &mut config {
+            config.extend(generation.clone());
+        }
+        let jsons = [
+            ("config.json", config),
+            ("generation_config.json", Value::Object(generation)),
+            ("tokenizer_config.json", tokenizer.config(self.architecture.max_position_embeddings)),
+        ];
+        for (name, value) in jsons {
+            write_file(&folder.join(name), |out| writeln!(out, "{value:#}"))?;
+        }
+        if let Some(template) = tokenizer.chat_template {
+            write_file(&folder.join("chat_template.jinja"), |out| out.write_all(template.as_bytes()))?;
+        }
+        write_file(&folder.join("tokenizer.json"), |out| tokenizer.write_json(out))
+    }
+}
+
+/// The elements of `rope_freqs.weight`, where the file has it.
+fn rope_divisors<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<Option<Vec<f32>>, Error> {
+    /// Half of the widest head that anybody could mean.
+    const MOST: u64 = 1 << 14;
+    let Some(tensor) = gguf.tensors().iter().find(|tensor| tensor.name == ROPE_DIVISORS).cloned() else {
+        return Ok(None);
+    };
+    if tensor.shape.len() != 1 || tensor.elements() > MOST {
+        return Err(misshapen(format!("{ROPE_DIVISORS}: {:?} instead of [head_dim / 2]", tensor.shape)));
+    }
+    let mut bytes = vec![0; tensor.bytes as usize];
+    gguf.data(tensor.at, &mut bytes)?;
+    let mut divisors = Vec::new();
+    dequantize(tensor.kind, &bytes, &mut divisors);
+    Ok(Some(divisors))
+}
+
+/// The token ids of `config.json` and `generation_config.json`. What ends a text and what ends a turn both end
+/// generation.
+fn token_ids(special: SpecialIds) -> Map<String, Value> {
+    let mut ids = Map::new();
+    let mut set = |key: &str, value: Value| {
+        ids.insert(key.to_owned(), value);
+    };
+    if let Some(bos) = special.bos {
+        set("bos_token_id", json!(bos));
+    }
+    match (special.eos, special.eot) {
+        (Some(eos), Some(eot)) if eos != eot => set("eos_token_id", json!([eos, eot])),
+        (eos, eot) => {
+            if let Some(end) = eos.or(eot) {
+                set("eos_token_id", json!(end));
+            }
+        }
+    }
+    if let Some(pad) = special.pad {
+        set("pad_token_id", json!(pad));
+    }
+    ids
+}
+
+fn write_file(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), Error> {
+    let written = || {
+        let mut out = BufWriter::new(File::create(path)?);
+        fill(&mut out)?;
+        out.flush()
+    };
+    written().map_err(|source| Error::Write { path: path.to_owned(), source })
+}

@@ -1,0 +1,145 @@
+//! Which tensors an architecture has: their names in the file and in a model folder, their shapes, and the order of
+//! their rows. It refuses to know what they hold.
+
+use crate::architecture::{Architecture, Family};
+use crate::error::{Error, shown};
+use crate::tensor::TensorInfo;
+use std::collections::BTreeMap;
+
+pub(crate) const EMBEDDING: &str = "token_embd.weight";
+pub(crate) const HEAD: &str = "output.weight";
+/// Divisors of the rotary frequencies: they go into `config.json`.
+pub(crate) const ROPE_DIVISORS: &str = "rope_freqs.weight";
+
+/// Where a tensor of a model folder comes from.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Mapped {
+    /// The name in the model folder.
+    pub(crate) name: String,
+    /// The tensor of the file.
+    pub(crate) stored: TensorInfo,
+    /// In which order its rows are wanted.
+    pub(crate) rows: Rows,
+}
+
+/// The order of a tensor's rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rows {
+    /// As they lie.
+    AsStored,
+    /// Of heads of this many rows. llama.cpp rotates neighbours, transformers rotates an element with the one half a
+    /// head further on, so its converter interleaved the halves of each head: rows 0, 1, 2, 3, .. of a file's head are
+    /// rows 0, w/2, 1, w/2 + 1, ..
+    Interleaved { width: u64 },
+}
+
+impl Rows {
+    /// The stored row that becomes row `row`.
+    pub(crate) fn source(self, row: u64) -> u64 {
+        match self {
+            Self::AsStored => row,
+            Self::Interleaved { width } => {
+                let (head, row) = (row / width, row % width);
+                head * width + row % (width / 2) * 2 + row / (width / 2)
+            }
+        }
+    }
+}
+
+/// Pairs every tensor that the architecture needs with the file's; the result is in the order of layers.
+///
+/// # Errors
+/// [`Error::Tensors`] names all that are missing, that are left over and that have another shape.
+pub(crate) fn map(architecture: &Architecture, tensors: &[TensorInfo]) -> Result<Vec<Mapped>, Error> {
+    /// Names an error lists.
+    const NAMED: usize = 32;
+    let mut left: BTreeMap<&str, &TensorInfo> =
+        tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+    left.remove(ROPE_DIVISORS);
+    let (mut mapped, mut missing, mut misshapen) = (Vec::new(), Vec::new(), Vec::new());
+    for Expected { stored, name, shape, rows } in expected(architecture) {
+        match left.remove(stored.as_str()) {
+            None => missing.push(stored),
+            Some(tensor) if tensor.shape != shape => {
+                misshapen.push(format!("{stored}: {:?} instead of {shape:?}", tensor.shape));
+            }
+            Some(tensor) => mapped.push(Mapped { name, stored: tensor.clone(), rows }),
+        }
+    }
+    let mut unexpected: Vec<String> = left.into_keys().map(shown).collect();
+    if missing.is_empty() && misshapen.is_empty() && unexpected.is_empty() {
+        return Ok(mapped);
+    }
+    for list in [&mut missing, &mut misshapen, &mut unexpected] {
+        list.truncate(NAMED);
+    }
+    Err(Error::Tensors { missing, unexpected, misshapen })
+}
+
+struct Expected {
+    stored: String,
+    name: String,
+    shape: Vec<u64>,
+    rows: Rows,
+}
+
+fn expected(architecture: &Architecture) -> Vec<Expected> {
+    let a = architecture;
+    let (d, f) = (a.hidden_size, a.intermediate_size);
+    // Sizes are at most 2^28, so products fit.
+    let (q, kv) = (a.num_attention_heads * a.head_dim, a.num_key_value_heads * a.head_dim);
+    let rotated = match a.family {
+        Family::Llama => Rows::Interleaved { width: a.head_dim },
+        Family::Qwen2 | Family::Qwen3 => Rows::AsStored,
+    };
+    let plain = Rows::AsStored;
+
+    let mut all = Vec::new();
+    let mut add = |stored: String, name: String, shape: &[u64], rows: Rows| {
+        all.push(Expected { stored, name, shape: shape.to_vec(), rows });
+    };
+    add(EMBEDDING.to_owned(), "model.embed_tokens.weight".to_owned(), &[a.vocab_size, d], plain);
+    for layer in 0..a.num_hidden_layers {
+        let mut weight = |stored: &str, name: &str, shape: &[u64], rows: Rows| {
+            add(format!("blk.{layer}.{stored}"), format!("model.layers.{layer}.{name}"), shape, rows);
+        };
+        weight("attn_norm.weight", "input_layernorm.weight", &[d], plain);
+        weight("attn_q.weight", "self_attn.q_proj.weight", &[q, d], rotated);
+        weight("attn_k.weight", "self_attn.k_proj.weight", &[kv, d], rotated);
+        weight("attn_v.weight", "self_attn.v_proj.weight", &[kv, d], plain);
+        weight("attn_output.weight", "self_attn.o_proj.weight", &[d, q], plain);
+        match a.family {
+            Family::Llama => {}
+            Family::Qwen2 => {
+                weight("attn_q.bias", "self_attn.q_proj.bias", &[q], plain);
+                weight("attn_k.bias", "self_attn.k_proj.bias", &[kv], plain);
+                weight("attn_v.bias", "self_attn.v_proj.bias", &[kv], plain);
+            }
+            Family::Qwen3 => {
+                weight("attn_q_norm.weight", "self_attn.q_norm.weight", &[a.head_dim], plain);
+                weight("attn_k_norm.weight", "self_attn.k_norm.weight", &[a.head_dim], plain);
+            }
+        }
+        weight("ffn_norm.weight", "post_attention_layernorm.weight", &[d], plain);
+        weight("ffn_gate.weight", "mlp.gate_proj.weight", &[f, d], plain);
+        weight("ffn_up.weight", "mlp.up_proj.weight", &[f, d], plain);
+        weight("ffn_down.weight", "mlp.down_proj.weight", &[d, f], plain);
+    }
+    add("output_norm.weight".to_owned(), "model.norm.weight".to_owned(), &[d], plain);
+    if !a.tie_word_embeddings {
+        add(HEAD.to_owned(), "lm_head.weight".to_owned(), &[a.vocab_size, d], plain);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rows;
+
+    #[test]
+    fn interleaved_halves_are_taken_apart_in_each_head() {
+        let rows = Rows::Interleaved { width: 6 };
+        let sources: Vec<u64> = (0..12).map(|row| rows.source(row)).collect();
+        assert_eq!(sources, [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]);
+    }
+}

@@ -1,0 +1,129 @@
+//! How ggml stores elements, and what a header says of a tensor. It refuses to know what a tensor is for.
+
+/// How the elements of a tensor are stored: `ggml_type` by its number, with the size of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TensorType {
+    /// IEEE single precision.
+    F32,
+    /// IEEE half precision.
+    F16,
+    /// The upper half of an F32.
+    Bf16,
+    /// 32 elements of 8 bits, an f16 scale.
+    Q8_0,
+    /// 32 elements of 4 bits around 8, an f16 scale.
+    Q4_0,
+    /// 32 elements of 4 bits, an f16 scale and an f16 minimum.
+    Q4_1,
+    /// 256 elements of 4 bits; scales and minima of 6 bits for every 32, f16 scales of both.
+    Q4K,
+    /// 256 elements of 6 bits around 32; scales of 8 bits for every 16, an f16 scale of them.
+    Q6K,
+}
+
+impl TensorType {
+    /// All that are read.
+    pub const ALL: [Self; 8] =
+        [Self::F32, Self::F16, Self::Bf16, Self::Q8_0, Self::Q4_0, Self::Q4_1, Self::Q4K, Self::Q6K];
+
+    /// The number that stands for it in a header (`enum ggml_type`).
+    pub fn number(self) -> u32 {
+        match self {
+            Self::F32 => 0,
+            Self::F16 => 1,
+            Self::Q4_0 => 2,
+            Self::Q4_1 => 3,
+            Self::Q8_0 => 8,
+            Self::Q4K => 12,
+            Self::Q6K => 14,
+            Self::Bf16 => 30,
+        }
+    }
+
+    /// Its name in ggml.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+            Self::Q8_0 => "Q8_0",
+            Self::Q4_0 => "Q4_0",
+            Self::Q4_1 => "Q4_1",
+            Self::Q4K => "Q4_K",
+            Self::Q6K => "Q6_K",
+        }
+    }
+
+    /// Elements of a block. A block lies within a row.
+    pub fn block_len(self) -> usize {
+        match self {
+            Self::F32 | Self::F16 | Self::Bf16 => 1,
+            Self::Q8_0 | Self::Q4_0 | Self::Q4_1 => 32,
+            Self::Q4K | Self::Q6K => 256,
+        }
+    }
+
+    /// Bytes of a block.
+    pub fn block_bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+            Self::Q8_0 => 2 + 32,
+            Self::Q4_0 => 2 + 16,
+            Self::Q4_1 => 2 + 2 + 16,
+            Self::Q4K => 2 + 2 + 12 + 128,
+            Self::Q6K => 128 + 64 + 16 + 2,
+        }
+    }
+
+    /// Whether rounding to 8 bits of mantissa would lose what is stored, rather than what quantisation made up.
+    pub(crate) fn is_precise(self) -> bool {
+        matches!(self, Self::F32 | Self::F16)
+    }
+}
+
+/// The number of a type as a message shows it, with the name of those that we do not read.
+pub(crate) fn type_name(number: u32) -> String {
+    const OTHERS: [(u32, &str); 14] = [
+        (6, "Q5_0"),
+        (7, "Q5_1"),
+        (9, "Q8_1"),
+        (10, "Q2_K"),
+        (11, "Q3_K"),
+        (13, "Q5_K"),
+        (15, "Q8_K"),
+        (16, "IQ2_XXS"),
+        (18, "IQ3_XXS"),
+        (20, "IQ4_NL"),
+        (21, "IQ3_S"),
+        (23, "IQ4_XS"),
+        (28, "F64"),
+        (39, "MXFP4"),
+    ];
+    match OTHERS.iter().find(|(other, _)| *other == number) {
+        Some((_, name)) => format!("{number} ({name})"),
+        None => number.to_string(),
+    }
+}
+
+/// A tensor of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TensorInfo {
+    /// Its name in ggml's spelling.
+    pub name: String,
+    /// Its dimensions, slowest first: `[out, in]` for a projection, the reverse of the header's order.
+    pub shape: Vec<u64>,
+    /// How elements are stored.
+    pub kind: TensorType,
+    /// Where its data begin, in bytes from the beginning of the file.
+    pub at: u64,
+    /// How many bytes they are.
+    pub bytes: u64,
+}
+
+impl TensorInfo {
+    /// Number of elements. It fits: they all lie in the file.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().product()
+    }
+}

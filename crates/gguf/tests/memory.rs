@@ -1,0 +1,124 @@
+//! An import's memory does not grow with the file: measured on files larger than the bound. One test alone in its
+//! process, since the measure is the process's.
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use common::{Writer, string, tiny};
+use ruminate_gguf::{Gguf, Import};
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+const BOUND_KIB: u64 = 64 << 10;
+
+/// A line of `/proc/self/status` in KiB.
+fn status(name: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("the line is there");
+    line.trim_start_matches(':').trim().trim_end_matches(" kB").parse().expect("a number")
+}
+
+/// By how many KiB the process grew at most while `work` ran.
+fn growth(work: impl FnOnce()) -> u64 {
+    fs::write("/proc/self/clear_refs", "5").expect("the peak is reset"); // proc(5)
+    let before = status("VmRSS");
+    work();
+    status("VmHWM").saturating_sub(before)
+}
+
+/// Large tensors: a file with holes, which read as zeros.
+fn large_tensors(path: &Path) -> u64 {
+    const ROWS: u64 = 1 << 14;
+    let mut file = tiny();
+    let mut data = 0;
+    for (name, shape) in [
+        ("token_embd.weight", [ROWS, 512]),
+        ("blk.0.attn_q.weight", [512, 512]),
+        ("blk.0.attn_k.weight", [256, 512]),
+        ("blk.0.attn_v.weight", [256, 512]),
+        ("blk.0.attn_output.weight", [512, 512]),
+        ("blk.0.ffn_gate.weight", [ROWS, 512]),
+        ("blk.0.ffn_up.weight", [ROWS, 512]),
+        ("blk.0.ffn_down.weight", [512, ROWS]),
+    ] {
+        file.without_tensor(name).claim(name, &shape, 0, shape[0] * shape[1] * 4);
+        data += shape[0] * shape[1] * 4;
+    }
+    for name in ["blk.0.attn_norm.weight", "blk.0.ffn_norm.weight", "output_norm.weight"] {
+        file.without_tensor(name).claim(name, &[512], 0, 2048);
+        data += 2048;
+    }
+    file.u32("llama.embedding_length", 512).u32("llama.feed_forward_length", ROWS as u32);
+    let header = file.header();
+    let mut out = File::create(path).expect("created");
+    out.write_all(&header).expect("written");
+    out.set_len(header.len() as u64 + data).expect("room for holes");
+    data
+}
+
+/// As many tokens and merges as the largest published vocabularies have.
+fn large_vocabulary(path: &Path) {
+    const TOKENS: usize = 262_144;
+    const MERGES: usize = 500_000;
+    let list = |path: &Path, len: usize, text: &dyn Fn(usize) -> String| {
+        let mut out = BufWriter::new(File::create(path).expect("created"));
+        out.write_all(&8_u32.to_le_bytes()).expect("written");
+        out.write_all(&(len as u64).to_le_bytes()).expect("written");
+        for i in 0..len {
+            out.write_all(&string(&text(i))).expect("written");
+        }
+        out.flush().expect("written");
+        fs::read(path).expect("read back")
+    };
+    let token = |i: usize| match i {
+        0 => "a".to_owned(),
+        1 => "b".to_owned(),
+        2 => "ab".to_owned(),
+        _ => format!("token{i}"),
+    };
+    let mut file = tiny();
+    file.without("tokenizer.ggml.token_type");
+    file.raw("tokenizer.ggml.tokens", 9, &list(path, TOKENS, &token));
+    file.raw("tokenizer.ggml.merges", 9, &list(path, MERGES, &|_| "a b".to_owned()));
+    file.without_tensor("token_embd.weight");
+    file.tensor("token_embd.weight", &[TOKENS as u64, 8], 1, &vec![0; TOKENS * 16]);
+    fs::write(path, file.bytes()).expect("written");
+}
+
+/// Texts that are kept, up to a claim beyond all limits.
+fn endless_texts(path: &Path) {
+    let mut out = BufWriter::new(File::create(path).expect("created"));
+    let mut file = Writer::default();
+    file.raw("tokenizer.ggml.tokens", 9, &[&8_u32.to_le_bytes()[..], &(1_u64 << 19).to_le_bytes()].concat());
+    out.write_all(&file.header()).expect("written");
+    let element = string(&"x".repeat(1 << 10));
+    for _ in 0..100 << 10 {
+        out.write_all(&element).expect("written");
+    }
+    out.flush().expect("written");
+}
+
+#[test]
+fn no_file_takes_more_than_64_mib() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, out) = (folder.path().join("model.gguf"), folder.path().join("out"));
+    fs::create_dir(&out).expect("created");
+    let import = |path: &Path| {
+        let mut gguf = Gguf::open(path)?;
+        Import::plan(&mut gguf)?.write(&mut gguf, &out, &mut |_| {})
+    };
+
+    let data = large_tensors(&path);
+    assert!(data > 2 * BOUND_KIB * 1024, "the file is larger than the bound");
+    let grown = growth(|| import(&path).expect("a valid file"));
+    assert!(grown < BOUND_KIB, "large tensors: {grown} KiB");
+
+    endless_texts(&path);
+    let grown = growth(|| drop(import(&path).expect_err("beyond the limit")));
+    assert!(grown < BOUND_KIB, "endless texts: {grown} KiB");
+
+    large_vocabulary(&path);
+    let grown = growth(|| import(&path).expect("a valid file"));
+    assert!(grown < BOUND_KIB, "large vocabulary: {grown} KiB");
+}

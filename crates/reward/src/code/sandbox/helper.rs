@@ -1,0 +1,74 @@
+//! The helper: this program started again, with an argument that nobody types. It is a program of its own so that
+//! it can limit itself before the untrusted one starts, which takes no `unsafe`.
+
+use super::job::{Answer, Failure, Order, Reply};
+use std::ffi::OsStr;
+use std::io::{Read, Write};
+use std::process::ExitCode;
+
+/// What the trainer starts the helper with.
+pub(super) const WARDEN: [&str; 2] = ["sandbox-helper", "warden"];
+
+/// What the first stage starts the second with.
+#[cfg(target_os = "linux")]
+pub(super) const INSIDE: [&str; 2] = ["sandbox-helper", "inside"];
+
+/// To be called first in the `main` of a program that is named as the helper of a [`Sandbox`](super::Sandbox), while
+/// there is one thread: where the program was started as the helper, does that work, and says with what code to
+/// end. `None` is any other start.
+pub fn helper_main() -> Option<ExitCode> {
+    let args: Vec<_> = std::env::args_os().skip(1).collect();
+    let is = |stage: [&str; 2]| args.iter().map(AsRef::<OsStr>::as_ref).eq(stage.map(OsStr::new));
+    if is(WARDEN) {
+        #[cfg(target_os = "linux")]
+        {
+            close_strays();
+            super::warden::run();
+        }
+        #[cfg(not(target_os = "linux"))]
+        refuse();
+        return Some(ExitCode::SUCCESS);
+    }
+    #[cfg(target_os = "linux")]
+    if is(INSIDE) {
+        close_strays();
+        super::inside::run();
+        return Some(ExitCode::SUCCESS);
+    }
+    None
+}
+
+/// Files that the trainer, or a library in it, holds open without `O_CLOEXEC` are not for the program.
+#[cfg(target_os = "linux")]
+fn close_strays() {
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
+    // All of them first: the folder that is being read is one of them, and is closed by then.
+    let open: Vec<i32> =
+        open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for stray in open.into_iter().filter(|&descriptor| descriptor > 2) {
+        let _ = nix::unistd::close(stray);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn refuse() {
+    let (nonce, reason) = match read_order() {
+        Ok(order) => (order.nonce, Failure::layer("Landlock and seccomp", "they are Linux's")),
+        Err(failure) => (0, failure),
+    };
+    reply_with(nonce, Err(reason));
+}
+
+pub(super) fn read_order() -> Result<Order, Failure> {
+    let failed = |reason: String| Failure::Helper { helper: WARDEN.join(" "), reason };
+    let mut text = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut text).map_err(|error| failed(error.to_string()))?;
+    serde_json::from_slice(&text)
+        .map_err(|error| failed(format!("expected an order on standard input, found {error}")))
+}
+
+pub(super) fn reply_with(nonce: u64, result: Result<Answer, Failure>) {
+    let line = serde_json::to_vec(&Reply { nonce, result }).unwrap_or_default();
+    // Where nobody listens, nobody needs it.
+    let _ = std::io::stdout().lock().write_all(&line);
+}

@@ -1,0 +1,206 @@
+//! What is said between the trainer and its helper: an order in, a reply out, as JSON. It knows no system call.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A program to run in the sandbox.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// The program and its arguments; a bare name is looked for in `/usr/local/bin`, `/usr/bin` and `/bin`.
+    pub program: Vec<String>,
+    /// Files by name, written into the folder in which the program starts.
+    pub files: Vec<(String, String)>,
+    /// What it reads on standard input.
+    pub stdin: String,
+    /// Files and folders that it may read and execute, beside those of the system.
+    pub read: Vec<PathBuf>,
+    /// What it may use.
+    pub limits: Limits,
+}
+
+/// What a job may use. A limit that is reached ends the job; it is the program's doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// Wall clock, in milliseconds, from the start of the program.
+    pub timeout_ms: u64,
+    /// Memory in MiB: the address space of each process, and what all of them hold together.
+    pub memory_mb: u64,
+    /// Bytes of each of standard output and standard error.
+    pub output_bytes: usize,
+    /// Files in MiB: each of them, and all together where the job has a file system of its own.
+    pub files_mb: u64,
+    /// Processes and threads at a time.
+    pub processes: u64,
+}
+
+impl Default for Limits {
+    /// 5 s, 1 GiB, 1 MiB of output, 64 MiB of files, 64 processes.
+    fn default() -> Self {
+        Self { timeout_ms: 5_000, memory_mb: 1_024, output_bytes: 1 << 20, files_mb: 64, processes: 64 }
+    }
+}
+
+impl Limits {
+    pub(crate) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ending {
+    /// By itself, with this exit code.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+    /// At the wall limit.
+    TimedOut,
+    /// By writing too much.
+    TooMuchOutput,
+    /// By holding too much memory in all its processes.
+    TooMuchMemory,
+}
+
+/// A job that ran to its end, whatever that was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// How it ended.
+    pub ending: Ending,
+    /// Its standard output up to the limit; bytes that are no UTF-8 become U+FFFD.
+    pub stdout: String,
+    /// Its standard error, the same.
+    pub stderr: String,
+}
+
+/// Why a job did not run. Nothing that a program does leads here: it is the system, the helper or the order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Failure {
+    /// A layer that the sandbox cannot do without.
+    #[error("the sandbox has no {layer}: {reason}")]
+    Layer {
+        /// Its name.
+        layer: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The program cannot be started.
+    #[error(
+        "{program} does not start in the sandbox: {reason}; is it installed, and readable for others than root?"
+    )]
+    Start {
+        /// What was to be started.
+        program: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The helper cannot be started, or ends without a reply.
+    #[error("the sandbox helper {helper}: {reason}")]
+    Helper {
+        /// Its path.
+        helper: String,
+        /// What happened.
+        reason: String,
+    },
+}
+
+impl Failure {
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the layers are Linux's"))]
+    pub(crate) fn layer(layer: &str, reason: impl ToString) -> Self {
+        Self::Layer { layer: layer.to_owned(), reason: reason.to_string() }
+    }
+}
+
+/// What holds a job on this system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layers {
+    /// Whether it has namespaces of its own: users, processes, mounts, network, IPC.
+    pub namespaces: Namespaces,
+    /// Whose account it runs under.
+    pub account: Account,
+    /// Whether Landlock keeps its signals inside (Linux 6.12).
+    pub landlock_signals: bool,
+}
+
+/// Namespaces of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Namespaces {
+    /// Its own.
+    Own,
+    /// The trainer's: this system does not give any to it.
+    Shared,
+}
+
+/// The account of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Account {
+    /// A user id that nobody else has: the trainer is root.
+    Own,
+    /// The trainer's.
+    Shared,
+}
+
+impl Layers {
+    /// What the sandbox holds back on this system, and what it doesn't, one sentence each.
+    pub fn words(self) -> Vec<String> {
+        let mut words = vec![
+            "held back: files outside the job's folder and the system's programs (Landlock), sockets and system calls \
+             that change the system (seccomp), memory, processes, files, output and time"
+                .to_owned(),
+            "not held back: that a file exists and how large it is can be seen; hardware side channels; errors of \
+             the kernel"
+                .to_owned(),
+        ];
+        words.push(match self.namespaces {
+            Namespaces::Own => {
+                "own namespaces: it sees no other process and no network, and its files vanish with it".to_owned()
+            }
+            Namespaces::Shared => "not held back, as this system gives no namespaces: the number of its files is not \
+                                   limited, and a job can outlive a trainer that is killed (by at most its CPU time)"
+                .to_owned(),
+        });
+        if self.denies_signals() {
+            words.push("it cannot send signals, not even to its children".to_owned());
+        }
+        words
+    }
+
+    /// Whether the filter has to deny signals because nothing else keeps them from the trainer.
+    pub(crate) fn denies_signals(self) -> bool {
+        self.namespaces == Namespaces::Shared && self.account == Account::Shared && !self.landlock_signals
+    }
+}
+
+/// What the trainer hands to the helper.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Order {
+    /// Comes back with the reply.
+    pub(crate) nonce: u64,
+    /// Where the program starts; exists, and is for this job alone.
+    pub(crate) folder: PathBuf,
+    pub(crate) task: Assignment,
+    /// What the first stage has found out for the second.
+    pub(crate) layers: Option<Layers>,
+}
+
+/// What the helper is to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Assignment {
+    Run(Job),
+    /// Put up the sandbox and say what it is made of.
+    Probe,
+}
+
+/// What the helper hands back.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Reply {
+    pub(crate) nonce: u64,
+    pub(crate) result: Result<Answer, Failure>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) enum Answer {
+    Ended(Ended),
+    Layers(Layers),
+}

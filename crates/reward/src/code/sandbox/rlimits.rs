@@ -1,0 +1,46 @@
+//! Resource limits of the second stage and all that it starts. It knows no policy: the numbers are the order's.
+
+use super::job::{Account, Failure, Layers, Limits, Namespaces};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::unistd::Uid;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+/// Open files of a process.
+const DESCRIPTORS: u64 = 256;
+
+pub(super) fn apply(limits: &Limits, layers: Layers) -> Result<(), Failure> {
+    // Where the account is the trainer's and there is no namespace to count in, the kernel counts all of the
+    // account's processes, so that the limit begins behind them.
+    let others = match (layers.namespaces, layers.account) {
+        (Namespaces::Shared, Account::Shared) => threads_of_account(),
+        _ => 0,
+    };
+    // A job sleeps or computes; what computes on all of its processes is ended by the wall.
+    let seconds = limits.timeout_ms.div_ceil(1_000) + 1;
+    for (resource, value) in [
+        (Resource::RLIMIT_AS, limits.memory_mb << 20),
+        (Resource::RLIMIT_CORE, 0),
+        (Resource::RLIMIT_CPU, seconds),
+        (Resource::RLIMIT_FSIZE, limits.files_mb << 20),
+        (Resource::RLIMIT_MSGQUEUE, 0),
+        (Resource::RLIMIT_NOFILE, DESCRIPTORS),
+        (Resource::RLIMIT_NPROC, others + limits.processes),
+    ] {
+        let failed = |error| Failure::layer(&format!("limit {resource:?}"), error);
+        let (_, most) = getrlimit(resource).map_err(failed)?;
+        let value = value.min(most);
+        setrlimit(resource, value, value).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Threads that run under this account.
+fn threads_of_account() -> u64 {
+    let account = Uid::effective().as_raw();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let own = entries.filter(|entry| entry.metadata().is_ok_and(|metadata| metadata.uid() == account));
+    own.filter_map(|entry| fs::read_dir(entry.path().join("task")).ok())
+        .map(|tasks| tasks.count() as u64)
+        .sum()
+}

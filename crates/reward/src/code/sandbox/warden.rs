@@ -1,0 +1,175 @@
+//! The helper's first stage: leaves root, enters namespaces, starts the second stage in them, and watches how much
+//! memory the job holds. It runs nothing that a model wrote. One thread: a process that has left its process
+//! namespace cannot start another.
+
+use super::helper::{INSIDE, read_order, reply_with};
+use super::job::{Account, Answer, Assignment, Ended, Ending, Failure, Layers, Namespaces, Order};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::{Gid, SysconfVar, Uid, chown, getpgrp, setgroups, setresgid, setresuid, sysconf};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// systemd's range for users that exist for a moment only; no account of a person or a service is in it.
+const MOMENTARY_USERS: std::ops::Range<u32> = 61_184..65_520;
+
+/// Between two looks at the memory of the job.
+const WATCH: Duration = Duration::from_millis(50);
+
+/// Carries out the order on standard input. The reply on standard output is the second stage's where it comes so far.
+pub(super) fn run() {
+    let (nonce, result) = match read_order() {
+        Ok(order) => (order.nonce, guard(order)),
+        Err(failure) => (0, Err(failure)),
+    };
+    if let Some(result) = result.transpose() {
+        reply_with(nonce, result);
+    }
+}
+
+/// `None` when the second stage has replied, or died without a word.
+fn guard(mut order: Order) -> Result<Option<Answer>, Failure> {
+    let account = leave_root(&order.folder)?;
+    // After the change of account, which forgets it.
+    prctl::set_pdeathsig(Signal::SIGKILL)
+        .map_err(|error| Failure::layer("signal at the trainer's end", error))?;
+    let namespaces = enter_namespaces(&order)?;
+    order.layers = Some(Layers { namespaces, account, landlock_signals: false });
+    let memory_bytes = match &order.task {
+        Assignment::Run(job) => job.limits.memory_mb << 20,
+        Assignment::Probe => u64::MAX,
+    };
+    let mut inside = start_inside(&order).map_err(|error| Failure::Helper {
+        helper: "/proc/self/exe".to_owned(),
+        reason: format!("its second stage does not start: {error}"),
+    })?;
+    Ok(watch(&mut inside, memory_bytes))
+}
+
+/// A user id that nobody has, where the trainer is root: limits on processes do not hold root.
+fn leave_root(folder: &Path) -> Result<Account, Failure> {
+    if !Uid::effective().is_root() {
+        return Ok(Account::Shared);
+    }
+    let failed = |error| Failure::layer("user id other than root's", error);
+    let range = MOMENTARY_USERS.end - MOMENTARY_USERS.start;
+    // Processes that live at the same time have different ids, and few of them are a multiple of the range apart.
+    let id = MOMENTARY_USERS.start + std::process::id() % range;
+    let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
+    chown(folder, Some(user), Some(group)).map_err(failed)?;
+    setgroups(&[]).map_err(failed)?;
+    setresgid(group, group, group).map_err(failed)?;
+    setresuid(user, user, user).map_err(failed)?;
+    // The change made /proc/self root's, and the maps of the namespace are written there.
+    prctl::set_dumpable(true).map_err(failed)?;
+    Ok(Account::Own)
+}
+
+fn enter_namespaces(order: &Order) -> Result<Namespaces, Failure> {
+    let (user, group) = (Uid::effective(), Gid::effective());
+    let all = CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWNET
+        | CloneFlags::CLONE_NEWIPC
+        | CloneFlags::CLONE_NEWUTS;
+    if unshare(all).is_err() {
+        return Ok(Namespaces::Shared); // forbidden here, and the other layers do without
+    }
+    // The ids stay the same numbers: being nobody's root, the second stage loses all capabilities when it starts.
+    let failed = |error: std::io::Error| Failure::layer("map of user ids in its namespace", error);
+    fs::write("/proc/self/setgroups", "deny").map_err(failed)?;
+    fs::write("/proc/self/uid_map", format!("{user} {user} 1")).map_err(failed)?;
+    fs::write("/proc/self/gid_map", format!("{group} {group} 1")).map_err(failed)?;
+    mount_folder(order).map_err(|error| Failure::layer("file system of its own", error))?;
+    Ok(Namespaces::Own)
+}
+
+/// Puts a file system in memory over the folder: limited in size, and gone with the job.
+fn mount_folder(order: &Order) -> nix::Result<()> {
+    let files_mb = match &order.task {
+        Assignment::Run(job) => job.limits.files_mb,
+        Assignment::Probe => 1,
+    };
+    let no: Option<&str> = None;
+    mount(no, "/", no, MsFlags::MS_REC | MsFlags::MS_PRIVATE, no)?;
+    let options = format!("size={files_mb}m,nr_inodes=16k,mode=0700");
+    mount(
+        Some("tmpfs"),
+        &order.folder,
+        Some("tmpfs"),
+        MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+        Some(options.as_str()),
+    )
+}
+
+/// The second stage, by a path that holds even where the account cannot reach the program's folder.
+fn start_inside(order: &Order) -> std::io::Result<Child> {
+    let mut child = Command::new("/proc/self/exe").args(INSIDE).env_clear().stdin(Stdio::piped()).spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A stage that has died says why on standard output, or nothing does.
+        let _ = stdin.write_all(&serde_json::to_vec(order).unwrap_or_default());
+    }
+    Ok(child)
+}
+
+/// Waits for the second stage; ends it when the job holds more memory than it may.
+fn watch(inside: &mut Child, memory_bytes: u64) -> Option<Answer> {
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096) as u64;
+    let group = getpgrp().as_raw();
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match inside.try_wait() {
+            Ok(None) => sleep(pause),
+            _ => return None,
+        }
+        pause = (pause * 2).min(WATCH);
+        if pause == WATCH && resident_pages(group) * page > memory_bytes {
+            let _ = inside.kill(); // with it, all that is in its namespace
+            let _ = inside.wait();
+            let ended = Ended { ending: Ending::TooMuchMemory, stdout: String::new(), stderr: String::new() };
+            return Some(Answer::Ended(ended));
+        }
+    }
+}
+
+/// Pages that the processes of a group hold. None of them can leave the group: the filter denies it.
+fn resident_pages(group: i32) -> u64 {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
+    stats.filter_map(|stat| pages_in_group(&stat, group)).sum()
+}
+
+/// From a line of `/proc/PID/stat` (proc(5)): the name in brackets may hold anything, so count from its end.
+fn pages_in_group(stat: &str, group: i32) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let process_group: i32 = fields.nth(2)?.parse().ok()?; // state, ppid, pgrp
+    let pages = fields.nth(18)?.parse().ok()?; // session .. vsize, rss
+    (process_group == group).then_some(pages)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{pages_in_group, resident_pages};
+    use nix::unistd::getpgrp;
+
+    #[test]
+    fn a_name_with_brackets_does_not_shift_the_fields() {
+        let stat =
+            "7 (a) b 1) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 100 9000 333 18446744073709551615 1";
+        assert_eq!(pages_in_group(stat, 42), Some(333));
+        assert_eq!(pages_in_group(stat, 7), None);
+        assert_eq!(pages_in_group("7 (a", 42), None);
+    }
+
+    #[test]
+    fn this_process_is_seen_in_its_group() {
+        assert!(resident_pages(getpgrp().as_raw()) > 100);
+    }
+}

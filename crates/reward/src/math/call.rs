@@ -1,0 +1,197 @@
+//! Commands and what they take: fractions, roots, functions, sums, matrices.
+
+use super::expr::{Constant, Expr, Function};
+use super::lex::{Bracket, Token};
+use super::parse::{ParseError, Parser};
+use super::term::{negative, scalar};
+
+/// Rows and columns of a matrix.
+const MAX_MATRIX: usize = 16;
+
+impl Parser<'_> {
+    pub(super) fn command(&mut self, name: &'static str) -> Result<Expr, ParseError> {
+        match name {
+            "frac" => {
+                let above = self.argument()?;
+                Ok(Expr::Quotient(Box::new(above), Box::new(self.argument()?)))
+            }
+            "binom" => {
+                let above = self.argument()?;
+                Ok(Expr::Call(Function::Binomial, vec![above, self.argument()?]))
+            }
+            "sqrt" => {
+                let mut degree = Expr::integer(2);
+                if self.accept(&Token::Open(Bracket::Square)) {
+                    degree = scalar(self.scalar_group(Bracket::Square)?)?;
+                }
+                Ok(Expr::Call(Function::Root, vec![self.argument()?, degree]))
+            }
+            "boxed" => {
+                self.expect(&Token::Open(Bracket::Group), "a box without braces")?;
+                self.bracketed(Bracket::Group)
+            }
+            "vec" | "hat" | "bar" | "overline" | "tilde" => {
+                let inner = self.argument()?;
+                let word = inner
+                    .word()
+                    .ok_or_else(|| ParseError::Unknown(format!("\\{name} over an expression")))?;
+                self.symbol(format!("{name}({word})"))
+            }
+            "sum" | "prod" | "int" | "lim" => self.opaque(name),
+            "det" => Err(ParseError::Unknown("\\det".to_owned())),
+            "operatorname" => Err(ParseError::Unknown("\\operatorname".to_owned())),
+            _ => self.function(name),
+        }
+    }
+
+    /// A named function with its power and base: `\sin^2 x`, `\log_2 8`.
+    fn function(&mut self, name: &'static str) -> Result<Expr, ParseError> {
+        let mut base = None;
+        let mut power = None;
+        loop {
+            if self.accept(&Token::Underscore) {
+                base = Some(self.script()?);
+            } else if self.accept(&Token::Caret) {
+                power = Some(self.script()?);
+            } else {
+                break;
+            }
+        }
+        let argument = self.function_argument()?;
+        let one = |function: Function, argument: Expr| -> Result<Expr, ParseError> {
+            Ok(Expr::Call(function, vec![scalar(argument)?]))
+        };
+        let inverse = power.as_ref().is_some_and(Expr::is_minus_one);
+        let trigonometric = |function: Function, inverted: Option<Function>| match (inverse, inverted) {
+            (true, Some(inverted)) => (inverted, true),
+            _ => (function, false),
+        };
+        let (function, used) = match name {
+            "log" | "lg" => {
+                let base = base.unwrap_or_else(|| Expr::integer(10));
+                let call = Expr::Call(Function::Log, vec![scalar(argument)?, base]);
+                return Ok(raise(call, power));
+            }
+            "ln" => {
+                let call = Expr::Call(Function::Log, vec![scalar(argument)?, Expr::Constant(Constant::E)]);
+                return Ok(raise(call, power));
+            }
+            "gcd" | "lcm" | "max" | "min" => {
+                let function = match name {
+                    "gcd" => Function::Gcd,
+                    "lcm" => Function::Lcm,
+                    "max" => Function::Max,
+                    _ => Function::Min,
+                };
+                let arguments = match argument {
+                    Expr::Tuple(parts) | Expr::Set(parts) => parts,
+                    single => vec![scalar(single)?],
+                };
+                return Ok(raise(Expr::Call(function, arguments), power));
+            }
+            "exp" => (Function::Exp, false),
+            "sin" => trigonometric(Function::Sin, Some(Function::Arcsin)),
+            "cos" => trigonometric(Function::Cos, Some(Function::Arccos)),
+            "tan" => trigonometric(Function::Tan, Some(Function::Arctan)),
+            "cot" => (Function::Cot, false),
+            "sec" => (Function::Sec, false),
+            "csc" => (Function::Csc, false),
+            "arcsin" => (Function::Arcsin, false),
+            "arccos" => (Function::Arccos, false),
+            "arctan" => (Function::Arctan, false),
+            "sinh" => (Function::Sinh, false),
+            "cosh" => (Function::Cosh, false),
+            "tanh" => (Function::Tanh, false),
+            "floor" => (Function::Floor, false),
+            "ceil" => (Function::Ceil, false),
+            _ => return Err(ParseError::Unknown(format!("\\{name}"))),
+        };
+        let call = one(function, argument)?;
+        Ok(if used { call } else { raise(call, power) })
+    }
+
+    /// The argument of a function: brackets, or the factors up to the next function.
+    fn function_argument(&mut self) -> Result<Expr, ParseError> {
+        if self.accept(&Token::Open(Bracket::Round)) {
+            return self.bracketed(Bracket::Round);
+        }
+        if self.accept(&Token::Open(Bracket::Group)) {
+            return self.bracketed(Bracket::Group);
+        }
+        if self.accept(&Token::Minus) {
+            let inner = self.nested(Self::function_argument)?;
+            return Ok(negative(scalar(inner)?));
+        }
+        let mut parts = vec![scalar(self.nested(Self::postfix)?)?];
+        while self.starts_factor()
+            && !matches!(self.peek(), Some(Token::Command(name)) if !matches!(*name, "frac" | "sqrt"))
+            && !matches!(self.peek(), Some(Token::Open(Bracket::Round | Bracket::Square)))
+        {
+            parts.push(scalar(self.postfix()?)?);
+        }
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Expr::Product(parts) })
+    }
+
+    /// Sums, products, integrals, limits: their bounds and the body, as they stand.
+    fn opaque(&mut self, name: &'static str) -> Result<Expr, ParseError> {
+        let mut parts = Vec::new();
+        for script in [Token::Underscore, Token::Caret, Token::Underscore] {
+            if self.accept(&script) {
+                let start = self.at;
+                let bound = if self.accept(&Token::Open(Bracket::Group)) {
+                    self.bracketed(Bracket::Group)
+                        .map_err(|_| ParseError::Unknown(format!("the bounds of \\{name}")))?
+                } else {
+                    self.script()?
+                };
+                // Lower and upper bounds in either order are told apart by their place.
+                let place = if script == Token::Underscore { "below" } else { "above" };
+                debug_assert!(self.at > start, "a bound takes tokens");
+                parts.push(Expr::Opaque(place, vec![bound]));
+            }
+        }
+        parts.push(self.product()?);
+        Ok(Expr::Opaque(name, parts))
+    }
+
+    pub(super) fn matrix(&mut self, kind: &str) -> Result<Expr, ParseError> {
+        if !matches!(kind, "matrix" | "pmatrix" | "bmatrix" | "Bmatrix" | "smallmatrix" | "array") {
+            return Err(ParseError::Unknown(format!("\\begin{{{kind}}}")));
+        }
+        let mut rows: Vec<Vec<Expr>> = Vec::new();
+        loop {
+            if matches!(self.peek(), Some(Token::End(_))) {
+                break;
+            }
+            let mut row = vec![scalar(self.nested(Self::sum)?)?];
+            while self.accept(&Token::Ampersand) {
+                row.push(scalar(self.nested(Self::sum)?)?);
+            }
+            rows.push(row);
+            if rows.len() > MAX_MATRIX || rows.iter().any(|row| row.len() > MAX_MATRIX) {
+                return Err(ParseError::TooLarge);
+            }
+            if !self.accept(&Token::RowBreak) {
+                break;
+            }
+        }
+        match self.peek() {
+            Some(Token::End(_)) => self.advance(),
+            _ => return Err(ParseError::Malformed("a matrix is not closed")),
+        }
+        let Some(width) = rows.first().map(Vec::len) else {
+            return Err(ParseError::Malformed("an empty matrix"));
+        };
+        if rows.iter().any(|row| row.len() != width) {
+            return Err(ParseError::Malformed("rows of different lengths"));
+        }
+        Ok(Expr::Matrix(rows))
+    }
+}
+
+fn raise(base: Expr, power: Option<Expr>) -> Expr {
+    match power {
+        Some(power) => Expr::Power(Box::new(base), Box::new(power)),
+        None => base,
+    }
+}

@@ -1,0 +1,157 @@
+//! Where in a text the answer stands. Candidates come in Math-Verify's order: `final answer is .. I hope` (0),
+//! `final answer .. is` and `\boxed` (50), `answer:` (100), `answer` (200), a letter at the start (250), anything
+//! (300); within one, the rightmost first. Extraction reads; it never decides whether something is right.
+//!
+//! Of several boxes the last one is the answer, with those right before it that are joined by "and", "or" or a comma: a
+//! policy may change its mind, but what it had boxed before does not count any more. A last box that is never closed
+//! is no answer, and nothing before it is one either.
+
+mod latex;
+mod letters;
+mod plain;
+
+use std::ops::Range;
+
+/// What to look for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Targets {
+    pub(super) latex: bool,
+    pub(super) expr: bool,
+    pub(super) string: bool,
+}
+
+/// A place where the answer may stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Candidate {
+    pub(super) priority: u32,
+    /// What the match covers, anchors included.
+    pub(super) span: Range<usize>,
+    pub(super) found: Found,
+}
+
+/// What stands there, as places in the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// One or more formulas; several are a set.
+    Latex(Vec<Piece>),
+    /// The same, in boxes.
+    Boxed(Vec<Piece>),
+    /// A number in plain text.
+    Number(Piece),
+    /// Digits and operators in plain text.
+    Expression(Piece),
+    /// A choice.
+    Letter(Piece),
+}
+
+/// A formula, and whether a percent sign stands behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) text: Range<usize>,
+    pub(super) percent: bool,
+}
+
+/// Candidates of a kind that are kept: the last ones.
+const KEPT: usize = 24;
+/// Occurrences of the word "answer" that are looked at: the last ones.
+const ANCHORS: usize = 32;
+
+/// All candidates in the order in which they are to be tried; `Err` when the last box is not closed.
+pub(super) fn candidates(text: &str, targets: Targets) -> Result<Vec<Candidate>, UnclosedBox> {
+    let mut out = Vec::new();
+    let anchors = anchors(text);
+    if targets.latex {
+        let boxed = latex::boxes(text)?;
+        out.extend(boxed);
+        latex::candidates(text, &anchors, &mut out);
+    }
+    if targets.expr {
+        plain::candidates(text, &anchors, &mut out);
+    }
+    if targets.string {
+        letters::candidates(text, &anchors, &mut out);
+    }
+    out.sort_by_key(|c| (c.priority, std::cmp::Reverse(c.span.end), c.span.start));
+    Ok(out)
+}
+
+/// The last `\boxed` has no closing brace: the text was cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct UnclosedBox;
+
+/// Whether the whole text is one number or expression in plain notation.
+pub(super) fn whole(text: &str) -> Option<Found> {
+    plain::whole(text)
+}
+
+/// The word "answer" and whether "final" stands before it.
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    start: usize,
+    end: usize,
+    is_final: bool,
+}
+
+fn anchors(text: &str) -> Vec<Anchor> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::new();
+    let mut end = bytes.len();
+    while out.len() < ANCHORS {
+        let Some(at) = rfind_word(&bytes[..end], b"answer") else { break };
+        let is_final = at >= 6 && bytes[at - 6..at].eq_ignore_ascii_case(b"final ");
+        out.push(Anchor { start: if is_final { at - 6 } else { at }, end: at + 6, is_final });
+        end = at;
+    }
+    out
+}
+
+fn rfind_word(bytes: &[u8], word: &[u8]) -> Option<usize> {
+    bytes.windows(word.len()).rposition(|window| window.eq_ignore_ascii_case(word))
+}
+
+/// The first `count` characters from here on, as the byte offsets at which they start; also the end of the text.
+fn window(text: &str, from: usize, count: usize) -> Vec<usize> {
+    let rest = &text[from..];
+    let mut out: Vec<usize> = rest.char_indices().take(count + 1).map(|(at, _)| from + at).collect();
+    if out.len() <= count {
+        out.push(text.len());
+    }
+    out
+}
+
+/// Where a match may start behind "final answer": right behind `is`, at most 100 characters on.
+fn behind_is(text: &str, anchor: &Anchor) -> Vec<usize> {
+    let mut out = Vec::new();
+    for at in window(text, anchor.end, 100) {
+        let rest = &text[at..];
+        let word = rest.trim_start();
+        if word.len() < rest.len() && word.starts_with("is") {
+            let mut start = text.len() - word.len() + 2;
+            if text[start..].starts_with(':') {
+                start += 1;
+            }
+            if out.last() != Some(&start) {
+                out.push(start);
+            }
+        }
+    }
+    out
+}
+
+/// Whether `. I hope` follows.
+fn hopes(text: &str, end: usize) -> bool {
+    let rest = text[end..].trim_start_matches('$');
+    let rest = rest.strip_prefix('.').unwrap_or(rest);
+    let rest = rest.strip_prefix(char::is_whitespace).unwrap_or(rest);
+    rest.starts_with("I hope")
+}
+
+/// A percent sign or word here, and where it ends.
+fn percent(text: &str, at: usize) -> Option<usize> {
+    let rest = text[at..].trim_start();
+    let start = text.len() - rest.len();
+    ["\\%", "%", "percentage", "Percentage", "percent", "Percent", "pct", "Pct"]
+        .iter()
+        .find(|word| rest.starts_with(*word))
+        .map(|word| start + word.len())
+}

@@ -1,0 +1,439 @@
+//! From LaTeX (and the plain notations mixed into it) to tokens. What only changes how a formula looks is dropped
+//! here: sizes, spaces, currency signs, units behind a number. What a token means is the parser's business.
+
+use super::expr::{NumberSet, Relation};
+use super::units;
+use super::words::{self, Word};
+
+/// A piece of a formula.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Token<'a> {
+    /// Digits with an optional fraction, as written.
+    Number(&'a str),
+    /// One letter, as written.
+    Letter(char),
+    /// A Greek letter or another named symbol.
+    Name(&'static str),
+    /// The content of `\text{..}` and its like.
+    Text(&'a str),
+    /// A command with its own grammar, without the backslash.
+    Command(&'static str),
+    Relation(Relation),
+    Plus,
+    Minus,
+    Times,
+    Over,
+    Colon,
+    Caret,
+    Underscore,
+    Bang,
+    Prime,
+    Percent,
+    Degree,
+    PlusMinus,
+    MinusPlus,
+    /// `Glued` stands inside of one number: `1{,}000`, `1,\!000`.
+    Comma(Glue),
+    Semicolon,
+    Open(Bracket),
+    Close(Bracket),
+    Bar(Side),
+    Union,
+    Intersection,
+    SetMinus,
+    Numbers(NumberSet),
+    Infinity,
+    Ampersand,
+    RowBreak,
+    Begin(&'a str),
+    End(&'a str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Glue {
+    Loose,
+    Glued,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bracket {
+    Round,
+    Square,
+    /// `\{`
+    Brace,
+    /// `{`
+    Group,
+    Angle,
+    Floor,
+    Ceil,
+}
+
+/// Which side of what it encloses a bar stands on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Left,
+    Right,
+    Either,
+}
+
+/// A token and where it stands, in bytes.
+#[derive(Clone, Debug)]
+pub(super) struct Lexeme<'a> {
+    pub(super) token: Token<'a>,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+/// Why a text has no tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LexError {
+    /// A command that we do not know: it may well mean something.
+    Command(String),
+    /// A character that no formula has.
+    Character(char),
+}
+
+/// The tokens of a formula, in linear time.
+pub(super) fn tokens(text: &str) -> Result<Vec<Lexeme<'_>>, LexError> {
+    let mut lexer = Lexer { text, at: 0, out: Vec::new(), environments: 0, side: Side::Either };
+    while lexer.at < text.len() {
+        lexer.step()?;
+    }
+    while matches!(lexer.out.last().map(|l| &l.token), Some(Token::Comma(_) | Token::Semicolon)) {
+        lexer.out.pop();
+    }
+    Ok(lexer.out)
+}
+
+struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+    out: Vec<Lexeme<'a>>,
+    /// How many `\begin` are open: `\\` ends a row there, and starts a doubly escaped command elsewhere.
+    environments: usize,
+    /// What `\left` or `\right` said about the delimiter that follows.
+    side: Side,
+}
+
+impl<'a> Lexer<'a> {
+    fn step(&mut self) -> Result<(), LexError> {
+        let rest = &self.text[self.at..];
+        let Some(first) = rest.chars().next() else { return Ok(()) };
+        match first {
+            '\\' => self.command(rest),
+            '0'..='9' => {
+                self.number(rest);
+                Ok(())
+            }
+            '.' if rest[1..].starts_with(|c: char| c.is_ascii_digit()) => {
+                self.number(rest);
+                Ok(())
+            }
+            'a'..='z' | 'A'..='Z' => {
+                self.letters(rest);
+                Ok(())
+            }
+            _ => self.sign(rest, first),
+        }
+    }
+
+    fn push(&mut self, token: Token<'a>, length: usize) {
+        self.out.push(Lexeme { token, start: self.at, end: self.at + length });
+        self.at += length;
+    }
+
+    fn skip(&mut self, length: usize) {
+        self.at += length;
+    }
+
+    fn last(&self) -> Option<&Token<'a>> {
+        self.out.last().map(|lexeme| &lexeme.token)
+    }
+
+    /// Whether what was read so far ends in something that a unit can follow.
+    fn after_value(&self) -> bool {
+        matches!(
+            self.last(),
+            Some(
+                Token::Number(_)
+                    | Token::Close(_)
+                    | Token::Percent
+                    | Token::Degree
+                    | Token::Letter(_)
+                    | Token::Name(_)
+                    | Token::Infinity
+                    | Token::Bar(_)
+            )
+        )
+    }
+
+    fn number(&mut self, rest: &'a str) {
+        let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+        let mut length = digits(rest);
+        // TeX takes one digit where it expects an argument: `\frac13` is 1/3.
+        if length > 1 && self.expects_digit() {
+            self.push(Token::Number(&rest[..1]), 1);
+            return;
+        }
+        if rest[length..].starts_with('.') {
+            let fraction = digits(&rest[length + 1..]);
+            length += if fraction > 0 { 1 + fraction } else { 0 };
+        }
+        if let Some(exponent) = rest[length..].strip_prefix('E') {
+            let sign = usize::from(exponent.starts_with(['+', '-']));
+            let size = digits(&exponent[sign..]);
+            length += if size > 0 { 1 + sign + size } else { 0 };
+        }
+        self.push(Token::Number(&rest[..length]), length);
+    }
+
+    fn expects_digit(&self) -> bool {
+        let before = |back: usize| self.out.len().checked_sub(back).map(|at| &self.out[at].token);
+        match before(1) {
+            Some(Token::Command("frac" | "sqrt" | "binom")) => true,
+            Some(Token::Number(one)) if one.len() == 1 => {
+                matches!(before(2), Some(Token::Command("frac" | "binom")))
+            }
+            _ => false,
+        }
+    }
+
+    fn letters(&mut self, rest: &'a str) {
+        let length = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+        if self.after_value()
+            && let Some(skipped) = units::trailing(rest)
+        {
+            self.skip(skipped);
+            return;
+        }
+        match words::word(&rest[..length]) {
+            Some(Word::Separator) => self.separator(length),
+            Some(Word::Percent) => self.push(Token::Percent, length),
+            Some(Word::Infinity) => self.push(Token::Infinity, length),
+            Some(Word::Name(name)) => self.push(Token::Name(name), length),
+            Some(Word::Command(name)) => self.push(Token::Command(name), length),
+            None => {
+                for letter in rest[..length].chars() {
+                    self.push(Token::Letter(letter), 1);
+                }
+            }
+        }
+    }
+
+    /// `and`, `or`: a comma, unless one stands there already (`1, 2, and 3`).
+    fn separator(&mut self, length: usize) {
+        if matches!(self.last(), Some(Token::Comma(_) | Token::Semicolon) | None) {
+            self.skip(length);
+        } else {
+            self.push(Token::Comma(Glue::Loose), length);
+        }
+    }
+
+    fn sign(&mut self, rest: &'a str, first: char) -> Result<(), LexError> {
+        let length = first.len_utf8();
+        if rest.starts_with("{,}") || rest.starts_with("{, }") {
+            self.push(Token::Comma(Glue::Glued), if rest.starts_with("{,}") { 3 } else { 4 });
+            return Ok(());
+        }
+        let long = [
+            ("**", Token::Caret),
+            ("<=", Token::Relation(Relation::LessEqual)),
+            (">=", Token::Relation(Relation::GreaterEqual)),
+            ("!=", Token::Relation(Relation::NotEqual)),
+            ("==", Token::Relation(Relation::Equal)),
+            ("~=", Token::Relation(Relation::Approximate)),
+        ];
+        if let Some((_, token)) = long.into_iter().find(|(sign, _)| rest.starts_with(sign)) {
+            self.push(token, 2);
+            return Ok(());
+        }
+        if first.is_whitespace() || words::is_invisible(first) {
+            self.skip(length);
+            return Ok(());
+        }
+        // A full stop ends the sentence around the formula.
+        if first == '.' {
+            return if rest[1..].chars().all(|c| c.is_whitespace() || matches!(c, '.' | '$' | '}' | ')' | ']'))
+            {
+                self.skip(1);
+                Ok(())
+            } else {
+                Err(LexError::Character('.'))
+            };
+        }
+        if let Some(exponent) = words::superscript(first) {
+            self.push(Token::Caret, 0);
+            self.push(Token::Number(exponent), length);
+            return Ok(());
+        }
+        match words::sign(first, std::mem::replace(&mut self.side, Side::Either)) {
+            Some(token) => {
+                self.push(token, length);
+                Ok(())
+            }
+            None => Err(LexError::Character(first)),
+        }
+    }
+
+    fn command(&mut self, rest: &'a str) -> Result<(), LexError> {
+        let body = &rest[1..];
+        let length = body.bytes().take_while(u8::is_ascii_alphabetic).count();
+        if length > 0 {
+            return self.named(body, length);
+        }
+        match body.chars().next() {
+            Some('\\') if self.environments > 0 => self.push(Token::RowBreak, 2),
+            // A doubly escaped command, or a line break: either way one backslash is too many.
+            None | Some('\\') => self.skip(1),
+            Some('{') => self.push(Token::Open(Bracket::Brace), 2),
+            Some('}') => self.push(Token::Close(Bracket::Brace), 2),
+            Some('%') => self.push(Token::Percent, 2),
+            Some('|') => {
+                let side = std::mem::replace(&mut self.side, Side::Either);
+                self.push(Token::Bar(side), 2);
+            }
+            Some('(') => self.push(Token::Open(Bracket::Round), 2),
+            Some(')') => self.push(Token::Close(Bracket::Round), 2),
+            Some('!') => {
+                // `32,\! 349`: the negative space makes one number of both.
+                let spaces = body[1..].bytes().take_while(|&b| b == b' ').count();
+                self.skip(2 + spaces);
+                if let Some(lexeme) = self.out.last_mut()
+                    && matches!(lexeme.token, Token::Comma(_))
+                {
+                    lexeme.token = Token::Comma(Glue::Glued);
+                    lexeme.end = self.at;
+                }
+            }
+            Some(c @ (',' | ';' | ':' | ' ' | '$' | '&' | '#' | '_' | '\n' | '\t' | '/')) => {
+                self.skip(1 + c.len_utf8())
+            }
+            Some(c) => return Err(LexError::Character(c)),
+        }
+        Ok(())
+    }
+
+    fn named(&mut self, body: &'a str, length: usize) -> Result<(), LexError> {
+        // `\quadx_2` is `\quad x_2` in the data that we are given.
+        let name = match &body[..length] {
+            name if name.starts_with("quad") => "quad",
+            name if name.starts_with("qquad") => "qquad",
+            name => name,
+        };
+        let whole = 1 + name.len();
+        if matches!(name, "left" | "right" | "mleft" | "mright") {
+            self.side = if name.ends_with("left") { Side::Left } else { Side::Right };
+            self.skip(whole);
+            let rest = self.text[self.at..].trim_start();
+            if rest.starts_with('.') {
+                self.at = self.text.len() - rest.len() + 1;
+                self.side = Side::Either;
+            }
+            return Ok(());
+        }
+        if words::is_layout(name) {
+            self.skip(whole);
+            return Ok(());
+        }
+        if words::has_hidden_argument(name) {
+            self.skip(whole);
+            let end = self.argument().map_or(self.at, |(_, end)| end);
+            self.at = end;
+            return Ok(());
+        }
+        if words::is_font(name) {
+            self.font(name, whole);
+            return Ok(());
+        }
+        if let Some(token) = words::command(name, std::mem::replace(&mut self.side, Side::Either)) {
+            self.push(token, whole);
+            return Ok(());
+        }
+        if matches!(name, "begin" | "end") {
+            return self.environment(name, whole);
+        }
+        Err(LexError::Command(name.to_owned()))
+    }
+
+    /// The braced argument that starts here, and where it ends.
+    fn argument(&self) -> Option<(&'a str, usize)> {
+        let rest = &self.text[self.at..];
+        let open = rest.len() - rest.trim_start().len();
+        let inner = rest[open..].strip_prefix('{')?;
+        let mut depth = 1_usize;
+        let mut escaped = false;
+        for (at, byte) in inner.bytes().enumerate() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'{' => depth += 1,
+                b'}' => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return Some((&inner[..at], self.at + open + at + 2));
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn environment(&mut self, name: &str, whole: usize) -> Result<(), LexError> {
+        let start = self.at;
+        self.at += whole;
+        let Some((kind, end)) = self.argument() else { return Err(LexError::Command(name.to_owned())) };
+        let token = if name == "begin" {
+            self.environments += 1;
+            Token::Begin(kind)
+        } else {
+            self.environments = self.environments.saturating_sub(1);
+            Token::End(kind)
+        };
+        self.at = end;
+        if name == "begin" && kind == "array" {
+            // The columns' alignment.
+            self.at = self.argument().map_or(end, |(_, end)| end);
+        }
+        self.out.push(Lexeme { token, start, end: self.at });
+        Ok(())
+    }
+
+    /// `\text{..}`, `\mathrm{..}` and their like.
+    fn font(&mut self, name: &str, whole: usize) {
+        let start = self.at;
+        self.at += whole;
+        let Some((content, end)) = self.argument() else {
+            // `\mathbf x`, or the old `{\rm x}`.
+            return;
+        };
+        let trimmed = content.trim();
+        let next = &self.text[end..];
+        self.at = start;
+        match words::word(trimmed) {
+            _ if name == "mathbb" => match words::number_set(trimmed) {
+                Some(set) => self.push(Token::Numbers(set), end - start),
+                None => self.push(Token::Text(trimmed), end - start),
+            },
+            Some(Word::Separator) => self.separator(end - start),
+            Some(Word::Percent) => self.push(Token::Percent, end - start),
+            Some(Word::Command(command)) if name != "text" => self.push(Token::Command(command), end - start),
+            _ if trimmed == "%" || trimmed == "\\%" => self.push(Token::Percent, end - start),
+            _ if trimmed.is_empty() => self.skip(end - start),
+            // Words behind a value are its unit; digits in them may be another answer.
+            _ if self.after_value()
+                && units::ends_element(next).is_some()
+                && !words::is_bold(name)
+                && !trimmed.contains(|c: char| c.is_ascii_digit()) =>
+            {
+                self.at = end + units::ends_element(next).unwrap_or(0);
+            }
+            // An upright e is the constant; an upright word is a word; other fonts dress an expression.
+            _ if matches!(name, "mathrm" | "rm" | "mathit") && trimmed.len() == 1 => {
+                let letter = trimmed.chars().next().unwrap_or('e');
+                self.push(Token::Letter(letter), end - start);
+            }
+            _ => self.push(Token::Text(trimmed), end - start),
+        }
+    }
+}

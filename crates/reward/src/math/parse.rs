@@ -1,0 +1,316 @@
+//! From tokens to a tree: lists, relations, sets and intervals. Sums and products are in [`super::term`]. The grammar
+//! is bounded in depth and size; what it does not know is an error, never a guess.
+
+use super::budget::{Budget, TooLarge};
+use super::expr::{End, Expr, Interval, NumberSet, Relation};
+use super::lex::{self, Bracket, LexError, Lexeme, Token};
+use super::number;
+
+/// Brackets within brackets.
+const MAX_DEPTH: usize = 48;
+/// Bytes of a formula; an answer is shorter.
+const MAX_LENGTH: usize = 8192;
+
+/// Why a formula has no tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum ParseError {
+    /// Not a formula.
+    Malformed(&'static str),
+    /// A notation that we do not know, but somebody may.
+    Unknown(String),
+    /// Deeper or longer than the bounds.
+    TooLarge,
+}
+
+impl From<TooLarge> for ParseError {
+    fn from(_: TooLarge) -> Self {
+        Self::TooLarge
+    }
+}
+
+/// Parses a whole formula. A chain of more than two `=` that cannot be parsed falls back to its last part.
+pub(super) fn formula(text: &str, budget: &Budget) -> Result<Expr, ParseError> {
+    let whole = strict(text, budget);
+    match whole {
+        Err(ParseError::Malformed(_) | ParseError::Unknown(_)) => match last_side(text) {
+            Some(side) => strict(side, budget).or(whole),
+            None => whole,
+        },
+        _ => whole,
+    }
+}
+
+fn strict(text: &str, budget: &Budget) -> Result<Expr, ParseError> {
+    let text = text.trim();
+    if text.len() > MAX_LENGTH {
+        return Err(ParseError::TooLarge);
+    }
+    if let Some(value) = number::grouped(text) {
+        return Ok(value);
+    }
+    let tokens = lex::tokens(text).map_err(|error| match error {
+        LexError::Command(name) => ParseError::Unknown(format!("\\{name}")),
+        LexError::Character(c) => ParseError::Unknown(c.to_string()),
+    })?;
+    budget.spend(tokens.len() as u64 / 4 + 1)?;
+    let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0, bars: 0, budget };
+    let answer = parser.answer()?;
+    if parser.at < tokens.len() {
+        return Err(ParseError::Malformed("something is left over behind the formula"));
+    }
+    Ok(answer)
+}
+
+/// The part behind the last `=` of a chain `a = b = c`.
+fn last_side(text: &str) -> Option<&str> {
+    if text.contains([',', ';']) {
+        return None;
+    }
+    let is_equality = |&(at, _): &(usize, &str)| !text[..at].ends_with(['<', '>', '!', '\\']);
+    let mut equalities = text.match_indices('=').filter(is_equality);
+    equalities.next()?;
+    equalities.next_back().map(|(at, _)| &text[at + 1..])
+}
+
+pub(super) struct Parser<'a> {
+    pub(super) text: &'a str,
+    pub(super) tokens: &'a [Lexeme<'a>],
+    pub(super) at: usize,
+    depth: usize,
+    /// Absolute values that are open, so that a bar can close one.
+    pub(super) bars: usize,
+    budget: &'a Budget,
+}
+
+/// What stands between brackets: groups by semicolon of elements by comma.
+struct List {
+    groups: Vec<Vec<Expr>>,
+}
+
+impl List {
+    fn len(&self) -> usize {
+        self.groups.iter().map(Vec::len).sum()
+    }
+
+    fn flat(self) -> Vec<Expr> {
+        self.groups.into_iter().flatten().collect()
+    }
+
+    /// The list as it stands outside of brackets: one element is itself, several are a set; groups of several are
+    /// tuples (`1, 2; 3, 4`).
+    fn bare(self) -> Option<Expr> {
+        if self.groups.len() > 1 && self.groups.iter().any(|group| group.len() > 1) {
+            return Some(Expr::Set(self.groups.into_iter().map(Expr::Tuple).collect()));
+        }
+        let mut elements = self.flat();
+        if elements.len() < 2 {
+            return elements.pop();
+        }
+        Some(named_list(elements))
+    }
+}
+
+/// `n = 1, 2, 3` names a set: the first element is a relation and no other is.
+fn named_list(mut elements: Vec<Expr>) -> Expr {
+    let is_relation = |e: &Expr| matches!(e, Expr::Relation(..));
+    if elements[1..].iter().any(is_relation) {
+        return Expr::Set(elements);
+    }
+    match &mut elements[0] {
+        Expr::Relation(sides, relations)
+            if relations.iter().all(|relation| relation.names()) && sides[0].is_name() =>
+        {
+            let mut sides = std::mem::take(sides);
+            let relations = std::mem::take(relations);
+            if let Some(last) = sides.pop() {
+                elements[0] = last;
+            }
+            sides.push(Expr::Set(elements));
+            Expr::Relation(sides, relations)
+        }
+        _ => Expr::Set(elements),
+    }
+}
+
+impl<'a> Parser<'a> {
+    pub(super) fn peek(&self) -> Option<&'a Token<'a>> {
+        self.peek_at(0)
+    }
+
+    pub(super) fn peek_at(&self, ahead: usize) -> Option<&'a Token<'a>> {
+        self.tokens.get(self.at + ahead).map(|lexeme| &lexeme.token)
+    }
+
+    pub(super) fn advance(&mut self) {
+        self.at += 1;
+    }
+
+    pub(super) fn accept(&mut self, token: &Token<'_>) -> bool {
+        let found = self.peek() == Some(token);
+        self.at += usize::from(found);
+        found
+    }
+
+    pub(super) fn expect(&mut self, token: &Token<'_>, what: &'static str) -> Result<(), ParseError> {
+        if self.accept(token) { Ok(()) } else { Err(ParseError::Malformed(what)) }
+    }
+
+    /// Runs `parse` one level deeper.
+    pub(super) fn nested<T>(
+        &mut self,
+        parse: impl FnOnce(&mut Self) -> Result<T, ParseError>,
+    ) -> Result<T, ParseError> {
+        if self.depth >= MAX_DEPTH {
+            return Err(ParseError::TooLarge);
+        }
+        self.depth += 1;
+        let result = parse(self);
+        self.depth -= 1;
+        result
+    }
+
+    pub(super) fn spend(&self, steps: u64) -> Result<(), ParseError> {
+        Ok(self.budget.spend(steps)?)
+    }
+
+    fn answer(&mut self) -> Result<Expr, ParseError> {
+        let list = self.list()?;
+        list.bare().ok_or(ParseError::Malformed("it is empty"))
+    }
+
+    fn list(&mut self) -> Result<List, ParseError> {
+        let mut groups = vec![Vec::new()];
+        loop {
+            while matches!(self.peek(), Some(Token::Comma(_))) {
+                self.advance(); // `1, 2, and 3`
+            }
+            if self.accept(&Token::Semicolon) {
+                groups.push(Vec::new());
+                continue;
+            }
+            if matches!(self.peek(), None | Some(Token::Close(_))) {
+                break;
+            }
+            let element = self.element()?;
+            if let Some(group) = groups.last_mut() {
+                group.extend(element.readings());
+            }
+            if !matches!(self.peek(), Some(Token::Comma(_) | Token::Semicolon)) {
+                break;
+            }
+        }
+        groups.retain(|group| !group.is_empty());
+        Ok(List { groups })
+    }
+
+    /// A relation, a set or an expression.
+    fn element(&mut self) -> Result<Expr, ParseError> {
+        self.nested(|parser| {
+            let mut sides = vec![parser.set()?];
+            let mut relations = Vec::new();
+            while let Some(Token::Relation(relation)) = parser.peek() {
+                parser.advance();
+                let side = parser.set()?;
+                if *relation == Relation::Approximate {
+                    // The value before it is the exact one; a bare name has none.
+                    if relations.is_empty() && sides[0].is_name() {
+                        sides.push(side);
+                        relations.push(Relation::Equal);
+                    }
+                    while let Some(Token::Relation(_)) = parser.peek() {
+                        parser.advance();
+                        parser.set()?;
+                    }
+                    break;
+                }
+                sides.push(side);
+                relations.push(*relation);
+            }
+            Ok(match sides.len() {
+                1 => sides.remove(0),
+                _ => Expr::Relation(sides, relations),
+            })
+        })
+    }
+
+    fn set(&mut self) -> Result<Expr, ParseError> {
+        let mut left = self.sum()?;
+        loop {
+            let token = self.peek();
+            let minus = matches!(token, Some(Token::Minus)) && left.is_set();
+            if !minus && !matches!(token, Some(Token::Union | Token::Intersection | Token::SetMinus)) {
+                return Ok(left);
+            }
+            self.advance();
+            let right = self.sum()?;
+            if !left.is_set() || !right.is_set() {
+                return Err(ParseError::Malformed("an operation on sets between things that are none"));
+            }
+            left = match (token, left) {
+                (Some(Token::Union), Expr::Union(mut parts)) => {
+                    parts.push(right);
+                    Expr::Union(parts)
+                }
+                (Some(Token::Union), left) => Expr::Union(vec![left, right]),
+                (Some(Token::Intersection), left) => Expr::Intersection(vec![left, right]),
+                (_, left) => Expr::Difference(Box::new(left), Box::new(right)),
+            };
+        }
+    }
+
+    /// What stands in brackets, the opening one already taken.
+    pub(super) fn bracketed(&mut self, open: Bracket) -> Result<Expr, ParseError> {
+        let bars = std::mem::take(&mut self.bars);
+        let list = self.nested(Self::list);
+        self.bars = bars;
+        let list = list?;
+        let Some(Token::Close(close)) = self.peek() else {
+            return Err(ParseError::Malformed("a bracket is not closed"));
+        };
+        self.advance();
+        let close = *close;
+        let is_interval_end = |bracket| matches!(bracket, Bracket::Round | Bracket::Square);
+        if open != close && !(is_interval_end(open) && is_interval_end(close)) {
+            return Err(ParseError::Malformed("brackets do not match"));
+        }
+        let pairs = list.groups.len() > 1 && list.groups.iter().any(|group| group.len() > 1);
+        match (open, close, list.len()) {
+            (Bracket::Brace, _, 0) => Ok(Expr::Numbers(NumberSet::Empty)),
+            (_, _, 0) => Err(ParseError::Malformed("empty brackets")),
+            (Bracket::Floor | Bracket::Ceil, ..) => {
+                Err(ParseError::Malformed("a list in floor or ceiling brackets"))
+            }
+            (_, _, 1) if open == close => Ok(list.flat().remove(0)),
+            (Bracket::Brace | Bracket::Group, ..) if pairs => {
+                list.bare().ok_or(ParseError::Malformed("empty brackets"))
+            }
+            (Bracket::Group, ..) => list.bare().ok_or(ParseError::Malformed("empty brackets")),
+            (Bracket::Brace, ..) => Ok(Expr::Set(list.flat())),
+            (Bracket::Round, Bracket::Round, _) | (Bracket::Angle, ..) => Ok(Expr::Tuple(list.flat())),
+            (_, _, 2) => {
+                let mut ends = list.flat();
+                let (high, low) = (ends.pop(), ends.pop());
+                let (Some(low), Some(high)) = (low, high) else {
+                    return Err(ParseError::Malformed("an interval without ends"));
+                };
+                if !low.is_scalar() || !high.is_scalar() {
+                    return Err(ParseError::Malformed("an interval between things that are no numbers"));
+                }
+                let end = |bracket| if bracket == Bracket::Square { End::Closed } else { End::Open };
+                Ok(Expr::Interval(Box::new(Interval { low, high, low_end: end(open), high_end: end(close) })))
+            }
+            (Bracket::Square, Bracket::Square, _) => Ok(Expr::Tuple(list.flat())),
+            _ => Err(ParseError::Malformed("brackets do not match")),
+        }
+    }
+
+    /// The one scalar in a group, as an argument.
+    pub(super) fn scalar_group(&mut self, open: Bracket) -> Result<Expr, ParseError> {
+        let bars = std::mem::take(&mut self.bars);
+        let inner = self.nested(Self::sum);
+        self.bars = bars;
+        let inner = inner?;
+        self.expect(&Token::Close(open), "a group is not closed")?;
+        Ok(inner)
+    }
+}

@@ -1,0 +1,208 @@
+//! Threads that work under a deadline. Work that hangs costs its thread, which is replaced, and nothing else. It refuses
+//! to know what the work is.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How many threads there are, and how long they may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Threads that work.
+    pub threads: usize,
+    /// Threads that may be lost to work that hangs and be replaced. A thread cannot be killed; it is forgotten, and
+    /// comes back into the count when its work ends after all. Beyond this many there are no replacements.
+    pub lost: usize,
+    /// How long one piece of work may take.
+    pub deadline: Duration,
+}
+
+impl Default for Limits {
+    /// A thread a core, 64 replacements, a minute.
+    fn default() -> Self {
+        let threads = thread::available_parallelism().map_or(1, usize::from);
+        Self { threads, lost: 64, deadline: Duration::from_mins(1) }
+    }
+}
+
+/// Why a piece of work has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// It took longer than it may.
+    Deadline,
+    /// It panicked.
+    Panic,
+    /// Every thread is lost.
+    NoThread,
+}
+
+type Work<J, R> = dyn Fn(J) -> R + Send + Sync;
+
+/// Threads that turn jobs into results, one after the other each.
+pub(crate) struct Workers<J, R> {
+    work: Arc<Work<J, R>>,
+    limits: Limits,
+    crew: Mutex<Crew<J, R>>,
+}
+
+struct Crew<J, R> {
+    workers: Vec<Worker<J>>,
+    next_id: u64,
+    /// Threads that were given up and have not come back.
+    lost: usize,
+    report: Sender<(u64, Option<R>)>,
+    reports: Receiver<(u64, Option<R>)>,
+}
+
+struct Worker<J> {
+    id: u64,
+    /// Dropping it ends the thread once it waits for work.
+    jobs: Sender<J>,
+    /// The job's index and when it has to be done.
+    current: Option<(usize, Instant)>,
+}
+
+impl<J: Send + 'static, R: Send + 'static> Workers<J, R> {
+    /// Threads start with the first jobs.
+    pub(crate) fn new(work: impl Fn(J) -> R + Send + Sync + 'static, limits: Limits) -> Self {
+        let (report, reports) = channel();
+        let crew = Crew { workers: Vec::new(), next_id: 0, lost: 0, report, reports };
+        Self { work: Arc::new(work), limits, crew: Mutex::new(crew) }
+    }
+
+    /// The results of all jobs, in their order. It takes at most `deadline` for each job that a thread has to do.
+    pub(crate) fn run(&self, jobs: impl IntoIterator<Item = J>) -> Vec<Result<R, Failure>> {
+        let mut waiting: VecDeque<(usize, J)> = jobs.into_iter().enumerate().collect();
+        let mut results: Vec<Result<R, Failure>> = waiting.iter().map(|_| Err(Failure::NoThread)).collect();
+        let mut crew = self.crew.lock().unwrap_or_else(PoisonError::into_inner);
+        // Between two calls nobody works but the lost.
+        crew.lost -= crew.reports.try_iter().count();
+        loop {
+            self.recruit(&mut crew, waiting.len());
+            self.hand_out(&mut crew, &mut waiting);
+            let Some(next) =
+                crew.workers.iter().filter_map(|worker| worker.current).map(|(_, due)| due).min()
+            else {
+                return results; // nobody works: all is done, or nobody is left
+            };
+            match crew.reports.recv_timeout(next.saturating_duration_since(Instant::now())) {
+                Ok((id, result)) => match crew.workers.iter_mut().find(|worker| worker.id == id) {
+                    Some(worker) => {
+                        if let Some((job, _)) = worker.current.take() {
+                            results[job] = result.ok_or(Failure::Panic);
+                        }
+                    }
+                    None => crew.lost -= 1, // too late, but it has come back and ends
+                },
+                Err(RecvTimeoutError::Timeout) => give_up(&mut crew, &mut results),
+                Err(RecvTimeoutError::Disconnected) => return results, // not while we hold `report`
+            }
+        }
+    }
+
+    /// Starts threads for waiting jobs, up to the limits; fewer where the system gives no more.
+    fn recruit(&self, crew: &mut Crew<J, R>, waiting: usize) {
+        let idle = crew.workers.iter().filter(|worker| worker.current.is_none()).count();
+        let most = self.limits.threads.max(1);
+        for _ in idle..waiting {
+            let alive = crew.workers.len() + crew.lost;
+            if crew.workers.len() >= most || alive >= most + self.limits.lost {
+                return;
+            }
+            let (jobs, inbox) = channel();
+            let (id, work, report) = (crew.next_id, self.work.clone(), crew.report.clone());
+            let body = move || {
+                while let Ok(job) = inbox.recv() {
+                    let result = catch_unwind(AssertUnwindSafe(|| work(job))).ok();
+                    if report.send((id, result)).is_err() {
+                        return;
+                    }
+                }
+            };
+            if thread::Builder::new().name(format!("verifier-{id}")).spawn(body).is_err() {
+                return;
+            }
+            crew.next_id += 1;
+            crew.workers.push(Worker { id, jobs, current: None });
+        }
+    }
+
+    fn hand_out(&self, crew: &mut Crew<J, R>, waiting: &mut VecDeque<(usize, J)>) {
+        for worker in crew.workers.iter_mut().filter(|worker| worker.current.is_none()) {
+            let Some((index, job)) = waiting.pop_front() else { return };
+            // Its thread waits for work as long as we hold the sender, so the job arrives.
+            if worker.jobs.send(job).is_ok() {
+                worker.current = Some((index, Instant::now() + self.limits.deadline));
+            }
+        }
+    }
+}
+
+/// Forgets the threads whose time is up.
+fn give_up<J, R>(crew: &mut Crew<J, R>, results: &mut [Result<R, Failure>]) {
+    let now = Instant::now();
+    let before = crew.workers.len();
+    crew.workers.retain(|worker| match worker.current {
+        Some((job, due)) if due <= now => {
+            results[job] = Err(Failure::Deadline);
+            false
+        }
+        _ => true,
+    });
+    crew.lost += before - crew.workers.len();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Failure, Limits, Workers};
+    use std::thread::sleep;
+    use std::time::{Duration, Instant};
+
+    const DEADLINE: Duration = Duration::from_millis(150);
+
+    /// Sleeps so many milliseconds, or panics.
+    fn sleepers(threads: usize, lost: usize) -> Workers<Option<u64>, u64> {
+        let work = |milliseconds: Option<u64>| {
+            let milliseconds = milliseconds.expect("none panics");
+            sleep(Duration::from_millis(milliseconds));
+            milliseconds
+        };
+        Workers::new(work, Limits { threads, lost, deadline: DEADLINE })
+    }
+
+    #[test]
+    fn results_come_in_the_order_of_the_jobs() {
+        let results = sleepers(4, 0).run([30, 0, 20, 10, 0, 5].map(Some));
+        assert_eq!(results, [30, 0, 20, 10, 0, 5].map(Ok));
+        assert_eq!(sleepers(4, 0).run([]), []);
+    }
+
+    #[test]
+    fn what_hangs_is_given_up_at_the_deadline_and_its_thread_replaced() {
+        let workers = sleepers(1, 2);
+        let started = Instant::now();
+        let results = workers.run([Some(1), Some(60_000), Some(2), None, Some(3)]);
+        let expected = [Ok(1), Err(Failure::Deadline), Ok(2), Err(Failure::Panic), Ok(3)];
+        assert_eq!(results, expected);
+        assert!((DEADLINE..DEADLINE * 20).contains(&started.elapsed()), "{:?}", started.elapsed());
+        assert_eq!(workers.run([Some(4)]), [Ok(4)], "the next jobs find a thread");
+    }
+
+    #[test]
+    fn lost_threads_are_bounded_and_the_rest_has_no_thread() {
+        let results = sleepers(1, 1).run([60_000, 60_000, 1, 2].map(Some));
+        let (deadline, none) = (Err(Failure::Deadline), Err(Failure::NoThread));
+        assert_eq!(results, [deadline, deadline, none, none]);
+    }
+
+    #[test]
+    fn a_lost_thread_that_ends_counts_no_longer() {
+        let workers = sleepers(1, 0);
+        assert_eq!(workers.run([Some(400), Some(1)]), [Err(Failure::Deadline), Err(Failure::NoThread)]);
+        sleep(Duration::from_millis(600));
+        assert_eq!(workers.run([Some(1)]), [Ok(1)]);
+    }
+}
