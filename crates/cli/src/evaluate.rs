@@ -172,15 +172,11 @@ impl<'a> Evaluator<'a> {
             if interrupt::requested() { Flow::Stop } else { Flow::Continue }
         })
         .map_err(|_| Refusal::Interrupted(" while evaluating".to_owned()))?;
-        Ok(completions
-            .into_iter()
-            .enumerate()
-            .map(|(task, completions)| {
-                let verdict = |c: &Completion| self.judge.verdict(&set.problems[task].0, c, set.forced);
-                let verdicts = completions.iter().map(verdict).collect();
-                Group { task, completions, verdicts }
-            })
-            .collect())
+        let written: Vec<(&Task, &[Completion])> =
+            set.problems.iter().map(|(task, _)| task).zip(completions.iter().map(Vec::as_slice)).collect();
+        let verdicts = self.judge.verdicts(&written, set.forced);
+        let judged = completions.into_iter().zip(verdicts).enumerate();
+        Ok(judged.map(|(task, (completions, verdicts))| Group { task, completions, verdicts }).collect())
     }
 }
 

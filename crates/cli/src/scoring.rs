@@ -1,41 +1,64 @@
-//! Where the columns meet: a completion's ids become text, a rubric judges it, and a verdict goes back.
+//! Where the columns meet: completions' ids become text, a pool of verifiers judges it, and verdicts go back.
 
 use crate::language::Language;
-use ruminate_data::{Completion, Task, Verdict};
-use ruminate_reward::tags::well_formed;
-use ruminate_reward::{Response, Rubric, Tokens, Verifier};
+use ruminate_data::{Completion, Score, Task, Verdict};
+use ruminate_reward::tags::{Opening, well_formed};
+use ruminate_reward::{Attempt, Attempts, Pool};
 
 /// Decodes and judges.
 pub(crate) struct Judge<'a> {
     pub(crate) language: &'a Language,
-    pub(crate) rubric: Rubric,
+    pub(crate) pool: Pool,
 }
 
 impl Judge<'_> {
-    /// The verdict on a completion. `forced` is what was put into the policy's mouth: the end of its prompt that is
-    /// judged as if it had written it. To the rubric's components the verdict adds the measure `thought_length`, in
-    /// tokens, of well-formed completions.
-    pub(crate) fn verdict(&self, task: &Task, completion: &Completion, forced: &str) -> Verdict {
-        let prompt = self.language.render(&task.prompt).unwrap_or_default();
-        let text = format!("{forced}{}", self.language.text(&completion.ids));
-        let response = Response {
-            prompt: &prompt,
-            text: &text,
-            finish_reason: completion.finish_reason,
-            tokens: Tokens::Ids(&completion.ids),
-        };
-        let mut verdict = self.rubric.verify(task, &response);
-        if verdict.is_scored()
-            && let Some(tokens) = self.thought_length(&response)
-        {
-            verdict.rewards.push(("thought_length".to_owned(), tokens as f64));
+    /// One verdict a completion, group by group. `forced` is what was put into the policy's mouth: the end of its
+    /// prompt that is judged as if it had written it. To the rubric's components the verdicts add the measure
+    /// `thought_length`, in tokens, of well-formed completions.
+    pub(crate) fn verdicts(&self, groups: &[(&Task, &[Completion])], forced: &str) -> Vec<Vec<Verdict>> {
+        let written: Vec<Attempts> =
+            groups.iter().map(|(task, completions)| self.decoded(task, completions, forced)).collect();
+        let thoughts: Vec<Vec<Option<usize>>> =
+            written.iter().map(|group| self.thought_lengths(group)).collect();
+        let mut verdicts = self.pool.verify(written);
+        for (verdict, tokens) in verdicts.iter_mut().flatten().zip(thoughts.into_iter().flatten()) {
+            if let Some(tokens) = tokens.filter(|_| verdict.is_scored()) {
+                verdict.rewards.push(("thought_length".to_owned(), tokens as f64));
+            }
         }
-        verdict
+        verdicts
     }
 
-    /// Tokens of the thought, where the response has one.
-    fn thought_length(&self, response: &Response<'_>) -> Option<usize> {
-        let parts = well_formed(response.text, response.opening()).ok()?;
-        Some(self.language.tokenizer.encode(parts.thought).ok()?.len())
+    fn decoded(&self, task: &Task, completions: &[Completion], forced: &str) -> Attempts {
+        let attempt = |completion: &Completion| Attempt {
+            text: format!("{forced}{}", self.language.text(&completion.ids)),
+            finish_reason: completion.finish_reason,
+            ids: completion.ids.clone(),
+        };
+        Attempts {
+            task: task.clone(),
+            prompt: self.language.render(&task.prompt).unwrap_or_default(),
+            attempts: completions.iter().map(attempt).collect(),
+        }
+    }
+
+    /// Tokens of each thought, where the response has one.
+    fn thought_lengths(&self, group: &Attempts) -> Vec<Option<usize>> {
+        let opening = Opening::of(&group.prompt);
+        let tokens = |attempt: &Attempt| {
+            let parts = well_formed(&attempt.text, opening).ok()?;
+            Some(self.language.tokenizer.encode(parts.thought).ok()?.len())
+        };
+        group.attempts.iter().map(tokens).collect()
+    }
+}
+
+impl Score for Judge<'_> {
+    fn score(&self, groups: &[(&Task, &[Completion])]) -> Vec<Vec<Verdict>> {
+        self.verdicts(groups, "")
+    }
+
+    fn weights(&self) -> Vec<(String, f64)> {
+        self.pool.rubric().weights().map(|(name, weight)| (name.to_owned(), weight)).collect()
     }
 }

@@ -1,7 +1,7 @@
 //! The teacher's half: problems become groups of scored completions.
 
 use crate::Error;
-use ruminate_data::{Completion, Group, Seed, Task, Verdict};
+use ruminate_data::{Completion, Group, Score, Seed, Task};
 use ruminate_model::Decoder;
 use ruminate_rollout::{Flow, Options, generate_siblings};
 
@@ -30,7 +30,7 @@ pub struct Setup<'a> {
 pub fn sample_traces(
     setup: &Setup,
     problems: &[(&Task, &[u32])],
-    score: &dyn Fn(&Task, &Completion) -> Verdict,
+    score: &dyn Score,
     finished: &mut dyn FnMut() -> Flow,
 ) -> Result<Vec<Group>, Error> {
     let Setup { teacher, options, num_samples, seed } = *setup;
@@ -50,9 +50,9 @@ pub fn sample_traces(
     let prompts: Vec<&[u32]> = problems.iter().map(|&(_, prompt)| prompt).collect();
     let seed_of = |problem: usize| seed.index(problem as u64);
     let completions = generate_siblings(teacher, &prompts, num_samples, options, seed_of, finished)?;
-    let groups = problems.iter().zip(completions).enumerate().map(|(index, ((task, _), completions))| {
-        let verdicts = completions.iter().map(|completion| score(task, completion)).collect();
-        Group { task: index, completions, verdicts }
-    });
-    Ok(groups.collect())
+    let written: Vec<(&Task, &[Completion])> =
+        problems.iter().zip(&completions).map(|(&(task, _), group)| (task, group.as_slice())).collect();
+    let verdicts = score.score(&written);
+    let judged = completions.into_iter().zip(verdicts).enumerate();
+    Ok(judged.map(|(task, (completions, verdicts))| Group { task, completions, verdicts }).collect())
 }

@@ -69,8 +69,8 @@ pub enum Error {
     },
     /// `tokenizer.ggml.model` is of a kind that is not converted.
     #[error(
-        "the file's tokenizer is {found:?}; expected \"gpt2\" (byte-level BPE). SentencePiece vocabularies (\"llama\") \
-         lack what their tokenizer.json has: take the model folder from the Hub instead"
+        "the file's tokenizer is {found:?}; expected \"gpt2\" (byte-level BPE): vocabularies of SentencePiece (\"llama\") \
+         and others are not converted; take the model's folder from the Hub instead"
     )]
     TokenizerModel {
         /// What the file says.

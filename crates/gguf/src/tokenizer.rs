@@ -67,7 +67,8 @@ impl<'a> Tokenizer<'a> {
             let expected = format!("from 1 to {vocab_size} texts: the rows of the embedding");
             return Err(metadata.wrong(TOKENS, expected));
         }
-        let kinds = kinds(metadata, tokens)?;
+        let special = special_ids(metadata, tokens)?;
+        let kinds = kinds(metadata, tokens, special)?;
         let index = Index::of(tokens)?;
         for (place, merge) in merges.iter().enumerate() {
             if pair(merge).and_then(|parts| index.joined(tokens, parts)).is_none() {
@@ -75,7 +76,6 @@ impl<'a> Tokenizer<'a> {
             }
         }
         let rule = Rule::named(metadata.text("tokenizer.ggml.pre")?)?;
-        let special = special_ids(metadata, tokens)?;
         let adds_bos = metadata.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(rule.adds_bos);
         let chat_template = metadata.text(TEMPLATE)?;
         Ok(Self { tokens, merges, kinds, rule, adds_bos, special, chat_template })
@@ -126,21 +126,23 @@ impl<'a> Tokenizer<'a> {
     }
 }
 
-fn kinds(metadata: &Metadata, tokens: &Strings) -> Result<Vec<Kind>, Error> {
-    let Some(numbers) = metadata.integers(TOKEN_TYPES)? else {
-        return Ok(vec![Kind::Plain; tokens.len()]);
-    };
-    if numbers.len() != tokens.len() {
+/// What each token is. Files without the list have control tokens, too: what begins and ends texts is one anyway.
+fn kinds(metadata: &Metadata, tokens: &Strings, special: SpecialIds) -> Result<Vec<Kind>, Error> {
+    let numbers = metadata.integers(TOKEN_TYPES)?;
+    if numbers.is_some_and(|numbers| numbers.len() != tokens.len()) {
         return Err(metadata.wrong(TOKEN_TYPES, format!("{} numbers, one a token", tokens.len())));
     }
-    let kind = |(id, (&number, token)): (usize, (&i32, &str))| match number {
+    let limits = [special.bos, special.eos, special.eot];
+    let kind = |(id, token): (usize, &str)| match numbers.map_or(1, |numbers| numbers[id]) {
         // Without a text there is nothing to match.
-        3 if !token.is_empty() => Kind::Control,
-        4 if !token.is_empty() => Kind::UserDefined,
+        _ if token.is_empty() => Kind::Plain,
+        3 => Kind::Control,
+        4 => Kind::UserDefined,
         5 if token == format!("[PAD{id}]") => Kind::Filler,
+        _ if limits.contains(&Some(id as u32)) => Kind::Control,
         _ => Kind::Plain,
     };
-    Ok(numbers.iter().zip(tokens.iter()).enumerate().map(kind).collect())
+    Ok(tokens.iter().enumerate().map(kind).collect())
 }
 
 fn special_ids(metadata: &Metadata, tokens: &Strings) -> Result<SpecialIds, Error> {

@@ -48,6 +48,18 @@ fn the_tiny_file_itself_is_imported() {
 }
 
 #[test]
+fn the_end_of_a_text_is_a_token_of_its_own_without_a_list_of_types() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let untyped = changed(|file| {
+        file.without("tokenizer.ggml.token_type");
+    });
+    import(&untyped, folder.path()).expect("a valid file");
+    let tokenizer = tokenizers::Tokenizer::from_file(folder.path().join("tokenizer.json")).expect("it loads");
+    assert_eq!(tokenizer.encode("ab<end>", false).expect("encodes").get_ids(), [3, 5]);
+    assert_eq!(tokenizer.decode(&[3, 5], true).expect("decodes"), "ab");
+}
+
+#[test]
 fn another_format_version_or_byte_order_is_named() {
     let mut bytes = tiny().bytes();
     bytes[..4].copy_from_slice(b"PK\x03\x04");

@@ -34,6 +34,8 @@ pub struct Config {
     pub loss_type: LossType,
     /// What rewards are divided by.
     pub scale_rewards: Scale,
+    /// Whether the parts of a reward are summed first or normalised first.
+    pub multi_objective_aggregation: Aggregation,
     /// Whether ratios are of tokens or of sequences (GSPO).
     pub importance_sampling_level: ImportanceLevel,
     /// Leaves completions that reached the length limit out of the loss.
@@ -74,6 +76,18 @@ pub enum Scale {
     None,
 }
 
+/// How a reward of several parts becomes an advantage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aggregation {
+    /// The weighted sum is normalised, as `scale_rewards` says: a part that varies little counts little.
+    #[default]
+    SumThenNormalize,
+    /// Each part is normalised within its group, then the weighted sum over the step (GDPO, arXiv 2601.05242): weights
+    /// alone say what counts. `scale_rewards` has no say.
+    NormalizeThenSum,
+}
+
 /// What a ratio is of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -112,6 +126,7 @@ impl Default for Config {
             delta: None,
             loss_type: LossType::Dapo,
             scale_rewards: Scale::Group,
+            multi_objective_aggregation: Aggregation::SumThenNormalize,
             importance_sampling_level: ImportanceLevel::Token,
             mask_truncated_completions: false,
             router_replay: RouterReplay::Off,
@@ -189,6 +204,11 @@ impl Config {
                 return range(key, value.to_string(), expected);
             }
         }
+        let decoupled = self.multi_objective_aggregation == Aggregation::NormalizeThenSum;
+        if decoupled && self.scale_rewards != Scale::Group {
+            let expected = "\"group\", since normalize_then_sum scales by group and then by batch";
+            return range("scale_rewards", format!("{:?}", self.scale_rewards).to_lowercase(), expected);
+        }
         match self.delta {
             Some(delta) if !(delta.is_finite() && delta > 1.0 + self.epsilon_high()) => {
                 range("delta", delta.to_string(), "a number above 1 + epsilon_high")
@@ -200,7 +220,7 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::Config;
+    use super::{Aggregation, Config, Scale};
 
     #[test]
     fn presets_are_valid_and_nonsense_is_refused_by_its_key() {
@@ -211,6 +231,14 @@ mod tests {
             ("num_minibatches", Config { num_minibatches: 9, ..Config::default() }),
             ("beta", Config { beta: f64::NAN, ..Config::default() }),
             ("delta", Config { delta: Some(1.1), ..Config::default() }),
+            (
+                "scale_rewards",
+                Config {
+                    multi_objective_aggregation: Aggregation::NormalizeThenSum,
+                    scale_rewards: Scale::None,
+                    ..Config::default()
+                },
+            ),
         ];
         for (key, config) in broken {
             let message = config.validate().expect_err(key).to_string();

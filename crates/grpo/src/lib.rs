@@ -14,7 +14,7 @@ mod mismatch;
 mod rollouts;
 mod trainer;
 
-pub use advantages::{Advantages, advantages};
-pub use config::{Config, ImportanceLevel, LossType, RouterReplay, Scale};
+pub use advantages::{Advantages, advantages, decoupled_advantages};
+pub use config::{Aggregation, Config, ImportanceLevel, LossType, RouterReplay, Scale};
 pub use error::Error;
 pub use trainer::{Problem, Setup, train};

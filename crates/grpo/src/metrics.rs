@@ -69,6 +69,7 @@ fn rewards(metrics: &mut Metrics, groups: &[Group]) {
     for name in names {
         let values: Vec<f64> = scored.iter().filter_map(|verdict| verdict.reward(name)).collect();
         metrics.set(format!("rewards/{name}/mean"), mean(&values));
+        metrics.set(format!("rewards/{name}/std"), std(&values));
     }
     metrics.set("unscored", (verdicts.len() - scored.len()) as f64);
 }

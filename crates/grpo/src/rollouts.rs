@@ -1,7 +1,7 @@
 //! The first half of a step: problems become groups of scored completions.
 
 use crate::{Problem, Setup};
-use ruminate_data::{Completion, Group, Task, Verdict};
+use ruminate_data::{Completion, Group, Score, Task};
 use ruminate_model::Decoder;
 use ruminate_rollout::{Flow, Options, RecordRouting, generate_siblings};
 
@@ -15,7 +15,7 @@ pub(crate) fn groups(
     first: u64,
     step: usize,
     setup: &Setup,
-    score: &dyn Fn(&Task, &Completion) -> Verdict,
+    score: &dyn Score,
 ) -> Vec<Group> {
     let seed = setup.seed.child("rollout").index(step as u64);
     let options = Options {
@@ -29,12 +29,17 @@ pub(crate) fn groups(
     let siblings = setup.config.num_generations;
     let completions = generate_siblings(policy, &prompts, siblings, &options, seed_of, || Flow::Continue)
         .expect("nobody stops it");
-    problems
+    let written: Vec<(&Task, &[Completion])> = problems
         .iter()
-        .zip(first..)
-        .zip(completions)
-        .map(|((problem, index), completions)| {
-            let verdicts = completions.iter().map(|completion| score(&problem.task, completion)).collect();
+        .zip(&completions)
+        .map(|(problem, completions)| (&problem.task, completions.as_slice()))
+        .collect();
+    let verdicts = score.score(&written);
+    assert_eq!(verdicts.len(), completions.len(), "verdicts for every group");
+    let judged = completions.into_iter().zip(verdicts).zip(first..);
+    judged
+        .map(|((completions, verdicts), index)| {
+            assert_eq!(verdicts.len(), completions.len(), "one verdict a completion of problem {index}");
             Group { task: index as usize, completions, verdicts }
         })
         .collect()

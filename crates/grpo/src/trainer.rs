@@ -1,14 +1,14 @@
 //! GRPO, a step after the other: sample, score, compare within the group, learn.
 
-use crate::advantages::{Advantages, advantages};
+use crate::advantages::{Advantages, advantages, decoupled_advantages};
 use crate::learn::{Example, Report, is_masked, update};
 use crate::metrics::{Times, collect};
 use crate::mismatch::{Mismatch, measure};
 use crate::rollouts::groups;
-use crate::{Config, Error};
+use crate::{Aggregation, Config, Error};
 use burn::module::Module;
 use rand::seq::SliceRandom;
-use ruminate_data::{Completion, Group, Seed, Task, Verdict};
+use ruminate_data::{Completion, Group, Score, Seed, Task, Verdict};
 use ruminate_rollout::Sampling;
 use ruminate_train::{Metrics, Observer, RouterTraining, Schedule, State, logprobs};
 use std::time::Instant;
@@ -61,7 +61,7 @@ const PROBED: usize = 32;
 /// Trains `state.policy` to `max_steps`, or until the observer is interrupted: then the returned step is smaller.
 ///
 /// `problems` gives the problem of an index, always the same one; step s takes the `prompts_per_step` after the
-/// cursor. `score` judges one completion; an unscored one is left out of everything but the count.
+/// cursor. `score` judges a step's completions; an unscored one is left out of everything but the count.
 ///
 /// # Errors
 /// A table is out of range, numbers stay non-finite, sampler and trainer disagree, or a checkpoint could not be
@@ -69,7 +69,7 @@ const PROBED: usize = 32;
 pub fn train(
     mut state: State,
     problems: &mut dyn FnMut(u64) -> Problem,
-    score: &dyn Fn(&Task, &Completion) -> Verdict,
+    score: &dyn Score,
     setup: &Setup,
     observer: &mut dyn Observer,
 ) -> Result<State, Error> {
@@ -82,6 +82,7 @@ pub fn train(
     if state.step == 0 {
         observer.evaluate(0, &state.policy.valid());
     }
+    let weights = score.weights();
     let mut alarms = 0;
     while state.step < setup.max_steps && !observer.interrupted() {
         let started = Instant::now();
@@ -95,7 +96,7 @@ pub fn train(
         drop(policy); // a living copy would keep the optimizer from working in place
         let rollout = started.elapsed().as_secs_f64();
 
-        let advantages = compare(&groups, config);
+        let advantages = compare(&groups, &weights, config);
         observer.groups(state.step + 1, &groups, &advantages.values);
         let report;
         (state, report) = learn(state, &groups, &advantages, schedule, setup)?;
@@ -133,15 +134,28 @@ pub fn train(
 /// The name under which the reference policy is kept and saved.
 const REFERENCE: &str = "reference";
 
-/// Advantages of a step's groups.
-fn compare(groups: &[Group], config: &Config) -> Advantages {
-    let rewards: Vec<Vec<Option<f64>>> = groups
-        .iter()
-        .map(|group| {
-            group.verdicts.iter().map(|verdict| verdict.is_scored().then_some(verdict.score)).collect()
-        })
-        .collect();
-    advantages(&rewards, config.scale_rewards)
+/// Advantages of a step's groups. `weights` are those of the verdicts' components.
+fn compare(groups: &[Group], weights: &[(String, f64)], config: &Config) -> Advantages {
+    let by_group = |reward: &dyn Fn(&Verdict) -> Option<Vec<f64>>| -> Vec<Vec<Option<Vec<f64>>>> {
+        let scored = |verdict: &Verdict| verdict.is_scored().then(|| reward(verdict)).flatten();
+        groups.iter().map(|group| group.verdicts.iter().map(scored).collect()).collect()
+    };
+    match config.multi_objective_aggregation {
+        Aggregation::NormalizeThenSum if !weights.is_empty() => {
+            let paid: Vec<&(String, f64)> = weights.iter().filter(|(_, weight)| *weight != 0.0).collect();
+            let parts = by_group(&|verdict| paid.iter().map(|(name, _)| verdict.reward(name)).collect());
+            decoupled_advantages(&parts, &paid.iter().map(|(_, weight)| *weight).collect::<Vec<f64>>())
+        }
+        Aggregation::NormalizeThenSum => {
+            decoupled_advantages(&by_group(&|verdict| Some(vec![verdict.score])), &[1.0])
+        }
+        Aggregation::SumThenNormalize => {
+            let score = |verdict: &Verdict| verdict.is_scored().then_some(verdict.score);
+            let rewards: Vec<Vec<Option<f64>>> =
+                groups.iter().map(|group| group.verdicts.iter().map(score).collect()).collect();
+            advantages(&rewards, config.scale_rewards)
+        }
+    }
 }
 
 /// All updates of a step: `num_iterations` passes, each over the groups in a new order, in `num_minibatches` parts.

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use ruminate_grpo::loss::{Reduction, Tokens, loss, weight};
-use ruminate_grpo::{Config, ImportanceLevel, LossType, Scale, advantages};
+use ruminate_grpo::{Config, ImportanceLevel, LossType, Scale, advantages, decoupled_advantages};
 use ruminate_testkit as testkit;
 use serde::Deserialize;
 
@@ -11,6 +11,7 @@ struct Golden {
     batch: Batch,
     loss: Vec<LossCase>,
     advantages: Vec<AdvantageCase>,
+    decoupled: Vec<DecoupledCase>,
 }
 
 #[derive(Deserialize)]
@@ -44,6 +45,13 @@ struct AdvantageCase {
     scale: Scale,
     advantages: Vec<Vec<f64>>,
     zero_std: f64,
+}
+
+#[derive(Deserialize)]
+struct DecoupledCase {
+    rewards: Vec<Vec<Option<Vec<f64>>>>,
+    weights: Vec<f64>,
+    advantages: Vec<Vec<f64>>,
 }
 
 impl Batch {
@@ -139,5 +147,16 @@ fn advantages_equal_trls() {
         if case.scale != Scale::Batch {
             assert!((result.frac_reward_zero_std - case.zero_std).abs() < 1e-9);
         }
+    }
+}
+
+#[test]
+fn decoupled_advantages_equal_trls() {
+    let golden: Golden = testkit::json("grpo/golden.json");
+    assert!(golden.decoupled.len() >= 3, "the fixture has its cases");
+    for case in &golden.decoupled {
+        let result = decoupled_advantages(&case.rewards, &case.weights);
+        let flat = |groups: &[Vec<f64>]| groups.concat().iter().map(|&x| x as f32).collect::<Vec<f32>>();
+        testkit::assert_close(&flat(&result.values), &flat(&case.advantages), 1e-6);
     }
 }

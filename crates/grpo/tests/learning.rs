@@ -1,9 +1,9 @@
 //! GRPO on a tiny mixture of experts: its metamorphic properties, its gradient, and that it learns.
 
 use burn::tensor::Tensor;
-use ruminate_data::{Completion, FinishReason, Group, Outcome, Prompt, Seed, Task, Verdict};
+use ruminate_data::{Completion, FinishReason, Group, Outcome, Prompt, Score, Seed, Task, Verdict};
 use ruminate_grpo::loss::{Tokens, loss};
-use ruminate_grpo::{Config, Problem, RouterReplay, Setup, train};
+use ruminate_grpo::{Aggregation, Config, Problem, RouterReplay, Setup, train};
 use ruminate_model::{Batch, Config as Model, Decoder, ParameterMapper, Routes};
 use ruminate_rollout::Sampling;
 use ruminate_testkit as testkit;
@@ -76,7 +76,7 @@ impl Default for Run {
 }
 
 impl Run {
-    fn go(&self, score: &dyn Fn(&Task, &Completion) -> Verdict) -> (State, Log) {
+    fn go(&self, score: &dyn Score) -> (State, Log) {
         let optimizer = ruminate_train::Config {
             learning_rate: self.learning_rate,
             lr_scheduler_type: ruminate_train::Scheduler::Constant,
@@ -138,6 +138,41 @@ fn equal_rewards_leave_the_policy_as_it_was() {
     assert!(log.advantages.concat().iter().all(|&advantage| advantage == 0.0));
     assert_eq!(log.rows[0].get("frac_reward_zero_std"), Some(1.0));
     assert_eq!(moved(&state.policy, &tiny(3)), 0);
+}
+
+/// A sum that says nothing over a part that does.
+struct InParts;
+
+impl Score for InParts {
+    fn score(&self, groups: &[(&Task, &[Completion])]) -> Vec<Vec<Verdict>> {
+        let verdict = |task: &Task, completion: &Completion| Verdict {
+            score: 0.0,
+            ..share_of_sevens(task, completion)
+        };
+        groups.iter().map(|(task, group)| group.iter().map(|one| verdict(task, one)).collect()).collect()
+    }
+
+    fn weights(&self) -> Vec<(String, f64)> {
+        vec![("sevens".to_owned(), 2.0), ("not_reported".to_owned(), 0.0)]
+    }
+}
+
+#[test]
+fn parts_are_normalised_before_they_are_summed_where_the_recipe_says_so() {
+    let (state, _) = Run::default().go(&InParts);
+    assert_eq!(moved(&state.policy, &tiny(3)), 0, "the sums are equal");
+    let config =
+        Config { multi_objective_aggregation: Aggregation::NormalizeThenSum, ..Run::default().config };
+    let (state, log) = Run { config, ..Run::default() }.go(&InParts);
+    assert!(moved(&state.policy, &tiny(3)) > 0);
+    let best = |group: &Group| {
+        group.verdicts.iter().filter_map(|verdict| verdict.reward("sevens")).fold(0.0, f64::max)
+    };
+    for (group, advantages) in log.groups.iter().zip(&log.advantages) {
+        for (verdict, advantage) in group.verdicts.iter().zip(advantages) {
+            assert!(verdict.reward("sevens") < Some(best(group)) || *advantage >= 0.0, "{advantages:?}");
+        }
+    }
 }
 
 #[test]

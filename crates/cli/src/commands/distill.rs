@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::stage::{Earlier, Entered, enter};
 use crate::story::{self, Story};
 use anyhow::Result;
-use ruminate_data::{Completion, Sample, Seed, Task};
+use ruminate_data::{Sample, Seed, Task};
 use ruminate_distill as distill;
 use ruminate_model::{self as model, Decoder};
 use ruminate_rollout::{Flow, Options, RecordRouting};
@@ -55,9 +55,9 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
         other => other.clone(),
     };
 
-    let rubric = || recipe.reward.rubric(&recipe.data, None);
+    let pool = || recipe.reward.pool(&recipe.data, recipe.threads);
     let (judge, learners_judge) =
-        (Judge { language: &language, rubric: rubric()? }, Judge { language: &learners, rubric: rubric()? });
+        (Judge { language: &language, pool: pool()? }, Judge { language: &learners, pool: pool()? });
     let policy = model::load(&folder, &session.device)?;
     let measured = Evaluator::new(recipe, &language, &judge, &problems)?.run(0, &policy, Sets::All)?;
     let traces = traces(recipe, &policy, &judge, &mut problems)?;
@@ -133,8 +133,7 @@ fn traces(recipe: &Recipe, teacher: &Decoder, judge: &Judge, problems: &mut Prob
     };
     let mut progress = Progress::new("traces", (asked.len() * config.num_samples) as u64, 0);
     let mut done = 0;
-    let score = |task: &Task, completion: &Completion| judge.verdict(task, completion, "");
-    let groups = distill::sample_traces(&setup, &prompts, &score, &mut || {
+    let groups = distill::sample_traces(&setup, &prompts, judge, &mut || {
         done += 1;
         progress.at(done, "");
         if interrupt::requested() { Flow::Stop } else { Flow::Continue }

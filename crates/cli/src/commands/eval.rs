@@ -27,7 +27,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     let config = model::load_config(folder)?;
     let language = policy::language(model, recipe.data.prompt)?;
     let problems = Problems::new(recipe, &language, config.max_position_embeddings, Seed::new(recipe.seed))?;
-    let judge = Judge { language: &language, rubric: recipe.reward.rubric(&recipe.data, None)? };
+    let judge = Judge { language: &language, pool: recipe.reward.pool(&recipe.data, recipe.threads)? };
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
     let policy = model::load(folder, &session.device)?;
 

@@ -43,7 +43,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let seed = Seed::new(recipe.seed);
     let language = policy::language(model, recipe.data.prompt)?;
     let mut problems = Problems::new(recipe, &language, config.max_position_embeddings, seed)?;
-    let judge = Judge { language: &language, rubric: recipe.reward.rubric(&recipe.data, None)? };
+    let judge = Judge { language: &language, pool: recipe.reward.pool(&recipe.data, recipe.threads)? };
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
 
     let stage = match enter(session, out, session.identity(&["sft", "distill"])?, Earlier::Kept)? {
@@ -79,13 +79,8 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         seed: seed.child("grpo"),
     };
     let mut observer = Observer::new("grpo", recipe.max_steps, state.step, settings)?;
-    let state = grpo::train(
-        state,
-        &mut |index| problems.training(&language, index),
-        &|task, completion| judge.verdict(task, completion, ""),
-        &setup,
-        &mut observer,
-    )?;
+    let state =
+        grpo::train(state, &mut |index| problems.training(&language, index), &judge, &setup, &mut observer)?;
     observer.finish(state.step, &state.policy)?;
 
     let mut story = Story::default();

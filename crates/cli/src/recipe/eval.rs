@@ -1,58 +1,10 @@
-//! The small tables: `[reward]`, `[distill]`, `[eval]`.
+//! The small tables: `[distill]`, `[eval]`.
 
-use super::{Data, Model};
+use super::Model;
 use anyhow::Result;
-use ruminate_data::procedural::Family;
-use ruminate_reward::{EmptyThought, Format, Measure, Rubric, Verifier};
 use ruminate_rollout::{Sampling, SamplingError};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::sync::Arc;
-
-/// What a completion is worth: a verifier of the answer, plus a little for the form.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Reward {
-    /// The answer's verifier; without it the task's own, and `exact` for tasks of a file.
-    pub(crate) verifier: Option<String>,
-    /// Weight of being well formed; the answer has weight 1.
-    pub(crate) format: f64,
-    /// Whether a thought without content is well formed.
-    pub(crate) empty_thought: EmptyThought,
-}
-
-impl Default for Reward {
-    fn default() -> Self {
-        Self { verifier: None, format: 0.1, empty_thought: EmptyThought::Allow }
-    }
-}
-
-impl Reward {
-    /// The verifiers with their weights. A family that knows its tasks' steps adds the measure `all_steps`, which
-    /// reports and rewards nothing.
-    pub(crate) fn rubric(&self, data: &Data, family: Option<Arc<dyn Family>>) -> Result<Rubric> {
-        let family = match family {
-            Some(family) => Some(family),
-            None => data.training_family()?,
-        };
-        let kind = match (&self.verifier, &family) {
-            (Some(kind), _) => kind.as_str(),
-            (None, Some(family)) => family.verifier_kind(),
-            (None, None) => "exact",
-        };
-        let mut components: Vec<(Box<dyn Verifier>, f64)> = vec![(ruminate_reward::by_name(kind)?, 1.0)];
-        if kind != "format" {
-            components.push((Box::new(Format { empty_thought: self.empty_thought }), self.format));
-        }
-        if let Some(family) = family {
-            let measure = Measure::new("all_steps", move |task, response| {
-                family.shows_all_steps(task, response.text).map(|shown| f64::from(u8::from(shown)))
-            });
-            components.push((Box::new(measure), 0.0));
-        }
-        Ok(Rubric::new(components)?)
-    }
-}
 
 /// Teacher, student, and how many traces are sampled.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -4,10 +4,12 @@
 mod data;
 mod eval;
 pub(crate) mod load;
+mod reward;
 
 pub(crate) use data::{Data, PromptStyle};
-pub(crate) use eval::{Distill, Eval, Reward};
+pub(crate) use eval::{Distill, Eval};
 pub(crate) use load::{Loaded, load};
+pub(crate) use reward::Reward;
 
 use anyhow::{Context, Result};
 use ruminate_grpo as grpo;
