@@ -4,7 +4,7 @@ use crate::loss::{Loss, Reduction, Tally, Tokens, loss, weight};
 use crate::{Error, LossType, RouterReplay, Setup};
 use ruminate_data::{Completion, FinishReason, Sample};
 use ruminate_model::{Decoder, Routes};
-use ruminate_train::logprobs::{CHUNK_TOKENS, token_logprobs};
+use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Packed, Sequence, microbatches, one_a_row};
 use ruminate_train::{ExpertLoad, State, StepOutcome, accumulate};
 
@@ -109,8 +109,7 @@ fn microbatch_loss(
     let output = policy.forward(&packed.batch, routes);
     let mut load = ExpertLoad::default();
     load.add(&output.routing, &packed.batch);
-    let logprobs =
-        token_logprobs(policy, output.hidden, &packed, setup.sampling.temperature, CHUNK_TOKENS).logprobs;
+    let logprobs = token_logprobs(policy, output.hidden, &packed, setup.sampling.temperature).logprobs;
     (loss(logprobs, &tokens(examples, &packed, reduction, setup), setup.config), load)
 }
 

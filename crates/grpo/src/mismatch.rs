@@ -4,7 +4,7 @@
 use ruminate_data::{Completion, Group, Routing};
 use ruminate_model::{Decoder, LayerRouting, Routes};
 use ruminate_train::ExpertLoad;
-use ruminate_train::logprobs::{CHUNK_TOKENS, token_logprobs};
+use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Sequence, one_a_row};
 
 /// How far sampler and trainer are apart on the same tokens.
@@ -38,7 +38,7 @@ pub(crate) fn measure(policy: &Decoder, groups: &[Group], count: usize, temperat
         return Mismatch::default();
     }
     let output = policy.forward(&packed.batch, Routes::Choose);
-    let trainer = token_logprobs(policy, output.hidden, &packed, temperature, CHUNK_TOKENS).logprobs;
+    let trainer = token_logprobs(policy, output.hidden, &packed, temperature).logprobs;
     let trainer = trainer.try_into_vec_as::<f32>().expect("log-probabilities are floats");
     let sampler: Vec<&[f32]> = probe.iter().map(|completion| completion.logprobs.as_slice()).collect();
 

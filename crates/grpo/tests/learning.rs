@@ -246,7 +246,7 @@ fn tiny_loss(decoder: &Decoder, replay: &[Vec<u16>]) -> Tensor<1> {
     let sample = ruminate_data::Sample::completion_only(&completion.prompt_ids, &completion.ids);
     let packed = one_a_row(&[Sequence::from(&sample)]);
     let hidden = decoder.forward(&packed.batch, Routes::Replay(replay)).hidden;
-    let logprobs = token_logprobs(decoder, hidden, &packed, 1.0, 3).logprobs;
+    let logprobs = token_logprobs(decoder, hidden, &packed, 1.0).logprobs;
     let tokens = Tokens {
         // Ratios near 1, within the clip, so that the loss is smooth there.
         old: testkit::floats(logprobs.clone().detach().inner())

@@ -12,11 +12,9 @@ fn main() {
         Tensor::<1, Int>::arange(0..count, &device).float().mul_scalar(step).sin().reshape([rows, width])
     };
     let (states, head) = (wave(tokens, 0.7), wave(vocabulary, 1.3));
-    let targets = Tensor::<1, Int>::from_ints([3, 1, 4, 1], &device);
 
     let hidden = rms_norm(states, Tensor::ones([width], &device), 1e-6);
-    // Two tokens at a time: a chunk of logits is [2, vocabulary].
-    let said = token_logprobs(hidden, head, targets, 1.0, 2);
+    let said = token_logprobs(hidden, head, &[3, 1, 4, 1], 1.0);
 
     let logprobs = ruminate_testkit::floats(said.logprobs);
     let entropy = ruminate_testkit::floats(said.entropy);

@@ -9,10 +9,12 @@
 // B batch, T tokens, N = B * T rows, D hidden, H heads, G query heads per key-value head, E experts,
 // K chosen experts a token, C expert capacity, F expert width, V vocabulary
 
+mod adamw;
 mod attention;
 mod cpu;
 mod dispatch;
 mod experts;
+mod linear;
 mod logprobs;
 #[cfg(test)]
 mod noise;
@@ -20,9 +22,13 @@ mod norm;
 mod rope;
 #[cfg(test)]
 mod same;
+mod swiglu;
 
+pub use adamw::{AdamWState, AdamWStep, adamw, sum_of_squares};
 pub use attention::{MASKED, attention, causal_bias};
 pub use experts::{ExpertWeights, Permutation, experts};
+pub use linear::linear;
 pub use logprobs::{TokenStatistics, token_logprobs};
 pub use norm::rms_norm;
 pub use rope::{Angles, rotate_halves, rotate_interleaved};
+pub use swiglu::swiglu;

@@ -15,7 +15,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 use rand::Rng;
 use rand::rngs::SmallRng;
-use ruminate_kernels::causal_bias;
+use ruminate_kernels::{causal_bias, linear};
 
 /// A decoder-only transformer.
 #[derive(Module, Debug)]
@@ -167,7 +167,7 @@ impl Decoder {
     /// # Shapes
     /// - `hidden`: `[N, D]`, result: `[N, V]`
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        hidden.matmul(self.head().transpose())
+        linear(hidden, self.head())
     }
 
     /// Moves the router biases against the load (arXiv 2408.15664): `b += rate * sign(mean load - load)`.

@@ -5,7 +5,7 @@
 use crate::config::Rope;
 use crate::init::Initializer;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData, activation::silu};
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::Rng;
 use ruminate_kernels as kernels;
 
@@ -28,7 +28,7 @@ impl Linear {
     /// # Shapes
     /// - `x`: `[N, in]`, result: `[N, out]`
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let product = x.matmul(self.weight.val().transpose());
+        let product = kernels::linear(x, self.weight.val());
         match &self.bias {
             Some(bias) => product + bias.val().unsqueeze(),
             None => product,
@@ -75,8 +75,8 @@ impl Mlp {
     /// # Shapes
     /// - `x`: `[N, D]`, result: `[N, D]`
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let gate = silu(self.gate_proj.forward(x.clone()));
-        self.down_proj.forward(gate * self.up_proj.forward(x))
+        let gate = self.gate_proj.forward(x.clone());
+        self.down_proj.forward(kernels::swiglu(gate, self.up_proj.forward(x)))
     }
 }
 

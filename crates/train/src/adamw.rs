@@ -1,8 +1,9 @@
-//! AdamW (Loshchilov and Hutter, arXiv 1711.05101) on one flat tensor, with the numbers of `torch.optim.AdamW`.
+//! AdamW with the numbers of `torch.optim.AdamW`: its bias corrections, folded into the fused update.
 
 // n elements of one parameter
 
 use burn::tensor::Tensor;
+use ruminate_kernels::{AdamWState, AdamWStep, adamw};
 
 /// What the rule needs besides the gradient.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +28,7 @@ pub(crate) struct Moments {
     pub(crate) updates: u64,
 }
 
-/// One update. Tensors are moved, so that the backend works in place where it can; the constants of the bias
-/// correction are folded into two scalars.
+/// One update. Tensors are moved, so that it happens in place.
 ///
 /// # Shapes
 /// - `parameter`, `gradient`, result: `[n]`
@@ -38,26 +38,24 @@ pub(crate) fn update(
     moments: Option<Moments>,
     rule: Rule,
 ) -> (Tensor<1>, Moments) {
-    let gradient = if rule.clip < 1.0 { gradient.mul_scalar(rule.clip) } else { gradient };
-    let mean = gradient.clone().mul_scalar(1.0 - rule.beta1);
-    let square = gradient.square().mul_scalar(1.0 - rule.beta2);
-    let moments = match moments {
-        Some(Moments { first, second, updates }) => Moments {
-            first: first.mul_scalar(rule.beta1) + mean,
-            second: second.mul_scalar(rule.beta2) + square,
-            updates: updates + 1,
-        },
-        None => Moments { first: mean, second: square, updates: 1 },
+    let (mean, square, updates) = match moments {
+        Some(Moments { first, second, updates }) => (first, second, updates + 1),
+        None => (gradient.zeros_like(), gradient.zeros_like(), 1),
     };
     // lr (m / c1) / (sqrt(v / c2) + eps) = (lr sqrt(c2) / c1) m / (sqrt(v) + eps sqrt(c2))
-    let correction1 = 1.0 - rule.beta1.powf(moments.updates as f64);
-    let root_correction2 = (1.0 - rule.beta2.powf(moments.updates as f64)).sqrt();
-    let denominator = moments.second.clone().sqrt().add_scalar(rule.epsilon * root_correction2);
-    let step =
-        (moments.first.clone() / denominator).mul_scalar(rule.learning_rate * root_correction2 / correction1);
-    let decay = rule.learning_rate * rule.weight_decay;
-    let parameter = if decay > 0.0 { parameter.mul_scalar(1.0 - decay) } else { parameter };
-    (parameter - step, moments)
+    let correction1 = 1.0 - rule.beta1.powf(updates as f64);
+    let root_correction2 = (1.0 - rule.beta2.powf(updates as f64)).sqrt();
+    let step = AdamWStep {
+        beta1: rule.beta1,
+        beta2: rule.beta2,
+        clip: rule.clip.min(1.0),
+        keep: 1.0 - rule.learning_rate * rule.weight_decay,
+        step: rule.learning_rate * root_correction2 / correction1,
+        epsilon: rule.epsilon * root_correction2,
+    };
+    let AdamWState { parameter, mean, square } =
+        adamw(AdamWState { parameter, mean, square }, gradient, step);
+    (parameter, Moments { first: mean, second: square, updates })
 }
 
 /// The factor that `torch.nn.utils.clip_grad_norm_` puts on gradients of the given global norm.

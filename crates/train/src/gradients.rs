@@ -2,6 +2,7 @@
 
 use crate::config::RouterTraining;
 use burn::tensor::Tensor;
+use ruminate_kernels::sum_of_squares;
 use ruminate_model::{Decoder, ParameterVisitor};
 use std::collections::BTreeMap;
 
@@ -61,9 +62,7 @@ impl Gradients {
 
     /// The norm over all elements of all gradients.
     pub fn norm(&self) -> f64 {
-        // `sum_dim`, because Flex's `sum` of millions of elements adds in an order that threads decide.
-        let squares: Vec<Tensor<1>> =
-            self.by_name.values().map(|gradient| gradient.clone().square().sum_dim(0)).collect();
+        let squares: Vec<Tensor<1>> = self.by_name.values().cloned().map(sum_of_squares).collect();
         if squares.is_empty() {
             return 0.0;
         }

@@ -9,9 +9,6 @@ use burn::tensor::{Int, Tensor};
 use ruminate_kernels::TokenStatistics;
 use ruminate_model::{Decoder, Routes};
 
-/// Tokens whose logits are in memory at once, unless the caller knows better.
-pub const CHUNK_TOKENS: usize = 2048;
-
 /// What the policy says of each loss token: its log-probability in nats, with gradient, and the entropy there.
 /// Logits are divided by the temperature that the tokens were sampled at.
 ///
@@ -26,10 +23,9 @@ pub fn token_logprobs(
     hidden: Tensor<2>,
     packed: &Packed,
     temperature: f64,
-    chunk_tokens: usize,
 ) -> TokenStatistics {
     let targets = packed.loss_targets();
-    at_places(decoder, hidden, &packed.loss_places, &targets, temperature, chunk_tokens)
+    at_places(decoder, hidden, &packed.loss_places, &targets, temperature)
 }
 
 /// The same for any places and targets.
@@ -39,16 +35,12 @@ pub(crate) fn at_places(
     places: &[u32],
     targets: &[u32],
     temperature: f64,
-    chunk_tokens: usize,
 ) -> TokenStatistics {
     assert!(!places.is_empty(), "no place has loss");
-    let device = hidden.device();
-    let ids = |values: &[u32]| {
-        let values: Vec<i32> = values.iter().map(|&value| value as i32).collect();
-        Tensor::<1, Int>::from_ints(values.as_slice(), &device)
-    };
-    let hidden = hidden.select(0, ids(places)); // [N, D]
-    ruminate_kernels::token_logprobs(hidden, decoder.head(), ids(targets), temperature, chunk_tokens)
+    let rows: Vec<i32> = places.iter().map(|&place| place as i32).collect();
+    let rows = Tensor::<1, Int>::from_ints(rows.as_slice(), &hidden.device());
+    let hidden = hidden.select(0, rows); // [N, D]
+    ruminate_kernels::token_logprobs(hidden, decoder.head(), targets, temperature)
 }
 
 /// Log-probabilities in nats of given completions, one a completion token, in the given order. For reference models
@@ -83,7 +75,7 @@ pub fn score(
             continue;
         }
         let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
-        let logprobs = token_logprobs(&decoder, hidden, &packed, temperature, CHUNK_TOKENS).logprobs;
+        let logprobs = token_logprobs(&decoder, hidden, &packed, temperature).logprobs;
         let values = logprobs.try_into_vec_as::<f32>().expect("log-probabilities are floats");
         for (index, own) in members.into_iter().zip(packed.by_sequence(&values)) {
             scores[index] = own;

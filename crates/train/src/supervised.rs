@@ -5,7 +5,7 @@
 
 use crate::config::{RouterTraining, at_least_one};
 use crate::load::ExpertLoad;
-use crate::logprobs::{CHUNK_TOKENS, at_places, token_logprobs};
+use crate::logprobs::{at_places, token_logprobs};
 use crate::metrics::Metrics;
 use crate::microbatches::accumulate;
 use crate::observer::Observer;
@@ -245,7 +245,7 @@ fn microbatch_loss(
     let mut routing = output.routing;
     let mut part = Part::default();
 
-    let logprobs = token_logprobs(policy, output.hidden.clone(), packed, 1.0, CHUNK_TOKENS).logprobs; // [N]
+    let logprobs = token_logprobs(policy, output.hidden.clone(), packed, 1.0).logprobs; // [N]
     let mut loss = logprobs.sum().div_scalar(-(totals.loss_tokens as f64));
     part.next_token = scalar(&loss);
 
@@ -254,7 +254,7 @@ fn microbatch_loss(
         && !places.is_empty()
         && let Some(second) = policy.predict_second(&packed.batch, output.hidden)
     {
-        let logprobs = at_places(policy, second.hidden, &places, &targets, 1.0, CHUNK_TOKENS).logprobs;
+        let logprobs = at_places(policy, second.hidden, &places, &targets, 1.0).logprobs;
         let mean = logprobs.sum().div_scalar(-(totals.second_tokens as f64));
         part.second_token = Some(scalar(&mean));
         loss = loss + mean.mul_scalar(config.mtp_loss_weight);

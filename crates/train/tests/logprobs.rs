@@ -13,9 +13,9 @@ use ruminate_train::{Error, Gradients, RouterTraining};
 
 const TOLERANCE: f32 = 1e-5;
 
-fn by_sequence(decoder: &Decoder, packed: &Packed, temperature: f64, chunk_tokens: usize) -> Vec<Vec<f32>> {
+fn by_sequence(decoder: &Decoder, packed: &Packed, temperature: f64) -> Vec<Vec<f32>> {
     let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
-    let statistics = token_logprobs(decoder, hidden, packed, temperature, chunk_tokens);
+    let statistics = token_logprobs(decoder, hidden, packed, temperature);
     packed.by_sequence(&testkit::floats(statistics.logprobs))
 }
 
@@ -28,19 +28,19 @@ fn sequences(samples: &[Sample]) -> Vec<Sequence<'_>> {
 }
 
 #[test]
-fn packing_padding_and_chunks_change_nothing() {
+fn packing_and_padding_change_nothing() {
     for fixture in ["deepseek_v3_full", "qwen3", "qwen3_moe"] {
         let (decoder, samples) = (decoder(fixture, &testkit::device()), samples());
         let sequences = sequences(&samples);
-        let padded = by_sequence(&decoder, &one_a_row(&sequences), 0.7, 1024);
-        for (row_length, chunk_tokens) in [(10, 1024), (24, 4), (100, 1)] {
+        let padded = by_sequence(&decoder, &one_a_row(&sequences), 0.7);
+        for row_length in [10, 24, 100] {
             let packed = pack(&sequences, row_length).expect("they fit");
-            let other = by_sequence(&decoder, &packed, 0.7, chunk_tokens);
+            let other = by_sequence(&decoder, &packed, 0.7);
             testkit::assert_close(&other.concat(), &padded.concat(), TOLERANCE);
         }
         // Alone, in a row of its own length, a sequence has no padding at all.
         for (sequence, expected) in sequences.iter().zip(&padded) {
-            let alone = by_sequence(&decoder, &one_a_row(&[*sequence]), 0.7, 1024);
+            let alone = by_sequence(&decoder, &one_a_row(&[*sequence]), 0.7);
             testkit::assert_close(&alone[0], expected, TOLERANCE);
         }
     }
@@ -52,7 +52,7 @@ fn shuffling_a_packed_batch_changes_no_loss() {
     let measure = |samples: &[Sample]| {
         let packed = pack(&sequences(samples), 20).expect("they fit");
         let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
-        let loss = token_logprobs(&decoder, hidden, &packed, 1.0, 7).logprobs.mean().neg();
+        let loss = token_logprobs(&decoder, hidden, &packed, 1.0).logprobs.mean().neg();
         let mut gradients = Gradients::new(RouterTraining::Update);
         (gradients.backward(&decoder, &loss) as f32, gradients.norm() as f32)
     };
@@ -75,7 +75,7 @@ fn only_loss_tokens_are_scored_at_the_sampling_temperature() {
         .iter()
         .map(|&place| all[place as usize * vocabulary + packed.targets[place as usize] as usize])
         .collect();
-    let statistics = token_logprobs(&decoder, hidden, &packed, 0.5, 5);
+    let statistics = token_logprobs(&decoder, hidden, &packed, 0.5);
     testkit::assert_close(&testkit::floats(statistics.logprobs), &expected, TOLERANCE);
 }
 
@@ -102,7 +102,7 @@ fn gradients_of_a_seeded_decoder_are_finite_and_not_zero() {
     let decoder = decoder("deepseek_v3_mtp", &testkit::autodiff_device());
     let packed = one_a_row(&sequences(&samples()));
     let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
-    let loss = token_logprobs(&decoder, hidden, &packed, 1.0, 64).logprobs.mean().neg();
+    let loss = token_logprobs(&decoder, hidden, &packed, 1.0).logprobs.mean().neg();
     let mut gradients = Gradients::new(RouterTraining::Update);
     let value = gradients.backward(&decoder, &loss);
     assert!(value > 1.0 && gradients.norm() > 0.1, "{value}, {}", gradients.norm());

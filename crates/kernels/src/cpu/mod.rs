@@ -6,8 +6,8 @@ mod simd;
 mod tensor;
 
 pub(crate) use gemm::{Matrix, MatrixMut, Store, Threads, product};
-pub(crate) use simd::{LANES, dot, exp, lanewise, total, vectorized};
-pub(crate) use tensor::{Floats, rows_at_once, tensor};
+pub(crate) use simd::{dot, exp, lanewise, largest, total, vectorized};
+pub(crate) use tensor::{Floats, owned, rows_at_once, tensor};
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@
 use pulp::Arch;
 
 /// Accumulators of a sum: two AVX-512 registers' worth.
-pub(crate) const LANES: usize = 32;
+const LANES: usize = 32;
 
 /// Runs `op` compiled for the widest vectors that this machine has (AVX-512, AVX2, or the target's baseline).
 pub(crate) fn vectorized<R>(op: impl FnOnce() -> R) -> R {
@@ -65,6 +65,20 @@ pub(crate) fn total(sums: [f32; LANES]) -> f32 {
         half /= 2;
     }
     sums[0]
+}
+
+/// The largest of some values; `-inf` of none. NaN is passed over.
+#[inline(always)]
+pub(crate) fn largest(values: &[f32]) -> f32 {
+    let mut tops = [f32::NEG_INFINITY; LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (top, &value) in tops.iter_mut().zip(chunk) {
+            *top = if value > *top { value } else { *top };
+        }
+    }
+    tops.iter().chain(rest).fold(f32::NEG_INFINITY, |top, &value| if value > top { value } else { top })
 }
 
 /// `sum a[i] * b[i]` of slices of equal length.

@@ -16,6 +16,19 @@ impl Floats {
     }
 }
 
+/// The tensor with storage that is its values and nothing else, row-major: itself where that is so already. Writing to
+/// it copies it first if another tensor shares it.
+pub(crate) fn owned(tensor: FlexTensor) -> FlexTensor {
+    let whole = tensor.storage::<f32>().len();
+    match tensor.layout().contiguous_offsets() {
+        Some((0, end)) if end == whole => tensor,
+        _ => {
+            let shape = tensor.layout().shape().clone();
+            self::tensor(Floats::of(&tensor).slice().to_vec(), shape)
+        }
+    }
+}
+
 /// A tensor of values in row-major order, without a copy.
 pub(crate) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape.into()))

@@ -1,0 +1,54 @@
+//! AdamW on the CPU: one pass over four arrays, in place, in parallel.
+
+use super::AdamWStep;
+use crate::cpu::{Floats, dot, owned, rows_at_once, tensor, vectorized};
+use burn_flex::FlexTensor;
+use rayon::prelude::*;
+
+pub(super) fn adamw(
+    parameter: FlexTensor,
+    mean: FlexTensor,
+    square: FlexTensor,
+    gradient: &FlexTensor,
+    step: AdamWStep,
+) -> (FlexTensor, FlexTensor, FlexTensor) {
+    let gradient = Floats::of(gradient);
+    let [mut parameter, mut mean, mut square] = [parameter, mean, square].map(owned);
+    let block = rows_at_once(1);
+    let moments = mean
+        .storage_mut::<f32>()
+        .par_chunks_mut(block)
+        .zip(square.storage_mut::<f32>().par_chunks_mut(block));
+    let AdamWStep { beta1, beta2, clip, keep, step, epsilon } = step;
+    // 1 - beta in f64: 1 - 0.999 loses three digits in f32.
+    let [rest1, rest2] = [(1.0 - beta1) as f32, (1.0 - beta2) as f32];
+    let [beta1, beta2, clip, keep, step, epsilon] =
+        [beta1, beta2, clip, keep, step, epsilon].map(|factor| factor as f32);
+    parameter
+        .storage_mut::<f32>()
+        .par_chunks_mut(block)
+        .zip(moments)
+        .zip(gradient.slice().par_chunks(block))
+        .for_each(|((parameter, (mean, square)), gradient)| {
+            vectorized(|| {
+                let moments = mean.iter_mut().zip(square);
+                for ((parameter, (mean, square)), gradient) in parameter.iter_mut().zip(moments).zip(gradient)
+                {
+                    let gradient = gradient * clip;
+                    *mean = *mean * beta1 + gradient * rest1;
+                    *square = *square * beta2 + gradient * gradient * rest2;
+                    *parameter = *parameter * keep - *mean / (square.sqrt() + epsilon) * step;
+                }
+            });
+        });
+    (parameter, mean, square)
+}
+
+/// Blocks of fixed size, each in lanes; the blocks' sums are added in f64, in their order.
+pub(super) fn sum_of_squares(values: &FlexTensor) -> FlexTensor {
+    let values = Floats::of(values);
+    let blocks: Vec<f32> =
+        values.slice().par_chunks(rows_at_once(1)).map(|block| vectorized(|| dot(block, block))).collect();
+    let sum: f64 = blocks.into_iter().map(f64::from).sum();
+    tensor(vec![sum as f32], [1])
+}

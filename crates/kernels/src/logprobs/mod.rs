@@ -1,0 +1,141 @@
+//! Log-probabilities of given next tokens, from hidden states, a chunk of tokens at a time: the logits of a
+//! whole batch are never in memory at once.
+
+mod autodiff;
+mod flex;
+
+use crate::dispatch::{Form, form};
+use burn::tensor::{Int, Tensor, activation::log_softmax};
+
+/// What a policy says of given tokens.
+#[derive(Clone, Debug)]
+pub struct TokenStatistics {
+    /// `[N]`: `ln p(target)` in nats.
+    pub logprobs: Tensor<1>,
+    /// `[N]`: entropy of the next-token distribution in nats, without gradient.
+    pub entropy: Tensor<1>,
+}
+
+/// `log_softmax(hidden W^T / temperature)[target]` and the entropy of that distribution.
+///
+/// # Shapes
+/// - `hidden`: `[N, D]`, `head`: `[V, D]`, `targets`: N ids below V
+///
+/// # Panics
+/// When there is no token, or not one target a token.
+pub fn token_logprobs(
+    hidden: Tensor<2>,
+    head: Tensor<2>,
+    targets: &[u32],
+    temperature: f64,
+) -> TokenStatistics {
+    assert!(!targets.is_empty() && targets.len() == hidden.dims()[0], "one target a token, at least one");
+    let plan = Plan::new(temperature, head.dims()[0]);
+    match form(&hidden) {
+        Form::Reference => reference(hidden, head, targets, plan),
+        Form::Flex => autodiff::fused(hidden, head, targets, plan),
+    }
+}
+
+/// How the logits are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    temperature: f64,
+    /// Tokens whose logits are in memory together.
+    tokens_at_once: usize,
+}
+
+impl Plan {
+    /// As many tokens as have 64 MiB of logits in f32; at least 64, below which products of matrices become slow.
+    fn new(temperature: f64, vocabulary: usize) -> Self {
+        Self { temperature, tokens_at_once: ((1 << 24) / vocabulary.max(1)).max(64) }
+    }
+}
+
+fn reference(hidden: Tensor<2>, head: Tensor<2>, targets: &[u32], plan: Plan) -> TokenStatistics {
+    let Plan { temperature, tokens_at_once } = plan;
+    let [tokens, _] = hidden.dims();
+    let targets: Vec<i32> = targets.iter().map(|&target| target as i32).collect();
+    let targets = Tensor::<1, Int>::from_ints(targets.as_slice(), &hidden.device());
+    let head = head.transpose(); // [D, V]
+    let (mut logprobs, mut entropy) = (Vec::new(), Vec::new());
+    for start in (0..tokens).step_by(tokens_at_once) {
+        let length = tokens_at_once.min(tokens - start);
+        let logits = hidden.clone().narrow(0, start, length).matmul(head.clone()).div_scalar(temperature);
+        let all = log_softmax(logits, 1); // [n, V]
+        let chosen = targets.clone().narrow(0, start, length).unsqueeze_dim(1);
+        logprobs.push(all.clone().gather(1, chosen).reshape([length]));
+        let all = all.detach();
+        entropy.push((all.clone().exp() * all).sum_dim(1).neg().reshape([length]));
+    }
+    TokenStatistics { logprobs: Tensor::cat(logprobs, 0), entropy: Tensor::cat(entropy, 0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Plan, autodiff, reference};
+    use crate::noise;
+    use crate::same::same_with_gradients;
+    use proptest::prelude::*;
+    use ruminate_testkit as testkit;
+
+    fn targets(tokens: usize, vocabulary: usize, seed: u32) -> Vec<u32> {
+        (0..tokens).map(|t| ((t * 7 + seed as usize) % vocabulary) as u32).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn logprobs_and_entropy_are_those_of_the_tempered_softmax(
+            [tokens, width, vocabulary] in prop::array::uniform3(1_usize..8),
+            temperature in 0.2_f64..3.0,
+            seed in 0_u32..1000,
+        ) {
+            let device = testkit::device();
+            let hidden = noise::tensor::<2>([tokens, width], seed, &device);
+            let head = noise::tensor::<2>([vocabulary, width], seed + 1, &device).mul_scalar(3.0);
+            let targets = targets(tokens, vocabulary, seed);
+            let logits = testkit::floats(hidden.clone().matmul(head.clone().transpose()));
+
+            let (mut logprobs, mut entropy) = (Vec::new(), Vec::new());
+            for (row, &target) in logits.chunks(vocabulary).zip(&targets) {
+                let scaled: Vec<f64> = row.iter().map(|&logit| f64::from(logit) / temperature).collect();
+                let total = scaled.iter().map(|x| x.exp()).sum::<f64>().ln();
+                logprobs.push((scaled[target as usize] - total) as f32);
+                entropy.push(scaled.iter().map(|x| (x - total).exp() * (total - x)).sum::<f64>() as f32);
+            }
+            let plan = Plan { temperature, tokens_at_once: 3 };
+            for actual in [
+                autodiff::fused(hidden.clone(), head.clone(), &targets, plan),
+                reference(hidden, head, &targets, plan),
+            ] {
+                testkit::assert_close(&testkit::floats(actual.logprobs), &logprobs, 1e-4);
+                testkit::assert_close(&testkit::floats(actual.entropy), &entropy, 1e-4);
+            }
+        }
+
+        #[test]
+        fn the_flex_form_equals_the_reference_in_value_and_gradients(
+            [tokens, width] in prop::array::uniform2(1_usize..20),
+            vocabulary in 1_usize..150,
+            temperature in prop::sample::select(vec![0.6, 1.0]),
+            tokens_at_once in 1_usize..25,
+            seed in 0_u32..1000,
+        ) {
+            let device = testkit::autodiff_device();
+            let hidden = noise::tensor::<2>([tokens, width], seed, &device);
+            let head = noise::tensor::<2>([vocabulary, width], seed + 1, &device);
+            let targets = targets(tokens, vocabulary, seed);
+            same_with_gradients(
+                (hidden, head),
+                |(hidden, head)| {
+                    reference(hidden, head, &targets, Plan { temperature, tokens_at_once: tokens }).logprobs
+                },
+                |(hidden, head)| {
+                    autodiff::fused(hidden, head, &targets, Plan { temperature, tokens_at_once }).logprobs
+                },
+            );
+        }
+    }
+}

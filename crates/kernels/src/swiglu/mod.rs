@@ -1,0 +1,53 @@
+//! The gate of a feed-forward layer (Shazeer, arXiv 2002.05202).
+
+mod autodiff;
+mod flex;
+
+use crate::dispatch::{Form, form};
+use burn::tensor::{Tensor, activation::silu};
+
+/// `silu(gate) * up` with `silu(x) = x / (1 + e^-x)`.
+///
+/// # Shapes
+/// - `gate`, `up`, result: `[N, F]`
+pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    match form(&gate) {
+        Form::Reference => reference(gate, up),
+        Form::Flex => autodiff::fused(gate, up),
+    }
+}
+
+fn reference(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+    silu(gate) * up
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{autodiff, reference};
+    use crate::noise;
+    use crate::same::same_with_gradients;
+    use proptest::prelude::*;
+    use ruminate_testkit as testkit;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn the_flex_form_equals_the_reference_in_value_and_gradients(
+            [rows, width] in prop::array::uniform2(1_usize..200),
+            scale in prop::sample::select(vec![1.0, 30.0]),
+            seed in 0_u32..1000,
+        ) {
+            let device = testkit::autodiff_device();
+            let gate = noise::tensor::<2>([rows, width], seed, &device).mul_scalar(scale);
+            let up = noise::tensor::<2>([rows, width], seed + 1, &device);
+            for up in [up.clone(), up.reshape([width, rows]).transpose()] {
+                same_with_gradients(
+                    (gate.clone(), up),
+                    |(gate, up)| reference(gate, up),
+                    |(gate, up)| autodiff::fused(gate, up),
+                );
+            }
+        }
+    }
+}
