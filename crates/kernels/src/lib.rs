@@ -22,6 +22,7 @@ mod norm;
 mod rope;
 #[cfg(test)]
 mod same;
+mod softmax_row;
 mod swiglu;
 
 pub use adamw::{AdamWState, AdamWStep, adamw, sum_of_squares};
@@ -31,4 +32,5 @@ pub use linear::linear;
 pub use logprobs::{TokenStatistics, token_logprobs};
 pub use norm::rms_norm;
 pub use rope::{Angles, rotate_halves, rotate_interleaved};
+pub use softmax_row::SoftmaxRow;
 pub use swiglu::swiglu;

@@ -5,7 +5,9 @@
 use crate::sampler::{Choice, Sampling, sample};
 use crate::slots::{Active, Slots};
 use burn::tensor::Tensor;
+use rayon::prelude::*;
 use ruminate_data::{Completion, FinishReason, Routing, Seed};
+use ruminate_kernels::SoftmaxRow;
 use ruminate_model::{Batch, Cache, DecodeStep, Decoder, LayerCache, LayerRouting};
 use std::collections::HashMap;
 use std::collections::VecDeque;
@@ -137,16 +139,15 @@ impl Engine<'_> {
 
         let [_, width] = output.hidden.dims();
         let last = output.hidden.reshape([count, length, width]).narrow(1, length - 1, 1);
-        let logits = self.logits(last.reshape([count, width]));
-        let vocabulary = logits.len() / count;
+        let draws: Vec<(usize, usize)> = admitted.iter().copied().zip(rows.iter().copied()).collect();
+        let choices = self.choose(last.reshape([count, width]), &draws);
         let mut done = Vec::new();
-        for ((&slot, &request), &row) in free.iter().zip(admitted).zip(&rows) {
+        for ((&slot, (request, row)), choice) in free.iter().zip(draws).zip(choices) {
             let prompt = prompts[row].len();
             for position in 0..prompt {
                 self.record(request, &output.routing, row * length + length - prompt + position);
             }
-            let logits = &logits[row * vocabulary..(row + 1) * vocabulary];
-            done.extend(self.draw(slot, request, prompt as u32, logits));
+            done.extend(self.take(slot, request, prompt as u32, choice));
         }
         done
     }
@@ -154,35 +155,45 @@ impl Engine<'_> {
     /// Feeds every slot's token and draws the next ones.
     fn step(&mut self) -> Vec<(usize, Completion)> {
         let (tokens, positions) = self.slots.inputs();
-        let count = self.cache.slots();
         let step = DecodeStep { tokens: &tokens, positions: &positions, column: self.slots.column() };
         let output = self.decoder.decode(step, &mut self.cache);
         self.slots.advance();
-        let logits = self.logits(output.hidden);
-        let vocabulary = logits.len() / count;
         let seated: Vec<(usize, Active)> =
             self.slots.iter_mut().filter_map(|(slot, active)| Some((slot, active.take()?))).collect();
+        let draws: Vec<(usize, usize)> =
+            seated.iter().map(|(slot, active)| (active.request, *slot)).collect();
+        let choices = self.choose(output.hidden, &draws);
         let mut done = Vec::new();
-        for (slot, active) in seated {
+        for ((slot, active), choice) in seated.into_iter().zip(choices) {
             self.record(active.request, &output.routing, slot);
-            let logits = &logits[slot * vocabulary..(slot + 1) * vocabulary];
-            done.extend(self.draw(slot, active.request, active.position + 1, logits));
+            done.extend(self.take(slot, active.request, active.position + 1, choice));
         }
         done
     }
 
-    /// Draws the token at `position` and either seats it for the next step or finishes the completion.
-    fn draw(
+    /// Draws the next token of each (request, row of `hidden`), in parallel: a draw depends on nothing but its row and
+    /// its request's seed.
+    fn choose(&self, hidden: Tensor<2>, draws: &[(usize, usize)]) -> Vec<Choice> {
+        let [rows, _] = hidden.dims();
+        let logits = self.decoder.logits(hidden).try_into_vec_as::<f32>().expect("logits are floats");
+        let vocabulary = logits.len() / rows;
+        let draw = |scratch: &mut SoftmaxRow, &(request, row): &(usize, usize)| {
+            let logits = &logits[row * vocabulary..(row + 1) * vocabulary];
+            let drawn = self.drafts[request].ids.len() as u64;
+            sample(logits, &self.options.sampling, self.requests[request].seed, drawn, scratch)
+        };
+        draws.par_iter().map_init(SoftmaxRow::default, draw).collect()
+    }
+
+    /// Takes the token at `position` up and either seats it for the next step or finishes the completion.
+    fn take(
         &mut self,
         slot: usize,
         request: usize,
         position: u32,
-        logits: &[f32],
+        Choice { token, logprob }: Choice,
     ) -> Option<(usize, Completion)> {
         let draft = &mut self.drafts[request];
-        let drawn = draft.ids.len() as u64;
-        let Choice { token, logprob } =
-            sample(logits, &self.options.sampling, self.requests[request].seed, drawn);
         draft.ids.push(token);
         draft.logprobs.push(logprob);
         let finish_reason = if self.options.eos_token_ids.contains(&token) {
@@ -205,10 +216,6 @@ impl Engine<'_> {
             let empty = Cache::new(self.decoder.config(), 0, 0, &self.decoder.device());
             self.cache = std::mem::replace(&mut self.cache, empty).select(&kept);
         }
-    }
-
-    fn logits(&self, hidden: Tensor<2>) -> Vec<f32> {
-        self.decoder.logits(hidden).try_into_vec_as::<f32>().expect("logits are floats")
     }
 
     /// Appends the experts that place `place` chose in every layer.

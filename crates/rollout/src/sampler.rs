@@ -1,6 +1,7 @@
 //! From one row of logits to one token, on the host.
 
 use ruminate_data::Seed;
+use ruminate_kernels::SoftmaxRow;
 use serde::{Deserialize, Serialize};
 
 /// How tokens are drawn. Names and meaning are those of transformers' generation parameters.
@@ -65,66 +66,66 @@ pub struct Choice {
 }
 
 /// Draws one token. `position` numbers the draws of a request: the same seed and position give the same
-/// uniform, whatever was drawn before.
+/// uniform, whatever was drawn before. `row` is scratch space.
 ///
 /// A row with NaN or without a finite logit gives token 0 with the log-probability NaN: the caller masks it.
-pub(crate) fn sample(logits: &[f32], sampling: &Sampling, seed: Seed, position: u64) -> Choice {
+pub(crate) fn sample(
+    logits: &[f32],
+    sampling: &Sampling,
+    seed: Seed,
+    position: u64,
+    row: &mut SoftmaxRow,
+) -> Choice {
     let greedy = sampling.temperature == 0.0;
-    let inverse_temperature = if greedy { 1.0 } else { 1.0 / sampling.temperature };
-    let (best, &largest) = logits
-        .iter()
-        .enumerate()
-        .reduce(|best, next| if next.1 > best.1 { next } else { best })
-        .expect("a vocabulary has tokens");
-    if !largest.is_finite() || logits.iter().any(|logit| logit.is_nan()) {
+    let inverse_temperature = if greedy { 1.0 } else { (1.0 / sampling.temperature) as f32 };
+    if !row.fill(logits, inverse_temperature) {
         return Choice { token: 0, logprob: f32::NAN };
     }
-    let exponent = |logit: f32| f64::from(logit - largest) * inverse_temperature;
-    let total: f64 = logits.iter().map(|&logit| exponent(logit).exp()).sum();
-    let choice =
-        |token: usize| Choice { token: token as u32, logprob: (exponent(logits[token]) - total.ln()) as f32 };
+    let choice = |token: usize| Choice { token: token as u32, logprob: row.logprob(logits[token]) };
+    let largest = || logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let best = || logits.iter().position(|&logit| logit == largest()).unwrap_or(0);
     if greedy {
-        return choice(best);
+        return choice(best());
     }
     let uniform = uniform(seed, position);
     if sampling.top_k == 0 && sampling.top_p >= 1.0 {
-        return choice(draw(logits.iter().map(|&logit| exponent(logit).exp()), uniform * total, best));
+        return choice(row.passes(uniform * row.total()).unwrap_or_else(best));
     }
-    let kept = nucleus(logits, sampling, total, exponent);
-    let mass: f64 = kept.iter().map(|&token| exponent(logits[token]).exp()).sum();
-    let weights = kept.iter().map(|&token| exponent(logits[token]).exp());
-    choice(kept[draw(weights, uniform * mass, 0)])
-}
-
-/// Index at which the running sum of weights passes `target`; `fallback` where rounding kept it below.
-fn draw(weights: impl Iterator<Item = f64>, target: f64, fallback: usize) -> usize {
+    let kept = nucleus(row, sampling);
+    let weight = |token: usize| f64::from(row.weights()[token]);
+    let target = uniform * kept.iter().map(|&token| weight(token)).sum::<f64>();
     let mut sum = 0.0;
-    for (index, weight) in weights.enumerate() {
-        sum += weight;
-        if target < sum {
-            return index;
-        }
-    }
-    fallback
+    let passed = kept.iter().copied().find(|&token| {
+        sum += weight(token);
+        target < sum
+    });
+    choice(passed.unwrap_or(kept[0]))
 }
 
-/// Tokens kept by top-k, then top-p, most probable first; ties go to the lower id.
-fn nucleus(logits: &[f32], sampling: &Sampling, total: f64, exponent: impl Fn(f32) -> f64) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..logits.len()).collect();
-    let by_probability = |&a: &usize, &b: &usize| logits[b].total_cmp(&logits[a]).then(a.cmp(&b));
-    let top_k = if sampling.top_k == 0 { order.len() } else { sampling.top_k.min(order.len()) };
-    if top_k < order.len() {
-        order.select_nth_unstable_by(top_k - 1, by_probability);
-        order.truncate(top_k);
+/// Tokens kept by top-k, then top-p, most probable first; ties go to the lower id. Only tokens that could be among them
+/// are sorted.
+fn nucleus(row: &SoftmaxRow, sampling: &Sampling) -> Vec<usize> {
+    let weights = row.weights();
+    let by_probability = |&a: &usize, &b: &usize| weights[b].total_cmp(&weights[a]).then(a.cmp(&b));
+    let mut order: Vec<usize>;
+    let mass: f64;
+    if sampling.top_k == 0 || sampling.top_k >= weights.len() {
+        // All tokens below this weight together miss 1 - p of the mass, so the others hold at least p of it.
+        mass = row.total();
+        let floor = (1.0 - sampling.top_p) * mass / weights.len() as f64;
+        order = (0..weights.len()).filter(|&token| f64::from(weights[token]) >= floor).collect();
+    } else {
+        order = (0..weights.len()).collect();
+        order.select_nth_unstable_by(sampling.top_k - 1, by_probability);
+        order.truncate(sampling.top_k);
+        // As transformers does, top-p counts probabilities renormalised over what top-k kept.
+        mass = order.iter().map(|&token| f64::from(weights[token])).sum();
     }
     order.sort_unstable_by(by_probability);
-    // As transformers does, top-p counts probabilities renormalised over what top-k kept.
-    let mass =
-        if top_k == logits.len() { total } else { order.iter().map(|&t| exponent(logits[t]).exp()).sum() };
     let mut sum = 0.0;
     let reached = order.iter().position(|&token| {
-        sum += exponent(logits[token]).exp() / mass;
-        sum >= sampling.top_p
+        sum += f64::from(weights[token]);
+        sum >= sampling.top_p * mass
     });
     order.truncate(reached.map_or(order.len(), |last| last + 1));
     order
@@ -137,10 +138,15 @@ fn uniform(seed: Seed, position: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Sampling, sample};
+    use super::{Choice, Sampling, nucleus};
     use ruminate_data::Seed;
+    use ruminate_kernels::SoftmaxRow;
 
     const LOGITS: [f32; 5] = [0.5, 2.0, -1.0, 1.0, 2.0];
+
+    fn sample(logits: &[f32], sampling: &Sampling, seed: Seed, position: u64) -> Choice {
+        super::sample(logits, sampling, seed, position, &mut SoftmaxRow::default())
+    }
 
     fn frequencies(sampling: &Sampling, draws: u64) -> Vec<f64> {
         let mut counts = vec![0.0; LOGITS.len()];
@@ -185,6 +191,25 @@ mod tests {
         assert!(top_k[1] > 0.4 && top_k[4] > 0.4 && top_k[0] + top_k[2] + top_k[3] == 0.0, "{top_k:?}");
         let top_p = frequencies(&Sampling { top_p: 0.3, ..Sampling::default() }, 500);
         assert!((top_p[1] - 1.0).abs() < 1e-9, "the tie goes to the lower id: {top_p:?}");
+    }
+
+    #[test]
+    fn the_nucleus_is_that_of_a_sort_of_the_whole_vocabulary() {
+        for (seed, top_p) in (0..40).zip([0.05, 0.3, 0.9, 0.999].into_iter().cycle()) {
+            let logits: Vec<f32> =
+                (0..400).map(|i| (Seed::new(seed).index(i).value() >> 40) as f32 / 2_f32.powi(21)).collect();
+            let mut row = SoftmaxRow::default();
+            assert!(row.fill(&logits, 1.0));
+            let mut sorted: Vec<usize> = (0..logits.len()).collect();
+            sorted.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+            let mut sum = 0.0;
+            let beyond = sorted.iter().position(|&token| {
+                sum += f64::from(row.weights()[token]) / row.total();
+                sum >= top_p
+            });
+            sorted.truncate(beyond.map_or(sorted.len(), |last| last + 1));
+            assert_eq!(nucleus(&row, &Sampling { top_p, ..Sampling::default() }), sorted, "p = {top_p}");
+        }
     }
 
     #[test]

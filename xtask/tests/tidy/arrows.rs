@@ -11,7 +11,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("reward", &["data"]),
     ("kernels", &[]),
     ("model", &["kernels"]),
-    ("rollout", &["data", "model"]),
+    ("rollout", &["data", "kernels", "model"]),
     ("train", &["data", "run", "kernels", "model"]),
     ("grpo", &["data", "model", "rollout", "train"]),
     ("distill", &["data", "model", "rollout", "train"]),
@@ -19,8 +19,8 @@ const ARROWS: [(&str, &[&str]); 15] = [
     (
         "cli",
         &[
-            "data", "distill", "eval", "gguf", "grpo", "kernels", "model", "reward", "rollout", "run", "text",
-            "train",
+            "data", "distill", "eval", "gguf", "grpo", "kernels", "model", "reward", "rollout", "run",
+            "text", "train",
         ],
     ),
     ("testkit", &[]),

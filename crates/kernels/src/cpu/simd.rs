@@ -18,7 +18,7 @@ pub(crate) fn vectorized<R>(op: impl FnOnce() -> R) -> R {
     Arch::new().dispatch(op)
 }
 
-/// `e^x` within 2 units in the last place; below -87.3 the smallest normal number, above 88.3 about 2e38.
+/// `e^x` within 2 units in the last place; 0 below -87.3, where results stop being normal, and about 2e38 above 88.3.
 ///
 /// Cody and Waite's reduction `x = n ln 2 + r`, then a polynomial of degree 6 on `|r| <= ln 2 / 2`.
 #[inline(always)]
@@ -27,6 +27,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
+    let vanishes = x < -87.3;
     let x = x.clamp(-87.3, 88.3);
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
@@ -34,7 +35,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     let tail = 1.398_2e-3_f32 * r + 8.333_452e-3;
     let tail = (((tail * r + 4.166_579_6e-2) * r + 1.666_666_5e-1) * r + 0.5) * r * r;
     let power = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
-    (tail + r + 1.0) * power
+    if vanishes { 0.0 } else { (tail + r + 1.0) * power }
 }
 
 /// The sum of `f(i)` over `0..n`, in [`LANES`] interleaved partial sums that [`total`] adds up.
