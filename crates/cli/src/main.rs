@@ -26,6 +26,10 @@ use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // First, while there is one thread: a sandbox's helper is this binary, started again.
+    if let Some(code) = ruminate_reward::code::sandbox::helper_main() {
+        return code;
+    }
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(error) => {

@@ -4,6 +4,7 @@
 //! - [`Verifier`] judges a [`Response`] to a task. Of the answer: [`Exact`], [`Countdown`], [`Math`], [`LastNumber`], [`Gsm8k`],
 //!   [`Choice`], [`Pattern`]. Of how it is written: [`Format`], [`TagCount`], [`Language`], [`Repetition`], [`Overlong`].
 //! - [`Shaping`] comes after them and sees outcomes and siblings: [`Length`], [`Cosine`].
+//! - From outside: [`code::Code`] runs programs in a sandbox; [`CommandReward`] and [`HttpReward`] ask the user's own.
 //! - [`Rubric`]: their weighted sum, with [`Measure`]s of weight 0 beside it; [`Pool`] judges with it on other threads,
 //!   under a deadline.
 //! - [`by_name`], [`with_options`], [`shaping`]: all of them by name.
@@ -12,13 +13,16 @@
 
 mod choice;
 pub mod code;
+mod command;
 mod countdown;
 mod decimal;
 mod error;
 mod exact;
+mod exchange;
 mod expression;
 mod factory;
 mod format;
+mod http;
 mod language;
 mod length;
 mod math;
@@ -36,11 +40,13 @@ mod verify;
 mod workers;
 
 pub use choice::Choice;
+pub use command::{CommandOptions, CommandReward};
 pub use countdown::Countdown;
 pub use error::Error;
 pub use exact::Exact;
 pub use factory::{KINDS, SHAPINGS, by_name, check_options, shaping, with_options};
 pub use format::{EmptyThought, Format, Style, TagCount};
+pub use http::{HttpOptions, HttpReward};
 pub use language::Language;
 pub use length::{Cosine, Length, Overlong};
 pub use math::{Math, SetRelation, Target, Variables};

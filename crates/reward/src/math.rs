@@ -248,10 +248,12 @@ impl Math {
                 Ok(_) => {
                     return Ok(reading);
                 }
-                // What was boxed is the answer, even where we cannot read it.
-                Err(_) if is_box => return Ok(reading),
-                Err(ParseError::TooLarge) => return Ok(first.unwrap_or(reading)),
-                Err(_) => first = first.or(Some(reading)),
+                // What was boxed is the answer, even where we cannot read it; so is a formula that may mean something,
+                // and whatever a gold text says first. Only what is no formula at all leads on to the next candidate.
+                Err(ParseError::Malformed(_)) if !is_box && role != Role::Gold => {
+                    first = first.or(Some(reading));
+                }
+                Err(_) => return Ok(first.unwrap_or(reading)),
             }
         }
         first.ok_or(NoAnswer::Missing)

@@ -37,7 +37,7 @@ pub(super) fn run(
 /// can say.
 fn verdicts(ended: &Ended, nonce: &str, count: usize, limits: &Limits) -> Vec<Reached> {
     let silent = match ended.ending {
-        Ending::TimedOut | Ending::TooMuchMemory | Ending::TooMuchOutput => {
+        Ending::TimedOut | Ending::TooMuchMemory | Ending::TooMuchOutput | Ending::TooManyProcesses => {
             Reached::Failed(abnormal(ended, limits).unwrap_or_default())
         }
         _ => Reached::NotRun(format!(

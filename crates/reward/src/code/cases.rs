@@ -120,6 +120,7 @@ pub(super) fn abnormal(ended: &Ended, limits: &Limits) -> Option<String> {
         Ending::TimedOut => Some(format!("takes longer than {} ms", limits.timeout_ms)),
         Ending::TooMuchOutput => Some(format!("writes more than {} bytes", limits.output_bytes)),
         Ending::TooMuchMemory => Some(format!("holds more than {} MiB", limits.memory_mb)),
+        Ending::TooManyProcesses => Some(format!("has more than {} processes", limits.processes)),
     }
 }
 

@@ -39,7 +39,6 @@ impl Parser<'_> {
             }
             "sum" | "prod" | "int" | "lim" => self.opaque(name),
             "det" => Err(ParseError::Unknown("\\det".to_owned())),
-            "operatorname" => Err(ParseError::Unknown("\\operatorname".to_owned())),
             _ => self.function(name),
         }
     }
@@ -115,8 +114,10 @@ impl Parser<'_> {
         if self.accept(&Token::Open(Bracket::Round)) {
             return self.bracketed(Bracket::Round);
         }
-        if self.accept(&Token::Open(Bracket::Group)) {
-            return self.bracketed(Bracket::Group);
+        for bracket in [Bracket::Group, Bracket::Brace] {
+            if self.accept(&Token::Open(bracket)) {
+                return self.bracketed(bracket); // \max\{a, b\}
+            }
         }
         if self.accept(&Token::Minus) {
             let inner = self.nested(Self::function_argument)?;

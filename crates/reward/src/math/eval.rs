@@ -20,9 +20,6 @@ pub(super) struct Value {
 /// A point: a value for each symbol.
 pub(super) type Point = HashMap<String, BigRational>;
 
-/// Integer exponents up to this are powers by squaring.
-const MAX_EXPONENT: u64 = 1 << 16;
-
 /// The value at a point; `None` where it is undefined there, or nobody here can compute it.
 pub(super) fn at(expr: &Expr, point: &Point, budget: &Budget) -> Result<Option<Value>, TooLarge> {
     Evaluator { point, budget }.value(expr)
@@ -211,7 +208,7 @@ impl Evaluator<'_> {
     fn power(&self, base: &Expr, exponent: &Expr) -> Result<Option<Value>, TooLarge> {
         self.budget.spend(20)?;
         let Some(z) = self.value(base)? else { return Ok(None) };
-        if let Some(exact) = self.exact(exponent)? {
+        if let Some(exact) = self.exact(exponent)?.filter(is_small) {
             return Ok(rational_power(&z, &exact));
         }
         let Some(w) = self.value(exponent)? else { return Ok(None) };
@@ -236,7 +233,11 @@ impl Evaluator<'_> {
                 let (Some(z), Some(degree)) = (self.value(inner)?, self.exact(degree)?) else {
                     return Ok(None);
                 };
-                return Ok(if degree.is_positive() { rational_power(&z, &degree.recip()) } else { None });
+                return Ok(if degree.is_positive() && is_small(&degree) {
+                    rational_power(&z, &degree.recip())
+                } else {
+                    None
+                });
             }
             _ => {}
         }
@@ -268,9 +269,14 @@ fn substituted(expr: &Expr, point: &Point) -> Expr {
     }
 }
 
+/// Whether an exponent is a fraction that somebody writes, rather than a coordinate of a random point.
+fn is_small(exponent: &BigRational) -> bool {
+    exponent.denom().bits() <= 6 && exponent.numer().bits() <= 16
+}
+
 /// A rational power: real where the exponent's denominator is odd, else the principal one.
 fn rational_power(z: &Value, exponent: &BigRational) -> Option<Value> {
-    let times = exponent.numer().abs().to_u64().filter(|&times| times <= MAX_EXPONENT)?;
+    let times = exponent.numer().abs().to_u64()?;
     let degree = exponent.denom();
     let rooted = if *degree == BigInt::from(1) {
         z.clone()

@@ -105,6 +105,18 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Lexeme<'_>>, LexError> {
     Ok(lexer.out)
 }
 
+/// The length of a repeating part that follows digits: `\overline{3}` in `0.\overline{3}`, `0.1\overline{6}`.
+fn repetend(rest: &str, has_point: bool) -> usize {
+    let (point, rest) = match rest.strip_prefix('.') {
+        Some(rest) if !has_point => (1, rest),
+        _ if has_point => (0, rest),
+        _ => return 0,
+    };
+    let Some(inner) = rest.strip_prefix("\\overline{") else { return 0 };
+    let digits = inner.bytes().take_while(u8::is_ascii_digit).count();
+    if digits > 0 && inner[digits..].starts_with('}') { point + "\\overline{}".len() + digits } else { 0 }
+}
+
 struct Lexer<'a> {
     text: &'a str,
     at: usize,
@@ -178,6 +190,11 @@ impl<'a> Lexer<'a> {
         if rest[length..].starts_with('.') {
             let fraction = digits(&rest[length + 1..]);
             length += if fraction > 0 { 1 + fraction } else { 0 };
+        }
+        let repeating = length + repetend(&rest[length..], rest[..length].contains('.'));
+        if repeating > length {
+            self.push(Token::Number(&rest[..repeating]), repeating);
+            return;
         }
         if let Some(exponent) = rest[length..].strip_prefix('E') {
             let sign = usize::from(exponent.starts_with(['+', '-']));
@@ -306,7 +323,7 @@ impl<'a> Lexer<'a> {
                 }
             }
             Some(c @ (',' | ';' | ':' | ' ' | '$' | '&' | '#' | '_' | '\n' | '\t' | '/')) => {
-                self.skip(1 + c.len_utf8())
+                self.skip(1 + c.len_utf8());
             }
             Some(c) => return Err(LexError::Character(c)),
         }
@@ -417,7 +434,9 @@ impl<'a> Lexer<'a> {
             },
             Some(Word::Separator) => self.separator(end - start),
             Some(Word::Percent) => self.push(Token::Percent, end - start),
-            Some(Word::Command(command)) if name != "text" => self.push(Token::Command(command), end - start),
+            Some(Word::Command(command)) if !name.starts_with("text") && name != "mbox" => {
+                self.push(Token::Command(command), end - start);
+            }
             _ if trimmed == "%" || trimmed == "\\%" => self.push(Token::Percent, end - start),
             _ if trimmed.is_empty() => self.skip(end - start),
             // Words behind a value are its unit; digits in them may be another answer.

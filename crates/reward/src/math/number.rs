@@ -14,6 +14,9 @@ const MAX_FACTORIAL: u64 = 2_500;
 
 /// The value of a literal: digits, an optional fraction, an optional exponent behind `E`.
 pub(super) fn literal(text: &str) -> Option<Expr> {
+    if let Some((start, repeated)) = text.split_once("\\overline{") {
+        return repeating(start, repeated.strip_suffix('}')?);
+    }
     let (mantissa, exponent) = match text.split_once('E') {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
         None => (text, 0),
@@ -29,6 +32,19 @@ pub(super) fn literal(text: &str) -> Option<Expr> {
     let value = if shift < 0 { BigRational::new(all, scale) } else { BigRational::from_integer(all * scale) };
     let written = if mantissa.contains('.') || exponent < 0 { Written::Decimal } else { Written::Exact };
     Some(Expr::Number { value, written })
+}
+
+/// `0.1\overline{6}`: (16 - 1) / 90.
+fn repeating(start: &str, repeated: &str) -> Option<Expr> {
+    let (whole, fraction) = start.split_once('.')?;
+    if whole.len() + fraction.len() + repeated.len() > 200 {
+        return None;
+    }
+    let digits = |text: String| BigInt::parse_bytes(text.as_bytes(), 10);
+    let all = digits(format!("{whole}{fraction}{repeated}"))?;
+    let fixed = digits(format!("0{whole}{fraction}"))?;
+    let nines = BigInt::from(10).pow(repeated.len() as u32) - 1;
+    Some(Expr::exact(BigRational::new(all - fixed, nines * BigInt::from(10).pow(fraction.len() as u32))))
 }
 
 /// A text that is one number with thousands separators (`1,234.5`) or, as Math-Verify reads it, a decimal comma

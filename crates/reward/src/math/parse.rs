@@ -280,7 +280,7 @@ impl<'a> Parser<'a> {
             (Bracket::Floor | Bracket::Ceil, ..) => {
                 Err(ParseError::Malformed("a list in floor or ceiling brackets"))
             }
-            (_, _, 1) if open == close => Ok(list.flat().remove(0)),
+            (_, _, 1) if open == close && open != Bracket::Brace => Ok(list.flat().remove(0)),
             (Bracket::Brace | Bracket::Group, ..) if pairs => {
                 list.bare().ok_or(ParseError::Malformed("empty brackets"))
             }

@@ -7,10 +7,11 @@ use super::parse::{ParseError, Parser};
 use num_traits::{Signed, Zero};
 
 pub(super) fn scalar(expr: Expr) -> Result<Expr, ParseError> {
-    if expr.is_scalar() {
-        Ok(expr)
-    } else {
-        Err(ParseError::Malformed("arithmetic with a set or a relation"))
+    match expr {
+        // Braces may only group: \left\{ x + 1 \right\}^2.
+        Expr::Set(mut elements) if elements.len() == 1 => scalar(elements.remove(0)),
+        expr if expr.is_scalar() => Ok(expr),
+        _ => Err(ParseError::Malformed("arithmetic with a set or a relation")),
     }
 }
 

@@ -21,6 +21,9 @@ pub(super) fn word(word: &str) -> Option<Word> {
         "infinity" | "infty" | "inf" | "Infinity" => Word::Infinity,
         "pi" => Word::Name("pi"),
         "theta" => Word::Name("theta"),
+        "tg" => Word::Command("tan"),
+        "ctg" => Word::Command("cot"),
+        "arctg" => Word::Command("arctan"),
         _ => Word::Command(FUNCTIONS.iter().find(|&&name| name == word)?),
     })
 }
@@ -32,44 +35,9 @@ const FUNCTIONS: &[&str] = &[
 
 /// Commands with a grammar of their own.
 const COMMANDS: &[&str] = &[
-    "frac",
-    "sqrt",
-    "binom",
-    "sin",
-    "cos",
-    "tan",
-    "cot",
-    "sec",
-    "csc",
-    "log",
-    "ln",
-    "lg",
-    "exp",
-    "arcsin",
-    "arccos",
-    "arctan",
-    "sinh",
-    "cosh",
-    "tanh",
-    "gcd",
-    "lcm",
-    "max",
-    "min",
-    "sum",
-    "prod",
-    "int",
-    "lim",
-    "det",
-    "boxed",
-    "pmod",
-    "bar",
-    "vec",
-    "overline",
-    "hat",
-    "tilde",
-    "operatorname",
-    "floor",
-    "ceil",
+    "frac", "sqrt", "binom", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "lg", "exp", "arcsin",
+    "arccos", "arctan", "sinh", "cosh", "tanh", "gcd", "lcm", "max", "min", "sum", "prod", "int", "lim",
+    "det", "boxed", "pmod", "bar", "vec", "overline", "hat", "tilde", "floor", "ceil",
 ];
 
 const NAMES: &[&str] = &[
@@ -350,6 +318,7 @@ pub(super) fn is_font(name: &str) -> bool {
             | "mathrm"
             | "mathbf"
             | "mathit"
+            | "operatorname"
             | "mathsf"
             | "mathtt"
             | "mathcal"

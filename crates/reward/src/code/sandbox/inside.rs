@@ -41,7 +41,7 @@ fn enter(order: &Order) -> Result<Answer, Failure> {
         return Err(Failure::layer("first stage", "the order did not pass through it"));
     };
     prctl::set_pdeathsig(Signal::SIGKILL)
-        .map_err(|error| Failure::layer("signal at the trainer's end", error))?;
+        .map_err(|error| Failure::layer("signal at the first stage's end", error))?;
     prctl::set_child_subreaper(true).map_err(|error| Failure::layer("reaper of orphans", error))?;
     write_files(&job, &order.folder).map_err(|error| Failure::layer("folder of its own", error))?;
     rlimits::apply(&job.limits, layers)?;
@@ -164,7 +164,7 @@ impl Stream {
                 let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
                 sink.extend_from_slice(&chunk[..count]);
                 if sink.len() > limit {
-                    return; // whoever goes on writing waits, and is about to be ended
+                    return; // whoever goes on writing gets an error, and is about to be ended
                 }
             }
         })?;

@@ -61,6 +61,8 @@ pub enum Ending {
     TooMuchOutput,
     /// By holding too much memory in all its processes.
     TooMuchMemory,
+    /// By having too many of them, where the system cannot refuse one more.
+    TooManyProcesses,
 }
 
 /// A job that ran to its end, whatever that was.
@@ -154,21 +156,29 @@ impl Layers {
         ];
         words.push(match self.namespaces {
             Namespaces::Own => {
-                "own namespaces: it sees no other process and no network, and its files vanish with it".to_owned()
+                "own namespaces: it sees no other process and no network, and its files vanish with it"
+                    .to_owned()
             }
-            Namespaces::Shared => "not held back, as this system gives no namespaces: the number of its files is not \
-                                   limited, and a job can outlive a trainer that is killed (by at most its CPU time)"
-                .to_owned(),
+            Namespaces::Shared => {
+                "not held back, as this system gives no namespaces: the number of its files".to_owned()
+            }
         });
+        if self.namespaces == Namespaces::Shared && self.account == Account::Shared {
+            words.push(
+                "not held back, as jobs share the trainer's account: a program that starts processes without end can \
+                 make programs fail that run at the same time"
+                    .to_owned(),
+            );
+        }
         if self.denies_signals() {
             words.push("it cannot send signals, not even to its children".to_owned());
         }
         words
     }
 
-    /// Whether the filter has to deny signals because nothing else keeps them from the trainer.
+    /// Whether the filter has to deny signals because nothing else keeps them from the trainer and the first stage.
     pub(crate) fn denies_signals(self) -> bool {
-        self.namespaces == Namespaces::Shared && self.account == Account::Shared && !self.landlock_signals
+        self.namespaces == Namespaces::Shared && !self.landlock_signals
     }
 }
 
@@ -177,6 +187,8 @@ impl Layers {
 pub(crate) struct Order {
     /// Comes back with the reply.
     pub(crate) nonce: u64,
+    /// The process that waits for the reply: without it the job is pointless.
+    pub(crate) trainer: u32,
     /// Where the program starts; exists, and is for this job alone.
     pub(crate) folder: PathBuf,
     pub(crate) task: Assignment,

@@ -1,9 +1,9 @@
 //! A sandbox for programs that nobody has read: the trainer's side. It knows jobs, not what they are worth.
 //!
-//! Each job is a process group of its own: the helper (this program started again) leaves root, enters namespaces
-//! where the system gives them, limits files ([`files`]), system calls ([`syscalls`]) and resources ([`rlimits`]), tries
-//! out that they hold, and starts the program. The reply comes on a pipe that the program does not have. A layer
-//! that is missing is a [`Failure`], never a job that ran without it.
+//! Each job has a helper of its own: this program, started again, leaves root, enters namespaces where the system
+//! gives them, limits files (Landlock), system calls (seccomp) and resources (rlimits), tries out that they hold,
+//! starts the program, and ends what it left behind. The reply comes on a pipe that the program does not have. A
+//! layer that is missing is a [`Failure`], never a job that ran without it. Elsewhere than on Linux all are missing.
 
 #[cfg(target_os = "linux")]
 mod files;
@@ -83,7 +83,8 @@ impl Sandbox {
         let folder =
             tempfile::Builder::new().prefix("ruminate-").tempdir().map_err(|error| self.failed(error))?;
         let nonce = RandomState::new().hash_one(folder.path());
-        let order = Order { nonce, folder: folder.path().to_owned(), task, layers: None };
+        let trainer = std::process::id();
+        let order = Order { nonce, trainer, folder: folder.path().to_owned(), task, layers: None };
         let mut helper = self.start(&order).map_err(|error| self.failed(error))?;
         // Escapes make text at most six times as long; both streams.
         let most = 12 * output_bytes as u64 + (1 << 16);
@@ -146,7 +147,7 @@ fn root(helper: &Path) -> &Path {
 fn reply_of(helper: &mut Child, most: u64, patience: Duration) -> Option<Vec<u8>> {
     let stdout = helper.stdout.take()?;
     let (send, receive) = mpsc::channel();
-    // The reader ends with the helper's group, which is ended next whatever happens here.
+    // The reader ends with the helper, which is ended next whatever happens here.
     thread::spawn(move || {
         let mut reply = Vec::new();
         let _ = stdout.take(most).read_to_end(&mut reply);
@@ -155,13 +156,9 @@ fn reply_of(helper: &mut Child, most: u64, patience: Duration) -> Option<Vec<u8>
     receive.recv_timeout(patience).ok()
 }
 
-/// Ends the helper's group, then reaps the helper: in this order its number cannot be another's yet.
+/// The helper that has replied has ended what it started. One that has not is given up: its second stage dies with
+/// it, and in a namespace of its own all the rest.
 fn end(helper: &mut Child) {
-    #[cfg(unix)]
-    let _ = nix::sys::signal::killpg(
-        nix::unistd::Pid::from_raw(helper.id() as i32),
-        nix::sys::signal::Signal::SIGKILL,
-    );
     let _ = helper.kill();
     let _ = helper.wait();
 }

@@ -9,12 +9,15 @@ use std::os::unix::fs::MetadataExt;
 /// Open files of a process.
 const DESCRIPTORS: u64 = 256;
 
+/// How many times its processes a job is given where they are not counted by job.
+const BACKSTOP: u64 = 8;
+
 pub(super) fn apply(limits: &Limits, layers: Layers) -> Result<(), Failure> {
-    // Where the account is the trainer's and there is no namespace to count in, the kernel counts all of the
-    // account's processes, so that the limit begins behind them.
-    let others = match (layers.namespaces, layers.account) {
-        (Namespaces::Shared, Account::Shared) => threads_of_account(),
-        _ => 0,
+    let processes = match (layers.namespaces, layers.account) {
+        // The kernel counts all that the account runs, other jobs, too: this can only be a backstop, and the first
+        // stage's watch is the limit.
+        (Namespaces::Shared, Account::Shared) => threads_of_account() + BACKSTOP * limits.processes,
+        _ => limits.processes,
     };
     // A job sleeps or computes; what computes on all of its processes is ended by the wall.
     let seconds = limits.timeout_ms.div_ceil(1_000) + 1;
@@ -25,7 +28,7 @@ pub(super) fn apply(limits: &Limits, layers: Layers) -> Result<(), Failure> {
         (Resource::RLIMIT_FSIZE, limits.files_mb << 20),
         (Resource::RLIMIT_MSGQUEUE, 0),
         (Resource::RLIMIT_NOFILE, DESCRIPTORS),
-        (Resource::RLIMIT_NPROC, others + limits.processes),
+        (Resource::RLIMIT_NPROC, processes),
     ] {
         let failed = |error| Failure::layer(&format!("limit {resource:?}"), error);
         let (_, most) = getrlimit(resource).map_err(failed)?;

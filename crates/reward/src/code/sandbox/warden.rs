@@ -1,26 +1,34 @@
-//! The helper's first stage: leaves root, enters namespaces, starts the second stage in them, and watches how much
-//! memory the job holds. It runs nothing that a model wrote. One thread: a process that has left its process
+//! The helper's first stage: leaves root, enters namespaces, starts the second stage in them, and watches what the
+//! job's processes hold together. It runs nothing that a model wrote. One thread: a process that has left its process
 //! namespace cannot start another.
 
 use super::helper::{INSIDE, read_order, reply_with};
-use super::job::{Account, Answer, Assignment, Ended, Ending, Failure, Layers, Namespaces, Order};
+use super::job::{Account, Answer, Assignment, Ended, Ending, Failure, Layers, Limits, Namespaces, Order};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
-use nix::unistd::{Gid, SysconfVar, Uid, chown, getpgrp, setgroups, setresgid, setresuid, sysconf};
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
+use nix::unistd::{Gid, Pid, SysconfVar, Uid, chown, getppid, setgroups, setresgid, setresuid, sysconf};
 use std::fs;
 use std::io::Write;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// systemd's range for users that exist for a moment only; no account of a person or a service is in it.
 const MOMENTARY_USERS: std::ops::Range<u32> = 61_184..65_520;
 
-/// Between two looks at the memory of the job.
+/// Between two looks at the job's processes.
 const WATCH: Duration = Duration::from_millis(50);
+
+/// Threads of the second stage, which are in the job's group.
+const OWN_THREADS: u64 = 4;
+
+/// What the second stage may take beyond the program's time.
+const OVERTIME: Duration = Duration::from_secs(5);
 
 /// Carries out the order on standard input. The reply on standard output is the second stage's where it comes so far.
 pub(super) fn run() {
@@ -36,20 +44,20 @@ pub(super) fn run() {
 /// `None` when the second stage has replied, or died without a word.
 fn guard(mut order: Order) -> Result<Option<Answer>, Failure> {
     let account = leave_root(&order.folder)?;
-    // After the change of account, which forgets it.
-    prctl::set_pdeathsig(Signal::SIGKILL)
-        .map_err(|error| Failure::layer("signal at the trainer's end", error))?;
+    // What the second stage leaves behind comes here, to be reaped.
+    prctl::set_child_subreaper(true).map_err(|error| Failure::layer("reaper of orphans", error))?;
     let namespaces = enter_namespaces(&order)?;
     order.layers = Some(Layers { namespaces, account, landlock_signals: false });
-    let memory_bytes = match &order.task {
-        Assignment::Run(job) => job.limits.memory_mb << 20,
-        Assignment::Probe => u64::MAX,
+    let limits = match &order.task {
+        Assignment::Run(job) => job.limits,
+        Assignment::Probe => Limits::default(),
     };
     let mut inside = start_inside(&order).map_err(|error| Failure::Helper {
         helper: "/proc/self/exe".to_owned(),
         reason: format!("its second stage does not start: {error}"),
     })?;
-    Ok(watch(&mut inside, memory_bytes))
+    drop(inside.stdin.take());
+    watch(Pid::from_raw(inside.id() as i32), Pid::from_raw(order.trainer as i32), &limits)
 }
 
 /// A user id that nobody has, where the trainer is root: limits on processes do not hold root.
@@ -109,9 +117,11 @@ fn mount_folder(order: &Order) -> nix::Result<()> {
     )
 }
 
-/// The second stage, by a path that holds even where the account cannot reach the program's folder.
+/// The second stage, in a group of its own, by a path that holds even where the account cannot reach the program's
+/// folder.
 fn start_inside(order: &Order) -> std::io::Result<Child> {
-    let mut child = Command::new("/proc/self/exe").args(INSIDE).env_clear().stdin(Stdio::piped()).spawn()?;
+    let mut command = Command::new("/proc/self/exe");
+    let mut child = command.args(INSIDE).env_clear().process_group(0).stdin(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         // A stage that has died says why on standard output, or nothing does.
         let _ = stdin.write_all(&serde_json::to_vec(order).unwrap_or_default());
@@ -119,57 +129,85 @@ fn start_inside(order: &Order) -> std::io::Result<Child> {
     Ok(child)
 }
 
-/// Waits for the second stage; ends it when the job holds more memory than it may.
-fn watch(inside: &mut Child, memory_bytes: u64) -> Option<Answer> {
+/// Waits for the second stage, the leader of the job's group; ends the group when that has ended, when its processes
+/// hold more than they may together, and when the trainer is gone.
+fn watch(inside: Pid, trainer: Pid, limits: &Limits) -> Result<Option<Answer>, Failure> {
     let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096) as u64;
-    let group = getpgrp().as_raw();
+    let deadline = Instant::now() + limits.timeout() + OVERTIME;
     let mut pause = Duration::from_millis(1);
-    loop {
-        match inside.try_wait() {
-            Ok(None) => sleep(pause),
-            _ => return None,
+    let ending = loop {
+        // Seen, not reaped: the group's number stays its own until the group is ended.
+        let seen =
+            waitid(Id::Pid(inside), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT);
+        if !matches!(seen, Ok(WaitStatus::StillAlive)) || getppid() != trainer {
+            break Ok(None);
         }
+        if Instant::now() >= deadline {
+            break Err(Failure::layer("second stage", "it does not end at its own deadline"));
+        }
+        // Short programs are answered at once, long ones are looked at.
         pause = (pause * 2).min(WATCH);
-        if pause == WATCH && resident_pages(group) * page > memory_bytes {
-            let _ = inside.kill(); // with it, all that is in its namespace
-            let _ = inside.wait();
-            let ended = Ended { ending: Ending::TooMuchMemory, stdout: String::new(), stderr: String::new() };
-            return Some(Answer::Ended(ended));
+        let held = if pause == WATCH { Held::by(inside.as_raw()) } else { Held::default() };
+        if held.pages * page > limits.memory_mb << 20 {
+            break Ok(Some(Ending::TooMuchMemory));
         }
+        if held.threads > limits.processes + OWN_THREADS {
+            break Ok(Some(Ending::TooManyProcesses));
+        }
+        sleep(pause);
+    };
+    let _ = killpg(inside, Signal::SIGKILL); // where it is process 1, with all of its namespace
+    while waitpid(Pid::from_raw(-1), None).is_ok() {}
+    let ended = |ending| Answer::Ended(Ended { ending, stdout: String::new(), stderr: String::new() });
+    ending.map(|ending| ending.map(ended))
+}
+
+/// What processes hold together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Held {
+    threads: u64,
+    /// Of memory, resident.
+    pages: u64,
+}
+
+impl Held {
+    /// Of the processes of a group. None of a job's can leave it: the filter denies it.
+    fn by(group: i32) -> Self {
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
+        stats.filter_map(|stat| Self::of_member(&stat, group)).fold(Self::default(), |sum, held| Self {
+            threads: sum.threads + held.threads,
+            pages: sum.pages + held.pages,
+        })
     }
-}
 
-/// Pages that the processes of a group hold. None of them can leave the group: the filter denies it.
-fn resident_pages(group: i32) -> u64 {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
-    stats.filter_map(|stat| pages_in_group(&stat, group)).sum()
-}
-
-/// From a line of `/proc/PID/stat` (proc(5)): the name in brackets may hold anything, so count from its end.
-fn pages_in_group(stat: &str, group: i32) -> Option<u64> {
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let process_group: i32 = fields.nth(2)?.parse().ok()?; // state, ppid, pgrp
-    let pages = fields.nth(18)?.parse().ok()?; // session .. vsize, rss
-    (process_group == group).then_some(pages)
+    /// From a line of `/proc/PID/stat` (proc(5)): the name in brackets may hold anything, so count from its end.
+    fn of_member(stat: &str, group: i32) -> Option<Self> {
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        let process_group: i32 = fields.nth(2)?.parse().ok()?; // state, ppid, pgrp
+        let threads = fields.nth(14)?.parse().ok()?; // session .. nice, num_threads
+        let pages = fields.nth(3)?.parse().ok()?; // itrealvalue, starttime, vsize, rss
+        (process_group == group).then_some(Self { threads, pages })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{pages_in_group, resident_pages};
+    use super::Held;
     use nix::unistd::getpgrp;
 
     #[test]
     fn a_name_with_brackets_does_not_shift_the_fields() {
         let stat =
-            "7 (a) b 1) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 100 9000 333 18446744073709551615 1";
-        assert_eq!(pages_in_group(stat, 42), Some(333));
-        assert_eq!(pages_in_group(stat, 7), None);
-        assert_eq!(pages_in_group("7 (a", 42), None);
+            "7 (a) b 1) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 100 9000 333 18446744073709551615 1";
+        assert_eq!(Held::of_member(stat, 42), Some(Held { threads: 9, pages: 333 }));
+        assert_eq!(Held::of_member(stat, 7), None);
+        assert_eq!(Held::of_member("7 (a", 42), None);
     }
 
     #[test]
     fn this_process_is_seen_in_its_group() {
-        assert!(resident_pages(getpgrp().as_raw()) > 100);
+        let held = Held::by(getpgrp().as_raw());
+        assert!(held.threads >= 2 && held.pages > 100, "{held:?}");
     }
 }
