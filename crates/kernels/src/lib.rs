@@ -21,7 +21,9 @@ mod rope;
 #[cfg(test)]
 mod same;
 
-pub use attention::{MASKED, attention, causal_bias};
+pub use attention::{
+    Latest, Segments, attention, decode_attention, decode_latent_attention, latent_attention,
+};
 pub use experts::{ExpertWeights, Permutation, experts};
 pub use logprobs::{TokenStatistics, token_logprobs};
 pub use norm::rms_norm;
