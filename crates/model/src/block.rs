@@ -9,7 +9,7 @@ use crate::moe::{LayerRouting, MixtureOfExperts};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use rand::Rng;
-use ruminate_kernels::Angles;
+use ruminate_kernels::{Angles, Latest, Segments};
 
 /// Dense or a mixture of experts, decided at construction.
 #[derive(Module, Debug)]
@@ -41,31 +41,32 @@ impl Block {
     }
 
     /// # Shapes
-    /// - `x`: `[B * T, D]`, `bias`: `[B, 1, T, T]`, result: `[B * T, D]`
+    /// - `x`: `[B * T, D]`, result: `[B * T, D]`
     pub(crate) fn forward(
         &self,
         x: Tensor<2>,
         angles: &Angles,
-        bias: &Tensor<4>,
+        segments: &Segments,
         replay: Option<&[u16]>,
     ) -> (Tensor<2>, LayerCache, Option<LayerRouting>) {
-        let (attended, kept) = self.self_attn.forward(self.input_layernorm.forward(x.clone()), angles, bias);
+        let (attended, kept) =
+            self.self_attn.forward(self.input_layernorm.forward(x.clone()), angles, segments);
         let (x, routing) = self.feed_forward(x + attended, replay);
         (x, kept, routing)
     }
 
     /// # Shapes
-    /// - `x`: `[S, D]`, `bias`: `[S, 1, 1, L]`, result: `[S, D]`
+    /// - `x`: `[S, D]`, result: `[S, D]`
     pub(crate) fn decode(
         &self,
         x: Tensor<2>,
         angles: &Angles,
-        bias: &Tensor<4>,
+        latest: &Latest,
         cache: &mut LayerCache,
         column: usize,
     ) -> (Tensor<2>, Option<LayerRouting>) {
         let attended =
-            self.self_attn.decode(self.input_layernorm.forward(x.clone()), angles, bias, cache, column);
+            self.self_attn.decode(self.input_layernorm.forward(x.clone()), angles, latest, cache, column);
         self.feed_forward(x + attended, None)
     }
 

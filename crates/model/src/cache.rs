@@ -1,13 +1,13 @@
 //! Static caches for decoding: one row a slot, one column a moment. Columns are a ring: every slot writes the
-//! same column at the same step, and a slot sees as many of the latest columns as its sequence has tokens.
+//! same column at the same step, and a slot sees as many of the latest columns as its sequence has tokens
+//! (`kernels::Latest`).
 //!
 //! Writing by moment instead of by position makes a step one `slice_assign` a layer, whatever the lengths.
 
 // S slots, L columns, P columns of a prefilled chunk, C + R latent width, Hk key-value heads, Dh head width
 
 use crate::config::{Attention, Config};
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use ruminate_kernels::MASKED;
+use burn::tensor::{Device, Int, Tensor};
 use std::mem;
 
 /// What one layer keeps of the past.
@@ -78,17 +78,6 @@ impl Cache {
                 }
             }
         }
-    }
-
-    /// `[S, 1, 1, L]`: 0 for the `position + 1` columns up to `column`, [`MASKED`] for the others.
-    pub(crate) fn bias(&self, positions: &[u32], column: usize, device: &Device) -> Tensor<4> {
-        let mut bias = vec![MASKED; self.slots * self.columns];
-        for (row, &position) in bias.chunks_exact_mut(self.columns).zip(positions) {
-            for age in 0..(position as usize + 1).min(self.columns) {
-                row[(column + self.columns - age) % self.columns] = 0.0;
-            }
-        }
-        Tensor::from_data(TensorData::new(bias, [self.slots, 1, 1, self.columns]), device)
     }
 
     /// Keeps these slots, in this order.
@@ -197,18 +186,7 @@ fn runs(slots: &[usize]) -> Vec<std::ops::Range<usize>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cache, MASKED, runs};
-    use burn::tensor::{Device, Tensor};
-    use ruminate_testkit as testkit;
-
-    #[test]
-    fn the_bias_opens_the_latest_columns_and_wraps() {
-        let device: Device = testkit::device();
-        let cache = Cache { layers: Vec::new(), slots: 2, columns: 4 };
-        let bias: Tensor<4> = cache.bias(&[1, 9], 0, &device);
-        let open: Vec<bool> = testkit::floats(bias).iter().map(|&b| b != MASKED).collect();
-        assert_eq!(open, [true, false, false, true, true, true, true, true]);
-    }
+    use super::runs;
 
     #[test]
     fn runs_cover_all_slots_in_consecutive_stretches() {

@@ -15,7 +15,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 use rand::Rng;
 use rand::rngs::SmallRng;
-use ruminate_kernels::{causal_bias, linear};
+use ruminate_kernels::{Angles, Latest, Segments, linear};
 
 /// A decoder-only transformer.
 #[derive(Module, Debug)]
@@ -106,8 +106,8 @@ impl Decoder {
 
     fn run(&self, batch: &Batch, routes: Routes, mut keep: impl FnMut(LayerCache)) -> Output {
         let device = self.device();
-        let angles = self.angles(&batch.positions, batch.shape, &device);
-        let bias = causal_bias(&batch.segments, batch.shape, &device);
+        let angles = self.angles(&batch.positions);
+        let segments = Segments::new(&batch.segments, batch.shape);
         let mut x = self.embed(&batch.tokens, &device);
         let mut routing = Vec::new();
         for (layer, block) in self.layers.iter().enumerate() {
@@ -115,7 +115,7 @@ impl Decoder {
                 Routes::Replay(layers) if self.config.is_moe(layer) => Some(layers[routing.len()].as_slice()),
                 Routes::Replay(_) | Routes::Choose => None,
             };
-            let (out, kept, chosen) = block.forward(x, &angles, &bias, replay);
+            let (out, kept, chosen) = block.forward(x, &angles, &segments, replay);
             x = out;
             keep(kept);
             routing.extend(chosen);
@@ -126,12 +126,12 @@ impl Decoder {
     /// One step of cached decoding; the cache takes the new tokens up.
     pub fn decode(&self, step: DecodeStep, cache: &mut Cache) -> Output {
         let device = self.device();
-        let angles = self.angles(step.positions, [step.tokens.len(), 1], &device);
-        let bias = cache.bias(step.positions, step.column, &device);
+        let angles = self.angles(step.positions);
+        let latest = Latest::new(step.positions.iter().map(|&position| position as usize + 1), step.column);
         let mut x = self.embed(step.tokens, &device);
         let mut routing = Vec::new();
         for (block, layer) in self.layers.iter().zip(&mut cache.layers) {
-            let (out, chosen) = block.decode(x, &angles, &bias, layer, step.column);
+            let (out, chosen) = block.decode(x, &angles, &latest, layer, step.column);
             x = out;
             routing.extend(chosen);
         }
@@ -146,13 +146,13 @@ impl Decoder {
     pub fn predict_second(&self, batch: &Batch, hidden: Tensor<2>) -> Option<Output> {
         let mtp = self.mtp.as_ref()?;
         let device = self.device();
-        let angles = self.angles(&batch.positions, batch.shape, &device);
-        let bias = causal_bias(&batch.segments, batch.shape, &device);
+        let angles = self.angles(&batch.positions);
+        let segments = Segments::new(&batch.segments, batch.shape);
         let [rows, length] = batch.shape;
         let next: Vec<u32> = (0..rows * length)
             .map(|place| if (place + 1) % length == 0 { 0 } else { batch.tokens[place + 1] })
             .collect();
-        let (hidden, routing) = mtp.forward(hidden, self.embed(&next, &device), &angles, &bias);
+        let (hidden, routing) = mtp.forward(hidden, self.embed(&next, &device), &angles, &segments);
         Some(Output { hidden, routing: routing.into_iter().collect() })
     }
 
@@ -206,8 +206,8 @@ impl Decoder {
         self.embed_tokens.weight.val().select(0, ids)
     }
 
-    fn angles(&self, positions: &[u32], shape: [usize; 2], device: &Device) -> ruminate_kernels::Angles {
-        angles(&self.config.rope, self.config.rotary_width(), positions, shape, device)
+    fn angles(&self, positions: &[u32]) -> Angles {
+        angles(&self.config.rope, self.config.rotary_width(), positions)
     }
 }
 

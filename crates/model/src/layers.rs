@@ -5,9 +5,10 @@
 use crate::config::Rope;
 use crate::init::Initializer;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Tensor;
 use rand::Rng;
 use ruminate_kernels as kernels;
+use std::collections::HashMap;
 
 /// `x W^T + b`; the weight lies as checkpoints hold it, `[out, in]`.
 #[derive(Module, Debug)]
@@ -80,28 +81,26 @@ impl Mlp {
     }
 }
 
-/// The rotation angles of given positions, computed on the host in f32 as the checkpoints' own code does.
-///
-/// # Shapes
-/// - `positions`: B * T values; result: `[B, 1, T, R / 2]`
-pub(crate) fn angles(
-    rope: &Rope,
-    width: usize,
-    positions: &[u32],
-    [batch, tokens]: [usize; 2],
-    device: &Device,
-) -> kernels::Angles {
+/// The rotation angles of given positions, computed on the host in f32 as the checkpoints' own code does: once for
+/// each position, however many rows have it.
+pub(crate) fn angles(rope: &Rope, width: usize, positions: &[u32]) -> kernels::Angles {
     let frequencies = rope.frequencies(width);
     let factor = rope.angle_factor() as f32;
+    let count = frequencies.len();
+    let mut seen: HashMap<u32, usize> = HashMap::new();
     let (mut cos, mut sin) = (Vec::new(), Vec::new());
-    for &position in positions {
-        for &frequency in &frequencies {
+    for (place, &position) in positions.iter().enumerate() {
+        let before = *seen.entry(position).or_insert(place);
+        if before < place {
+            cos.extend_from_within(before * count..(before + 1) * count);
+            sin.extend_from_within(before * count..(before + 1) * count);
+            continue;
+        }
+        for frequency in &frequencies {
             let (s, c) = (position as f32 * frequency).sin_cos();
             cos.push(c * factor);
             sin.push(s * factor);
         }
     }
-    let shape = [batch, 1, tokens, frequencies.len()];
-    let upload = |values: Vec<f32>| Tensor::from_data(TensorData::new(values, shape), device);
-    kernels::Angles { cos: upload(cos), sin: upload(sin) }
+    kernels::Angles::new(cos, sin, count)
 }

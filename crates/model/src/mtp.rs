@@ -9,7 +9,7 @@ use crate::moe::LayerRouting;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use rand::Rng;
-use ruminate_kernels::Angles;
+use ruminate_kernels::{Angles, Segments};
 
 /// The module's parts, named as in DeepSeek's checkpoints; embedding and output head are the trunk's.
 #[derive(Module, Debug)]
@@ -47,10 +47,10 @@ impl MultiTokenPrediction {
         hidden: Tensor<2>,
         next: Tensor<2>,
         angles: &Angles,
-        bias: &Tensor<4>,
+        segments: &Segments,
     ) -> (Tensor<2>, Option<LayerRouting>) {
         let joined = Tensor::cat(vec![self.enorm.forward(next), self.hnorm.forward(hidden)], 1);
-        let (x, _, routing) = self.block.forward(self.eh_proj.forward(joined), angles, bias, None);
+        let (x, _, routing) = self.block.forward(self.eh_proj.forward(joined), angles, segments, None);
         (self.shared_head.norm.forward(x), routing)
     }
 }

@@ -4,14 +4,16 @@
     reason = "gemm takes pointers and strides; this file checks that they stay inside slices"
 )]
 
+use std::ops::Range;
+
 /// A matrix inside a slice: element `(i, j)` lies at `i * row_stride + j * column_stride`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Matrix<'a> {
-    values: &'a [f32],
-    rows: usize,
-    columns: usize,
-    row_stride: usize,
-    column_stride: usize,
+    pub(super) values: &'a [f32],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) row_stride: usize,
+    pub(super) column_stride: usize,
 }
 
 impl<'a> Matrix<'a> {
@@ -24,6 +26,17 @@ impl<'a> Matrix<'a> {
     pub(crate) fn strided(values: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
         assert!(fits(values.len(), rows, columns, row_stride, 1), "{rows} x {columns} leave the slice");
         Self { values, rows, columns, row_stride, column_stride: 1 }
+    }
+
+    /// Some of the columns, without moving anything.
+    pub(crate) fn columns(self, range: Range<usize>) -> Self {
+        assert!(
+            range.start <= range.end && range.end <= self.columns,
+            "{range:?} of {} columns",
+            self.columns
+        );
+        let first = (range.start * self.column_stride).min(self.values.len());
+        Self { values: &self.values[first..], columns: range.len(), ..self }
     }
 
     /// The transpose, without moving anything.
@@ -41,10 +54,10 @@ impl<'a> Matrix<'a> {
 /// A matrix to be written: rows of contiguous columns.
 #[derive(Debug)]
 pub(crate) struct MatrixMut<'a> {
-    values: &'a mut [f32],
-    rows: usize,
-    columns: usize,
-    row_stride: usize,
+    pub(super) values: &'a mut [f32],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) row_stride: usize,
 }
 
 impl<'a> MatrixMut<'a> {

@@ -1,6 +1,6 @@
 //! The parts against plain arithmetic.
 
-use super::{Matrix, MatrixMut, Store, Threads, dot, exp, product, vectorized};
+use super::{Matrix, MatrixMut, Store, Threads, dot, exp, product, small_product, vectorized};
 use crate::noise;
 use proptest::prelude::*;
 use ruminate_testkit as testkit;
@@ -65,5 +65,30 @@ proptest! {
             })
             .collect();
         testkit::assert_close(&out, &expected, 1e-5);
+    }
+
+    #[test]
+    fn a_small_product_is_the_product(
+        [m, n, k] in prop::array::uniform3(1_usize..70),
+        [gap_out, gap_left, gap_right] in prop::array::uniform3(0_usize..3),
+        [add, transposed] in prop::array::uniform2(any::<bool>()),
+        seed in 0_u32..1000,
+    ) {
+        let stride = if transposed { m } else { k } + gap_left;
+        let lhs = noise::values(stride * if transposed { k } else { m }, seed);
+        let lhs = if transposed {
+            Matrix::strided(&lhs, k, m, stride).transposed()
+        } else {
+            Matrix::strided(&lhs, m, k, stride)
+        };
+        let rhs = noise::values(k * (n + gap_right), seed + 1);
+        let rhs = Matrix::strided(&rhs, k, n, n + gap_right);
+        let mut expected = noise::values(m * (n + gap_out), seed + 2);
+        let mut actual = expected.clone();
+        let store = if add { Store::Add } else { Store::Replace };
+        let out = |values| MatrixMut::strided(values, m, n, n + gap_out);
+        small_product(out(&mut actual), store, lhs, rhs);
+        product(out(&mut expected), store, 1.0, lhs, rhs, Threads::One);
+        testkit::assert_close(&actual, &expected, 1e-5);
     }
 }

@@ -9,7 +9,7 @@ use crate::layers::{Linear, RmsNorm};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use rand::Rng;
-use ruminate_kernels::{Angles, attention, rotate_halves};
+use ruminate_kernels::{Angles, Latest, Segments, attention, decode_attention, rotate_halves};
 
 #[derive(Module, Debug)]
 pub(crate) struct GroupedQuery {
@@ -43,28 +43,35 @@ impl GroupedQuery {
         Self { q_proj, k_proj, v_proj, o_proj, q_norm, k_norm, sizes, scale: config.softmax_scale() }
     }
 
-    pub(crate) fn forward(&self, x: Tensor<2>, angles: &Angles, bias: &Tensor<4>) -> (Tensor<2>, LayerCache) {
-        let [batch, _, tokens, _] = bias.dims();
-        let (q, k, v) = self.project(x, angles, [batch, tokens]);
-        let out = attention(q, k.clone(), v.clone(), bias.clone(), self.scale);
-        (self.output(out), LayerCache::KeyValue { key: k, value: v })
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<2>,
+        angles: &Angles,
+        segments: &Segments,
+    ) -> (Tensor<2>, LayerCache) {
+        let (q, k, v) = self.project(x, angles, segments.shape());
+        let out = attention(q, k.clone(), v.clone(), segments, self.scale); // [B, T, H, Dh]
+        let [batch, tokens, heads, width] = out.dims();
+        let kept = LayerCache::KeyValue { key: k.swap_dims(1, 2), value: v.swap_dims(1, 2) };
+        (self.o_proj.forward(out.reshape([batch * tokens, heads * width])), kept)
     }
 
     pub(crate) fn decode(
         &self,
         x: Tensor<2>,
         angles: &Angles,
-        bias: &Tensor<4>,
+        latest: &Latest,
         cache: &mut LayerCache,
         column: usize,
     ) -> Tensor<2> {
         let [slots, _] = x.dims();
         let (q, k, v) = self.project(x, angles, [slots, 1]);
-        let (keys, values) = cache.push_key_value(column, k, v); // [S, Hk, L, Dh]
-        self.output(attention(q, keys, values, bias.clone(), self.scale))
+        let (keys, values) = cache.push_key_value(column, k.swap_dims(1, 2), v.swap_dims(1, 2)); // [S, Hk, L, Dh]
+        let out = decode_attention(q.squeeze_dim(1), keys, values, latest, self.scale); // [S, H, Dh]
+        self.o_proj.forward(out.flatten(1, 2))
     }
 
-    /// Queries `[B, H, T, Dh]`, keys and values `[B, Hk, T, Dh]`, rotated.
+    /// Queries `[B, T, H, Dh]`, keys and values `[B, T, Hk, Dh]`, rotated.
     fn project(
         &self,
         x: Tensor<2>,
@@ -77,16 +84,11 @@ impl GroupedQuery {
             if let Some(norm) = norm {
                 y = norm.forward(y.reshape([batch * tokens * count, head_dim]));
             }
-            y.reshape([batch, tokens, count, head_dim]).swap_dims(1, 2)
+            y.reshape([batch, tokens, count, head_dim])
         };
         let q = heads(&self.q_proj, self.q_norm.as_ref(), num_attention_heads);
         let k = heads(&self.k_proj, self.k_norm.as_ref(), num_key_value_heads);
         let v = heads(&self.v_proj, None, num_key_value_heads);
         (rotate_halves(q, angles), rotate_halves(k, angles), v)
-    }
-
-    fn output(&self, out: Tensor<4>) -> Tensor<2> {
-        let [batch, heads, tokens, width] = out.dims();
-        self.o_proj.forward(out.swap_dims(1, 2).reshape([batch * tokens, heads * width]))
     }
 }

@@ -12,9 +12,11 @@ use crate::config::{Config, Mla};
 use crate::init::Initializer;
 use crate::layers::{Linear, RmsNorm};
 use burn::module::Module;
-use burn::tensor::{Tensor, activation::softmax};
+use burn::tensor::Tensor;
 use rand::Rng;
-use ruminate_kernels::{Angles, attention, rotate_interleaved};
+use ruminate_kernels::{
+    Angles, Latest, Segments, decode_latent_attention, latent_attention, rotate_interleaved,
+};
 
 /// Epsilon of the norms inside the low ranks: the checkpoints' code uses this one whatever `rms_norm_eps` says.
 const LOW_RANK_EPS: f64 = 1e-6;
@@ -76,25 +78,24 @@ impl Latent {
         }
     }
 
-    pub(crate) fn forward(&self, x: Tensor<2>, angles: &Angles, bias: &Tensor<4>) -> (Tensor<2>, LayerCache) {
-        let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, .. } = self.sizes;
-        let [batch, _, tokens, _] = bias.dims();
-        let (q_nope, q_rope) = self.queries(x.clone(), angles, [batch, tokens]); // [B, H, T, P], [B, H, T, R]
-        let (latent, k_rope) = self.latents(x, angles, [batch, tokens]); // [B * T, C], [B, 1, T, R]
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<2>,
+        angles: &Angles,
+        segments: &Segments,
+    ) -> (Tensor<2>, LayerCache) {
+        let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, kv_lora_rank, .. } =
+            self.sizes;
+        let [batch, tokens] = segments.shape();
+        let q = self.queries(x.clone(), angles, [batch, tokens]); // [B, T, H, P + R]
+        let (latent, k_rope) = self.latents(x, angles, [batch, tokens]); // [B * T, C], [B, T, 1, R]
 
-        let up = self.kv_b_proj.forward(latent.clone());
-        let up = up.reshape([batch, tokens, heads, nope + v_head_dim]).swap_dims(1, 2); // [B, H, T, P + Dv]
-        let k_nope = up.clone().narrow(3, 0, nope);
-        let v = up.narrow(3, nope, v_head_dim);
-        let [_, _, _, rotary] = k_rope.dims();
-        let q = Tensor::cat(vec![q_nope, q_rope], 3);
-        let k = Tensor::cat(vec![k_nope, k_rope.clone().expand([batch, heads, tokens, rotary])], 3);
-        let out = attention(q, k, v, bias.clone(), self.scale); // [B, H, T, Dv]
-        let out = out.swap_dims(1, 2).reshape([batch * tokens, heads * v_head_dim]);
+        let up = self.kv_b_proj.forward(latent.clone()).reshape([batch, tokens, heads, nope + v_head_dim]);
+        let out = latent_attention(q, up, k_rope.clone(), segments, self.scale); // [B, T, H, Dv]
+        let out = self.o_proj.forward(out.reshape([batch * tokens, heads * v_head_dim]));
 
-        let latent = latent.reshape([batch, tokens, self.sizes.kv_lora_rank]);
-        let kept = Tensor::cat(vec![latent, k_rope.reshape([batch, tokens, rotary])], 2);
-        (self.o_proj.forward(out), LayerCache::Latent(kept))
+        let kept = Tensor::cat(vec![latent.reshape([batch, tokens, kv_lora_rank]), k_rope.squeeze_dim(2)], 2);
+        (out, LayerCache::Latent(kept))
     }
 
     /// The absorbed form: `q_nope W_UK` scores against the latent itself, and `W_UV` comes after softmax.
@@ -102,14 +103,14 @@ impl Latent {
         &self,
         x: Tensor<2>,
         angles: &Angles,
-        bias: &Tensor<4>,
+        latest: &Latest,
         cache: &mut LayerCache,
         column: usize,
     ) -> Tensor<2> {
         let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, kv_lora_rank, .. } =
             self.sizes;
         let [slots, _] = x.dims();
-        let (q_nope, q_rope) = self.queries(x.clone(), angles, [slots, 1]); // [S, H, 1, P], [S, H, 1, R]
+        let q: Tensor<3> = self.queries(x.clone(), angles, [slots, 1]).squeeze_dim(1); // [S, H, P + R]
         let (latent, k_rope) = self.latents(x, angles, [slots, 1]); // [S, C], [S, 1, 1, R]
         let [_, _, _, rotary] = k_rope.dims();
 
@@ -119,35 +120,30 @@ impl Latent {
         let up = self.kv_b_proj.weight.val().reshape([heads, nope + v_head_dim, kv_lora_rank]);
         let w_uk = up.clone().narrow(1, 0, nope); // [H, P, C]
         let w_uv = up.narrow(1, nope, v_head_dim); // [H, Dv, C]
-        let q_nope = q_nope.reshape([slots, heads, nope]).swap_dims(0, 1); // [H, S, P]
+        let q_nope = q.clone().narrow(2, 0, nope).swap_dims(0, 1); // [H, S, P]
         let q_latent = q_nope.matmul(w_uk).swap_dims(0, 1); // [S, H, C]
-        let q = Tensor::cat(vec![q_latent, q_rope.reshape([slots, heads, rotary])], 2);
-        let scores = q.matmul(kept.clone().swap_dims(1, 2)).mul_scalar(self.scale); // [S, H, L]
-        let [_, _, _, columns] = bias.dims();
-        let weights = softmax(scores + bias.clone().reshape([slots, 1, columns]), 2);
-        // The rotary columns ride along and are dropped: cheaper than a copy of the latent columns.
-        let context = weights.matmul(kept).narrow(2, 0, kv_lora_rank); // [S, H, C]
+        let q = Tensor::cat(vec![q_latent, q.narrow(2, nope, rotary)], 2);
+        let context = decode_latent_attention(q, kept, kv_lora_rank, latest, self.scale); // [S, H, C]
         let out = context.swap_dims(0, 1).matmul(w_uv.swap_dims(1, 2)); // [H, S, Dv]
         self.o_proj.forward(out.swap_dims(0, 1).reshape([slots, heads * v_head_dim]))
     }
 
-    fn queries(&self, x: Tensor<2>, angles: &Angles, [batch, tokens]: [usize; 2]) -> (Tensor<4>, Tensor<4>) {
+    /// `[B, T, H, P + R]`, the last R columns rotated.
+    fn queries(&self, x: Tensor<2>, angles: &Angles, [batch, tokens]: [usize; 2]) -> Tensor<4> {
         let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, qk_rope_head_dim: rotary, .. } =
             self.sizes;
         let q = match &self.query {
             Query::Direct(direct) => direct.q_proj.forward(x),
             Query::LowRank(low) => low.q_b_proj.forward(low.q_a_layernorm.forward(low.q_a_proj.forward(x))),
         };
-        let q = q.reshape([batch, tokens, heads, nope + rotary]).swap_dims(1, 2);
-        let q_rope = rotate_interleaved(q.clone().narrow(3, nope, rotary), angles);
-        (q.narrow(3, 0, nope), q_rope)
+        rotate_interleaved(q.reshape([batch, tokens, heads, nope + rotary]), angles)
     }
 
-    /// The normed latent `[B * T, C]` and the rotated key that all heads share `[B, 1, T, R]`.
+    /// The normed latent `[B * T, C]` and the rotated key that all heads share `[B, T, 1, R]`.
     fn latents(&self, x: Tensor<2>, angles: &Angles, [batch, tokens]: [usize; 2]) -> (Tensor<2>, Tensor<4>) {
         let Mla { kv_lora_rank, qk_rope_head_dim: rotary, .. } = self.sizes;
         let down = self.kv_a_proj_with_mqa.forward(x);
-        let k_rope = down.clone().narrow(1, kv_lora_rank, rotary).reshape([batch, 1, tokens, rotary]);
+        let k_rope = down.clone().narrow(1, kv_lora_rank, rotary).reshape([batch, tokens, 1, rotary]);
         let latent = self.kv_a_layernorm.forward(down.narrow(1, 0, kv_lora_rank));
         (latent, rotate_interleaved(k_rope, angles))
     }

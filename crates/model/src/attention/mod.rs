@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use gqa::GroupedQuery;
 use mla::Latent;
 use rand::Rng;
-use ruminate_kernels::Angles;
+use ruminate_kernels::{Angles, Latest, Segments};
 
 /// Latent or grouped-query attention.
 #[derive(Module, Debug)]
@@ -32,29 +32,34 @@ impl SelfAttention {
     /// Attention within packed rows, and what a cache would keep of them.
     ///
     /// # Shapes
-    /// - `x`: `[B * T, D]`, `bias`: `[B, 1, T, T]`, result: `[B * T, D]`
-    pub(crate) fn forward(&self, x: Tensor<2>, angles: &Angles, bias: &Tensor<4>) -> (Tensor<2>, LayerCache) {
+    /// - `x`: `[B * T, D]`, result: `[B * T, D]`
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<2>,
+        angles: &Angles,
+        segments: &Segments,
+    ) -> (Tensor<2>, LayerCache) {
         match self {
-            Self::Latent(latent) => latent.forward(x, angles, bias),
-            Self::GroupedQuery(grouped) => grouped.forward(x, angles, bias),
+            Self::Latent(latent) => latent.forward(x, angles, segments),
+            Self::GroupedQuery(grouped) => grouped.forward(x, angles, segments),
         }
     }
 
     /// Attention of one new token a slot over the cache, which first takes the token up at `column`.
     ///
     /// # Shapes
-    /// - `x`: `[S, D]`, `bias`: `[S, 1, 1, L]`, result: `[S, D]`
+    /// - `x`: `[S, D]`, result: `[S, D]`
     pub(crate) fn decode(
         &self,
         x: Tensor<2>,
         angles: &Angles,
-        bias: &Tensor<4>,
+        latest: &Latest,
         cache: &mut LayerCache,
         column: usize,
     ) -> Tensor<2> {
         match self {
-            Self::Latent(latent) => latent.decode(x, angles, bias, cache, column),
-            Self::GroupedQuery(grouped) => grouped.decode(x, angles, bias, cache, column),
+            Self::Latent(latent) => latent.decode(x, angles, latest, cache, column),
+            Self::GroupedQuery(grouped) => grouped.decode(x, angles, latest, cache, column),
         }
     }
 }

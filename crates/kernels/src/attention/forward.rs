@@ -1,0 +1,181 @@
+//! Attention on the CPU, forward: blocks of queries against the keys that one of them sees, and nothing of size T x T.
+//!
+//! Scores are held **transposed**, a row for each key and a lane for each query: softmax then runs along rows of full
+//! vectors and never sums across a vector, and only the small block of queries has to be turned.
+
+// B batch, T tokens, H query heads, G query heads a key-value head, L = QUERIES lanes, n keys that a block sees
+
+use super::MASKED;
+use super::Sources;
+use super::heads::Heads;
+use super::segments::Spans;
+use crate::cpu::{Matrix, MatrixMut, Store, exp, small_product, tensor, vectorized};
+use burn_flex::FlexTensor;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Queries of a block: two AVX-512 registers' worth of lanes.
+pub(super) const QUERIES: usize = 32;
+
+/// Queries, keys and values, as views of what they came in.
+pub(super) struct Inputs {
+    pub(super) q: Heads,
+    /// A key-value head's own columns of the key.
+    pub(super) key: Heads,
+    /// The columns after them, where all heads share those.
+    pub(super) shared_key: Option<Heads>,
+    pub(super) value: Heads,
+    pub(super) scale: f32,
+}
+
+impl Inputs {
+    pub(super) fn of(q: &FlexTensor, x: &FlexTensor, y: &FlexTensor, sources: Sources, scale: f64) -> Self {
+        let scale = scale as f32;
+        match sources {
+            Sources::Separate => {
+                let [q, key, value] = [q, x, y].map(Heads::of);
+                Self { q, key, shared_key: None, value, scale }
+            }
+            Sources::Joint => {
+                let shared = Heads::of(y);
+                let own = q.layout().shape()[3] - shared.shape[3];
+                let both = x.layout().shape()[3];
+                let (key, value) =
+                    (Heads::of(&x.narrow(3, 0, own)), Heads::of(&x.narrow(3, own, both - own)));
+                Self { q: Heads::of(q), key, shared_key: Some(shared), value, scale }
+            }
+        }
+    }
+
+    /// Query heads that share a key-value head.
+    pub(super) fn group(&self) -> usize {
+        self.q.shape[2] / self.key.shape[2].max(1)
+    }
+}
+
+/// A block of queries of one row of the batch, and the keys that at least one of them sees.
+pub(super) struct Block<'a> {
+    pub(super) row: usize,
+    pub(super) places: Range<usize>,
+    pub(super) seen: Range<usize>,
+    spans: &'a Spans,
+}
+
+impl<'a> Block<'a> {
+    pub(super) fn new(spans: &'a Spans, row: usize, index: usize, tokens: usize) -> Self {
+        let places = index * QUERIES..((index + 1) * QUERIES).min(tokens);
+        Self { row, seen: spans.seen_from(row, &places), places, spans }
+    }
+
+    /// The lanes that see key `source`.
+    pub(super) fn open(&self, source: usize) -> Range<usize> {
+        let open = self.spans.seeing(self.row, source, &self.places);
+        open.start - self.places.start..open.end - self.places.start
+    }
+
+    /// `scale q k^T`, transposed, into `scores` `[n, L]`; what is not seen is [`MASKED`]. `lanes` is left with the
+    /// block's queries, transposed and scaled.
+    pub(super) fn scores(&self, inputs: &Inputs, head: usize, lanes: &mut Vec<f32>, scores: &mut Vec<f32>) {
+        let Inputs { q, key, shared_key, scale, .. } = inputs;
+        turn(q, self, head, *scale, lanes);
+        scores.resize(self.seen.len() * QUERIES, 0.0);
+        let own = key.shape[3];
+        let mut product = |store, keys: &Heads, head, lanes: &[f32]| {
+            let keys_of = keys.places(self.row, head, self.seen.clone());
+            let out = MatrixMut::new(scores, self.seen.len(), QUERIES);
+            small_product(out, store, keys_of, Matrix::new(lanes, keys.shape[3], QUERIES));
+        };
+        product(Store::Replace, key, head / inputs.group(), &lanes[..own * QUERIES]);
+        if let Some(shared) = shared_key {
+            product(Store::Add, shared, 0, &lanes[own * QUERIES..]);
+        }
+        for (source, scores) in self.seen.clone().zip(scores.as_chunks_mut::<QUERIES>().0) {
+            let open = self.open(source);
+            scores[..open.start].fill(MASKED);
+            scores[open.end..].fill(MASKED);
+        }
+    }
+}
+
+/// The columns of a head at a block's places, as rows of lanes `[W, L]`; lanes beyond the block are 0.
+pub(super) fn turn(x: &Heads, block: &Block<'_>, head: usize, scale: f32, lanes: &mut Vec<f32>) {
+    let [_, _, _, width] = x.shape;
+    lanes.clear();
+    lanes.resize(width * QUERIES, 0.0);
+    for (lane, place) in block.places.clone().enumerate() {
+        let columns = x.columns(block.row, place, head);
+        for (lanes, column) in lanes.as_chunks_mut::<QUERIES>().0.iter_mut().zip(columns) {
+            lanes[lane] = column * scale;
+        }
+    }
+}
+
+/// The result `[B, T, H, Dv]`, and the logarithm of each softmax's denominator `[B, T, H]`, from which the backward
+/// finds the probabilities again.
+pub(super) fn forward(inputs: &Inputs, spans: &Spans) -> (FlexTensor, FlexTensor) {
+    let [batch, tokens, heads, _] = inputs.q.shape;
+    let [_, _, _, width] = inputs.value.shape;
+    let mut out = vec![0.0; batch * tokens * heads * width];
+    let mut log_sums = vec![0.0; batch * tokens * heads];
+    let (row_of_out, row_of_sums) = (tokens * heads * width, tokens * heads);
+    let rows = out.par_chunks_mut(row_of_out.max(1)).zip(log_sums.par_chunks_mut(row_of_sums.max(1)));
+    rows.enumerate().for_each(|(row, (out, log_sums))| {
+        let out = out.par_chunks_mut(QUERIES * heads * width);
+        let blocks = out.zip(log_sums.par_chunks_mut(QUERIES * heads)).enumerate();
+        blocks.for_each_init(
+            <(Vec<f32>, Vec<f32>)>::default,
+            |(lanes, weights), (index, (out, log_sums))| {
+                let block = Block::new(spans, row, index, tokens);
+                for head in 0..heads {
+                    block.scores(inputs, head, lanes, weights);
+                    let (largest, sums) = softmax(&block, weights);
+                    let count = block.places.len();
+                    small_product(
+                        MatrixMut::strided(&mut out[head * width..], count, width, heads * width),
+                        Store::Replace,
+                        Matrix::strided(weights, block.seen.len(), count, QUERIES).transposed(),
+                        inputs.value.places(row, head / inputs.group(), block.seen.clone()),
+                    );
+                    for (lane, out) in out.chunks_exact_mut(heads * width).enumerate() {
+                        let inverse = sums[lane].recip();
+                        out[head * width..(head + 1) * width].iter_mut().for_each(|out| *out *= inverse);
+                        log_sums[lane * heads + head] = largest[lane] + sums[lane].ln();
+                    }
+                }
+            },
+        );
+    });
+    (tensor(out, [batch, tokens, heads, width]), tensor(log_sums, [batch, tokens, heads]))
+}
+
+/// Turns scores into `e^(score - largest)`, 0 where nothing is seen; returns each lane's largest score and its sum.
+fn softmax(block: &Block<'_>, scores: &mut [f32]) -> ([f32; QUERIES], [f32; QUERIES]) {
+    vectorized(|| {
+        let rows = scores.as_chunks_mut::<QUERIES>().0;
+        let mut largest = [MASKED; QUERIES];
+        for row in &*rows {
+            for lane in 0..QUERIES {
+                largest[lane] = if row[lane] > largest[lane] { row[lane] } else { largest[lane] };
+            }
+        }
+        let mut sums = [0.0; QUERIES];
+        for (source, row) in block.seen.clone().zip(rows) {
+            for lane in 0..QUERIES {
+                row[lane] = exp(row[lane] - largest[lane]);
+            }
+            close(row, &block.open(source));
+            for lane in 0..QUERIES {
+                sums[lane] += row[lane];
+            }
+        }
+        (largest, sums)
+    })
+}
+
+/// Zeroes the lanes that see nothing here: `exp` of a masked score is small, but not 0.
+#[allow(clippy::inline_always, reason = "to be compiled for the caller's vectors")]
+#[inline(always)]
+pub(super) fn close(row: &mut [f32; QUERIES], open: &Range<usize>) {
+    row[..open.start].fill(0.0);
+    row[open.end..].fill(0.0);
+}

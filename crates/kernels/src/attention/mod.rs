@@ -1,0 +1,100 @@
+//! Scaled dot-product attention with grouped queries and values of their own width: of packed rows, for learning and
+//! prefill, and of one new token a slot over a cache.
+
+// B batch, T tokens, H query heads, Hk key-value heads, G = H / Hk, Dk key width, Dv value width,
+// P a head's own key columns, R the rotary columns that all heads share
+
+mod autodiff;
+mod backward;
+mod decode;
+mod forward;
+mod heads;
+mod segments;
+#[cfg(test)]
+mod tests;
+
+use crate::dispatch::{Form, form};
+use burn::tensor::{Tensor, activation::softmax};
+
+pub use decode::{Latest, decode_attention, decode_latent_attention};
+pub use segments::Segments;
+
+/// What is added to a score that must not count. Large enough to vanish in softmax, small enough that no sum
+/// of it overflows; `-inf` would turn a fully masked row into NaN.
+const MASKED: f32 = -1e30;
+
+/// Where keys and values lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sources {
+    /// Keys `[B, T, Hk, Dk]` and values `[B, T, Hk, Dv]`.
+    Separate,
+    /// `[B, T, H, P + Dv]`, each head's own key columns and its values, and `[B, T, 1, R]`, the rotary columns of
+    /// the key that all heads share.
+    Joint,
+}
+
+/// `softmax(q k^T * scale) v` over the places that [`Segments`] open. Query head h reads key-value head `h / G`.
+///
+/// # Shapes
+/// - `q`: `[B, T, H, Dk]`, `k`: `[B, T, Hk, Dk]`, `v`: `[B, T, Hk, Dv]`
+/// - result: `[B, T, H, Dv]`
+pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, segments: &Segments, scale: f64) -> Tensor<4> {
+    match form(&q) {
+        Form::Reference => reference(q, k, v, segments, scale),
+        Form::Flex => autodiff::fused(q, k, v, segments, Sources::Separate, scale),
+    }
+}
+
+/// Attention over multiplied-out latents (DeepSeek-V2, arXiv 2405.04434, eq. 9-19): a head's key is its own columns
+/// followed by the rotary columns that all heads share. Nothing is put together in memory.
+///
+/// # Shapes
+/// - `q`: `[B, T, H, P + R]`; `up`: `[B, T, H, P + Dv]`, own key columns, then values; `k_rope`: `[B, T, 1, R]`
+/// - result: `[B, T, H, Dv]`
+pub fn latent_attention(
+    q: Tensor<4>,
+    up: Tensor<4>,
+    k_rope: Tensor<4>,
+    segments: &Segments,
+    scale: f64,
+) -> Tensor<4> {
+    match form(&q) {
+        Form::Reference => latent_reference(q, up, k_rope, segments, scale),
+        Form::Flex => autodiff::fused(q, up, k_rope, segments, Sources::Joint, scale),
+    }
+}
+
+fn reference(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, segments: &Segments, scale: f64) -> Tensor<4> {
+    let bias = segments.bias(&q.device());
+    let [q, k, v] = [q, k, v].map(|x| x.swap_dims(1, 2)); // [B, H, T, D]
+    composed(q, k, v, bias, scale).swap_dims(1, 2)
+}
+
+fn latent_reference(
+    q: Tensor<4>,
+    up: Tensor<4>,
+    k_rope: Tensor<4>,
+    segments: &Segments,
+    scale: f64,
+) -> Tensor<4> {
+    let [batch, tokens, heads, both] = up.dims();
+    let ([_, _, _, key], [_, _, _, rotary]) = (q.dims(), k_rope.dims());
+    let own = key - rotary;
+    let shared = k_rope.expand([batch, tokens, heads, rotary]);
+    let k = Tensor::cat(vec![up.clone().narrow(3, 0, own), shared], 3);
+    reference(q, k, up.narrow(3, own, both - own), segments, scale)
+}
+
+/// `softmax(q k^T * scale + bias) v` for `q` `[B, H, T, Dk]`, `k` `[B, Hk, S, Dk]`, `v` `[B, Hk, S, Dv]`, and `bias`
+/// `[B, 1, T, S]` over any S sources.
+fn composed(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, bias: Tensor<4>, scale: f64) -> Tensor<4> {
+    let [batch, heads, tokens, key_width] = q.dims();
+    let [_, kv_heads, sources, value_width] = v.dims();
+    let group = heads / kv_heads;
+    // The G query heads that share a key-value head become rows of one product: no key is repeated.
+    let q = q.reshape([batch, kv_heads, group * tokens, key_width]);
+    let scores = q.matmul(k.swap_dims(2, 3)).mul_scalar(scale);
+    let scores = scores.reshape([batch, heads, tokens, sources]) + bias;
+    let weights = softmax(scores, 3).reshape([batch, kv_heads, group * tokens, sources]);
+    weights.matmul(v).reshape([batch, heads, tokens, value_width])
+}

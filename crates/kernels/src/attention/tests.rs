@@ -1,0 +1,235 @@
+//! The compositions against plain arithmetic, the fused forms against the compositions.
+
+use super::autodiff::{fused, fused_decode};
+use super::{
+    Latest, MASKED, Segments, Sources, composed, decode, decode_attention, decode_latent_attention,
+    latent_reference, reference,
+};
+use crate::noise;
+use crate::same::same_with_gradients;
+use burn::tensor::Tensor;
+use proptest::prelude::*;
+use ruminate_testkit as testkit;
+
+/// One head in f64: `q` `[T, Dk]`, `k` `[S, Dk]`, `v` `[S, Dv]`, `bias` `[T, S]`, row-major.
+fn one_head(q: &[f32], k: &[f32], v: &[f32], bias: &[f32], [key, value]: [usize; 2], scale: f64) -> Vec<f32> {
+    let sources = v.len() / value;
+    let mut out = Vec::new();
+    for (q, bias) in q.chunks(key).zip(bias.chunks(sources)) {
+        let product = |k: &[f32]| q.iter().zip(k).map(|(&q, &k)| f64::from(q) * f64::from(k)).sum::<f64>();
+        let scores: Vec<f64> =
+            k.chunks(key).zip(bias).map(|(k, &bias)| product(k) * scale + f64::from(bias)).collect();
+        let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        for column in 0..value {
+            let sum: f64 = weights.iter().zip(v.chunks(value)).map(|(w, v)| w * f64::from(v[column])).sum();
+            out.push((sum / total) as f32);
+        }
+    }
+    out
+}
+
+/// Segment numbers of `batch` rows whose stretches have about `length` places, other ones in each row.
+fn segments(batch: usize, tokens: usize, length: usize) -> Segments {
+    let number = |place: usize| ((place % tokens + place / tokens * 3) / length) as u32;
+    let numbers: Vec<u32> = (0..batch * tokens).map(number).collect();
+    Segments::new(&numbers, [batch, tokens])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn each_head_is_softmax_attention_over_its_groups_key_value_head(
+        [batch, kv_heads, group] in prop::array::uniform3(1_usize..4),
+        [tokens, sources, key, value] in prop::array::uniform4(1_usize..7),
+        seed in 0_u32..1000,
+    ) {
+        let device = testkit::device();
+        let heads = kv_heads * group;
+        let q = noise::tensor([batch, heads, tokens, key], seed, &device);
+        let k = noise::tensor([batch, kv_heads, sources, key], seed + 1, &device);
+        let v = noise::tensor([batch, kv_heads, sources, value], seed + 2, &device);
+        let bias = noise::tensor([batch, 1, tokens, sources], seed + 3, &device);
+        let out = composed(q.clone(), k.clone(), v.clone(), bias.clone(), 0.7);
+        prop_assert_eq!(out.dims(), [batch, heads, tokens, value]);
+
+        let [q, k, v, bias] = [q, k, v, bias].map(testkit::floats);
+        let expected: Vec<f32> = (0..batch * heads)
+            .flat_map(|i| {
+                // Head h of a row reads key-value head h / G.
+                let kv = i / heads * kv_heads + i % heads / group;
+                let part = |x: &[f32], i: usize, size: usize| x[i * size..(i + 1) * size].to_vec();
+                one_head(
+                    &part(&q, i, tokens * key),
+                    &part(&k, kv, sources * key),
+                    &part(&v, kv, sources * value),
+                    &part(&bias, i / heads, tokens * sources),
+                    [key, value],
+                    0.7,
+                )
+            })
+            .collect();
+        testkit::assert_close(&testkit::floats(out), &expected, 1e-5);
+    }
+
+    #[test]
+    fn the_flex_form_equals_the_reference_in_value_and_gradients(
+        [batch, kv_heads, group] in prop::array::uniform3(1_usize..4),
+        tokens in 1_usize..100,
+        length in 1_usize..100,
+        [key, value] in prop::array::uniform2(1_usize..40),
+        seed in 0_u32..1000,
+    ) {
+        let device = testkit::autodiff_device();
+        let segments = segments(batch, tokens, length);
+        let q = noise::tensor::<4>([batch, tokens, kv_heads * group, key], seed, &device);
+        let k = noise::tensor::<4>([batch, tokens, kv_heads, key], seed + 1, &device);
+        let v = noise::tensor::<4>([batch, tokens, kv_heads, value], seed + 2, &device);
+        same_with_gradients(
+            (q, k, v),
+            |(q, k, v)| reference(q, k, v, &segments, 0.7),
+            |(q, k, v)| fused(q, k, v, &segments, Sources::Separate, 0.7),
+        );
+    }
+
+    #[test]
+    fn the_flex_form_over_latents_equals_the_reference_in_value_and_gradients(
+        [batch, heads] in prop::array::uniform2(1_usize..4),
+        tokens in 1_usize..100,
+        length in 1_usize..100,
+        [own, rotary, value] in prop::array::uniform3(1_usize..40),
+        seed in 0_u32..1000,
+    ) {
+        let device = testkit::autodiff_device();
+        let segments = segments(batch, tokens, length);
+        let q = noise::tensor::<4>([batch, tokens, heads, own + rotary], seed, &device);
+        let up = noise::tensor::<4>([batch, tokens, heads, own + value], seed + 1, &device);
+        let k_rope = noise::tensor::<4>([batch, tokens, 1, rotary], seed + 2, &device);
+        same_with_gradients(
+            (q, up, k_rope),
+            |(q, up, k_rope)| latent_reference(q, up, k_rope, &segments, 0.7),
+            |(q, up, k_rope)| fused(q, up, k_rope, &segments, Sources::Joint, 0.7),
+        );
+    }
+
+    #[test]
+    fn decoding_equals_its_reference_wherever_in_the_ring(
+        [slots, kv_heads] in prop::array::uniform2(1_usize..4),
+        group in 1_usize..20,
+        [columns, key, value] in prop::array::uniform3(1_usize..40),
+        counts in prop::array::uniform3(1_usize..45),
+        column in 0_usize..40,
+        seed in 0_u32..1000,
+    ) {
+        let device = testkit::device();
+        let latest = Latest::new(counts[..slots].iter().copied(), column % columns);
+        let q = noise::tensor::<3>([slots, kv_heads * group, key], seed, &device);
+        let keys = noise::tensor::<4>([slots, kv_heads, columns, key], seed + 1, &device);
+        let values = noise::tensor::<4>([slots, kv_heads, columns, value], seed + 2, &device);
+        let expected = decode::reference(q.clone(), keys.clone(), values.clone(), &latest, 0.7);
+        let actual = fused_decode(q, keys, values, value, &latest, 0.7);
+        testkit::assert_close(&testkit::floats(actual), &testkit::floats(expected), 1e-5);
+
+        let q = noise::tensor::<3>([slots, group, key], seed, &device);
+        let kept = noise::tensor::<3>([slots, columns, key], seed + 1, &device);
+        let width = value.min(key);
+        let actual = decode_latent_attention(q.clone(), kept.clone(), width, &latest, 0.7);
+        let keys = kept.unsqueeze_dim::<4>(1);
+        let expected = decode::reference(q, keys.clone(), keys.narrow(3, 0, width), &latest, 0.7);
+        testkit::assert_close(&testkit::floats(actual), &testkit::floats(expected), 1e-5);
+    }
+}
+
+#[test]
+fn views_are_read_where_they_lie() {
+    let device = testkit::autodiff_device();
+    let segments = segments(2, 40, 25);
+    let shape = [2, 3, 40, 8];
+    let [q, k, v] = [1, 2, 3].map(|seed| noise::tensor::<4>(shape, seed, &device));
+    // Heads before places, and columns in the middle of wider rows.
+    let view = |x: Tensor<4>| x.swap_dims(1, 2).narrow(3, 2, 5);
+    same_with_gradients(
+        (q, k, v),
+        |(q, k, v)| reference(view(q), view(k), view(v), &segments, 0.7),
+        |(q, k, v)| fused(view(q), view(k), view(v), &segments, Sources::Separate, 0.7),
+    );
+}
+
+#[test]
+fn repeating_the_key_value_heads_changes_neither_result_nor_gradients() {
+    let device = testkit::autodiff_device();
+    let (batch, kv_heads, group, tokens, width) = (2, 2, 3, 5, 4);
+    let segments = Segments::new(&[1, 1, 1, 2, 2, 1, 1, 1, 1, 0], [batch, tokens]);
+    let heads = |x: Tensor<4>| {
+        let shape = [batch, tokens, kv_heads, group, width];
+        x.unsqueeze_dim::<5>(3).expand(shape).reshape([batch, tokens, kv_heads * group, width])
+    };
+    let q = noise::tensor::<4>([batch, tokens, kv_heads * group, width], 1, &device);
+    let [k, v] = [2, 3].map(|seed| noise::tensor::<4>([batch, tokens, kv_heads, width], seed, &device));
+    same_with_gradients(
+        (q, k, v),
+        |(q, k, v)| reference(q, heads(k), heads(v), &segments, 0.5),
+        |(q, k, v)| reference(q, k, v, &segments, 0.5),
+    );
+}
+
+#[test]
+fn a_row_that_is_masked_whole_stays_finite() {
+    let device = testkit::device();
+    let [q, k, v] = [1, 2, 3].map(|seed| noise::tensor([1, 1, 2, 4], seed, &device));
+    let bias = Tensor::full([1, 1, 2, 2], MASKED, &device);
+    assert!(testkit::floats(composed(q, k, v, bias, 1.0)).iter().all(|x| x.is_finite()));
+}
+
+#[test]
+fn a_slots_bits_do_not_depend_on_where_in_the_ring_its_columns_lie() {
+    let device = testkit::device();
+    let (columns, seen) = (37, 21);
+    let q = noise::tensor::<3>([1, 6, 24], 1, &device);
+    let [keys, values] = [2, 3].map(|seed| noise::tensor::<4>([1, 2, columns, 24], seed, &device));
+    let turned = |column: usize| {
+        // The same columns, the latest at `column`.
+        let by = (column + columns - 20) % columns;
+        let turn = |x: &Tensor<4>| match by {
+            0 => x.clone(),
+            by => Tensor::cat(
+                vec![x.clone().narrow(2, columns - by, by), x.clone().narrow(2, 0, columns - by)],
+                2,
+            ),
+        };
+        let latest = Latest::new([seen], column);
+        testkit::floats(decode_attention(q.clone(), turn(&keys), turn(&values), &latest, 0.3))
+    };
+    for column in 0..columns {
+        assert_eq!(turned(column), turned(20), "column {column}");
+    }
+}
+
+#[test]
+fn decoding_works_on_a_device_that_tracks() {
+    let run = |device| {
+        let q = noise::tensor::<3>([2, 4, 8], 1, &device);
+        let [keys, values] = [2, 3].map(|seed| noise::tensor::<4>([2, 2, 5, 8], seed, &device));
+        testkit::floats(decode_attention(q, keys, values, &Latest::new([3, 5], 1), 0.3))
+    };
+    assert_eq!(run(testkit::autodiff_device()), run(testkit::device()));
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let device = testkit::autodiff_device();
+    let segments = segments(2, 150, 90);
+    let run = || {
+        let q = noise::tensor::<4>([2, 150, 6, 24], 1, &device).require_grad();
+        let [k, v] = [2, 3].map(|seed| noise::tensor::<4>([2, 150, 3, 24], seed, &device).require_grad());
+        let out = fused(q.clone(), k.clone(), v.clone(), &segments, Sources::Separate, 0.7);
+        let weights = noise::tensor([2, 150, 6, 24], 9, &device);
+        let gradients = (out.clone() * weights).sum().backward();
+        let gradient = |x: &Tensor<4>| testkit::floats(x.grad(&gradients).expect("tracked"));
+        [testkit::floats(out.inner()), gradient(&q), gradient(&k), gradient(&v)]
+    };
+    let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+    assert_eq!(pool(1).install(run), pool(5).install(run));
+}

@@ -1,0 +1,132 @@
+//! Products of matrices that lie in the cache: register tiles over the operands as they are, without packing. Where
+//! `product` would spend its time on copying operands into panels, this is several times faster.
+#![allow(
+    unsafe_code,
+    clippy::inline_always,
+    reason = "tiles read through pointers, so that no check stands between two multiplications; only what is inlined \
+              into the entry is compiled for its instruction set"
+)]
+
+use super::gemm::{Matrix, MatrixMut, Store};
+use pulp::{Arch, Simd, WithSimd};
+
+/// `out = lhs rhs`, or `out += lhs rhs`, on the calling thread. The columns of `rhs` must be adjacent.
+///
+/// Each element is one chain of fused multiply-adds in the order of the inner dimension, the same on every machine
+/// that fuses; `+=` continues the chain, so that an inner dimension in two parts gives the bits of the whole.
+///
+/// # Panics
+/// When the shapes do not fit, or `rhs` is a transpose.
+pub(crate) fn small_product(out: MatrixMut<'_>, store: Store, lhs: Matrix<'_>, rhs: Matrix<'_>) {
+    assert!(
+        rhs.rows == lhs.columns && out.rows == lhs.rows && out.columns == rhs.columns,
+        "shapes of a product must fit"
+    );
+    assert!(rhs.column_stride == 1 || rhs.columns <= 1, "the right operand lies in rows");
+    Arch::new().dispatch(Product { out, store, lhs, rhs });
+}
+
+struct Product<'a> {
+    out: MatrixMut<'a>,
+    store: Store,
+    lhs: Matrix<'a>,
+    rhs: Matrix<'a>,
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let (rows, columns) = (self.out.rows, self.out.columns);
+        // 8 x 2 accumulators, 2 columns of the right operand and a broadcast fit 32 registers; 4 x 2 fit 16.
+        let tall = if S::REGISTER_COUNT >= 32 { 8 } else { 4 };
+        let mut column = 0;
+        while column < columns {
+            let width = (columns - column).min(2 * S::F32_LANES);
+            let mut row = 0;
+            while row < rows {
+                let left = rows - row;
+                let height = if left >= 8 && tall == 8 { 8 } else { 1 << left.min(4).ilog2() };
+                match (height, width > S::F32_LANES) {
+                    (8, true) => self.tile::<S, 8, 2>(simd, row, column, width),
+                    (8, false) => self.tile::<S, 8, 1>(simd, row, column, width),
+                    (4, true) => self.tile::<S, 4, 2>(simd, row, column, width),
+                    (4, false) => self.tile::<S, 4, 1>(simd, row, column, width),
+                    (2, true) => self.tile::<S, 2, 2>(simd, row, column, width),
+                    (2, false) => self.tile::<S, 2, 1>(simd, row, column, width),
+                    (_, true) => self.tile::<S, 1, 2>(simd, row, column, width),
+                    (_, false) => self.tile::<S, 1, 1>(simd, row, column, width),
+                }
+                row += height;
+            }
+            column += width;
+        }
+    }
+}
+
+impl Product<'_> {
+    /// `M` rows and `width` columns (more than `N - 1` vectors, at most `N`) from `(row, column)` on.
+    #[inline(always)]
+    fn tile<S: Simd, const M: usize, const N: usize>(
+        &mut self,
+        simd: S,
+        row: usize,
+        column: usize,
+        width: usize,
+    ) {
+        let Self { out, store, lhs, rhs } = self;
+        assert!(row + M <= out.rows && column + width <= out.columns, "a tile lies inside the result");
+        assert!((N - 1) * S::F32_LANES < width && width <= N * S::F32_LANES, "a tile has N vectors");
+        let mask = simd.mask_between_m32s(0, (width - (N - 1) * S::F32_LANES) as u32);
+        let mut sums = [[simd.splat_f32s(0.0); N]; M];
+        // SAFETY: the constructors of the matrices checked that every element (i, j) within their rows and columns
+        // lies inside its slice, `small_product` that rows and columns fit each other, and the assertions above
+        // that the tile lies inside the result. Vectors before the last are whole by the second of them, and the
+        // mask closes the lanes of the last one beyond the tile's width, so no address outside a row is touched.
+        unsafe {
+            let load = |at: *const f32, n: usize| {
+                if n + 1 == N {
+                    simd.mask_load_ptr_f32s(mask, at)
+                } else {
+                    at.cast::<S::f32s>().read_unaligned()
+                }
+            };
+            if *store == Store::Add {
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    let out = out.values.as_ptr().add((row + m) * out.row_stride + column);
+                    for (n, sum) in sums.iter_mut().enumerate() {
+                        *sum = load(out.add(n * S::F32_LANES), n);
+                    }
+                }
+            }
+            let mut left = lhs.values.as_ptr().wrapping_add(row * lhs.row_stride);
+            let mut right = rhs.values.as_ptr().wrapping_add(column);
+            for _ in 0..lhs.columns {
+                let mut vectors = [simd.splat_f32s(0.0); N];
+                for (n, vector) in vectors.iter_mut().enumerate() {
+                    *vector = load(right.add(n * S::F32_LANES), n);
+                }
+                for (m, sums) in sums.iter_mut().enumerate() {
+                    let factor = simd.splat_f32s(*left.add(m * lhs.row_stride));
+                    for (sum, vector) in sums.iter_mut().zip(vectors) {
+                        *sum = simd.mul_add_e_f32s(factor, vector, *sum);
+                    }
+                }
+                left = left.wrapping_add(lhs.column_stride);
+                right = right.wrapping_add(rhs.row_stride);
+            }
+            for (m, sums) in sums.into_iter().enumerate() {
+                let out = out.values.as_mut_ptr().add((row + m) * out.row_stride + column);
+                for (n, sum) in sums.into_iter().enumerate() {
+                    let at = out.add(n * S::F32_LANES);
+                    if n + 1 == N {
+                        simd.mask_store_ptr_f32s(mask, at, sum);
+                    } else {
+                        at.cast::<S::f32s>().write_unaligned(sum);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Rotary embedding on the CPU: one pass over the heads of a token, tokens in parallel.
+
+// R rotated columns, W width of a head
+
+use super::{Pairs, Table};
+use crate::cpu::{Floats, rows_at_once, tensor, vectorized};
+use burn_flex::FlexTensor;
+use rayon::prelude::*;
+
+/// Which way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// By the angles.
+    Forward,
+    /// By their negatives, from the result's order of columns back to the input's: the gradient.
+    Backward,
+}
+
+/// The last R columns of every head, rotated; the others as they were.
+pub(super) fn rotate(x: &FlexTensor, table: &Table, pairs: Pairs, direction: Direction) -> FlexTensor {
+    let shape = x.layout().shape().clone();
+    let (heads, width) = (shape[2], shape[3]);
+    let x = Floats::of(x);
+    let mut out = x.slice().to_vec();
+    let (token, half) = (heads * width, table.frequencies);
+    let still = width - 2 * half;
+    if out.is_empty() || half == 0 {
+        return tensor(out, shape);
+    }
+    let tokens = rows_at_once(token);
+    let blocks = out.par_chunks_mut(tokens * token).zip(x.slice().par_chunks(tokens * token));
+    blocks.enumerate().for_each(|(block, (out, x))| {
+        vectorized(|| {
+            for (index, (out, x)) in out.chunks_exact_mut(token).zip(x.chunks_exact(token)).enumerate() {
+                let row = (block * tokens + index) * half;
+                let (cos, sin) = (&table.cos[row..row + half], &table.sin[row..row + half]);
+                for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+                    head(&mut out[still..], &x[still..], cos, sin, pairs, direction);
+                }
+            }
+        });
+    });
+    tensor(out, shape)
+}
+
+#[allow(clippy::inline_always, reason = "to be compiled for the caller's vectors")]
+#[inline(always)]
+fn head(out: &mut [f32], x: &[f32], cos: &[f32], sin: &[f32], pairs: Pairs, direction: Direction) {
+    let half = cos.len();
+    let sin = &sin[..half];
+    match (pairs, direction) {
+        (Pairs::Halves, direction) => {
+            let ((x, y), (u, v)) = (x.split_at(half), out.split_at_mut(half));
+            let (y, v) = (&y[..half], &mut v[..half]);
+            for i in 0..half {
+                let sin = if direction == Direction::Forward { sin[i] } else { -sin[i] };
+                u[i] = x[i] * cos[i] - y[i] * sin;
+                v[i] = y[i] * cos[i] + x[i] * sin;
+            }
+        }
+        (Pairs::Interleaved, Direction::Forward) => {
+            let (u, v) = out.split_at_mut(half);
+            let (pairs, v) = (&x.as_chunks::<2>().0[..half], &mut v[..half]);
+            for i in 0..half {
+                let [x, y] = pairs[i];
+                u[i] = x * cos[i] - y * sin[i];
+                v[i] = y * cos[i] + x * sin[i];
+            }
+        }
+        (Pairs::Interleaved, Direction::Backward) => {
+            let (u, v) = x.split_at(half);
+            let (pairs, v) = (&mut out.as_chunks_mut::<2>().0[..half], &v[..half]);
+            for i in 0..half {
+                pairs[i] = [u[i] * cos[i] + v[i] * sin[i], v[i] * cos[i] - u[i] * sin[i]];
+            }
+        }
+    }
+}
