@@ -73,7 +73,7 @@ impl MixtureOfExperts {
         let weights =
             ExpertWeights { gate_up: self.experts.gate_up_proj.val(), down: self.experts.down_proj.val() };
         let permutation = Permutation::new(&route.routing.experts, chosen, weights.down.dims()[0]);
-        let mut out = experts(x.clone(), weights, &permutation, route.weights);
+        let mut out = experts(x.clone(), weights, permutation, route.weights);
         if let Some(shared) = &self.shared_experts {
             out = out + shared.forward(x);
         }
