@@ -25,14 +25,10 @@ mod same;
 mod softmax_row;
 mod swiglu;
 
-<<<<<<< HEAD
 pub use adamw::{AdamWState, AdamWStep, adamw, sum_of_squares};
-pub use attention::{MASKED, attention, causal_bias};
-=======
 pub use attention::{
     Latest, Segments, attention, decode_attention, decode_latent_attention, latent_attention,
 };
->>>>>>> attn
 pub use experts::{ExpertWeights, Permutation, experts};
 pub use linear::linear;
 pub use logprobs::{TokenStatistics, token_logprobs};

@@ -184,7 +184,8 @@ impl<'a> Layer<'a> {
         let mut d_gate_up = vec![0.0; self.gate_up.slice().len()];
         let mut d_down = vec![0.0; self.down.slice().len()];
         let (mut rest_x, mut rest_route) = (d_x.as_mut_slice(), d_route.as_mut_slice());
-        let weights = d_gate_up.chunks_exact_mut(2 * inner * width).zip(d_down.chunks_exact_mut(width * inner));
+        let weights =
+            d_gate_up.chunks_exact_mut(2 * inner * width).zip(d_down.chunks_exact_mut(width * inner));
         let mut experts: Vec<ExpertGradients<'_>> = weights
             .enumerate()
             .map(|(expert, (gate_up, down))| {
@@ -243,8 +244,7 @@ impl<'a> Layer<'a> {
                 for (row, (place, d_route)) in places.zip(d_route).enumerate() {
                     let weight = route[self.permutation.slot(place)];
                     let (gate, up) = gates_and_ups[row * 2 * inner..][..2 * inner].split_at(inner);
-                    let (d_gate, d_up) =
-                        d_gates_and_ups[row * 2 * inner..][..2 * inner].split_at_mut(inner);
+                    let (d_gate, d_up) = d_gates_and_ups[row * 2 * inner..][..2 * inner].split_at_mut(inner);
                     let activation = &mut activation[row * inner..][..inner];
                     let pull = &d_activation[row * inner..][..inner];
                     for i in 0..inner {
