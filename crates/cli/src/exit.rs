@@ -21,6 +21,7 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const INPUT: u8 = 3;
 pub(crate) const CHECKPOINT: u8 = 4;
 pub(crate) const NON_FINITE: u8 = 5;
+pub(crate) const SANDBOX: u8 = 6;
 pub(crate) const DISK: u8 = 7;
 pub(crate) const ALARM: u8 = 8;
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -133,6 +134,9 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     }
     if cause.is::<model::SaveError>() {
         return Some(DISK);
+    }
+    if cause.is::<reward::code::sandbox::Failure>() {
+        return Some(SANDBOX);
     }
     let recipe = cause.is::<model::ConfigError>()
         || cause.is::<reward::Error>()

@@ -3,10 +3,39 @@
 
 mod sandboxed;
 
-use ruminate_data::{Outcome, Verdict};
-use ruminate_reward::code::{Options, Scoring};
-use sandboxed::{code, judge};
+use ruminate_data::{Outcome, Prompt, Task, Verdict};
+use ruminate_reward::code::sandbox::{Job, Sandbox};
+use ruminate_reward::code::{Code, Options, Scoring};
+use ruminate_reward::{Response, Verifier};
 use serde_json::{Value, json};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A verifier of programs, or `None` where there is no sandbox or its interpreter does not start in it.
+fn code(options: Options) -> Option<Code> {
+    let (sandbox, _) = sandboxed::sandbox()?;
+    let program = options.command.first().unwrap_or(&options.python).clone();
+    let arguments = ["-c".to_owned(), String::new()];
+    if let Err(failure) =
+        sandbox.run(&Job { program: [vec![program], arguments.to_vec()].concat(), ..Job::default() })
+    {
+        sandboxed::skip(failure);
+        return None;
+    }
+    Some(code_unchecked(options))
+}
+
+/// A verifier of programs, whatever starts.
+fn code_unchecked(options: Options) -> Code {
+    Code::new(Arc::new(Sandbox::new(Path::new(sandboxed::HELPER), 2)), options).expect("valid options")
+}
+
+/// The verdict on a program in a fenced block, with the task's columns.
+fn judge(code: &Code, program: &str, columns: Value) -> Verdict {
+    let columns = columns.as_object().cloned().expect("an object");
+    let task = Task { prompt: Prompt::Text(String::new()), answer: String::new(), columns };
+    code.verify(&task, &Response::finished(&format!("```python\n{program}\n```")))
+}
 
 /// The verdict on a program with tests, or `None` where nothing can run.
 fn verdict(program: &str, tests: Value) -> Option<Verdict> {
@@ -164,10 +193,7 @@ fn a_share_of_tests_is_worth_its_share_when_asked_for() {
 #[test]
 fn what_does_not_start_is_unscored() {
     let Some(_) = code(Options::default()) else { return };
-    let missing = sandboxed::code_unchecked(Options {
-        python: "python-that-is-not-there".into(),
-        ..Options::default()
-    });
+    let missing = code_unchecked(Options { python: "python-that-is-not-there".into(), ..Options::default() });
     for tests in [json!([{"input": "", "output": ""}]), json!(["assert True"])] {
         let verdict = judge(&missing, "pass", json!({ "tests": tests }));
         assert_eq!(verdict.outcome, Outcome::Unscored, "{}", verdict.why);

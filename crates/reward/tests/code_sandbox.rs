@@ -19,7 +19,6 @@ const LIMITS: Limits =
     Limits { timeout_ms: 1_500, memory_mb: 256, output_bytes: 1 << 16, files_mb: 4, processes: 24 };
 
 /// Runs Python in the sandbox and checks that nothing of it is alive afterwards; `None` where it cannot run.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn attack(source: &str, limits: Limits) -> Option<Ended> {
     static ATTACKS: AtomicUsize = AtomicUsize::new(0);
     let marker =
@@ -31,7 +30,7 @@ fn attack(source: &str, limits: Limits) -> Option<Ended> {
     let ended = match sandbox.run(&Job { program, limits, ..Job::default() }) {
         Ok(ended) => ended,
         Err(failure) => {
-            eprintln!("SKIPPED: {failure}");
+            sandboxed::skip(failure);
             return None;
         }
     };
@@ -263,7 +262,6 @@ fn a_path_to_read_is_named_by_the_recipe_alone() {
 }
 
 /// Runs the other tests of this file once more, in a process that `arrange` has changed.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 fn again(arrange: impl FnOnce(&mut Command) + Send + 'static) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -280,7 +278,7 @@ fn again(arrange: impl FnOnce(&mut Command) + Send + 'static) {
         tests.output()
     });
     match output.join().expect("the thread") {
-        Err(error) => eprintln!("SKIPPED, the tests do not start for another account: {error}"),
+        Err(error) => sandboxed::skip(format!("another account: {error}")),
         Ok(output) => {
             let (stdout, stderr) =
                 (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -5,11 +5,12 @@ use crate::exit::Refusal;
 use anyhow::{Context, Result};
 use ruminate_data::procedural::Family;
 use ruminate_reward::{
-    EmptyThought, Format, Limits, Measure, Named, Pool, Rubric, SHAPINGS, Style, Verifier, check_options,
-    shaping, with_options,
+    EmptyThought, Format, Limits, Measure, Named, OUTSIDE_KINDS, Pool, Rubric, SHAPINGS, Style, Verifier,
+    check_options, outside, shaping, with_options,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -67,6 +68,9 @@ impl Default for Reward {
 impl Reward {
     /// The rubric on `threads` threads of its own (0: one a core).
     pub(crate) fn pool(&self, data: &Data, threads: usize) -> Result<Pool> {
+        for part in self.components.iter().filter(|part| part.kind == "code") {
+            part.warn()?;
+        }
         let limits = Limits::default();
         let threads = if threads == 0 { limits.threads } else { threads };
         Ok(Pool::new(self.rubric(data, None)?, Limits { threads, deadline: self.deadline()?, ..limits }))
@@ -160,7 +164,18 @@ impl Component {
         SHAPINGS.contains(&self.kind.as_str())
     }
 
+    /// Tells what running a policy's programs on this system means, or that it cannot be done here: then every
+    /// completion would be unscored.
+    fn warn(&self) -> Result<()> {
+        let code = ruminate_reward::in_sandbox(&self.options, &helper()?)?;
+        eprintln!("warning: {}", code.warning().context("component `code`")?);
+        Ok(())
+    }
+
     fn check(&self) -> Result<()> {
+        if OUTSIDE_KINDS.contains(&self.kind.as_str()) {
+            return Ok(()); // refused with its options, where it is made
+        }
         check_options(&self.kind, self.options.keys().map(String::as_str))
             .with_context(|| format!("component `{}`", self.kind))?;
         match &self.name {
@@ -174,13 +189,21 @@ impl Component {
 
     fn verifier(&self) -> Result<(Box<dyn Verifier>, f64)> {
         self.check()?;
-        let verifier = with_options(&self.kind, &self.options)?;
+        let verifier = match outside(&self.kind, &self.options, &helper()?) {
+            Some(verifier) => verifier?,
+            None => with_options(&self.kind, &self.options)?,
+        };
         let named = match &self.name {
             Some(name) => Box::new(Named::new(name, verifier)),
             None => verifier,
         };
         Ok((named, self.weight))
     }
+}
+
+/// The sandbox's helper: this binary, as `main` knows.
+fn helper() -> Result<PathBuf> {
+    std::env::current_exe().context("the path of this program, which is its own sandbox helper")
 }
 
 #[cfg(test)]
@@ -223,6 +246,27 @@ mod tests {
         let expected =
             [("last_number", 1.0), ("digits", 0.1), ("regex", 0.0), ("format", 0.0), ("cosine", 0.5)];
         assert_eq!(names, expected.map(|(name, weight)| (name.to_owned(), weight)));
+    }
+
+    #[test]
+    fn programs_and_servers_are_parts_that_only_a_recipe_names() {
+        let reward = r#"
+            [[components]]
+            kind = "code"
+            timeout_ms = 1000
+            [[components]]
+            kind = "command"
+            name = "mine"
+            command = ["python3", "judge.py"]
+            [[components]]
+            kind = "http"
+            weight = 0.5
+            url = "http://localhost:8000/score"
+        "#;
+        let names: Vec<String> = weights(reward).expect("valid").into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["code", "mine", "http", "format"]);
+        let refused = weights("components = [{ kind = 'code', timeout = 3 }]").expect_err("no such option");
+        assert!(refused.contains("timeout"), "{refused}");
     }
 
     #[test]

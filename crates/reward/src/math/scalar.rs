@@ -230,7 +230,13 @@ fn near(x: &BigRational, y: &BigRational) -> bool {
 
 const POSITIVE: &str = "equal where its symbols are positive, but not everywhere";
 
-/// Evaluates the difference at points: three positive ones, which decide, then some of mixed signs.
+/// Whether it is pieced together at places that points need not hit.
+fn is_pieced(expr: &Expr) -> bool {
+    use Function::{Ceil, Floor, Max, Min};
+    expr.any(&|node| matches!(node, Expr::Call(Max | Min | Floor | Ceil, _)))
+}
+
+/// Evaluates the difference at points: positive ones, which decide, then some of mixed signs.
 fn sampled(a: &Expr, b: &Expr, budget: &Budget) -> Result<Sameness, TooLarge> {
     let mut symbols = a.symbols();
     symbols.extend(b.symbols().into_iter().filter(|name| !symbols.contains(name)).collect::<Vec<_>>());
@@ -259,11 +265,14 @@ fn sampled(a: &Expr, b: &Expr, budget: &Budget) -> Result<Sameness, TooLarge> {
                 _ => {}
             }
         }
-        return Ok(if agree >= 5 {
+        return Ok(if agree >= 5 && !is_pieced(a) && !is_pieced(b) {
             Sameness::Same
         } else {
             Sameness::Unknown("it cannot be evaluated at enough points")
         });
+    }
+    if is_pieced(a) || is_pieced(b) {
+        return Ok(Sameness::Unknown("equal at every point that was tried, but pieced together"));
     }
     for point in points(&symbols, Signs::Mixed) {
         if let Some(AboutZero::Positive | AboutZero::Negative) = difference(a, b, &point, budget)? {
@@ -302,8 +311,8 @@ pub(super) enum Signs {
 /// Points for the symbols, always the same ones: a verdict must not depend on luck.
 pub(super) fn points(symbols: &[String], signs: Signs) -> Vec<Point> {
     let count = match signs {
-        Signs::Positive => 4,
-        Signs::Mixed => 3,
+        Signs::Positive => 6,
+        Signs::Mixed => 5,
         Signs::Integer => 7,
     };
     let mut state = match signs {
@@ -326,10 +335,11 @@ pub(super) fn points(symbols: &[String], signs: Signs) -> Vec<Point> {
                 .map(|name| {
                     let random = next();
                     let value = match signs {
-                        // Below one at first, where inverse sines live; above later.
-                        Signs::Positive => fraction((random >> 32) | 1 << 28, 32 - at.min(2)),
+                        // Below one at first, where inverse sines live; far away at last, where |x - 100| is no
+                        // longer 100 - x.
+                        Signs::Positive => fraction((random >> 32) | 1 << 28, [32, 31, 30, 30, 20, 2][at]),
                         Signs::Mixed => {
-                            let size = fraction((random >> 32) | 1 << 28, 31);
+                            let size = fraction((random >> 32) | 1 << 28, [31, 31, 31, 20, 2][at]);
                             if random & 1 == 0 || symbols.len() == 1 { -size } else { size }
                         }
                         Signs::Integer => BigRational::from_integer(BigInt::from(2 + random % 37)),

@@ -108,7 +108,6 @@ pub enum Failure {
 }
 
 impl Failure {
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "the layers are Linux's"))]
     pub(crate) fn layer(layer: &str, reason: impl ToString) -> Self {
         Self::Layer { layer: layer.to_owned(), reason: reason.to_string() }
     }
