@@ -6,7 +6,7 @@ mod simd;
 mod tensor;
 
 pub(crate) use gemm::{Matrix, MatrixMut, Store, Threads, product};
-pub(crate) use simd::{LANES, dot, exp, lanewise, total, vectorized};
+pub(crate) use simd::{dot, exp, lanewise, sigmoid, total, vectorized};
 pub(crate) use tensor::{Floats, rows_at_once, tensor};
 
 #[cfg(test)]

@@ -71,7 +71,8 @@ struct Padded {
 impl Padded {
     fn new(permutation: &Permutation) -> Self {
         let n_experts = permutation.n_experts();
-        let capacity = (0..n_experts).map(|expert| permutation.places(expert).len()).max().unwrap_or(0).max(1);
+        let capacity =
+            (0..n_experts).map(|expert| permutation.places(expert).len()).max().unwrap_or(0).max(1);
         let mut token_of_place = vec![0; n_experts * capacity];
         let mut place_of_slot = vec![0; permutation.n_places()];
         for expert in 0..n_experts {

@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn the_slots_of_an_expert_keep_their_order() {
         let permutation = Permutation::new(&[1, 0, 1, 1, 0, 1], 1, 2);
-        let slots = |expert| permutation.places(expert).map(|place| permutation.slot(place)).collect::<Vec<_>>();
+        let slots =
+            |expert| permutation.places(expert).map(|place| permutation.slot(place)).collect::<Vec<_>>();
         assert_eq!((slots(0), slots(1)), (vec![1, 4], vec![0, 2, 3, 5]));
     }
 }
