@@ -1,5 +1,5 @@
-//! Numeric operations of the decoder, each behind one function: attention, experts, norm, rotary embedding,
-//! token log-probabilities. Callers never know which form runs.
+//! Numeric operations of the decoder, each behind one function: attention, experts and their router, norm, rotary
+//! embedding, token log-probabilities. Callers never know which form runs.
 //!
 //! Every operation has a *reference composition* of Burn operations: it runs on every backend, has autodiff's
 //! backward, and is the oracle of the others. Where it pays there is a Flex form beside it: fused loops on the CPU
@@ -20,6 +20,7 @@ mod logprobs;
 mod noise;
 mod norm;
 mod rope;
+mod router;
 #[cfg(test)]
 mod same;
 mod softmax_row;
@@ -34,5 +35,6 @@ pub use linear::linear;
 pub use logprobs::{TokenStatistics, token_logprobs};
 pub use norm::rms_norm;
 pub use rope::{Angles, rotate_halves, rotate_interleaved};
+pub use router::{Choice, Normalisation, Scoring, route_weights, router_scores};
 pub use softmax_row::SoftmaxRow;
 pub use swiglu::swiglu;

@@ -38,6 +38,12 @@ pub(crate) fn exp(x: f32) -> f32 {
     if vanishes { 0.0 } else { (tail + r + 1.0) * power }
 }
 
+/// `1 / (1 + e^-x)`
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + exp(-x))
+}
+
 /// The sum of `f(i)` over `0..n`, in [`LANES`] interleaved partial sums that [`total`] adds up.
 #[inline(always)]
 pub(crate) fn lanewise(n: usize, f: impl Fn(usize) -> f32) -> [f32; LANES] {

@@ -6,7 +6,7 @@
 
 use super::Permutation;
 use crate::cpu::{
-    Floats, Matrix, MatrixMut, Store, Threads, dot, exp, product, rows_at_once, tensor, vectorized,
+    Floats, Matrix, MatrixMut, Store, Threads, dot, product, rows_at_once, sigmoid, tensor, vectorized,
 };
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -15,6 +15,9 @@ use std::ops::Range;
 
 /// Places that are multiplied at once: weights are read once for all of them, and what they need lies in the cache.
 const BLOCK: usize = 256;
+
+/// Rows of a product up to which each is multiplied alone: reading the weights once a row costs less than packing them.
+const FEW: usize = 8;
 
 /// Multiplications below which waking another thread costs more than it saves: a few tokens in decoding.
 const WORTH_SHARING: usize = 1 << 19;
@@ -146,14 +149,8 @@ impl<'a> Layer<'a> {
         let x = sized(&mut scratch.x, rows * width);
         self.gather(x, self.x.slice(), &places);
         let gates_and_ups = kept.unwrap_or_else(|| sized(&mut scratch.gates_and_ups, rows * 2 * inner));
-        product(
-            MatrixMut::new(gates_and_ups, rows, 2 * inner),
-            Store::Replace,
-            1.0,
-            Matrix::new(x, rows, width),
-            self.gate_up_of(expert).transposed(),
-            Threads::One,
-        );
+        let gate_up = self.gate_up_of(expert).transposed();
+        product_of_rows((gates_and_ups, 2 * inner), (x, width), gate_up);
         let activation = sized(&mut scratch.activation, rows * inner);
         let route = self.route_weights.slice();
         vectorized(|| {
@@ -166,14 +163,7 @@ impl<'a> Layer<'a> {
                 }
             }
         });
-        product(
-            MatrixMut::new(out, rows, width),
-            Store::Replace,
-            1.0,
-            Matrix::new(activation, rows, inner),
-            self.down_of(expert).transposed(),
-            Threads::One,
-        );
+        product_of_rows((out, width), (activation, inner), self.down_of(expert).transposed());
     }
 
     /// The gradients of `x`, `gate_up`, `down` and the route weights.
@@ -356,6 +346,22 @@ struct ExpertGradients<'a> {
     route: &'a mut [f32],
 }
 
+/// `lhs rhs`, rows and their widths given.
+fn product_of_rows((out, out_width): (&mut [f32], usize), (lhs, width): (&[f32], usize), rhs: Matrix<'_>) {
+    let rows = lhs.len() / width;
+    let at_once = if rows <= FEW { 1 } else { rows };
+    for (out, lhs) in out.chunks_mut(at_once * out_width).zip(lhs.chunks(at_once * width)) {
+        product(
+            MatrixMut::new(out, at_once, out_width),
+            Store::Replace,
+            1.0,
+            Matrix::new(lhs, at_once, width),
+            rhs,
+            Threads::One,
+        );
+    }
+}
+
 fn blocks_of(places: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     places.clone().step_by(BLOCK).map(move |start| start..places.end.min(start + BLOCK))
 }
@@ -365,10 +371,4 @@ fn sized(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
         buffer.resize(length, 0.0);
     }
     &mut buffer[..length]
-}
-
-#[allow(clippy::inline_always, reason = "to be compiled for the caller's vectors")]
-#[inline(always)]
-fn sigmoid(x: f32) -> f32 {
-    1.0 / (1.0 + exp(-x))
 }

@@ -1,7 +1,5 @@
-//! The router: scores on the device in f32, choice on the host, weights from the scores of the chosen.
-//!
-//! The choice is made on the host because grouping tokens by expert needs it there anyway; it also makes ties
-//! (lowest expert first) the same on every device.
+//! The router: its weights, and what a configuration means for scores, choice and weights, whose arithmetic is
+//! `kernels`'.
 
 // N places, D hidden, E experts, K chosen experts a token
 
@@ -9,9 +7,9 @@ use super::LayerRouting;
 use crate::config::{Moe, Router};
 use crate::init::Initializer;
 use burn::module::{Module, Param};
-use burn::tensor::activation::{sigmoid, softmax};
-use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn::tensor::{DType, Tensor};
 use rand::Rng;
+use ruminate_kernels::{Choice, Normalisation, Scoring, route_weights, router_scores};
 
 /// The router's weights.
 #[derive(Module, Debug)]
@@ -48,96 +46,36 @@ impl Gate {
     /// - `x`: `[N, D]`, `replay`: N * K expert ids
     pub(crate) fn forward(&self, x: Tensor<2>, replay: Option<&[u16]>) -> Route {
         // f32 whatever the model's dtype: ties of bf16 scores change the chosen experts.
-        let logits = x.cast(DType::F32).matmul(self.weight.val().cast(DType::F32).transpose());
-        let scores = match self.moe.router {
-            Router::Sigmoid { .. } => sigmoid(logits),
-            Router::Softmax { .. } => softmax(logits, 1),
+        let (x, weight) = (x.cast(DType::F32), self.weight.val().cast(DType::F32));
+        let (scoring, normalised, factor) = match self.moe.router {
+            Router::Sigmoid { norm_topk_prob, routed_scaling_factor, .. } => {
+                (Scoring::Sigmoid, norm_topk_prob, routed_scaling_factor)
+            }
+            Router::Softmax { norm_topk_prob } => (Scoring::Softmax, norm_topk_prob, 1.0),
         };
+        let scores = router_scores(x, weight, scoring);
         let experts = match replay {
             Some(experts) => experts.to_vec(),
             None => self.choose(&scores),
         };
-        let weights = self.weigh(&scores, &experts);
+        let normalisation = if normalised { Normalisation::Sum } else { Normalisation::None };
+        let weights = route_weights(scores.clone(), &experts, normalisation, factor);
         Route { routing: LayerRouting { experts, scores }, weights }
     }
 
     fn choose(&self, scores: &Tensor<2>) -> Vec<u16> {
         let [_, n_experts] = scores.dims();
-        let host = floats(scores.clone().detach());
-        let bias = match &self.e_score_correction_bias {
-            Some(bias) => floats(bias.val().detach()),
-            None => vec![0.0; n_experts],
+        let (n_group, topk_group) = match self.moe.router {
+            Router::Sigmoid { n_group, topk_group, .. } => (n_group, topk_group),
+            Router::Softmax { .. } => (1, 1),
         };
-        let mut chosen = Vec::with_capacity(host.len() / n_experts * self.moe.num_experts_per_tok);
-        let mut biased = vec![0.0; n_experts];
-        for row in host.chunks_exact(n_experts) {
-            for (sum, (score, bias)) in biased.iter_mut().zip(row.iter().zip(&bias)) {
-                *sum = score + bias;
-            }
-            if let Router::Sigmoid { n_group, topk_group, .. } = self.moe.router {
-                keep_best_groups(&mut biased, n_group, topk_group);
-            }
-            for _ in 0..self.moe.num_experts_per_tok {
-                let best = first_maximum(&biased);
-                biased[best] = f32::NEG_INFINITY;
-                chosen.push(best as u16);
-            }
-        }
-        chosen
+        let bias = self.e_score_correction_bias.as_ref().map(|bias| floats(bias.val().detach()));
+        Choice { experts_per_token: self.moe.num_experts_per_tok, n_group, topk_group }.of(
+            &floats(scores.clone().detach()),
+            bias.as_deref(),
+            n_experts,
+        )
     }
-
-    fn weigh(&self, scores: &Tensor<2>, experts: &[u16]) -> Tensor<2> {
-        let (chosen, [places, _]) = (self.moe.num_experts_per_tok, scores.dims());
-        let ids: Vec<i32> = experts.iter().map(|&expert| i32::from(expert)).collect();
-        let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [places, chosen]), &scores.device());
-        let picked = scores.clone().gather(1, ids); // [N, K]
-        let (normalise, factor) = match self.moe.router {
-            Router::Sigmoid { norm_topk_prob, routed_scaling_factor, .. } => {
-                (norm_topk_prob, routed_scaling_factor)
-            }
-            Router::Softmax { norm_topk_prob } => (norm_topk_prob, 1.0),
-        };
-        if normalise { picked.clone() / (picked.sum_dim(1) + 1e-20) * factor } else { picked * factor }
-    }
-}
-
-/// Node-limited routing (arXiv 2412.19437, section 2.1.2): a group's score is the sum of its two best; experts of
-/// the other groups are out.
-fn keep_best_groups(biased: &mut [f32], n_group: usize, topk_group: usize) {
-    if topk_group >= n_group {
-        return;
-    }
-    let size = biased.len() / n_group;
-    let mut group_scores: Vec<f32> = biased
-        .chunks_exact(size)
-        .map(|group| {
-            let best = first_maximum(group);
-            let second = (0..size).filter(|&i| i != best).map(|i| group[i]).fold(f32::NEG_INFINITY, f32::max);
-            if size > 1 { group[best] + second } else { group[best] }
-        })
-        .collect();
-    let mut kept = vec![false; n_group];
-    for _ in 0..topk_group {
-        let best = first_maximum(&group_scores);
-        group_scores[best] = f32::NEG_INFINITY;
-        kept[best] = true;
-    }
-    for (group, kept) in biased.chunks_exact_mut(size).zip(kept) {
-        if !kept {
-            group.fill(f32::NEG_INFINITY);
-        }
-    }
-}
-
-/// Index of the largest value, the first of equals. NaN never wins; a row of NaN gives 0.
-fn first_maximum(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, &value) in values.iter().enumerate() {
-        if value > values[best] || values[best].is_nan() {
-            best = i;
-        }
-    }
-    best
 }
 
 fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -146,7 +84,7 @@ fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Gate, first_maximum, floats, keep_best_groups};
+    use super::{Gate, floats};
     use crate::config::{Moe, Router};
     use burn::module::Param;
     use burn::tensor::{Tensor, TensorData};
@@ -226,19 +164,5 @@ mod tests {
                 testkit::assert_close(&floats(route.weights.sum_dim(1)), &vec![2.5; tokens], 1e-5);
             }
         }
-    }
-
-    #[test]
-    fn a_group_wins_by_the_sum_of_its_two_best() {
-        // The single best expert sits in the second group, but the first group's pair is worth more.
-        let mut scores = [0.6, 0.6, 0.9, 0.1];
-        keep_best_groups(&mut scores, 2, 1);
-        assert_eq!(scores, [0.6, 0.6, f32::NEG_INFINITY, f32::NEG_INFINITY]);
-    }
-
-    #[test]
-    fn ties_go_to_the_lowest_index_and_nan_never_wins() {
-        assert_eq!(first_maximum(&[0.5, 0.5, 0.1]), 0);
-        assert_eq!(first_maximum(&[f32::NAN, 0.1, 0.1]), 1);
     }
 }
