@@ -283,7 +283,9 @@ impl<'a> Layer<'a> {
     fn share<T: Send>(&self, tasks: Vec<T>, work: impl Fn(&mut Scratch, T) + Send + Sync) {
         if self.permutation.n_places() * self.width * self.inner < WORTH_SHARING {
             let mut scratch = Scratch::default();
-            tasks.into_iter().for_each(|task| work(&mut scratch, task));
+            for task in tasks {
+                work(&mut scratch, task);
+            }
         } else {
             tasks.into_iter().par_bridge().for_each_init(Scratch::default, work);
         }
