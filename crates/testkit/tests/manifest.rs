@@ -54,7 +54,8 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// The fixtures below `folder`, relative to `fixtures/`; scripts and their caches are not fixtures.
+/// The fixtures below `folder`, relative to `fixtures/`. Scripts and their caches are none, and corpora of cases
+/// (`.jsonl`) are written by hand.
 fn files_below(folder: &str) -> Vec<String> {
     let entries = std::fs::read_dir(fixture_path(folder)).unwrap_or_else(|why| panic!("{folder}: {why}"));
     let mut files = Vec::new();
@@ -64,7 +65,7 @@ fn files_below(folder: &str) -> Vec<String> {
         let relative = format!("{folder}/{name}");
         if path.is_dir() && name != "__pycache__" {
             files.extend(files_below(&relative));
-        } else if path.is_file() && Path::new(&name).extension().is_none_or(|extension| extension != "py") {
+        } else if path.is_file() && !name.ends_with(".py") && !name.ends_with(".jsonl") {
             files.push(relative);
         }
     }

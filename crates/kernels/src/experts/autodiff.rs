@@ -115,11 +115,7 @@ impl<B: ExpertOps, C: CheckpointStrategy> ExpertOps for Autodiff<B, C> {
         permutation: Arc<Permutation>,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), gate_up.node(), down.node(), route_weights.node()];
-        #[allow(
-            clippy::redundant_closure_for_method_calls,
-            reason = "Burn does not export the method's type"
-        )]
-        let inputs = [x, gate_up, down, route_weights].map(|input| input.into_primitive());
+        let inputs = [x, gate_up, down, route_weights].map(FloatTensor::<Self>::into_primitive);
         let [x, gate_up, down, route] = inputs.clone();
         match Experts.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
