@@ -58,6 +58,9 @@ fn hex(bytes: &[u8]) -> String {
 /// (`.jsonl`) are written by hand.
 fn files_below(folder: &str) -> Vec<String> {
     let entries = std::fs::read_dir(fixture_path(folder)).unwrap_or_else(|why| panic!("{folder}: {why}"));
+    let fixture = |name: &str| {
+        Path::new(name).extension().is_none_or(|extension| extension != "py" && extension != "jsonl")
+    };
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.unwrap_or_else(|why| panic!("{folder}: {why}")).path();
@@ -65,7 +68,7 @@ fn files_below(folder: &str) -> Vec<String> {
         let relative = format!("{folder}/{name}");
         if path.is_dir() && name != "__pycache__" {
             files.extend(files_below(&relative));
-        } else if path.is_file() && !name.ends_with(".py") && !name.ends_with(".jsonl") {
+        } else if path.is_file() && fixture(&name) {
             files.push(relative);
         }
     }
