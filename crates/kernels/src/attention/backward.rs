@@ -8,7 +8,7 @@
 // n keys that a block sees, P own key columns, R shared key columns
 
 use super::Sources;
-use super::forward::{Block, Inputs, QUERIES, close, turn};
+use super::forward::{Block, Inputs, QUERIES, turn};
 use super::heads::Heads;
 use super::segments::Spans;
 use crate::cpu::{Floats, Matrix, MatrixMut, Store, exp, small_product, tensor, vectorized};
@@ -161,15 +161,14 @@ impl Pass<'_> {
         for (place, log_sum) in block.places.clone().zip(&mut log_sums) {
             *log_sum = self.log_sums.slice()[(block.row * tokens + place) * heads + head];
         }
-        let (scores, gradients) = (scores.as_chunks_mut().0, gradients.as_chunks_mut::<QUERIES>().0);
+        let (scores, gradients) =
+            (scores.as_chunks_mut::<QUERIES>().0, gradients.as_chunks_mut::<QUERIES>().0);
         vectorized(|| {
             let mut sums = [0.0; QUERIES];
             for (source, (score, gradient)) in block.seen.clone().zip(scores.iter_mut().zip(&*gradients)) {
+                let open = block.open(source);
                 for lane in 0..QUERIES {
-                    score[lane] = exp(score[lane] - log_sums[lane]);
-                }
-                close(score, &block.open(source));
-                for lane in 0..QUERIES {
+                    score[lane] = open.or(lane, exp(score[lane] - log_sums[lane]), 0.0);
                     sums[lane] += score[lane] * gradient[lane];
                 }
             }

@@ -68,13 +68,13 @@ impl<'a> Block<'a> {
     }
 
     /// The lanes that see key `source`.
-    pub(super) fn open(&self, source: usize) -> Range<usize> {
+    pub(super) fn open(&self, source: usize) -> Open {
         let open = self.spans.seeing(self.row, source, &self.places);
-        open.start - self.places.start..open.end - self.places.start
+        Open { first: (open.start - self.places.start) as u32, count: open.len() as u32 }
     }
 
-    /// `scale q k^T`, transposed, into `scores` `[n, L]`; what is not seen is [`MASKED`]. `lanes` is left with the
-    /// block's queries, transposed and scaled.
+    /// `scale q k^T`, transposed, into `scores` `[n, L]`, also where nothing is seen. `lanes` is left with the block's
+    /// queries, transposed and scaled.
     pub(super) fn scores(&self, inputs: &Inputs, head: usize, lanes: &mut Vec<f32>, scores: &mut Vec<f32>) {
         let Inputs { q, key, shared_key, scale, .. } = inputs;
         turn(q, self, head, *scale, lanes);
@@ -88,11 +88,6 @@ impl<'a> Block<'a> {
         product(Store::Replace, key, head / inputs.group(), &lanes[..own * QUERIES]);
         if let Some(shared) = shared_key {
             product(Store::Add, shared, 0, &lanes[own * QUERIES..]);
-        }
-        for (source, scores) in self.seen.clone().zip(scores.as_chunks_mut::<QUERIES>().0) {
-            let open = self.open(source);
-            scores[..open.start].fill(MASKED);
-            scores[open.end..].fill(MASKED);
         }
     }
 }
@@ -153,18 +148,18 @@ fn softmax(block: &Block<'_>, scores: &mut [f32]) -> ([f32; QUERIES], [f32; QUER
     vectorized(|| {
         let rows = scores.as_chunks_mut::<QUERIES>().0;
         let mut largest = [MASKED; QUERIES];
-        for row in &*rows {
+        for (source, row) in block.seen.clone().zip(&*rows) {
+            let open = block.open(source);
             for lane in 0..QUERIES {
-                largest[lane] = if row[lane] > largest[lane] { row[lane] } else { largest[lane] };
+                let score = open.or(lane, row[lane], MASKED);
+                largest[lane] = if score > largest[lane] { score } else { largest[lane] };
             }
         }
         let mut sums = [0.0; QUERIES];
         for (source, row) in block.seen.clone().zip(rows) {
+            let open = block.open(source);
             for lane in 0..QUERIES {
-                row[lane] = exp(row[lane] - largest[lane]);
-            }
-            close(row, &block.open(source));
-            for lane in 0..QUERIES {
+                row[lane] = open.or(lane, exp(row[lane] - largest[lane]), 0.0);
                 sums[lane] += row[lane];
             }
         }
@@ -172,10 +167,17 @@ fn softmax(block: &Block<'_>, scores: &mut [f32]) -> ([f32; QUERIES], [f32; QUER
     })
 }
 
-/// Zeroes the lanes that see nothing here: `exp` of a masked score is small, but not 0.
-#[allow(clippy::inline_always, reason = "to be compiled for the caller's vectors")]
-#[inline(always)]
-pub(super) fn close(row: &mut [f32; QUERIES], open: &Range<usize>) {
-    row[..open.start].fill(0.0);
-    row[open.end..].fill(0.0);
+/// The lanes that see a key. Compared lane by lane: a row filled in part and read whole would wait for memory.
+pub(super) struct Open {
+    first: u32,
+    count: u32,
+}
+
+impl Open {
+    /// `value` where the lane sees the key, else `closed`.
+    #[allow(clippy::inline_always, reason = "to be compiled for the caller's vectors")]
+    #[inline(always)]
+    pub(super) fn or(&self, lane: usize, value: f32, closed: f32) -> f32 {
+        if (lane as u32).wrapping_sub(self.first) < self.count { value } else { closed }
+    }
 }

@@ -8,7 +8,7 @@
 )]
 
 use super::gemm::{Matrix, MatrixMut, Store};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, MemMask, Simd, WithSimd};
 
 /// `out = lhs rhs`, or `out += lhs rhs`, on the calling thread. The columns of `rhs` must be adjacent.
 ///
@@ -78,7 +78,9 @@ impl Product<'_> {
         let Self { out, store, lhs, rhs } = self;
         assert!(row + M <= out.rows && column + width <= out.columns, "a tile lies inside the result");
         assert!((N - 1) * S::F32_LANES < width && width <= N * S::F32_LANES, "a tile has N vectors");
-        let mask = simd.mask_between_m32s(0, (width - (N - 1) * S::F32_LANES) as u32);
+        // As a plain mask: pulp's own reaches memory through a function pointer.
+        let mask: MemMask<S::m32s> =
+            simd.mask_between_m32s(0, (width - (N - 1) * S::F32_LANES) as u32).mask().into();
         let mut sums = [[simd.splat_f32s(0.0); N]; M];
         // SAFETY: the constructors of the matrices checked that every element (i, j) within their rows and columns
         // lies inside its slice, `small_product` that rows and columns fit each other, and the assertions above
