@@ -7,7 +7,7 @@ mod small;
 mod tensor;
 
 pub(crate) use gemm::{Matrix, MatrixMut, Store, Threads, product};
-pub(crate) use simd::{LANES, dot, exp, lanewise, largest, sigmoid, total, vectorized};
+pub(crate) use simd::{dot, exp, lanewise, largest, sigmoid, total, vectorized};
 pub(crate) use small::small_product;
 pub(crate) use tensor::{Floats, owned, rows_at_once, tensor};
 

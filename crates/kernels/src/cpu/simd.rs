@@ -11,7 +11,7 @@
 use pulp::Arch;
 
 /// Accumulators of a sum: two AVX-512 registers' worth.
-pub(crate) const LANES: usize = 32;
+const LANES: usize = 32;
 
 /// Runs `op` compiled for the widest vectors that this machine has (AVX-512, AVX2, or the target's baseline).
 pub(crate) fn vectorized<R>(op: impl FnOnce() -> R) -> R {
