@@ -51,6 +51,16 @@ pub(crate) fn same_with_gradients<I: Inputs, const D: usize>(
     reference: impl Fn(I) -> Tensor<D>,
     fused: impl Fn(I) -> Tensor<D>,
 ) {
+    same_with_gradients_of_terms(0.1, inputs, reference, fused);
+}
+
+/// The same where sums are made of terms as large as `terms`, which may cancel: to 1e-5 of that at least.
+pub(crate) fn same_with_gradients_of_terms<I: Inputs, const D: usize>(
+    terms: f32,
+    inputs: I,
+    reference: impl Fn(I) -> Tensor<D>,
+    fused: impl Fn(I) -> Tensor<D>,
+) {
     let run = |form: &dyn Fn(I) -> Tensor<D>| {
         let inputs = inputs.clone().tracked();
         let out = form(inputs.clone());
@@ -61,7 +71,7 @@ pub(crate) fn same_with_gradients<I: Inputs, const D: usize>(
         all
     };
     for (index, (expected, actual)) in run(&reference).iter().zip(&run(&fused)).enumerate() {
-        let largest = expected.iter().fold(0.1_f32, |largest, x| largest.max(x.abs()));
+        let largest = expected.iter().fold(terms, |largest, x| largest.max(x.abs()));
         for (place, (expected, actual)) in expected.iter().zip(actual).enumerate() {
             assert!(
                 (expected - actual).abs() <= 1e-5 * largest,
