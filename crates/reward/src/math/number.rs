@@ -54,6 +54,8 @@ pub(super) fn grouped(text: &str) -> Option<Expr> {
         Some(rest) => (true, rest.trim_start()),
         None => (false, text),
     };
+    // `\$1,234.50`: the currency sign of LaTeX.
+    let digits = digits.strip_prefix("\\$").map_or(digits, str::trim_start);
     if !digits.contains(',') || !digits.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
