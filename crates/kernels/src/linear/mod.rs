@@ -33,7 +33,8 @@ mod tests {
 
         #[test]
         fn the_flex_form_equals_the_reference_in_value_and_gradients(
-            [rows, input, output] in prop::array::uniform3(1_usize..40),
+            rows in 1_usize..70, // on both sides of what counts as few
+            [input, output] in prop::array::uniform2(1_usize..90),
             seed in 0_u32..1000,
         ) {
             let device = testkit::autodiff_device();

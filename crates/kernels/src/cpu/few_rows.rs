@@ -1,0 +1,115 @@
+//! `x W^T` for a few rows of x: what decoding does, a token a slot. The weight is read once, as it lies; `product` would
+//! first copy its transpose into panels, which costs more than so few rows give back.
+
+#![allow(
+    clippy::inline_always,
+    reason = "only what is inlined into the entry is compiled for its instruction set"
+)]
+
+// M rows, D inner dimension, O outputs
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+/// Rows up to which this beats the product with packed panels.
+pub(crate) const FEW_ROWS: usize = 48;
+
+/// Side of a tile: 4 x 4 sums and 8 operands fit the 32 registers of AVX-512.
+const SIDE: usize = 4;
+
+/// Outputs of a task.
+const OUTPUTS: usize = 64;
+
+/// `x` `[M, D]`, `weight` `[O, D]`, result `[M, O]`. Each element is a sum of the same order whatever the other rows are
+/// and however many threads there are.
+pub(crate) fn few_rows(x: &[f32], weight: &[f32], [rows, width, outputs]: [usize; 3]) -> Vec<f32> {
+    assert!(x.len() == rows * width && weight.len() == outputs * width, "shapes of a product must fit");
+    if width == 0 {
+        return vec![0.0; rows * outputs];
+    }
+    // Tasks own outputs, so the sums come out transposed.
+    let mut transposed = vec![0.0; outputs * rows];
+    if rows > 0 {
+        transposed
+            .par_chunks_mut(OUTPUTS * rows)
+            .zip(weight.par_chunks(OUTPUTS * width))
+            .for_each(|(out, weight)| Arch::new().dispatch(Tiles { out, x, weight, rows, width }));
+    }
+    let mut out = vec![0.0; rows * outputs];
+    out.par_chunks_mut(outputs.max(1)).enumerate().for_each(|(row, out)| {
+        for (out, sums) in out.iter_mut().zip(transposed.chunks_exact(rows)) {
+            *out = sums[row];
+        }
+    });
+    out
+}
+
+/// `out[o, m] = sum_d weight[o, d] x[m, d]`
+struct Tiles<'a> {
+    out: &'a mut [f32],
+    x: &'a [f32],
+    weight: &'a [f32],
+    rows: usize,
+    width: usize,
+}
+
+impl WithSimd for Tiles<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { out, x, weight, rows, width } = self;
+        let outputs = weight.chunks(SIDE * width).zip(out.chunks_mut(SIDE * rows));
+        for (weight, out) in outputs {
+            for (start, x) in (0..rows).step_by(SIDE).zip(x.chunks(SIDE * width)) {
+                let sums = tile(simd, weight, x, width);
+                let (height, breadth) = (weight.len() / width, x.len() / width);
+                for o in 0..height {
+                    out[o * rows + start..][..breadth].copy_from_slice(&sums[o][..breadth]);
+                }
+            }
+        }
+    }
+}
+
+/// The products of up to [`SIDE`] rows with up to as many; rows that are missing repeat the first.
+///
+/// Plain loops throughout: a closure that is not inlined would be compiled for the baseline.
+#[inline(always)]
+fn tile<S: Simd>(simd: S, weight: &[f32], x: &[f32], width: usize) -> [[f32; SIDE]; SIDE] {
+    let (mut weights, mut weight_rests) = ([[].as_slice(); SIDE], [[].as_slice(); SIDE]);
+    let (mut inputs, mut input_rests) = ([[].as_slice(); SIDE], [[].as_slice(); SIDE]);
+    for i in 0..SIDE {
+        (weights[i], weight_rests[i]) = S::as_simd_f32s(row_or_first(weight, i, width));
+        (inputs[i], input_rests[i]) = S::as_simd_f32s(row_or_first(x, i, width));
+    }
+    let [w0, w1, w2, w3] = weights;
+    let [x0, x1, x2, x3] = inputs;
+    let mut sums = [[simd.splat_f32s(0.0); SIDE]; SIDE];
+    let weights = w0.iter().zip(w1).zip(w2).zip(w3);
+    let inputs = x0.iter().zip(x1).zip(x2).zip(x3);
+    for ((((&w0, &w1), &w2), &w3), (((&x0, &x1), &x2), &x3)) in weights.zip(inputs) {
+        let (weights, inputs) = ([w0, w1, w2, w3], [x0, x1, x2, x3]);
+        for o in 0..SIDE {
+            for m in 0..SIDE {
+                sums[o][m] = simd.mul_add_e_f32s(weights[o], inputs[m], sums[o][m]);
+            }
+        }
+    }
+    let mut out = [[0.0; SIDE]; SIDE];
+    for o in 0..SIDE {
+        for m in 0..SIDE {
+            out[o][m] = simd.reduce_sum_f32s(sums[o][m]);
+            for (weight, x) in weight_rests[o].iter().zip(input_rests[m]) {
+                out[o][m] += weight * x;
+            }
+        }
+    }
+    out
+}
+
+#[inline(always)]
+fn row_or_first(rows: &[f32], index: usize, width: usize) -> &[f32] {
+    let start = if (index + 1) * width <= rows.len() { index * width } else { 0 };
+    &rows[start..start + width]
+}
