@@ -51,9 +51,7 @@ pub(crate) fn save(target: &Path, decoder: &Decoder, language: &Language) -> Res
     for (name, bytes) in language.tokenizer.files() {
         writer.write(name, bytes)?;
     }
-    let config = writer.path("config.json")?;
-    let folder = config.parent().context("a file lies in a folder")?;
-    model::save(decoder, folder)?;
+    model::save(decoder, writer.folder())?;
     writer.commit(Value::Null)?;
     Ok(())
 }

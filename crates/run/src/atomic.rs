@@ -67,6 +67,11 @@ impl FolderWriter {
         fs::write(&path, bytes).map_err(Error::disk("write", &path))
     }
 
+    /// Where a library that writes a whole folder of its own shall put the files, until they get their place.
+    pub fn folder(&self) -> &Path {
+        &self.temp
+    }
+
     /// Where a library that writes its own files shall put the one called `name`; its parents are made.
     ///
     /// # Errors

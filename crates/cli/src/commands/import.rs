@@ -18,12 +18,9 @@ pub(crate) fn run(args: &ImportArgs) -> Result<()> {
     let mut gguf = Gguf::open(&args.file).with_context(of_file)?;
     let import = Import::plan(&mut gguf).with_context(of_file)?;
     let folder = FolderWriter::create(&args.out)?;
-    // Any file's place is the folder's.
-    let place = folder.path("config.json")?;
-    let place = place.parent().context("a file lies in a folder")?;
     let mut bar = None;
     import
-        .write(&mut gguf, place, &mut |at| {
+        .write(&mut gguf, folder.folder(), &mut |at| {
             let bar = bar.get_or_insert_with(|| Progress::new("import", at.of as u64, 0));
             bar.at(at.done as u64, at.tensor);
         })
