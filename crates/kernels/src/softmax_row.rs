@@ -48,6 +48,11 @@ impl SoftmaxRow {
         &self.weights
     }
 
+    /// The largest logit.
+    pub fn largest(&self) -> f32 {
+        self.largest
+    }
+
     /// Their sum.
     pub fn total(&self) -> f64 {
         self.running.last().copied().unwrap_or(0.0)

@@ -82,8 +82,7 @@ pub(crate) fn sample(
         return Choice { token: 0, logprob: f32::NAN };
     }
     let choice = |token: usize| Choice { token: token as u32, logprob: row.logprob(logits[token]) };
-    let largest = || logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let best = || logits.iter().position(|&logit| logit == largest()).unwrap_or(0);
+    let best = || logits.iter().position(|&logit| logit == row.largest()).unwrap_or(0);
     if greedy {
         return choice(best());
     }
