@@ -14,6 +14,7 @@ mod attention;
 mod cpu;
 mod dispatch;
 mod experts;
+mod graph;
 mod linear;
 mod logprobs;
 #[cfg(test)]

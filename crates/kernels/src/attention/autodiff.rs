@@ -8,6 +8,7 @@ use super::forward::{self, Inputs};
 use super::heads::Heads;
 use super::segments::{Segments, Spans};
 use crate::cpu::Floats;
+use crate::graph::differentiated;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -120,14 +121,9 @@ impl<B: AttentionOps> Backward<B, 3> for Attention {
     type State = ([B::FloatTensorPrimitive; 4], Setting);
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let upstream = gradients.consume::<B>(&ops.node);
-        let ([q, x, y, log_sums], setting) = ops.state;
-        let (d_q, d_x, d_y) = B::packed_attention_backward(q, x, y, log_sums, upstream, setting);
-        for (node, gradient) in ops.parents.into_iter().zip([d_q, d_x, d_y]) {
-            if let Some(node) = node {
-                gradients.register::<B>(node.id, gradient);
-            }
-        }
+        differentiated::<B, _, _>(ops, gradients, |([q, x, y, log_sums], setting), upstream| {
+            B::packed_attention_backward(q, x, y, log_sums, upstream, setting).into()
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! The expert layer as a node of the graph: inputs and pre-activations are kept, and both directions are the backend's.
 
 use super::{ExpertWeights, Permutation, flex};
+use crate::graph::differentiated;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -94,15 +95,10 @@ impl<B: ExpertOps> Backward<B, 4> for Experts {
     type State = Kept<B::FloatTensorPrimitive>;
 
     fn backward(self, ops: Ops<Self::State, 4>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let upstream = gradients.consume::<B>(&ops.node);
-        let Kept { inputs: [x, gate_up, down, route], gates_and_ups, permutation } = ops.state;
-        let (d_x, d_gate_up, d_down, d_route) =
-            B::experts_backward(x, gate_up, down, route, gates_and_ups, upstream, permutation);
-        for (node, gradient) in ops.parents.into_iter().zip([d_x, d_gate_up, d_down, d_route]) {
-            if let Some(node) = node {
-                gradients.register::<B>(node.id, gradient);
-            }
-        }
+        differentiated::<B, _, _>(ops, gradients, |kept, upstream| {
+            let Kept { inputs: [x, gate_up, down, route], gates_and_ups, permutation } = kept;
+            B::experts_backward(x, gate_up, down, route, gates_and_ups, upstream, permutation).into()
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! Token log-probabilities as a node of the graph: it keeps the hidden states and one number a token.
 
 use super::{Plan, TokenStatistics, flex};
+use crate::graph::differentiated;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -72,14 +73,10 @@ impl<B: LogprobOps> Backward<B, 2> for TokenLogprobs {
     type State = Kept<B::FloatTensorPrimitive>;
 
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let upstream = gradients.consume::<B>(&ops.node);
-        let Kept { hidden, head, targets, log_sums, plan } = ops.state;
-        let (d_hidden, d_head) = B::token_logprobs_backward(hidden, head, targets, log_sums, upstream, plan);
-        for (node, gradient) in ops.parents.into_iter().zip([d_hidden, d_head]) {
-            if let Some(node) = node {
-                gradients.register::<B>(node.id, gradient);
-            }
-        }
+        differentiated::<B, _, _>(ops, gradients, |kept, upstream| {
+            let Kept { hidden, head, targets, log_sums, plan } = kept;
+            B::token_logprobs_backward(hidden, head, targets, log_sums, upstream, plan).into()
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! RMS normalisation as a node of the graph: what the backward needs is kept, and both directions are the backend's.
 
 use super::flex;
+use crate::graph::differentiated;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -47,14 +48,9 @@ impl<B: NormOps> Backward<B, 2> for RmsNorm {
     type State = (B::FloatTensorPrimitive, B::FloatTensorPrimitive, f64);
 
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let upstream = gradients.consume::<B>(&ops.node);
-        let (x, gamma, eps) = ops.state;
-        let (d_x, d_gamma) = B::rms_norm_backward(x, gamma, upstream, eps);
-        for (node, gradient) in ops.parents.into_iter().zip([d_x, d_gamma]) {
-            if let Some(node) = node {
-                gradients.register::<B>(node.id, gradient);
-            }
-        }
+        differentiated::<B, _, _>(ops, gradients, |(x, gamma, eps), upstream| {
+            B::rms_norm_backward(x, gamma, upstream, eps).into()
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::flex::{self, Direction};
 use super::{Angles, Pairs, Table};
+use crate::graph::differentiated;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -40,11 +41,9 @@ impl<B: RopeOps> Backward<B, 1> for Rotate {
     type State = Rotation;
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let upstream = gradients.consume::<B>(&ops.node);
-        let back = Rotation { direction: Direction::Backward, ..ops.state };
-        for node in ops.parents.into_iter().flatten() {
-            gradients.register::<B>(node.id, B::rotate(upstream.clone(), back.clone()));
-        }
+        differentiated::<B, _, _>(ops, gradients, |rotation, upstream| {
+            [B::rotate(upstream, Rotation { direction: Direction::Backward, ..rotation })]
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! Scores and weights of the router as nodes of the graph.
 
 use super::{Normalisation, Scoring, flex};
+use crate::graph::differentiated;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -87,14 +88,9 @@ impl<B: RouterOps> Backward<B, 2> for RouterScores {
     type State = ([B::FloatTensorPrimitive; 3], Scoring);
 
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let upstream = gradients.consume::<B>(&ops.node);
-        let ([x, weight, scores], scoring) = ops.state;
-        let (d_x, d_weight) = B::router_scores_backward(x, weight, scores, upstream, scoring);
-        for (node, gradient) in ops.parents.into_iter().zip([d_x, d_weight]) {
-            if let Some(node) = node {
-                gradients.register::<B>(node.id, gradient);
-            }
-        }
+        differentiated::<B, _, _>(ops, gradients, |([x, weight, scores], scoring), upstream| {
+            B::router_scores_backward(x, weight, scores, upstream, scoring).into()
+        });
     }
 }
 
@@ -105,13 +101,9 @@ impl<B: RouterOps> Backward<B, 1> for RouteWeights {
     type State = (B::FloatTensorPrimitive, Arc<[u16]>, Normalisation, f64);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let upstream = gradients.consume::<B>(&ops.node);
-        let (scores, experts, normalisation, factor) = ops.state;
-        let [parent] = ops.parents;
-        if let Some(node) = parent {
-            let d_scores = B::route_weights_backward(scores, upstream, experts, normalisation, factor);
-            gradients.register::<B>(node.id, d_scores);
-        }
+        differentiated::<B, _, _>(ops, gradients, |(scores, experts, normalisation, factor), upstream| {
+            [B::route_weights_backward(scores, upstream, experts, normalisation, factor)]
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! The gate as a node of the graph; its inputs are kept for the backward.
 
 use super::flex;
+use crate::graph::differentiated;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -41,14 +42,9 @@ impl<B: GateOps> Backward<B, 2> for SwiGlu {
     type State = (B::FloatTensorPrimitive, B::FloatTensorPrimitive);
 
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let upstream = gradients.consume::<B>(&ops.node);
-        let (gate, up) = ops.state;
-        let (d_gate, d_up) = B::swiglu_backward(gate, up, upstream);
-        for (node, gradient) in ops.parents.into_iter().zip([d_gate, d_up]) {
-            if let Some(node) = node {
-                gradients.register::<B>(node.id, gradient);
-            }
-        }
+        differentiated::<B, _, _>(ops, gradients, |(gate, up), upstream| {
+            B::swiglu_backward(gate, up, upstream).into()
+        });
     }
 }
 
