@@ -97,7 +97,7 @@ pub(crate) enum Threads {
 }
 
 /// Multiplications below which waking another thread costs more than it saves.
-const WORTH_SHARING: usize = 1 << 21;
+pub(super) const WORTH_SHARING: usize = 1 << 21;
 
 /// `out = scale * lhs rhs`, or `out += scale * lhs rhs`.
 ///

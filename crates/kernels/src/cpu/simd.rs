@@ -60,6 +60,26 @@ pub(crate) fn lanewise(n: usize, f: impl Fn(usize) -> f32) -> [f32; LANES] {
     sums
 }
 
+/// [`lanewise`] of two functions at once, for terms that share their work.
+#[inline(always)]
+pub(crate) fn lanewise_pairs(n: usize, f: impl Fn(usize) -> [f32; 2]) -> [[f32; LANES]; 2] {
+    let [mut first, mut second] = [[0.0; LANES]; 2];
+    let whole = n - n % LANES;
+    for start in (0..whole).step_by(LANES) {
+        for lane in 0..LANES {
+            let [a, b] = f(start + lane);
+            first[lane] += a;
+            second[lane] += b;
+        }
+    }
+    for i in whole..n {
+        let [a, b] = f(i);
+        first[i - whole] += a;
+        second[i - whole] += b;
+    }
+    [first, second]
+}
+
 /// The sum of partial sums, pairwise.
 #[inline(always)]
 pub(crate) fn total(sums: [f32; LANES]) -> f32 {

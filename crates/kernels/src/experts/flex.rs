@@ -6,7 +6,8 @@
 
 use super::Permutation;
 use crate::cpu::{
-    Floats, Matrix, MatrixMut, Store, Threads, dot, product, rows_at_once, sigmoid, tensor, vectorized,
+    Floats, Matrix, MatrixMut, Store, Threads, dot, product, rows_at_once, sigmoid, tensor, times_transposed,
+    vectorized,
 };
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -15,9 +16,6 @@ use std::ops::Range;
 
 /// Places that are multiplied at once: weights are read once for all of them, and what they need lies in the cache.
 const BLOCK: usize = 256;
-
-/// Rows of a product up to which each is multiplied alone: reading the weights once a row costs less than packing them.
-const FEW: usize = 8;
 
 /// Multiplications below which waking another thread costs more than it saves: a few tokens in decoding.
 const WORTH_SHARING: usize = 1 << 19;
@@ -149,8 +147,8 @@ impl<'a> Layer<'a> {
         let x = sized(&mut scratch.x, rows * width);
         self.gather(x, self.x.slice(), &places);
         let gates_and_ups = kept.unwrap_or_else(|| sized(&mut scratch.gates_and_ups, rows * 2 * inner));
-        let gate_up = self.gate_up_of(expert).transposed();
-        product_of_rows((gates_and_ups, 2 * inner), (x, width), gate_up);
+        let gate_up = self.gate_up_of(expert);
+        times_transposed(gates_and_ups, x, gate_up, [rows, width, 2 * inner], Threads::One);
         let activation = sized(&mut scratch.activation, rows * inner);
         let route = self.route_weights.slice();
         vectorized(|| {
@@ -163,7 +161,7 @@ impl<'a> Layer<'a> {
                 }
             }
         });
-        product_of_rows((out, width), (activation, inner), self.down_of(expert).transposed());
+        times_transposed(out, activation, self.down_of(expert), [rows, inner, width], Threads::One);
     }
 
     /// The gradients of `x`, `gate_up`, `down` and the route weights.
@@ -225,7 +223,7 @@ impl<'a> Layer<'a> {
                 Store::Replace,
                 1.0,
                 from_above,
-                self.down_of(expert),
+                Matrix::new(self.down_of(expert), width, inner),
                 threads,
             );
             let gates_and_ups = &gates_and_ups[places.start * 2 * inner..places.end * 2 * inner];
@@ -273,7 +271,7 @@ impl<'a> Layer<'a> {
                 Store::Replace,
                 1.0,
                 d_gates_and_ups,
-                self.gate_up_of(expert),
+                Matrix::new(self.gate_up_of(expert), 2 * inner, width),
                 threads,
             );
         }
@@ -327,15 +325,15 @@ impl<'a> Layer<'a> {
     }
 
     /// `[2 F, D]`
-    fn gate_up_of(&self, expert: usize) -> Matrix<'_> {
+    fn gate_up_of(&self, expert: usize) -> &[f32] {
         let size = 2 * self.inner * self.width;
-        Matrix::new(&self.gate_up.slice()[expert * size..][..size], 2 * self.inner, self.width)
+        &self.gate_up.slice()[expert * size..][..size]
     }
 
     /// `[D, F]`
-    fn down_of(&self, expert: usize) -> Matrix<'_> {
+    fn down_of(&self, expert: usize) -> &[f32] {
         let size = self.width * self.inner;
-        Matrix::new(&self.down.slice()[expert * size..][..size], self.width, self.inner)
+        &self.down.slice()[expert * size..][..size]
     }
 }
 
@@ -346,22 +344,6 @@ struct ExpertGradients<'a> {
     gate_up: &'a mut [f32],
     down: &'a mut [f32],
     route: &'a mut [f32],
-}
-
-/// `lhs rhs`, rows and their widths given.
-fn product_of_rows((out, out_width): (&mut [f32], usize), (lhs, width): (&[f32], usize), rhs: Matrix<'_>) {
-    let rows = lhs.len() / width;
-    let at_once = if rows <= FEW { 1 } else { rows };
-    for (out, lhs) in out.chunks_mut(at_once * out_width).zip(lhs.chunks(at_once * width)) {
-        product(
-            MatrixMut::new(out, at_once, out_width),
-            Store::Replace,
-            1.0,
-            Matrix::new(lhs, at_once, width),
-            rhs,
-            Threads::One,
-        );
-    }
 }
 
 fn blocks_of(places: Range<usize>) -> impl Iterator<Item = Range<usize>> {

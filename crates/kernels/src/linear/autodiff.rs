@@ -1,7 +1,7 @@
 //! The linear map as a node of the graph. Its gradients come out row-major, ready for the optimizer: autodiff's own
 //! product would give the transpose of a transposed weight's gradient, to be copied into place.
 
-use crate::cpu::{FEW_ROWS, Floats, Matrix, MatrixMut, Store, Threads, few_rows, product, tensor};
+use crate::cpu::{Floats, Matrix, MatrixMut, Store, Threads, product, tensor, times_transposed};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -29,11 +29,9 @@ impl LinearOps for Flex {
         let [rows, input] = dims(&x);
         let [output, _] = dims(&weight);
         let (x, weight) = (Floats::of(&x), Floats::of(&weight));
-        if rows <= FEW_ROWS {
-            return tensor(few_rows(x.slice(), weight.slice(), [rows, input, output]), [rows, output]);
-        }
-        let weight = Matrix::new(weight.slice(), output, input);
-        multiply(Matrix::new(x.slice(), rows, input), weight.transposed(), [rows, output])
+        let mut out = vec![0.0; rows * output];
+        times_transposed(&mut out, x.slice(), weight.slice(), [rows, input, output], Threads::Pool);
+        tensor(out, [rows, output])
     }
 
     fn linear_backward_x(upstream: FlexTensor, weight: FlexTensor) -> FlexTensor {

@@ -2,7 +2,8 @@
 
 use super::{Normalisation, SUM_EPSILON, Scoring};
 use crate::cpu::{
-    Floats, Matrix, MatrixMut, Store, Threads, dot, exp, product, rows_at_once, sigmoid, tensor, vectorized,
+    Floats, Matrix, MatrixMut, Store, Threads, dot, exp, product, rows_at_once, sigmoid, tensor,
+    times_transposed, vectorized,
 };
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -12,14 +13,7 @@ pub(super) fn scores(x: &FlexTensor, weight: &FlexTensor, scoring: Scoring) -> F
     let ([rows, width], [n_experts, _]) = (x.layout().shape().dims(), weight.layout().shape().dims());
     let (x, weight) = (Floats::of(x), Floats::of(weight));
     let mut scores = vec![0.0; rows * n_experts];
-    product(
-        MatrixMut::new(&mut scores, rows, n_experts),
-        Store::Replace,
-        1.0,
-        Matrix::new(x.slice(), rows, width),
-        Matrix::new(weight.slice(), n_experts, width).transposed(),
-        Threads::Pool,
-    );
+    times_transposed(&mut scores, x.slice(), weight.slice(), [rows, width, n_experts], Threads::Pool);
     scores.par_chunks_mut(rows_at_once(n_experts) * n_experts).for_each(|rows| {
         vectorized(|| match scoring {
             Scoring::Sigmoid => rows.iter_mut().for_each(|score| *score = sigmoid(*score)),

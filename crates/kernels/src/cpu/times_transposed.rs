@@ -1,5 +1,5 @@
-//! `x W^T` for a few rows of x: what decoding does, a token a slot. The weight is read once, as it lies; `product` would
-//! first copy its transpose into panels, which costs more than so few rows give back.
+//! `x W^T`, what a linear map is. For a few rows of x, as decoding has them (a token a slot), the weight is read once, as
+//! it lies: `product` would first copy its transpose into panels, which costs more than so few rows give back.
 
 #![allow(
     clippy::inline_always,
@@ -8,11 +8,12 @@
 
 // M rows, D inner dimension, O outputs
 
+use super::gemm::{Matrix, MatrixMut, Store, Threads, WORTH_SHARING, product};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Rows up to which this beats the product with packed panels.
-pub(crate) const FEW_ROWS: usize = 48;
+const FEW_ROWS: usize = 48;
 
 /// Side of a tile: 4 x 4 sums and 8 operands fit the 32 registers of AVX-512.
 const SIDE: usize = 4;
@@ -20,28 +21,50 @@ const SIDE: usize = 4;
 /// Outputs of a task.
 const OUTPUTS: usize = 64;
 
-/// `x` `[M, D]`, `weight` `[O, D]`, result `[M, O]`. Each element is a sum of the same order whatever the other rows are
-/// and however many threads there are.
-pub(crate) fn few_rows(x: &[f32], weight: &[f32], [rows, width, outputs]: [usize; 3]) -> Vec<f32> {
-    assert!(x.len() == rows * width && weight.len() == outputs * width, "shapes of a product must fit");
-    if width == 0 {
-        return vec![0.0; rows * outputs];
+/// `out = x W^T` for `x` `[M, D]`, `weight` `[O, D]`, `out` `[M, O]`: by whichever way is the faster for so many rows.
+pub(crate) fn times_transposed(
+    out: &mut [f32],
+    x: &[f32],
+    weight: &[f32],
+    [rows, width, outputs]: [usize; 3],
+    threads: Threads,
+) {
+    if rows <= FEW_ROWS {
+        return few_rows(out, x, weight, [rows, width, outputs], threads);
+    }
+    let (x, weight) = (Matrix::new(x, rows, width), Matrix::new(weight, outputs, width));
+    product(MatrixMut::new(out, rows, outputs), Store::Replace, 1.0, x, weight.transposed(), threads);
+}
+
+/// Each element is a sum in the same order whatever the other rows are and however many threads there are.
+fn few_rows(
+    out: &mut [f32],
+    x: &[f32],
+    weight: &[f32],
+    [rows, width, outputs]: [usize; 3],
+    threads: Threads,
+) {
+    let fits = x.len() == rows * width && weight.len() == outputs * width && out.len() == rows * outputs;
+    assert!(fits, "shapes of a product must fit");
+    if out.is_empty() || width == 0 {
+        return out.fill(0.0);
     }
     // Tasks own outputs, so the sums come out transposed.
     let mut transposed = vec![0.0; outputs * rows];
-    if rows > 0 {
-        transposed
-            .par_chunks_mut(OUTPUTS * rows)
-            .zip(weight.par_chunks(OUTPUTS * width))
-            .for_each(|(out, weight)| Arch::new().dispatch(Tiles { out, x, weight, rows, width }));
+    let of_outputs = |(sums, weight): (&mut [f32], &[f32])| {
+        Arch::new().dispatch(Tiles { out: sums, x, weight, rows, width });
+    };
+    let (block, weights) = (OUTPUTS * rows, OUTPUTS * width);
+    if threads == Threads::Pool && rows * width * outputs >= WORTH_SHARING {
+        transposed.par_chunks_mut(block).zip(weight.par_chunks(weights)).for_each(of_outputs);
+    } else {
+        transposed.chunks_mut(block).zip(weight.chunks(weights)).for_each(of_outputs);
     }
-    let mut out = vec![0.0; rows * outputs];
-    out.par_chunks_mut(outputs.max(1)).enumerate().for_each(|(row, out)| {
+    for (row, out) in out.chunks_exact_mut(outputs).enumerate() {
         for (out, sums) in out.iter_mut().zip(transposed.chunks_exact(rows)) {
             *out = sums[row];
         }
-    });
-    out
+    }
 }
 
 /// `out[o, m] = sum_d weight[o, d] x[m, d]`
