@@ -5,7 +5,8 @@
 
 use super::Plan;
 use crate::cpu::{
-    Floats, Matrix, MatrixMut, Store, Threads, exp, lanewise, largest, product, tensor, total, vectorized,
+    Floats, Matrix, MatrixMut, Store, Threads, exp, lanewise_pairs, largest, product, tensor, total,
+    vectorized,
 };
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -32,9 +33,12 @@ pub(super) fn forward(
             .for_each(|((((logits, &target), logprob), entropy), log_sum)| {
                 vectorized(|| {
                     let top = largest(logits);
-                    let sum = total(lanewise(logits.len(), |v| exp(logits[v] - top)));
-                    let weighted =
-                        total(lanewise(logits.len(), |v| exp(logits[v] - top) * (logits[v] - top)));
+                    let sums = lanewise_pairs(logits.len(), |v| {
+                        let below = logits[v] - top;
+                        let weight = exp(below);
+                        [weight, weight * below]
+                    });
+                    let [sum, weighted] = sums.map(total);
                     *log_sum = top + sum.ln();
                     *logprob = logits[target as usize] - *log_sum;
                     *entropy = sum.ln() - weighted / sum;

@@ -21,12 +21,12 @@ pub(super) fn rotate(x: &FlexTensor, table: &Table, pairs: Pairs, direction: Dir
     let shape = x.layout().shape().clone();
     let (heads, width) = (shape[2], shape[3]);
     let x = Floats::of(x);
-    let mut out = x.slice().to_vec();
     let (token, half) = (heads * width, table.frequencies);
     let still = width - 2 * half;
-    if out.is_empty() || half == 0 {
-        return tensor(out, shape);
+    if x.slice().is_empty() || half == 0 {
+        return tensor(x.slice().to_vec(), shape);
     }
+    let mut out = vec![0.0; x.slice().len()];
     let tokens = rows_at_once(token);
     let blocks = out.par_chunks_mut(tokens * token).zip(x.slice().par_chunks(tokens * token));
     blocks.enumerate().for_each(|(block, (out, x))| {
@@ -35,6 +35,7 @@ pub(super) fn rotate(x: &FlexTensor, table: &Table, pairs: Pairs, direction: Dir
                 let row = (block * tokens + index) * half;
                 let (cos, sin) = (&table.cos[row..row + half], &table.sin[row..row + half]);
                 for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+                    out[..still].copy_from_slice(&x[..still]);
                     head(&mut out[still..], &x[still..], cos, sin, pairs, direction);
                 }
             }
