@@ -89,7 +89,7 @@ impl Padded {
 mod tests {
     use super::{ExpertWeights, Permutation, autodiff, reference};
     use crate::noise;
-    use crate::same::same_with_gradients;
+    use crate::same::same_with_gradients_of_terms;
     use burn::tensor::{Tensor, activation::silu};
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
@@ -141,7 +141,9 @@ mod tests {
                 noise::tensor::<3>([n_experts, width, inner], seed + 2, &device),
                 noise::tensor::<2>([tokens, per_token], seed + 3, &device),
             );
-            same_with_gradients(
+            // A number of random sign and size 1 for each product on the way to a result.
+            same_with_gradients_of_terms(
+                (width as f32 * inner as f32).sqrt(),
                 inputs,
                 |(x, gate_up, down, route)| one_by_one(&x, &ExpertWeights { gate_up, down }, &chosen, &route),
                 |(x, gate_up, down, route)| {
@@ -169,7 +171,9 @@ mod tests {
                 noise::tensor::<2>([tokens, per_token], seed + 3, &device),
             );
             let permutation = Permutation::new(&chosen, per_token, n_experts);
-            same_with_gradients(
+            // A number of random sign and size 1 for each product on the way to a result.
+            same_with_gradients_of_terms(
+                (width as f32 * inner as f32).sqrt(),
                 inputs,
                 |(x, gate_up, down, route)| reference(x, ExpertWeights { gate_up, down }, &permutation, route),
                 |(x, gate_up, down, route)| {
