@@ -24,7 +24,9 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
         anyhow::ensure!(args.len() == 1, "`cargo xtask ci` takes no arguments, found {:?}", &args[1..]);
         return ci::run();
     }
-    let path = binary::build(binary::features(args))?;
+    let (asked, args) = binary::asked(args);
+    let features: Vec<&str> = asked.into_iter().chain(binary::features(args)).collect();
+    let path = binary::build(&features)?;
     binary::become_it(&path, args).with_context(|| format!("cannot start {}", path.display()))
 }
 

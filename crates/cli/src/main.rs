@@ -9,6 +9,7 @@ mod commands;
 mod device;
 mod evaluate;
 mod exit;
+mod hub;
 mod interrupt;
 mod language;
 mod lines;

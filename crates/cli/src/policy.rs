@@ -2,6 +2,7 @@
 
 use crate::exit::Refusal;
 use crate::language::Language;
+use crate::progress::Progress;
 use crate::recipe::{Model, PromptStyle, load::nearest};
 use anyhow::{Context, Result};
 use burn::tensor::Device;
@@ -45,13 +46,36 @@ pub(crate) fn language(model: &Model, style: PromptStyle) -> Result<Language> {
     }
 }
 
+/// A folder's policy, with a bar for one that takes a while.
+///
+/// # Errors
+/// With exit code 3: a file is missing or malformed, or does not fit the others.
+pub(crate) fn load(folder: &Path, device: &Device) -> Result<Decoder> {
+    /// Parameters that are read within a second or two.
+    const QUICK: u64 = 200_000_000;
+    const MILLION: u64 = 1_000_000;
+    let mut bar = None;
+    let loaded = model::load_with_progress(folder, device, &mut |at| {
+        if at.of > QUICK {
+            let bar = bar.get_or_insert_with(|| Progress::new("loading", at.of / MILLION, 0));
+            bar.at(at.done / MILLION, "million parameters");
+        }
+    });
+    Ok(loaded?)
+}
+
 /// Writes a model folder that is complete or absent.
-pub(crate) fn save(target: &Path, decoder: &Decoder, language: &Language) -> Result<()> {
+pub(crate) fn save(
+    target: &Path,
+    decoder: &Decoder,
+    language: &Language,
+    format: model::Format,
+) -> Result<()> {
     let writer = FolderWriter::create(target)?;
     for (name, bytes) in language.tokenizer.files() {
         writer.write(name, bytes)?;
     }
-    model::save(decoder, writer.folder())?;
+    model::save_as(decoder, writer.folder(), format)?;
     writer.commit(Value::Null)?;
     Ok(())
 }

@@ -27,4 +27,6 @@ pub use config::{
 pub use decoder::{DecodeStep, Decoder, Output};
 pub use moe::{LayerRouting, Routes, balance_loss};
 pub use parameters::{ParameterMapper, ParameterVisitor};
-pub use weights::{LoadError, SaveError, load, load_config, load_weights, save};
+pub use weights::{
+    Format, LoadError, Progress, SaveError, WeightType, load, load_config, load_with_progress, save, save_as,
+};

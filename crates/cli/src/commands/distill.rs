@@ -24,7 +24,7 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
-    let session = Session::new("distill", args)?;
+    let session = Session::with_models("distill", args)?;
     let (recipe, out) = (&session.recipe, session.out());
     let Some(student) = &recipe.distill.student else {
         return Err(Refusal::usage(
@@ -58,7 +58,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     let pool = || recipe.reward.pool(&recipe.data, recipe.threads);
     let (judge, learners_judge) =
         (Judge { language: &language, pool: pool()? }, Judge { language: &learners, pool: pool()? });
-    let policy = model::load(&folder, &session.device)?;
+    let policy = policy::load(&folder, &session.device)?;
     let measured = Evaluator::new(recipe, &language, &judge, &problems)?.run(0, &policy, Sets::All)?;
     let traces = traces(recipe, &policy, &judge, &mut problems)?;
     drop(policy);

@@ -17,7 +17,7 @@ use ruminate_model as model;
 use ruminate_run::{RunFolder, write_file};
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
-    let session = Session::new("eval", args)?;
+    let session = Session::with_models("eval", args)?;
     let recipe = &session.recipe;
     let Some(model @ Model::Folder(folder)) = &recipe.model else {
         return Err(Refusal::usage(
@@ -29,7 +29,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     let problems = Problems::new(recipe, &language, config.max_position_embeddings, Seed::new(recipe.seed))?;
     let judge = Judge { language: &language, pool: recipe.reward.pool(&recipe.data, recipe.threads)? };
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
-    let policy = model::load(folder, &session.device)?;
+    let policy = policy::load(folder, &session.device)?;
 
     let out = RunFolder::create(&session.out())?;
     write_file(&out.recipe_path(), session.recipe_toml().as_bytes())?;

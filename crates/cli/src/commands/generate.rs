@@ -5,6 +5,7 @@ use crate::exit::Refusal;
 use crate::interrupt;
 use crate::language::{self, Language};
 use crate::lines::{self, Output};
+use crate::policy;
 use crate::recipe::PromptStyle;
 use anyhow::Result;
 use ruminate_data::jsonl::{Mismatch, parse_object};
@@ -63,7 +64,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     }
 
     let device = args.device.device.open()?;
-    let policy = model::load(&args.model, &device)?;
+    let policy = policy::load(&args.model, &device)?;
     interrupt::catch();
     let eos_token_ids = match &language {
         Some(language) => language.end_ids.clone(),

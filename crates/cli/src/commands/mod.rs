@@ -12,6 +12,7 @@ mod train_rl;
 mod verify;
 
 use crate::args::{Args, Command};
+use crate::hub;
 use anyhow::Result;
 
 /// Runs what was asked for.
@@ -22,8 +23,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::TrainRl(args) => train_rl::run(args),
         Command::Distill(args) => distill::run(args),
         Command::Eval(args) => eval::run(args),
-        Command::Generate(args) => generate::run(&args),
-        Command::Score(args) => score::run(&args),
+        Command::Generate(mut args) => {
+            args.model = hub::folder(&args.model)?;
+            generate::run(&args)
+        }
+        Command::Score(mut args) => {
+            args.model = hub::folder(&args.model)?;
+            score::run(&args)
+        }
         Command::Verify(args) => verify::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Bench(command) => bench::run(command),

@@ -4,6 +4,7 @@ use crate::args::ScoreArgs;
 use crate::commands::generate::{check_ids, optional_language, token_ids};
 use crate::exit::Refusal;
 use crate::lines::{self, Output};
+use crate::policy;
 use anyhow::Result;
 use ruminate_data::jsonl::{Mismatch, parse_object};
 use ruminate_model as model;
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
         sequences.push((prompt, completion));
     }
     let device = args.device.device.open()?;
-    let policy = model::load(&args.model, &device)?;
+    let policy = policy::load(&args.model, &device)?;
     let mut output = Output::open(args.lines.output.as_deref())?;
     // A few batches at a time, so that results come as they are computed.
     let size = args.batch.max(1);

@@ -14,7 +14,7 @@ use crate::story;
 use anyhow::Result;
 use ruminate_data::jsonl;
 use ruminate_data::{Message, Sample, Seed};
-use ruminate_model::{self as model, Decoder};
+use ruminate_model::Decoder;
 use ruminate_text::GenerationPrompt;
 use ruminate_train::supervised;
 use serde_json::{Map, Value, json};
@@ -22,7 +22,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
-    let session = Session::new("sft", args)?;
+    let session = Session::with_models("sft", args)?;
     let (recipe, out) = (&session.recipe, session.out());
     let Some(model) = &recipe.model else {
         return Err(Refusal::usage("`model` is missing; expected a model folder, or a table [model]"));
@@ -70,7 +70,7 @@ pub(crate) fn fit(session: &Session, stage: &Stage, fit: &Fit) -> Result<Fitted>
     let seed = Seed::new(session.recipe.seed).child("sft");
     let autodiff = session.device.clone().autodiff();
     let state = stage.state(&settings.train, &session.device, || match fit.model {
-        Model::Folder(folder) => Ok(model::load(folder, &autodiff)?),
+        Model::Folder(folder) => policy::load(folder, &autodiff),
         Model::Inline(keys) => Ok(policy::fresh(&policy::inline_config("model", keys)?, seed, &autodiff)),
     })?;
     let watched = Settings {

@@ -21,7 +21,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
-    let session = Session::new("train-rl", args)?;
+    let session = Session::with_models("train-rl", args)?;
     let out = session.out();
     let summary = train(&session, &out)?;
     story::end(&summary, &out)
@@ -61,7 +61,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     };
 
     let autodiff = session.device.clone().autodiff();
-    let state = stage.state(&recipe.train, &session.device, || Ok(model::load(&base, &autodiff)?))?;
+    let state = stage.state(&recipe.train, &session.device, || policy::load(&base, &autodiff))?;
     let settings = Settings {
         folder: &stage.folder,
         language: &language,

@@ -4,9 +4,11 @@
 //! names and the families' habits live in [`hugging_face`](self).
 
 mod hugging_face;
+mod keys;
 mod rope;
+mod rope_keys;
 
-pub use hugging_face::ConfigError;
+pub use keys::ConfigError;
 pub use rope::{Rope, Scaling};
 
 /// The parts of a decoder and their sizes. Field names follow `config.json`.
