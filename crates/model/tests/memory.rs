@@ -97,7 +97,7 @@ fn large(name: &str, changes: &Value) -> tempfile::TempDir {
     let json = common::read_json(folder.path(), "config.json");
     let size = |key: &str| json[key].as_u64().map_or(0, |size| size as usize);
     let (width, heads) = (size("hidden_size"), [size("num_attention_heads"), size("num_key_value_heads")]);
-    let [queries, keys] = heads.map(|heads| heads * size("head_dim").max(width / heads));
+    let [queries, keys] = heads.map(|heads| heads * size("head_dim"));
     let mut tensors = vec![
         ("model.embed_tokens.weight".to_owned(), vec![size("vocab_size"), width]),
         ("model.norm.weight".to_owned(), vec![width]),

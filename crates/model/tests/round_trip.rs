@@ -94,7 +94,7 @@ fn shards_have_their_limit_their_index_and_aligned_tensors() {
     assert_eq!(map.len(), found.len());
     for (name, tensor) in &found {
         assert_eq!(map[name], json!(tensor.file), "{name}");
-        assert_eq!(tensor.begin % tensor.dtype.bitsize() as u64 * 8, 0, "{name} begins at {}", tensor.begin);
+        assert_eq!(tensor.begin * 8 % tensor.dtype.bitsize() as u64, 0, "{name} begins at {}", tensor.begin);
     }
     let mut files: Vec<&str> = found.iter().map(|(_, tensor)| tensor.file.as_str()).collect();
     files.dedup();

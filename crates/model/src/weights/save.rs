@@ -8,7 +8,6 @@ use crate::Decoder;
 use crate::parameters::ParameterVisitor;
 use burn::tensor::Tensor;
 use half::bf16;
-use half::slice::HalfFloatSliceExt;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
@@ -221,14 +220,15 @@ impl Writer {
         let failed = |source| SaveError { path: path.clone(), source };
         file.seek(SeekFrom::Start(begin)).map_err(failed)?;
         for values in values.chunks(PIECE) {
-            self.bytes.clear();
-            match dtype {
-                Dtype::BF16 => {
-                    let mut rounded = vec![bf16::ZERO; values.len()];
-                    rounded.convert_from_f32_slice(values);
-                    self.bytes.extend(rounded.iter().flat_map(|value| value.to_le_bytes()));
+            self.bytes.resize(values.len() * dtype.bitsize() / 8, 0);
+            if dtype == Dtype::BF16 {
+                for (bytes, &value) in self.bytes.as_chunks_mut().0.iter_mut().zip(values) {
+                    *bytes = bf16::from_f32(value).to_le_bytes();
                 }
-                _ => self.bytes.extend(values.iter().flat_map(|value| value.to_le_bytes())),
+            } else {
+                for (bytes, &value) in self.bytes.as_chunks_mut().0.iter_mut().zip(values) {
+                    *bytes = value.to_le_bytes();
+                }
             }
             file.write_all(&self.bytes).map_err(failed)?;
         }

@@ -84,7 +84,9 @@ impl Store {
                     let (name, other) = (earlier.key(), earlier.get().file);
                     faults.push(format!("{name} is in {} and in {}", shard(other), shard(number)));
                 }
-                Slot::Vacant(slot) => drop(slot.insert(Stored { file: number, entry })),
+                Slot::Vacant(slot) => {
+                    slot.insert(Stored { file: number, entry });
+                }
             }
         }
         self.files.push((path, file));
