@@ -20,6 +20,7 @@ mod logprobs;
 #[cfg(test)]
 mod noise;
 mod norm;
+mod prepared;
 mod rope;
 mod router;
 #[cfg(test)]
@@ -34,7 +35,9 @@ pub use attention::{
 pub use experts::{ExpertWeights, Permutation, experts};
 pub use linear::linear;
 pub use logprobs::{TokenStatistics, token_logprobs};
+pub use cpu::Precision;
 pub use norm::rms_norm;
+pub use prepared::PreparedWeight;
 pub use rope::{Angles, rotate_halves, rotate_interleaved};
 pub use router::{Choice, Normalisation, Scoring, route_weights, router_scores};
 pub use softmax_row::SoftmaxRow;

@@ -63,7 +63,7 @@ impl Cache {
     }
 
     /// Takes up prefilled chunks: row `i` of `chunk` goes to `slots[i]`, its last column right before `end`
-    /// (modulo the ring). `chunk` comes from [`Decoder::prefill`](crate::Decoder::prefill), repeated by
+    /// (modulo the ring). `chunk` comes from [`PreparedDecoder::prefill`](crate::PreparedDecoder::prefill), repeated by
     /// [`LayerCache::select`] where prompts are shared.
     pub fn insert(&mut self, slots: &[usize], end: usize, chunk: &[LayerCache]) {
         let length = chunk.first().map_or(0, LayerCache::columns);

@@ -26,10 +26,15 @@ impl Linear {
         Self { bias: Some(init.constant([output], 0.0)), ..Self::init(init, input, output) }
     }
 
+    /// What x is multiplied with, `[out, in]`.
+    pub(crate) fn effective_weight(&self) -> Tensor<2> {
+        self.weight.val()
+    }
+
     /// # Shapes
     /// - `x`: `[N, in]`, result: `[N, out]`
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let product = kernels::linear(x, self.weight.val());
+        let product = kernels::linear(x, self.effective_weight());
         match &self.bias {
             Some(bias) => product + bias.val().unsqueeze(),
             None => product,
@@ -41,7 +46,7 @@ impl Linear {
 #[derive(Module, Debug)]
 pub(crate) struct RmsNorm {
     pub(crate) weight: Param<Tensor<1>>,
-    eps: f64,
+    pub(crate) eps: f64,
 }
 
 impl RmsNorm {
@@ -59,9 +64,9 @@ impl RmsNorm {
 /// SwiGLU feed-forward layer (Shazeer 2020): `down(silu(gate x) * up x)`.
 #[derive(Module, Debug)]
 pub(crate) struct Mlp {
-    gate_proj: Linear,
-    up_proj: Linear,
-    down_proj: Linear,
+    pub(crate) gate_proj: Linear,
+    pub(crate) up_proj: Linear,
+    pub(crate) down_proj: Linear,
 }
 
 impl Mlp {

@@ -2,12 +2,15 @@
 //! knows an operation.
 
 mod gemm;
+mod packed;
 mod simd;
 mod small;
 mod tensor;
 mod times_transposed;
 
 pub(crate) use gemm::{Matrix, MatrixMut, Store, Threads, product};
+pub use packed::Precision;
+pub(crate) use packed::{Packed, round};
 pub(crate) use simd::{dot, exp, lanewise, lanewise_pairs, largest, sigmoid, total, vectorized};
 pub(crate) use small::small_product;
 pub(crate) use tensor::{Floats, owned, rows_at_once, tensor};
