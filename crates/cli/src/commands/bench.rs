@@ -48,8 +48,13 @@ pub(crate) fn run(command: BenchCommand) -> Result<()> {
             (args.device.device, args.dtype.dtype, tokens / seconds, seconds)
         }
     };
-    let line =
-        Line { tokens_per_s, step_s, peak_gib: peak_gib(), device: device.to_string(), dtype: dtype.to_string() };
+    let line = Line {
+        tokens_per_s,
+        step_s,
+        peak_gib: peak_gib(),
+        device: device.to_string(),
+        dtype: dtype.to_string(),
+    };
     Output::open(None)?.line(&line)
 }
 
@@ -69,7 +74,11 @@ fn generation(args: &BenchGenerateArgs) -> Result<f64> {
         })
         .collect();
     let options = Options {
-        sampling: Sampling { max_new_tokens: args.new_tokens, dtype: args.dtype.dtype, ..Sampling::default() },
+        sampling: Sampling {
+            max_new_tokens: args.new_tokens,
+            dtype: args.dtype.dtype,
+            ..Sampling::default()
+        },
         eos_token_ids: Vec::new(),
         max_num_seqs: args.batch,
         record_routing: RecordRouting::No,

@@ -3,12 +3,15 @@
 
 // N rows, D inner dimension, O outputs
 
-use crate::cpu::{Floats, Packed, Precision, Threads, round, tensor};
+mod experts;
+
+use crate::cpu::{Floats, Packed, Precision, Threads, flex, round, tensor};
 use crate::dispatch::{Form, form};
 use burn::backend::Flex;
 use burn::tensor::{Tensor, TensorData};
-use burn_flex::FlexTensor;
 use std::sync::Arc;
+
+pub use experts::PreparedExperts;
 
 /// A weight `[O, D]`, perhaps stacked from several that share their input. Clones share it.
 ///
@@ -40,7 +43,9 @@ impl PreparedWeight {
     pub fn stacked(weights: Vec<Tensor<2>>, precision: Precision) -> Self {
         let fused = weights.first().is_some_and(|weight| form(weight) == Form::Flex);
         let weights: Vec<Tensor<2>> = weights.into_iter().map(Tensor::detach).collect();
-        Self(if fused { Prepared::Packed(Arc::new(pack(weights, precision))) } else {
+        Self(if fused {
+            Prepared::Packed(Arc::new(pack(weights, precision)))
+        } else {
             Prepared::Plain(weights.into_iter().map(|weight| rounded(weight, precision)).collect())
         })
     }
@@ -51,8 +56,10 @@ impl PreparedWeight {
     /// - `x`: `[N, D]`, result: `[N, O]`, O being the sum of the parts' outputs
     pub fn times(&self, x: Tensor<2>) -> Tensor<2> {
         match &self.0 {
+            Prepared::Plain(parts) if parts.len() == 1 => x.matmul(parts[0].clone().transpose()),
             Prepared::Plain(parts) => {
-                let outputs = parts.iter().map(|weight| x.clone().matmul(weight.clone().transpose())).collect();
+                let outputs =
+                    parts.iter().map(|weight| x.clone().matmul(weight.clone().transpose())).collect();
                 Tensor::cat(outputs, 1)
             }
             Prepared::Packed(packed) => {
@@ -90,10 +97,6 @@ fn rounded(weight: Tensor<2>, precision: Precision) -> Tensor<2> {
         round(row, precision);
     }
     Tensor::from_data(TensorData::new(values, shape), &device)
-}
-
-fn flex<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
-    tensor.try_into_primitive::<Flex>().expect("the dispatcher lets only tensors of Flex through")
 }
 
 #[cfg(test)]

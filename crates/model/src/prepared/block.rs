@@ -83,7 +83,7 @@ impl Block {
         let normed = self.input_norm.forward(x.clone());
         let attended = match &self.attention {
             Attention::Latent(latent) => latent.decode(normed, angles, latest, cache, column),
-            Attention::GroupedQuery(grouped) => grouped.decode(normed, angles, latest, cache, column),
+            Attention::GroupedQuery(grouped) => grouped.decode(normed, angles, latest, cache),
         };
         self.feed_forward(x + attended)
     }

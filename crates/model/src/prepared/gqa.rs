@@ -40,7 +40,7 @@ impl GroupedQuery {
         let (q, k, v) = self.project(x, angles, segments.shape());
         let out = attention(q, k.clone(), v.clone(), segments, self.scale); // [B, T, H, Dh]
         let [batch, tokens, heads, width] = out.dims();
-        let kept = LayerCache::KeyValue { key: k.swap_dims(1, 2), value: v.swap_dims(1, 2) };
+        let kept = LayerCache::KeyValue { key: k.permute([0, 2, 3, 1]), value: v.swap_dims(1, 2) };
         (self.output.forward(out.reshape([batch * tokens, heads * width])), kept)
     }
 
@@ -50,12 +50,11 @@ impl GroupedQuery {
         angles: &Angles,
         latest: &Latest,
         cache: &mut LayerCache,
-        column: usize,
     ) -> Tensor<2> {
         let [slots, _] = x.dims();
         let (q, k, v) = self.project(x, angles, [slots, 1]);
-        let (keys, values) = cache.push_key_value(column, k.swap_dims(1, 2), v.swap_dims(1, 2)); // [S, Hk, L, Dh]
-        let out = decode_attention(q.squeeze_dim(1), keys, values, latest, self.scale); // [S, H, Dh]
+        let [q, k, v] = [q, k, v].map(|heads| heads.squeeze_dim::<3>(1)); // [S, H or Hk, Dh]
+        let out = cache.change_key_value(|ring| decode_attention(q, k, v, ring, latest, self.scale)); // [S, H, Dh]
         self.output.forward(out.flatten(1, 2))
     }
 

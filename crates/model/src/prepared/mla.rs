@@ -44,10 +44,7 @@ impl Absorbed {
     fn new(up: Tensor<2>, sizes: Mla) -> Self {
         let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, kv_lora_rank, .. } = sizes;
         let up = up.reshape([heads, nope + v_head_dim, kv_lora_rank]);
-        Self {
-            key: up.clone().narrow(1, 0, nope),
-            value: up.narrow(1, nope, v_head_dim).swap_dims(1, 2),
-        }
+        Self { key: up.clone().narrow(1, 0, nope), value: up.narrow(1, nope, v_head_dim).swap_dims(1, 2) }
     }
 }
 

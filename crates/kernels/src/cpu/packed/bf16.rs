@@ -152,7 +152,7 @@ fn later(pair: u32) -> f32 {
 mod x86 {
     //! The tile by AVX512-BF16.
 
-    use super::{Sums, super::VECTOR};
+    use super::{super::VECTOR, Sums};
     use std::arch::x86_64::{
         __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_ps,
         _mm512_setzero_si512, _mm512_storeu_ps,

@@ -111,7 +111,10 @@ impl Tile<'_> {
         let Self { panel, x, width, sums, .. } = self;
         let (width, outputs) = (*width, panel.len() / *width);
         let start = first * S::F32_LANES;
-        assert!(start + N * S::F32_LANES <= outputs && panel.len() == outputs * width, "vectors of the panel");
+        assert!(
+            start + N * S::F32_LANES <= outputs && panel.len() == outputs * width,
+            "vectors of the panel"
+        );
         assert!((row + M) * width <= x.len(), "rows of the input");
         let mut products = [[simd.splat_f32s(0.0); N]; M];
         // SAFETY: `weights` moves through the panel's `width` lines of `outputs` numbers, of which the first assertion

@@ -71,7 +71,8 @@ fn quantized(values: &[f32], integers: &mut [i8; BLOCK]) -> f32 {
     // As integers the bits of magnitudes are in order, those of infinity and NaN last.
     let largest = values.iter().map(|x| x.to_bits() & 0x7fff_ffff).max().unwrap_or(0);
     let largest = f32::from_bits(largest);
-    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+    // Of numbers near the smallest there is, the inverse would be infinite; they are 0 here.
+    let inverse = if largest > 1e-36 { 127.0 / largest } else { 0.0 };
     for (integer, x) in integers.iter_mut().zip(values) {
         *integer = (x * inverse + ROUND).to_bits() as i8;
     }
@@ -124,8 +125,10 @@ impl Inputs {
                     for (block, x) in x.chunks(BLOCK).enumerate() {
                         let mut integers = [0; BLOCK];
                         scales[block] = quantized(x, &mut integers);
-                        starts[block] = -i32::from(BIAS) * integers.iter().map(|&x| i32::from(x)).sum::<i32>();
-                        for (quad, integers) in quads[block * QUADS..].iter_mut().zip(integers.as_chunks::<4>().0)
+                        starts[block] =
+                            -i32::from(BIAS) * integers.iter().map(|&x| i32::from(x)).sum::<i32>();
+                        for (quad, integers) in
+                            quads[block * QUADS..].iter_mut().zip(integers.as_chunks::<4>().0)
                         {
                             *quad = i32::from_le_bytes(integers.map(i8::cast_unsigned));
                         }
@@ -222,7 +225,7 @@ fn portable(tile: Tile<'_>, sums: &mut Sums) {
 mod x86 {
     //! The tile by AVX512-VNNI.
 
-    use super::{QUADS, Sums, Tile, super::VECTOR};
+    use super::{super::VECTOR, QUADS, Sums, Tile};
     use std::arch::x86_64::{
         _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
         _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
@@ -254,7 +257,9 @@ mod x86 {
             "a tile has M rows and N vectors"
         );
         assert!(
-            scales.len() == blocks * N * VECTOR && x_scales.len() == blocks * M && x_starts.len() == blocks * M,
+            scales.len() == blocks * N * VECTOR
+                && x_scales.len() == blocks * M
+                && x_starts.len() == blocks * M,
             "a scale for each block"
         );
         let mut totals = [[_mm512_setzero_ps(); N]; M];

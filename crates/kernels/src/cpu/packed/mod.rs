@@ -84,11 +84,6 @@ impl Packed {
         self.outputs
     }
 
-    /// D
-    pub(crate) fn width(&self) -> usize {
-        self.width
-    }
-
     /// `out = x W^T` for `x` `[M, D]`, `out` `[M, O]`. Each element is computed in the same order whatever the other
     /// rows are and however many threads there are.
     pub(crate) fn times(&self, out: &mut [f32], x: &[f32], rows: usize, threads: Threads) {
