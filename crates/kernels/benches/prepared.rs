@@ -1,8 +1,10 @@
-//! Prepared weights at the shapes of decoding SmolLM2-135M, by precision and rows; what preparing costs beside them.
+//! Prepared weights at the shapes of decoding SmolLM2-135M, by precision and rows; what preparing costs beside them, and
+//! how fast memory is.
 //! Criterion's Gelem/s are GFLOP/s. `cargo bench -p ruminate-kernels --bench prepared`.
 
 use burn::tensor::{Distribution, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use rayon::prelude::*;
 use ruminate_kernels::{Precision, PreparedWeight};
 
 /// Inner dimension, outputs: query-key-value, output, gate-up and down maps, output head.
@@ -30,6 +32,21 @@ fn products(criterion: &mut Criterion) {
     }
 }
 
+/// The ceiling of a single row: what all threads read of memory that no cache holds.
+fn reading(criterion: &mut Criterion) {
+    let values = vec![1_u64; 1 << 26];
+    let mut group = criterion.benchmark_group("reading memory");
+    group.sample_size(20).throughput(Throughput::Bytes(8 << 26));
+    group.bench_function("512 MiB", |bencher| {
+        bencher.iter(|| -> u64 {
+            values
+                .par_chunks(1 << 15)
+                .map(|part| part.iter().fold(0, |sum: u64, x| sum.wrapping_add(*x)))
+                .sum()
+        });
+    });
+}
+
 fn preparing(criterion: &mut Criterion) {
     let device = ruminate_testkit::device();
     let [width, outputs] = [576, 3072];
@@ -43,5 +60,5 @@ fn preparing(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, products, preparing);
+criterion_group!(benches, products, reading, preparing);
 criterion_main!(benches);

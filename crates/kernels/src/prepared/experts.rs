@@ -18,6 +18,7 @@ use std::sync::Arc;
 pub struct PreparedExperts(Prepared);
 
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a handful of them exist, one a layer")]
 enum Prepared {
     Plain(ExpertWeights),
     Packed(Arc<[Expert]>),

@@ -9,9 +9,8 @@
 
 // D inner dimension, D2 = D / 2 pairs, the last one padded with 0
 
-use super::{PANEL, Sums, padded, panels_of};
+use super::{PANEL, Sums, interleave, padded};
 use crate::cpu::vectorized;
-use half::bf16;
 use rayon::prelude::*;
 
 /// `[panel][D2][outputs of the panel]`, the earlier number of a pair in the lower half.
@@ -26,28 +25,21 @@ impl Panels {
     pub(super) fn pack(rows: &[&[f32]], width: usize) -> Self {
         let width = width.div_ceil(2);
         let mut pairs = vec![0; padded(rows.len()) * width];
-        panels_of(rows).zip(pairs.par_chunks_mut(PANEL * width)).for_each(|(rows, panel)| {
-            let lanes = padded(rows.len());
-            for (k, panel) in panel.chunks_exact_mut(lanes).enumerate() {
-                for (value, row) in panel.iter_mut().zip(rows) {
-                    *value = pair(row, k);
-                }
-            }
-        });
+        interleave(rows, &mut pairs, width, 2, pair);
         Self { pairs, width }
     }
 }
 
-/// Two neighbours, rounded to nearest even.
-fn pair(row: &[f32], k: usize) -> u32 {
-    let bits = |place: usize| u32::from(row.get(place).map_or(0, |&x| bf16::from_f32(x).to_bits()));
-    bits(2 * k) | bits(2 * k + 1) << 16
+/// Two neighbours, or the last one alone.
+#[inline(always)]
+fn pair(x: &[f32]) -> u32 {
+    rounded(x[0]) | x.get(1).map_or(0, |&x| rounded(x)) << 16
 }
 
 /// What the format holds of some numbers.
 pub(super) fn round(values: &mut [f32]) {
     for x in values {
-        *x = bf16::from_f32(*x).to_f32();
+        *x = f32::from_bits(rounded(*x) << 16);
     }
 }
 
@@ -69,8 +61,8 @@ impl Inputs {
                     for (pair, [low, high]) in pairs.iter_mut().zip(whole) {
                         *pair = rounded(*low) | rounded(*high) << 16;
                     }
-                    if let [last] = rest {
-                        pairs[half - 1] = rounded(*last);
+                    if !rest.is_empty() {
+                        pairs[half - 1] = pair(rest);
                     }
                 }
             });
@@ -79,7 +71,7 @@ impl Inputs {
     }
 }
 
-/// The upper half of the number, rounded to nearest even; NaN stays one. As `half` does it, in a loop that vectorises.
+/// The upper half of the number, rounded to nearest even; NaN stays one.
 #[inline(always)]
 fn rounded(x: f32) -> u32 {
     let bits = x.to_bits();

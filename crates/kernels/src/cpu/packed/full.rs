@@ -9,9 +9,8 @@
 
 // D inner dimension
 
-use super::{PANEL, Sums, padded, panels_of};
+use super::{PANEL, Sums, interleave, padded};
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 /// `[panel][D][outputs of the panel]`
 #[derive(Debug)]
@@ -23,14 +22,7 @@ pub(super) struct Panels {
 impl Panels {
     pub(super) fn pack(rows: &[&[f32]], width: usize) -> Self {
         let mut values = vec![0.0; padded(rows.len()) * width];
-        panels_of(rows).zip(values.par_chunks_mut(PANEL * width)).for_each(|(rows, panel)| {
-            let lanes = padded(rows.len());
-            for (k, panel) in panel.chunks_exact_mut(lanes).enumerate() {
-                for (value, row) in panel.iter_mut().zip(rows) {
-                    *value = row[k];
-                }
-            }
-        });
+        interleave(rows, &mut values, width, 1, |x| x[0]);
         Self { values, width }
     }
 }

@@ -16,7 +16,7 @@
 
 // M rows, D inner dimension, Q = D / 4 quads, B blocks
 
-use super::{PANEL, Sums, padded, panels_of};
+use super::{PANEL, Sums, padded};
 use crate::cpu::vectorized;
 use rayon::prelude::*;
 
@@ -46,7 +46,7 @@ impl Panels {
         let mut quads = vec![u32::from_le_bytes([BIAS; 4]); padded(rows.len()) * width];
         let mut scales = vec![0.0; padded(rows.len()) * blocks];
         let panels = quads.par_chunks_mut(PANEL * width).zip(scales.par_chunks_mut(PANEL * blocks));
-        panels_of(rows).zip(panels).for_each(|(rows, (quads, scales))| {
+        rows.par_chunks(PANEL).zip(panels).for_each(|(rows, (quads, scales))| {
             let lanes = padded(rows.len());
             for (output, row) in rows.iter().enumerate() {
                 for (block, row) in row.chunks(BLOCK).enumerate() {

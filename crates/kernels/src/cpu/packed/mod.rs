@@ -157,9 +157,28 @@ trait Panels: Sync {
     fn tile(&self, panel: usize, x: &Self::Inputs<'_>, row: usize, height: usize, sums: &mut Sums);
 }
 
-/// Where each panel's outputs end, in whole vectors, and which rows of a weight they are.
-fn panels_of<'a>(rows: &'a [&'a [f32]]) -> impl IndexedParallelIterator<Item = &'a [&'a [f32]]> {
-    rows.par_chunks(PANEL)
+/// Fills a weight's panels: `[panel][line][outputs of the panel]`, a line being what `join` makes of `group` neighbours
+/// along the inner dimension.
+fn interleave<T: Copy + Send>(
+    rows: &[&[f32]],
+    values: &mut [T],
+    lines: usize,
+    group: usize,
+    join: impl Fn(&[f32]) -> T + Sync,
+) {
+    /// Lines that are filled for all outputs before the next ones: they stay in the first-level cache.
+    const LINES: usize = 32;
+    rows.par_chunks(PANEL).zip(values.par_chunks_mut(PANEL * lines)).for_each(|(rows, panel)| {
+        let lanes = padded(rows.len());
+        for (block, panel) in panel.chunks_mut(LINES * lanes).enumerate() {
+            for (lane, row) in rows.iter().enumerate() {
+                let groups = row[block * LINES * group..].chunks(group);
+                for (value, group) in panel[lane..].iter_mut().step_by(lanes).zip(groups) {
+                    *value = join(group);
+                }
+            }
+        }
+    });
 }
 
 /// Outputs of a panel of so many, padded to whole vectors.
