@@ -21,6 +21,7 @@ mod scoring;
 mod session;
 mod stage;
 mod story;
+mod tokens;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -1,7 +1,7 @@
 //! A line chart. The drawing is an SVG that stretches to whatever room there is, the words are HTML over it and never
 //! stretch: so it reads on a telephone, on paper, and without a script. It refuses to know what the numbers mean.
 
-use crate::escape::{Text, json};
+use crate::escape::{Text, clipped, json};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -52,14 +52,14 @@ pub(crate) struct Chart {
 
 /// What the script reads a chart's values from.
 #[derive(Serialize)]
-struct Readout<'a> {
+struct Readout {
     share: bool,
-    series: Vec<ReadoutSeries<'a>>,
+    series: Vec<ReadoutSeries>,
 }
 
 #[derive(Serialize)]
-struct ReadoutSeries<'a> {
-    name: &'a str,
+struct ReadoutSeries {
+    name: String,
     x: Vec<u64>,
     y: Vec<f64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -94,8 +94,11 @@ impl Chart {
             );
         }
         for tick in axes.steps() {
-            let _ =
-                write!(html, "<span class=\"x\" style=\"left:{:.1}%\">{tick}</span>", axes.x(tick) / SIZE * 100.0);
+            let _ = write!(
+                html,
+                "<span class=\"x\" style=\"left:{:.1}%\">{tick}</span>",
+                axes.x(tick) / SIZE * 100.0
+            );
         }
         if let Some((value, name)) = self.limit {
             let _ = write!(
@@ -144,10 +147,18 @@ impl Chart {
     /// The chart in words, for who does not see it.
     fn told(&self, series: &[Series]) -> String {
         let one = |s: &Series| {
-            let value = |point: Option<&(u64, f64)>| point.map_or(String::new(), |p| value_label(p.1, self.scale));
+            let value =
+                |point: Option<&(u64, f64)>| point.map_or(String::new(), |p| value_label(p.1, self.scale));
             let step = |point: Option<&(u64, f64)>| point.map_or(0, |p| p.0);
             let (first, last) = (s.points.first(), s.points.last());
-            format!("{} {} at step {}, {} at step {}", s.name, value(first), step(first), value(last), step(last))
+            format!(
+                "{} {} at step {}, {} at step {}",
+                s.name,
+                value(first),
+                step(first),
+                value(last),
+                step(last)
+            )
         };
         let series: Vec<String> = series.iter().map(one).collect();
         format!("{}: {}. Left and right arrow keys read values.", self.title, series.join("; "))
@@ -164,7 +175,8 @@ impl Chart {
         }
         for (at, one) in series.iter().enumerate() {
             if one.band.len() == one.points.len() {
-                let edge = |i: usize, value: f64| format!("{:.0} {:.0}", axes.x(one.points[i].0), axes.y(value));
+                let edge =
+                    |i: usize, value: f64| format!("{:.0} {:.0}", axes.x(one.points[i].0), axes.y(value));
                 let high = (0..one.points.len()).map(|i| edge(i, one.band[i].1));
                 let low = (0..one.points.len()).rev().map(|i| edge(i, one.band[i].0));
                 let outline: Vec<String> = high.chain(low).collect();
@@ -172,8 +184,11 @@ impl Chart {
             }
         }
         for (at, one) in series.iter().enumerate() {
-            let points: Vec<String> =
-                one.points.iter().map(|&(step, value)| format!("{:.0} {:.1}", axes.x(step), axes.y(value))).collect();
+            let points: Vec<String> = one
+                .points
+                .iter()
+                .map(|&(step, value)| format!("{:.0} {:.1}", axes.x(step), axes.y(value)))
+                .collect();
             let _ = write!(svg, "<path class=\"line c{}\" d=\"M{}\"/>", at % 6, points.join("L"));
             if one.marked || one.points.len() == 1 {
                 // Strokes of no length and round ends stay round however the drawing is stretched.
@@ -184,22 +199,14 @@ impl Chart {
     }
 
     fn readout(&self, series: &[Series]) -> String {
-        let one = |s: &'_ Series| {
-            let digits = |value: f64| format!("{value:.5e}").parse().unwrap_or(value);
-            (
-                s.points.iter().map(|p| p.0).collect(),
-                s.points.iter().map(|p| digits(p.1)).collect(),
-                s.band.iter().map(|&(low, high)| (digits(low), digits(high))).collect(),
-            )
+        let digits = |value: f64| format!("{value:.5e}").parse().unwrap_or(value);
+        let one = |s: &Series| ReadoutSeries {
+            name: clipped(&s.name, 80),
+            x: s.points.iter().map(|p| p.0).collect(),
+            y: s.points.iter().map(|p| digits(p.1)).collect(),
+            band: s.band.iter().map(|&(low, high)| (digits(low), digits(high))).collect(),
         };
-        let series = series
-            .iter()
-            .map(|s| {
-                let (x, y, band) = one(s);
-                ReadoutSeries { name: &s.name, x, y, band }
-            })
-            .collect();
-        json(&Readout { share: self.scale == Scale::Share, series })
+        json(&Readout { share: self.scale == Scale::Share, series: series.iter().map(one).collect() })
     }
 }
 
@@ -271,7 +278,7 @@ fn linear(low: f64, high: f64) -> (f64, f64, Vec<f64>) {
     let room = if high > low { high - low } else { high.abs().max(1.0) * 0.5 };
     let (low, high) = if high > low { (low, high) } else { (low - room / 2.0, high + room / 2.0) };
     let size = nice(room / 3.0);
-    let (first, last) = ((low / size - 1e-9).floor(), (high / size + 1e-9).ceil());
+    let (first, last) = ((low / size + 1e-9).floor(), (high / size - 1e-9).ceil());
     let ticks = (0..=(last - first) as usize).map(|at| (first + at as f64) * size).collect();
     (first * size, last * size, ticks)
 }
@@ -307,7 +314,7 @@ pub(crate) fn value_label(value: f64, scale: Scale) -> String {
 /// So many digits that matter, no zeros after them.
 pub(crate) fn number(value: f64, digits: usize) -> String {
     let size = value.abs();
-    if size < 1e-12 {
+    if size == 0.0 {
         return "0".to_owned();
     }
     if !(1e-3..1e6).contains(&size) {
@@ -344,6 +351,14 @@ mod tests {
                 assert!((0.0..=1000.0).contains(&axes.y(value)), "{value}");
             }
         }
+    }
+
+    #[test]
+    fn an_axis_of_counts_begins_at_nothing() {
+        let axes = Axes::around(&[series(vec![(1, 0.0), (2, 0.8)])], Scale::Linear, None).expect("values");
+        assert_eq!(axes.ticks, [0.0, 0.5, 1.0]);
+        let axes = Axes::around(&[series(vec![(1, 1.28), (2, 1.66)])], Scale::Linear, None).expect("values");
+        assert_eq!((axes.ticks[0], axes.ticks.len()), (1.2, 4));
     }
 
     #[test]

@@ -26,11 +26,15 @@ fn task(run: &Run) -> Option<String> {
 fn progress(run: &Run) -> String {
     let step = run.metrics.steps.last().copied().unwrap_or(0);
     match run.complete {
-        true if step > 0 => format!("complete, {step} steps"),
+        true if step > 0 => format!("complete, {step} {}", steps(step)),
         true => "complete".to_owned(),
-        false if step > 0 => format!("not complete: {step} steps so far"),
+        false if step > 0 => format!("not complete: {step} {} so far", steps(step)),
         false => "measured".to_owned(),
     }
+}
+
+fn steps(count: u64) -> &'static str {
+    if count == 1 { "step" } else { "steps" }
 }
 
 /// The numbers that a reader wants first.
@@ -55,24 +59,27 @@ fn training_tiles(run: &Run) -> String {
     };
     let tile = |(name, label): (&str, &str)| {
         let (first, last) = ends(name)?;
-        Some(format!(
-            "<div><dt>{label}</dt><dd><s>{}</s> {}</dd></div>",
-            number(first, 3),
-            number(last, 3)
-        ))
+        Some(format!("<div><dt>{label}</dt><dd><s>{}</s> {}</dd></div>", number(first, 3), number(last, 3)))
     };
     let tiles: String = [("loss", "loss"), ("reward", "reward")].into_iter().filter_map(tile).collect();
     let all = tiles + &time(run);
     if all.is_empty() { all } else { format!("<dl class=\"tiles\">{all}</dl>") }
 }
 
-fn tile(label: &str, first: &Evaluation, last: &Evaluation, key: &str, told: &dyn Fn(f64) -> String) -> String {
+fn tile(
+    label: &str,
+    first: &Evaluation,
+    last: &Evaluation,
+    key: &str,
+    told: &dyn Fn(f64) -> String,
+) -> String {
     let Some(&after) = last.numbers.get(key) else { return String::new() };
     let before = first.numbers.get(key).filter(|_| first.step < last.step);
     let before = before.map(|&value| format!("<s>{}</s> ", told(value))).unwrap_or_default();
-    let interval = last.interval.filter(|_| key == "pass@1").map(|[low, high]| {
-        format!("<small>95 % interval {:.1}–{:.1}</small>", 100.0 * low, 100.0 * high)
-    });
+    let interval = last
+        .interval
+        .filter(|_| key == "pass@1")
+        .map(|[low, high]| format!("<small>95 %: {:.1}–{:.1}</small>", 100.0 * low, 100.0 * high));
     format!("<div><dt>{label}</dt><dd>{before}{}</dd>{}</div>", told(after), interval.unwrap_or_default())
 }
 
@@ -108,7 +115,9 @@ pub(crate) fn config(run: &Run) -> String {
     if run.config.is_empty() {
         return "<p class=\"caption\">config.json is not there.</p>".to_owned();
     }
-    let at = |path: [&str; 2]| run.config.get(path[0]).and_then(|table| table.get(path[1])).and_then(Value::as_str);
+    let at = |path: [&str; 2]| {
+        run.config.get(path[0]).and_then(|table| table.get(path[1])).and_then(Value::as_str)
+    };
     let commit = run.config.get("git_commit").and_then(Value::as_str);
     let mut html = "<dl class=\"facts\">".to_owned();
     for (label, value) in

@@ -108,7 +108,8 @@ pub(crate) fn html(run: &Run) -> String {
     let mut main = String::new();
     let reinforced = run.metrics.column("reward").is_some();
     for plan in &PLANS {
-        let plans: Vec<_> = plan.metrics.iter().filter(|(name, _)| run.metrics.column(name).is_some()).collect();
+        let plans: Vec<_> =
+            plan.metrics.iter().filter(|(name, _)| run.metrics.column(name).is_some()).collect();
         // The loss of GRPO says little: a group's advantages sum to zero.
         if plans.is_empty() || (plan.title == "Loss" && reinforced) {
             continue;

@@ -1,7 +1,7 @@
 //! Run folders as far as they go: what lies in one, and which lie in another. Nothing is computed here.
 
-use crate::lines::{Table, mismatch, rows, step};
 use crate::Error;
+use crate::lines::{Table, mismatch, rows, step};
 use ruminate_data::jsonl::Mismatch;
 use ruminate_data::{FinishReason, Outcome};
 use serde::Deserialize;
@@ -234,10 +234,8 @@ impl Run {
 }
 
 fn typed<T: DeserializeOwned>(row: Map<String, Value>) -> Result<T, Mismatch> {
-    serde_json::from_value(Value::Object(row)).map_err(|error| Mismatch {
-        expected: "the keys of such a row".to_owned(),
-        found: error.to_string(),
-    })
+    serde_json::from_value(Value::Object(row))
+        .map_err(|error| Mismatch { expected: "the keys of such a row".to_owned(), found: error.to_string() })
 }
 
 fn evaluation(row: Map<String, Value>) -> Result<Evaluation, Mismatch> {

@@ -91,13 +91,16 @@ pub(crate) fn html(run: &Run, id: usize) -> String {
         }
     }
     let inspector = Inspector { clip: clip(run), steps };
-    let _ = write!(html, "</dl></noscript><script type=\"application/json\">{}</script></div>", json(&inspector));
+    let _ =
+        write!(html, "</dl></noscript><script type=\"application/json\">{}</script></div>", json(&inspector));
     html
 }
 
 fn item(completion: &Completion, row: Option<&TokenRow>) -> Item {
     let (tokens, all) = match row {
-        Some(row) => (row.tokens.iter().take(TOKENS).map(|token| clipped(token, 80)).collect(), row.tokens.len()),
+        Some(row) => {
+            (row.tokens.iter().take(TOKENS).map(|token| clipped(token, 80)).collect(), row.tokens.len())
+        }
         // Without pieces the text is one.
         None => (vec![clipped(&completion.text, CHARACTERS)], 1),
     };

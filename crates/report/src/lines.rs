@@ -131,7 +131,8 @@ mod tests {
 
     #[test]
     fn steps_that_lack_a_metric_have_gaps() {
-        let table = table("{\"step\":1,\"a\":1}\n{\"step\":2,\"a\":null,\"b\":2}\n{\"step\":3}\n").expect("a table");
+        let table =
+            table("{\"step\":1,\"a\":1}\n{\"step\":2,\"a\":null,\"b\":2}\n{\"step\":3}\n").expect("a table");
         assert_eq!(table.steps, [1, 2, 3]);
         assert_eq!(table.column("a"), Some(&[Some(1.0), None, None][..]));
         assert_eq!(table.column("b"), Some(&[None, Some(2.0), None][..]));
@@ -140,7 +141,8 @@ mod tests {
 
     #[test]
     fn a_line_in_the_making_waits_and_a_repeated_step_counts_once() {
-        let read = table("{\"step\":2,\"a\":1}\n{\"step\":1,\"a\":0}\n{\"step\":2,\"a\":5}\n{\"st").expect("a table");
+        let read = table("{\"step\":2,\"a\":1}\n{\"step\":1,\"a\":0}\n{\"step\":2,\"a\":5}\n{\"st")
+            .expect("a table");
         assert_eq!((read.steps, &read.columns[0].1), (vec![1, 2], &vec![Some(0.0), Some(5.0)]));
         assert_eq!(table("{\"step\":2").expect("nothing yet"), Table::default());
     }

@@ -80,7 +80,7 @@ for (const figure of document.querySelectorAll(".chart")) {
 }
 
 // A row of choices, one of which holds; the arrow keys move it.
-const choice = (label, role, options, pick) => {
+const choice = (label, role, options, pick, chosen = 0) => {
   const group = role === "tab" ? "tablist" : "radiogroup", state = role === "tab" ? "aria-selected" : "aria-checked";
   const element = make("div", { class: "choice", role: group, "aria-label": label }, make("span", { class: "label", "aria-hidden": "true" }, label));
   const buttons = options.map((option, index) => {
@@ -105,7 +105,7 @@ const choice = (label, role, options, pick) => {
     buttons[next].focus();
   });
   element.append(...buttons);
-  set(0, false);
+  set(chosen, false);
   return element;
 };
 
@@ -114,7 +114,7 @@ const clamp = (value, limit) => Math.max(-limit, Math.min(limit, Math.round(valu
 const signed = ["t-4", "t-3", "t-2", "t-1", "", "t1", "t2", "t3", "t4"];
 const rising = ["", "t1", "t2", "t3", "t4"];
 const klass = level => level === 0 ? "" : "t" + level;
-const measures = clip => ({
+const measures = (clip, spread) => ({
   advantage: {
     has: item => item.advantage !== null,
     of: item => klass(clamp(item.advantage * 2, 4)),
@@ -129,8 +129,8 @@ const measures = clip => ({
   },
   ratio: {
     has: item => item.ratio.length > 0,
-    of: (item, i) => item.ratio[i] === null ? "" : klass(clamp(Math.log(item.ratio[i]) / .05, 4)),
-    key: ["less likely now (÷1.22)", signed, "more likely (×1.22)"],
+    of: (item, i) => item.ratio[i] === null ? "" : klass(clamp(4 * Math.log(item.ratio[i]) / spread, 4)),
+    key: [`less likely now (÷${short(Math.exp(spread))})`, signed, `more likely (×${short(Math.exp(spread))})`],
     note: "Probability after the step's update over that when sampled.",
   },
   clip: {
@@ -146,8 +146,8 @@ const measures = clip => ({
   },
   KL: {
     has: item => item.ratio.length > 0,
-    of: (item, i) => item.ratio[i] === null ? "" : klass(Math.min(4, Math.floor(Math.sqrt(k3(item.ratio[i]) / .0002)))),
-    key: ["unmoved", rising, "moved (0.003 nats and more)"],
+    of: (item, i) => item.ratio[i] === null ? "" : klass(clamp(4 * Math.sqrt(2 * k3(item.ratio[i])) / spread, 4)),
+    key: ["unmoved", rising, `moved (${short(spread * spread / 2)} nats and more)`],
     note: "How far the step's update moved the distribution here: k3 of before against after, from this one token.",
   },
   entropy: {
@@ -157,11 +157,16 @@ const measures = clip => ({
     note: "Of the distribution that the token comes from, after the step's update: where it is high, the policy could have gone on differently.",
   },
 });
-const k3 = ratio => ratio - 1 - Math.log(ratio);
+const k3 = ratio => Math.max(0, ratio - 1 - Math.log(ratio));
+// The size that colours of movement end at: all but the largest fiftieth of |log ratio|.
+const spreadOf = items => {
+  const sizes = items.flatMap(item => item.ratio).filter(ratio => ratio > 0).map(ratio => Math.abs(Math.log(ratio))).sort((a, b) => a - b);
+  return Math.max(sizes[Math.floor(.98 * (sizes.length - 1))] ?? 0, .002);
+};
 
 for (const root of document.querySelectorAll(".inspector")) {
   const data = JSON.parse(root.querySelector("script").textContent);
-  const kinds = measures(data.clip), items = data.steps.flatMap(step => step.items);
+  const items = data.steps.flatMap(step => step.items), kinds = measures(data.clip, spreadOf(items));
   const layers = Math.max(0, ...items.map(item => item.experts.length));
   for (let layer = 0; layer < layers; layer++) {
     kinds["experts, layer " + layer] = {
@@ -173,7 +178,8 @@ for (const root of document.querySelectorAll(".inspector")) {
     };
   }
   const names = Object.keys(kinds).filter(name => items.some(kinds[name].has));
-  let step = 0, which = 0, colour = names.includes("advantage") ? "advantage" : names[0], place = 0;
+  // The first step's learning rate is often 0: there is more to see in the middle.
+  let step = Math.floor(data.steps.length / 2), which = 0, colour = names.includes("ratio") ? "ratio" : names[0], place = 0;
 
   const siblings = make("div"), ask = make("div", { class: "ask" }), scale = make("p", { class: "scale" });
   const tokens = make("div", { class: "tokens", role: "listbox", "aria-label": "tokens; arrow keys walk", "aria-orientation": "horizontal", tabindex: "0" });
@@ -238,11 +244,11 @@ for (const root of document.querySelectorAll(".inspector")) {
     siblings.replaceChildren(choice("completion", "tab", options, index => { which = index; fill(); }));
   };
   root.append(
-    choice("step", "tab", data.steps.map(one => [String(one.step)]), index => { step = index; which = 0; list(); fill(); }),
+    choice("step", "tab", data.steps.map(one => [String(one.step)]), index => { step = index; which = 0; list(); fill(); }, step),
     siblings,
   );
   if (names.length > 0) {
-    const colours = choice("colour by", "radio", names.map(name => [name]), index => { colour = names[index]; paint(); });
+    const colours = choice("colour by", "radio", names.map(name => [name]), index => { colour = names[index]; paint(); }, names.indexOf(colour));
     root.append(colours);
   }
   root.append(ask, scale, tokens, note, readout);

@@ -33,13 +33,17 @@ pub(crate) fn html(run: &Run) -> String {
             if after.answer.is_empty() {
                 String::new()
             } else {
-                format!("<span class=\"gold\">right answer <b>{}</b></span>", Text(&clipped(&after.answer, 200)))
+                format!(
+                    "<span class=\"gold\">right answer <b>{}</b></span>",
+                    Text(&clipped(&after.answer, 200))
+                )
             }
         );
         if let Some(before) = before {
             html += &side(&format!("before · step {first}"), before);
         }
-        html += &side(&format!("{} · step {last}", if before.is_some() { "after" } else { "written" }), after);
+        html +=
+            &side(&format!("{} · step {last}", if before.is_some() { "after" } else { "written" }), after);
         html += "</div></article>";
     }
     html + "</div>"

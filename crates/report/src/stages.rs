@@ -111,7 +111,10 @@ fn pass_cell(row: Option<&&Evaluation>) -> String {
 fn main_set(stages: &[Stage]) -> String {
     let main = |stage: &Stage| {
         let rows = &stage.evaluations;
-        rows.iter().find(|row| row.set == MAIN).or(rows.first()).map(|row| (row.set.clone(), row.numbers.clone()))
+        rows.iter()
+            .find(|row| row.set == MAIN)
+            .or(rows.first())
+            .map(|row| (row.set.clone(), row.numbers.clone()))
     };
     let rows: Vec<_> = stages.iter().filter_map(|stage| Some((stage, main(stage)?))).collect();
     let known = |(_, (_, numbers)): &(_, (String, std::collections::BTreeMap<String, f64>))| {
@@ -120,7 +123,8 @@ fn main_set(stages: &[Stage]) -> String {
     let names: Vec<String> = rows.iter().flat_map(known).collect();
     let at_k = |prefix: &str| {
         let k = |name: &&String| name.strip_prefix(prefix).and_then(|k| k.parse::<usize>().ok());
-        let mut found: Vec<(usize, String)> = names.iter().filter_map(|n| Some((k(&n)?, n.clone()))).collect();
+        let mut found: Vec<(usize, String)> =
+            names.iter().filter_map(|n| Some((k(&n)?, n.clone()))).collect();
         found.sort();
         found.dedup();
         found.into_iter().filter(|(k, _)| *k > 1).map(|(_, name)| (name.clone(), name, Kind::Share))

@@ -50,7 +50,11 @@ impl EventFile {
     ///
     /// # Errors
     /// When the disk refuses; the file then ends with the record before.
-    pub fn scalars<'a>(&mut self, step: u64, values: impl IntoIterator<Item = (&'a str, f64)>) -> io::Result<()> {
+    pub fn scalars<'a>(
+        &mut self,
+        step: u64,
+        values: impl IntoIterator<Item = (&'a str, f64)>,
+    ) -> io::Result<()> {
         let values: Vec<(&str, f32)> = values
             .into_iter()
             .map(|(name, value)| (name, value as f32))

@@ -6,6 +6,7 @@ mod eval;
 mod generate;
 mod import;
 mod pretrain;
+pub(crate) mod report;
 mod score;
 mod sft;
 mod train_rl;
@@ -25,6 +26,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Generate(args) => generate::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Bench(command) => bench::run(command),
     }
