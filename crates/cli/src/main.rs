@@ -6,6 +6,7 @@
 
 mod args;
 mod commands;
+mod completions;
 mod device;
 mod evaluate;
 mod exit;

@@ -1,23 +1,22 @@
 //! What a trainer tells, written into the run folder and shown to people: metrics, completions, evaluations,
 //! checkpoints. It refuses to know which algorithm trains.
 
+use crate::completions;
 use crate::evaluate::{Evaluation, Evaluator, Sets, reports_of_step};
 use crate::interrupt;
 use crate::language::Language;
 use crate::progress::Progress;
-use crate::story::dimmed;
 use crate::tokens::Watched;
 use anyhow::Result;
 use burn::module::Module;
-use ruminate_data::{Completion, FinishReason, Group, Outcome, Verdict};
+use ruminate_data::Group;
 use ruminate_eval::Report;
 use ruminate_model::Decoder;
 use ruminate_report::tensorboard::EventFile;
 use ruminate_run::{Appended, JsonlAppender, RunFolder};
 use ruminate_train::checkpoint::{self, Companions};
 use ruminate_train::{self as train, ExpertLoad, Metrics, State};
-use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::io;
 use std::num::NonZeroUsize;
 
@@ -29,9 +28,6 @@ const GLANCE: [(&str, &str); 5] = [
     ("frac_reward_zero_std", "equal groups"),
     ("learning_rate", "lr"),
 ];
-
-/// How much of a prompt is shown before what was written.
-const PROMPT_CHARACTERS: usize = 40;
 
 /// What of an [`Observer`] is fixed for its run.
 pub(crate) struct Settings<'a> {
@@ -157,28 +153,6 @@ impl<'a> Observer<'a> {
         let every = self.settings.completions_steps;
         every > 0 && (step == 1 || step.is_multiple_of(every))
     }
-
-    fn write_completions(&self, step: usize, groups: &[Group], advantages: &[Vec<f64>]) -> Result<()> {
-        let path = self.settings.folder.completions_path(step as u64);
-        let mut bytes = Vec::new();
-        for (group, advantages) in groups.iter().zip(advantages) {
-            let judged = group.completions.iter().zip(&group.verdicts).zip(advantages);
-            for (sample, ((completion, verdict), &advantage)) in judged.enumerate() {
-                let row = Row::new(
-                    step,
-                    group.task,
-                    sample,
-                    completion,
-                    verdict,
-                    advantage,
-                    self.settings.language,
-                );
-                serde_json::to_writer(&mut bytes, &row)?;
-                bytes.push(b'\n');
-            }
-        }
-        Ok(ruminate_run::write_file(&path, &bytes)?)
-    }
 }
 
 impl train::Observer for Observer<'_> {
@@ -198,12 +172,14 @@ impl train::Observer for Observer<'_> {
     fn groups(&mut self, step: usize, groups: &[Group], advantages: &[Vec<f64>]) {
         let last = groups.last().and_then(|group| Some((group.completions.last()?, group.verdicts.last()?)));
         if let Some((completion, verdict)) = last {
-            self.progress.sample(|colours| sample_line(completion, verdict, self.settings.language, colours));
+            self.progress
+                .sample(|colours| completions::line(completion, verdict, self.settings.language, colours));
         }
         if !self.is_shown(step) {
             return;
         }
-        if let Err(error) = self.write_completions(step, groups, advantages) {
+        let Settings { folder, language, .. } = self.settings;
+        if let Err(error) = completions::write(folder, step, groups, advantages, language) {
             self.progress.say(&format!("warning: {error}; training goes on without this file"));
         }
         self.watched = Some(Watched::of(groups, advantages));
@@ -262,65 +238,6 @@ impl train::Observer for Observer<'_> {
     fn warn(&mut self, message: &str) {
         self.progress.say(&format!("warning: {message}"));
     }
-}
-
-/// One line of `completions/step-NNNNNN.jsonl`.
-#[derive(Serialize)]
-struct Row<'a> {
-    step: usize,
-    index: usize,
-    sample: usize,
-    prompt: String,
-    text: String,
-    completion_ids: &'a [u32],
-    logprobs: &'a [f32],
-    rewards: Map<String, Value>,
-    advantage: f64,
-    verdict: Outcome,
-    why: &'a str,
-    finish_reason: FinishReason,
-}
-
-impl<'a> Row<'a> {
-    fn new(
-        step: usize,
-        index: usize,
-        sample: usize,
-        completion: &'a Completion,
-        verdict: &'a Verdict,
-        advantage: f64,
-        language: &Language,
-    ) -> Self {
-        let decoded = language.tokenizer.decode(&completion.prompt_ids, ruminate_text::SpecialText::Keep);
-        Self {
-            step,
-            index,
-            sample,
-            prompt: decoded.unwrap_or_default(),
-            text: language.text(&completion.ids),
-            completion_ids: &completion.ids,
-            logprobs: &completion.logprobs,
-            rewards: verdict.rewards.iter().map(|(name, score)| (name.clone(), (*score).into())).collect(),
-            advantage,
-            verdict: verdict.outcome,
-            why: &verdict.why,
-            finish_reason: completion.finish_reason,
-        }
-    }
-}
-
-/// A completion in one line: the verdict, the end of its prompt, what was written, the thought in faint letters.
-fn sample_line(completion: &Completion, verdict: &Verdict, language: &Language, colours: bool) -> String {
-    let sign = match verdict.outcome {
-        Outcome::Correct => '\u{2713}',
-        Outcome::Wrong => '\u{2717}',
-        Outcome::Unscored => '?',
-    };
-    let prompt = language.tokenizer.decode(&completion.prompt_ids, ruminate_text::SpecialText::Keep);
-    let prompt: Vec<char> = prompt.unwrap_or_default().chars().collect();
-    let prompt: String = prompt[prompt.len().saturating_sub(PROMPT_CHARACTERS)..].iter().collect();
-    let line = format!("{prompt} {}", language.text(&completion.ids)).replace('\n', "\u{23ce}");
-    format!("{sign} {}", dimmed(&line, colours))
 }
 
 /// Three or four digits.

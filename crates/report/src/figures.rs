@@ -1,6 +1,7 @@
 //! Which metrics are drawn together, and what each figure means. docs/report.md says the same at more length.
 
 use crate::chart::{Chart, Scale, Series};
+use crate::escape::clipped;
 use crate::folder::Run;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,6 +11,10 @@ const MISMATCH_LIMIT: f64 = 1e-3;
 
 /// Sets that are drawn in one chart.
 const MAX_SETS: usize = 5;
+
+/// Other metrics that are drawn, and the characters of a name: what comes from a file has no end of its own.
+const MAX_REST: usize = 100;
+const MAX_NAME: usize = 80;
 
 /// A figure of metrics.
 struct Plan {
@@ -143,8 +148,9 @@ pub(crate) fn html(run: &Run) -> String {
         .columns
         .iter()
         .filter(|(name, _)| !drawn.contains(name.as_str()) && run.metrics.column(name).is_some())
+        .take(MAX_REST)
         .map(|(name, _)| Chart {
-            title: name.clone(),
+            title: clipped(name, MAX_NAME),
             unit: "",
             caption: String::new(),
             scale: Scale::Linear,
@@ -178,7 +184,7 @@ pub(crate) fn pass_at_1(run: &Run) -> String {
             .filter_map(|row| Some((row.step, *row.numbers.get("pass@1")?, row.interval)))
             .collect();
         Series {
-            name: (*set).to_owned(),
+            name: clipped(set, MAX_NAME),
             points: rows.iter().map(|row| (row.0, row.1)).collect(),
             band: rows.iter().filter_map(|row| row.2.map(|[low, high]| (low, high))).collect(),
             marked: true,
@@ -225,7 +231,7 @@ fn components(run: &Run) -> (String, Vec<&str>) {
 fn column(run: &Run, name: &str, label: &str) -> Series {
     let values = run.metrics.column(name).unwrap_or_default();
     let points = run.metrics.steps.iter().zip(values).filter_map(|(&step, value)| Some((step, (*value)?)));
-    Series { name: label.to_owned(), points: points.collect(), ..Series::default() }
+    Series { name: clipped(label, MAX_NAME), points: points.collect(), ..Series::default() }
 }
 
 fn zero(run: &Run, name: &str) -> bool {

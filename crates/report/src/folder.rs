@@ -7,13 +7,17 @@ use ruminate_data::{FinishReason, Outcome};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Files of completions that a report reads of a run, spread over its steps.
 const COMPLETION_FILES: usize = 6;
+
+/// Completions of a step that are kept where none was looked at token by token.
+const COMPLETIONS: usize = 8;
 
 /// How far below a folder run folders are looked for: a pipeline's stage has its base below it.
 const DEPTH: usize = 2;
@@ -42,7 +46,7 @@ pub struct Run {
     pub load: Vec<Load>,
     /// `samples/`: of the first evaluation and of the last.
     pub samples: Vec<Sample>,
-    /// `completions/`: of some steps.
+    /// `completions/`: some, of some steps.
     pub completions: Vec<Completion>,
     /// `tokens/`: of the same steps.
     pub tokens: Vec<TokenRow>,
@@ -214,10 +218,10 @@ impl Run {
         }
         let (mut completions, mut tokens) = (Vec::new(), Vec::new());
         for file in spread(files(&path.join("completions"))?, COMPLETION_FILES) {
-            completions.extend(rows(&file, typed::<Completion>)?);
-            if let Some(name) = file.file_name() {
-                tokens.extend(rows(&path.join("tokens").join(name), typed::<TokenRow>)?);
-            }
+            let name = file.file_name().unwrap_or_default();
+            let looked_at = rows(&path.join("tokens").join(name), typed::<TokenRow>)?;
+            completions.extend(shown(&file, &looked_at)?);
+            tokens.extend(looked_at);
         }
         Ok(Self {
             name: name.to_owned(),
@@ -231,6 +235,20 @@ impl Run {
             complete: path.join("complete.json").is_file(),
         })
     }
+}
+
+/// The completions of a step that are shown: those that were looked at token by token, else the first. The others are
+/// not kept, for a step of a large model may have millions of tokens.
+fn shown(file: &Path, looked_at: &[TokenRow]) -> Result<Vec<Completion>, Error> {
+    let known: HashSet<(u64, u64)> = looked_at.iter().map(|row| (row.index, row.sample)).collect();
+    let first = Cell::new(if known.is_empty() { COMPLETIONS } else { 0 });
+    let read = rows(file, |row| {
+        let completion: Completion = typed(row)?;
+        let is_first = first.get() > 0;
+        first.set(first.get().saturating_sub(1));
+        Ok((is_first || known.contains(&(completion.index, completion.sample))).then_some(completion))
+    })?;
+    Ok(read.into_iter().flatten().collect())
 }
 
 fn typed<T: DeserializeOwned>(row: Map<String, Value>) -> Result<T, Mismatch> {

@@ -10,6 +10,9 @@ const COLUMNS: usize = 80;
 /// Rows of the map; a model with more experts is shown by layer.
 const ROWS: usize = 160;
 
+/// Layers of the map.
+const LAYERS: usize = 128;
+
 /// Classes of colour on either side of balance.
 const CLASSES: f64 = 4.0;
 
@@ -22,7 +25,7 @@ struct Row {
 
 /// The map as a figure; nothing without experts.
 pub(crate) fn html(load: &[Load]) -> String {
-    let layers = load.iter().map(|row| row.load.len()).max().unwrap_or(0);
+    let layers = load.iter().map(|row| row.load.len()).max().unwrap_or(0).min(LAYERS);
     let experts = load.iter().flat_map(|row| &row.load).map(Vec::len).max().unwrap_or(0);
     if layers == 0 || experts < 2 {
         return String::new();

@@ -10,7 +10,10 @@ use std::collections::HashMap;
 use std::fmt::Write as _;
 
 /// Completions of a step that are shown.
-const COMPLETIONS: usize = 8;
+const COMPLETIONS: usize = 16;
+
+/// Experts of a token that are shown.
+const CHOSEN: usize = 16;
 
 /// Tokens of a completion that are shown.
 const TOKENS: usize = 600;
@@ -68,11 +71,10 @@ pub(crate) fn html(run: &Run, id: usize) -> String {
     let row = |c: &Completion| looked_at.get(&(c.step, c.index, c.sample)).copied();
     let steps: Vec<Step> = by_step
         .into_iter()
-        .map(|(step, mut all)| {
-            all.sort_by_key(|completion| row(completion).is_none()); // stable: those with tokens first
-            Step { step, items: all.iter().take(COMPLETIONS).map(|c| item(c, row(c))).collect() }
+        .map(|(step, all)| Step {
+            step,
+            items: all.iter().take(COMPLETIONS).map(|c| item(c, row(c))).collect(),
         })
-        .filter(|step| !step.items.is_empty())
         .collect();
     if steps.is_empty() {
         return String::new();
@@ -113,9 +115,10 @@ fn item(completion: &Completion, row: Option<&TokenRow>) -> Item {
             Vec::new()
         }
     };
+    let chosen = |experts: &Vec<u32>| experts.iter().take(CHOSEN).copied().collect();
     let layers = |row: &TokenRow| -> Vec<Vec<Vec<u32>>> {
         let whole = row.experts.iter().filter(|layer| layer.len() == all);
-        whole.take(LAYERS).map(|layer| layer.iter().take(shown).cloned().collect()).collect()
+        whole.take(LAYERS).map(|layer| layer.iter().take(shown).map(chosen).collect()).collect()
     };
     let (class, word) = verdict(completion.verdict);
     Item {

@@ -1,12 +1,16 @@
 //! Tables of what was measured, a row a stage: pass@1 by set with its interval, and the rest of the main set.
 
 use crate::chart::number;
-use crate::escape::Text;
+use crate::escape::{Text, clipped};
 use crate::folder::{Evaluation, Run};
 use std::fmt::Write as _;
 
 /// The set whose other figures are shown.
 const MAIN: &str = "held_out";
+
+/// Sets that are shown, and characters of a name.
+const MAX_SETS: usize = 24;
+const MAX_NAME: usize = 80;
 
 /// A stage and its evaluations, one a set.
 pub(crate) struct Stage<'a> {
@@ -14,43 +18,45 @@ pub(crate) struct Stage<'a> {
     pub(crate) evaluations: Vec<&'a Evaluation>,
 }
 
-/// Before and after of a single run; of several runs, the last of each.
-pub(crate) fn stages(runs: &[Run]) -> Vec<Stage<'_>> {
-    let measured: Vec<&Run> = runs.iter().filter(|run| !run.evaluations.is_empty()).collect();
-    match measured[..] {
-        [run] => before_and_after(run),
-        _ => measured.iter().map(|run| Stage { name: stage_name(run), evaluations: last(run) }).collect(),
-    }
+/// A run of its own before and after, with the last of those that it took from; of a pipeline's runs, the last each.
+pub(crate) fn stages<'a>(runs: &'a [Run]) -> Vec<Stage<'a>> {
+    let measured: Vec<&'a Run> = runs.iter().filter(|run| !run.evaluations.is_empty()).collect();
+    let alone = measured.len() == 1;
+    let rows = |run: &&'a Run| {
+        if alone || run.name.is_empty() { before_and_after(run) } else { vec![after(run, run.name.clone())] }
+    };
+    measured.iter().flat_map(rows).collect()
 }
 
 fn before_and_after(run: &Run) -> Vec<Stage<'_>> {
     let steps = || run.evaluations.iter().map(|row| row.step);
     let (first, latest) = (steps().min().unwrap_or(0), steps().max().unwrap_or(0));
     if first == latest {
-        return vec![Stage { name: format!("step {latest}"), evaluations: last(run) }];
+        return vec![after(run, format!("step {latest}"))];
     }
-    let at = |step: u64| run.evaluations.iter().filter(|row| row.step == step).collect();
-    let name = |word: &str, step: u64| format!("{word} (step {step})");
+    let before = run.evaluations.iter().filter(|row| row.step == first).collect();
     vec![
-        Stage { name: name("before", first), evaluations: at(first) },
-        Stage { name: name("after", latest), evaluations: last(run) },
+        Stage { name: format!("before (step {first})"), evaluations: before },
+        after(run, format!("after (step {latest})")),
     ]
 }
 
-/// The last evaluation of every set.
+fn after(run: &Run, name: String) -> Stage<'_> {
+    Stage { name, evaluations: last(run) }
+}
+
+/// The last evaluation of every set, those before training left out where there are others.
 fn last(run: &Run) -> Vec<&Evaluation> {
+    let steps = || run.evaluations.iter().map(|row| row.step);
+    let only = steps().min() == steps().max();
     let mut rows: Vec<&Evaluation> = Vec::new();
-    for row in &run.evaluations {
+    for row in run.evaluations.iter().filter(|row| only || Some(row.step) > steps().min()) {
         match rows.iter_mut().find(|known| known.set == row.set) {
             Some(known) => *known = row,
             None => rows.push(row),
         }
     }
     rows
-}
-
-fn stage_name(run: &Run) -> String {
-    if run.name.is_empty() { "this run".to_owned() } else { run.name.clone() }
 }
 
 /// Both tables; nothing where nothing was measured.
@@ -64,6 +70,7 @@ pub(crate) fn html(stages: &[Stage]) -> String {
             sets.push(&row.set);
         }
     }
+    sets.truncate(MAX_SETS);
     by_set(stages, &sets) + &main_set(stages)
 }
 
@@ -72,7 +79,7 @@ fn by_set(stages: &[Stage], sets: &[&str]) -> String {
                     by bootstrap over problems</caption><thead><tr><th scope=\"col\">stage</th>"
         .to_owned();
     for set in sets {
-        let _ = write!(html, "<th scope=\"col\">{}</th>", Text(set));
+        let _ = write!(html, "<th scope=\"col\">{}</th>", Text(&clipped(set, MAX_NAME)));
     }
     html += "</tr></thead><tbody>";
     for stage in stages {
@@ -147,7 +154,7 @@ fn main_set(stages: &[Stage]) -> String {
     let mut html = format!(
         "<div class=\"scroll\" tabindex=\"0\"><table class=\"numbers\"><caption>{} in full; shares in %</caption><thead>\
          <tr><th scope=\"col\">stage</th>",
-        Text(set)
+        Text(&clipped(set, MAX_NAME))
     );
     for (_, label, _) in &columns {
         let _ = write!(html, "<th scope=\"col\">{}</th>", Text(label));
@@ -178,4 +185,50 @@ type Measured<'a> = (&'a Stage<'a>, (String, std::collections::BTreeMap<String, 
 
 fn all_zero(rows: &[Measured], name: &str) -> bool {
     rows.iter().all(|(_, (_, numbers))| numbers.get(name).is_none_or(|&value| value == 0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stages;
+    use crate::folder::{Evaluation, Run};
+    use std::collections::BTreeMap;
+
+    fn run(name: &str, rows: &[(u64, &str)]) -> Run {
+        let row = |&(step, set): &(u64, &str)| Evaluation {
+            step,
+            set: set.to_owned(),
+            interval: None,
+            numbers: BTreeMap::new(),
+        };
+        Run { name: name.to_owned(), evaluations: rows.iter().map(row).collect(), ..Run::default() }
+    }
+
+    fn told(runs: &[Run]) -> Vec<(String, Vec<(u64, &str)>)> {
+        stages(runs)
+            .into_iter()
+            .map(|stage| {
+                (stage.name, stage.evaluations.iter().map(|row| (row.step, row.set.as_str())).collect())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_was_measured_before_is_never_told_as_after() {
+        let going_on = [run("", &[(0, "held_out"), (0, "fresh"), (40, "held_out")])];
+        let stages = told(&going_on);
+        assert_eq!(stages[0].0, "before (step 0)");
+        assert_eq!(stages[0].1.len(), 2);
+        assert_eq!(stages[1], ("after (step 40)".to_owned(), vec![(40, "held_out")]));
+    }
+
+    #[test]
+    fn a_student_has_its_teacher_below_it_and_a_pipeline_its_last_rows() {
+        let names = |runs: &[Run]| told(runs).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let rows = [(0, "a"), (9, "a")];
+        assert_eq!(
+            names(&[run("", &rows), run("teacher", &rows), run("teacher/base", &[])]),
+            ["before (step 0)", "after (step 9)", "teacher"]
+        );
+        assert_eq!(names(&[run("1-zero", &rows), run("2-sft", &[(0, "a")])]), ["1-zero", "2-sft"]);
+    }
 }
