@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Report(ReportArgs),
     /// A GGUF file of llama, qwen2 or qwen3 into a model folder
     Import(ImportArgs),
+    /// LoRA adapters into the weights of their base: a model folder
+    Merge(MergeArgs),
     /// Speed at a fixed shape, as one JSON line
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -97,9 +99,12 @@ pub(crate) struct LinesArgs {
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct GenerateArgs {
-    /// A model folder in Hugging Face's layout
+    /// A model folder in Hugging Face's layout, or an adapter folder that names one
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
+    /// Adapters in PEFT's layout, made for that model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) lines: LinesArgs,
     #[command(flatten)]
@@ -129,9 +134,12 @@ pub(crate) struct GenerateArgs {
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct ScoreArgs {
-    /// A model folder in Hugging Face's layout
+    /// A model folder in Hugging Face's layout, or an adapter folder that names one
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
+    /// Adapters in PEFT's layout, made for that model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) lines: LinesArgs,
     #[command(flatten)]
@@ -157,6 +165,17 @@ pub(crate) struct ImportArgs {
     pub(crate) file: PathBuf,
     /// The model folder to make; it must not exist
     pub(crate) out: PathBuf,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct MergeArgs {
+    /// The adapter folder, in PEFT's layout
+    pub(crate) adapter: PathBuf,
+    /// The model folder to make; it must not exist
+    pub(crate) out: PathBuf,
+    /// The base model [default: the one that the adapter folder names]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Subcommand)]

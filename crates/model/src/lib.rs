@@ -5,6 +5,7 @@
 //! - [`Decoder::forward`]: packed rows in, hidden states out; what training and scoring use.
 //! - [`Decoder::prefill`] and [`Decoder::decode`]: the same computation against a [`Cache`].
 //! - [`load`] and [`save`]: Hugging Face model folders.
+//! - [`lora`]: adapters of low rank on a decoder whose own weights stay, and their folders in PEFT's layout.
 
 mod attention;
 mod batch;
@@ -14,6 +15,7 @@ mod config;
 mod decoder;
 mod init;
 mod layers;
+pub mod lora;
 mod moe;
 mod mtp;
 mod parameters;

@@ -89,7 +89,8 @@ fn a_huge_row_makes_a_page_of_bounded_size() {
     folder.write("samples/step-000000.jsonl", &samples);
     let row = serde_json::json!({ "step": 20, "set": text, "pass@1": 0.5 });
     folder.append("eval.jsonl", &(row.to_string() + "\n"));
-    let names: serde_json::Map<_, _> = (0..1000).map(|i| (format!("{i}{}", "x".repeat(1000)), 1.into())).collect();
+    let names: serde_json::Map<_, _> =
+        (0..1000).map(|i| (format!("{i}{}", "x".repeat(1000)), 1.into())).collect();
     let mut row = serde_json::Value::Object(names);
     row["step"] = 21.into();
     folder.append("metrics.jsonl", &(row.to_string() + "\n"));

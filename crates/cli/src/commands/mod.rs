@@ -5,6 +5,7 @@ mod distill;
 mod eval;
 mod generate;
 mod import;
+mod merge;
 mod pretrain;
 pub(crate) mod report;
 mod score;
@@ -28,6 +29,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Verify(args) => verify::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Bench(command) => bench::run(command),
     }
 }

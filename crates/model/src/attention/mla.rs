@@ -117,7 +117,7 @@ impl Latent {
         let new = Tensor::cat(vec![latent, k_rope.reshape([slots, rotary])], 1).unsqueeze_dim(1);
         let kept = cache.push_latent(column, new); // [S, L, C + R]
 
-        let up = self.kv_b_proj.weight.val().reshape([heads, nope + v_head_dim, kv_lora_rank]);
+        let up = self.kv_b_proj.effective_weight().reshape([heads, nope + v_head_dim, kv_lora_rank]);
         let w_uk = up.clone().narrow(1, 0, nope); // [H, P, C]
         let w_uv = up.narrow(1, nope, v_head_dim); // [H, Dv, C]
         let q_nope = q.clone().narrow(2, 0, nope).swap_dims(0, 1); // [H, S, P]
@@ -126,6 +126,20 @@ impl Latent {
         let context = decode_latent_attention(q, kept, kv_lora_rank, latest, self.scale); // [S, H, C]
         let out = context.swap_dims(0, 1).matmul(w_uv.swap_dims(1, 2)); // [H, S, Dv]
         self.o_proj.forward(out.swap_dims(0, 1).reshape([slots, heads * v_head_dim]))
+    }
+
+    /// Its linear maps by name.
+    pub(crate) fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
+        let mut linears = match &mut self.query {
+            Query::Direct(direct) => vec![("q_proj", &mut direct.q_proj)],
+            Query::LowRank(low) => vec![("q_a_proj", &mut low.q_a_proj), ("q_b_proj", &mut low.q_b_proj)],
+        };
+        linears.extend([
+            ("kv_a_proj_with_mqa", &mut self.kv_a_proj_with_mqa),
+            ("kv_b_proj", &mut self.kv_b_proj),
+            ("o_proj", &mut self.o_proj),
+        ]);
+        linears
     }
 
     /// `[B, T, H, P + R]`, the last R columns rotated.

@@ -6,6 +6,7 @@ mod mla;
 use crate::cache::LayerCache;
 use crate::config::{self, Config};
 use crate::init::Initializer;
+use crate::layers::Linear;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use gqa::GroupedQuery;
@@ -60,6 +61,14 @@ impl SelfAttention {
         match self {
             Self::Latent(latent) => latent.decode(x, angles, latest, cache, column),
             Self::GroupedQuery(grouped) => grouped.decode(x, angles, latest, cache, column),
+        }
+    }
+
+    /// Its linear maps by name.
+    pub(crate) fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
+        match self {
+            Self::Latent(latent) => latent.linears(),
+            Self::GroupedQuery(grouped) => grouped.linears(),
         }
     }
 }
