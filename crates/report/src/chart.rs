@@ -337,8 +337,8 @@ mod tests {
     #[test]
     fn numbers_are_as_long_as_they_are_worth() {
         let labels: Vec<String> =
-            [0.0, 0.25, 1.0, -3.14159, 12_345.6, 2e-7, 3e9].into_iter().map(|v| number(v, 4)).collect();
-        assert_eq!(labels, ["0", "0.25", "1", "−3.142", "12346", "2.00e−7", "3.00e9"]);
+            [0.0, 0.25, 1.0, -4.14159, 12_345.6, 2e-7, 3e9].into_iter().map(|v| number(v, 4)).collect();
+        assert_eq!(labels, ["0", "0.25", "1", "−4.142", "12346", "2.00e−7", "3.00e9"]);
     }
 
     #[test]
