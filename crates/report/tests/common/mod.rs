@@ -35,7 +35,7 @@ impl Folder {
     pub(crate) fn run(&self, name: &str, text: &str, why: &str) {
         let write = |file: &str, rows: Vec<serde_json::Value>| {
             let lines: String = rows.iter().map(|row| row.to_string() + "\n").collect();
-            self.write(&format!("{name}/{file}").trim_start_matches('/'), &lines);
+            self.write(format!("{name}/{file}").trim_start_matches('/'), &lines);
         };
         let metrics = (1..=20).map(|step| {
             let reward = f64::from(step) / 20.0;
