@@ -41,6 +41,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         top_p: args.top_p,
         top_k: args.top_k,
         max_new_tokens: args.max_new_tokens,
+        dtype: args.dtype.dtype,
     };
     sampling.validate()?;
     let source = policy::Source::new(&args.model, args.adapter.as_deref())?;
