@@ -10,6 +10,6 @@ mod sampler;
 mod siblings;
 mod slots;
 
-pub use engine::{Flow, Options, RecordRouting, Request, generate};
+pub use engine::{Flow, Options, RecordRouting, Request, generate, generate_streaming};
 pub use sampler::{Choice, Sampling, SamplingError};
 pub use siblings::{Stopped, generate_siblings};
