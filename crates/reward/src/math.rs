@@ -94,6 +94,8 @@ impl Default for Math {
     }
 }
 
+/// Bytes of a response that may be nothing but its answer.
+const MAX_BARE: usize = 256;
 /// Candidates that are parsed before we give up.
 const MAX_ATTEMPTS: usize = 16;
 
@@ -226,7 +228,9 @@ impl Math {
 
     /// Finds and parses the answer of a text.
     fn read(&self, text: &str, role: Role, budget: &Budget) -> Result<Reading, NoAnswer> {
-        if let Some(reading) = self.whole(text, budget) {
+        if (role != Role::Response || text.len() <= MAX_BARE)
+            && let Some(reading) = self.whole(text, budget)
+        {
             return Ok(reading);
         }
         let targets = Targets {

@@ -117,7 +117,7 @@ impl Chat {
         match answer.ended {
             Some(FinishReason::Stop) => {}
             Some(FinishReason::Length) => {
-                eprintln!("(cut off; --max-new-tokens is {})", self.sampling.max_new_tokens)
+                eprintln!("(cut off; --max-new-tokens is {})", self.sampling.max_new_tokens);
             }
             None => eprintln!("(ended)"),
         }

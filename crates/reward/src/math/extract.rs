@@ -167,15 +167,19 @@ fn negated(text: &str, at: usize) -> bool {
     })
 }
 
+/// Bytes of a sentence that are looked at.
+const MAX_SENTENCE: usize = 512;
+
 /// Where the sentence that goes on here ends: before a full stop with a new sentence behind it, or at the end of the line.
 fn sentence_end(text: &str, from: usize) -> usize {
-    let line = text[from..].find('\n').map_or(text.len(), |at| from + at);
-    let ends = text[from..line].match_indices(['.', '!', '?']).map(|(at, _)| from + at).find(|at| {
-        let rest = &text[at + 1..line];
-        let next = rest.trim_start();
-        next.len() < rest.len() && next.starts_with(char::is_uppercase)
+    let near = &text[from..text.floor_char_boundary((from + MAX_SENTENCE).min(text.len()))];
+    let line = &near[..near.find('\n').unwrap_or(near.len())];
+    let mut stops = line.match_indices(['.', '!', '?']).map(|(at, _)| at);
+    let end = stops.find(|at| {
+        let next = line[at + 1..].trim_start();
+        at + 1 + next.len() < line.len() && next.starts_with(char::is_uppercase)
     });
-    ends.unwrap_or(line)
+    from + end.unwrap_or(line.len())
 }
 
 /// A percent sign or word here, and where it ends.

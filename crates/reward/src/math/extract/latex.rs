@@ -11,6 +11,7 @@ const MAX_BOXES: usize = 32;
 /// The last box, joined with those before it that belong to the same answer.
 pub(super) fn boxes(text: &str) -> Result<Option<Candidate>, UnclosedBox> {
     let mut all = all_boxes(text)?;
+    all.drain(..all.len().saturating_sub(2 * MAX_BOXES));
     // A box says "this is the answer" whatever stands around it, except a sentence that says the opposite.
     all.retain(|found| !(negated(text, found.outer.start) && speaks_of_answer(text, found.outer.start)));
     let Some(last) = all.last() else { return Ok(None) };

@@ -79,7 +79,7 @@ fn expression(text: &str, start: usize, known: &mut Option<Run>) -> Option<Found
         _ => *known.insert(run(text, start)),
     };
     let first_digit = text.len() - digits.len();
-    let end = run.end.filter(|&end| end > start && run.operator > first_digit && !negated(text, start))?;
+    let end = run.end.filter(|&end| end > start && run.operator > first_digit)?;
     if goes_on(&text[end..]) {
         return None;
     }
@@ -100,7 +100,7 @@ fn number(text: &str, start: usize) -> Option<(Found, usize)> {
     let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
     let unsigned = text[start..].strip_prefix(['-', MINUS]).unwrap_or(&text[start..]);
     let first = text.len() - unsigned.len();
-    if unsigned.starts_with(['\u{221a}', 'π']) && !negated(text, start) {
+    if unsigned.starts_with(['\u{221a}', 'π']) {
         let end = formula_end(text, start);
         return Some((Found::Formula(Piece { text: start..end, percent: false }), end));
     }
@@ -132,9 +132,6 @@ fn number(text: &str, start: usize) -> Option<(Found, usize)> {
         if (1..=3).contains(&length) && !text[power + length..].starts_with(char::is_alphanumeric) {
             end = power + length;
         }
-    }
-    if negated(text, start) {
-        return None;
     }
     if goes_on(&text[end..]) {
         let end = formula_end(text, start);
@@ -229,13 +226,14 @@ fn span_end(found: &Found) -> usize {
 
 fn value(text: &str, at: usize) -> Option<(Found, usize)> {
     let start = value_start(text, at)?;
-    match expression(text, start, &mut None) {
+    let found = match expression(text, start, &mut None) {
         Some(found) => {
             let end = span_end(&found);
             Some((found, end))
         }
         None => number(text, start),
-    }
+    };
+    found.filter(|_| !negated(text, start))
 }
 
 /// The whole text as one number or expression.
@@ -317,6 +315,10 @@ pub(super) fn candidates(text: &str, anchors: &[Anchor], out: &mut Vec<Candidate
             keep(&mut numbers, Candidate { priority: 300, span: at..end, found });
         }
     }
-    out.extend(expressions.into_iter().rev().take(KEPT));
-    out.extend(numbers.into_iter().rev().take(KEPT));
+    for candidates in [expressions, numbers] {
+        let stands = |candidate: &Candidate| {
+            value_start(text, candidate.span.start).is_none_or(|start| !negated(text, start))
+        };
+        out.extend(candidates.into_iter().rev().filter(stands).take(KEPT));
+    }
 }
