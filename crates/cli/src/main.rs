@@ -17,10 +17,12 @@ mod policy;
 mod problems;
 mod progress;
 mod recipe;
+mod samples;
 mod scoring;
 mod session;
 mod stage;
 mod story;
+mod watch;
 
 use clap::Parser;
 use std::process::ExitCode;
