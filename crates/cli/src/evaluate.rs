@@ -105,7 +105,7 @@ impl Measured {
 }
 
 impl<'a> Evaluator<'a> {
-    /// Prepares the sets: `held_out`, `held_out/empty_thought`, and `fresh` where there is one.
+    /// Prepares the sets: `held_out`, `held_out/empty_thought` where the recipe wants it, and `fresh` where there is one.
     ///
     /// # Errors
     /// When a prompt cannot be encoded.

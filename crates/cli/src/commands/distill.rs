@@ -2,7 +2,7 @@
 //! alone, for `sft` to read.
 
 use crate::args::RunArgs;
-use crate::commands::sft::{Fit, fit};
+use crate::commands::sft::{Fit, check_adapters, fit};
 use crate::commands::train_rl;
 use crate::evaluate::{Evaluator, Sets};
 use crate::exit::Refusal;
@@ -29,6 +29,9 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::new("distill", args)?;
     let (recipe, out) = (&session.recipe, session.out());
+    if let Some(student) = &recipe.distill.student {
+        check_adapters(&session, student, recipe.distill.pretrain_steps)?;
+    }
     let folder = teacher(&session)?;
     let language = policy::language(&Model::Folder(folder.clone()), recipe.data.prompt)?;
     let config = model::load_config(&folder)?;
@@ -43,7 +46,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
         Entered::Open(stage) => stage,
     };
     let judge = Judge::new(recipe, &language)?;
-    let policy = model::load(&folder, &session.device)?;
+    let policy = policy::Source::new(&folder, None)?.load(&session.device)?;
     let Some(student) = &recipe.distill.student else {
         // Traces alone, for `sft` to read.
         stage.record()?;

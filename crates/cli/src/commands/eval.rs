@@ -51,7 +51,7 @@ fn evaluate(mut session: Session) -> Result<()> {
         Entered::Open(stage) => stage,
     };
     stage.record()?;
-    let policy = model::load(folder, &session.device)?;
+    let policy = policy::Source::new(folder, None)?.load(&session.device)?;
     let mut kept = Vec::new();
     let evaluation = evaluator
         .run_keeping(0, &policy, Sets::All, &mut |measured| samples::write(&mut kept, measured, &language))?;

@@ -36,6 +36,11 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
             "`pretrain.num_train_epochs` counts a set of samples, and traces have no end; set `pretrain.max_steps`",
         ));
     }
+    if session.recipe.lora.is_some() {
+        return Err(Refusal::usage(
+            "pretrain trains all weights from random ones: adapters have nothing to adapt; remove [lora]",
+        ));
+    }
     let config = policy::inline_config("model", keys)?;
     let spec =
         Spec { label: "pretrain", path: &out, config: &config, settings: &settings, earlier: Earlier::Kept };

@@ -63,10 +63,10 @@ pub(crate) struct Eval {
     pub(crate) temperature: f64,
     /// Nucleus.
     pub(crate) top_p: f64,
+    /// Whether the held-out problems are also asked with an empty thought put into the policy's mouth.
+    pub(crate) empty_thought: bool,
     /// Steps between two files of completions; 0 writes none.
     pub(crate) completions_steps: usize,
-    /// Whether the held-out problems are asked a second time with an empty thought forced upon the policy.
-    pub(crate) empty_thought: bool,
     /// Phrases by which a thought takes a step back; their share of completions is `self_check`.
     pub(crate) self_check: Vec<String>,
     /// Languages that a thought may be in, by ISO 639-1 code; the share of completions whose thought is in more than one
@@ -164,7 +164,7 @@ impl Eval {
 
     /// Sampling of an evaluation; the length limit is training's.
     pub(crate) fn sampling(&self, max_new_tokens: usize) -> Sampling {
-        Sampling { temperature: self.temperature, top_p: self.top_p, top_k: 0, max_new_tokens }
+        Sampling { temperature: self.temperature, top_p: self.top_p, max_new_tokens, ..Sampling::default() }
     }
 }
 
