@@ -27,7 +27,7 @@ pub(crate) enum Command {
     Distill(RunArgs),
     /// pass@1, pass@k and cons@k with confidence intervals
     Eval(EvalArgs),
-    /// Completions for prompts: JSONL in, JSONL out
+    /// Completions for prompts, JSONL in, JSONL out; or a conversation with `--chat`
     Generate(GenerateArgs),
     /// Log-probabilities of given completions: JSONL in, JSONL out
     Score(ScoreArgs),
@@ -124,6 +124,10 @@ pub(crate) struct GenerateArgs {
     /// Adapters in PEFT's layout, made for that model
     #[arg(long, value_name = "DIR")]
     pub(crate) adapter: Option<PathBuf>,
+    /// Talk in the terminal, or line by line through a pipe: /clear starts over, /exit or Ctrl-D leaves, Ctrl-C ends an
+    /// answer
+    #[arg(long, conflicts_with_all = ["input", "output", "num_samples", "max_num_seqs"])]
+    pub(crate) chat: bool,
     #[command(flatten)]
     pub(crate) lines: LinesArgs,
     #[command(flatten)]

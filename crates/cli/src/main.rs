@@ -19,6 +19,7 @@ mod progress;
 mod recipe;
 mod samples;
 mod scoring;
+mod screen;
 mod session;
 mod stage;
 mod story;
