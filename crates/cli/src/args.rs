@@ -26,15 +26,19 @@ pub(crate) enum Command {
     /// Sample a teacher's correct traces and train a student on them
     Distill(RunArgs),
     /// pass@1, pass@k and cons@k with confidence intervals
-    Eval(RunArgs),
-    /// Completions for prompts: JSONL in, JSONL out
+    Eval(EvalArgs),
+    /// Completions for prompts, JSONL in, JSONL out; or a conversation with `--chat`
     Generate(GenerateArgs),
     /// Log-probabilities of given completions: JSONL in, JSONL out
     Score(ScoreArgs),
     /// Run a verifier over completions: JSONL in, JSONL out
     Verify(LinesArgs),
+    /// One static HTML page from a run folder, or from a folder of run folders
+    Report(ReportArgs),
     /// A GGUF file of llama, qwen2 or qwen3 into a model folder
     Import(ImportArgs),
+    /// LoRA adapters into the weights of their base: a model folder
+    Merge(MergeArgs),
     /// Speed at a fixed shape, as one JSON line
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -43,7 +47,7 @@ pub(crate) enum Command {
 /// What every command that runs a recipe takes.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct RunArgs {
-    /// A recipe in TOML; without it the command's embedded default runs
+    /// A recipe in TOML, or the config.json of a run folder; without it the command's embedded default runs
     pub(crate) recipe: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
@@ -59,6 +63,19 @@ pub(crate) struct RunArgs {
     /// Override a key of the recipe; VALUE is TOML, or else a text [may be repeated]
     #[arg(long, value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+/// What `eval` takes.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Compare two evaluations of the same problems, made by `eval`, with a significance test; nothing is sampled
+    #[arg(long, num_args = 2, value_names = ["RUN_A", "RUN_B"], conflicts_with_all = ["recipe", "rescore", "out", "set"])]
+    pub(crate) compare: Option<Vec<PathBuf>>,
+    /// Judge the samples of an evaluation again, by its own recipe or by RECIPE and --set; nothing is sampled
+    #[arg(long, value_name = "RUN", conflicts_with = "out")]
+    pub(crate) rescore: Option<PathBuf>,
 }
 
 /// Where to go on from.
@@ -103,9 +120,16 @@ pub(crate) struct LinesArgs {
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct GenerateArgs {
-    /// A model folder in Hugging Face's layout
+    /// A model folder in Hugging Face's layout, or an adapter folder that names one
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
+    /// Adapters in PEFT's layout, made for that model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
+    /// Talk in the terminal, or line by line through a pipe: /clear starts over, /exit or Ctrl-D leaves, Ctrl-C ends an
+    /// answer
+    #[arg(long, conflicts_with_all = ["input", "output", "num_samples", "max_num_seqs"])]
+    pub(crate) chat: bool,
     #[command(flatten)]
     pub(crate) lines: LinesArgs,
     #[command(flatten)]
@@ -137,9 +161,12 @@ pub(crate) struct GenerateArgs {
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct ScoreArgs {
-    /// A model folder in Hugging Face's layout
+    /// A model folder in Hugging Face's layout, or an adapter folder that names one
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
+    /// Adapters in PEFT's layout, made for that model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) lines: LinesArgs,
     #[command(flatten)]
@@ -150,12 +177,32 @@ pub(crate) struct ScoreArgs {
 }
 
 #[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct ReportArgs {
+    /// The run folder, or a folder with run folders in it
+    pub(crate) run: PathBuf,
+    /// The page to write [default: RUN/report.html]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct ImportArgs {
     /// The GGUF file: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K or Q6_K
     #[arg(value_name = "FILE.gguf")]
     pub(crate) file: PathBuf,
     /// The model folder to make; it must not exist
     pub(crate) out: PathBuf,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct MergeArgs {
+    /// The adapter folder, in PEFT's layout
+    pub(crate) adapter: PathBuf,
+    /// The model folder to make; it must not exist
+    pub(crate) out: PathBuf,
+    /// The base model [default: the one that the adapter folder names]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Subcommand)]

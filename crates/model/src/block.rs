@@ -3,7 +3,7 @@
 use crate::attention::SelfAttention;
 use crate::config::Config;
 use crate::init::Initializer;
-use crate::layers::{Mlp, RmsNorm};
+use crate::layers::{Linear, Mlp, RmsNorm};
 use crate::moe::{LayerRouting, MixtureOfExperts};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -58,5 +58,18 @@ impl Block {
                 (x + out, Some(routing))
             }
         }
+    }
+
+    /// The linear maps that can be adapted, by name: those of attention, and of the feed-forward layer where the model
+    /// is dense (`crate::lora` says why).
+    pub(crate) fn adaptable(&mut self, dense: bool) -> Vec<(String, &mut Linear)> {
+        let attention =
+            self.self_attn.linears().into_iter().map(|(name, linear)| ("self_attn", name, linear));
+        let feed_forward = match &mut self.mlp {
+            FeedForward::Dense(mlp) if dense => mlp.linears(),
+            FeedForward::Dense(_) | FeedForward::Moe(_) => Vec::new(),
+        };
+        let feed_forward = feed_forward.into_iter().map(|(name, linear)| ("mlp", name, linear));
+        attention.chain(feed_forward).map(|(part, name, linear)| (format!("{part}.{name}"), linear)).collect()
     }
 }

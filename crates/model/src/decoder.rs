@@ -8,6 +8,7 @@ use crate::block::{Block, FeedForward};
 use crate::config::Config;
 use crate::init::{Initializer, Source};
 use crate::layers::{Linear, RmsNorm, angles};
+use crate::lora::Adapters;
 use crate::moe::{LayerRouting, Routes};
 use crate::mtp::MultiTokenPrediction;
 use burn::module::{Module, Param};
@@ -27,6 +28,9 @@ pub struct Decoder {
     mtp: Option<MultiTokenPrediction>,
     #[module(skip)]
     config: Config,
+    /// Present while the linear maps carry adapters and all other weights are frozen.
+    #[module(skip)]
+    adapters: Option<Adapters>,
 }
 
 #[derive(Module, Debug)]
@@ -66,6 +70,7 @@ impl Decoder {
             lm_head: (!config.tie_word_embeddings).then(|| Linear::init(init, width, vocabulary)),
             mtp: (config.num_nextn_predict_layers > 0).then(|| MultiTokenPrediction::init(init, config)),
             config: config.clone(),
+            adapters: None,
         }
     }
 
@@ -129,7 +134,26 @@ impl Decoder {
         linear(hidden, self.head())
     }
 
-    /// Moves the router biases against the load (arXiv 2408.15664): `b += rate * sign(mean load - load)`.
+    /// What is on this decoder's linear maps, where something is.
+    pub fn adapters(&self) -> Option<&Adapters> {
+        self.adapters.as_ref()
+    }
+
+    pub(crate) fn set_adapters(&mut self, adapters: Option<Adapters>) {
+        self.adapters = adapters;
+    }
+
+    /// The linear maps of the trunk that can be adapted, by their names in a checkpoint, in a fixed order.
+    pub(crate) fn adaptable(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {
+        let dense = self.config.moe.is_none();
+        self.layers.iter_mut().enumerate().flat_map(move |(layer, block)| {
+            let named = move |(name, linear)| (format!("model.layers.{layer}.{name}"), linear);
+            block.adaptable(dense).into_iter().map(named)
+        })
+    }
+
+    /// Moves the router biases against the load (arXiv 2408.15664): `b += rate * sign(mean load - load)`. Under adapters
+    /// they stay, with all the base.
     ///
     /// `load` holds the tokens that each expert of each MoE layer received since the last call, padding left
     /// out; one more entry than the trunk has MoE layers is that of the multi-token prediction module. Layers
@@ -137,6 +161,9 @@ impl Decoder {
     /// `[-bound, bound]`: a collapsed router must not drive it away for ever.
     #[must_use]
     pub fn with_balanced_routers(mut self, load: &[Vec<u64>], rate: f32, bound: f32) -> Self {
+        if self.adapters.is_some() {
+            return self;
+        }
         let mut load = load.iter();
         for block in self.layers.iter_mut().chain(self.mtp.as_mut().map(|mtp| &mut mtp.block)) {
             let FeedForward::Moe(moe) = &mut block.mlp else { continue };

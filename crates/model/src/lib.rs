@@ -6,6 +6,7 @@
 //! - [`PreparedDecoder`]: the same computation against a [`Cache`], with weights packed for many steps; what rollouts
 //!   use.
 //! - [`load`] and [`save`]: Hugging Face model folders.
+//! - [`lora`]: adapters of low rank on a decoder whose own weights stay, and their folders in PEFT's layout.
 
 mod attention;
 mod batch;
@@ -15,6 +16,7 @@ mod config;
 mod decoder;
 mod init;
 mod layers;
+pub mod lora;
 mod moe;
 mod mtp;
 mod parameters;

@@ -12,6 +12,6 @@ mod siblings;
 mod slots;
 
 pub use dtype::{Dtype, UnknownDtype};
-pub use engine::{Flow, Options, RecordRouting, Request, generate};
+pub use engine::{Flow, Options, RecordRouting, Request, generate, generate_streaming};
 pub use sampler::{Choice, Sampling, SamplingError};
 pub use siblings::{Stopped, generate_siblings};

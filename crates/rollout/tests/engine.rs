@@ -3,7 +3,9 @@
 use burn::tensor::activation::log_softmax;
 use ruminate_data::{Completion, FinishReason, Seed};
 use ruminate_model::{Batch, Decoder, Routes, load};
-use ruminate_rollout::{Dtype, Flow, Options, RecordRouting, Request, Sampling, generate};
+use ruminate_rollout::{
+    Dtype, Flow, Options, RecordRouting, Request, Sampling, generate, generate_streaming,
+};
 use ruminate_testkit as testkit;
 
 fn decoder(name: &str) -> Decoder {
@@ -132,4 +134,31 @@ fn stopping_delivers_no_more() {
         if delivered == 3 { Flow::Stop } else { Flow::Continue }
     });
     assert!((3..=8).contains(&delivered), "only what the last step had finished already: {delivered}");
+}
+
+#[test]
+fn tokens_are_told_as_they_are_drawn_and_can_end_it() {
+    let (decoder, options) = (decoder("qwen3"), Options { max_num_seqs: 3, ..options(1.0) });
+    let requests = requests(8);
+    let expected = run(&decoder, &requests, &options);
+    let told = std::cell::RefCell::new(vec![Vec::new(); requests.len()]);
+    let tell = |request: usize, token| {
+        told.borrow_mut()[request].push(token);
+        Flow::Continue
+    };
+    generate_streaming(&decoder, &requests, &options, tell, |request, completion| {
+        assert_eq!(told.borrow()[request], completion.ids, "all its tokens before it");
+        assert_eq!(completion.ids, expected[request].ids);
+        Flow::Continue
+    });
+    let mut count = 0;
+    let stop_at_second = |_, _| {
+        count += 1;
+        if count == 2 { Flow::Stop } else { Flow::Continue }
+    };
+    let greedy = Options { eos_token_ids: Vec::new(), ..options };
+    generate_streaming(&decoder, &requests[..1], &greedy, stop_at_second, |_, _| {
+        panic!("nothing is finished")
+    });
+    assert_eq!(count, 2);
 }

@@ -40,10 +40,11 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         Model::Folder(folder) => model::load_config(folder)?,
         Model::Inline(keys) => policy::inline_config("model", keys)?,
     };
+    policy::check_adapters(recipe.lora.as_ref(), &config, &session.device)?;
     let seed = Seed::new(recipe.seed);
     let language = policy::language(model, recipe.data.prompt)?;
     let mut problems = Problems::new(recipe, &language, config.max_position_embeddings, seed)?;
-    let judge = Judge { language: &language, pool: recipe.reward.pool(&recipe.data, recipe.threads)? };
+    let judge = Judge::new(recipe, &language)?;
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
 
     let stage = match enter(session, out, session.identity(&["sft", "distill"])?, Earlier::Kept)? {
@@ -61,13 +62,15 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     };
 
     let autodiff = session.device.clone().autodiff();
-    let state = stage.state(&recipe.train, &session.device, || Ok(model::load(&base, &autodiff)?))?;
+    let fresh = || policy::trainable(&base, recipe.lora.as_ref(), seed, &autodiff);
+    let state = stage.state(&recipe.train, &session.device, fresh)?;
     let settings = Settings {
         folder: &stage.folder,
         language: &language,
         identity: &stage.identity,
         keep_last: NonZeroUsize::new(recipe.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
         completions_steps: recipe.eval.completions_steps,
+        temperature: recipe.rollout.temperature,
         evaluator: Some(&evaluator),
     };
     let setup = grpo::Setup {
@@ -87,7 +90,8 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     story.add_step("before", observer.before.take(), &stage.folder, 0);
     story.add_step("after", observer.latest.take(), &stage.folder, state.step);
     drop(observer);
-    let summary = story.to_value()?;
+    let mut summary = story.to_value()?;
+    summary["compute"] = policy::compute(state.num_tokens, &config);
     stage.finish(&state.policy, &language, summary.clone())?;
     Ok(summary)
 }

@@ -49,6 +49,16 @@ impl GroupedQuery {
         self.o_proj.forward(out.reshape([batch * tokens, heads * width]))
     }
 
+    /// Its linear maps by name.
+    pub(crate) fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
+        vec![
+            ("q_proj", &mut self.q_proj),
+            ("k_proj", &mut self.k_proj),
+            ("v_proj", &mut self.v_proj),
+            ("o_proj", &mut self.o_proj),
+        ]
+    }
+
     /// Queries `[B, T, H, Dh]`, keys and values `[B, T, Hk, Dh]`, rotated.
     fn project(
         &self,

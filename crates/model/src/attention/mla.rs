@@ -86,6 +86,20 @@ impl Latent {
         self.o_proj.forward(out.reshape([batch * tokens, heads * v_head_dim]))
     }
 
+    /// Its linear maps by name.
+    pub(crate) fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
+        let mut linears = match &mut self.query {
+            Query::Direct(direct) => vec![("q_proj", &mut direct.q_proj)],
+            Query::LowRank(low) => vec![("q_a_proj", &mut low.q_a_proj), ("q_b_proj", &mut low.q_b_proj)],
+        };
+        linears.extend([
+            ("kv_a_proj_with_mqa", &mut self.kv_a_proj_with_mqa),
+            ("kv_b_proj", &mut self.kv_b_proj),
+            ("o_proj", &mut self.o_proj),
+        ]);
+        linears
+    }
+
     /// `[B, T, H, P + R]`, the last R columns rotated.
     fn queries(&self, x: Tensor<2>, angles: &Angles, [batch, tokens]: [usize; 2]) -> Tensor<4> {
         let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, qk_rope_head_dim: rotary, .. } =

@@ -5,6 +5,7 @@ mod mla;
 
 use crate::config::{self, Config};
 use crate::init::Initializer;
+use crate::layers::Linear;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use rand::Rng;
@@ -37,6 +38,14 @@ impl SelfAttention {
         match self {
             Self::Latent(latent) => latent.forward(x, angles, segments),
             Self::GroupedQuery(grouped) => grouped.forward(x, angles, segments),
+        }
+    }
+
+    /// Its linear maps by name.
+    pub(crate) fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
+        match self {
+            Self::Latent(latent) => latent.linears(),
+            Self::GroupedQuery(grouped) => grouped.linears(),
         }
     }
 }
