@@ -6,7 +6,8 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use ruminate_model::lora::{Config, Error, Shorthand, Targets, base_folder, load_adapter};
 use ruminate_model::{
-    Batch, Cache, DecodeStep, Decoder, LoadError, ParameterMapper, ParameterVisitor, Routes, load, save,
+    Batch, Cache, DecodeStep, Decoder, LoadError, ParameterMapper, ParameterVisitor, Precision,
+    PreparedDecoder, Routes, load, save,
 };
 use ruminate_testkit as testkit;
 use std::collections::BTreeMap;
@@ -165,6 +166,7 @@ fn merged_equals_unmerged_in_forward_and_in_decoding_and_off_is_the_base() {
 /// Log-probabilities after cached decoding of all tokens but the first three.
 fn decoded(decoder: &Decoder, name: &str) -> Vec<f32> {
     let rows = rows(name);
+    let decoder = PreparedDecoder::new(decoder, Precision::F32);
     let mut cache = Cache::new(decoder.config(), 2, rows[0].len(), &decoder.device());
     let prompts: Vec<&[u32]> = rows.iter().map(|row| &row[..3]).collect();
     let (_, kept) = decoder.prefill(&Batch::from_rows_right_aligned(&prompts));
