@@ -3,6 +3,7 @@
 
 use crate::device::DeviceName;
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use ruminate_rollout::Dtype;
 use std::path::PathBuf;
 
 /// DeepSeek-R1-style reasoning training: reinforcement learning from rewards that a program can check, and
@@ -26,7 +27,7 @@ pub(crate) enum Command {
     Distill(RunArgs),
     /// pass@1, pass@k and cons@k with confidence intervals
     Eval(RunArgs),
-    /// Completions for prompts: JSONL in, JSONL out
+    /// Completions for prompts, JSONL in, JSONL out; or a conversation with `--chat`
     Generate(GenerateArgs),
     /// Log-probabilities of given completions: JSONL in, JSONL out
     Score(ScoreArgs),
@@ -84,6 +85,13 @@ pub(crate) struct DeviceArgs {
     pub(crate) device: DeviceName,
 }
 
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct DtypeArgs {
+    /// What weights are held in while sampling: float32 (exact), bfloat16 or int8
+    #[arg(long, default_value_t, value_name = "DTYPE")]
+    pub(crate) dtype: Dtype,
+}
+
 /// Where JSON lines come from and go to.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct LinesArgs {
@@ -103,6 +111,10 @@ pub(crate) struct GenerateArgs {
     /// Adapters in PEFT's layout, made for that model
     #[arg(long, value_name = "DIR")]
     pub(crate) adapter: Option<PathBuf>,
+    /// Talk in the terminal, or line by line through a pipe: /clear starts over, /exit or Ctrl-D leaves, Ctrl-C ends an
+    /// answer
+    #[arg(long, conflicts_with_all = ["input", "output", "num_samples", "max_num_seqs"])]
+    pub(crate) chat: bool,
     #[command(flatten)]
     pub(crate) lines: LinesArgs,
     #[command(flatten)]
@@ -128,6 +140,8 @@ pub(crate) struct GenerateArgs {
     /// Sequences decoded at once
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) max_num_seqs: usize,
+    #[command(flatten)]
+    pub(crate) dtype: DtypeArgs,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -193,6 +207,8 @@ pub(crate) struct BenchGenerateArgs {
     /// Tokens to generate
     #[arg(long, default_value_t = 128)]
     pub(crate) new_tokens: usize,
+    #[command(flatten)]
+    pub(crate) dtype: DtypeArgs,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -235,6 +251,8 @@ pub(crate) struct BenchGrpoArgs {
     /// GRPO steps, of which the first does not count
     #[arg(long, default_value_t = 3)]
     pub(crate) steps: usize,
+    #[command(flatten)]
+    pub(crate) dtype: DtypeArgs,
 }
 
 #[cfg(test)]

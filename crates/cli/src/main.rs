@@ -18,6 +18,7 @@ mod problems;
 mod progress;
 mod recipe;
 mod scoring;
+mod screen;
 mod session;
 mod stage;
 mod story;

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{assert_code, command, rows, rows_of, ruminate, timeless_metrics, tiny, told};
+use common::{assert_code, command, qwen2, rows, rows_of, ruminate, timeless_metrics, tiny, told};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -156,6 +156,28 @@ fn pretrain_sft_and_eval_work_one_after_the_other() {
     let printed = rows(&output.stdout);
     assert_eq!(printed, rows_of(&folder.path().join("measured/eval.jsonl")));
     assert_eq!(printed[0]["set"], "held_out");
+}
+
+#[test]
+fn a_conversation_is_one_sample_where_the_template_marks_the_assistant_else_one_a_turn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("conversation.jsonl");
+    let turns = ["user", "assistant", "user", "assistant"];
+    let messages = turns.map(|role| format!(r#"{{"role": "{role}", "content": "{role}s speak"}}"#));
+    fs::write(&file, format!("{{\"messages\": [{}]}}\n", messages.join(", "))).expect("written");
+    let data = format!("data.train={}", file.display());
+    for (template, samples) in [("qwen2_5_training.jinja", 1), ("qwen2_5.jinja", 2)] {
+        let folder = folder.path().join(template);
+        let model = format!("model={}", qwen2(&folder, 1024, Some(template)));
+        let run = folder.join("tuned");
+        let mut args = vec!["sft", "--out", run.to_str().expect("UTF-8")];
+        for set in [&data, &model, "sft.max_steps=1", "sft.batch_size=1", "sft.row_length=512"] {
+            args.extend(["--set", set]);
+        }
+        let output = ruminate(&args);
+        assert_code(&output, 0);
+        assert_eq!(rows(&output.stdout)[0]["samples"], samples, "{template}");
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use burn::module::Module;
 use rand::seq::SliceRandom;
 use ruminate_data::{Completion, Group, Score, Seed, Task, Verdict};
 use ruminate_model::Decoder;
-use ruminate_rollout::Sampling;
+use ruminate_rollout::{Dtype, Sampling};
 use ruminate_train::{Metrics, Observer, RouterTraining, Schedule, State, logprobs};
 use std::time::Instant;
 
@@ -40,7 +40,21 @@ pub struct Setup<'a> {
     pub seed: Seed,
 }
 
+/// Upper limit of the ratio where the sampler rounds, unless `delta` is set: TRL's cap on importance ratios between
+/// engine and trainer. The clip bounds the ratio of positive advantages already.
+const MISMATCH_CAP: f64 = 3.0;
+
 impl Setup<'_> {
+    /// The configuration of the loss. Its ratio is against what the sampler recorded, so it corrects the sampler's
+    /// rounding, too; there it must not grow without limit.
+    pub(crate) fn loss_config(&self) -> Config {
+        let mut config = self.config.clone();
+        if self.sampling.dtype != Dtype::Float32 {
+            config.delta = config.delta.or(Some(MISMATCH_CAP.max(1.0 + config.epsilon_high())));
+        }
+        config
+    }
+
     /// Checks all tables, before any tensor is made.
     ///
     /// # Errors
@@ -231,9 +245,13 @@ fn reference(state: &State, config: &Config) -> Option<Decoder> {
     kept.or_else(|| (config.beta > 0.0).then(|| state.policy.valid().without_adapters()))
 }
 
-/// Counts steps in a row with too large a mismatch; the third stops the run.
+/// Counts steps in a row with too large a mismatch; the third stops the run. A sampler that was told to round differs
+/// by what it was told: that is logged and corrected by the ratio, not an error.
 fn alarm(alarms: usize, mismatch: &Mismatch, step: usize, setup: &Setup) -> Result<usize, Error> {
-    let limit = setup.config.max_mismatch_kl;
+    let limit = match setup.sampling.dtype {
+        Dtype::Float32 => setup.config.max_mismatch_kl,
+        Dtype::Bfloat16 | Dtype::Int8 => f64::INFINITY,
+    };
     match (mismatch.kl > limit, alarms) {
         (false, _) => Ok(0),
         (true, 2..) => Err(Error::Mismatch { step, kl: mismatch.kl, limit }),

@@ -5,7 +5,7 @@ use ruminate_data::{Completion, FinishReason, Group, Outcome, Prompt, Score, See
 use ruminate_grpo::loss::{Tokens, loss};
 use ruminate_grpo::{Aggregation, Config, Problem, RouterReplay, Setup, train};
 use ruminate_model::{Batch, Config as Model, Decoder, ParameterMapper, Routes, lora};
-use ruminate_rollout::Sampling;
+use ruminate_rollout::{Dtype, Sampling};
 use ruminate_testkit as testkit;
 use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Sequence, one_a_row};
@@ -67,13 +67,14 @@ struct Run {
     config: Config,
     learning_rate: f64,
     steps: usize,
+    dtype: Dtype,
 }
 
 impl Default for Run {
     fn default() -> Self {
         let config =
             Config { num_generations: 8, prompts_per_step: 8, micro_batch_size: 24, ..Config::default() };
-        Self { policy: tiny(3), config, learning_rate: 1e-2, steps: 1 }
+        Self { policy: tiny(3), config, learning_rate: 1e-2, steps: 1, dtype: Dtype::Float32 }
     }
 }
 
@@ -84,7 +85,7 @@ impl Run {
             lr_scheduler_type: ruminate_train::Scheduler::Constant,
             ..Default::default()
         };
-        let sampling = Sampling { max_new_tokens: 8, ..Sampling::default() };
+        let sampling = Sampling { max_new_tokens: 8, dtype: self.dtype, ..Sampling::default() };
         let setup = Setup {
             config: &self.config,
             train: &optimizer,
@@ -130,6 +131,21 @@ fn reward_rises_and_the_log_explains_it() {
         assert!(row.get("sampling/mismatch_kl").expect("measured every step") < 1e-6);
         assert!(row.get("sampling/logprob_diff_max").expect("measured every step") < 1e-3);
         assert!(row.get("moe/load_max").is_some());
+    }
+}
+
+#[test]
+fn a_sampler_that_rounds_is_measured_and_learnt_from_not_stopped() {
+    for dtype in [Dtype::Bfloat16, Dtype::Int8] {
+        // Without the declaration any mismatch of three steps would stop this run.
+        let config = Config { max_mismatch_kl: 1e-12, ..Run::default().config };
+        let (_, log) = Run { config, steps: 25, dtype, ..Run::default() }.go(&share_of_sevens);
+        let of = |row: usize, key: &str| log.rows[row].get(key).expect(key);
+        assert!(of(24, "reward") > of(0, "reward") + 0.4, "{dtype}");
+        for row in 0..25 {
+            let kl = of(row, "sampling/mismatch_kl");
+            assert!(kl > 1e-9 && kl < 1e-2, "{dtype}: {kl}");
+        }
     }
 }
 

@@ -54,7 +54,7 @@ impl Linear {
 #[derive(Module, Debug)]
 pub(crate) struct RmsNorm {
     pub(crate) weight: Param<Tensor<1>>,
-    eps: f64,
+    pub(crate) eps: f64,
 }
 
 impl RmsNorm {
@@ -72,9 +72,9 @@ impl RmsNorm {
 /// SwiGLU feed-forward layer (Shazeer 2020): `down(silu(gate x) * up x)`.
 #[derive(Module, Debug)]
 pub(crate) struct Mlp {
-    gate_proj: Linear,
-    up_proj: Linear,
-    down_proj: Linear,
+    pub(crate) gate_proj: Linear,
+    pub(crate) up_proj: Linear,
+    pub(crate) down_proj: Linear,
 }
 
 impl Mlp {

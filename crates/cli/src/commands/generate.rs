@@ -36,13 +36,7 @@ struct OutputLine<'a> {
 }
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
-    let sampling = Sampling {
-        temperature: args.temperature,
-        top_p: args.top_p,
-        top_k: args.top_k,
-        max_new_tokens: args.max_new_tokens,
-    };
-    sampling.validate()?;
+    let sampling = sampling(args)?;
     let source = policy::Source::new(&args.model, args.adapter.as_deref())?;
     let config = model::load_config(&source.base)?;
     let lines = lines::read(&args.lines, parse)?;
@@ -130,6 +124,19 @@ fn line<'a>(
         logprobs: &completion.logprobs,
         finish_reason: completion.finish_reason,
     }
+}
+
+/// How to draw tokens, as the flags say.
+pub(crate) fn sampling(args: &GenerateArgs) -> Result<Sampling> {
+    let sampling = Sampling {
+        temperature: args.temperature,
+        top_p: args.top_p,
+        top_k: args.top_k,
+        max_new_tokens: args.max_new_tokens,
+        dtype: args.dtype.dtype,
+    };
+    sampling.validate()?;
+    Ok(sampling)
 }
 
 /// Text as it stands; messages in the chat template.

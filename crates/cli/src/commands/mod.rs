@@ -1,6 +1,7 @@
 //! One module a command.
 
 mod bench;
+mod chat;
 mod distill;
 mod eval;
 mod generate;
@@ -23,6 +24,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::TrainRl(args) => train_rl::run(args),
         Command::Distill(args) => distill::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Generate(args) if args.chat => chat::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Verify(args) => verify::run(&args),

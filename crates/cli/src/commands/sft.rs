@@ -113,7 +113,8 @@ pub(crate) fn check_adapters(session: &Session, model: &Model, pretrain_steps: u
     policy::check_adapters(lora, &config, &session.device)
 }
 
-/// The samples of a file: one a row, or one a turn of the assistant.
+/// The samples of a file: one a row; of a conversation one a turn of the assistant, or one whole where the chat template
+/// marks what the assistant writes.
 fn samples(path: &Path, data: &Data, language: &Language) -> Result<Vec<Sample>> {
     let rows = jsonl::objects(path, data.bad_lines.into())?;
     if let Some(example) = &rows.first_skipped {
@@ -146,6 +147,12 @@ fn conversation(messages: &Value, language: &Language) -> Result<Vec<Sample>> {
     let messages: Vec<Message> = serde_json::from_value(messages.clone()).map_err(|error| {
         Refusal::input(format!("expected `messages` with texts `role` and `content`: {error}"))
     })?;
+    if !messages.iter().any(|message| message.role == "assistant") {
+        return Err(Refusal::input("expected at least one message of the role `assistant`, found none"));
+    }
+    if let Some(sample) = language.marked(&messages)? {
+        return Ok(vec![sample]);
+    }
     let mut samples = Vec::new();
     for (i, _) in messages.iter().enumerate().filter(|(_, message)| message.role == "assistant") {
         let prompt = language.chat(&messages[..i], GenerationPrompt::Add)?;
@@ -157,9 +164,6 @@ fn conversation(messages: &Value, language: &Language) -> Result<Vec<Sample>> {
         };
         let prompt = language.tokenizer.encode(&prompt)?;
         samples.push(Sample::completion_only(&prompt, &language.completion_ids(completion.trim_end())?));
-    }
-    if samples.is_empty() {
-        return Err(Refusal::input("expected at least one message of the role `assistant`, found none"));
     }
     Ok(samples)
 }

@@ -77,7 +77,7 @@ impl Eval {
 
     /// Sampling of an evaluation; the length limit is training's.
     pub(crate) fn sampling(&self, max_new_tokens: usize) -> Sampling {
-        Sampling { temperature: self.temperature, top_p: self.top_p, top_k: 0, max_new_tokens }
+        Sampling { temperature: self.temperature, top_p: self.top_p, max_new_tokens, ..Sampling::default() }
     }
 }
 
