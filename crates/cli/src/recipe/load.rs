@@ -242,7 +242,7 @@ mod tests {
         assert!(refusal(&["pretrain.learning_rat=1"]).contains("did you mean `pretrain.learning_rate`?"));
         assert!(refusal(&["data.mix.direkt=1"]).contains("did you mean `data.mix.direct`?"));
         assert!(refusal(&["model.hiden_size=8"]).contains("did you mean `model.hidden_size`?"));
-        assert!(refusal(&["lora.rank=8"]).contains("expected one of r, lora_alpha, target_modules"));
+        assert!(refusal(&["lora.rank=8"]).contains("did you mean `lora.r`?"));
         assert!(refusal(&["lora.target_module=[]"]).contains("did you mean `lora.target_modules`?"));
         assert!(refusal(&["zzzz=1"]).contains("expected one of seed, model"));
     }
