@@ -10,6 +10,7 @@ mod attention;
 mod batch;
 mod block;
 mod cache;
+mod checkpoints;
 mod config;
 mod decoder;
 mod init;
@@ -21,6 +22,7 @@ mod weights;
 
 pub use batch::Batch;
 pub use cache::{Cache, LayerCache};
+pub use checkpoints::Checkpoints;
 pub use config::{
     Attention, Bias, Config, ConfigError, Family, Gqa, HeadNorm, Mla, Moe, Rope, Router, Scaling,
 };

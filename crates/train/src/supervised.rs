@@ -12,7 +12,7 @@ use crate::observer::Observer;
 use crate::optimizer::StepOutcome;
 use crate::packing::{Packed, Sequence, microbatches, pack};
 use crate::schedule::Schedule;
-use crate::{Error, State};
+use crate::{Error, Objective, State};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ruminate_data::Sample;
@@ -237,11 +237,11 @@ fn microbatch_loss(
     packed: &Packed,
     totals: &Totals,
     config: &Config,
-) -> Option<(Tensor<1>, Part)> {
+) -> Option<(Objective, Part)> {
     if packed.loss_tokens() == 0 {
         return None;
     }
-    let output = policy.forward(&packed.batch, Routes::Choose);
+    let (output, checkpoints) = config.train.forward(policy, &packed.batch, Routes::Choose);
     let mut routing = output.routing;
     let mut part = Part::default();
 
@@ -266,7 +266,7 @@ fn microbatch_loss(
         let share = packed.sequences() as f64 / totals.sequences as f64;
         loss = loss + balance.mul_scalar(share);
     }
-    Some((loss, part))
+    Some((Objective { loss, checkpoints }, part))
 }
 
 /// The weighted sequence-wise balance loss of all MoE layers.
