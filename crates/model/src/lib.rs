@@ -24,7 +24,7 @@ pub use batch::Batch;
 pub use cache::{Cache, LayerCache};
 pub use checkpoints::Checkpoints;
 pub use config::{
-    Attention, Bias, Config, ConfigError, Family, Gqa, HeadNorm, Mla, Moe, Rope, Router, Scaling,
+    Attention, Bias, Config, ConfigError, Family, Gqa, HeadNorm, Mla, Moe, Parameters, Rope, Router, Scaling,
 };
 pub use decoder::{DecodeStep, Decoder, Output};
 pub use moe::{LayerRouting, Routes, balance_loss};

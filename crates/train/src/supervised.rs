@@ -6,6 +6,7 @@
 use crate::config::{RouterTraining, at_least_one};
 use crate::load::ExpertLoad;
 use crate::logprobs::{at_places, token_logprobs};
+use crate::memory::{self, MemoryPlan, Shape};
 use crate::metrics::Metrics;
 use crate::microbatches::accumulate;
 use crate::observer::Observer;
@@ -79,6 +80,14 @@ impl Config {
         }
         self.train.validate()
     }
+}
+
+/// The memory of a run on sequences of about `length` tokens each.
+pub fn memory_plan(model: &ruminate_model::Config, length: usize, config: &Config) -> MemoryPlan {
+    let sequences = config.batch_size.div_ceil(config.gradient_accumulation_steps);
+    let tokens = sequences * length.min(config.row_length);
+    let shape = Shape { tokens, loss_tokens: tokens, microbatches: config.gradient_accumulation_steps };
+    memory::memory_plan(model, shape, &config.train)
 }
 
 /// Trains `state` to `max_steps`, or until the observer is interrupted: then the returned step is smaller.
