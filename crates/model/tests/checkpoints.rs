@@ -1,8 +1,7 @@
 //! A forward pass that keeps only the states between blocks is the one that keeps everything, to the bit.
 
 use burn::tensor::{Gradients, Tensor};
-use ruminate_data::Seed;
-use ruminate_model::{Batch, Config, Decoder, Output, ParameterVisitor, Routes, balance_loss};
+use ruminate_model::{Batch, Decoder, Output, ParameterVisitor, Routes, balance_loss, load};
 use ruminate_testkit as testkit;
 use std::collections::BTreeMap;
 
@@ -46,10 +45,8 @@ fn values_and_gradients_are_those_of_the_whole_graph_to_the_bit() {
     let fixtures =
         ["deepseek_v3_full", "deepseek_v3_mtp", "llama_tied", "llama_untied", "qwen2", "qwen3", "qwen3_moe"];
     for fixture in fixtures {
-        let json = testkit::json(&format!("model/{fixture}/config.json"));
-        let mut config = Config::from_json(&json).expect("fixtures are valid");
-        config.initializer_range = 0.1;
-        let decoder = Decoder::init(&config, &mut Seed::new(7).rng(), &testkit::autodiff_device());
+        let folder = testkit::fixture_path(&format!("model/{fixture}"));
+        let decoder = load(&folder, &testkit::autodiff_device()).expect("a fixture");
         let batch = Batch::from_rows(&[vec![3_u32, 1, 4, 1, 5, 9, 2], vec![6, 5, 3, 5]]);
         let chosen = decoder.forward(&batch, Routes::Choose).routing;
         // Another choice than the router's, too.
