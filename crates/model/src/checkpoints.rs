@@ -41,7 +41,7 @@ impl Decoder {
         let mut x = self.embed(&batch.tokens, &self.device()).inner();
         for (layer, block) in self.layers.iter().enumerate() {
             let replay = routes.of_layer(routing.len()).filter(|_| self.config().is_moe(layer));
-            let (out, _, chosen) = block.valid().forward(x.clone(), &angles, &segments, replay);
+            let (out, chosen) = block.valid().forward(x.clone(), &angles, &segments, replay);
             let chosen = chosen.map(|LayerRouting { experts, scores }| {
                 let scores = Tensor::from_inner(scores).require_grad();
                 LayerRouting { experts, scores }
@@ -67,7 +67,7 @@ impl Checkpoints {
         for (block, Layer { input, routing }) in decoder.layers.iter().zip(self.layers).rev() {
             let input = Tensor::from_inner(input).require_grad();
             let replay = routing.as_ref().map(|routing| routing.experts.as_slice());
-            let (out, _, again) = block.forward(input.clone(), &self.angles, &self.segments, replay);
+            let (out, again) = block.forward(input.clone(), &self.angles, &self.segments, replay);
             let mut objective = along(out, upstream);
             if let (Some(routing), Some(again)) = (&routing, again)
                 && let Some(of_scores) = routing.scores.grad_remove(&mut gradients)
@@ -79,6 +79,9 @@ impl Checkpoints {
             collect(&mut inside);
             let Some(next) = input.grad_remove(&mut inside) else { return };
             upstream = next;
+        }
+        if !decoder.embed_tokens.weight.is_require_grad() {
+            return; // under adapters
         }
         let embedded = decoder.embed(&self.tokens, &decoder.device());
         collect(&mut along(embedded, upstream).backward());
