@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use burn::module::Module;
 use burn::tensor::Device;
 use ruminate_data::Seed;
-use ruminate_model::{self as model, Attention, Config, Decoder, lora};
+use ruminate_model::{self as model, Config, Decoder, lora};
 use ruminate_run::FolderWriter;
 use ruminate_text::Tokenizer;
 use serde_json::{Map, Value, json};
@@ -141,58 +141,4 @@ pub(crate) fn compute(num_tokens: u64, config: &Config) -> Value {
 /// A number of parameters for people.
 pub(crate) fn millions(parameters: usize) -> String {
     format!("{:.2}M", parameters as f64 / 1e6)
-}
-
-/// Parameters of all matrices, and of those that one token passes; norms' gains are left out.
-pub(crate) fn parameters(config: &Config) -> (usize, usize) {
-    let width = config.hidden_size;
-    let attention = match config.attention {
-        Attention::Mla(mla) => {
-            let heads = mla.num_attention_heads;
-            let query = heads * (mla.qk_nope_head_dim + mla.qk_rope_head_dim);
-            let queries = mla.q_lora_rank.map_or(width * query, |rank| rank * (width + query));
-            let latent = width * (mla.kv_lora_rank + mla.qk_rope_head_dim);
-            let unfolded = mla.kv_lora_rank * heads * (mla.qk_nope_head_dim + mla.v_head_dim);
-            queries + latent + unfolded + heads * mla.v_head_dim * width
-        }
-        Attention::Gqa(gqa) => 2 * width * gqa.head_dim * (gqa.num_attention_heads + gqa.num_key_value_heads),
-    };
-    let embeddings = config.vocab_size * width;
-    let head = if config.tie_word_embeddings { 0 } else { embeddings };
-    let (mut all, mut active) = (embeddings + head, embeddings + head);
-    for layer in 0..config.num_hidden_layers {
-        let (held, used) = match config.moe.filter(|_| config.is_moe(layer)) {
-            None => (3 * width * config.intermediate_size, 3 * width * config.intermediate_size),
-            Some(moe) => {
-                let expert = 3 * width * moe.moe_intermediate_size;
-                let router = width * moe.n_routed_experts;
-                let count = |routed: usize| router + expert * (routed + moe.n_shared_experts);
-                (count(moe.n_routed_experts), count(moe.num_experts_per_tok))
-            }
-        };
-        all += attention + held;
-        active += attention + used;
-    }
-    (all, active)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{inline_config, parameters};
-    use serde_json::json;
-
-    #[test]
-    fn a_layer_counts_its_experts_whole_and_its_tokens_share() {
-        let json = json!({
-            "model_type": "qwen3_moe", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
-            "head_dim": 4, "intermediate_size": 8, "num_experts": 4, "num_experts_per_tok": 1,
-            "moe_intermediate_size": 6,
-        });
-        let config = inline_config("model", json.as_object().expect("an object")).expect("valid");
-        let (attention, expert, router) = (4 * 8 * 8, 3 * 8 * 6, 8 * 4);
-        let embeddings = 2 * config.vocab_size * 8;
-        let (all, active) = parameters(&config);
-        assert_eq!(all, embeddings + 2 * (attention + router + 4 * expert));
-        assert_eq!(active, embeddings + 2 * (attention + router + expert));
-    }
 }

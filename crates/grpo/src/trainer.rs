@@ -3,7 +3,7 @@
 use crate::advantages::{Advantages, advantages, decoupled_advantages};
 use crate::learn::{Example, Report, is_masked, update};
 use crate::metrics::{Times, collect};
-use crate::mismatch::{Mismatch, measure};
+use crate::mismatch::{Mismatch, PROBED, probe};
 use crate::rollouts::groups;
 use crate::{Aggregation, Config, Error};
 use burn::module::Module;
@@ -70,9 +70,6 @@ impl Setup<'_> {
     }
 }
 
-/// Sequences on which sampler and trainer are compared each step.
-const PROBED: usize = 32;
-
 /// Trains `state.policy` to `max_steps`, or until the observer is interrupted: then the returned step is smaller.
 ///
 /// `problems` gives the problem of an index, always the same one; step s takes the `prompts_per_step` after the
@@ -109,14 +106,13 @@ pub fn train(
 
         let policy = state.policy.valid();
         let groups = groups(&policy, &asked, first, state.step, setup, score);
-        let mismatch = measure(&policy, &groups, PROBED, setup.sampling.temperature);
         drop(policy); // a living copy would keep the optimizer from working in place
         let rollout = started.elapsed().as_secs_f64();
 
         let advantages = compare(&groups, &weights, config);
         observer.groups(state.step + 1, &groups, &advantages.values);
-        let report;
-        (state, report) = learn(state, &groups, &advantages, schedule, setup)?;
+        let (report, mismatch);
+        (state, report, mismatch) = learn(state, &groups, &advantages, schedule, setup)?;
         if report.skipped > 0 {
             let (step, last) = (state.step + 1, first + config.prompts_per_step as u64);
             let (skipped, updates) = (report.skipped, report.updates);
@@ -179,14 +175,15 @@ fn compare(groups: &[Group], weights: &[(String, f64)], config: &Config) -> Adva
     }
 }
 
-/// All updates of a step: `num_iterations` passes, each over the groups in a new order, in `num_minibatches` parts.
+/// All updates of a step: `num_iterations` passes, each over the groups in a new order, in `num_minibatches` parts. And how
+/// far sampler and trainer were apart before the first of them.
 fn learn(
     mut state: State,
     groups: &[Group],
     advantages: &Advantages,
     schedule: Schedule,
     setup: &Setup,
-) -> Result<(State, Report), Error> {
+) -> Result<(State, Report, Mismatch), Error> {
     let config = setup.config;
     let examples = examples(&state, groups, advantages, setup)?;
     let mut report = Report::default();
@@ -199,14 +196,19 @@ fn learn(
         for (part, members) in order.chunks(size).enumerate() {
             let minibatch: Vec<&Example> = members.iter().flat_map(|&group| &examples[group]).collect();
             let rate = schedule.learning_rate(done + iteration * config.num_minibatches + part);
-            state = update(state, &minibatch, rate, setup, &mut report)?;
+            state = update(state, groups, &minibatch, rate, setup, &mut report)?;
         }
     }
+    let mismatch = match report.mismatch.take() {
+        Some(mismatch) => mismatch,
+        // No update: the policy is still the one that sampled.
+        None => probe(&state.policy.valid(), groups, PROBED, setup.sampling.temperature),
+    };
     if setup.train.router == RouterTraining::Update {
         let (rate, bound) = (setup.train.router_bias_update_rate, setup.train.router_bias_bound);
         state.policy = state.policy.with_balanced_routers(&report.load.layers, rate as f32, bound as f32);
     }
-    Ok((state, report))
+    Ok((state, report, mismatch))
 }
 
 /// The step's completions with their advantages, by group, and with the reference's log-probabilities where there
@@ -256,9 +258,9 @@ fn alarm(alarms: usize, mismatch: &Mismatch, step: usize, setup: &Setup) -> Resu
         Dtype::Float32 => setup.config.max_mismatch_kl,
         Dtype::Bfloat16 | Dtype::Int8 => f64::INFINITY,
     };
-    match (mismatch.kl > limit, alarms) {
+    match (mismatch.kl() > limit, alarms) {
         (false, _) => Ok(0),
-        (true, 2..) => Err(Error::Mismatch { step, kl: mismatch.kl, limit }),
+        (true, 2..) => Err(Error::Mismatch { step, kl: mismatch.kl(), limit }),
         (true, _) => Ok(alarms + 1),
     }
 }

@@ -15,7 +15,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 use rand::Rng;
 use rand::rngs::SmallRng;
-use ruminate_kernels::{Angles, Segments, linear};
+use ruminate_kernels::{Angles, linear};
 
 /// A decoder-only transformer.
 #[derive(Module, Debug)]
@@ -87,14 +87,11 @@ impl Decoder {
     /// Hidden states of packed rows.
     pub fn forward(&self, batch: &Batch, routes: Routes) -> Output {
         let angles = self.angles(&batch.positions);
-        let segments = Segments::new(&batch.segments, batch.shape);
+        let segments = batch.visible();
         let mut x = self.embed(&batch.tokens, &self.device());
         let mut routing = Vec::new();
         for (layer, block) in self.layers.iter().enumerate() {
-            let replay = match routes {
-                Routes::Replay(layers) if self.config.is_moe(layer) => Some(layers[routing.len()].as_slice()),
-                Routes::Replay(_) | Routes::Choose => None,
-            };
+            let replay = routes.of_layer(routing.len()).filter(|_| self.config.is_moe(layer));
             let (out, chosen) = block.forward(x, &angles, &segments, replay);
             x = out;
             routing.extend(chosen);
@@ -111,7 +108,7 @@ impl Decoder {
         let mtp = self.mtp.as_ref()?;
         let device = self.device();
         let angles = self.angles(&batch.positions);
-        let segments = Segments::new(&batch.segments, batch.shape);
+        let segments = batch.visible();
         let [rows, length] = batch.shape;
         let next: Vec<u32> = (0..rows * length)
             .map(|place| if (place + 1) % length == 0 { 0 } else { batch.tokens[place + 1] })
@@ -186,13 +183,13 @@ impl Decoder {
         self
     }
 
-    fn embed(&self, tokens: &[u32], device: &Device) -> Tensor<2> {
+    pub(crate) fn embed(&self, tokens: &[u32], device: &Device) -> Tensor<2> {
         let ids: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
         let ids = Tensor::<1, Int>::from_ints(ids.as_slice(), device);
         self.embed_tokens.weight.val().select(0, ids)
     }
 
-    fn angles(&self, positions: &[u32]) -> Angles {
+    pub(crate) fn angles(&self, positions: &[u32]) -> Angles {
         angles(&self.config.rope, self.config.rotary_width(), positions)
     }
 }

@@ -12,6 +12,7 @@ mod attention;
 mod batch;
 mod block;
 mod cache;
+mod checkpoints;
 mod config;
 mod decoder;
 mod init;
@@ -25,8 +26,9 @@ mod weights;
 
 pub use batch::Batch;
 pub use cache::{Cache, LayerCache};
+pub use checkpoints::Checkpoints;
 pub use config::{
-    Attention, Bias, Config, ConfigError, Family, Gqa, HeadNorm, Mla, Moe, Rope, Router, Scaling,
+    Attention, Bias, Config, ConfigError, Family, Gqa, HeadNorm, Mla, Moe, Parameters, Rope, Router, Scaling,
 };
 pub use decoder::{Decoder, Output};
 pub use moe::{LayerRouting, Routes, balance_loss};

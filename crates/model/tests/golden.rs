@@ -122,6 +122,7 @@ fn padding_and_packing_change_nothing() {
             tokens: other.iter().chain(short).copied().collect(),
             positions: (0..5).chain(0..9).collect(),
             segments: [vec![1; 5], vec![2; 9]].concat(),
+            trees: [vec![1; 5], vec![2; 9]].concat(),
             shape: [1, 14],
         };
         testkit::assert_close(&logprobs(&decoder, &packed)[5 * vocabulary..], &alone, 2e-5);

@@ -6,13 +6,14 @@
 use crate::config::{RouterTraining, at_least_one};
 use crate::load::ExpertLoad;
 use crate::logprobs::{at_places, token_logprobs};
+use crate::memory::{self, MemoryPlan, Shape};
 use crate::metrics::Metrics;
 use crate::microbatches::accumulate;
 use crate::observer::Observer;
 use crate::optimizer::StepOutcome;
 use crate::packing::{Packed, Sequence, microbatches, pack};
 use crate::schedule::Schedule;
-use crate::{Error, State};
+use crate::{Error, Objective, State};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ruminate_data::Sample;
@@ -100,6 +101,14 @@ impl Config {
         let steps = (seen / self.batch_size as f64 - 1e-9).ceil().max(1.0) as usize;
         Self { max_steps: if self.num_train_epochs > 0.0 { steps } else { self.max_steps }, ..self.clone() }
     }
+}
+
+/// The memory of a run on sequences of about `length` tokens each.
+pub fn memory_plan(model: &ruminate_model::Config, length: usize, config: &Config) -> MemoryPlan {
+    let sequences = config.batch_size.div_ceil(config.gradient_accumulation_steps);
+    let tokens = sequences * length.min(config.row_length);
+    let shape = Shape { tokens, loss_tokens: tokens, microbatches: config.gradient_accumulation_steps };
+    memory::memory_plan(model, shape, &config.train)
 }
 
 /// Trains `state` to `max_steps`, or until the observer is interrupted: then the returned step is smaller.
@@ -259,11 +268,11 @@ fn microbatch_loss(
     packed: &Packed,
     totals: &Totals,
     config: &Config,
-) -> Option<(Tensor<1>, Part)> {
+) -> Option<(Objective, Part)> {
     if packed.loss_tokens() == 0 {
         return None;
     }
-    let output = policy.forward(&packed.batch, Routes::Choose);
+    let (output, checkpoints) = config.train.forward(policy, &packed.batch, Routes::Choose);
     let mut routing = output.routing;
     let mut part = Part::default();
 
@@ -288,7 +297,7 @@ fn microbatch_loss(
         let share = packed.sequences() as f64 / totals.sequences as f64;
         loss = loss + balance.mul_scalar(share);
     }
-    Some((loss, part))
+    Some((Objective { loss, checkpoints }, part))
 }
 
 /// The weighted sequence-wise balance loss of all MoE layers.

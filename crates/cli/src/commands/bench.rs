@@ -170,8 +170,11 @@ struct Clock {
 }
 
 impl train::Observer for Clock {
-    fn step(&mut self, _: usize, metrics: &Metrics) {
+    fn step(&mut self, step: usize, metrics: &Metrics) {
         self.steps.extend(metrics.get("step_time_s"));
+        let times = metrics.iter().filter(|(name, _)| name.ends_with("_time_s"));
+        let times: Vec<String> = times.map(|(name, seconds)| format!("{name} {seconds:.2}")).collect();
+        eprintln!("step {step}: {}, {:.2} GiB so far", times.join(", "), peak_gib().unwrap_or(f64::NAN));
     }
 
     fn groups(&mut self, _: usize, groups: &[Group], _: &[Vec<f64>]) {

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     interrupt::catch_in_chat();
     let by_hand = io::stdin().is_terminal();
     if by_hand {
-        let size = policy::millions(policy::parameters(&config).0);
+        let size = policy::millions(config.parameters().all);
         eprintln!("{} ({size} parameters)", args.model.display());
         eprintln!("/clear starts over, /exit or Ctrl-D leaves, Ctrl-C ends an answer");
     }

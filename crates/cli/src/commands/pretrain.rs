@@ -15,7 +15,7 @@ use rand::seq::SliceRandom;
 use ruminate_data::jsonl::{self, Mismatch};
 use ruminate_data::traces::Traces;
 use ruminate_data::{Sample, Seed};
-use ruminate_model::Config;
+use ruminate_model::{Config, Parameters};
 use ruminate_train::supervised;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -77,7 +77,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
     };
     let language = Language::embedded(PromptStyle::Bare)?;
     let mut source = source(&recipe.data, spec.settings.row_length, &language, seed)?;
-    let (all, active) = policy::parameters(spec.config);
+    let Parameters { all, active } = spec.config.parameters();
     eprintln!(
         "{}: {} parameters, {} active a token",
         spec.label,
@@ -85,6 +85,8 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         policy::millions(active)
     );
 
+    let plan = supervised::memory_plan(spec.config, spec.settings.row_length, spec.settings);
+    eprintln!("{}: memory {plan}", spec.label);
     let autodiff = session.device.clone().autodiff();
     let state = stage
         .state(&spec.settings.train, &session.device, || Ok(policy::fresh(spec.config, seed, &autodiff)))?;

@@ -82,6 +82,9 @@ pub(crate) fn fit(session: &Session, stage: &Stage, fit: &Fit) -> Result<Fitted>
         Model::Folder(folder) => policy::trainable(folder, session.recipe.lora.as_ref(), seed, &autodiff),
         Model::Inline(keys) => Ok(policy::fresh(&policy::inline_config("model", keys)?, seed, &autodiff)),
     })?;
+    let tokens: usize = fit.samples.iter().map(|sample| sample.ids.len()).sum();
+    let mean = tokens.div_ceil(fit.samples.len().max(1));
+    eprintln!("sft: memory {}", supervised::memory_plan(state.policy.config(), mean, settings));
     let watched = Settings {
         folder: &stage.folder,
         language: fit.language,

@@ -15,7 +15,7 @@ use crate::story::{self, Story};
 use anyhow::Result;
 use ruminate_data::Seed;
 use ruminate_grpo as grpo;
-use ruminate_model::{self as model, Config};
+use ruminate_model::{self as model, Config, Parameters};
 use serde_json::Value;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -54,8 +54,17 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         }
         Entered::Open(stage) => stage,
     };
+    let setup = grpo::Setup {
+        config: &recipe.grpo,
+        train: &recipe.train,
+        sampling: &recipe.rollout,
+        eos_token_ids: &language.end_ids,
+        max_steps: recipe.max_steps,
+        seed: seed.child("grpo"),
+    };
     let prompt_tokens = problems.training(&language, 0).prompt_ids.len();
     announce(session, model, &config, out, prompt_tokens);
+    eprintln!("  memory: {}", grpo::memory_plan(&config, prompt_tokens, &setup));
     let base = match model {
         Model::Folder(folder) => folder.clone(),
         Model::Inline(_) => base(session, &out.join("base"), &config, &recipe.pretrain)?,
@@ -72,14 +81,6 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         completions_steps: recipe.eval.completions_steps,
         temperature: recipe.rollout.temperature,
         evaluator: Some(&evaluator),
-    };
-    let setup = grpo::Setup {
-        config: &recipe.grpo,
-        train: &recipe.train,
-        sampling: &recipe.rollout,
-        eos_token_ids: &language.end_ids,
-        max_steps: recipe.max_steps,
-        seed: seed.child("grpo"),
     };
     let mut observer = Observer::new("grpo", recipe.max_steps, state.step, settings)?;
     let state =
@@ -114,7 +115,7 @@ pub(crate) fn base(
 /// Says what is going to happen, and roughly how long it takes.
 fn announce(session: &Session, model: &Model, config: &Config, out: &Path, prompt_tokens: usize) {
     let recipe = &session.recipe;
-    let (all, active) = policy::parameters(config);
+    let Parameters { all, active } = config.parameters();
     let task = match (&recipe.data.train, &recipe.data.task) {
         (Some(path), _) => path.display().to_string(),
         (None, task) => task.clone().unwrap_or_default(),

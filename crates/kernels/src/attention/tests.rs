@@ -30,11 +30,16 @@ fn one_head(q: &[f32], k: &[f32], v: &[f32], bias: &[f32], [key, value]: [usize;
     out
 }
 
-/// Segment numbers of `batch` rows whose stretches have about `length` places, other ones in each row.
+/// `batch` rows whose stretches have about `length` places, other ones in each row.
 fn segments(batch: usize, tokens: usize, length: usize) -> Segments {
-    let number = |place: usize| ((place % tokens + place / tokens * 3) / length) as u32;
-    let numbers: Vec<u32> = (0..batch * tokens).map(number).collect();
-    Segments::new(&numbers, [batch, tokens])
+    trees(batch, tokens, length, 1)
+}
+
+/// The same, of which about `branches` in a row make a tree.
+fn trees(batch: usize, tokens: usize, length: usize, branches: usize) -> Segments {
+    let number = |place: usize, length: usize| ((place % tokens + place / tokens * 3) / length) as u32;
+    let numbers = |length| (0..batch * tokens).map(|place| number(place, length)).collect::<Vec<u32>>();
+    Segments::in_trees(&numbers(length), &numbers(length * branches), [batch, tokens])
 }
 
 proptest! {
@@ -79,11 +84,12 @@ proptest! {
         [batch, kv_heads, group] in prop::array::uniform3(1_usize..4),
         tokens in 1_usize..100,
         length in 1_usize..100,
+        branches in 1_usize..6,
         [key, value] in prop::array::uniform2(1_usize..40),
         seed in 0_u32..1000,
     ) {
         let device = testkit::autodiff_device();
-        let segments = segments(batch, tokens, length);
+        let segments = trees(batch, tokens, length, branches);
         let q = noise::tensor::<4>([batch, tokens, kv_heads * group, key], seed, &device);
         let k = noise::tensor::<4>([batch, tokens, kv_heads, key], seed + 1, &device);
         let v = noise::tensor::<4>([batch, tokens, kv_heads, value], seed + 2, &device);
@@ -101,11 +107,12 @@ proptest! {
         [batch, heads] in prop::array::uniform2(1_usize..4),
         tokens in 1_usize..100,
         length in 1_usize..100,
+        branches in 1_usize..6,
         [own, rotary, value] in prop::array::uniform3(1_usize..40),
         seed in 0_u32..1000,
     ) {
         let device = testkit::autodiff_device();
-        let segments = segments(batch, tokens, length);
+        let segments = trees(batch, tokens, length, branches);
         let q = noise::tensor::<4>([batch, tokens, heads, own + rotary], seed, &device);
         let up = noise::tensor::<4>([batch, tokens, heads, own + value], seed + 1, &device);
         let k_rope = noise::tensor::<4>([batch, tokens, 1, rotary], seed + 2, &device);
@@ -182,6 +189,37 @@ fn repeating_the_key_value_heads_changes_neither_result_nor_gradients() {
         (q, k, v),
         |(q, k, v)| reference(q, heads(k), heads(v), &segments, 0.5),
         |(q, k, v)| reference(q, k, v, &segments, 0.5),
+    );
+}
+
+#[test]
+fn a_trunk_with_branches_is_each_branch_after_a_trunk_of_its_own() {
+    let device = testkit::autodiff_device();
+    let (heads, kv_heads, width, trunk, branch, branches) = (4, 2, 8, 13, 9, 5);
+    let tokens = trunk + branch * branches;
+    let numbers: Vec<u32> = (0..tokens)
+        .map(|place| if place < trunk { 1 } else { 2 + ((place - trunk) / branch) as u32 })
+        .collect();
+    let tree = Segments::in_trees(&numbers, &vec![1; tokens], [1, tokens]);
+    let alone = Segments::new(&vec![1; branches * (trunk + branch)], [branches, trunk + branch]);
+    // `[1, T, H, W]` as a row a branch, and the results of the trunk and the branches again as one row.
+    let apart = |x: Tensor<4>| {
+        let shared = x.clone().narrow(1, 0, trunk);
+        let row =
+            |index| Tensor::cat(vec![shared.clone(), x.clone().narrow(1, trunk + index * branch, branch)], 1);
+        Tensor::cat((0..branches).map(row).collect(), 0)
+    };
+    let together = |x: Tensor<4>| {
+        let of = |row: usize, start, count| x.clone().narrow(0, row, 1).narrow(1, start, count);
+        let branches = (0..branches).map(|row| of(row, trunk, branch));
+        Tensor::cat([of(0, 0, trunk)].into_iter().chain(branches).collect(), 1)
+    };
+    let q = noise::tensor::<4>([1, tokens, heads, width], 1, &device);
+    let [k, v] = [2, 3].map(|seed| noise::tensor::<4>([1, tokens, kv_heads, width], seed, &device));
+    same_with_gradients(
+        (q, k, v),
+        |(q, k, v)| together(fused(apart(q), apart(k), apart(v), &alone, Sources::Separate, 0.5)),
+        |(q, k, v)| fused(q, k, v, &tree, Sources::Separate, 0.5),
     );
 }
 

@@ -5,9 +5,11 @@
 
 mod hugging_face;
 mod rope;
+mod size;
 
 pub use hugging_face::ConfigError;
 pub use rope::{Rope, Scaling};
+pub use size::Parameters;
 
 /// The parts of a decoder and their sizes. Field names follow `config.json`.
 #[derive(Clone, Debug, PartialEq)]

@@ -17,7 +17,7 @@ use crate::layers::angles;
 use block::Block;
 use burn::tensor::{Device, Int, Tensor};
 use layers::RmsNorm;
-use ruminate_kernels::{Angles, Latest, Precision, PreparedWeight, Segments};
+use ruminate_kernels::{Angles, Latest, Precision, PreparedWeight};
 
 /// A decoder's weights at one moment, for prefill and decoding.
 ///
@@ -69,7 +69,7 @@ impl PreparedDecoder {
     /// Hidden states of packed rows, and what each layer's cache would keep of them (`[B, T, ...]`).
     pub fn prefill(&self, batch: &Batch) -> (Output, Vec<LayerCache>) {
         let angles = self.angles(&batch.positions);
-        let segments = Segments::new(&batch.segments, batch.shape);
+        let segments = batch.visible();
         let mut x = self.embed(&batch.tokens);
         let (mut kept, mut routing) = (Vec::with_capacity(self.layers.len()), Vec::new());
         for block in &self.layers {
