@@ -1,6 +1,7 @@
 //! `cargo xtask COMMAND ...`: builds the `ruminate` binary with the features that the command needs and becomes it.
-//! Its own command is `ci`. It refuses to know what the commands do: an unknown one is the binary's to refuse.
+//! Its own commands are `ci` and `benchmarks`. It refuses to know what the commands do: an unknown one is the binary's to refuse.
 
+mod benchmarks;
 mod binary;
 mod ci;
 
@@ -23,6 +24,9 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
     if args.first().is_some_and(|command| command == "ci") {
         anyhow::ensure!(args.len() == 1, "`cargo xtask ci` takes no arguments, found {:?}", &args[1..]);
         return ci::run();
+    }
+    if args.first().is_some_and(|command| command == "benchmarks") {
+        return benchmarks::run(&args[1..]);
     }
     let path = binary::build(binary::features(args))?;
     binary::become_it(&path, args).with_context(|| format!("cannot start {}", path.display()))

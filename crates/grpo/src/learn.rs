@@ -7,6 +7,7 @@ use ruminate_model::{Decoder, Routes};
 use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Packed, Sequence, microbatches, one_a_row};
 use ruminate_train::{ExpertLoad, State, StepOutcome, accumulate};
+use std::time::Instant;
 
 /// A completion with everything that learning from it takes.
 #[derive(Clone, Debug)]
@@ -30,6 +31,21 @@ pub(crate) struct Report {
     pub(crate) skipped: usize,
     pub(crate) tally: Tally,
     pub(crate) load: ExpertLoad,
+    pub(crate) times: LearnTimes,
+}
+
+/// Seconds of what is not sampling, as the clock on the wall counts them. Where a device computes later than it is asked
+/// to, they say when the work was handed over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LearnTimes {
+    /// Comparing sampler and trainer, where that takes a pass of its own.
+    pub(crate) mismatch: f64,
+    /// From tokens to the loss.
+    pub(crate) forward: f64,
+    /// From the loss to the summed gradients.
+    pub(crate) backward: f64,
+    /// Norm, clipping, AdamW.
+    pub(crate) optimizer: f64,
 }
 
 /// Whether a truncated completion is left out.
@@ -66,8 +82,11 @@ pub(crate) fn update(
         .iter()
         .map(|members| members.iter().map(|&index| moving[index]).collect())
         .collect();
+    let started = Instant::now();
+    let workers = setup.train.workers();
     let (gradients, losses) =
-        accumulate(&state.policy, &parts, setup.train.router, setup.train.workers(), |policy, members| {
+        accumulate(&state.policy, &parts, setup.train.router, workers, |policy, members| {
+            let started = Instant::now();
             let reduction = Reduction {
                 sequences: minibatch.len(),
                 tokens,
@@ -76,14 +95,20 @@ pub(crate) fn update(
                 max_completion_length: setup.sampling.max_new_tokens,
             };
             let (loss, load) = microbatch_loss(policy, members, &reduction, setup);
-            Some((loss.value, (loss.tally, load)))
+            Some((loss.value, (loss.tally, load, started.elapsed().as_secs_f64())))
         });
-    for (tally, load) in losses {
+    let accumulated = started.elapsed().as_secs_f64();
+    let mut forward = 0.0;
+    for (tally, load, seconds) in losses {
         report.tally.add(tally);
         report.load.merge(&load);
+        forward += seconds / workers.get().min(parts.len()) as f64;
     }
     let (policy, outcome) = state.optimizer.step(state.policy, gradients, learning_rate);
     state.policy = policy;
+    report.times.forward += forward;
+    report.times.backward += accumulated - forward;
+    report.times.optimizer += started.elapsed().as_secs_f64() - accumulated;
     report.loss += outcome.loss;
     report.grad_norm += outcome.grad_norm;
     report.updates += 1;

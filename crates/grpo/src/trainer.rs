@@ -92,14 +92,16 @@ pub fn train(
 
         let policy = state.policy.valid();
         let groups = groups(&policy, &asked, first, state.step, setup, score);
-        let mismatch = measure(&policy, &groups, PROBED, setup.sampling.temperature);
-        drop(policy); // a living copy would keep the optimizer from working in place
         let rollout = started.elapsed().as_secs_f64();
+        let mismatch = measure(&policy, &groups, PROBED, setup.sampling.temperature);
+        let compared = started.elapsed().as_secs_f64() - rollout;
+        drop(policy); // a living copy would keep the optimizer from working in place
 
         let advantages = compare(&groups, &weights, config);
         observer.groups(state.step + 1, &groups, &advantages.values);
-        let report;
+        let mut report;
         (state, report) = learn(state, &groups, &advantages, schedule, setup)?;
+        report.times.mismatch = compared;
         if report.skipped > 0 {
             let (step, last) = (state.step + 1, first + config.prompts_per_step as u64);
             let (skipped, updates) = (report.skipped, report.updates);
