@@ -50,7 +50,7 @@ fn field<'a>(cpuinfo: &'a str, name: &str) -> Option<&'a str> {
 fn instruction_sets(cpuinfo: &str) -> Vec<String> {
     let flags = field(cpuinfo, "flags").or(field(cpuinfo, "Features")).unwrap_or_default();
     let has = |name: &&str| flags.split(' ').any(|flag| flag == *name);
-    INSTRUCTION_SETS.iter().filter(|name| has(name)).map(ToString::to_string).collect()
+    INSTRUCTION_SETS.iter().filter(|name| has(name)).map(|name| (*name).to_owned()).collect()
 }
 
 fn memory_gib(meminfo: &str) -> Option<f64> {

@@ -106,7 +106,9 @@ fn find_ceiling(records: &[Record]) -> Result<Ceiling> {
 /// Puts the text between the markers of a page; a smoke test has a page of its own.
 pub(super) fn write(path: &Path, generated: &str, extent: Extent) -> Result<()> {
     let page = match extent {
-        Extent::Quick => format!("{BEGIN}\n{END}\n"),
+        Extent::Quick => {
+            format!("A smoke test: shapes are smaller than their titles say.\n\n{BEGIN}\n{END}\n")
+        }
         Extent::Full => {
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
         }

@@ -81,12 +81,12 @@ fn cell(outcomes: &[&Outcome]) -> String {
     }
     let rates: Vec<f64> = measured.iter().map(|line| line.tokens_per_s).collect();
     let memory: Vec<f64> = measured.iter().filter_map(|line| line.peak_gib).collect();
-    let mut cell = join(&measured, |line| time(line.step_s)).replace("; ", ", ");
-    cell += &format!("; {} tokens/s", digits(median(&rates)));
+    let seconds: Vec<String> = measured.iter().map(|line| time(line.step_s)).collect();
+    let mut facts = vec![seconds.join(", "), format!("{} tokens/s", digits(median(&rates)))];
     if !memory.is_empty() {
-        cell += &format!("; {} GiB", digits(median(&memory)));
+        facts.push(format!("{} GiB", digits(median(&memory))));
     }
-    cell
+    facts.join("; ")
 }
 
 /// The parts of every work that has several: its profile.
@@ -163,9 +163,13 @@ pub(super) fn kernels(records: &[Record], ceiling: &Ceiling) -> String {
             gflop: kernel.gflop.unwrap_or(0.0),
             gb: kernel.gb.unwrap_or(0.0),
         };
+        let shape = match kernel.form.as_str() {
+            "" | "fused" => kernel.shape.clone(),
+            form => format!("{form} {}", kernel.shape).trim_end().to_owned(),
+        };
         vec![
             kernel.group.clone(),
-            kernel.shape.clone(),
+            shape,
             time(kernel.time_s),
             composed.map_or(String::new(), |composed| time(composed.time_s)),
             composed.map_or(String::new(), |composed| times(composed.time_s / kernel.time_s)),

@@ -85,14 +85,17 @@ impl train::Observer for GrpoClock {
         // Where no reward differs from its siblings' nothing is to be learnt.
         let moving = all.iter().zip(advantages.iter().flatten()).filter(|(_, advantage)| **advantage != 0.0);
         let trained: Vec<(usize, usize)> = moving.map(|(lengths, _)| whole(lengths)).collect();
-        let forward = if trained.is_empty() { Work::default() } else { self.costs.forward(&trained) };
+        let (forward, update) = match trained.as_slice() {
+            [] => (Work::default(), Work::default()),
+            trained => (self.costs.forward(trained), self.costs.optimizer()),
+        };
         self.tokens.push(all.iter().map(|&(_, new)| new as f64).sum());
         self.stages.push(vec![
             Part::new("sampling", 0.0, self.costs.forward(&prompts) + self.costs.decode(&all)),
             Part::new("mismatch", 0.0, self.costs.forward(&probed)),
             Part::new("forward", 0.0, forward),
             Part::new("backward", 0.0, forward * 2.0),
-            Part::new("optimizer", 0.0, self.costs.optimizer()),
+            Part::new("optimizer", 0.0, update),
         ]);
     }
 }
