@@ -6,6 +6,7 @@
 
 mod args;
 mod commands;
+mod completions;
 mod device;
 mod evaluate;
 mod exit;
@@ -18,9 +19,11 @@ mod problems;
 mod progress;
 mod recipe;
 mod scoring;
+mod screen;
 mod session;
 mod stage;
 mod story;
+mod tokens;
 
 use clap::Parser;
 use std::process::ExitCode;

@@ -58,7 +58,7 @@ impl Mismatch {
     }
 }
 
-/// The tasks of a file: `prompt` (text or messages), `answer` or `solution` (text, or a number, which becomes
+/// The tasks of a file: `prompt` (text or messages; GSM8K calls it `question`), `answer` or `solution` (text, or a number, which becomes
 /// its text), and any other column as it stands.
 ///
 /// # Errors
@@ -145,16 +145,18 @@ pub fn read<T>(
 pub fn parse_task(text: &str) -> Result<Task, Mismatch> {
     let mut columns = parse_object(text)?;
     // `shift_remove` keeps the order of the other columns.
-    let prompt = match columns.shift_remove("prompt") {
+    // GSM8K's name; beside a `prompt` it stays among the columns.
+    let asked = if columns.contains_key("prompt") { "prompt" } else { "question" };
+    let prompt = match columns.shift_remove(asked) {
         Some(Value::String(prompt)) if !prompt.is_empty() => Prompt::Text(prompt),
         Some(Value::Array(messages)) if !messages.is_empty() => Prompt::Messages(parse_messages(messages)?),
         Some(other) => {
             return Err(Mismatch::new(
-                "`prompt` to be a text or a list of messages, not empty",
+                format!("`{asked}` to be a text or a list of messages, not empty"),
                 sort(&other),
             ));
         }
-        None => return Err(Mismatch::new("a column `prompt`", names(&columns))),
+        None => return Err(Mismatch::new("a column `prompt` (or `question`)", names(&columns))),
     };
     // Where both exist, `solution` is a worked one and stays among the columns.
     let name = if columns.contains_key("answer") { "answer" } else { "solution" };
@@ -165,7 +167,7 @@ pub fn parse_task(text: &str) -> Result<Task, Mismatch> {
         Some(other) => return Err(Mismatch::new(format!("`{name}` to be a text or a number"), sort(&other))),
         None => {
             let others = if columns.is_empty() { String::new() } else { format!(", {}", names(&columns)) };
-            return Err(Mismatch::new("a column `answer` (or `solution`)", format!("`prompt`{others}")));
+            return Err(Mismatch::new("a column `answer` (or `solution`)", format!("`{asked}`{others}")));
         }
     };
     Ok(Task { prompt, answer, columns })

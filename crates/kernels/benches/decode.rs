@@ -5,7 +5,7 @@ mod shapes;
 
 use burn::tensor::Device;
 use criterion::{Criterion, criterion_group, criterion_main};
-use ruminate_kernels::{Latest, decode_attention, decode_latent_attention};
+use ruminate_kernels::{KeyValueRing, Latest, decode_attention, decode_latent_attention};
 use shapes::{SMOLLM2, bench, floats, random};
 
 fn grouped(criterion: &mut Criterion) {
@@ -13,13 +13,20 @@ fn grouped(criterion: &mut Criterion) {
     let (slots, kv_heads, columns) = (32, 3, 2048);
     let (heads, width) = (SMOLLM2.heads, SMOLLM2.head_width);
     let q = random([slots, heads, width], &device);
-    let [keys, values] = [(); 2].map(|()| random([slots, kv_heads, columns, width], &device));
+    let [k, v] = [(); 2].map(|()| random([slots, kv_heads, width], &device));
+    let mut ring = Some(KeyValueRing {
+        keys: random([slots, kv_heads, width, columns], &device),
+        values: random([slots, kv_heads, columns, width], &device),
+    });
     let mut group = criterion.benchmark_group("decode attention");
     for seen in [32, 128, 512, 2048] {
         let latest = Latest::new(vec![seen; slots], 100);
         let read = floats(2 * slots * kv_heads * seen * width);
         bench(&mut group, "fused", &format!("SmolLM2 32 slots, {seen} of 2048 columns"), read, || {
-            decode_attention(q.clone(), keys.clone(), values.clone(), &latest, 0.125)
+            let held = ring.take().expect("given back below");
+            let (out, held) = decode_attention(q.clone(), k.clone(), v.clone(), held, &latest, 0.125);
+            ring = Some(held); // written in place, as a decoder does
+            out
         });
     }
 }

@@ -96,13 +96,13 @@ pub(super) fn works(model: &Path, extent: Extent) -> Vec<Work> {
             "generate-32",
             "generate, SmolLM2-135M, 32 x 128",
             "--batch 32 --prompt-tokens 32 --new-tokens 128",
-            &[("f32", "", 3.0)],
+            &[("f32", "", 3.0), ("bf16", "--dtype bfloat16", 5.0), ("int8", "--dtype int8", 5.0)],
         ),
         generate(
             "generate-1",
             "generate, SmolLM2-135M, 1 x 64",
             "--batch 1 --prompt-tokens 32 --new-tokens 64",
-            &[("f32", "", 2.0)],
+            &[("f32", "", 2.0), ("bf16", "--dtype bfloat16", 2.0), ("int8", "--dtype int8", 2.0)],
         ),
         grpo(
             "grpo-smollm2",

@@ -20,7 +20,7 @@ use ruminate_data::jsonl::{self, BadLines};
 use ruminate_data::{Completion, Outcome, Sample, Seed, Task, Verdict};
 use ruminate_grpo as grpo;
 use ruminate_model::{self as model, Decoder};
-use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling, generate};
+use ruminate_rollout::{Dtype, Flow, Options, RecordRouting, Request, Sampling, generate};
 use ruminate_train::{self as train, State, supervised};
 use serde::Serialize;
 use std::path::Path;
@@ -33,7 +33,7 @@ struct Line {
     step_s: f64,
     peak_gib: Option<f64>,
     device: String,
-    dtype: &'static str,
+    dtype: String,
     threads: usize,
     parts: Vec<Part>,
 }
@@ -61,10 +61,10 @@ struct Measured {
 }
 
 pub(crate) fn run(command: BenchCommand) -> Result<()> {
-    let (device, measured) = match command {
-        BenchCommand::Generate(args) => (args.device.device, generation(&args)?),
-        BenchCommand::Train(args) => (args.device.device, training(&args)?),
-        BenchCommand::Grpo(args) => (args.device.device, reinforcement(&args)?),
+    let (device, dtype, measured) = match command {
+        BenchCommand::Generate(args) => (args.device.device, args.dtype.dtype, generation(&args)?),
+        BenchCommand::Train(args) => (args.device.device, Dtype::Float32, training(&args)?),
+        BenchCommand::Grpo(args) => (args.device.device, args.dtype.dtype, reinforcement(&args)?),
         BenchCommand::Ceiling(args) => return ceiling::run(&args),
     };
     let line = Line {
@@ -72,7 +72,7 @@ pub(crate) fn run(command: BenchCommand) -> Result<()> {
         step_s: measured.step_s,
         peak_gib: peak_gib(),
         device: device.to_string(),
-        dtype: "float32",
+        dtype: dtype.to_string(),
         threads: rayon::current_num_threads(),
         parts: measured.parts,
     };
@@ -97,7 +97,7 @@ fn generation(args: &BenchGenerateArgs) -> Result<Measured> {
         .collect();
     let seconds = |max_new_tokens| {
         let options = Options {
-            sampling: Sampling { max_new_tokens, ..Sampling::default() },
+            sampling: Sampling { max_new_tokens, dtype: args.dtype.dtype, ..Sampling::default() },
             eos_token_ids: Vec::new(),
             max_num_seqs: args.batch,
             record_routing: RecordRouting::No,
@@ -114,7 +114,7 @@ fn generation(args: &BenchGenerateArgs) -> Result<Measured> {
         all.push(seconds(args.new_tokens));
     }
     let (prefill, step_s) = (median(&mut prefill), median(&mut all));
-    let costs = Costs::of(policy.config());
+    let costs = Costs::of(policy.config()).sampling(args.dtype.dtype);
     let prompts = vec![(args.prompt_tokens, 1); args.batch];
     let sequences = vec![(args.prompt_tokens, args.new_tokens); args.batch];
     let parts = vec![
@@ -176,7 +176,8 @@ fn reinforcement(args: &BenchGrpoArgs) -> Result<Measured> {
         ..grpo::Config::default()
     };
     let optimizer = train::Config { learning_rate: 1e-6, save_steps: 0, ..train::Config::default() };
-    let sampling = Sampling { max_new_tokens: args.max_completion, ..Sampling::default() };
+    let sampling =
+        Sampling { max_new_tokens: args.max_completion, dtype: args.dtype.dtype, ..Sampling::default() };
     let setup = grpo::Setup {
         config: &config,
         train: &optimizer,
@@ -186,7 +187,7 @@ fn reinforcement(args: &BenchGrpoArgs) -> Result<Measured> {
         seed: Seed::new(0),
     };
     let score = |task: &Task, completion: &Completion| last_integer(task, &language.text(&completion.ids));
-    let mut clock = GrpoClock::new(Costs::of(policy.config()));
+    let mut clock = GrpoClock::new(Costs::of(policy.config()), args.dtype.dtype);
     grpo::train(
         State::fresh(policy, &optimizer),
         &mut |index| problems[index as usize % problems.len()].clone(),

@@ -2,6 +2,7 @@
 //! `eval.jsonl`, the table for people.
 
 use crate::args::RunArgs;
+use crate::commands::report;
 use crate::evaluate::{Evaluator, Sets};
 use crate::exit::Refusal;
 use crate::lines::Output;
@@ -29,15 +30,17 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     let problems = Problems::new(recipe, &language, config.max_position_embeddings, Seed::new(recipe.seed))?;
     let judge = Judge { language: &language, pool: recipe.reward.pool(&recipe.data, recipe.threads)? };
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
-    let policy = model::load(folder, &session.device)?;
+    let policy = policy::Source::new(folder, None)?.load(&session.device)?;
 
     let out = RunFolder::create(&session.out())?;
     write_file(&out.recipe_path(), session.recipe_toml().as_bytes())?;
     write_file(&out.config_path(), &serde_json::to_vec_pretty(&session.config_json()?)?)?;
     let evaluation = evaluator.run(0, &policy, Sets::All)?;
+    evaluation.write_samples(&out, 0)?;
     let mut rows = Vec::new();
     ruminate_data::jsonl::write(&mut rows, &evaluation.reports)?;
     write_file(&out.eval_path(), &rows)?;
+    report::leave(&out);
     let mut results = Output::open(None)?;
     for report in &evaluation.reports {
         results.line(report)?;

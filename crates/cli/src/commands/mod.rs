@@ -1,11 +1,14 @@
 //! One module a command.
 
 mod bench;
+mod chat;
 mod distill;
 mod eval;
 mod generate;
 mod import;
+mod merge;
 mod pretrain;
+pub(crate) mod report;
 mod score;
 mod sft;
 mod train_rl;
@@ -22,10 +25,13 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::TrainRl(args) => train_rl::run(args),
         Command::Distill(args) => distill::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Generate(args) if args.chat => chat::run(&args),
         Command::Generate(args) => generate::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Bench(command) => bench::run(command),
     }
 }

@@ -31,6 +31,11 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
             "pretrain makes a model from random weights: expected a table [model] with the keys of a config.json",
         ));
     };
+    if session.recipe.lora.is_some() {
+        return Err(Refusal::usage(
+            "pretrain trains all weights from random ones: adapters have nothing to adapt; remove [lora]",
+        ));
+    }
     let config = policy::inline_config("model", keys)?;
     let spec =
         Spec { label: "pretrain", path: &out, config: &config, settings: &settings, earlier: Earlier::Kept };
@@ -84,6 +89,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         identity: &stage.identity,
         keep_last: NonZeroUsize::new(spec.settings.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
         completions_steps: 0,
+        temperature: 1.0,
         evaluator: None,
     };
     let mut observer = Observer::new(spec.label, spec.settings.max_steps, state.step, settings)?;

@@ -32,6 +32,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
             "sft needs `data.train`: a JSONL file with `messages`, or with `prompt` and `completion`",
         ));
     };
+    check_adapters(&session, model, 0)?;
     let language = policy::language(model, recipe.data.prompt)?;
     let samples = samples(path, &recipe.data, &language)?;
     let stage = match enter(&session, &out, session.identity(&["grpo", "distill"])?, Earlier::Kept)? {
@@ -70,7 +71,7 @@ pub(crate) fn fit(session: &Session, stage: &Stage, fit: &Fit) -> Result<Fitted>
     let seed = Seed::new(session.recipe.seed).child("sft");
     let autodiff = session.device.clone().autodiff();
     let state = stage.state(&settings.train, &session.device, || match fit.model {
-        Model::Folder(folder) => Ok(model::load(folder, &autodiff)?),
+        Model::Folder(folder) => policy::trainable(folder, session.recipe.lora.as_ref(), seed, &autodiff),
         Model::Inline(keys) => Ok(policy::fresh(&policy::inline_config("model", keys)?, seed, &autodiff)),
     })?;
     let watched = Settings {
@@ -79,6 +80,7 @@ pub(crate) fn fit(session: &Session, stage: &Stage, fit: &Fit) -> Result<Fitted>
         identity: &stage.identity,
         keep_last: NonZeroUsize::new(settings.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
         completions_steps: 0,
+        temperature: 1.0,
         evaluator: fit.evaluator,
     };
     let mut observer = Observer::new("sft", settings.max_steps, state.step, watched)?;
@@ -93,7 +95,27 @@ pub(crate) fn fit(session: &Session, stage: &Stage, fit: &Fit) -> Result<Fitted>
     })
 }
 
-/// The samples of a file: one a row, or one a turn of the assistant.
+/// Whether `model` can carry the recipe's adapters; one made on the spot has to be pretrained for it to make sense.
+///
+/// # Errors
+/// With exit code 2.
+pub(crate) fn check_adapters(session: &Session, model: &Model, pretrain_steps: usize) -> Result<()> {
+    let lora = session.recipe.lora.as_ref();
+    let config = match model {
+        Model::Folder(folder) => model::load_config(folder)?,
+        Model::Inline(_) if lora.is_some() && pretrain_steps == 0 => {
+            return Err(Refusal::usage(
+                "[lora] adapts trained weights, and a model given as a table has random ones; name a model folder, or \
+                 remove [lora]",
+            ));
+        }
+        Model::Inline(keys) => policy::inline_config("model", keys)?,
+    };
+    policy::check_adapters(lora, &config, &session.device)
+}
+
+/// The samples of a file: one a row; of a conversation one a turn of the assistant, or one whole where the chat template
+/// marks what the assistant writes.
 fn samples(path: &Path, data: &Data, language: &Language) -> Result<Vec<Sample>> {
     let rows = jsonl::objects(path, data.bad_lines.into())?;
     if let Some(example) = &rows.first_skipped {
@@ -126,6 +148,12 @@ fn conversation(messages: &Value, language: &Language) -> Result<Vec<Sample>> {
     let messages: Vec<Message> = serde_json::from_value(messages.clone()).map_err(|error| {
         Refusal::input(format!("expected `messages` with texts `role` and `content`: {error}"))
     })?;
+    if !messages.iter().any(|message| message.role == "assistant") {
+        return Err(Refusal::input("expected at least one message of the role `assistant`, found none"));
+    }
+    if let Some(sample) = language.marked(&messages)? {
+        return Ok(vec![sample]);
+    }
     let mut samples = Vec::new();
     for (i, _) in messages.iter().enumerate().filter(|(_, message)| message.role == "assistant") {
         let prompt = language.chat(&messages[..i], GenerationPrompt::Add)?;
@@ -137,9 +165,6 @@ fn conversation(messages: &Value, language: &Language) -> Result<Vec<Sample>> {
         };
         let prompt = language.tokenizer.encode(&prompt)?;
         samples.push(Sample::completion_only(&prompt, &language.completion_ids(completion.trim_end())?));
-    }
-    if samples.is_empty() {
-        return Err(Refusal::input("expected at least one message of the role `assistant`, found none"));
     }
     Ok(samples)
 }

@@ -3,6 +3,7 @@
 use super::work::{Costs, Work};
 use super::{Measured, Part};
 use ruminate_data::Group;
+use ruminate_rollout::Dtype;
 use ruminate_train::{self as train, Metrics};
 
 /// Seconds of every step.
@@ -23,6 +24,7 @@ const PROBED: usize = 32;
 /// Steps of GRPO: seconds and sampled tokens, and the same of each stage.
 pub(super) struct GrpoClock {
     costs: Costs,
+    sampling: Costs,
     steps: Vec<f64>,
     tokens: Vec<f64>,
     /// A step's stages, the work of all steps, the time of those that are over.
@@ -30,8 +32,14 @@ pub(super) struct GrpoClock {
 }
 
 impl GrpoClock {
-    pub(super) fn new(costs: Costs) -> Self {
-        Self { costs, steps: Vec::new(), tokens: Vec::new(), stages: Vec::new() }
+    pub(super) fn new(costs: Costs, sampling: Dtype) -> Self {
+        Self {
+            costs,
+            sampling: costs.sampling(sampling),
+            steps: Vec::new(),
+            tokens: Vec::new(),
+            stages: Vec::new(),
+        }
     }
 
     /// Medians of a step and means of its stages, the first step left out.
@@ -91,7 +99,7 @@ impl train::Observer for GrpoClock {
         };
         self.tokens.push(all.iter().map(|&(_, new)| new as f64).sum());
         self.stages.push(vec![
-            Part::new("sampling", 0.0, self.costs.forward(&prompts) + self.costs.decode(&all)),
+            Part::new("sampling", 0.0, self.sampling.forward(&prompts) + self.sampling.decode(&all)),
             Part::new("mismatch", 0.0, self.costs.forward(&probed)),
             Part::new("forward", 0.0, forward),
             Part::new("backward", 0.0, forward * 2.0),

@@ -5,12 +5,13 @@
 //! A product with a matrix of n parameters is 2 n operations a token forward and 4 n backward; together the 6 N a token
 //! of Kaplan et al. (arXiv 2001.08361), N being the parameters that a token is multiplied with: no embedding table,
 //! the chosen experts only. Attention is counted beside them, from the pairs that a causal mask leaves. Norms, gates,
-//! rotations and the softmax are left out. What is moved are f32 weights and the cache; activations are left out.
+//! rotations and the softmax are left out. What is moved are weights and the cache; activations are left out.
 
 // N parameters of products, P prompt tokens, T tokens of a sequence
 
 use crate::policy;
 use ruminate_model::{Attention, Config};
+use ruminate_rollout::Dtype;
 use std::ops::{Add, Mul};
 
 /// Bytes of an f32.
@@ -51,6 +52,8 @@ impl std::iter::Sum for Work {
 /// A decoder's sizes, as far as they decide its work.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Costs {
+    /// Bytes of a weight.
+    weight: f64,
     /// All parameters, for the optimizer.
     parameters: f64,
     /// Parameters of the blocks that a token is multiplied with.
@@ -90,6 +93,7 @@ impl Costs {
         let moe = config.moe;
         let expert = moe.map_or(0, |moe| 3 * config.hidden_size * moe.moe_intermediate_size);
         Self {
+            weight: FLOAT,
             parameters: all as f64,
             blocks: (active - tables) as f64,
             head: head as f64,
@@ -100,6 +104,16 @@ impl Costs {
             cached_pair: cached_pair as f64 * layers,
             cached: cached as f64 * layers,
         }
+    }
+
+    /// With weights as they are held while sampling; the scales of integers are left out.
+    pub(super) fn sampling(self, dtype: Dtype) -> Self {
+        let weight = match dtype {
+            Dtype::Float32 => FLOAT,
+            Dtype::Bfloat16 => 2.0,
+            Dtype::Int8 => 1.0,
+        };
+        Self { weight, ..self }
     }
 
     /// One pass forward over whole sequences of so many tokens, of which so many get logits.
@@ -142,7 +156,7 @@ impl Costs {
     fn weights(&self, tokens: usize) -> f64 {
         let met = (tokens * self.experts_per_token)
             .clamp(self.experts_per_token, self.experts.max(self.experts_per_token));
-        FLOAT * (self.blocks + self.head + self.expert * (met - self.experts_per_token) as f64)
+        self.weight * (self.blocks + self.head + self.expert * (met - self.experts_per_token) as f64)
     }
 }
 
