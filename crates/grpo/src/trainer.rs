@@ -202,7 +202,12 @@ fn learn(
     let mismatch = match report.mismatch.take() {
         Some(mismatch) => mismatch,
         // No update: the policy is still the one that sampled.
-        None => probe(&state.policy.valid(), groups, PROBED, setup.sampling.temperature),
+        None => {
+            let started = Instant::now();
+            let mismatch = probe(&state.policy.valid(), groups, PROBED, setup.sampling.temperature);
+            report.times.mismatch += started.elapsed().as_secs_f64();
+            mismatch
+        }
     };
     if setup.train.router == RouterTraining::Update {
         let (rate, bound) = (setup.train.router_bias_update_rate, setup.train.router_bias_bound);
