@@ -3,6 +3,7 @@
 
 use crate::device::DeviceName;
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use ruminate_rollout::Dtype;
 use std::path::PathBuf;
 
 /// DeepSeek-R1-style reasoning training: reinforcement learning from rewards that a program can check, and
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Verify(LinesArgs),
     /// A GGUF file of llama, qwen2 or qwen3 into a model folder
     Import(ImportArgs),
+    /// LoRA adapters into the weights of their base: a model folder
+    Merge(MergeArgs),
     /// Speed at a fixed shape, as one JSON line
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -82,6 +85,13 @@ pub(crate) struct DeviceArgs {
     pub(crate) device: DeviceName,
 }
 
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct DtypeArgs {
+    /// What weights are held in while sampling: float32 (exact), bfloat16 or int8
+    #[arg(long, default_value_t, value_name = "DTYPE")]
+    pub(crate) dtype: Dtype,
+}
+
 /// Where JSON lines come from and go to.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct LinesArgs {
@@ -95,9 +105,12 @@ pub(crate) struct LinesArgs {
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct GenerateArgs {
-    /// A model folder in Hugging Face's layout
+    /// A model folder in Hugging Face's layout, or an adapter folder that names one
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
+    /// Adapters in PEFT's layout, made for that model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
     /// Talk in the terminal, or line by line through a pipe: /clear starts over, /exit or Ctrl-D leaves, Ctrl-C ends an
     /// answer
     #[arg(long, conflicts_with_all = ["input", "output", "num_samples", "max_num_seqs"])]
@@ -127,13 +140,18 @@ pub(crate) struct GenerateArgs {
     /// Sequences decoded at once
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) max_num_seqs: usize,
+    #[command(flatten)]
+    pub(crate) dtype: DtypeArgs,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct ScoreArgs {
-    /// A model folder in Hugging Face's layout
+    /// A model folder in Hugging Face's layout, or an adapter folder that names one
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
+    /// Adapters in PEFT's layout, made for that model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) lines: LinesArgs,
     #[command(flatten)]
@@ -150,6 +168,17 @@ pub(crate) struct ImportArgs {
     pub(crate) file: PathBuf,
     /// The model folder to make; it must not exist
     pub(crate) out: PathBuf,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct MergeArgs {
+    /// The adapter folder, in PEFT's layout
+    pub(crate) adapter: PathBuf,
+    /// The model folder to make; it must not exist
+    pub(crate) out: PathBuf,
+    /// The base model [default: the one that the adapter folder names]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Subcommand)]
@@ -178,6 +207,8 @@ pub(crate) struct BenchGenerateArgs {
     /// Tokens to generate
     #[arg(long, default_value_t = 128)]
     pub(crate) new_tokens: usize,
+    #[command(flatten)]
+    pub(crate) dtype: DtypeArgs,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -220,6 +251,8 @@ pub(crate) struct BenchGrpoArgs {
     /// GRPO steps, of which the first does not count
     #[arg(long, default_value_t = 3)]
     pub(crate) steps: usize,
+    #[command(flatten)]
+    pub(crate) dtype: DtypeArgs,
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ pub(crate) struct Evaluation {
 }
 
 impl<'a> Evaluator<'a> {
-    /// Prepares the sets: `held_out`, `held_out/empty_thought`, and `fresh` where there is one.
+    /// Prepares the sets: `held_out`, `held_out/empty_thought` where the recipe wants it, and `fresh` where there is one.
     ///
     /// # Errors
     /// When a prompt cannot be encoded.
@@ -90,10 +90,10 @@ impl<'a> Evaluator<'a> {
             let problems = tasks.iter().map(with_ids).collect::<Result<_>>()?;
             Ok(Set { name: name.to_owned(), problems, forced })
         };
-        let mut sets = vec![
-            set("held_out", &problems.held_out, "")?,
-            set("held_out/empty_thought", &problems.held_out, EMPTY_THOUGHT)?,
-        ];
+        let mut sets = vec![set("held_out", &problems.held_out, "")?];
+        if recipe.eval.empty_thought {
+            sets.push(set("held_out/empty_thought", &problems.held_out, EMPTY_THOUGHT)?);
+        }
         if !problems.fresh.is_empty() {
             sets.push(set(FRESH, &problems.fresh, "")?);
         }

@@ -139,6 +139,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
         return Some(SANDBOX);
     }
     let recipe = cause.is::<model::ConfigError>()
+        || cause.is::<model::lora::Error>()
         || cause.is::<reward::Error>()
         || cause.is::<rollout::SamplingError>()
         || cause.is::<toml::de::Error>();

@@ -4,13 +4,14 @@ use crate::exit::Refusal;
 use crate::language::Language;
 use crate::recipe::{Model, PromptStyle, load::nearest};
 use anyhow::{Context, Result};
+use burn::module::Module;
 use burn::tensor::Device;
 use ruminate_data::Seed;
-use ruminate_model::{self as model, Attention, Config, Decoder};
+use ruminate_model::{self as model, Attention, Config, Decoder, lora};
 use ruminate_run::FolderWriter;
 use ruminate_text::Tokenizer;
 use serde_json::{Map, Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The architecture of an inline table named `name` in the recipe.
 ///
@@ -37,21 +38,97 @@ pub(crate) fn fresh(config: &Config, seed: Seed, device: &Device) -> Decoder {
     Decoder::init(config, &mut seed.child("init").rng(), device)
 }
 
+/// Whether what is to be trained can carry the recipe's adapters: asked before anything is computed.
+///
+/// # Errors
+/// With exit code 2, for a name that is no module of the model.
+pub(crate) fn check_adapters(lora: Option<&lora::Config>, config: &Config, device: &Device) -> Result<()> {
+    Ok(lora.map_or(Ok(()), |lora| lora.check(config, device))?)
+}
+
+/// The policy to train: all weights of a folder, or fresh adapters on them.
+///
+/// # Errors
+/// Those of loading; an adapter folder is refused (2), since what comes of it would have no base to be named.
+pub(crate) fn trainable(
+    folder: &Path,
+    lora: Option<&lora::Config>,
+    seed: Seed,
+    device: &Device,
+) -> Result<Decoder> {
+    if lora::base_folder(folder)? != folder {
+        let folder = folder.display();
+        return Err(Refusal::usage(format!(
+            "{folder} holds adapters, and training begins with whole weights; make them by `ruminate merge {folder} OUT`"
+        )));
+    }
+    let decoder = model::load(folder, device)?;
+    let Some(lora) = lora else { return Ok(decoder) };
+    // Adapters are looked for from elsewhere, too.
+    let base = std::path::absolute(folder).with_context(|| folder.display().to_string())?;
+    let whole = decoder.parameter_count();
+    let decoder = decoder.with_adapters(lora, &base, &mut seed.child("lora").rng())?;
+    let count = decoder.parameter_count() - whole;
+    eprintln!("lora: {} of {} parameters are trained", millions(count), millions(whole + count));
+    Ok(decoder)
+}
+
+/// What samples and scores: a model folder, an adapter folder, or one on the other; adapters are merged.
+pub(crate) struct Source {
+    /// The model folder, which has the tokenizer, too.
+    pub(crate) base: PathBuf,
+    adapter: Option<PathBuf>,
+}
+
+impl Source {
+    /// # Errors
+    /// With exit code 3 when the base that an adapter folder names is not there.
+    pub(crate) fn new(model: &Path, adapter: Option<&Path>) -> Result<Self> {
+        let base = lora::base_folder(model)?;
+        let own = (base != model).then_some(model);
+        if let (Some(own), Some(adapter)) = (own, adapter) {
+            return Err(Refusal::usage(format!(
+                "--model {} holds adapters itself; expected the base model of --adapter {}",
+                own.display(),
+                adapter.display()
+            )));
+        }
+        Ok(Self { adapter: own.or(adapter).map(Path::to_owned), base })
+    }
+
+    /// # Errors
+    /// Those of loading.
+    pub(crate) fn load(&self, device: &Device) -> Result<Decoder> {
+        let decoder = model::load(&self.base, device)?;
+        match &self.adapter {
+            Some(adapter) => Ok(lora::load_adapter(decoder, adapter)?.merged()),
+            None => Ok(decoder),
+        }
+    }
+}
+
 /// The language that a model speaks.
 pub(crate) fn language(model: &Model, style: PromptStyle) -> Result<Language> {
     match model {
         Model::Inline(_) => Language::embedded(style),
-        Model::Folder(folder) => Language::load(folder, model::load_config(folder)?.vocab_size, style),
+        Model::Folder(folder) => {
+            Language::load(&lora::base_folder(folder)?, model::load_config(folder)?.vocab_size, style)
+        }
     }
 }
 
-/// Writes a model folder that is complete or absent.
-pub(crate) fn save(target: &Path, decoder: &Decoder, language: &Language) -> Result<()> {
+/// Writes a model folder that is complete or absent. Of a decoder with adapters it is the merged model, with the
+/// adapters in its folder `adapter`.
+pub(crate) fn save(target: &Path, decoder: &Decoder, language: Option<&Language>) -> Result<()> {
     let writer = FolderWriter::create(target)?;
-    for (name, bytes) in language.tokenizer.files() {
+    for (name, bytes) in language.into_iter().flat_map(|language| language.tokenizer.files()) {
         writer.write(name, bytes)?;
     }
-    model::save(decoder, writer.folder())?;
+    if decoder.adapters().is_some() {
+        let adapter = writer.path("adapter/adapter_config.json")?;
+        model::save(decoder, adapter.parent().unwrap_or(writer.folder()))?;
+    }
+    model::save(&decoder.valid().merged(), writer.folder())?;
     writer.commit(Value::Null)?;
     Ok(())
 }

@@ -146,7 +146,7 @@ impl Stage {
     /// # Errors
     /// With exit code 7 when something cannot be written.
     pub(crate) fn finish(&self, policy: &Decoder, language: &Language, summary: Value) -> Result<()> {
-        policy::save(&self.folder.final_path(), policy, language)?;
+        policy::save(&self.folder.final_path(), policy, Some(language))?;
         Ok(self.folder.complete(&Completed { recipe_sha256: hash(&self.identity), summary })?)
     }
 }

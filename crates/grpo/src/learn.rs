@@ -110,7 +110,7 @@ fn microbatch_loss(
     let mut load = ExpertLoad::default();
     load.add(&output.routing, &packed.batch);
     let logprobs = token_logprobs(policy, output.hidden, &packed, setup.sampling.temperature).logprobs;
-    (loss(logprobs, &tokens(examples, &packed, reduction, setup), setup.config), load)
+    (loss(logprobs, &tokens(examples, &packed, reduction, setup), &setup.loss_config()), load)
 }
 
 fn tokens(examples: &[&Example], packed: &Packed, reduction: &Reduction, setup: &Setup) -> Tokens {

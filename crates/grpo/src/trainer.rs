@@ -9,7 +9,8 @@ use crate::{Aggregation, Config, Error};
 use burn::module::Module;
 use rand::seq::SliceRandom;
 use ruminate_data::{Completion, Group, Score, Seed, Task, Verdict};
-use ruminate_rollout::Sampling;
+use ruminate_model::Decoder;
+use ruminate_rollout::{Dtype, Sampling};
 use ruminate_train::{Metrics, Observer, RouterTraining, Schedule, State, logprobs};
 use std::time::Instant;
 
@@ -39,7 +40,21 @@ pub struct Setup<'a> {
     pub seed: Seed,
 }
 
+/// Upper limit of the ratio where the sampler rounds, unless `delta` is set: TRL's cap on importance ratios between
+/// engine and trainer. The clip bounds the ratio of positive advantages already.
+const MISMATCH_CAP: f64 = 3.0;
+
 impl Setup<'_> {
+    /// The configuration of the loss. Its ratio is against what the sampler recorded, so it corrects the sampler's
+    /// rounding, too; there it must not grow without limit.
+    pub(crate) fn loss_config(&self) -> Config {
+        let mut config = self.config.clone();
+        if self.sampling.dtype != Dtype::Float32 {
+            config.delta = config.delta.or(Some(MISMATCH_CAP.max(1.0 + config.epsilon_high())));
+        }
+        config
+    }
+
     /// Checks all tables, before any tensor is made.
     ///
     /// # Errors
@@ -76,7 +91,9 @@ pub fn train(
     setup.validate()?;
     let config = setup.config;
     let schedule = Schedule::new(setup.train, setup.max_steps * config.updates_per_step());
-    if config.beta > 0.0 && !state.models.contains_key(REFERENCE) {
+    // Under adapters the first policy is the base, which is there with them off.
+    let copied = config.beta > 0.0 && state.policy.adapters().is_none();
+    if copied && !state.models.contains_key(REFERENCE) {
         state.models.insert(REFERENCE.to_owned(), state.policy.valid());
     }
     if state.step == 0 {
@@ -197,12 +214,12 @@ fn examples<'a>(
     setup: &Setup,
 ) -> Result<Vec<Vec<Example<'a>>>, Error> {
     let completions: Vec<&Completion> = groups.iter().flat_map(|group| &group.completions).collect();
-    let mut reference = match state.models.get(REFERENCE) {
+    let mut reference = match reference(state, setup.config) {
         None => vec![Vec::new(); completions.len()],
         Some(reference) => {
             let pairs: Vec<(&[u32], &[u32])> =
                 completions.iter().map(|c| (c.prompt_ids.as_slice(), c.ids.as_slice())).collect();
-            logprobs::score(reference, &pairs, setup.sampling.temperature, setup.config.micro_batch_size)?
+            logprobs::score(&reference, &pairs, setup.sampling.temperature, setup.config.micro_batch_size)?
         }
     }
     .into_iter();
@@ -222,9 +239,19 @@ fn examples<'a>(
         .collect())
 }
 
-/// Counts steps in a row with too large a mismatch; the third stops the run.
+/// The reference policy where the loss asks for one: the copy that was kept, or the base under the adapters.
+fn reference(state: &State, config: &Config) -> Option<Decoder> {
+    let kept = state.models.get(REFERENCE).cloned();
+    kept.or_else(|| (config.beta > 0.0).then(|| state.policy.valid().without_adapters()))
+}
+
+/// Counts steps in a row with too large a mismatch; the third stops the run. A sampler that was told to round differs
+/// by what it was told: that is logged and corrected by the ratio, not an error.
 fn alarm(alarms: usize, mismatch: &Mismatch, step: usize, setup: &Setup) -> Result<usize, Error> {
-    let limit = setup.config.max_mismatch_kl;
+    let limit = match setup.sampling.dtype {
+        Dtype::Float32 => setup.config.max_mismatch_kl,
+        Dtype::Bfloat16 | Dtype::Int8 => f64::INFINITY,
+    };
     match (mismatch.kl > limit, alarms) {
         (false, _) => Ok(0),
         (true, 2..) => Err(Error::Mismatch { step, kl: mismatch.kl, limit }),

@@ -4,7 +4,7 @@
 
 use burn::tensor::{Device, Distribution, Tensor, activation::softmax};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ruminate_kernels::{Latest, Segments, attention, decode_attention, latent_attention};
+use ruminate_kernels::{KeyValueRing, Latest, Segments, attention, decode_attention, latent_attention};
 
 /// Sizes of packed rows and their heads.
 #[derive(Clone, Copy)]
@@ -102,12 +102,21 @@ fn decoding(criterion: &mut Criterion) {
     let mut bench = criterion.benchmark_group("decode 32 slots of 2048 columns, SmolLM2");
     bench.sample_size(20);
     let q = random([slots, heads, width], &device);
-    let [keys, values] = [(); 2].map(|()| random([slots, kv_heads, columns, width], &device));
+    let [k, v] = [(); 2].map(|()| random([slots, kv_heads, width], &device));
+    let mut ring = Some(KeyValueRing {
+        keys: random([slots, kv_heads, width, columns], &device),
+        values: random([slots, kv_heads, columns, width], &device),
+    });
     for seen in [32, 128, 512, 2048] {
         bench.throughput(Throughput::Bytes((2 * 4 * slots * kv_heads * seen * width) as u64));
         let latest = Latest::new(vec![seen; slots], 100);
         bench.bench_function(BenchmarkId::new("seen", seen), |bencher| {
-            bencher.iter(|| decode_attention(q.clone(), keys.clone(), values.clone(), &latest, 0.125));
+            bencher.iter(|| {
+                let held = ring.take().expect("given back below");
+                let (out, held) = decode_attention(q.clone(), k.clone(), v.clone(), held, &latest, 0.125);
+                ring = Some(held);
+                out
+            });
         });
     }
 }

@@ -1,4 +1,4 @@
-//! The local engine: a decoder, a cache, and the loop that keeps the slots busy.
+//! The local engine: a decoder with its weights prepared, a cache, and the loop that keeps the slots busy.
 
 // S slots, L cache columns, P prompt columns of a prefill, D hidden, V vocabulary
 
@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 use ruminate_data::{Completion, FinishReason, Routing, Seed};
 use ruminate_kernels::SoftmaxRow;
-use ruminate_model::{Batch, Cache, DecodeStep, Decoder, LayerCache, LayerRouting};
+use ruminate_model::{Batch, Cache, DecodeStep, Decoder, LayerCache, LayerRouting, PreparedDecoder};
 use std::collections::HashMap;
 use std::collections::VecDeque;
 
@@ -80,7 +80,7 @@ pub fn generate_streaming(
     let columns = longest + options.sampling.max_new_tokens;
     let count = options.max_num_seqs.clamp(1, requests.len().max(1));
     let mut engine = Engine {
-        decoder,
+        decoder: PreparedDecoder::new(decoder, options.sampling.dtype.into()),
         requests,
         options,
         cache: Cache::new(decoder.config(), count, columns, &decoder.device()),
@@ -115,7 +115,7 @@ pub fn generate_streaming(
 }
 
 struct Engine<'a> {
-    decoder: &'a Decoder,
+    decoder: PreparedDecoder,
     requests: &'a [Request],
     options: &'a Options,
     cache: Cache,

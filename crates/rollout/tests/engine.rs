@@ -3,7 +3,9 @@
 use burn::tensor::activation::log_softmax;
 use ruminate_data::{Completion, FinishReason, Seed};
 use ruminate_model::{Batch, Decoder, Routes, load};
-use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling, generate, generate_streaming};
+use ruminate_rollout::{
+    Dtype, Flow, Options, RecordRouting, Request, Sampling, generate, generate_streaming,
+};
 use ruminate_testkit as testkit;
 
 fn decoder(name: &str) -> Decoder {
@@ -70,13 +72,41 @@ fn sampler_logprobs_are_the_full_forwards() {
 
 #[test]
 fn a_request_samples_the_same_alone_and_in_company() {
-    let decoder = decoder("deepseek_v3_full");
-    let requests = requests(40);
-    let company = run(&decoder, &requests, &options(1.0));
-    for (request, in_company) in requests.iter().zip(&company) {
-        let alone = run(&decoder, std::slice::from_ref(request), &options(1.0)).remove(0);
-        assert_eq!(alone.ids, in_company.ids);
-        testkit::assert_close(&alone.logprobs, &in_company.logprobs, 1e-5);
+    for (name, dtype) in
+        [("deepseek_v3_full", Dtype::Float32), ("qwen3", Dtype::Bfloat16), ("qwen3", Dtype::Int8)]
+    {
+        let decoder = decoder(name);
+        let requests = requests(40);
+        let mut options = options(1.0);
+        options.sampling.dtype = dtype;
+        let company = run(&decoder, &requests, &options);
+        for (request, in_company) in requests.iter().zip(&company) {
+            let alone = run(&decoder, std::slice::from_ref(request), &options).remove(0);
+            assert_eq!(alone.ids, in_company.ids, "{name}, {dtype}");
+            testkit::assert_close(&alone.logprobs, &in_company.logprobs, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn rounded_weights_sample_from_nearly_the_policy() {
+    let decoder = decoder("qwen3");
+    let vocabulary = decoder.config().vocab_size;
+    for (dtype, tolerance) in [(Dtype::Bfloat16, 0.02), (Dtype::Int8, 0.05)] {
+        let mut options = options(1.0);
+        options.sampling.dtype = dtype;
+        let (mut largest, mut compared) = (0.0_f32, 0);
+        for completion in run(&decoder, &requests(20), &options) {
+            let whole = [completion.prompt_ids.as_slice(), &completion.ids].concat();
+            let output = decoder.forward(&Batch::from_rows(&[&whole]), Routes::Choose);
+            let full = testkit::floats(log_softmax(decoder.logits(output.hidden), 1));
+            for (i, (&token, &logprob)) in completion.ids.iter().zip(&completion.logprobs).enumerate() {
+                let place = completion.prompt_ids.len() + i - 1;
+                largest = largest.max((logprob - full[place * vocabulary + token as usize]).abs());
+                compared += 1;
+            }
+        }
+        assert!(compared > 100 && largest > 1e-6 && largest < tolerance, "{dtype}: {largest}");
     }
 }
 

@@ -15,7 +15,7 @@ use ruminate_data::jsonl::{self, BadLines};
 use ruminate_data::{Completion, Group, Outcome, Sample, Seed, Task, Verdict};
 use ruminate_grpo as grpo;
 use ruminate_model::{self as model, Decoder};
-use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling, generate};
+use ruminate_rollout::{Dtype, Flow, Options, RecordRouting, Request, Sampling, generate};
 use ruminate_train::{self as train, Metrics, State, supervised};
 use serde::Serialize;
 use std::path::Path;
@@ -30,26 +30,31 @@ struct Line {
     step_s: f64,
     peak_gib: Option<f64>,
     device: String,
-    dtype: &'static str,
+    dtype: String,
 }
 
 pub(crate) fn run(command: BenchCommand) -> Result<()> {
-    let (device, tokens_per_s, step_s) = match command {
+    let (device, dtype, tokens_per_s, step_s) = match command {
         BenchCommand::Generate(args) => {
             let seconds = generation(&args)?;
-            (args.device.device, (args.batch * args.new_tokens) as f64 / seconds, seconds)
+            (args.device.device, args.dtype.dtype, (args.batch * args.new_tokens) as f64 / seconds, seconds)
         }
         BenchCommand::Train(args) => {
             let seconds = training(&args)?;
-            (args.device.device, (args.batch * args.tokens) as f64 / seconds, seconds)
+            (args.device.device, Dtype::Float32, (args.batch * args.tokens) as f64 / seconds, seconds)
         }
         BenchCommand::Grpo(args) => {
             let (tokens, seconds) = reinforcement(&args)?;
-            (args.device.device, tokens / seconds, seconds)
+            (args.device.device, args.dtype.dtype, tokens / seconds, seconds)
         }
     };
-    let line =
-        Line { tokens_per_s, step_s, peak_gib: peak_gib(), device: device.to_string(), dtype: "float32" };
+    let line = Line {
+        tokens_per_s,
+        step_s,
+        peak_gib: peak_gib(),
+        device: device.to_string(),
+        dtype: dtype.to_string(),
+    };
     Output::open(None)?.line(&line)
 }
 
@@ -69,7 +74,11 @@ fn generation(args: &BenchGenerateArgs) -> Result<f64> {
         })
         .collect();
     let options = Options {
-        sampling: Sampling { max_new_tokens: args.new_tokens, ..Sampling::default() },
+        sampling: Sampling {
+            max_new_tokens: args.new_tokens,
+            dtype: args.dtype.dtype,
+            ..Sampling::default()
+        },
         eos_token_ids: Vec::new(),
         max_num_seqs: args.batch,
         record_routing: RecordRouting::No,
@@ -131,7 +140,8 @@ fn reinforcement(args: &BenchGrpoArgs) -> Result<(f64, f64)> {
         ..grpo::Config::default()
     };
     let optimizer = train::Config { learning_rate: 1e-6, save_steps: 0, ..train::Config::default() };
-    let sampling = Sampling { max_new_tokens: args.max_completion, ..Sampling::default() };
+    let sampling =
+        Sampling { max_new_tokens: args.max_completion, dtype: args.dtype.dtype, ..Sampling::default() };
     let setup = grpo::Setup {
         config: &config,
         train: &optimizer,

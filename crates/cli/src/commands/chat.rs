@@ -20,10 +20,11 @@ use std::path::Path;
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let sampling = sampling(args)?;
-    let config = model::load_config(&args.model)?;
-    let language = Language::load(&args.model, config.vocab_size, PromptStyle::Auto)?;
+    let source = policy::Source::new(&args.model, args.adapter.as_deref())?;
+    let config = model::load_config(&source.base)?;
+    let language = Language::load(&source.base, config.vocab_size, PromptStyle::Auto)?;
     let device = args.device.device.open()?;
-    let policy = model::load(&args.model, &device)?;
+    let policy = source.load(&device)?;
     let mut chat =
         Chat { policy, language, sampling, seed: Seed::new(args.seed).child("chat"), turns: Vec::new() };
     interrupt::catch_in_chat();

@@ -1,7 +1,7 @@
 //! `distill`: a teacher's correct and well-formed traces, and a student trained on them.
 
 use crate::args::RunArgs;
-use crate::commands::sft::{Fit, fit};
+use crate::commands::sft::{Fit, check_adapters, fit};
 use crate::commands::train_rl;
 use crate::evaluate::{Evaluator, Sets};
 use crate::exit::Refusal;
@@ -31,6 +31,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
             "`distill.student` is missing; expected a model folder, or a table [distill.student]",
         ));
     };
+    check_adapters(&session, student, recipe.distill.pretrain_steps)?;
     let folder = teacher(&session)?;
     let teacher = Model::Folder(folder.clone());
     let language = policy::language(&teacher, recipe.data.prompt)?;
@@ -58,7 +59,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     let pool = || recipe.reward.pool(&recipe.data, recipe.threads);
     let (judge, learners_judge) =
         (Judge { language: &language, pool: pool()? }, Judge { language: &learners, pool: pool()? });
-    let policy = model::load(&folder, &session.device)?;
+    let policy = policy::Source::new(&folder, None)?.load(&session.device)?;
     let measured = Evaluator::new(recipe, &language, &judge, &problems)?.run(0, &policy, Sets::All)?;
     let traces = traces(recipe, &policy, &judge, &mut problems)?;
     drop(policy);

@@ -29,7 +29,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     let problems = Problems::new(recipe, &language, config.max_position_embeddings, Seed::new(recipe.seed))?;
     let judge = Judge { language: &language, pool: recipe.reward.pool(&recipe.data, recipe.threads)? };
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
-    let policy = model::load(folder, &session.device)?;
+    let policy = policy::Source::new(folder, None)?.load(&session.device)?;
 
     let out = RunFolder::create(&session.out())?;
     write_file(&out.recipe_path(), session.recipe_toml().as_bytes())?;

@@ -5,6 +5,7 @@ use crate::exit::Refusal;
 use crate::interrupt;
 use crate::language::{self, Language};
 use crate::lines::{self, Output};
+use crate::policy;
 use crate::recipe::PromptStyle;
 use anyhow::Result;
 use ruminate_data::jsonl::{Mismatch, parse_object};
@@ -36,10 +37,11 @@ struct OutputLine<'a> {
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let sampling = sampling(args)?;
-    let config = model::load_config(&args.model)?;
+    let source = policy::Source::new(&args.model, args.adapter.as_deref())?;
+    let config = model::load_config(&source.base)?;
     let lines = lines::read(&args.lines, parse)?;
     let needs_text = lines.iter().any(|row| matches!(row.value, Input::Prompt(_)));
-    let language = optional_language(&args.model, config.vocab_size, needs_text)?;
+    let language = optional_language(&source.base, config.vocab_size, needs_text)?;
     let name = lines::name(&args.lines);
 
     let mut prompts = Vec::new();
@@ -57,11 +59,11 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     }
 
     let device = args.device.device.open()?;
-    let policy = model::load(&args.model, &device)?;
+    let policy = source.load(&device)?;
     interrupt::catch();
     let eos_token_ids = match &language {
         Some(language) => language.end_ids.clone(),
-        None => language::end_ids(&args.model)?,
+        None => language::end_ids(&source.base)?,
     };
     let options = Options {
         sampling,
@@ -131,6 +133,7 @@ pub(crate) fn sampling(args: &GenerateArgs) -> Result<Sampling> {
         top_p: args.top_p,
         top_k: args.top_k,
         max_new_tokens: args.max_new_tokens,
+        dtype: args.dtype.dtype,
     };
     sampling.validate()?;
     Ok(sampling)

@@ -6,6 +6,7 @@ mod distill;
 mod eval;
 mod generate;
 mod import;
+mod merge;
 mod pretrain;
 mod score;
 mod sft;
@@ -28,6 +29,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Score(args) => score::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Bench(command) => bench::run(command),
     }
 }

@@ -31,6 +31,11 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
             "pretrain makes a model from random weights: expected a table [model] with the keys of a config.json",
         ));
     };
+    if session.recipe.lora.is_some() {
+        return Err(Refusal::usage(
+            "pretrain trains all weights from random ones: adapters have nothing to adapt; remove [lora]",
+        ));
+    }
     let config = policy::inline_config("model", keys)?;
     let spec =
         Spec { label: "pretrain", path: &out, config: &config, settings: &settings, earlier: Earlier::Kept };

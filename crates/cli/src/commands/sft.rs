@@ -32,6 +32,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
             "sft needs `data.train`: a JSONL file with `messages`, or with `prompt` and `completion`",
         ));
     };
+    check_adapters(&session, model, 0)?;
     let language = policy::language(model, recipe.data.prompt)?;
     let samples = samples(path, &recipe.data, &language)?;
     let stage = match enter(&session, &out, session.identity(&["grpo", "distill"])?, Earlier::Kept)? {
@@ -70,7 +71,7 @@ pub(crate) fn fit(session: &Session, stage: &Stage, fit: &Fit) -> Result<Fitted>
     let seed = Seed::new(session.recipe.seed).child("sft");
     let autodiff = session.device.clone().autodiff();
     let state = stage.state(&settings.train, &session.device, || match fit.model {
-        Model::Folder(folder) => Ok(model::load(folder, &autodiff)?),
+        Model::Folder(folder) => policy::trainable(folder, session.recipe.lora.as_ref(), seed, &autodiff),
         Model::Inline(keys) => Ok(policy::fresh(&policy::inline_config("model", keys)?, seed, &autodiff)),
     })?;
     let watched = Settings {
@@ -91,6 +92,25 @@ pub(crate) fn fit(session: &Session, stage: &Stage, fit: &Fit) -> Result<Fitted>
         before: observer.before.take(),
         after: observer.latest.take(),
     })
+}
+
+/// Whether `model` can carry the recipe's adapters; one made on the spot has to be pretrained for it to make sense.
+///
+/// # Errors
+/// With exit code 2.
+pub(crate) fn check_adapters(session: &Session, model: &Model, pretrain_steps: usize) -> Result<()> {
+    let lora = session.recipe.lora.as_ref();
+    let config = match model {
+        Model::Folder(folder) => model::load_config(folder)?,
+        Model::Inline(_) if lora.is_some() && pretrain_steps == 0 => {
+            return Err(Refusal::usage(
+                "[lora] adapts trained weights, and a model given as a table has random ones; name a model folder, or \
+                 remove [lora]",
+            ));
+        }
+        Model::Inline(keys) => policy::inline_config("model", keys)?,
+    };
+    policy::check_adapters(lora, &config, &session.device)
 }
 
 /// The samples of a file: one a row; of a conversation one a turn of the assistant, or one whole where the chat template

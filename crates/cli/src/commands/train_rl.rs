@@ -40,6 +40,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         Model::Folder(folder) => model::load_config(folder)?,
         Model::Inline(keys) => policy::inline_config("model", keys)?,
     };
+    policy::check_adapters(recipe.lora.as_ref(), &config, &session.device)?;
     let seed = Seed::new(recipe.seed);
     let language = policy::language(model, recipe.data.prompt)?;
     let mut problems = Problems::new(recipe, &language, config.max_position_embeddings, seed)?;
@@ -61,7 +62,8 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     };
 
     let autodiff = session.device.clone().autodiff();
-    let state = stage.state(&recipe.train, &session.device, || Ok(model::load(&base, &autodiff)?))?;
+    let fresh = || policy::trainable(&base, recipe.lora.as_ref(), seed, &autodiff);
+    let state = stage.state(&recipe.train, &session.device, fresh)?;
     let settings = Settings {
         folder: &stage.folder,
         language: &language,

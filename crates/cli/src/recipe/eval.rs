@@ -49,13 +49,22 @@ pub(crate) struct Eval {
     pub(crate) temperature: f64,
     /// Nucleus.
     pub(crate) top_p: f64,
+    /// Whether the held-out problems are also asked with an empty thought put into the policy's mouth.
+    pub(crate) empty_thought: bool,
     /// Steps between two files of completions; 0 writes none.
     pub(crate) completions_steps: usize,
 }
 
 impl Default for Eval {
     fn default() -> Self {
-        Self { n: 200, num_samples: 16, temperature: 1.0, top_p: 1.0, completions_steps: 10 }
+        Self {
+            n: 200,
+            num_samples: 16,
+            temperature: 1.0,
+            top_p: 1.0,
+            empty_thought: true,
+            completions_steps: 10,
+        }
     }
 }
 
@@ -68,7 +77,7 @@ impl Eval {
 
     /// Sampling of an evaluation; the length limit is training's.
     pub(crate) fn sampling(&self, max_new_tokens: usize) -> Sampling {
-        Sampling { temperature: self.temperature, top_p: self.top_p, top_k: 0, max_new_tokens }
+        Sampling { temperature: self.temperature, top_p: self.top_p, max_new_tokens, ..Sampling::default() }
     }
 }
 

@@ -4,6 +4,7 @@
 use super::Recipe;
 use crate::exit::Refusal;
 use anyhow::{Context, Result};
+use ruminate_model::lora;
 use serde_json::{Map, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -122,12 +123,20 @@ fn value(text: &str) -> toml::Value {
 /// The recipe of a table.
 fn typed(table: Table) -> Result<Recipe> {
     // The defaults written out are the list of all keys, so that the list cannot go stale.
-    let known = serde_json::to_value(Recipe::default()).context("the default recipe serialises")?;
+    let mut known = serde_json::to_value(Recipe::default()).context("the default recipe serialises")?;
+    known["lora"] = lora_keys()?; // absent by default
     if let Value::Object(known) = &known {
         refuse_unknown(&table, known, "")?;
     }
     let recipe = toml::Value::Table(table).try_into();
     recipe.map_err(|error: toml::de::Error| Refusal::usage(error.to_string().trim().replace('\n', ", ")))
+}
+
+/// The keys of `[lora]`, with the other name that one of them has.
+fn lora_keys() -> Result<Value> {
+    let mut keys = serde_json::to_value(lora::Config::default()).context("the default adapters serialise")?;
+    keys["alpha"] = keys["lora_alpha"].clone();
+    Ok(keys)
 }
 
 /// An empty or absent table among the defaults takes any key: its owner checks them.
@@ -192,6 +201,8 @@ mod tests {
         assert!(refusal(&["pretrain.learning_rat=1"]).contains("did you mean `pretrain.learning_rate`?"));
         assert!(refusal(&["data.mix.direkt=1"]).contains("did you mean `data.mix.direct`?"));
         assert!(refusal(&["model.hiden_size=8"]).contains("did you mean `model.hidden_size`?"));
+        assert!(refusal(&["lora.rank=8"]).contains("expected one of r, lora_alpha, target_modules"));
+        assert!(refusal(&["lora.target_module=[]"]).contains("did you mean `lora.target_modules`?"));
         assert!(refusal(&["zzzz=1"]).contains("expected one of seed, model"));
     }
 
@@ -207,6 +218,10 @@ mod tests {
             ("rollout.temperature=-1", "temperature"),
             ("model.hidden_size=0", "hidden_size"),
             ("max_steps=0", "max_steps"),
+            ("lora.r=0", "lora.r"),
+            ("lora.alpha=-1", "lora.lora_alpha"),
+            ("lora.target_modules=[]", "lora.target_modules"),
+            ("lora.target_modules=q_proj", "target_modules"),
             ("noequals", "KEY.PATH=VALUE"),
         ] {
             let message = refusal(&[set]);

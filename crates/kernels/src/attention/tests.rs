@@ -1,9 +1,9 @@
 //! The compositions against plain arithmetic, the fused forms against the compositions.
 
-use super::autodiff::{fused, fused_decode};
+use super::autodiff::fused;
 use super::{
-    Latest, MASKED, Segments, Sources, composed, decode, decode_attention, decode_latent_attention,
-    latent_reference, reference,
+    KeyValueRing, Latest, MASKED, Segments, Sources, composed, decode, decode_attention,
+    decode_latent_attention, latent_reference, reference,
 };
 use crate::noise;
 use crate::same::{same_with_gradients, same_with_gradients_of_terms};
@@ -129,18 +129,25 @@ proptest! {
         let device = testkit::device();
         let latest = Latest::new(counts[..slots].iter().copied(), column % columns);
         let q = noise::tensor::<3>([slots, kv_heads * group, key], seed, &device);
-        let keys = noise::tensor::<4>([slots, kv_heads, columns, key], seed + 1, &device);
-        let values = noise::tensor::<4>([slots, kv_heads, columns, value], seed + 2, &device);
-        let expected = decode::reference(q.clone(), keys.clone(), values.clone(), &latest, 0.7);
-        let actual = fused_decode(q, keys, values, value, &latest, 0.7);
+        let k = noise::tensor::<3>([slots, kv_heads, key], seed + 3, &device);
+        let v = noise::tensor::<3>([slots, kv_heads, value], seed + 4, &device);
+        let ring = KeyValueRing {
+            keys: noise::tensor([slots, kv_heads, key, columns], seed + 1, &device),
+            values: noise::tensor([slots, kv_heads, columns, value], seed + 2, &device),
+        };
+        let (expected, expected_ring) =
+            decode::reference(q.clone(), k.clone(), v.clone(), ring.clone(), &latest, 0.7);
+        let (actual, actual_ring) = decode_attention(q, k, v, ring, &latest, 0.7);
         testkit::assert_close(&testkit::floats(actual), &testkit::floats(expected), 1e-5);
+        assert_eq!(testkit::floats(actual_ring.keys), testkit::floats(expected_ring.keys));
+        assert_eq!(testkit::floats(actual_ring.values), testkit::floats(expected_ring.values));
 
         let q = noise::tensor::<3>([slots, group, key], seed, &device);
         let kept = noise::tensor::<3>([slots, columns, key], seed + 1, &device);
         let width = value.min(key);
         let actual = decode_latent_attention(q.clone(), kept.clone(), width, &latest, 0.7);
         let keys = kept.unsqueeze_dim::<4>(1);
-        let expected = decode::reference(q, keys.clone(), keys.narrow(3, 0, width), &latest, 0.7);
+        let expected = decode::attended(q, keys.clone(), keys.narrow(3, 0, width), &latest, 0.7);
         testkit::assert_close(&testkit::floats(actual), &testkit::floats(expected), 1e-5);
     }
 }
@@ -191,19 +198,22 @@ fn a_slots_bits_do_not_depend_on_where_in_the_ring_its_columns_lie() {
     let device = testkit::device();
     let (columns, seen) = (37, 21);
     let q = noise::tensor::<3>([1, 6, 24], 1, &device);
-    let [keys, values] = [2, 3].map(|seed| noise::tensor::<4>([1, 2, columns, 24], seed, &device));
+    let keys = noise::tensor::<4>([1, 2, 24, columns], 2, &device);
+    let values = noise::tensor::<4>([1, 2, columns, 24], 3, &device);
+    let [k, v] = [4, 5].map(|seed| noise::tensor::<3>([1, 2, 24], seed, &device));
     let turned = |column: usize| {
         // The same columns, the latest at `column`.
         let by = (column + columns - 20) % columns;
-        let turn = |x: &Tensor<4>| match by {
+        let turn = |x: &Tensor<4>, axis: usize| match by {
             0 => x.clone(),
             by => Tensor::cat(
-                vec![x.clone().narrow(2, columns - by, by), x.clone().narrow(2, 0, columns - by)],
-                2,
+                vec![x.clone().narrow(axis, columns - by, by), x.clone().narrow(axis, 0, columns - by)],
+                axis,
             ),
         };
+        let ring = KeyValueRing { keys: turn(&keys, 3), values: turn(&values, 2) };
         let latest = Latest::new([seen], column);
-        testkit::floats(decode_attention(q.clone(), turn(&keys), turn(&values), &latest, 0.3))
+        testkit::floats(decode_attention(q.clone(), k.clone(), v.clone(), ring, &latest, 0.3).0)
     };
     for column in 0..columns {
         assert_eq!(turned(column), turned(20), "column {column}");
@@ -214,8 +224,12 @@ fn a_slots_bits_do_not_depend_on_where_in_the_ring_its_columns_lie() {
 fn decoding_works_on_a_device_that_tracks() {
     let run = |device| {
         let q = noise::tensor::<3>([2, 4, 8], 1, &device);
-        let [keys, values] = [2, 3].map(|seed| noise::tensor::<4>([2, 2, 5, 8], seed, &device));
-        testkit::floats(decode_attention(q, keys, values, &Latest::new([3, 5], 1), 0.3))
+        let [k, v] = [4, 5].map(|seed| noise::tensor::<3>([2, 2, 8], seed, &device));
+        let ring = KeyValueRing {
+            keys: noise::tensor([2, 2, 8, 5], 2, &device),
+            values: noise::tensor([2, 2, 5, 8], 3, &device),
+        };
+        testkit::floats(decode_attention(q, k, v, ring, &Latest::new([3, 5], 1), 0.3).0)
     };
     assert_eq!(run(testkit::autodiff_device()), run(testkit::device()));
 }

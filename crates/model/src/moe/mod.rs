@@ -47,8 +47,8 @@ pub(crate) struct Experts {
 #[derive(Module, Debug)]
 pub(crate) struct MixtureOfExperts {
     pub(crate) gate: Gate,
-    experts: Experts,
-    shared_experts: Option<Mlp>,
+    pub(crate) experts: Experts,
+    pub(crate) shared_experts: Option<Mlp>,
 }
 
 impl MixtureOfExperts {

@@ -2,6 +2,7 @@
 //! file or the tensor.
 
 use super::fused_experts;
+use crate::lora;
 use crate::parameters::ParameterMapper;
 use crate::{Config, ConfigError, Decoder};
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
@@ -61,23 +62,33 @@ pub enum LoadError {
         /// Name, what was found, what was expected.
         misshapen: Vec<String>,
     },
+    /// An adapter folder that cannot be computed, or not with this base.
+    #[error("{path}: {problem}")]
+    Adapter {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and found.
+        problem: String,
+    },
 }
 
-/// Loads a model folder; parameters become f32 whatever the file's dtype.
+/// Loads a model folder; parameters become f32 whatever the file's dtype. Of an adapter folder, the base that it names
+/// with the adapters on it.
 ///
 /// # Errors
 /// Any file is missing or malformed, or its tensors do not fit the configuration: all of them are named.
 pub fn load(folder: &Path, device: &Device) -> Result<Decoder, LoadError> {
-    let config = load_config(folder)?;
-    load_weights(&config, folder, device)
+    let base = lora::base_folder(folder)?;
+    let decoder = load_weights(&load_config(&base)?, &base, device)?;
+    if base == folder { Ok(decoder) } else { lora::load_adapter(decoder, folder) }
 }
 
-/// Reads a folder's `config.json`.
+/// Reads a folder's `config.json`; of an adapter folder, its base's.
 ///
 /// # Errors
 /// The file is missing or does not describe a model that we can build.
 pub fn load_config(folder: &Path) -> Result<Config, LoadError> {
-    let path = folder.join("config.json");
+    let path = lora::base_folder(folder)?.join("config.json");
     let json = read_json(&path)?;
     Config::from_json(&json).map_err(|source| LoadError::Config { path, source })
 }
@@ -147,7 +158,7 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
     Ok(names.into_iter().map(|name| folder.join(name)).collect())
 }
 
-fn read_json(path: &Path) -> Result<serde_json::Value, LoadError> {
+pub(crate) fn read_json(path: &Path) -> Result<serde_json::Value, LoadError> {
     let text = fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
     serde_json::from_slice(&text).map_err(|source| LoadError::Json { path: path.to_owned(), source })
 }

@@ -7,7 +7,9 @@
 mod load;
 mod save;
 
+pub(crate) use load::read_json;
 pub use load::{LoadError, load, load_config, load_weights};
+pub(crate) use save::pretty;
 pub use save::{SaveError, save};
 
 /// The prefix of a layer's experts when `name` is one of our two fused tensors, and which of them it is.

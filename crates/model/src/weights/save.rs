@@ -3,6 +3,7 @@
 
 use super::{Fused, fused_experts};
 use crate::Decoder;
+use crate::lora;
 use crate::parameters::ParameterVisitor;
 use burn::tensor::Tensor;
 use safetensors::{Dtype, tensor::TensorView};
@@ -22,11 +23,14 @@ pub struct SaveError {
 }
 
 /// Writes `config.json`, `generation_config.json` and `model.safetensors` (f32, hub layout) into an existing
-/// folder and returns the paths.
+/// folder and returns the paths. Of a decoder with adapters, the adapters alone, in PEFT's layout.
 ///
 /// # Errors
 /// A file cannot be written.
 pub fn save(decoder: &Decoder, folder: &Path) -> Result<Vec<PathBuf>, SaveError> {
+    if let Some(adapters) = decoder.adapters() {
+        return lora::save(decoder, adapters, folder);
+    }
     let mut collect = Collect::default();
     decoder.visit_parameters(&mut collect);
     let views = collect.tensors.iter().map(|(name, shape, bytes)| {
@@ -59,7 +63,7 @@ pub fn save(decoder: &Decoder, folder: &Path) -> Result<Vec<PathBuf>, SaveError>
     Ok(written)
 }
 
-fn pretty(value: &serde_json::Value) -> Vec<u8> {
+pub(crate) fn pretty(value: &serde_json::Value) -> Vec<u8> {
     let mut text = serde_json::to_vec_pretty(value).expect("a JSON value serialises");
     text.push(b'\n');
     text
