@@ -6,6 +6,7 @@
 
 mod args;
 mod commands;
+mod completions;
 mod device;
 mod evaluate;
 mod exit;
@@ -22,6 +23,7 @@ mod screen;
 mod session;
 mod stage;
 mod story;
+mod tokens;
 
 use clap::Parser;
 use std::process::ExitCode;

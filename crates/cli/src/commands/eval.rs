@@ -2,6 +2,7 @@
 //! `eval.jsonl`, the table for people.
 
 use crate::args::RunArgs;
+use crate::commands::report;
 use crate::evaluate::{Evaluator, Sets};
 use crate::exit::Refusal;
 use crate::lines::Output;
@@ -35,9 +36,11 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     write_file(&out.recipe_path(), session.recipe_toml().as_bytes())?;
     write_file(&out.config_path(), &serde_json::to_vec_pretty(&session.config_json()?)?)?;
     let evaluation = evaluator.run(0, &policy, Sets::All)?;
+    evaluation.write_samples(&out, 0)?;
     let mut rows = Vec::new();
     ruminate_data::jsonl::write(&mut rows, &evaluation.reports)?;
     write_file(&out.eval_path(), &rows)?;
+    report::leave(&out);
     let mut results = Output::open(None)?;
     for report in &evaluation.reports {
         results.line(report)?;
