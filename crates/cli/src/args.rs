@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Score(ScoreArgs),
     /// Run a verifier over completions: JSONL in, JSONL out
     Verify(LinesArgs),
+    /// One static HTML page from a run folder, or from a folder of run folders
+    Report(ReportArgs),
     /// A GGUF file of llama, qwen2 or qwen3 into a model folder
     Import(ImportArgs),
     /// LoRA adapters into the weights of their base: a model folder
@@ -172,6 +174,15 @@ pub(crate) struct ScoreArgs {
     /// Sequences computed at once
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(crate) batch: usize,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct ReportArgs {
+    /// The run folder, or a folder with run folders in it
+    pub(crate) run: PathBuf,
+    /// The page to write [default: RUN/report.html]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

@@ -24,8 +24,8 @@ const EMPTY_THOUGHT: &str = "<think></think>";
 /// The set of final figures.
 const FRESH: &str = "fresh";
 
-/// Problems that are shown to people.
-const SHOWN: usize = 3;
+/// Problems of which a sample is kept for people.
+const SHOWN: usize = 12;
 
 /// A set of problems under its name in `eval.jsonl`.
 struct Set {
@@ -54,12 +54,20 @@ pub(crate) enum Sets {
     Development,
 }
 
-/// What a policy wrote, for people.
+/// What a policy wrote, for people: a row of `samples/step-000000.jsonl` without its step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Shown {
+    #[serde(default)]
+    set: String,
+    #[serde(default)]
+    index: usize,
     pub(crate) prompt: String,
+    #[serde(default)]
+    answer: String,
     pub(crate) text: String,
     pub(crate) verdict: ruminate_data::Outcome,
+    #[serde(default)]
+    why: String,
 }
 
 /// The main set's row first, a few of its samples, and which experts it used.
@@ -101,6 +109,24 @@ impl Measured {
             self.tasks.iter().map(label).collect()
         };
         Ok(report.by_part(&self.sampled, &labels("task"), &labels(DIFFICULTY), seed))
+    }
+}
+
+impl Evaluation {
+    /// Writes the samples of a step into the run folder.
+    ///
+    /// # Errors
+    /// With exit code 7.
+    pub(crate) fn write_samples(&self, folder: &RunFolder, step: usize) -> Result<()> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            step: usize,
+            #[serde(flatten)]
+            sample: &'a Shown,
+        }
+        let mut bytes = Vec::new();
+        ruminate_data::jsonl::write(&mut bytes, self.samples.iter().map(|sample| Row { step, sample }))?;
+        Ok(ruminate_run::write_file(&folder.samples_path(step as u64), &bytes)?)
     }
 }
 
@@ -183,18 +209,22 @@ impl<'a> Evaluator<'a> {
                     .iter()
                     .zip(&set.problems)
                     .take(SHOWN)
-                    .map(|(group, set)| self.show(group, set))
+                    .map(|(group, (task, _))| self.show(&set.name, group, task))
                     .collect();
             }
         }
         Ok(evaluation)
     }
 
-    fn show(&self, group: &Group, (task, _): &(Task, Vec<u32>)) -> Shown {
+    fn show(&self, set: &str, group: &Group, task: &Task) -> Shown {
         Shown {
+            set: set.to_owned(),
+            index: group.task,
             prompt: task.prompt.text(),
+            answer: task.answer.clone(),
             text: self.judge.language.text(&group.completions[0].ids),
             verdict: group.verdicts[0].outcome,
+            why: group.verdicts[0].why.clone(),
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod args;
 mod commands;
+mod completions;
 mod device;
 mod evaluate;
 mod exit;
@@ -23,6 +24,7 @@ mod screen;
 mod session;
 mod stage;
 mod story;
+mod tokens;
 mod watch;
 
 use clap::Parser;

@@ -2,6 +2,7 @@
 //! complete. It refuses to know what is trained.
 
 use crate::args::Resume;
+use crate::commands::report;
 use crate::exit::Refusal;
 use crate::language::Language;
 use crate::policy;
@@ -130,7 +131,7 @@ impl Stage {
                 loaded.state
             }
         };
-        for log in [self.folder.metrics_path(), self.folder.eval_path()] {
+        for log in [self.folder.metrics_path(), self.folder.eval_path(), self.folder.expert_load_path()] {
             let step = state.step as u64;
             // A run that begins anew has an evaluation of step 0 to come.
             let kept = |row: &Value| step > 0 && row["step"].as_u64().is_some_and(|of| of <= step);
@@ -158,17 +159,19 @@ impl Stage {
         Ok(self.folder.complete(&Completed { recipe_sha256, summary, leaves: Leaves::Files })?)
     }
 
-    /// Writes the model folder, then says that the run is complete.
+    /// Writes the model folder, says that the run is complete, and leaves its report.
     ///
     /// # Errors
     /// With exit code 7 when something cannot be written.
     pub(crate) fn finish(&self, policy: &Decoder, language: &Language, summary: Value) -> Result<()> {
         policy::save(&self.folder.final_path(), policy, Some(language))?;
-        Ok(self.folder.complete(&Completed {
+        self.folder.complete(&Completed {
             recipe_sha256: hash(&self.identity),
             summary,
             leaves: Leaves::Model,
-        })?)
+        })?;
+        report::leave(&self.folder);
+        Ok(())
     }
 }
 
@@ -208,11 +211,12 @@ fn clear(folder: &RunFolder) -> Result<()> {
         }
         _ => Ok(()),
     };
-    for name in ["complete.json", "metrics.jsonl", "eval.jsonl", "samples.jsonl"] {
+    for name in ["complete.json", "metrics.jsonl", "eval.jsonl", "samples.jsonl", "moe.jsonl", "report.html"]
+    {
         let path = folder.path().join(name);
         removed(&path, fs::remove_file(&path))?;
     }
-    for name in ["checkpoints", "completions", "final"] {
+    for name in ["checkpoints", "completions", "final", "samples", "tensorboard", "tokens"] {
         let path = folder.path().join(name);
         removed(&path, fs::remove_dir_all(&path))?;
     }

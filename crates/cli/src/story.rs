@@ -13,6 +13,9 @@ use std::fmt::Write as _;
 use std::io::{IsTerminal, stderr};
 use std::path::Path;
 
+/// Problems whose samples are told.
+const TOLD: usize = 3;
+
 /// What is kept of a run's evaluations: the summary in `complete.json`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Story {
@@ -32,7 +35,8 @@ struct Column {
 impl Story {
     /// Adds a policy's evaluation.
     pub(crate) fn add(&mut self, heading: &str, evaluation: Evaluation) {
-        let Evaluation { reports, samples, expert_load } = evaluation;
+        let Evaluation { reports, mut samples, expert_load } = evaluation;
+        samples.truncate(TOLD);
         self.columns.push(Column { heading: heading.to_owned(), reports, samples, expert_load });
     }
 
@@ -119,7 +123,7 @@ impl Story {
 }
 
 /// The thought in faint letters, where there are colours.
-fn dimmed(text: &str, colours: bool) -> String {
+pub(crate) fn dimmed(text: &str, colours: bool) -> String {
     const END: &str = "</think>";
     // What a policy writes must not control the terminal.
     let text: String =

@@ -133,6 +133,10 @@ pub fn train(
         let times = Times { rollout, train: elapsed - rollout, step: elapsed };
         let metrics: Metrics = collect(&groups, &advantages, &report, &mismatch, state.num_tokens, times);
         observer.step(state.step, &metrics);
+        if !mismatch.load.layers.is_empty() {
+            observer.expert_load(state.step, &mismatch.load);
+        }
+        observer.updated(state.step, &state.policy);
         alarms = alarm(alarms, &mismatch, state.step, setup)?;
 
         if config.beta > 0.0 && is_due(state.step, config.ref_model_sync_steps) {

@@ -154,9 +154,34 @@ impl RunFolder {
         self.path.join("eval.jsonl")
     }
 
+    /// `moe.jsonl`: tokens by layer and expert, one object a step.
+    pub fn expert_load_path(&self) -> PathBuf {
+        self.path.join("moe.jsonl")
+    }
+
     /// `completions/step-000010.jsonl`: the samples of a step.
     pub fn completions_path(&self, step: u64) -> PathBuf {
-        self.path.join("completions").join(format!("step-{step:06}.jsonl"))
+        self.of_step("completions", step)
+    }
+
+    /// `tokens/step-000010.jsonl`: some of these, token by token.
+    pub fn tokens_path(&self, step: u64) -> PathBuf {
+        self.of_step("tokens", step)
+    }
+
+    /// `samples/step-000010.jsonl`: some samples of an evaluation.
+    pub fn samples_path(&self, step: u64) -> PathBuf {
+        self.of_step("samples", step)
+    }
+
+    /// `tensorboard`: the folder of event files.
+    pub fn tensorboard_path(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
+    /// `report.html`: the run as one page.
+    pub fn report_path(&self) -> PathBuf {
+        self.path.join("report.html")
     }
 
     /// `checkpoints/step-000010`: see [`checkpoints`].
@@ -167,6 +192,10 @@ impl RunFolder {
     /// `final`: the trained model's folder.
     pub fn final_path(&self) -> PathBuf {
         self.path.join("final")
+    }
+
+    fn of_step(&self, folder: &str, step: u64) -> PathBuf {
+        self.path.join(folder).join(format!("step-{step:06}.jsonl"))
     }
 
     fn bad_mark(&self, error: &serde_json::Error) -> Broken {

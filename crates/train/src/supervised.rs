@@ -190,6 +190,7 @@ fn step(
     metrics.set("num_tokens", state.num_tokens as f64);
     if let Some(ratio) = load.max_over_mean() {
         metrics.set("moe/load_max", ratio);
+        observer.expert_load(number, &load);
     }
     metrics.set("step_time_s", started.elapsed().as_secs_f64());
     Ok((state, metrics))

@@ -3,6 +3,7 @@
 //! and compared without sampling.
 
 use crate::args::EvalArgs;
+use crate::commands::report;
 use crate::evaluate::{Evaluation, Evaluator, Sets};
 use crate::exit::Refusal;
 use crate::lines::Output;
@@ -59,9 +60,11 @@ fn evaluate(mut session: Session) -> Result<()> {
     let mut rows = Vec::new();
     ruminate_data::jsonl::write(&mut rows, &evaluation.reports)?;
     write_file(&stage.folder.eval_path(), &rows)?;
+    evaluation.write_samples(&stage.folder, 0)?;
     let mut story = Story::default();
     story.add("model", evaluation);
     stage.finish_files(story.to_value()?)?;
+    report::leave(&stage.folder);
     tell(&story)
 }
 

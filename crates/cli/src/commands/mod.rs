@@ -8,6 +8,7 @@ mod generate;
 mod import;
 mod merge;
 mod pretrain;
+pub(crate) mod report;
 mod score;
 mod sft;
 mod train_rl;
@@ -28,6 +29,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Generate(args) => generate::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Import(args) => import::run(&args),
         Command::Merge(args) => merge::run(&args),
         Command::Bench(command) => bench::run(command),

@@ -94,6 +94,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         identity: &stage.identity,
         keep_last: NonZeroUsize::new(spec.settings.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
         completions_steps: 0,
+        temperature: 1.0,
         evaluator: None,
     };
     let mut observer = Observer::new(spec.label, spec.settings.max_steps, state.step, settings)?;

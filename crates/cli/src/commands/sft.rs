@@ -88,6 +88,7 @@ pub(crate) fn fit(session: &Session, stage: &Stage, fit: &Fit) -> Result<Fitted>
         identity: &stage.identity,
         keep_last: NonZeroUsize::new(settings.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
         completions_steps: 0,
+        temperature: 1.0,
         evaluator: fit.evaluator,
     };
     let mut observer = Observer::new("sft", settings.max_steps, state.step, watched)?;

@@ -70,6 +70,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         identity: &stage.identity,
         keep_last: NonZeroUsize::new(recipe.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
         completions_steps: recipe.eval.completions_steps,
+        temperature: recipe.rollout.temperature,
         evaluator: Some(&evaluator),
     };
     let setup = grpo::Setup {
