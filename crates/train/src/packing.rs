@@ -249,7 +249,7 @@ impl Packed {
         let losses = self.loss_places.iter().zip(&self.loss_targets);
         losses
             // The place before one that predicts a token with loss.
-            .filter(|&(&place, _)| place as usize % length > 0)
+            .filter(|&(&place, _)| !(place as usize).is_multiple_of(length))
             .filter(|&(&place, _)| segments[place as usize - 1] == segments[place as usize])
             .map(|(place, target)| (place - 1, *target))
             .unzip()
