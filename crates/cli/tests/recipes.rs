@@ -28,8 +28,8 @@ fn recipes_for_checkpoints_run_a_step() {
     let files = [train.as_str(), &eval];
     for (recipe, data) in [
         ("qwen2.5-0.5b-countdown.toml", &[][..]),
-        ("gsm8k.toml", &files),
-        ("lora-24gb.toml", &files),
+        ("gsm8k.toml", &files[..]),
+        ("lora-24gb.toml", &files[..]),
     ] {
         let run = folder.path().join(recipe);
         let recipe = recipes.join(recipe);
