@@ -27,7 +27,7 @@ fn recipes_for_checkpoints_run_a_step() {
     let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
     let files = [train.as_str(), &eval];
     for (recipe, data) in
-        [("qwen2.5-0.5b-countdown.toml", &[][..]), ("gsm8k.toml", &files), ("lora-24gb.toml", &files)]
+        [("qwen2.5-0.5b-countdown.toml", &[][..]), ("gsm8k.toml", &files[..]), ("lora-24gb.toml", &files[..])]
     {
         let run = folder.path().join(recipe);
         let recipe = recipes.join(recipe);

@@ -38,6 +38,16 @@ pub(crate) struct Report {
     pub(crate) times: LearnTimes,
 }
 
+impl Report {
+    /// Sampler and trainer compared in a pass of its own, on a sample of the step.
+    pub(crate) fn probe(&mut self, policy: &Decoder, groups: &[Group], setup: &Setup) -> Mismatch {
+        let started = Instant::now();
+        let mismatch = probe(&policy.valid(), groups, PROBED, setup.sampling.temperature);
+        self.times.mismatch += started.elapsed().as_secs_f64();
+        mismatch
+    }
+}
+
 /// Seconds of what is not sampling, as the clock on the wall counts them. Where a device computes later than it is asked
 /// to, they say when the work was handed over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,9 +105,7 @@ pub(crate) fn update(
     let replays = config.router_replay == RouterReplay::On && state.policy.config().moe.is_some();
     let compares = report.mismatch.is_none() && moving.len() >= PROBED && !replays;
     if report.mismatch.is_none() && !compares {
-        let started = Instant::now();
-        report.mismatch = Some(probe(&state.policy.valid(), groups, PROBED, setup.sampling.temperature));
-        report.times.mismatch += started.elapsed().as_secs_f64();
+        report.mismatch = Some(report.probe(&state.policy, groups, setup));
     }
     let started = Instant::now();
     let workers = setup.train.workers();

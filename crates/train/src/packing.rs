@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn microbatches_of_completions_are_even_and_keep_their_order() {
         let completions = [Continuation { prompt: &[1, 2], completion: &[3; 8] }; 10];
-        assert_eq!(completion_microbatches(&completions, 82, 100), [0..10]);
+        assert_eq!(completion_microbatches(&completions, 82, 100), vec![0..10; 1]);
         assert_eq!(completion_microbatches(&completions, 81, 100), [0..5, 5..10]);
         assert_eq!(completion_microbatches(&completions, 82, 4), [0..3, 3..7, 7..10]);
         assert_eq!(completion_microbatches(&completions, 1, 100).len(), 10);
