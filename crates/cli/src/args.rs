@@ -26,7 +26,7 @@ pub(crate) enum Command {
     /// Sample a teacher's correct traces and train a student on them
     Distill(RunArgs),
     /// pass@1, pass@k and cons@k with confidence intervals
-    Eval(RunArgs),
+    Eval(EvalArgs),
     /// Completions for prompts, JSONL in, JSONL out; or a conversation with `--chat`
     Generate(GenerateArgs),
     /// Log-probabilities of given completions: JSONL in, JSONL out
@@ -47,7 +47,7 @@ pub(crate) enum Command {
 /// What every command that runs a recipe takes.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct RunArgs {
-    /// A recipe in TOML; without it the command's embedded default runs
+    /// A recipe in TOML, or the config.json of a run folder; without it the command's embedded default runs
     pub(crate) recipe: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
@@ -63,6 +63,19 @@ pub(crate) struct RunArgs {
     /// Override a key of the recipe; VALUE is TOML, or else a text [may be repeated]
     #[arg(long, value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+/// What `eval` takes.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Compare two evaluations of the same problems, made by `eval`, with a significance test; nothing is sampled
+    #[arg(long, num_args = 2, value_names = ["RUN_A", "RUN_B"], conflicts_with_all = ["recipe", "rescore", "out", "set"])]
+    pub(crate) compare: Option<Vec<PathBuf>>,
+    /// Judge the samples of an evaluation again, by its own recipe or by RECIPE and --set; nothing is sampled
+    #[arg(long, value_name = "RUN", conflicts_with = "out")]
+    pub(crate) rescore: Option<PathBuf>,
 }
 
 /// Where to go on from.

@@ -76,6 +76,11 @@ impl Language {
         }
     }
 
+    /// Whether the model has a chat template.
+    pub(crate) fn has_template(&self) -> bool {
+        self.template.is_some()
+    }
+
     /// A chat in the model's template.
     pub(crate) fn chat(&self, messages: &[Message], prompt: GenerationPrompt) -> Result<String> {
         let template = self.template.as_ref().ok_or_else(no_template)?;

@@ -18,12 +18,14 @@ mod policy;
 mod problems;
 mod progress;
 mod recipe;
+mod samples;
 mod scoring;
 mod screen;
 mod session;
 mod stage;
 mod story;
 mod tokens;
+mod watch;
 
 use clap::Parser;
 use std::process::ExitCode;

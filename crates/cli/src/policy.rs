@@ -133,6 +133,11 @@ pub(crate) fn save(target: &Path, decoder: &Decoder, language: Option<&Language>
     Ok(())
 }
 
+/// What a run took, in a summary: tokens that its policy saw, and the parameters that each of them passed.
+pub(crate) fn compute(num_tokens: u64, config: &Config) -> Value {
+    json!({ "num_tokens": num_tokens, "active_parameters": parameters(config).1 })
+}
+
 /// A number of parameters for people.
 pub(crate) fn millions(parameters: usize) -> String {
     format!("{:.2}M", parameters as f64 / 1e6)

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use burn::tensor::Device;
 use ruminate_model::Decoder;
 use ruminate_run::{
-    Completed, Error, RunFolder, Status, checkpoints, sha256_hex, truncate_after, write_file,
+    Completed, Error, Leaves, RunFolder, Status, checkpoints, sha256_hex, truncate_after, write_file,
 };
 use ruminate_train::{self as train, State, checkpoint};
 use serde_json::Value;
@@ -137,9 +137,26 @@ impl Stage {
             let kept = |row: &Value| step > 0 && row["step"].as_u64().is_some_and(|of| of <= step);
             truncate_after(&log, kept)?;
         }
-        write_file(&self.folder.recipe_path(), self.recipe.as_bytes())?;
-        write_file(&self.folder.config_path(), &serde_json::to_vec_pretty(&self.config)?)?;
+        self.record()?;
         Ok(state)
+    }
+
+    /// Writes down what the run is: `recipe.toml` and `config.json`.
+    ///
+    /// # Errors
+    /// With exit code 7 when something cannot be written.
+    pub(crate) fn record(&self) -> Result<()> {
+        write_file(&self.folder.recipe_path(), self.recipe.as_bytes())?;
+        Ok(write_file(&self.folder.config_path(), &serde_json::to_vec_pretty(&self.config)?)?)
+    }
+
+    /// Says that a run which leaves no model is complete.
+    ///
+    /// # Errors
+    /// With exit code 7 when something cannot be written.
+    pub(crate) fn finish_files(&self, summary: Value) -> Result<()> {
+        let recipe_sha256 = hash(&self.identity);
+        Ok(self.folder.complete(&Completed { recipe_sha256, summary, leaves: Leaves::Files })?)
     }
 
     /// Writes the model folder, says that the run is complete, and leaves its report.
@@ -148,7 +165,8 @@ impl Stage {
     /// With exit code 7 when something cannot be written.
     pub(crate) fn finish(&self, policy: &Decoder, language: &Language, summary: Value) -> Result<()> {
         policy::save(&self.folder.final_path(), policy, Some(language))?;
-        self.folder.complete(&Completed { recipe_sha256: hash(&self.identity), summary })?;
+        let recipe_sha256 = hash(&self.identity);
+        self.folder.complete(&Completed { recipe_sha256, summary, leaves: Leaves::Model })?;
         report::leave(&self.folder);
         Ok(())
     }
@@ -190,7 +208,8 @@ fn clear(folder: &RunFolder) -> Result<()> {
         }
         _ => Ok(()),
     };
-    for name in ["complete.json", "metrics.jsonl", "eval.jsonl", "moe.jsonl", "report.html"] {
+    for name in ["complete.json", "metrics.jsonl", "eval.jsonl", "moe.jsonl", "samples.jsonl", "report.html"]
+    {
         let path = folder.path().join(name);
         removed(&path, fs::remove_file(&path))?;
     }

@@ -4,10 +4,11 @@
 use crate::evaluate::{Evaluation, Shown, reports_of_step};
 use anyhow::Result;
 use ruminate_data::Outcome;
-use ruminate_eval::{Report, table};
+use ruminate_eval::{Report, Slice, slice_table, table};
 use ruminate_run::RunFolder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{IsTerminal, stderr};
 use std::path::Path;
@@ -51,6 +52,11 @@ impl Story {
         self.add(heading, measured.unwrap_or_else(rows));
     }
 
+    /// The rows of all policies.
+    pub(crate) fn reports(&self) -> impl Iterator<Item = &Report> {
+        self.columns.iter().flat_map(|column| &column.reports)
+    }
+
     /// For `complete.json`.
     ///
     /// # Errors
@@ -81,6 +87,11 @@ impl Story {
                 })
                 .collect();
             text = text + "\n" + set + "\n" + &table(&columns);
+            let parts = |of: fn(&Report) -> &BTreeMap<String, Slice>| -> Vec<_> {
+                columns.iter().map(|(heading, report)| (*heading, of(report))).collect()
+            };
+            text += &slice_table("pass@1 by task", &parts(|report| &report.tasks));
+            text += &slice_table("pass@1 by difficulty", &parts(|report| &report.difficulties));
         }
         for column in self.columns.iter().filter(|column| !column.expert_load.is_empty()) {
             let _ = writeln!(text, "\nexperts of {}: share of a layer's choices, %", column.heading);
@@ -131,8 +142,14 @@ pub(crate) fn end(summary: &Value, run: &Path) -> Result<()> {
     // A summary of another kind (of `pretrain`, say) has nothing to compare.
     serde_json::from_value::<Story>(summary.clone()).unwrap_or_default().tell();
     let model = run.join("final");
-    eprintln!("\nrun folder    {}\nmodel folder  {}", run.display(), model.display());
-    crate::lines::Output::open(None)?.line(&json!({ "run": run, "model": model }))
+    eprintln!("\nrun folder    {}", run.display());
+    let mut line = json!({ "run": run });
+    // A run that leaves files has no model.
+    if model.is_dir() {
+        eprintln!("model folder  {}", model.display());
+        line["model"] = json!(model);
+    }
+    crate::lines::Output::open(None)?.line(&line)
 }
 
 #[cfg(test)]

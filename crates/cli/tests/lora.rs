@@ -5,6 +5,7 @@ mod common;
 use common::{assert_code, rows, rows_of, ruminate, timeless_metrics, tiny, told, with_input};
 use std::fs;
 use std::path::Path;
+use std::process::Output;
 
 /// Greedy completions of a prompt and the score of a completion.
 fn speaks(model: &[&str]) -> (serde_json::Value, serde_json::Value) {
@@ -16,27 +17,53 @@ fn speaks(model: &[&str]) -> (serde_json::Value, serde_json::Value) {
     (rows(&written.stdout)[0]["completion_ids"].clone(), rows(&score.stdout)[0]["sum"].clone())
 }
 
+/// A folder with a pretrained base in `base/final` and pairs to tune it on.
+struct Tuning(tempfile::TempDir);
+
+impl Tuning {
+    fn new() -> Self {
+        let tuning = Self(tempfile::tempdir().expect("a folder"));
+        let pair = "{\"prompt\": \"1+1=\", \"completion\": \"<answer>02</answer>\"}\n";
+        fs::write(tuning.path("pairs.jsonl"), pair.repeat(3)).expect("written");
+        assert_code(&ruminate(&tiny("pretrain", &tuning.path("base"), &[])), 0);
+        tuning
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().expect("UTF-8").to_owned()
+    }
+
+    fn sft(&self, out: &str) -> Output {
+        let data = format!("data.train={}", self.path("pairs.jsonl"));
+        let model = format!("model={}", self.path("base/final"));
+        let sets = [
+            data.as_str(),
+            &model,
+            "lora.r=2",
+            "lora.alpha=8",
+            "sft.learning_rate=1e-2",
+            "sft.max_steps=4",
+            "sft.save_steps=2",
+        ];
+        let out = self.path(out);
+        ruminate(&[tiny("sft", &out, &sets), vec!["--resume", "auto"]].concat())
+    }
+}
+
 #[test]
-fn a_run_with_adapters_leaves_them_and_the_merged_model_and_all_ways_to_it_agree() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
-    let run = path("run");
-    let sets =
-        ["lora.r=2", "lora.alpha=64", "train.learning_rate=1e-2", "train.warmup_steps=0", "grpo.beta=0.01"];
-    let output = ruminate(&tiny("train-rl", &run, &sets));
+fn all_ways_to_a_model_with_adapters_agree() {
+    let tuning = Tuning::new();
+    let path = |name: &str| tuning.path(name);
+    let output = tuning.sft("run");
     assert_code(&output, 0);
     assert!(told(&output).contains("parameters are trained"), "{}", told(&output));
-    let metrics = rows_of(&Path::new(&run).join("metrics.jsonl"));
-    assert_eq!((metrics.len(), &metrics[0]["kl"]), (2, &0.0.into()), "the reference is the base");
 
-    let (merged, adapter, base) = (path("run/final"), path("run/final/adapter"), path("run/base/final"));
-    for file in ["model.safetensors", "tokenizer.json", "adapter/adapter_config.json"] {
-        assert!(Path::new(&merged).join(file).is_file(), "final/{file}");
-    }
+    let (merged, adapter, base) = (path("run/final"), path("run/final/adapter"), path("base/final"));
     let expected = speaks(&["--model", &merged]);
     assert_ne!(expected.1, speaks(&["--model", &base]).1, "the adapters learnt something");
     assert_eq!(speaks(&["--model", &adapter]), expected, "the adapter folder names its base");
     assert_eq!(speaks(&["--model", &base, "--adapter", &adapter]), expected);
+    assert_eq!(speaks(&["--model", &path("run/checkpoints/step-000004")]), expected);
     let made = path("made");
     assert_code(&ruminate(&["merge", &adapter, &made]), 0);
     for file in ["model.safetensors", "config.json", "tokenizer.json"] {
@@ -55,39 +82,39 @@ fn a_run_with_adapters_leaves_them_and_the_merged_model_and_all_ways_to_it_agree
 
     assert_code(&ruminate(&["merge", &adapter, &made]), 2); // it is there
     assert_code(&ruminate(&["merge", &merged, &path("none")]), 3); // nothing to merge
-    let twice = ruminate(&["score", "--model", &adapter, "--adapter", &adapter]);
-    assert_code(&twice, 2);
+    assert_code(&ruminate(&["score", "--model", &adapter, "--adapter", &adapter]), 2);
 }
 
 #[test]
-fn fine_tuning_trains_adapters_and_resumes_to_the_same_metrics() {
+fn reinforcement_leaves_adapters_beside_the_merged_model_and_refers_to_the_base() {
     let folder = tempfile::tempdir().expect("a folder");
-    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
-    let pairs = path("pairs.jsonl");
-    fs::write(&pairs, "{\"prompt\": \"1+1=\", \"completion\": \"<answer>02</answer>\"}\n".repeat(3))
-        .expect("written");
-    let base = path("base");
-    assert_code(&ruminate(&tiny("pretrain", &base, &[])), 0);
-    let (data, model) = (format!("data.train={pairs}"), format!("model={base}/final"));
-    let sft = |out: &str, more: &[&str]| {
-        let sets =
-            [&[data.as_str(), &model, "lora.r=2", "sft.max_steps=4", "sft.save_steps=2"], more].concat();
-        let mut args: Vec<String> = tiny("sft", out, &sets).into_iter().map(str::to_owned).collect();
-        args.extend(["--resume", "auto"].map(str::to_owned));
-        ruminate(&args.iter().map(String::as_str).collect::<Vec<_>>())
-    };
-    let (whole, broken) = (path("whole"), path("broken"));
-    assert_code(&sft(&whole, &[]), 0);
-    // As after a kill between steps 2 and 4.
-    assert_code(&sft(&broken, &[]), 0);
-    for name in ["complete.json", "checkpoints/step-000004/manifest.json"] {
-        fs::remove_file(Path::new(&broken).join(name)).expect("removed");
+    let run = folder.path().join("run");
+    let output = ruminate(&tiny("train-rl", run.to_str().expect("UTF-8"), &["lora.r=2", "grpo.beta=0.01"]));
+    assert_code(&output, 0);
+    let metrics = rows_of(&run.join("metrics.jsonl"));
+    assert_eq!((metrics.len(), &metrics[0]["kl"]), (2, &0.0.into()), "the reference is the base");
+    for file in ["model.safetensors", "tokenizer.json", "adapter/adapter_model.safetensors"] {
+        assert!(run.join("final").join(file).is_file(), "final/{file}");
     }
-    let resumed = sft(&broken, &[]);
+    let config = fs::read_to_string(run.join("final/adapter/adapter_config.json")).expect("a configuration");
+    assert!(config.contains(run.join("base/final").to_str().expect("UTF-8")), "{config}");
+}
+
+#[test]
+fn fine_tuning_of_adapters_resumes_to_the_same_metrics_and_weights() {
+    let tuning = Tuning::new();
+    assert_code(&tuning.sft("whole"), 0);
+    assert_code(&tuning.sft("broken"), 0);
+    let (whole, broken) = (tuning.0.path().join("whole"), tuning.0.path().join("broken"));
+    // As after a kill between steps 2 and 4.
+    for name in ["complete.json", "checkpoints/step-000004/manifest.json"] {
+        fs::remove_file(broken.join(name)).expect("removed");
+    }
+    let resumed = tuning.sft("broken");
     assert_code(&resumed, 0);
     assert!(told(&resumed).contains("(step 2)"), "{}", told(&resumed));
-    assert_eq!(timeless_metrics(Path::new(&broken)), timeless_metrics(Path::new(&whole)));
-    let weights = |run: &str| fs::read(Path::new(run).join("final/model.safetensors")).expect("weights");
+    assert_eq!(timeless_metrics(&broken), timeless_metrics(&whole));
+    let weights = |run: &Path| fs::read(run.join("final/model.safetensors")).expect("weights");
     assert_eq!(weights(&broken), weights(&whole));
 }
 

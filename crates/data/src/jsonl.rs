@@ -3,6 +3,8 @@
 //! It does not know what a row is for: [`tasks`] makes [`Task`]s, [`objects`] leaves rows as they are. A byte
 //! order mark, CRLF and blank lines are no errors. No line makes it hold more than [`MAX_LINE_BYTES`].
 
+mod layouts;
+
 use crate::{Error, Message, Prompt, Task};
 use serde::Serialize;
 use serde_json::{Map, Value, value::RawValue};
@@ -58,8 +60,8 @@ impl Mismatch {
     }
 }
 
-/// The tasks of a file: `prompt` (text or messages; GSM8K calls it `question`), `answer` or `solution` (text, or a number, which becomes
-/// its text), and any other column as it stands.
+/// The tasks of a file: `prompt` (text or messages; GSM8K calls it `question`), `answer` or `solution` (text, or a number,
+/// which becomes its text), and any other column as it stands. GSM8K's, MATH-500's and AIME's own columns are recognised.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::Jsonl`] for the first bad line where these are refused, and [`Error::Empty`] when
@@ -143,7 +145,7 @@ pub fn read<T>(
 /// # Errors
 /// What the line lacks.
 pub fn parse_task(text: &str) -> Result<Task, Mismatch> {
-    let mut columns = parse_object(text)?;
+    let mut columns = layouts::recognised(parse_object(text)?);
     // `shift_remove` keeps the order of the other columns.
     // GSM8K's name; beside a `prompt` it stays among the columns.
     let asked = if columns.contains_key("prompt") { "prompt" } else { "question" };

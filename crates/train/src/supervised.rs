@@ -25,8 +25,10 @@ use std::time::Instant;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Optimizer steps of the run.
+    /// Optimizer steps of the run, unless `num_train_epochs` decides.
     pub max_steps: usize,
+    /// Times that each sample of a finite set is seen; above 0 it decides the steps, see [`Config::for_samples`].
+    pub num_train_epochs: f64,
     /// Sequences a step.
     pub batch_size: usize,
     /// Backward passes that a step's sequences are split into: less memory, the same result.
@@ -47,6 +49,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_steps: 1000,
+            num_train_epochs: 0.0,
             batch_size: 32,
             gradient_accumulation_steps: 1,
             row_length: 1024,
@@ -78,7 +81,25 @@ impl Config {
                 expected: "a finite number, not negative",
             });
         }
+        if !(self.num_train_epochs >= 0.0 && self.num_train_epochs.is_finite()) {
+            let found = self.num_train_epochs.to_string();
+            return Err(Error::Range {
+                key: "num_train_epochs",
+                found,
+                expected: "a finite number, not negative",
+            });
+        }
         self.train.validate()
+    }
+
+    /// The recipe for a set of so many samples: where it counts in epochs, its steps are those that see the set so often,
+    /// the last one filled from the next epoch.
+    #[must_use]
+    pub fn for_samples(&self, samples: usize) -> Self {
+        let seen = self.num_train_epochs * samples as f64;
+        // Rounding must not add a step to what divides evenly.
+        let steps = (seen / self.batch_size as f64 - 1e-9).ceil().max(1.0) as usize;
+        Self { max_steps: if self.num_train_epochs > 0.0 { steps } else { self.max_steps }, ..self.clone() }
     }
 }
 

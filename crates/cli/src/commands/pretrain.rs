@@ -31,6 +31,11 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
             "pretrain makes a model from random weights: expected a table [model] with the keys of a config.json",
         ));
     };
+    if settings.num_train_epochs > 0.0 {
+        return Err(Refusal::usage(
+            "`pretrain.num_train_epochs` counts a set of samples, and traces have no end; set `pretrain.max_steps`",
+        ));
+    }
     if session.recipe.lora.is_some() {
         return Err(Refusal::usage(
             "pretrain trains all weights from random ones: adapters have nothing to adapt; remove [lora]",
@@ -98,20 +103,20 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
     let state = supervised::train(state, &mut *source, spec.settings, &mut observer)?;
     observer.finish(state.step, &state.policy)?;
     drop(observer);
-    let summary = json!({ "num_tokens": state.num_tokens });
+    let summary = json!({ "compute": policy::compute(state.num_tokens, spec.config) });
     stage.finish(&state.policy, &language, summary.clone())?;
     Ok(summary)
 }
 
 /// What decides the result, and nothing else, so that a base is found again under another algorithm.
 fn identity(session: &Session, spec: &Spec) -> Result<Value> {
-    let Data { task, mix, split, corpus, .. } = &session.recipe.data;
+    let Data { task, tasks, mix, split, corpus, .. } = &session.recipe.data;
     let params = session.recipe.data.family()?.map(|family| family.params());
     Ok(without_threads(json!({
         "stage": "pretrain",
         "seed": session.recipe.seed,
         "model": spec.config.to_json(),
-        "data": { "task": task, "params": params, "mix": mix, "split": split, "corpus": corpus },
+        "data": { "task": task, "tasks": tasks, "params": params, "mix": mix, "split": split, "corpus": corpus },
         "pretrain": spec.settings,
     })))
 }
@@ -136,7 +141,7 @@ fn source(data: &Data, row_length: usize, language: &Language, seed: Seed) -> Re
     let Some(family) = data.family()? else {
         return Err(Refusal::usage("nothing to pretrain on: set `data.task` or `data.corpus`"));
     };
-    let traces = Traces::new(family, data.mix, data.split, seed)?;
+    let traces = Traces::new(family, data.mix.clone(), data.split, seed)?;
     let tokenizer = language.tokenizer.clone();
     let end = language.end_ids.first().copied();
     let sample = move |index: u64| -> Result<Sample> {

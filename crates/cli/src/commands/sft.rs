@@ -13,7 +13,7 @@ use crate::stage::{Earlier, Entered, Stage, enter};
 use crate::story;
 use anyhow::Result;
 use ruminate_data::jsonl;
-use ruminate_data::{Message, Sample, Seed};
+use ruminate_data::{Message, Prompt, Sample, Seed};
 use ruminate_model::{self as model, Decoder};
 use ruminate_text::GenerationPrompt;
 use ruminate_train::supervised;
@@ -41,7 +41,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     };
     let fitted =
         fit(&session, &stage, &Fit { model, language: &language, samples: &samples, evaluator: None })?;
-    let summary = json!({ "samples": samples.len() });
+    let summary = json!({ "samples": samples.len(), "compute": fitted.compute() });
     stage.finish(&fitted.policy, &language, summary.clone())?;
     story::end(&summary, &out)
 }
@@ -58,8 +58,16 @@ pub(crate) struct Fit<'a> {
 pub(crate) struct Fitted {
     pub(crate) policy: Decoder,
     pub(crate) step: usize,
+    pub(crate) num_tokens: u64,
     pub(crate) before: Option<Evaluation>,
     pub(crate) after: Option<Evaluation>,
+}
+
+impl Fitted {
+    /// What training took, for comparisons at equal compute.
+    pub(crate) fn compute(&self) -> Value {
+        policy::compute(self.num_tokens, self.policy.config())
+    }
 }
 
 /// Trains by `[sft]` over the samples, in a new order each epoch.
@@ -67,7 +75,7 @@ pub(crate) struct Fitted {
 /// # Errors
 /// Those of the trainer, of loading and saving.
 pub(crate) fn fit(session: &Session, stage: &Stage, fit: &Fit) -> Result<Fitted> {
-    let settings = &session.recipe.sft;
+    let settings = &session.recipe.sft.for_samples(fit.samples.len());
     let seed = Seed::new(session.recipe.seed).child("sft");
     let autodiff = session.device.clone().autodiff();
     let state = stage.state(&settings.train, &session.device, || match fit.model {
@@ -93,6 +101,7 @@ pub(crate) fn fit(session: &Session, stage: &Stage, fit: &Fit) -> Result<Fitted>
     Ok(Fitted {
         policy: state.policy,
         step: state.step,
+        num_tokens: state.num_tokens,
         before: observer.before.take(),
         after: observer.latest.take(),
     })
@@ -147,12 +156,29 @@ fn pair(row: &Map<String, Value>, language: &Language) -> Result<Sample> {
     Ok(Sample::completion_only(&prompt, &language.completion_ids(text("completion")?)?))
 }
 
+/// A question and its answer, for a model that has no chat template: the question as the policy is asked it elsewhere.
+fn exchange(messages: &[Message], language: &Language) -> Result<Sample> {
+    match messages {
+        [user, assistant] if user.role == "user" && assistant.role == "assistant" => {
+            let prompt = language.prompt_ids(&Prompt::Text(user.content.clone()))?;
+            Ok(Sample::completion_only(&prompt, &language.completion_ids(&assistant.content)?))
+        }
+        _ => Err(Refusal::input(
+            "the model has no chat template, so that only one turn of `user` and one of `assistant` can be told apart; \
+             expected these, or chat_template.jinja in the model folder",
+        )),
+    }
+}
+
 fn conversation(messages: &Value, language: &Language) -> Result<Vec<Sample>> {
     let messages: Vec<Message> = serde_json::from_value(messages.clone()).map_err(|error| {
         Refusal::input(format!("expected `messages` with texts `role` and `content`: {error}"))
     })?;
     if !messages.iter().any(|message| message.role == "assistant") {
         return Err(Refusal::input("expected at least one message of the role `assistant`, found none"));
+    }
+    if !language.has_template() {
+        return Ok(vec![exchange(&messages, language)?]);
     }
     if let Some(sample) = language.marked(&messages)? {
         return Ok(vec![sample]);

@@ -44,7 +44,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let seed = Seed::new(recipe.seed);
     let language = policy::language(model, recipe.data.prompt)?;
     let mut problems = Problems::new(recipe, &language, config.max_position_embeddings, seed)?;
-    let judge = Judge { language: &language, pool: recipe.reward.pool(&recipe.data, recipe.threads)? };
+    let judge = Judge::new(recipe, &language)?;
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
 
     let stage = match enter(session, out, session.identity(&["sft", "distill"])?, Earlier::Kept)? {
@@ -91,7 +91,8 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     story.add_step("before", observer.before.take(), &stage.folder, 0);
     story.add_step("after", observer.latest.take(), &stage.folder, state.step);
     drop(observer);
-    let summary = story.to_value()?;
+    let mut summary = story.to_value()?;
+    summary["compute"] = policy::compute(state.num_tokens, &config);
     stage.finish(&state.policy, &language, summary.clone())?;
     Ok(summary)
 }

@@ -16,6 +16,9 @@ const DEFAULT: &str = include_str!("../../../../recipes/default.toml");
 /// Recipes that extend each other in a circle end here.
 const MAX_DEPTH: usize = 8;
 
+/// Keys of a run folder's `config.json` that say what the run was made with.
+pub(crate) const RUN_KEYS: [&str; 4] = ["command", "device", "versions", "git_commit"];
+
 /// A recipe with where it came from.
 #[derive(Debug)]
 pub(crate) struct Loaded {
@@ -34,7 +37,14 @@ pub(crate) fn load(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
         None => ("the embedded recipe".to_owned(), DEFAULT.to_owned(), PathBuf::new()),
         Some(path) => {
             let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-            (path.display().to_string(), read(path)?, folder)
+            let text = read(path)?;
+            let resolved = path.extension().is_some_and(|extension| extension == "json");
+            let text = if resolved {
+                resolved_recipe(&text).with_context(|| path.display().to_string())?
+            } else {
+                text
+            };
+            (path.display().to_string(), text, folder)
         }
     };
     let mut table = parse(&given, &folder, 0).with_context(|| name.clone())?;
@@ -45,6 +55,30 @@ pub(crate) fn load(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
     let recipe = typed(table).with_context(|| name.clone())?;
     recipe.validate().with_context(|| name)?;
     Ok(Loaded { recipe, given })
+}
+
+/// The recipe in a run folder's `config.json`, as TOML: without what the run was made with, which is no recipe's.
+fn resolved_recipe(text: &str) -> Result<String> {
+    let mut config: Map<String, Value> = serde_json::from_str(text)
+        .map_err(|error| Refusal::usage(format!("expected the `config.json` of a run folder: {error}")))?;
+    for key in RUN_KEYS {
+        config.shift_remove(key);
+    }
+    let mut config = Value::Object(config);
+    drop_nulls(&mut config);
+    Ok(toml::to_string(&config)?)
+}
+
+/// Removes keys without a value, which TOML cannot write.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(keys) => {
+            keys.retain(|_, value| !value.is_null());
+            keys.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(list) => list.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
 }
 
 /// A table's text and everything that it extends, one table.
@@ -182,14 +216,21 @@ mod tests {
     fn every_recipe_of_the_repository_is_valid() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
         let mut count = 0;
-        for entry in fs::read_dir(folder).expect("recipes/ exists") {
-            let path = entry.expect("entry").path();
-            if path.extension().is_some_and(|extension| extension == "toml") {
+        let entries = |folder: &Path| {
+            fs::read_dir(folder).expect("recipes/ exists").map(|entry| entry.expect("entry").path())
+        };
+        let folders = entries(&folder)
+            .filter(|path| path.is_dir())
+            .flat_map(|folder| entries(&folder).collect::<Vec<_>>());
+        for path in entries(&folder).chain(folders) {
+            // A graph is no recipe: `xtask` reads it.
+            let graph = path.file_name().is_some_and(|name| name == "graph.toml");
+            if path.extension().is_some_and(|extension| extension == "toml") && !graph {
                 load(Some(&path), &[]).unwrap_or_else(|error| panic!("{}: {error:#}", path.display()));
                 count += 1;
             }
         }
-        assert!(count >= 2, "found {count} recipes");
+        assert!(count >= 15, "found {count} recipes");
     }
 
     #[test]
@@ -201,7 +242,7 @@ mod tests {
         assert!(refusal(&["pretrain.learning_rat=1"]).contains("did you mean `pretrain.learning_rate`?"));
         assert!(refusal(&["data.mix.direkt=1"]).contains("did you mean `data.mix.direct`?"));
         assert!(refusal(&["model.hiden_size=8"]).contains("did you mean `model.hidden_size`?"));
-        assert!(refusal(&["lora.rank=8"]).contains("expected one of r, lora_alpha, target_modules"));
+        assert!(refusal(&["lora.rank=8"]).contains("did you mean `lora.r`?"));
         assert!(refusal(&["lora.target_module=[]"]).contains("did you mean `lora.target_modules`?"));
         assert!(refusal(&["zzzz=1"]).contains("expected one of seed, model"));
     }
@@ -238,6 +279,20 @@ mod tests {
         let loaded = load(None, &["model=some/folder".into()]).expect("valid");
         assert_eq!(loaded.recipe.model, Some(Model::Folder("some/folder".into())));
         assert!(loaded.given.ends_with("\n# --set model=some/folder"));
+    }
+
+    #[test]
+    fn the_resolved_recipe_of_a_run_is_a_recipe() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config.json");
+        let first = load(None, &["eval.settings=r1".into()]).expect("valid").recipe;
+        let mut config = serde_json::to_value(&first).expect("JSON");
+        RUN_KEYS.iter().for_each(|key| config[*key] = "x".into());
+        fs::write(&path, config.to_string()).expect("written");
+        let again = load(Some(&path), &["seed=3".into()]).expect("valid").recipe;
+        assert_eq!(again.seed, 3);
+        config = serde_json::to_value(&Recipe { seed: 0, ..again }).expect("JSON");
+        assert_eq!(config, serde_json::to_value(&first).expect("JSON"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod data;
 mod eval;
 pub(crate) mod load;
+mod per_task;
 mod reward;
 
 pub(crate) use data::{Data, PromptStyle};

@@ -130,7 +130,8 @@ mod tests {
                     1,
                 );
                 let actual = testkit::floats(prepared.times(x.clone()));
-                testkit::assert_close(&actual, &testkit::floats(expected), tolerance);
+                let expected = testkit::floats(expected);
+                testkit::assert_close(&actual, &expected, tolerance * noise::magnitude(&expected));
             }
         }
     }

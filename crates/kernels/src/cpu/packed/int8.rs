@@ -45,7 +45,8 @@ impl Panels {
         let (blocks, width) = (width.div_ceil(BLOCK), width.div_ceil(4));
         let mut quads = vec![u32::from_le_bytes([BIAS; 4]); padded(rows.len()) * width];
         let mut scales = vec![0.0; padded(rows.len()) * blocks];
-        let panels = quads.par_chunks_mut(PANEL * width).zip(scales.par_chunks_mut(PANEL * blocks));
+        let sizes = [width, blocks].map(|line| (PANEL * line).max(1));
+        let panels = quads.par_chunks_mut(sizes[0]).zip(scales.par_chunks_mut(sizes[1]));
         rows.par_chunks(PANEL).zip(panels).for_each(|(rows, (quads, scales))| {
             let lanes = padded(rows.len());
             for (output, row) in rows.iter().enumerate() {

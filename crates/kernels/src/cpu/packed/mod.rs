@@ -45,9 +45,9 @@ pub enum Precision {
     /// Weights and inputs rounded to bfloat16, products summed in f32. Half the bytes, twice the multiplications an
     /// instruction where a CPU has AVX512-BF16.
     Bf16,
-    /// Weights and inputs as 8-bit integers with a scale for each output (each row) and block of 64 inputs, products summed exactly
-    /// in integers within a block. A quarter of the bytes, four times the multiplications an instruction where a CPU has
-    /// AVX512-VNNI.
+    /// Weights and inputs as 8-bit integers with a scale for each output (each row) and block of 64 inputs, products
+    /// summed exactly in integers within a block. A quarter of the bytes, four times the multiplications an
+    /// instruction where a CPU has AVX512-VNNI.
     Int8,
 }
 
@@ -152,8 +152,8 @@ trait Panels: Sync {
     /// Bytes of all panels.
     fn bytes(&self) -> usize;
 
-    /// The products of `height` (1, 2, 4 or 8) rows from `row` on with the outputs of a panel. Sums of outputs that a panel does not have
-    /// mean nothing.
+    /// The products of `height` (1, 2, 4 or 8) rows from `row` on with the outputs of a panel. Sums of outputs that a
+    /// panel does not have mean nothing.
     fn tile(&self, panel: usize, x: &Self::Inputs<'_>, row: usize, height: usize, sums: &mut Sums);
 }
 
@@ -168,7 +168,7 @@ fn interleave<T: Copy + Send>(
 ) {
     /// Lines that are filled for all outputs before the next ones: they stay in the first-level cache.
     const LINES: usize = 32;
-    rows.par_chunks(PANEL).zip(values.par_chunks_mut(PANEL * lines)).for_each(|(rows, panel)| {
+    rows.par_chunks(PANEL).zip(values.par_chunks_mut((PANEL * lines).max(1))).for_each(|(rows, panel)| {
         let lanes = padded(rows.len());
         for (block, panel) in panel.chunks_mut(LINES * lanes).enumerate() {
             for (lane, row) in rows.iter().enumerate() {
