@@ -26,7 +26,7 @@ pub(crate) fn asked(args: &[OsString]) -> (Option<&str>, &[OsString]) {
 }
 
 /// Builds the binary and returns where it lies. Without a change since the last build that is a fraction of a second.
-pub(crate) fn build(features: &[&str]) -> Result<PathBuf> {
+pub(crate) fn build<'a>(features: impl IntoIterator<Item = &'a str>) -> Result<PathBuf> {
     let mut build = Command::new(cargo());
     build.args(["build", "--release", "--package", "ruminate-cli"]);
     build.arg("--manifest-path").arg(root().join("Cargo.toml"));

@@ -57,7 +57,7 @@ fn docs() -> Result<()> {
 /// Trains by `recipes/ci.toml` in a temporary run folder, which stays when the check fails.
 fn learns() -> Result<()> {
     let out = std::env::temp_dir().join(format!("ruminate-ci-{}", std::process::id()));
-    let path = binary::build(&[])?;
+    let path = binary::build(None)?;
     let recipe = root().join("recipes/ci.toml");
     succeeds(Command::new(path).arg("train-rl").arg(recipe).arg("--out").arg(&out))?;
     let log = out.join("eval.jsonl");

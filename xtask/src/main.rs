@@ -1,8 +1,11 @@
 //! `cargo xtask COMMAND ...`: builds the `ruminate` binary with the features that the command needs and becomes it.
-//! Its own command is `ci`. It refuses to know what the commands do: an unknown one is the binary's to refuse.
+//! Its own commands are `ci`, `benchmarks` and `r1`. It refuses to know what the commands do: an unknown one is the
+//! binary's to refuse.
 
+mod benchmarks;
 mod binary;
 mod ci;
+mod r1;
 
 use anyhow::{Context, Result};
 use std::ffi::OsString;
@@ -24,9 +27,14 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
         anyhow::ensure!(args.len() == 1, "`cargo xtask ci` takes no arguments, found {:?}", &args[1..]);
         return ci::run();
     }
+    if args.first().is_some_and(|command| command == "benchmarks") {
+        return benchmarks::run(&args[1..]);
+    }
+    if args.first().is_some_and(|command| command == "r1") {
+        return r1::run(&args[1..]);
+    }
     let (asked, args) = binary::asked(args);
-    let features: Vec<&str> = asked.into_iter().chain(binary::features(args)).collect();
-    let path = binary::build(&features)?;
+    let path = binary::build(asked.into_iter().chain(binary::features(args)))?;
     binary::become_it(&path, args).with_context(|| format!("cannot start {}", path.display()))
 }
 

@@ -3,6 +3,7 @@
 
 use crate::device::DeviceName;
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use ruminate_rollout::Dtype;
 use std::path::PathBuf;
 
 /// DeepSeek-R1-style reasoning training: reinforcement learning from rewards that a program can check, and
@@ -25,15 +26,19 @@ pub(crate) enum Command {
     /// Sample a teacher's correct traces and train a student on them
     Distill(RunArgs),
     /// pass@1, pass@k and cons@k with confidence intervals
-    Eval(RunArgs),
-    /// Completions for prompts: JSONL in, JSONL out
+    Eval(EvalArgs),
+    /// Completions for prompts, JSONL in, JSONL out; or a conversation with `--chat`
     Generate(GenerateArgs),
     /// Log-probabilities of given completions: JSONL in, JSONL out
     Score(ScoreArgs),
     /// Run a verifier over completions: JSONL in, JSONL out
     Verify(LinesArgs),
+    /// One static HTML page from a run folder, or from a folder of run folders
+    Report(ReportArgs),
     /// A GGUF file of llama, qwen2 or qwen3 into a model folder
     Import(ImportArgs),
+    /// LoRA adapters into the weights of their base: a model folder
+    Merge(MergeArgs),
     /// Speed at a fixed shape, as one JSON line
     #[command(subcommand)]
     Bench(BenchCommand),
@@ -42,7 +47,7 @@ pub(crate) enum Command {
 /// What every command that runs a recipe takes.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct RunArgs {
-    /// A recipe in TOML; without it the command's embedded default runs
+    /// A recipe in TOML, or the config.json of a run folder; without it the command's embedded default runs
     pub(crate) recipe: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
@@ -58,6 +63,19 @@ pub(crate) struct RunArgs {
     /// Override a key of the recipe; VALUE is TOML, or else a text [may be repeated]
     #[arg(long, value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+/// What `eval` takes.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// Compare two evaluations of the same problems, made by `eval`, with a significance test; nothing is sampled
+    #[arg(long, num_args = 2, value_names = ["RUN_A", "RUN_B"], conflicts_with_all = ["recipe", "rescore", "out", "set"])]
+    pub(crate) compare: Option<Vec<PathBuf>>,
+    /// Judge the samples of an evaluation again, by its own recipe or by RECIPE and --set; nothing is sampled
+    #[arg(long, value_name = "RUN", conflicts_with = "out")]
+    pub(crate) rescore: Option<PathBuf>,
 }
 
 /// Where to go on from.
@@ -82,6 +100,13 @@ pub(crate) struct DeviceArgs {
     pub(crate) device: DeviceName,
 }
 
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub(crate) struct DtypeArgs {
+    /// What weights are held in while sampling: float32 (exact), bfloat16 or int8
+    #[arg(long, default_value_t, value_name = "DTYPE")]
+    pub(crate) dtype: Dtype,
+}
+
 /// Where JSON lines come from and go to.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct LinesArgs {
@@ -95,9 +120,16 @@ pub(crate) struct LinesArgs {
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct GenerateArgs {
-    /// A model folder in Hugging Face's layout
+    /// A model folder in Hugging Face's layout, or an adapter folder that names one
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
+    /// Adapters in PEFT's layout, made for that model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
+    /// Talk in the terminal, or line by line through a pipe: /clear starts over, /exit or Ctrl-D leaves, Ctrl-C ends an
+    /// answer
+    #[arg(long, conflicts_with_all = ["input", "output", "num_samples", "max_num_seqs"])]
+    pub(crate) chat: bool,
     #[command(flatten)]
     pub(crate) lines: LinesArgs,
     #[command(flatten)]
@@ -123,13 +155,18 @@ pub(crate) struct GenerateArgs {
     /// Sequences decoded at once
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) max_num_seqs: usize,
+    #[command(flatten)]
+    pub(crate) dtype: DtypeArgs,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct ScoreArgs {
-    /// A model folder in Hugging Face's layout
+    /// A model folder in Hugging Face's layout, or an adapter folder that names one
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
+    /// Adapters in PEFT's layout, made for that model
+    #[arg(long, value_name = "DIR")]
+    pub(crate) adapter: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) lines: LinesArgs,
     #[command(flatten)]
@@ -137,6 +174,15 @@ pub(crate) struct ScoreArgs {
     /// Sequences computed at once
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(crate) batch: usize,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct ReportArgs {
+    /// The run folder, or a folder with run folders in it
+    pub(crate) run: PathBuf,
+    /// The page to write [default: RUN/report.html]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -148,6 +194,17 @@ pub(crate) struct ImportArgs {
     pub(crate) out: PathBuf,
 }
 
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct MergeArgs {
+    /// The adapter folder, in PEFT's layout
+    pub(crate) adapter: PathBuf,
+    /// The model folder to make; it must not exist
+    pub(crate) out: PathBuf,
+    /// The base model [default: the one that the adapter folder names]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+}
+
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum BenchCommand {
     /// Sampling random prompts at temperature 1, without stopping
@@ -156,6 +213,8 @@ pub(crate) enum BenchCommand {
     Train(BenchTrainArgs),
     /// GRPO steps on the tasks of a file
     Grpo(BenchGrpoArgs),
+    /// The machine's ceilings: a product of large matrices, and reading memory
+    Ceiling(DeviceArgs),
 }
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -174,6 +233,11 @@ pub(crate) struct BenchGenerateArgs {
     /// Tokens to generate
     #[arg(long, default_value_t = 128)]
     pub(crate) new_tokens: usize,
+    /// Timed repetitions, after one that is not counted
+    #[arg(long, default_value_t = 3)]
+    pub(crate) repeats: usize,
+    #[command(flatten)]
+    pub(crate) dtype: DtypeArgs,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -216,6 +280,8 @@ pub(crate) struct BenchGrpoArgs {
     /// GRPO steps, of which the first does not count
     #[arg(long, default_value_t = 3)]
     pub(crate) steps: usize,
+    #[command(flatten)]
+    pub(crate) dtype: DtypeArgs,
 }
 
 #[cfg(test)]

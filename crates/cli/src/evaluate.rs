@@ -8,12 +8,14 @@ use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::scoring::Judge;
 use anyhow::Result;
+use ruminate_data::procedural::DIFFICULTY;
 use ruminate_data::{Completion, Group, Seed, Task};
 use ruminate_eval::Report;
 use ruminate_model::Decoder;
 use ruminate_rollout::{Flow, Options, RecordRouting, Sampling, generate_siblings};
 use ruminate_run::RunFolder;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::fs;
 
 /// The thought that is forced upon the policy to see what it can do without one.
@@ -22,8 +24,8 @@ const EMPTY_THOUGHT: &str = "<think></think>";
 /// The set of final figures.
 const FRESH: &str = "fresh";
 
-/// Problems that are shown to people.
-const SHOWN: usize = 3;
+/// Problems of which a sample is kept for people.
+const SHOWN: usize = 12;
 
 /// A set of problems under its name in `eval.jsonl`.
 struct Set {
@@ -52,12 +54,20 @@ pub(crate) enum Sets {
     Development,
 }
 
-/// What a policy wrote, for people.
+/// What a policy wrote, for people: a row of `samples/step-000000.jsonl` without its step.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Shown {
+    #[serde(default)]
+    set: String,
+    #[serde(default)]
+    index: usize,
     pub(crate) prompt: String,
+    #[serde(default)]
+    answer: String,
     pub(crate) text: String,
     pub(crate) verdict: ruminate_data::Outcome,
+    #[serde(default)]
+    why: String,
 }
 
 /// The main set's row first, a few of its samples, and which experts it used.
@@ -69,8 +79,59 @@ pub(crate) struct Evaluation {
     pub(crate) expert_load: Vec<Vec<f64>>,
 }
 
+impl Evaluation {
+    /// Writes the samples of a step into the run folder.
+    ///
+    /// # Errors
+    /// With exit code 7.
+    pub(crate) fn write_samples(&self, folder: &RunFolder, step: usize) -> Result<()> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            step: usize,
+            #[serde(flatten)]
+            sample: &'a Shown,
+        }
+        let mut bytes = Vec::new();
+        ruminate_data::jsonl::write(&mut bytes, self.samples.iter().map(|sample| Row { step, sample }))?;
+        Ok(ruminate_run::write_file(&folder.samples_path(step as u64), &bytes)?)
+    }
+}
+
+/// A set's judged completions.
+pub(crate) struct Measured {
+    pub(crate) set: String,
+    /// What the policy was made to begin with.
+    pub(crate) forced: String,
+    pub(crate) tasks: Vec<Task>,
+    /// The samples of each task.
+    pub(crate) sampled: Vec<Group>,
+    /// The greedy completion of each task; none where nobody asked.
+    pub(crate) greedy: Vec<Group>,
+}
+
+impl Measured {
+    /// The set's row of `eval.jsonl`.
+    ///
+    /// # Errors
+    /// When nothing was scored.
+    pub(crate) fn report(&self, step: usize, seed: Seed) -> Result<Report> {
+        let seed = seed.child(&self.set);
+        let greedy = (!self.greedy.is_empty()).then_some(self.greedy.as_slice());
+        let report = Report::new(step as u64, &self.set, &self.sampled, greedy, seed.child("bootstrap"))?;
+        let labels = |column: &str| -> Vec<Option<String>> {
+            let label = |task: &Task| match task.columns.get(column)? {
+                Value::String(text) => Some(text.clone()),
+                Value::Number(number) => Some(number.to_string()),
+                _ => None,
+            };
+            self.tasks.iter().map(label).collect()
+        };
+        Ok(report.by_part(&self.sampled, &labels("task"), &labels(DIFFICULTY), seed))
+    }
+}
+
 impl<'a> Evaluator<'a> {
-    /// Prepares the sets: `held_out`, `held_out/empty_thought`, and `fresh` where there is one.
+    /// Prepares the sets: `held_out`, `held_out/empty_thought` where the recipe wants it, and `fresh` where there is one.
     ///
     /// # Errors
     /// When a prompt cannot be encoded.
@@ -90,10 +151,10 @@ impl<'a> Evaluator<'a> {
             let problems = tasks.iter().map(with_ids).collect::<Result<_>>()?;
             Ok(Set { name: name.to_owned(), problems, forced })
         };
-        let mut sets = vec![
-            set("held_out", &problems.held_out, "")?,
-            set("held_out/empty_thought", &problems.held_out, EMPTY_THOUGHT)?,
-        ];
+        let mut sets = vec![set("held_out", &problems.held_out, "")?];
+        if recipe.eval.empty_thought {
+            sets.push(set("held_out/empty_thought", &problems.held_out, EMPTY_THOUGHT)?);
+        }
         if !problems.fresh.is_empty() {
             sets.push(set(FRESH, &problems.fresh, "")?);
         }
@@ -112,38 +173,58 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     /// When it is interrupted, and when nothing can be scored.
     pub(crate) fn run(&self, step: usize, policy: &Decoder, which: Sets) -> Result<Evaluation> {
+        self.run_keeping(step, policy, which, &mut |_| Ok(()))
+    }
+
+    /// The same, with each set's completions handed to `keep` when they are judged.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and those of `keep`.
+    pub(crate) fn run_keeping(
+        &self,
+        step: usize,
+        policy: &Decoder,
+        which: Sets,
+        keep: &mut dyn FnMut(&Measured) -> Result<()>,
+    ) -> Result<Evaluation> {
         let sets = || self.sets.iter().filter(|set| which == Sets::All || set.name != FRESH);
         let completions: usize = sets().map(|set| set.problems.len() * (self.num_samples + 1)).sum();
         let mut progress = Progress::new("evaluate", completions as u64, 0);
         let mut evaluation = Evaluation::default();
         let mut done = 0;
         for set in sets() {
-            let seed = self.seed.child(&set.name);
             let sampled =
                 self.groups(policy, set, self.sampled, self.num_samples, &mut progress, &mut done)?;
             let greedy = Sampling { temperature: 0.0, ..self.sampled };
             let greedy = self.groups(policy, set, greedy, 1, &mut progress, &mut done)?;
-            let report =
-                Report::new(step as u64, &set.name, &sampled, Some(&greedy), seed.child("bootstrap"))?;
-            evaluation.reports.push(report);
+            let tasks = set.problems.iter().map(|(task, _)| task.clone()).collect();
+            let measured =
+                Measured { set: set.name.clone(), forced: set.forced.to_owned(), tasks, sampled, greedy };
+            evaluation.reports.push(measured.report(step, self.seed)?);
+            keep(&measured)?;
             if evaluation.samples.is_empty() {
-                evaluation.expert_load = expert_load(policy, &sampled);
-                evaluation.samples = sampled
+                evaluation.expert_load = expert_load(policy, &measured.sampled);
+                evaluation.samples = measured
+                    .sampled
                     .iter()
                     .zip(&set.problems)
                     .take(SHOWN)
-                    .map(|(group, set)| self.show(group, set))
+                    .map(|(group, (task, _))| self.show(&set.name, group, task))
                     .collect();
             }
         }
         Ok(evaluation)
     }
 
-    fn show(&self, group: &Group, (task, _): &(Task, Vec<u32>)) -> Shown {
+    fn show(&self, set: &str, group: &Group, task: &Task) -> Shown {
         Shown {
+            set: set.to_owned(),
+            index: group.task,
             prompt: task.prompt.text(),
+            answer: task.answer.clone(),
             text: self.judge.language.text(&group.completions[0].ids),
             verdict: group.verdicts[0].outcome,
+            why: group.verdicts[0].why.clone(),
         }
     }
 

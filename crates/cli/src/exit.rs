@@ -7,6 +7,7 @@ use ruminate_eval as eval;
 use ruminate_gguf as gguf;
 use ruminate_grpo as grpo;
 use ruminate_model as model;
+use ruminate_report as report;
 use ruminate_reward as reward;
 use ruminate_rollout as rollout;
 use ruminate_run as run;
@@ -129,7 +130,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<gguf::Error>() {
         return Some(if matches!(error, gguf::Error::Write { .. }) { DISK } else { INPUT });
     }
-    if cause.is::<model::LoadError>() || cause.is::<eval::Error>() {
+    if cause.is::<model::LoadError>() || cause.is::<eval::Error>() || cause.is::<report::Error>() {
         return Some(INPUT);
     }
     if cause.is::<model::SaveError>() {
@@ -139,6 +140,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
         return Some(SANDBOX);
     }
     let recipe = cause.is::<model::ConfigError>()
+        || cause.is::<model::lora::Error>()
         || cause.is::<reward::Error>()
         || cause.is::<rollout::SamplingError>()
         || cause.is::<toml::de::Error>();

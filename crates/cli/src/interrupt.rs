@@ -17,6 +17,27 @@ pub(crate) fn catch() {
     });
 }
 
+/// Catches the signals of a conversation: the first one ends the answer that is being written, and one more, or one
+/// between answers, ends the program.
+pub(crate) fn catch_in_chat() {
+    next_ends_all();
+    let _ = ctrlc::set_handler(|| {
+        if SIGNALS.fetch_add(1, Ordering::SeqCst) > 0 {
+            std::process::exit(i32::from(exit::INTERRUPTED));
+        }
+    });
+}
+
+/// Nothing is being written that a signal could end, but the program.
+pub(crate) fn next_ends_all() {
+    SIGNALS.store(1, Ordering::SeqCst);
+}
+
+/// As if no signal had come.
+pub(crate) fn forget() {
+    SIGNALS.store(0, Ordering::SeqCst);
+}
+
 /// Whether a signal has come.
 pub(crate) fn requested() -> bool {
     SIGNALS.load(Ordering::SeqCst) > 0

@@ -4,7 +4,7 @@
 use crate::exit::Refusal;
 use crate::recipe::PromptStyle;
 use anyhow::{Context, Result};
-use ruminate_data::{Message, Prompt};
+use ruminate_data::{Message, Prompt, Sample};
 use ruminate_text::{ChatTemplate, GenerationPrompt, Tokenizer, r1_zero_prompt};
 use serde_json::Value;
 use std::fs;
@@ -76,10 +76,32 @@ impl Language {
         }
     }
 
+    /// Whether the model has a chat template.
+    pub(crate) fn has_template(&self) -> bool {
+        self.template.is_some()
+    }
+
     /// A chat in the model's template.
     pub(crate) fn chat(&self, messages: &[Message], prompt: GenerationPrompt) -> Result<String> {
         let template = self.template.as_ref().ok_or_else(no_template)?;
         Ok(template.render(messages, prompt)?)
+    }
+
+    /// Whether turns are put in a chat template; without one a prompt stands alone.
+    pub(crate) fn keeps_turns(&self) -> bool {
+        self.style == Style::Chat
+    }
+
+    /// A conversation's samples, where the template says which tokens are the assistant's; none where it does not.
+    pub(crate) fn marked(&self, messages: &[Message]) -> Result<Option<Sample>> {
+        let Some(template) = self.template.as_ref().filter(|template| template.marks_assistant()) else {
+            return Ok(None);
+        };
+        let (ids, mut loss_mask) = self.tokenizer.encode_marked(&template.render_marked(messages)?)?;
+        if let Some(first) = loss_mask.first_mut() {
+            *first = false; // nothing stands before it to predict it from
+        }
+        Ok(Some(Sample { ids, loss_mask }))
     }
 
     /// A prompt's token ids.

@@ -6,6 +6,7 @@
 
 mod args;
 mod commands;
+mod completions;
 mod device;
 mod evaluate;
 mod exit;
@@ -18,10 +19,14 @@ mod policy;
 mod problems;
 mod progress;
 mod recipe;
+mod samples;
 mod scoring;
+mod screen;
 mod session;
 mod stage;
 mod story;
+mod tokens;
+mod watch;
 
 use clap::Parser;
 use std::process::ExitCode;

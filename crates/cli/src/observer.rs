@@ -1,19 +1,23 @@
 //! What a trainer tells, written into the run folder and shown to people: metrics, completions, evaluations,
 //! checkpoints. It refuses to know which algorithm trains.
 
+use crate::completions;
 use crate::evaluate::{Evaluation, Evaluator, Sets, reports_of_step};
 use crate::interrupt;
 use crate::language::Language;
 use crate::progress::Progress;
+use crate::tokens::Watched;
 use anyhow::Result;
 use burn::module::Module;
-use ruminate_data::{Completion, FinishReason, Group, Outcome, Verdict};
+use ruminate_data::Group;
+use ruminate_eval::Report;
 use ruminate_model::Decoder;
+use ruminate_report::tensorboard::EventFile;
 use ruminate_run::{Appended, JsonlAppender, RunFolder};
 use ruminate_train::checkpoint::{self, Companions};
-use ruminate_train::{self as train, Metrics, State};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use ruminate_train::{self as train, ExpertLoad, Metrics, State};
+use serde_json::{Value, json};
+use std::io;
 use std::num::NonZeroUsize;
 
 /// Metrics that are worth a person's glance while training, with their short names.
@@ -35,6 +39,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) keep_last: NonZeroUsize,
     /// Steps between two files of completions; 0 writes none.
     pub(crate) completions_steps: usize,
+    /// What completions are sampled at.
+    pub(crate) temperature: f64,
     /// What to measure; nothing where it is absent.
     pub(crate) evaluator: Option<&'a Evaluator<'a>>,
 }
@@ -44,6 +50,11 @@ pub(crate) struct Observer<'a> {
     settings: Settings<'a>,
     metrics: JsonlAppender,
     eval: JsonlAppender,
+    expert_load: JsonlAppender,
+    /// TensorBoard's; none once it could not be written.
+    events: Option<EventFile>,
+    /// Completions of the step at hand that are looked at again after it.
+    watched: Option<Watched>,
     progress: Progress,
     total: usize,
     /// The last evaluation.
@@ -62,9 +73,14 @@ impl<'a> Observer<'a> {
     /// # Errors
     /// With exit code 7 when a log cannot be opened.
     pub(crate) fn new(label: &str, total: usize, done: usize, settings: Settings<'a>) -> Result<Self> {
-        Ok(Self {
+        let last = (done > 0).then_some(done as u64);
+        let events = EventFile::open(&settings.folder.tensorboard_path(), last);
+        let mut observer = Self {
             metrics: JsonlAppender::open(&settings.folder.metrics_path())?,
             eval: JsonlAppender::open(&settings.folder.eval_path())?,
+            expert_load: JsonlAppender::open(&settings.folder.expert_load_path())?,
+            events: None,
+            watched: None,
             progress: Progress::new(label, total as u64, done as u64),
             total,
             settings,
@@ -72,7 +88,9 @@ impl<'a> Observer<'a> {
             before: None,
             failure: None,
             saved: None,
-        })
+        };
+        observer.events = observer.kept(events);
+        Ok(observer)
     }
 
     /// Ends a run whose trainer has returned after `step` steps: well, or with the reason why it came no further.
@@ -101,26 +119,39 @@ impl<'a> Observer<'a> {
         }
     }
 
-    fn write_completions(&self, step: usize, groups: &[Group], advantages: &[Vec<f64>]) -> Result<()> {
-        let path = self.settings.folder.completions_path(step as u64);
-        let mut bytes = Vec::new();
-        for (group, advantages) in groups.iter().zip(advantages) {
-            let judged = group.completions.iter().zip(&group.verdicts).zip(advantages);
-            for (sample, ((completion, verdict), &advantage)) in judged.enumerate() {
-                let row = Row::new(
-                    step,
-                    group.task,
-                    sample,
-                    completion,
-                    verdict,
-                    advantage,
-                    self.settings.language,
-                );
-                serde_json::to_writer(&mut bytes, &row)?;
-                bytes.push(b'\n');
-            }
+    /// TensorBoard's file, or a warning that there is none from here on.
+    fn kept<T>(&self, result: io::Result<T>) -> Option<T> {
+        let warn = |error| {
+            let path = self.settings.folder.tensorboard_path();
+            self.progress
+                .say(&format!("warning: {}: {error}; TensorBoard gets no more of this run", path.display()));
+        };
+        result.map_err(warn).ok()
+    }
+
+    fn scalars<'n>(&mut self, step: usize, values: impl IntoIterator<Item = (&'n str, f64)>) {
+        if let Some(mut events) = self.events.take() {
+            let written = events.scalars(step as u64, values);
+            self.events = self.kept(written).map(|()| events);
         }
-        Ok(ruminate_run::write_file(&path, &bytes)?)
+    }
+
+    /// A row of `eval.jsonl`, and its numbers for TensorBoard.
+    fn write_report(&mut self, step: usize, report: &Report) {
+        let appended = self.eval.append(report);
+        self.lost(appended);
+        let row = serde_json::to_value(report).unwrap_or_default();
+        let numbers = row.as_object().into_iter().flatten().filter(|(name, _)| *name != "step");
+        let numbers: Vec<(String, f64)> = numbers
+            .filter_map(|(name, value)| Some((format!("eval/{}/{name}", report.set), value.as_f64()?)))
+            .collect();
+        self.scalars(step, numbers.iter().map(|(name, value)| (name.as_str(), *value)));
+    }
+
+    /// Whether this step's completions are written.
+    fn is_shown(&self, step: usize) -> bool {
+        let every = self.settings.completions_steps;
+        every > 0 && (step == 1 || step.is_multiple_of(every))
     }
 }
 
@@ -128,6 +159,7 @@ impl train::Observer for Observer<'_> {
     fn step(&mut self, step: usize, metrics: &Metrics) {
         let appended = self.metrics.append(&metrics.row(step));
         self.lost(appended);
+        self.scalars(step, metrics.iter());
         // The loss of GRPO says little: a group's advantages sum to zero.
         let has_reward = metrics.get("reward").is_some();
         let glance = GLANCE.iter().filter_map(|(name, short)| Some((*short, metrics.get(name)?)));
@@ -138,11 +170,30 @@ impl train::Observer for Observer<'_> {
     }
 
     fn groups(&mut self, step: usize, groups: &[Group], advantages: &[Vec<f64>]) {
-        let every = self.settings.completions_steps;
-        if every > 0
-            && (step == 1 || step.is_multiple_of(every))
-            && let Err(error) = self.write_completions(step, groups, advantages)
-        {
+        let last = groups.last().and_then(|group| Some((group.completions.last()?, group.verdicts.last()?)));
+        if let Some((completion, verdict)) = last {
+            self.progress
+                .sample(|colours| completions::line(completion, verdict, self.settings.language, colours));
+        }
+        if !self.is_shown(step) {
+            return;
+        }
+        let Settings { folder, language, .. } = self.settings;
+        if let Err(error) = completions::write(folder, step, groups, advantages, language) {
+            self.progress.say(&format!("warning: {error}; training goes on without this file"));
+        }
+        self.watched = Some(Watched::of(groups, advantages));
+    }
+
+    fn expert_load(&mut self, step: usize, load: &ExpertLoad) {
+        let appended = self.expert_load.append(&json!({ "step": step, "load": load.layers }));
+        self.lost(appended);
+    }
+
+    fn updated(&mut self, step: usize, policy: &Decoder) {
+        let Some(watched) = self.watched.take() else { return };
+        let Settings { temperature, language, folder, .. } = self.settings;
+        if let Err(error) = watched.write(step, &policy.valid(), temperature, language, folder) {
             self.progress.say(&format!("warning: {error}; training goes on without this file"));
         }
     }
@@ -153,8 +204,10 @@ impl train::Observer for Observer<'_> {
         match evaluator.run(step, policy, sets) {
             Ok(evaluation) => {
                 for report in &evaluation.reports {
-                    let appended = self.eval.append(report);
-                    self.lost(appended);
+                    self.write_report(step, report);
+                }
+                if let Err(error) = evaluation.write_samples(self.settings.folder, step) {
+                    self.progress.say(&format!("warning: {error}; training goes on without this file"));
                 }
                 if step == 0 {
                     self.before = Some(evaluation);
@@ -170,6 +223,7 @@ impl train::Observer for Observer<'_> {
         // Else a power cut could leave a checkpoint whose logs end before it.
         self.metrics.sync()?;
         self.eval.sync()?;
+        self.expert_load.sync()?;
         let files: Vec<(&str, &[u8])> = self.settings.language.tokenizer.files().collect();
         let companions = Companions { identity: self.settings.identity, files: &files };
         checkpoint::save(self.settings.folder.path(), state, companions, self.settings.keep_last)?;
@@ -183,51 +237,6 @@ impl train::Observer for Observer<'_> {
 
     fn warn(&mut self, message: &str) {
         self.progress.say(&format!("warning: {message}"));
-    }
-}
-
-/// One line of `completions/step-NNNNNN.jsonl`.
-#[derive(Serialize)]
-struct Row<'a> {
-    step: usize,
-    index: usize,
-    sample: usize,
-    prompt: String,
-    text: String,
-    completion_ids: &'a [u32],
-    logprobs: &'a [f32],
-    rewards: Map<String, Value>,
-    advantage: f64,
-    verdict: Outcome,
-    why: &'a str,
-    finish_reason: FinishReason,
-}
-
-impl<'a> Row<'a> {
-    fn new(
-        step: usize,
-        index: usize,
-        sample: usize,
-        completion: &'a Completion,
-        verdict: &'a Verdict,
-        advantage: f64,
-        language: &Language,
-    ) -> Self {
-        let decoded = language.tokenizer.decode(&completion.prompt_ids, ruminate_text::SpecialText::Keep);
-        Self {
-            step,
-            index,
-            sample,
-            prompt: decoded.unwrap_or_default(),
-            text: language.text(&completion.ids),
-            completion_ids: &completion.ids,
-            logprobs: &completion.logprobs,
-            rewards: verdict.rewards.iter().map(|(name, score)| (name.clone(), (*score).into())).collect(),
-            advantage,
-            verdict: verdict.outcome,
-            why: &verdict.why,
-            finish_reason: completion.finish_reason,
-        }
     }
 }
 

@@ -43,6 +43,31 @@ impl Problems {
         }
     }
 
+    /// Problems to be measured on alone, from `data.eval` where the recipe names it.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn to_measure(
+        recipe: &Recipe,
+        language: &Language,
+        positions: usize,
+        seed: Seed,
+    ) -> Result<Self> {
+        let (Some(path), None) = (&recipe.data.eval, &recipe.data.train) else {
+            return Self::new(recipe, language, positions, seed);
+        };
+        let room = positions.saturating_sub(recipe.rollout.max_new_tokens);
+        let mut held_out: Vec<Task> =
+            read(path, &recipe.data, language, room)?.into_iter().map(|problem| problem.task).collect();
+        let (all, n) = (held_out.len(), recipe.eval.n);
+        if all > n {
+            eprintln!("{}: the first {n} of {all} problems are asked; `eval.n` decides", path.display());
+            held_out.truncate(n);
+        }
+        let source = Source::Listed { problems: Vec::new(), seed, epoch: None, order: Vec::new() };
+        Ok(Self { source, held_out, fresh: Vec::new() })
+    }
+
     fn drawn(data: &Data, n: usize, language: &Language, seed: Seed) -> Result<Self> {
         let Some(family) = data.family()? else {
             return Err(Refusal::usage(

@@ -1,6 +1,6 @@
 //! Progress for people, on standard error: a bar on a terminal, a line every few seconds in a pipe.
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
 
@@ -14,14 +14,23 @@ pub(crate) struct Progress {
     first: u64,
     started: Instant,
     shown: Instant,
-    bar: Option<ProgressBar>,
+    bar: Option<Bar>,
+}
+
+/// What a terminal shows.
+struct Bar {
+    /// The bar, and below it a sample once there is one.
+    lines: MultiProgress,
+    bar: ProgressBar,
+    sample: Option<ProgressBar>,
 }
 
 impl Progress {
     /// Of `total` steps, `done` of them in an earlier process.
     pub(crate) fn new(label: &str, total: u64, done: u64) -> Self {
         let bar = stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+            let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+            let bar = lines.add(ProgressBar::new(total));
             let style = ProgressStyle::with_template(
                 "{prefix:<12} {bar:28.cyan/dim} {pos}/{len} {elapsed} < {eta} {wide_msg}",
             );
@@ -32,7 +41,7 @@ impl Progress {
             bar.set_prefix(label.to_owned());
             bar.set_position(done);
             bar.reset_eta();
-            bar
+            Bar { lines, bar, sample: None }
         });
         let now = Instant::now();
         Self { label: label.to_owned(), total, first: done, started: now, shown: now, bar }
@@ -41,7 +50,7 @@ impl Progress {
     /// `done` steps are done; the message has the numbers that matter.
     pub(crate) fn at(&mut self, done: u64, message: &str) {
         match &self.bar {
-            Some(bar) => {
+            Some(Bar { bar, .. }) => {
                 bar.set_message(message.to_owned());
                 bar.set_position(done);
             }
@@ -63,10 +72,25 @@ impl Progress {
         format!("{} < {}", clock(elapsed), clock(left))
     }
 
+    /// What was written last, in a line below the bar that is cut to the terminal's width; nothing in a pipe. `line`
+    /// is told whether there are colours.
+    pub(crate) fn sample(&mut self, line: impl FnOnce(bool) -> String) {
+        let Some(Bar { lines, sample, .. }) = &mut self.bar else { return };
+        let sample = sample.get_or_insert_with(|| {
+            let below = lines.add(ProgressBar::new_spinner());
+            if let Ok(style) = ProgressStyle::with_template("  {wide_msg}") {
+                below.set_style(style);
+            }
+            below
+        });
+        sample.set_message(line(std::env::var_os("NO_COLOR").is_none()));
+        sample.tick();
+    }
+
     /// A line that stays, above the bar.
     pub(crate) fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
+            Some(Bar { lines, .. }) => lines.suspend(|| eprintln!("{line}")),
             None => eprintln!("{line}"),
         }
     }
@@ -74,7 +98,10 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
+        if let Some(Bar { bar, sample, .. }) = &self.bar {
+            if let Some(sample) = sample {
+                sample.finish_and_clear();
+            }
             bar.abandon(); // what it last showed stays
         }
     }

@@ -1,6 +1,9 @@
 //! Where the columns meet: completions' ids become text, a pool of verifiers judges it, and verdicts go back.
 
 use crate::language::Language;
+use crate::recipe::Recipe;
+use crate::watch::Watch;
+use anyhow::Result;
 use ruminate_data::{Completion, Score, Task, Verdict};
 use ruminate_reward::tags::{Opening, well_formed};
 use ruminate_reward::{Attempt, Attempts, Pool};
@@ -8,19 +11,37 @@ use ruminate_reward::{Attempt, Attempts, Pool};
 /// Decodes and judges.
 pub(crate) struct Judge<'a> {
     pub(crate) language: &'a Language,
-    pub(crate) pool: Pool,
+    pool: Pool,
+    watch: Watch,
+}
+
+impl<'a> Judge<'a> {
+    /// The judge of a recipe's reward.
+    ///
+    /// # Errors
+    /// A reward that cannot be.
+    pub(crate) fn new(recipe: &Recipe, language: &'a Language) -> Result<Self> {
+        let pool = recipe.reward.pool(&recipe.data, recipe.threads)?;
+        Ok(Self { language, pool, watch: Watch::new(&recipe.eval) })
+    }
 }
 
 impl Judge<'_> {
     /// One verdict a completion, group by group. `forced` is what was put into the policy's mouth: the end of its
-    /// prompt that is judged as if it had written it. To the rubric's components the verdicts add the measure
-    /// `thought_length`, in tokens, of well-formed completions.
+    /// prompt that is judged as if it had written it. To the rubric's components the verdicts add the measures
+    /// `thought_length`, in tokens, of well-formed completions, `self_check` and `language_mixed`.
     pub(crate) fn verdicts(&self, groups: &[(&Task, &[Completion])], forced: &str) -> Vec<Vec<Verdict>> {
         let written: Vec<Attempts> =
             groups.iter().map(|(task, completions)| self.decoded(task, completions, forced)).collect();
         let thoughts: Vec<Vec<Option<usize>>> =
             written.iter().map(|group| self.thought_lengths(group)).collect();
+        let watched: Vec<Vec<Vec<(String, f64)>>> = written.iter().map(|group| self.watched(group)).collect();
         let mut verdicts = self.pool.verify(written);
+        for (verdict, measures) in verdicts.iter_mut().flatten().zip(watched.into_iter().flatten()) {
+            if verdict.is_scored() {
+                verdict.rewards.extend(measures);
+            }
+        }
         for (verdict, tokens) in verdicts.iter_mut().flatten().zip(thoughts.into_iter().flatten()) {
             if let Some(tokens) = tokens.filter(|_| verdict.is_scored()) {
                 verdict.rewards.push(("thought_length".to_owned(), tokens as f64));
@@ -40,6 +61,11 @@ impl Judge<'_> {
             prompt: self.language.render(&task.prompt).unwrap_or_default(),
             attempts: completions.iter().map(attempt).collect(),
         }
+    }
+
+    fn watched(&self, group: &Attempts) -> Vec<Vec<(String, f64)>> {
+        let measures = |attempt: &Attempt| self.watch.measures(&group.task, &group.prompt, &attempt.text);
+        group.attempts.iter().map(measures).collect()
     }
 
     /// Tokens of each thought, where the response has one.

@@ -33,7 +33,8 @@ impl Session {
     pub(crate) fn new(command: &'static str, args: RunArgs) -> Result<Self> {
         let recipe::Loaded { mut recipe, given } = recipe::load(args.recipe.as_deref(), &args.set)?;
         device::set_threads(recipe.threads);
-        let workers = args.device.device.workers(recipe.threads);
+        let workers =
+            if is_wide(recipe.model.as_ref()) { 1 } else { args.device.device.workers(recipe.threads) };
         for trainer in [&mut recipe.pretrain.train, &mut recipe.sft.train, &mut recipe.train] {
             // 1 is the default; with `threads = 1` it is what is meant.
             if trainer.workers == 1 {
@@ -117,6 +118,13 @@ impl Session {
         identity["stage"] = json!(self.command);
         Ok(without_threads(identity))
     }
+}
+
+/// Whether a checkpoint's products are large enough to be split themselves: another microbatch beside would only take the
+/// memory of its graph and its gradients.
+fn is_wide(model: Option<&Model>) -> bool {
+    let Some(Model::Folder(folder)) = model else { return false };
+    ruminate_model::load_config(folder).is_ok_and(|config| config.hidden_size >= 512)
 }
 
 /// An identity without the numbers of threads: no result depends on them.

@@ -2,6 +2,7 @@
 //! complete. It refuses to know what is trained.
 
 use crate::args::Resume;
+use crate::commands::report;
 use crate::exit::Refusal;
 use crate::language::Language;
 use crate::policy;
@@ -10,7 +11,7 @@ use anyhow::{Context, Result};
 use burn::tensor::Device;
 use ruminate_model::{Decoder, Format};
 use ruminate_run::{
-    Completed, Error, RunFolder, Status, checkpoints, sha256_hex, truncate_after, write_file,
+    Completed, Error, Leaves, RunFolder, Status, checkpoints, sha256_hex, truncate_after, write_file,
 };
 use ruminate_train::{self as train, State, checkpoint};
 use serde_json::Value;
@@ -137,24 +138,44 @@ impl Stage {
                 loaded.state
             }
         };
-        for log in [self.folder.metrics_path(), self.folder.eval_path()] {
+        for log in [self.folder.metrics_path(), self.folder.eval_path(), self.folder.expert_load_path()] {
             let step = state.step as u64;
             // A run that begins anew has an evaluation of step 0 to come.
             let kept = |row: &Value| step > 0 && row["step"].as_u64().is_some_and(|of| of <= step);
             truncate_after(&log, kept)?;
         }
-        write_file(&self.folder.recipe_path(), self.recipe.as_bytes())?;
-        write_file(&self.folder.config_path(), &serde_json::to_vec_pretty(&self.config)?)?;
+        self.record()?;
         Ok(state)
     }
 
-    /// Writes the model folder, then says that the run is complete.
+    /// Writes down what the run is: `recipe.toml` and `config.json`.
+    ///
+    /// # Errors
+    /// With exit code 7 when something cannot be written.
+    pub(crate) fn record(&self) -> Result<()> {
+        write_file(&self.folder.recipe_path(), self.recipe.as_bytes())?;
+        Ok(write_file(&self.folder.config_path(), &serde_json::to_vec_pretty(&self.config)?)?)
+    }
+
+    /// Says that a run which leaves no model is complete.
+    ///
+    /// # Errors
+    /// With exit code 7 when something cannot be written.
+    pub(crate) fn finish_files(&self, summary: Value) -> Result<()> {
+        let recipe_sha256 = hash(&self.identity);
+        Ok(self.folder.complete(&Completed { recipe_sha256, summary, leaves: Leaves::Files })?)
+    }
+
+    /// Writes the model folder, says that the run is complete, and leaves its report.
     ///
     /// # Errors
     /// With exit code 7 when something cannot be written.
     pub(crate) fn finish(&self, policy: &Decoder, language: &Language, summary: Value) -> Result<()> {
-        policy::save(&self.folder.final_path(), policy, language, self.format)?;
-        Ok(self.folder.complete(&Completed { recipe_sha256: hash(&self.identity), summary })?)
+        policy::save(&self.folder.final_path(), policy, Some(language), self.format)?;
+        let recipe_sha256 = hash(&self.identity);
+        self.folder.complete(&Completed { recipe_sha256, summary, leaves: Leaves::Model })?;
+        report::leave(&self.folder);
+        Ok(())
     }
 }
 
@@ -194,11 +215,12 @@ fn clear(folder: &RunFolder) -> Result<()> {
         }
         _ => Ok(()),
     };
-    for name in ["complete.json", "metrics.jsonl", "eval.jsonl"] {
+    for name in ["complete.json", "metrics.jsonl", "eval.jsonl", "moe.jsonl", "samples.jsonl", "report.html"]
+    {
         let path = folder.path().join(name);
         removed(&path, fs::remove_file(&path))?;
     }
-    for name in ["checkpoints", "completions", "final"] {
+    for name in ["checkpoints", "completions", "final", "samples", "tensorboard", "tokens"] {
         let path = folder.path().join(name);
         removed(&path, fs::remove_dir_all(&path))?;
     }

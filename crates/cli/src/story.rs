@@ -2,15 +2,20 @@
 //! dimmed, and where everything lies. All of it for people, on standard error.
 
 use crate::evaluate::{Evaluation, Shown, reports_of_step};
+use crate::screen::{self, Look};
 use anyhow::Result;
 use ruminate_data::Outcome;
-use ruminate_eval::{Report, table};
+use ruminate_eval::{Report, Slice, slice_table, table};
 use ruminate_run::RunFolder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, stderr};
+use std::io::stderr;
 use std::path::Path;
+
+/// Problems whose samples are told.
+const TOLD: usize = 3;
 
 /// What is kept of a run's evaluations: the summary in `complete.json`.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -31,7 +36,8 @@ struct Column {
 impl Story {
     /// Adds a policy's evaluation.
     pub(crate) fn add(&mut self, heading: &str, evaluation: Evaluation) {
-        let Evaluation { reports, samples, expert_load } = evaluation;
+        let Evaluation { reports, mut samples, expert_load } = evaluation;
+        samples.truncate(TOLD);
         self.columns.push(Column { heading: heading.to_owned(), reports, samples, expert_load });
     }
 
@@ -47,6 +53,11 @@ impl Story {
         self.add(heading, measured.unwrap_or_else(rows));
     }
 
+    /// The rows of all policies.
+    pub(crate) fn reports(&self) -> impl Iterator<Item = &Report> {
+        self.columns.iter().flat_map(|column| &column.reports)
+    }
+
     /// For `complete.json`.
     ///
     /// # Errors
@@ -57,10 +68,14 @@ impl Story {
 
     /// Tells it.
     pub(crate) fn tell(&self) {
-        eprint!("{}", self.text(stderr().is_terminal()));
+        let look = match Look::of(&stderr()) {
+            Look::Raw => Look::Monochrome, // it is for people, also in a log
+            look => look,
+        };
+        eprint!("{}", self.text(look));
     }
 
-    fn text(&self, colours: bool) -> String {
+    fn text(&self, look: Look) -> String {
         let mut sets: Vec<&str> = Vec::new();
         for report in self.columns.iter().flat_map(|column| &column.reports) {
             if !sets.contains(&report.set.as_str()) {
@@ -77,6 +92,11 @@ impl Story {
                 })
                 .collect();
             text = text + "\n" + set + "\n" + &table(&columns);
+            let parts = |of: fn(&Report) -> &BTreeMap<String, Slice>| -> Vec<_> {
+                columns.iter().map(|(heading, report)| (*heading, of(report))).collect()
+            };
+            text += &slice_table("pass@1 by task", &parts(|report| &report.tasks));
+            text += &slice_table("pass@1 by difficulty", &parts(|report| &report.difficulties));
         }
         for column in self.columns.iter().filter(|column| !column.expert_load.is_empty()) {
             let _ = writeln!(text, "\nexperts of {}: share of a layer's choices, %", column.heading);
@@ -99,26 +119,11 @@ impl Story {
                     Outcome::Wrong => "wrong",
                     Outcome::Unscored => "unscored",
                 };
-                let sample = dimmed(&sample.text, colours);
+                let sample = screen::shown(&sample.text, look);
                 let _ = writeln!(text, "  {heading:<width$}  {sample}  ({mark})");
             }
         }
         text
-    }
-}
-
-/// The thought in faint letters, where there are colours.
-fn dimmed(text: &str, colours: bool) -> String {
-    const END: &str = "</think>";
-    // What a policy writes must not control the terminal.
-    let text: String =
-        text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
-    match (text.find("<think>"), text.find(END)) {
-        (Some(start), Some(end)) if colours && start < end => {
-            let end = end + END.len();
-            format!("{}\x1b[2m{}\x1b[0m{}", &text[..start], &text[start..end], &text[end..])
-        }
-        _ => text,
     }
 }
 
@@ -127,24 +132,12 @@ pub(crate) fn end(summary: &Value, run: &Path) -> Result<()> {
     // A summary of another kind (of `pretrain`, say) has nothing to compare.
     serde_json::from_value::<Story>(summary.clone()).unwrap_or_default().tell();
     let model = run.join("final");
-    eprintln!("\nrun folder    {}\nmodel folder  {}", run.display(), model.display());
-    crate::lines::Output::open(None)?.line(&json!({ "run": run, "model": model }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::dimmed;
-
-    #[test]
-    fn a_thought_is_dimmed_on_a_terminal_only() {
-        let text = "<think>1+1=2</think><answer>2</answer>";
-        assert_eq!(dimmed(text, false), text);
-        assert_eq!(dimmed(text, true), "\x1b[2m<think>1+1=2</think>\x1b[0m<answer>2</answer>");
-        assert_eq!(dimmed("</think><think>", true), "</think><think>");
+    eprintln!("\nrun folder    {}", run.display());
+    let mut line = json!({ "run": run });
+    // A run that leaves files has no model.
+    if model.is_dir() {
+        eprintln!("model folder  {}", model.display());
+        line["model"] = json!(model);
     }
-
-    #[test]
-    fn a_policy_cannot_control_the_terminal() {
-        assert_eq!(dimmed("a\x1b[2Jb", true), "a\u{fffd}[2Jb");
-    }
+    crate::lines::Output::open(None)?.line(&line)
 }

@@ -70,6 +70,43 @@ fn generation_by_ids_needs_no_tokenizer_and_repeats_itself() {
 }
 
 #[test]
+fn an_ending_token_is_part_of_its_completion_and_generation_config_says_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for file in ["config.json", "model.safetensors"] {
+        fs::copy(fixture("qwen2").join(file), folder.path().join(file)).expect("copied");
+    }
+    let (input, output) = (folder.path().join("in.jsonl"), folder.path().join("out.jsonl"));
+    // Unknown keys are ignored, and blank lines count.
+    fs::write(&input, "\n{\"prompt_ids\": [3, 4, 5], \"unknown\": true}\n").expect("written");
+    let path = |path: &std::path::Path| path.to_str().expect("UTF-8").to_owned();
+    let (model, input, output) = (path(folder.path()), path(&input), path(&output));
+    let generated = |temperature: &str| {
+        let flags = ["--max-new-tokens", "8", "--temperature", temperature];
+        let files = ["--input", &input, "--output", &output];
+        let made = ruminate(&[&["generate", "--model", &model][..], &flags, &files].concat());
+        assert_code(&made, 0);
+        assert!(made.stdout.is_empty(), "the rows went into the file");
+        common::rows_of(output.as_ref()).remove(0)
+    };
+    let (greedy, sampled) = (generated("0"), generated("1"));
+    assert_eq!(greedy["index"], 1);
+    assert!(greedy["text"].is_null(), "there is no tokenizer");
+    let second = greedy["completion_ids"][1].clone();
+    let says = |json: Value| {
+        fs::write(folder.path().join("generation_config.json"), json.to_string()).expect("written");
+    };
+    says(json!({ "eos_token_id": 1, "temperature": 0.01, "top_k": 1, "top_p": 0.1, "max_new_tokens": 2 }));
+    assert_eq!(generated("1"), sampled, "its settings of sampling are not ours");
+    for ends in [second.clone(), json!([39, second])] {
+        says(json!({ "eos_token_id": ends }));
+        let ended = generated("0");
+        let ids = ended["completion_ids"].as_array().expect("ids");
+        assert_eq!((ids.last(), &ended["finish_reason"]), (Some(&second), &json!("stop")), "{ended}");
+        assert_eq!(ended["logprobs"].as_array().map(Vec::len), Some(ids.len()));
+    }
+}
+
+#[test]
 fn ids_outside_the_vocabulary_exit_3() {
     let model = fixture("deepseek_v3_plain");
     let output =
@@ -130,6 +167,11 @@ fn bench_ends_with_one_json_line_and_needs_a_config_only() {
             assert!(last.get(key).is_some(), "{args:?} lacks {key}");
         }
         assert!(last["tokens_per_s"].as_f64().expect("a number") > 0.0);
+        let parts = last["parts"].as_array().expect("parts");
+        assert!(
+            !parts.is_empty() && parts.iter().all(|part| part["gflop"].as_f64() > Some(0.0)),
+            "{parts:?}"
+        );
     }
 }
 

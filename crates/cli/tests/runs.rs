@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{assert_code, command, rows, rows_of, ruminate, timeless_metrics, tiny, told};
+use common::{assert_code, command, qwen2, rows, rows_of, ruminate, timeless_metrics, tiny, told};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -16,8 +16,17 @@ fn train_rl_leaves_a_whole_run_folder_and_tells_its_story_again() {
     let args = tiny("train-rl", run.to_str().expect("UTF-8"), &[]);
     let first = ruminate(&args);
     assert_code(&first, 0);
-    for file in ["recipe.toml", "config.json", "metrics.jsonl", "eval.jsonl", "completions/step-000001.jsonl"]
-    {
+    for file in [
+        "recipe.toml",
+        "config.json",
+        "metrics.jsonl",
+        "eval.jsonl",
+        "moe.jsonl",
+        "completions/step-000001.jsonl",
+        "samples/step-000000.jsonl",
+        "tensorboard/events.out.tfevents.ruminate",
+        "report.html",
+    ] {
         assert!(run.join(file).is_file(), "{file}");
     }
     for file in ["config.json", "generation_config.json", "model.safetensors", "tokenizer.json"] {
@@ -39,6 +48,16 @@ fn train_rl_leaves_a_whole_run_folder_and_tells_its_story_again() {
     {
         assert!(completion.get(key).is_some(), "{key}");
     }
+    let looked_at = rows_of(&run.join("tokens/step-000002.jsonl"));
+    assert_eq!(looked_at.len(), 8, "two groups of four");
+    for row in &looked_at {
+        let length = |key: &str| row[key].as_array().map_or(0, Vec::len);
+        assert!(length("tokens") > 0 && length("tokens") == length("ratio"), "{row}");
+        assert_eq!(length("entropy"), length("tokens"));
+        assert_eq!(row["experts"][0].as_array().map(Vec::len), Some(length("tokens")));
+    }
+    let page = fs::read_to_string(run.join("report.html")).expect("a report");
+    assert!(page.contains("complete, 2 steps") && page.contains("after (step 2)"));
     assert_eq!(rows(&first.stdout)[0]["run"], run.to_str().expect("UTF-8"));
 
     let again = ruminate(&args);
@@ -99,7 +118,30 @@ fn an_interrupted_run_resumes_to_the_same_metrics() {
     assert_code(&resumed, 0);
     assert!(told(&resumed).contains("resumed from"), "{}", told(&resumed));
     assert_eq!(timeless_metrics(&broken), timeless_metrics(&whole));
-    assert_eq!(rows_of(&broken.join("eval.jsonl")), rows_of(&whole.join("eval.jsonl")));
+    for log in ["eval.jsonl", "moe.jsonl"] {
+        assert_eq!(rows_of(&broken.join(log)), rows_of(&whole.join(log)), "{log}");
+    }
+    let events = |run: &Path| {
+        fs::metadata(run.join("tensorboard/events.out.tfevents.ruminate")).map(|file| file.len())
+    };
+    assert_eq!(events(&broken).expect("a file"), events(&whole).expect("a file"), "no step twice, none lost");
+}
+
+#[test]
+fn a_report_names_what_is_damaged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().to_str().expect("UTF-8");
+    assert_code(&ruminate(&["report", run]), 3);
+    let log = folder.path().join("metrics.jsonl");
+    fs::write(&log, "{\"step\":1,\"loss\":2.5}\n").expect("written");
+    let output = ruminate(&["report", run]);
+    assert_code(&output, 0);
+    let page = rows(&output.stdout)[0]["report"].as_str().expect("a path").to_owned();
+    assert!(fs::read_to_string(page).expect("a page").contains("not complete: 1 step so far"));
+    fs::write(&log, "{\"step\":1}\nnonsense\n").expect("written");
+    let refused = ruminate(&["report", run]);
+    assert_code(&refused, 3);
+    assert!(told(&refused).contains("metrics.jsonl:2: expected one JSON object"), "{}", told(&refused));
 }
 
 /// Waits until a run has made its first step.
@@ -156,6 +198,29 @@ fn pretrain_sft_and_eval_work_one_after_the_other() {
     let printed = rows(&output.stdout);
     assert_eq!(printed, rows_of(&folder.path().join("measured/eval.jsonl")));
     assert_eq!(printed[0]["set"], "held_out");
+}
+
+#[test]
+fn a_conversation_is_one_sample_where_the_template_marks_the_assistant_else_one_a_turn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("conversation.jsonl");
+    let turns = ["user", "assistant", "user", "assistant"];
+    let messages = turns.map(|role| format!(r#"{{"role": "{role}", "content": "{role}s speak"}}"#));
+    fs::write(&file, format!("{{\"messages\": [{}]}}\n", messages.join(", "))).expect("written");
+    let data = format!("data.train={}", file.display());
+    for (template, samples) in [("qwen2_5_training.jinja", 1), ("qwen2_5.jinja", 2)] {
+        let folder = folder.path().join(template);
+        let model = format!("model={}", qwen2(&folder, 1024, Some(template)));
+        let run = folder.join("tuned");
+        let mut args = vec!["sft", "--out", run.to_str().expect("UTF-8")];
+        for set in [&data, &model, "sft.max_steps=1", "sft.batch_size=1", "sft.row_length=512"] {
+            args.extend(["--set", set]);
+        }
+        assert_code(&ruminate(&args), 0);
+        let complete = fs::read(run.join("complete.json")).expect("a completed run");
+        let complete: serde_json::Value = serde_json::from_slice(&complete).expect("JSON");
+        assert_eq!(complete["summary"]["samples"], samples, "{template}");
+    }
 }
 
 #[test]

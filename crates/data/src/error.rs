@@ -95,7 +95,9 @@ pub enum Error {
     },
 
     /// A family cannot write traces.
-    #[error("`{family}` writes no traces for these parameters: use `chain_sum` with `total_max`")]
+    #[error(
+        "`{family}` writes no traces for these parameters: use `chain_sum` with `total_max`, or `countdown`, `gcd` or `spell_backward` with `wording = \"bare\"`"
+    )]
     NoTraces {
         /// The family.
         family: &'static str,

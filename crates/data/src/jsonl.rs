@@ -3,6 +3,8 @@
 //! It does not know what a row is for: [`tasks`] makes [`Task`]s, [`objects`] leaves rows as they are. A byte
 //! order mark, CRLF and blank lines are no errors. No line makes it hold more than [`MAX_LINE_BYTES`].
 
+mod layouts;
+
 use crate::{Error, Message, Prompt, Task};
 use serde::Serialize;
 use serde_json::{Map, Value, value::RawValue};
@@ -58,8 +60,8 @@ impl Mismatch {
     }
 }
 
-/// The tasks of a file: `prompt` (text or messages), `answer` or `solution` (text, or a number, which becomes
-/// its text), and any other column as it stands.
+/// The tasks of a file: `prompt` (text or messages; GSM8K calls it `question`), `answer` or `solution` (text, or a number,
+/// which becomes its text), and any other column as it stands. GSM8K's, MATH-500's and AIME's own columns are recognised.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::Jsonl`] for the first bad line where these are refused, and [`Error::Empty`] when
@@ -143,18 +145,20 @@ pub fn read<T>(
 /// # Errors
 /// What the line lacks.
 pub fn parse_task(text: &str) -> Result<Task, Mismatch> {
-    let mut columns = parse_object(text)?;
+    let mut columns = layouts::recognised(parse_object(text)?);
     // `shift_remove` keeps the order of the other columns.
-    let prompt = match columns.shift_remove("prompt") {
+    // GSM8K's name; beside a `prompt` it stays among the columns.
+    let asked = if columns.contains_key("prompt") { "prompt" } else { "question" };
+    let prompt = match columns.shift_remove(asked) {
         Some(Value::String(prompt)) if !prompt.is_empty() => Prompt::Text(prompt),
         Some(Value::Array(messages)) if !messages.is_empty() => Prompt::Messages(parse_messages(messages)?),
         Some(other) => {
             return Err(Mismatch::new(
-                "`prompt` to be a text or a list of messages, not empty",
+                format!("`{asked}` to be a text or a list of messages, not empty"),
                 sort(&other),
             ));
         }
-        None => return Err(Mismatch::new("a column `prompt`", names(&columns))),
+        None => return Err(Mismatch::new("a column `prompt` (or `question`)", names(&columns))),
     };
     // Where both exist, `solution` is a worked one and stays among the columns.
     let name = if columns.contains_key("answer") { "answer" } else { "solution" };
@@ -165,7 +169,7 @@ pub fn parse_task(text: &str) -> Result<Task, Mismatch> {
         Some(other) => return Err(Mismatch::new(format!("`{name}` to be a text or a number"), sort(&other))),
         None => {
             let others = if columns.is_empty() { String::new() } else { format!(", {}", names(&columns)) };
-            return Err(Mismatch::new("a column `answer` (or `solution`)", format!("`prompt`{others}")));
+            return Err(Mismatch::new("a column `answer` (or `solution`)", format!("`{asked}`{others}")));
         }
     };
     Ok(Task { prompt, answer, columns })

@@ -5,7 +5,7 @@ use crate::Error;
 use serde::{Deserialize, Serialize};
 
 /// How many traces are sampled, and which are learned.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Completions a problem.
@@ -14,11 +14,27 @@ pub struct Config {
     pub required_rewards: Vec<String>,
     /// Traces kept of one prompt, the first ones; 0 keeps all. Easy problems have more of them than hard ones.
     pub max_traces_per_prompt: usize,
+    /// Fewest tokens of a completion, the ending one included.
+    pub min_length: usize,
+    /// Most tokens; 0 is no limit but that of sampling.
+    pub max_length: usize,
+    /// Tokens of an n-gram by which repetition is told.
+    pub repetition_ngram: usize,
+    /// Largest share of a completion's n-grams that may have occurred in it before; 1 lets everything pass.
+    pub max_repetition: f64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { num_samples: 4, required_rewards: vec!["format".to_owned()], max_traces_per_prompt: 0 }
+        Self {
+            num_samples: 4,
+            required_rewards: vec!["format".to_owned()],
+            max_traces_per_prompt: 0,
+            min_length: 0,
+            max_length: 0,
+            repetition_ngram: 8,
+            max_repetition: 1.0,
+        }
     }
 }
 
@@ -31,6 +47,18 @@ impl Config {
         if self.num_samples == 0 {
             let expected = "a whole number from 1";
             return Err(Error::Range { key: "num_samples", found: "0".to_owned(), expected });
+        }
+        if self.max_length > 0 && self.max_length < self.min_length {
+            let expected = "0 for no limit, or at least min_length";
+            return Err(Error::Range { key: "max_length", found: self.max_length.to_string(), expected });
+        }
+        if self.repetition_ngram == 0 {
+            let expected = "a whole number from 1";
+            return Err(Error::Range { key: "repetition_ngram", found: "0".to_owned(), expected });
+        }
+        if !(0.0..=1.0).contains(&self.max_repetition) {
+            let found = self.max_repetition.to_string();
+            return Err(Error::Range { key: "max_repetition", found, expected: "a share, from 0 to 1" });
         }
         if self.required_rewards.iter().any(String::is_empty) {
             let expected = "names of the reward's components";
@@ -60,6 +88,9 @@ mod tests {
         assert!(Config::default().validate().is_ok());
         let broken = [
             ("num_samples", Config { num_samples: 0, ..Config::default() }),
+            ("max_length", Config { min_length: 5, max_length: 4, ..Config::default() }),
+            ("repetition_ngram", Config { repetition_ngram: 0, ..Config::default() }),
+            ("max_repetition", Config { max_repetition: f64::NAN, ..Config::default() }),
             ("required_rewards", Config { required_rewards: vec![String::new()], ..Config::default() }),
         ];
         for (key, config) in broken {

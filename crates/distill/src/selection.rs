@@ -43,6 +43,10 @@ pub struct Report {
     pub wrong: usize,
     /// Correct, but a required component of the reward is not 1.
     pub malformed: usize,
+    /// Correct, but shorter than `min_length` or longer than `max_length`.
+    pub length: usize,
+    /// Correct, but more of it than `max_repetition` is repeated.
+    pub repetitive: usize,
     /// The same tokens for the same prompt as an earlier one.
     pub duplicate: usize,
     /// Beyond `max_traces_per_prompt`.
@@ -102,8 +106,32 @@ fn unworthy<'r>(
         (FinishReason::Stop, Outcome::Unscored) => Some(&mut report.unscored),
         (FinishReason::Stop, Outcome::Wrong) => Some(&mut report.wrong),
         (FinishReason::Stop, Outcome::Correct) if !formed() => Some(&mut report.malformed),
+        (FinishReason::Stop, Outcome::Correct) if !config.has_length(completion.ids.len()) => {
+            Some(&mut report.length)
+        }
+        (FinishReason::Stop, Outcome::Correct)
+            if repetition(&completion.ids, config.repetition_ngram) > config.max_repetition =>
+        {
+            Some(&mut report.repetitive)
+        }
         (FinishReason::Stop, Outcome::Correct) => None,
     }
+}
+
+impl Config {
+    fn has_length(&self, tokens: usize) -> bool {
+        tokens >= self.min_length && (self.max_length == 0 || tokens <= self.max_length)
+    }
+}
+
+/// Share of the n-grams that have occurred before; 0 where there is none.
+fn repetition(ids: &[u32], n: usize) -> f64 {
+    let (mut seen, mut all) = (HashSet::new(), 0_usize);
+    for ngram in ids.windows(n.max(1)) {
+        seen.insert(ngram);
+        all += 1;
+    }
+    (all - seen.len()) as f64 / all.max(1) as f64
 }
 
 impl Trace<'_> {
@@ -187,6 +215,26 @@ mod tests {
     }
 
     #[test]
+    fn length_and_repetition_decide_after_the_verdict() {
+        let long: Vec<u32> = (0..9).collect();
+        let looping: Vec<u32> = (0..9).map(|place| place % 2).collect();
+        let groups = [group(0, vec![good(7, &[1]), good(7, &long), good(7, &looping), good(7, &[1, 2, 3])])];
+        let config = Config {
+            min_length: 2,
+            max_length: 9,
+            repetition_ngram: 2,
+            max_repetition: 0.5,
+            ..Config::default()
+        };
+        let selection = select(&groups, &config);
+        // Of eight pairs of the loop two are different.
+        let expected = Report { sampled: 4, kept: 2, length: 1, repetitive: 1, ..Report::default() };
+        assert_eq!(selection.report, expected);
+        assert_eq!(selection.traces[0].completion.ids, long);
+        assert_eq!(select(&groups, &Config { max_length: 3, ..config }).report.length, 3);
+    }
+
+    #[test]
     fn the_same_tokens_are_learned_once_a_prompt_also_across_groups() {
         let groups = [
             group(0, vec![good(7, &[1]), good(7, &[1]), good(7, &[2])]),
@@ -243,10 +291,10 @@ mod tests {
                 .collect();
             let config = Config { max_traces_per_prompt, ..Config::default() };
             let selection = select(&groups, &config);
-            let Report { sampled, kept, truncated, unscored, wrong, malformed, duplicate, surplus, .. } =
+            let Report { sampled, kept, truncated, unscored, wrong, malformed, length, repetitive, duplicate, surplus, .. } =
                 selection.report;
             prop_assert_eq!(sampled, groups.iter().map(|group| group.completions.len()).sum::<usize>());
-            prop_assert_eq!(sampled, kept + truncated + unscored + wrong + malformed + duplicate + surplus);
+            prop_assert_eq!(sampled, kept + truncated + unscored + wrong + malformed + length + repetitive + duplicate + surplus);
             prop_assert_eq!(kept, selection.samples().len());
             for trace in &selection.traces {
                 let group = &groups[trace.task];

@@ -1,10 +1,12 @@
 //! One evaluation as one row of `eval.jsonl`. It refuses to know who sampled and who judged.
 
 use crate::metrics::{bootstrap_ci, component_mean, consensus, mean, pass_at_k, scored, solve_rate};
+use crate::slices::{Slice, slices};
 use ruminate_data::{Completion, FinishReason, Group, Seed, Verdict};
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What an evaluation found. Shares lie in 0..=1. Serialises to the object that `eval.jsonl` holds.
@@ -41,8 +43,21 @@ pub struct Report {
     /// Mean of the reward component `all_steps`; absent when the task does not know its steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all_steps: Option<f64>,
+    /// Share of completions whose thought takes a step back (the measure `self_check`); absent when nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_check: Option<f64>,
+    /// Share of completions whose thought is in more than one language (the measure `language_mixed`); absent when
+    /// nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language_mixed: Option<f64>,
     /// Completions, greedy ones included, that no verifier could judge: they are in none of the means.
     pub unscored: usize,
+    /// The same by task, where there is more than one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tasks: BTreeMap<String, Slice>,
+    /// The same by difficulty, where there is more than one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub difficulties: BTreeMap<String, Slice>,
 }
 
 /// The metrics over `k` samples a problem: the keys `pass@{k}` and `cons@{k}`.
@@ -133,8 +148,34 @@ impl Report {
             truncated: mean(completions().map(|c| f64::from(u8::from(is_truncated(c))))).unwrap_or_default(),
             well_formed: component_mean(sampled, "format"),
             all_steps: component_mean(sampled, "all_steps"),
+            self_check: component_mean(sampled, "self_check"),
+            language_mixed: component_mean(sampled, "language_mixed"),
             unscored: unscored(sampled) + greedy.map_or(0, unscored),
+            tasks: BTreeMap::new(),
+            difficulties: BTreeMap::new(),
         })
+    }
+
+    /// The report with its parts by task and by difficulty, one label of each a group. What has one part only is left
+    /// whole.
+    ///
+    /// # Panics
+    /// Unless there is one label a group.
+    #[must_use]
+    pub fn by_part(
+        mut self,
+        sampled: &[Group],
+        tasks: &[Option<String>],
+        difficulties: &[Option<String>],
+        seed: Seed,
+    ) -> Self {
+        let parts = |labels, purpose| {
+            let parts = slices(labels, sampled, seed.child(purpose));
+            if parts.len() > 1 { parts } else { BTreeMap::new() }
+        };
+        self.tasks = parts(tasks, "tasks");
+        self.difficulties = parts(difficulties, "difficulties");
+        self
     }
 }
 

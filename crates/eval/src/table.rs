@@ -1,7 +1,7 @@
 //! Reports side by side, as plain text for people. It refuses to know colours and terminals.
 
-use crate::Report;
-use std::collections::BTreeSet;
+use crate::{Report, Slice};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A table with a column a report, under its caller's heading ("before", "after", "teacher", ...): aligned, shares
 /// in percent with one decimal, `-` where a report lacks a metric that another has, no row that all lack. Ends
@@ -29,11 +29,32 @@ pub fn table(columns: &[(&str, &Report)]) -> String {
     rows.push(Row::new("cut off at the limit", columns, |r| Some(percent(r.truncated))));
     rows.push(Row::new("well-formed", columns, |r| r.well_formed.map(percent)));
     rows.push(Row::new("all steps shown", columns, |r| r.all_steps.map(percent)));
+    rows.push(Row::new("takes a step back", columns, |r| r.self_check.map(percent)));
+    rows.push(Row::new("mixes languages", columns, |r| r.language_mixed.map(percent)));
     rows.push(Row::new("unscored completions", columns, |r| {
         (r.unscored > 0).then(|| r.unscored.to_string())
     }));
     rows.push(Row::new("problems", columns, |r| Some(r.n.to_string())));
     rows.retain(|row| row.cells.iter().any(Option::is_some));
+    align(&rows)
+}
+
+/// pass@1 by part, a row a part and a column a report, with the number of problems in the last; empty where there are no
+/// parts. `what` heads the parts' names.
+pub fn slice_table(what: &str, columns: &[(&str, &BTreeMap<String, Slice>)]) -> String {
+    let parts: BTreeSet<&String> = columns.iter().flat_map(|(_, slices)| slices.keys()).collect();
+    if parts.is_empty() {
+        return String::new();
+    }
+    let headings = columns.iter().map(|(heading, _)| Some((*heading).to_owned()));
+    let mut rows =
+        vec![Row { label: what.to_owned(), cells: headings.chain([Some("problems".to_owned())]).collect() }];
+    for part in parts {
+        let slices = || columns.iter().map(|(_, slices)| slices.get(part));
+        let problems = slices().flatten().map(|slice| slice.n.to_string()).next();
+        let cells = slices().map(|slice| slice.map(|slice| percent(slice.pass_at_1))).chain([problems]);
+        rows.push(Row { label: format!("  {part}"), cells: cells.collect() });
+    }
     align(&rows)
 }
 

@@ -16,8 +16,11 @@ pub struct Config {
     pub num_minibatches: usize,
     /// Passes over a step's completions (mu in the paper).
     pub num_iterations: usize,
-    /// Sequences of one forward and backward pass; smaller takes less memory, the result is the same.
+    /// Completions of one forward and backward pass, at most.
     pub micro_batch_size: usize,
+    /// About as many tokens have one forward and backward pass, a prompt that completions share counted once; fewer take
+    /// less memory, the result is the same.
+    pub micro_batch_tokens: usize,
     /// Sequences decoded at once.
     pub max_num_seqs: usize,
     /// Weight of the KL divergence from the reference policy; at 0 there is none.
@@ -118,6 +121,7 @@ impl Default for Config {
             num_minibatches: 1,
             num_iterations: 1,
             micro_batch_size: 64,
+            micro_batch_tokens: 2048,
             max_num_seqs: 256,
             beta: 0.0,
             ref_model_sync_steps: 0,
@@ -174,6 +178,7 @@ impl Config {
             ("num_minibatches", self.num_minibatches),
             ("num_iterations", self.num_iterations),
             ("micro_batch_size", self.micro_batch_size),
+            ("micro_batch_tokens", self.micro_batch_tokens),
             ("max_num_seqs", self.max_num_seqs),
         ];
         if let Some((key, _)) = counts.into_iter().find(|&(_, count)| count == 0) {

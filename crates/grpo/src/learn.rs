@@ -1,12 +1,15 @@
 //! The second half of a step: scored groups become optimizer updates.
 
 use crate::loss::{Loss, Reduction, Tally, Tokens, loss, weight};
+use crate::mismatch::{Mismatch, PROBED, probe};
 use crate::{Error, LossType, RouterReplay, Setup};
-use ruminate_data::{Completion, FinishReason, Sample};
-use ruminate_model::{Decoder, Routes};
+use burn::module::Module;
+use ruminate_data::{Completion, FinishReason, Group};
+use ruminate_model::{Decoder, LayerRouting, Routes};
 use ruminate_train::logprobs::token_logprobs;
-use ruminate_train::packing::{Packed, Sequence, microbatches, one_a_row};
-use ruminate_train::{ExpertLoad, State, StepOutcome, accumulate};
+use ruminate_train::packing::{Continuation, Packed, ROW_LENGTH, completion_microbatches, pack_completions};
+use ruminate_train::{ExpertLoad, Objective, State, StepOutcome, accumulate};
+use std::time::Instant;
 
 /// A completion with everything that learning from it takes.
 #[derive(Clone, Debug)]
@@ -30,6 +33,33 @@ pub(crate) struct Report {
     pub(crate) skipped: usize,
     pub(crate) tally: Tally,
     pub(crate) load: ExpertLoad,
+    /// Measured before the step's first update.
+    pub(crate) mismatch: Option<Mismatch>,
+    pub(crate) times: LearnTimes,
+}
+
+impl Report {
+    /// Sampler and trainer compared in a pass of its own, on a sample of the step.
+    pub(crate) fn probe(&mut self, policy: &Decoder, groups: &[Group], setup: &Setup) -> Mismatch {
+        let started = Instant::now();
+        let mismatch = probe(&policy.valid(), groups, PROBED, setup.sampling.temperature);
+        self.times.mismatch += started.elapsed().as_secs_f64();
+        mismatch
+    }
+}
+
+/// Seconds of what is not sampling, as the clock on the wall counts them. Where a device computes later than it is asked
+/// to, they say when the work was handed over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LearnTimes {
+    /// Comparing sampler and trainer, where that takes a pass of its own.
+    pub(crate) mismatch: f64,
+    /// From tokens to the loss.
+    pub(crate) forward: f64,
+    /// From the loss to the summed gradients.
+    pub(crate) backward: f64,
+    /// Norm, clipping, AdamW.
+    pub(crate) optimizer: f64,
 }
 
 /// Whether a truncated completion is left out.
@@ -38,8 +68,13 @@ pub(crate) fn is_masked(completion: &Completion, setup: &Setup) -> bool {
 }
 
 /// One optimizer update on a minibatch: its gradients, microbatch by microbatch, and the step.
+///
+/// Before the first update of a step the policy is the one that sampled `groups`. If enough of the minibatch is computed
+/// as the sampler did, that forward pass is what sampler and trainer are compared by; else a sample of the step is
+/// computed apart.
 pub(crate) fn update(
     mut state: State,
+    groups: &[Group],
     minibatch: &[&Example],
     learning_rate: f64,
     setup: &Setup,
@@ -58,16 +93,25 @@ pub(crate) fn update(
     if moving.is_empty() {
         return Ok(state);
     }
-    let lengths: Vec<usize> = moving
-        .iter()
-        .map(|example| example.completion.prompt_ids.len() + example.completion.ids.len())
-        .collect();
-    let parts: Vec<Vec<&Example>> = microbatches(&lengths, config.micro_batch_size)
-        .iter()
-        .map(|members| members.iter().map(|&index| moving[index]).collect())
-        .collect();
+    let completions: Vec<&Completion> = moving.iter().map(|example| example.completion).collect();
+    let parts: Vec<&[&Example]> = completion_microbatches(
+        &continuations(&completions),
+        config.micro_batch_tokens,
+        config.micro_batch_size,
+    )
+    .into_iter()
+    .map(|members| &moving[members])
+    .collect();
+    let replays = config.router_replay == RouterReplay::On && state.policy.config().moe.is_some();
+    let compares = report.mismatch.is_none() && moving.len() >= PROBED && !replays;
+    if report.mismatch.is_none() && !compares {
+        report.mismatch = Some(report.probe(&state.policy, groups, setup));
+    }
+    let started = Instant::now();
+    let workers = setup.train.workers();
     let (gradients, losses) =
-        accumulate(&state.policy, &parts, setup.train.router, setup.train.workers(), |policy, members| {
+        accumulate(&state.policy, &parts, setup.train.router, workers, |policy, members| {
+            let started = Instant::now();
             let reduction = Reduction {
                 sequences: minibatch.len(),
                 tokens,
@@ -75,15 +119,29 @@ pub(crate) fn update(
                 microbatches: parts.len(),
                 max_completion_length: setup.sampling.max_new_tokens,
             };
-            let (loss, load) = microbatch_loss(policy, members, &reduction, setup);
-            Some((loss.value, (loss.tally, load)))
+            let Computed { objective, tally, packed, logprobs, routing } =
+                microbatch_loss(policy, members, &reduction, setup);
+            let mut load = ExpertLoad::default();
+            load.add(&routing, &packed.batch);
+            let completions: Vec<&Completion> = members.iter().map(|example| example.completion).collect();
+            let mismatch = compares.then(|| Mismatch::of(&completions, &packed, &logprobs, &routing));
+            Some((objective, (tally, load, mismatch, started.elapsed().as_secs_f64())))
         });
-    for (tally, load) in losses {
+    let accumulated = started.elapsed().as_secs_f64();
+    let mut forward = 0.0;
+    for (tally, load, mismatch, seconds) in losses {
         report.tally.add(tally);
         report.load.merge(&load);
+        if let Some(mismatch) = mismatch {
+            report.mismatch.get_or_insert_default().add(&mismatch);
+        }
+        forward += seconds / workers.get().min(parts.len()) as f64;
     }
     let (policy, outcome) = state.optimizer.step(state.policy, gradients, learning_rate);
     state.policy = policy;
+    report.times.forward += forward;
+    report.times.backward += accumulated - forward;
+    report.times.optimizer += started.elapsed().as_secs_f64() - accumulated;
     report.loss += outcome.loss;
     report.grad_norm += outcome.grad_norm;
     report.updates += 1;
@@ -92,25 +150,42 @@ pub(crate) fn update(
     Ok(state)
 }
 
+/// Completions as the packing takes them.
+pub(crate) fn continuations<'a>(completions: &[&'a Completion]) -> Vec<Continuation<'a>> {
+    let continuation = |completion: &&'a Completion| Continuation {
+        prompt: &completion.prompt_ids,
+        completion: &completion.ids,
+    };
+    completions.iter().map(continuation).collect()
+}
+
+/// What a microbatch's forward pass gives.
+struct Computed {
+    objective: Objective,
+    tally: Tally,
+    packed: Packed,
+    /// `[N]`, over the loss tokens.
+    logprobs: Vec<f32>,
+    routing: Vec<LayerRouting>,
+}
+
 fn microbatch_loss(
     policy: &Decoder,
     examples: &[&Example],
     reduction: &Reduction,
     setup: &Setup,
-) -> (Loss, ExpertLoad) {
-    let samples: Vec<Sample> = examples
-        .iter()
-        .map(|example| Sample::completion_only(&example.completion.prompt_ids, &example.completion.ids))
-        .collect();
-    let sequences: Vec<Sequence> = samples.iter().map(Sequence::from).collect();
-    let packed = one_a_row(&sequences);
+) -> Computed {
+    let completions: Vec<&Completion> = examples.iter().map(|example| example.completion).collect();
+    let packed = pack_completions(&continuations(&completions), ROW_LENGTH);
     let replayed = replay(examples, &packed, policy, setup.config.router_replay);
     let routes = replayed.as_deref().map_or(Routes::Choose, Routes::Replay);
-    let output = policy.forward(&packed.batch, routes);
-    let mut load = ExpertLoad::default();
-    load.add(&output.routing, &packed.batch);
+    let (output, checkpoints) = setup.train.forward(policy, &packed.batch, routes);
     let logprobs = token_logprobs(policy, output.hidden, &packed, setup.sampling.temperature).logprobs;
-    (loss(logprobs, &tokens(examples, &packed, reduction, setup), setup.config), load)
+    let values = logprobs.clone().detach().try_into_vec_as::<f32>().expect("log-probabilities are floats");
+    let Loss { value: loss, tally } =
+        loss(logprobs, &tokens(examples, &packed, reduction, setup), &setup.loss_config());
+    let objective = Objective { loss, checkpoints };
+    Computed { objective, tally, packed, logprobs: values, routing: output.routing }
 }
 
 fn tokens(examples: &[&Example], packed: &Packed, reduction: &Reduction, setup: &Setup) -> Tokens {
@@ -150,15 +225,15 @@ fn replay(
         return None;
     }
     let (chosen, layers) = (moe.num_experts_per_tok, policy.config().moe_layers());
-    let [_, length] = packed.batch.shape;
     // Places that the sampler never fed (padding, last tokens) take the first experts; no loss depends on them.
     let first: Vec<u16> = (0..chosen as u16).collect();
     let mut replayed = vec![first.repeat(packed.batch.places()); layers];
-    for (row, example) in examples.iter().enumerate() {
+    for (index, example) in examples.iter().enumerate() {
         let routing = example.completion.routing.as_ref()?;
-        for (pair, experts) in routing.experts.chunks_exact(chosen).enumerate() {
-            let place = row * length + pair / layers;
-            replayed[pair % layers][place * chosen..(place + 1) * chosen].copy_from_slice(experts);
+        for (place, experts) in packed.places_of(index).zip(routing.experts.chunks_exact(chosen * layers)) {
+            for (replayed, experts) in replayed.iter_mut().zip(experts.chunks_exact(chosen)) {
+                replayed[place * chosen..(place + 1) * chosen].copy_from_slice(experts);
+            }
         }
     }
     Some(replayed)

@@ -34,15 +34,19 @@ pub(crate) fn collect(
     metrics.set("grad_norm", report.grad_norm / updates);
     metrics.set("learning_rate", report.learning_rate);
     metrics.set("num_tokens", num_tokens as f64);
-    metrics.set("sampling/mismatch_kl", mismatch.kl);
+    metrics.set("sampling/mismatch_kl", mismatch.kl());
     metrics.set("sampling/logprob_diff_max", mismatch.logprob_diff_max);
-    metrics.set("sampling/routing_disagreement", mismatch.routing_disagreement);
+    metrics.set("sampling/routing_disagreement", mismatch.routing_disagreement());
     metrics.set("sampling/absent_logprobs", mismatch.absent as f64);
     if let Some(ratio) = mismatch.load.max_over_mean() {
         metrics.set("moe/load_max", ratio);
     }
     metrics.set("rollout_time_s", times.rollout);
     metrics.set("train_time_s", times.train);
+    metrics.set("mismatch_time_s", report.times.mismatch);
+    metrics.set("forward_time_s", report.times.forward);
+    metrics.set("backward_time_s", report.times.backward);
+    metrics.set("optimizer_time_s", report.times.optimizer);
     metrics.set("step_time_s", times.step);
     metrics
 }

@@ -3,13 +3,14 @@
 use crate::advantages::{Advantages, advantages, decoupled_advantages};
 use crate::learn::{Example, Report, is_masked, update};
 use crate::metrics::{Times, collect};
-use crate::mismatch::{Mismatch, measure};
+use crate::mismatch::Mismatch;
 use crate::rollouts::groups;
 use crate::{Aggregation, Config, Error};
 use burn::module::Module;
 use rand::seq::SliceRandom;
 use ruminate_data::{Completion, Group, Score, Seed, Task, Verdict};
-use ruminate_rollout::Sampling;
+use ruminate_model::Decoder;
+use ruminate_rollout::{Dtype, Sampling};
 use ruminate_train::{Metrics, Observer, RouterTraining, Schedule, State, logprobs};
 use std::time::Instant;
 
@@ -39,7 +40,21 @@ pub struct Setup<'a> {
     pub seed: Seed,
 }
 
+/// Upper limit of the ratio where the sampler rounds, unless `delta` is set: TRL's cap on importance ratios between
+/// engine and trainer. The clip bounds the ratio of positive advantages already.
+const MISMATCH_CAP: f64 = 3.0;
+
 impl Setup<'_> {
+    /// The configuration of the loss. Its ratio is against what the sampler recorded, so it corrects the sampler's
+    /// rounding, too; there it must not grow without limit.
+    pub(crate) fn loss_config(&self) -> Config {
+        let mut config = self.config.clone();
+        if self.sampling.dtype != Dtype::Float32 {
+            config.delta = config.delta.or(Some(MISMATCH_CAP.max(1.0 + config.epsilon_high())));
+        }
+        config
+    }
+
     /// Checks all tables, before any tensor is made.
     ///
     /// # Errors
@@ -54,9 +69,6 @@ impl Setup<'_> {
         Ok(())
     }
 }
-
-/// Sequences on which sampler and trainer are compared each step.
-const PROBED: usize = 32;
 
 /// Trains `state.policy` to `max_steps`, or until the observer is interrupted: then the returned step is smaller.
 ///
@@ -76,7 +88,9 @@ pub fn train(
     setup.validate()?;
     let config = setup.config;
     let schedule = Schedule::new(setup.train, setup.max_steps * config.updates_per_step());
-    if config.beta > 0.0 && !state.models.contains_key(REFERENCE) {
+    // Under adapters the first policy is the base, which is there with them off.
+    let copied = config.beta > 0.0 && state.policy.adapters().is_none();
+    if copied && !state.models.contains_key(REFERENCE) {
         state.models.insert(REFERENCE.to_owned(), state.policy.valid());
     }
     if state.step == 0 {
@@ -92,14 +106,13 @@ pub fn train(
 
         let policy = state.policy.valid();
         let groups = groups(&policy, &asked, first, state.step, setup, score);
-        let mismatch = measure(&policy, &groups, PROBED, setup.sampling.temperature);
         drop(policy); // a living copy would keep the optimizer from working in place
         let rollout = started.elapsed().as_secs_f64();
 
         let advantages = compare(&groups, &weights, config);
         observer.groups(state.step + 1, &groups, &advantages.values);
-        let report;
-        (state, report) = learn(state, &groups, &advantages, schedule, setup)?;
+        let (report, mismatch);
+        (state, report, mismatch) = learn(state, &groups, &advantages, schedule, setup)?;
         if report.skipped > 0 {
             let (step, last) = (state.step + 1, first + config.prompts_per_step as u64);
             let (skipped, updates) = (report.skipped, report.updates);
@@ -116,6 +129,10 @@ pub fn train(
         let times = Times { rollout, train: elapsed - rollout, step: elapsed };
         let metrics: Metrics = collect(&groups, &advantages, &report, &mismatch, state.num_tokens, times);
         observer.step(state.step, &metrics);
+        if !mismatch.load.layers.is_empty() {
+            observer.expert_load(state.step, &mismatch.load);
+        }
+        observer.updated(state.step, &state.policy);
         alarms = alarm(alarms, &mismatch, state.step, setup)?;
 
         if config.beta > 0.0 && is_due(state.step, config.ref_model_sync_steps) {
@@ -158,14 +175,15 @@ fn compare(groups: &[Group], weights: &[(String, f64)], config: &Config) -> Adva
     }
 }
 
-/// All updates of a step: `num_iterations` passes, each over the groups in a new order, in `num_minibatches` parts.
+/// All updates of a step: `num_iterations` passes, each over the groups in a new order, in `num_minibatches` parts. And how
+/// far sampler and trainer were apart before the first of them.
 fn learn(
     mut state: State,
     groups: &[Group],
     advantages: &Advantages,
     schedule: Schedule,
     setup: &Setup,
-) -> Result<(State, Report), Error> {
+) -> Result<(State, Report, Mismatch), Error> {
     let config = setup.config;
     let examples = examples(&state, groups, advantages, setup)?;
     let mut report = Report::default();
@@ -178,14 +196,17 @@ fn learn(
         for (part, members) in order.chunks(size).enumerate() {
             let minibatch: Vec<&Example> = members.iter().flat_map(|&group| &examples[group]).collect();
             let rate = schedule.learning_rate(done + iteration * config.num_minibatches + part);
-            state = update(state, &minibatch, rate, setup, &mut report)?;
+            state = update(state, groups, &minibatch, rate, setup, &mut report)?;
         }
     }
+    // Without an update the policy is still the one that sampled.
+    let measured = report.mismatch.take();
+    let mismatch = measured.unwrap_or_else(|| report.probe(&state.policy, groups, setup));
     if setup.train.router == RouterTraining::Update {
         let (rate, bound) = (setup.train.router_bias_update_rate, setup.train.router_bias_bound);
         state.policy = state.policy.with_balanced_routers(&report.load.layers, rate as f32, bound as f32);
     }
-    Ok((state, report))
+    Ok((state, report, mismatch))
 }
 
 /// The step's completions with their advantages, by group, and with the reference's log-probabilities where there
@@ -197,12 +218,12 @@ fn examples<'a>(
     setup: &Setup,
 ) -> Result<Vec<Vec<Example<'a>>>, Error> {
     let completions: Vec<&Completion> = groups.iter().flat_map(|group| &group.completions).collect();
-    let mut reference = match state.models.get(REFERENCE) {
+    let mut reference = match reference(state, setup.config) {
         None => vec![Vec::new(); completions.len()],
         Some(reference) => {
             let pairs: Vec<(&[u32], &[u32])> =
                 completions.iter().map(|c| (c.prompt_ids.as_slice(), c.ids.as_slice())).collect();
-            logprobs::score(reference, &pairs, setup.sampling.temperature, setup.config.micro_batch_size)?
+            logprobs::score(&reference, &pairs, setup.sampling.temperature, setup.config.micro_batch_size)?
         }
     }
     .into_iter();
@@ -222,12 +243,22 @@ fn examples<'a>(
         .collect())
 }
 
-/// Counts steps in a row with too large a mismatch; the third stops the run.
+/// The reference policy where the loss asks for one: the copy that was kept, or the base under the adapters.
+fn reference(state: &State, config: &Config) -> Option<Decoder> {
+    let kept = state.models.get(REFERENCE).cloned();
+    kept.or_else(|| (config.beta > 0.0).then(|| state.policy.valid().without_adapters()))
+}
+
+/// Counts steps in a row with too large a mismatch; the third stops the run. A sampler that was told to round differs
+/// by what it was told: that is logged and corrected by the ratio, not an error.
 fn alarm(alarms: usize, mismatch: &Mismatch, step: usize, setup: &Setup) -> Result<usize, Error> {
-    let limit = setup.config.max_mismatch_kl;
-    match (mismatch.kl > limit, alarms) {
+    let limit = match setup.sampling.dtype {
+        Dtype::Float32 => setup.config.max_mismatch_kl,
+        Dtype::Bfloat16 | Dtype::Int8 => f64::INFINITY,
+    };
+    match (mismatch.kl() > limit, alarms) {
         (false, _) => Ok(0),
-        (true, 2..) => Err(Error::Mismatch { step, kl: mismatch.kl, limit }),
+        (true, 2..) => Err(Error::Mismatch { step, kl: mismatch.kl(), limit }),
         (true, _) => Ok(alarms + 1),
     }
 }

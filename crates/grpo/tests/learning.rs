@@ -4,12 +4,13 @@ use burn::tensor::Tensor;
 use ruminate_data::{Completion, FinishReason, Group, Outcome, Prompt, Score, Seed, Task, Verdict};
 use ruminate_grpo::loss::{Tokens, loss};
 use ruminate_grpo::{Aggregation, Config, Problem, RouterReplay, Setup, train};
-use ruminate_model::{Batch, Config as Model, Decoder, ParameterMapper, Routes};
-use ruminate_rollout::Sampling;
+use ruminate_model::{Batch, Config as Model, Decoder, ParameterMapper, Routes, lora};
+use ruminate_rollout::{Dtype, Sampling};
 use ruminate_testkit as testkit;
 use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Sequence, one_a_row};
 use ruminate_train::{Metrics, Observer, State};
+use std::path::Path;
 
 fn tiny(seed: u64) -> Decoder {
     let config = Model::from_json(&serde_json::json!({
@@ -62,16 +63,18 @@ impl Observer for Log {
 }
 
 struct Run {
+    policy: Decoder,
     config: Config,
     learning_rate: f64,
     steps: usize,
+    dtype: Dtype,
 }
 
 impl Default for Run {
     fn default() -> Self {
         let config =
             Config { num_generations: 8, prompts_per_step: 8, micro_batch_size: 24, ..Config::default() };
-        Self { config, learning_rate: 1e-2, steps: 1 }
+        Self { policy: tiny(3), config, learning_rate: 1e-2, steps: 1, dtype: Dtype::Float32 }
     }
 }
 
@@ -82,7 +85,7 @@ impl Run {
             lr_scheduler_type: ruminate_train::Scheduler::Constant,
             ..Default::default()
         };
-        let sampling = Sampling { max_new_tokens: 8, ..Sampling::default() };
+        let sampling = Sampling { max_new_tokens: 8, dtype: self.dtype, ..Sampling::default() };
         let setup = Setup {
             config: &self.config,
             train: &optimizer,
@@ -92,7 +95,7 @@ impl Run {
             seed: Seed::new(5),
         };
         let mut log = Log::default();
-        let state = State::fresh(tiny(3), &optimizer);
+        let state = State::fresh(self.policy.clone(), &optimizer);
         let state = train(state, &mut problem, score, &setup, &mut log).expect("it trains");
         (state, log)
     }
@@ -128,6 +131,21 @@ fn reward_rises_and_the_log_explains_it() {
         assert!(row.get("sampling/mismatch_kl").expect("measured every step") < 1e-6);
         assert!(row.get("sampling/logprob_diff_max").expect("measured every step") < 1e-3);
         assert!(row.get("moe/load_max").is_some());
+    }
+}
+
+#[test]
+fn a_sampler_that_rounds_is_measured_and_learnt_from_not_stopped() {
+    for dtype in [Dtype::Bfloat16, Dtype::Int8] {
+        // Without the declaration any mismatch of three steps would stop this run.
+        let config = Config { max_mismatch_kl: 1e-15, ..Run::default().config };
+        let (_, log) = Run { config, steps: 25, dtype, ..Run::default() }.go(&share_of_sevens);
+        let of = |row: usize, key: &str| log.rows[row].get(key).expect(key);
+        assert!(of(24, "reward") > of(0, "reward") + 0.4, "{dtype}");
+        for row in 0..25 {
+            let kl = of(row, "sampling/mismatch_kl");
+            assert!(kl > 1e-15 && kl < 1e-2, "{dtype}: {kl}");
+        }
     }
 }
 
@@ -210,6 +228,22 @@ fn a_reference_that_is_the_policy_has_no_divergence_at_first() {
     assert!(log.rows[0].get("kl").expect("kl").abs() < 1e-8);
     assert!(log.rows[2].get("kl").expect("kl") > 1e-5, "the policy has moved away");
     assert!(state.models.contains_key("reference"));
+}
+
+#[test]
+fn under_adapters_the_reference_is_the_base_with_them_off_and_no_copy() {
+    let recipe = lora::Config { r: 4, ..lora::Config::default() };
+    let base = tiny(3);
+    let policy = base
+        .clone()
+        .with_adapters(&recipe, Path::new("base"), &mut Seed::new(1).rng())
+        .expect("all linear maps");
+    let config = Config { beta: 0.1, ..Run::default().config };
+    let (state, log) = Run { policy, config, steps: 3, ..Run::default() }.go(&share_of_sevens);
+    assert!(state.models.is_empty());
+    let kl = |step: usize| log.rows[step].get("kl").expect("measured");
+    assert!(kl(0).abs() < 1e-9 && kl(1) > 1e-6 && kl(2) > kl(1), "{} {} {}", kl(0), kl(1), kl(2));
+    assert_eq!(moved(&state.policy.without_adapters(), &base), 0, "the base keeps every bit");
 }
 
 #[test]

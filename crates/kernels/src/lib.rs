@@ -20,6 +20,7 @@ mod logprobs;
 #[cfg(test)]
 mod noise;
 mod norm;
+mod prepared;
 mod rope;
 mod router;
 #[cfg(test)]
@@ -29,12 +30,14 @@ mod swiglu;
 
 pub use adamw::{AdamWState, AdamWStep, adamw, sum_of_squares};
 pub use attention::{
-    Latest, Segments, attention, decode_attention, decode_latent_attention, latent_attention,
+    KeyValueRing, Latest, Segments, attention, decode_attention, decode_latent_attention, latent_attention,
 };
+pub use cpu::Precision;
 pub use experts::{ExpertWeights, Permutation, experts};
 pub use linear::linear;
 pub use logprobs::{TokenStatistics, token_logprobs};
 pub use norm::rms_norm;
+pub use prepared::{PreparedExperts, PreparedWeight};
 pub use rope::{Angles, rotate_halves, rotate_interleaved};
 pub use router::{Choice, Normalisation, Scoring, route_weights, router_scores};
 pub use softmax_row::SoftmaxRow;

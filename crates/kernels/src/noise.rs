@@ -11,6 +11,11 @@ pub(crate) fn values(count: usize, seed: u32) -> Vec<f32> {
         .collect()
 }
 
+/// The largest magnitude of some values, at least 0.1: what tolerances are a part of.
+pub(crate) fn magnitude(values: &[f32]) -> f32 {
+    values.iter().fold(0.1, |largest, x| x.abs().max(largest))
+}
+
 pub(crate) fn tensor<const D: usize>(shape: [usize; D], seed: u32, device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values(shape.iter().product(), seed), shape), device)
 }

@@ -1,7 +1,7 @@
 //! Loads a model folder, prefills a prompt and continues it greedily from the cache:
 //! `cargo run --release -p ruminate-model --example continue_greedily [FOLDER]`
 
-use ruminate_model::{Batch, Cache, DecodeStep, load};
+use ruminate_model::{Batch, Cache, DecodeStep, Precision, PreparedDecoder, load};
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -14,16 +14,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut tokens, new_tokens) = (vec![3_u32, 1, 4, 1, 5], 8);
     // One slot; a ring that holds the prompt and what comes after it.
     let mut cache = Cache::new(decoder.config(), 1, tokens.len() + new_tokens, &decoder.device());
-    let (mut output, kept) = decoder.prefill(&Batch::from_rows(&[&tokens]));
+    let prepared = PreparedDecoder::new(&decoder, Precision::F32);
+    let (mut output, kept) = prepared.prefill(&Batch::from_rows(&[&tokens]));
     cache.insert(&[0], tokens.len(), &kept);
     for _ in 0..new_tokens {
-        let logits = ruminate_testkit::floats(decoder.logits(output.hidden));
+        let logits = ruminate_testkit::floats(prepared.logits(output.hidden));
         let last = &logits[logits.len() - vocabulary..];
         let next = (0..vocabulary).max_by(|&a, &b| last[a].total_cmp(&last[b])).unwrap_or(0) as u32;
         let column = tokens.len();
         tokens.push(next);
         let step = DecodeStep { tokens: &[next], positions: &[column as u32], column };
-        output = decoder.decode(step, &mut cache);
+        output = prepared.decode(step, &mut cache);
     }
     eprintln!("{tokens:?}");
     Ok(())

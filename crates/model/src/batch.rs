@@ -1,7 +1,10 @@
 //! Packed rows of tokens, on the host. Whoever packs knows the positions, so the device never computes them.
 
-/// `B` rows of `T` tokens. A row may hold several sequences, told apart by their segment; nothing attends
-/// across segments.
+use ruminate_kernels::Segments;
+
+/// `B` rows of `T` tokens. A row may hold several sequences, told apart by their segment. Nothing attends across
+/// segments, but that the first one of a tree is seen by the others of the tree: a prompt that is computed once for all
+/// completions that were sampled for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
     /// `[B * T]` token ids, row-major.
@@ -10,6 +13,8 @@ pub struct Batch {
     pub positions: Vec<u32>,
     /// `[B * T]` segment numbers within each row; 0 is padding.
     pub segments: Vec<u32>,
+    /// `[B * T]` tree numbers within each row: those of the segments, where each segment stands alone.
+    pub trees: Vec<u32>,
     /// `[B, T]`
     pub shape: [usize; 2],
 }
@@ -32,6 +37,7 @@ impl Batch {
             tokens: vec![0; size],
             positions: vec![0; size],
             segments: vec![0; size],
+            trees: vec![0; size],
             shape: [rows.len(), longest],
         };
         for (r, row) in rows.iter().map(AsRef::as_ref).enumerate() {
@@ -40,6 +46,7 @@ impl Batch {
                 batch.tokens[start + i] = token;
                 batch.positions[start + i] = i as u32;
                 batch.segments[start + i] = 1;
+                batch.trees[start + i] = 1;
             }
         }
         batch
@@ -48,6 +55,11 @@ impl Batch {
     /// Number of token places, padding included.
     pub fn places(&self) -> usize {
         self.tokens.len()
+    }
+
+    /// What each place may see.
+    pub(crate) fn visible(&self) -> Segments {
+        Segments::in_trees(&self.segments, &self.trees, self.shape)
     }
 }
 

@@ -1,15 +1,14 @@
 //! One decoder block: attention and feed-forward layer, each behind a norm, each added to the residual stream.
 
 use crate::attention::SelfAttention;
-use crate::cache::LayerCache;
 use crate::config::Config;
 use crate::init::Initializer;
-use crate::layers::{Mlp, RmsNorm};
+use crate::layers::{Linear, Mlp, RmsNorm};
 use crate::moe::{LayerRouting, MixtureOfExperts};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use rand::Rng;
-use ruminate_kernels::{Angles, Latest, Segments};
+use ruminate_kernels::{Angles, Segments};
 
 /// Dense or a mixture of experts, decided at construction.
 #[derive(Module, Debug)]
@@ -21,9 +20,9 @@ pub(crate) enum FeedForward {
 
 #[derive(Module, Debug)]
 pub(crate) struct Block {
-    input_layernorm: RmsNorm,
-    self_attn: SelfAttention,
-    post_attention_layernorm: RmsNorm,
+    pub(crate) input_layernorm: RmsNorm,
+    pub(crate) self_attn: SelfAttention,
+    pub(crate) post_attention_layernorm: RmsNorm,
     pub(crate) mlp: FeedForward,
 }
 
@@ -48,29 +47,9 @@ impl Block {
         angles: &Angles,
         segments: &Segments,
         replay: Option<&[u16]>,
-    ) -> (Tensor<2>, LayerCache, Option<LayerRouting>) {
-        let (attended, kept) =
-            self.self_attn.forward(self.input_layernorm.forward(x.clone()), angles, segments);
-        let (x, routing) = self.feed_forward(x + attended, replay);
-        (x, kept, routing)
-    }
-
-    /// # Shapes
-    /// - `x`: `[S, D]`, result: `[S, D]`
-    pub(crate) fn decode(
-        &self,
-        x: Tensor<2>,
-        angles: &Angles,
-        latest: &Latest,
-        cache: &mut LayerCache,
-        column: usize,
     ) -> (Tensor<2>, Option<LayerRouting>) {
-        let attended =
-            self.self_attn.decode(self.input_layernorm.forward(x.clone()), angles, latest, cache, column);
-        self.feed_forward(x + attended, None)
-    }
-
-    fn feed_forward(&self, x: Tensor<2>, replay: Option<&[u16]>) -> (Tensor<2>, Option<LayerRouting>) {
+        let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), angles, segments);
+        let x = x + attended;
         let normed = self.post_attention_layernorm.forward(x.clone());
         match &self.mlp {
             FeedForward::Dense(mlp) => (x + mlp.forward(normed), None),
@@ -79,5 +58,18 @@ impl Block {
                 (x + out, Some(routing))
             }
         }
+    }
+
+    /// The linear maps that can be adapted, by name: those of attention, and of the feed-forward layer where the model
+    /// is dense (`crate::lora` says why).
+    pub(crate) fn adaptable(&mut self, dense: bool) -> Vec<(String, &mut Linear)> {
+        let attention =
+            self.self_attn.linears().into_iter().map(|(name, linear)| ("self_attn", name, linear));
+        let feed_forward = match &mut self.mlp {
+            FeedForward::Dense(mlp) if dense => mlp.linears(),
+            FeedForward::Dense(_) | FeedForward::Moe(_) => Vec::new(),
+        };
+        let feed_forward = feed_forward.into_iter().map(|(name, linear)| ("mlp", name, linear));
+        attention.chain(feed_forward).map(|(part, name, linear)| (format!("{part}.{name}"), linear)).collect()
     }
 }

@@ -8,6 +8,7 @@
 
 use crate::config::{Attention, Config};
 use burn::tensor::{Device, Int, Tensor};
+use ruminate_kernels::KeyValueRing;
 use std::mem;
 
 /// What one layer keeps of the past.
@@ -16,11 +17,11 @@ use std::mem;
 pub enum LayerCache {
     /// MLA: normed latent and rotated shared key, `[S, L, C + R]`.
     Latent(Tensor<3>),
-    /// GQA: rotated keys and values, `[S, Hk, L, Dh]`.
+    /// GQA: rotated keys and values.
     KeyValue {
-        /// Keys.
+        /// Keys, `[S, Hk, Dh, L]`.
         key: Tensor<4>,
-        /// Values.
+        /// Values, `[S, Hk, L, Dh]`.
         value: Tensor<4>,
     },
 }
@@ -42,10 +43,10 @@ impl Cache {
                 device,
             )),
             Attention::Gqa(gqa) => {
-                let shape = [slots, gqa.num_key_value_heads, columns, gqa.head_dim];
+                let heads = gqa.num_key_value_heads;
                 LayerCache::KeyValue {
-                    key: Tensor::zeros(shape, device),
-                    value: Tensor::zeros(shape, device),
+                    key: Tensor::zeros([slots, heads, gqa.head_dim, columns], device),
+                    value: Tensor::zeros([slots, heads, columns, gqa.head_dim], device),
                 }
             }
         };
@@ -63,7 +64,7 @@ impl Cache {
     }
 
     /// Takes up prefilled chunks: row `i` of `chunk` goes to `slots[i]`, its last column right before `end`
-    /// (modulo the ring). `chunk` comes from [`Decoder::prefill`](crate::Decoder::prefill), repeated by
+    /// (modulo the ring). `chunk` comes from [`PreparedDecoder::prefill`](crate::PreparedDecoder::prefill), repeated by
     /// [`LayerCache::select`] where prompts are shared.
     pub fn insert(&mut self, slots: &[usize], end: usize, chunk: &[LayerCache]) {
         let length = chunk.first().map_or(0, LayerCache::columns);
@@ -108,7 +109,7 @@ impl LayerCache {
     fn columns(&self) -> usize {
         match self {
             Self::Latent(kept) => kept.dims()[1],
-            Self::KeyValue { key, .. } => key.dims()[2],
+            Self::KeyValue { value, .. } => value.dims()[2],
         }
     }
 
@@ -117,9 +118,11 @@ impl LayerCache {
         match self {
             Self::Latent(kept) => Self::Latent(kept.clone().slice([rows, columns])),
             Self::KeyValue { key, value } => {
-                let [_, heads, _, _] = key.dims();
-                let ranges = [rows, 0..heads, columns];
-                Self::KeyValue { key: key.clone().slice(ranges.clone()), value: value.clone().slice(ranges) }
+                let [_, heads, width, _] = key.dims();
+                Self::KeyValue {
+                    key: key.clone().slice([rows.clone(), 0..heads, 0..width, columns.clone()]),
+                    value: value.clone().slice([rows, 0..heads, columns]),
+                }
             }
         }
     }
@@ -132,9 +135,12 @@ impl LayerCache {
                 replace(kept, |kept| kept.slice_assign(ranges, part.clone()));
             }
             (Self::KeyValue { key, value }, Self::KeyValue { key: new_key, value: new_value }) => {
-                let [rows, heads, count, width] = new_key.dims();
-                let ranges = [row..row + rows, 0..heads, column..column + count, 0..width];
-                replace(key, |key| key.slice_assign(ranges.clone(), new_key.clone()));
+                let [rows, heads, count, width] = new_value.dims();
+                let (rows, columns) = (row..row + rows, column..column + count);
+                let [_, _, key_width, _] = new_key.dims();
+                let ranges = [rows.clone(), 0..heads, 0..key_width, columns.clone()];
+                replace(key, |key| key.slice_assign(ranges, new_key.clone()));
+                let ranges = [rows, 0..heads, columns, 0..width];
                 replace(value, |value| value.slice_assign(ranges, new_value.clone()));
             }
             _ => unreachable!("a model has one kind of attention"),
@@ -150,16 +156,18 @@ impl LayerCache {
         }
     }
 
-    /// Writes one column of all slots (`[S, Hk, 1, Dh]` each) and returns the whole caches.
-    pub(crate) fn push_key_value(
+    /// Lends the ring of keys and values to `change`, which gives it back.
+    pub(crate) fn change_key_value<R>(
         &mut self,
-        column: usize,
-        key: Tensor<4>,
-        value: Tensor<4>,
-    ) -> (Tensor<4>, Tensor<4>) {
-        self.write(0, column, &Self::KeyValue { key, value });
+        change: impl FnOnce(KeyValueRing) -> (R, KeyValueRing),
+    ) -> R {
         match self {
-            Self::KeyValue { key, value } => (key.clone(), value.clone()),
+            Self::KeyValue { key, value } => {
+                let (keys, values) = (taken(key), taken(value));
+                let (result, KeyValueRing { keys, values }) = change(KeyValueRing { keys, values });
+                (*key, *value) = (keys, values);
+                result
+            }
             Self::Latent(_) => unreachable!("a model has one kind of attention"),
         }
     }
@@ -168,8 +176,13 @@ impl LayerCache {
 /// Replaces a tensor by a function of itself; the tensor is moved through, so that an only owner is changed in
 /// place.
 fn replace<const D: usize>(tensor: &mut Tensor<D>, change: impl FnOnce(Tensor<D>) -> Tensor<D>) {
-    let placeholder = Tensor::empty([0; D], &tensor.device());
-    *tensor = change(mem::replace(tensor, placeholder));
+    *tensor = change(taken(tensor));
+}
+
+/// Moves a tensor out, and leaves an empty one.
+fn taken<const D: usize>(tensor: &mut Tensor<D>) -> Tensor<D> {
+    let empty = Tensor::empty([0; D], &tensor.device());
+    mem::replace(tensor, empty)
 }
 
 /// Maximal stretches of consecutive slots, as ranges of indices into `slots`.

@@ -1,14 +1,14 @@
-//! The decoder itself: embedding, blocks, norm, output head, in three ways of running: packed rows, packed
-//! rows that are kept for decoding, and one token a slot against a cache.
+//! The decoder itself: embedding, blocks, norm, output head, run over packed rows. How rollouts run the same weights
+//! against a cache is `prepared`'s.
 
-// B batch, T tokens, N = B * T places, S slots, L cache columns, D hidden, V vocabulary
+// B batch, T tokens, N = B * T places, D hidden, V vocabulary
 
 use crate::batch::Batch;
 use crate::block::{Block, FeedForward};
-use crate::cache::{Cache, LayerCache};
 use crate::config::Config;
 use crate::init::{Initializer, Source};
 use crate::layers::{Linear, RmsNorm, angles};
+use crate::lora::Adapters;
 use crate::moe::{LayerRouting, Routes};
 use crate::mtp::MultiTokenPrediction;
 use crate::weights::Origin;
@@ -16,14 +16,14 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 use rand::Rng;
 use rand::rngs::SmallRng;
-use ruminate_kernels::{Angles, Latest, Segments, linear};
+use ruminate_kernels::{Angles, linear};
 
 /// A decoder-only transformer.
 #[derive(Module, Debug)]
 pub struct Decoder {
-    embed_tokens: Embedding,
-    layers: Vec<Block>,
-    norm: RmsNorm,
+    pub(crate) embed_tokens: Embedding,
+    pub(crate) layers: Vec<Block>,
+    pub(crate) norm: RmsNorm,
     /// Absent where the embedding is the head.
     lm_head: Option<Linear>,
     mtp: Option<MultiTokenPrediction>,
@@ -31,11 +31,14 @@ pub struct Decoder {
     config: Config,
     #[module(skip)]
     pub(crate) origin: Origin,
+    /// Present while the linear maps carry adapters and all other weights are frozen.
+    #[module(skip)]
+    adapters: Option<Adapters>,
 }
 
 #[derive(Module, Debug)]
-struct Embedding {
-    weight: Param<Tensor<2>>,
+pub(crate) struct Embedding {
+    pub(crate) weight: Param<Tensor<2>>,
 }
 
 /// What a forward pass gives.
@@ -45,18 +48,6 @@ pub struct Output {
     pub hidden: Tensor<2>,
     /// One entry a MoE layer.
     pub routing: Vec<LayerRouting>,
-}
-
-/// One new token for each slot of a cache.
-#[derive(Clone, Copy, Debug)]
-pub struct DecodeStep<'a> {
-    /// `[S]` token ids.
-    pub tokens: &'a [u32],
-    /// `[S]` positions in each slot's sequence. A slot at position p sees the `p + 1` latest columns, this step's
-    /// included.
-    pub positions: &'a [u32],
-    /// The ring's column that all slots write.
-    pub column: usize,
 }
 
 impl Decoder {
@@ -83,6 +74,7 @@ impl Decoder {
             mtp: (config.num_nextn_predict_layers > 0).then(|| MultiTokenPrediction::init(init, config)),
             config: config.clone(),
             origin: Origin::default(),
+            adapters: None,
         }
     }
 
@@ -98,44 +90,13 @@ impl Decoder {
 
     /// Hidden states of packed rows.
     pub fn forward(&self, batch: &Batch, routes: Routes) -> Output {
-        self.run(batch, routes, |_| ())
-    }
-
-    /// The same, and what each layer's cache would keep of the rows (`[B, T, ...]`).
-    pub fn prefill(&self, batch: &Batch) -> (Output, Vec<LayerCache>) {
-        let mut kept = Vec::with_capacity(self.layers.len());
-        let output = self.run(batch, Routes::Choose, |layer| kept.push(layer));
-        (output, kept)
-    }
-
-    fn run(&self, batch: &Batch, routes: Routes, mut keep: impl FnMut(LayerCache)) -> Output {
-        let device = self.device();
         let angles = self.angles(&batch.positions);
-        let segments = Segments::new(&batch.segments, batch.shape);
-        let mut x = self.embed(&batch.tokens, &device);
+        let segments = batch.visible();
+        let mut x = self.embed(&batch.tokens, &self.device());
         let mut routing = Vec::new();
         for (layer, block) in self.layers.iter().enumerate() {
-            let replay = match routes {
-                Routes::Replay(layers) if self.config.is_moe(layer) => Some(layers[routing.len()].as_slice()),
-                Routes::Replay(_) | Routes::Choose => None,
-            };
-            let (out, kept, chosen) = block.forward(x, &angles, &segments, replay);
-            x = out;
-            keep(kept);
-            routing.extend(chosen);
-        }
-        Output { hidden: self.norm.forward(x), routing }
-    }
-
-    /// One step of cached decoding; the cache takes the new tokens up.
-    pub fn decode(&self, step: DecodeStep, cache: &mut Cache) -> Output {
-        let device = self.device();
-        let angles = self.angles(step.positions);
-        let latest = Latest::new(step.positions.iter().map(|&position| position as usize + 1), step.column);
-        let mut x = self.embed(step.tokens, &device);
-        let mut routing = Vec::new();
-        for (block, layer) in self.layers.iter().zip(&mut cache.layers) {
-            let (out, chosen) = block.decode(x, &angles, &latest, layer, step.column);
+            let replay = routes.of_layer(routing.len()).filter(|_| self.config.is_moe(layer));
+            let (out, chosen) = block.forward(x, &angles, &segments, replay);
             x = out;
             routing.extend(chosen);
         }
@@ -151,7 +112,7 @@ impl Decoder {
         let mtp = self.mtp.as_ref()?;
         let device = self.device();
         let angles = self.angles(&batch.positions);
-        let segments = Segments::new(&batch.segments, batch.shape);
+        let segments = batch.visible();
         let [rows, length] = batch.shape;
         let next: Vec<u32> = (0..rows * length)
             .map(|place| if (place + 1) % length == 0 { 0 } else { batch.tokens[place + 1] })
@@ -174,7 +135,26 @@ impl Decoder {
         linear(hidden, self.head())
     }
 
-    /// Moves the router biases against the load (arXiv 2408.15664): `b += rate * sign(mean load - load)`.
+    /// What is on this decoder's linear maps, where something is.
+    pub fn adapters(&self) -> Option<&Adapters> {
+        self.adapters.as_ref()
+    }
+
+    pub(crate) fn set_adapters(&mut self, adapters: Option<Adapters>) {
+        self.adapters = adapters;
+    }
+
+    /// The linear maps of the trunk that can be adapted, by their names in a checkpoint, in a fixed order.
+    pub(crate) fn adaptable(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {
+        let dense = self.config.moe.is_none();
+        self.layers.iter_mut().enumerate().flat_map(move |(layer, block)| {
+            let named = move |(name, linear)| (format!("model.layers.{layer}.{name}"), linear);
+            block.adaptable(dense).into_iter().map(named)
+        })
+    }
+
+    /// Moves the router biases against the load (arXiv 2408.15664): `b += rate * sign(mean load - load)`. Under adapters
+    /// they stay, with all the base.
     ///
     /// `load` holds the tokens that each expert of each MoE layer received since the last call, padding left
     /// out; one more entry than the trunk has MoE layers is that of the multi-token prediction module. Layers
@@ -182,6 +162,9 @@ impl Decoder {
     /// `[-bound, bound]`: a collapsed router must not drive it away for ever.
     #[must_use]
     pub fn with_balanced_routers(mut self, load: &[Vec<u64>], rate: f32, bound: f32) -> Self {
+        if self.adapters.is_some() {
+            return self;
+        }
         let mut load = load.iter();
         for block in self.layers.iter_mut().chain(self.mtp.as_mut().map(|mtp| &mut mtp.block)) {
             let FeedForward::Moe(moe) = &mut block.mlp else { continue };
@@ -204,13 +187,13 @@ impl Decoder {
         self
     }
 
-    fn embed(&self, tokens: &[u32], device: &Device) -> Tensor<2> {
+    pub(crate) fn embed(&self, tokens: &[u32], device: &Device) -> Tensor<2> {
         let ids: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
         let ids = Tensor::<1, Int>::from_ints(ids.as_slice(), device);
         self.embed_tokens.weight.val().select(0, ids)
     }
 
-    fn angles(&self, positions: &[u32]) -> Angles {
+    pub(crate) fn angles(&self, positions: &[u32]) -> Angles {
         angles(&self.config.rope, self.config.rotary_width(), positions)
     }
 }

@@ -4,22 +4,24 @@
 
 use crate::config::Rope;
 use crate::init::Initializer;
+use crate::lora::Adapter;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use rand::Rng;
 use ruminate_kernels as kernels;
 use std::collections::HashMap;
 
-/// `x W^T + b`; the weight lies as checkpoints hold it, `[out, in]`.
+/// `x W^T + b`, and what an adapter adds; the weight lies as checkpoints hold it, `[out, in]`.
 #[derive(Module, Debug)]
 pub(crate) struct Linear {
     pub(crate) weight: Param<Tensor<2>>,
     pub(crate) bias: Option<Param<Tensor<1>>>,
+    pub(crate) adapter: Option<Adapter>,
 }
 
 impl Linear {
     pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, input: usize, output: usize) -> Self {
-        Self { weight: init.normal([output, input]), bias: None }
+        Self { weight: init.normal([output, input]), bias: None, adapter: None }
     }
 
     pub(crate) fn with_bias<R: Rng>(init: &mut Initializer<R>, input: usize, output: usize) -> Self {
@@ -29,10 +31,21 @@ impl Linear {
     /// # Shapes
     /// - `x`: `[N, in]`, result: `[N, out]`
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let product = kernels::linear(x, self.weight.val());
+        let product = match &self.adapter {
+            Some(adapter) => kernels::linear(x.clone(), self.weight.val()) + adapter.forward(x),
+            None => kernels::linear(x, self.weight.val()),
+        };
         match &self.bias {
             Some(bias) => product + bias.val().unsqueeze(),
             None => product,
+        }
+    }
+
+    /// The weight that [`Self::forward`] amounts to: `W + scale * B A`, a tensor of its own where there is an adapter.
+    pub(crate) fn effective_weight(&self) -> Tensor<2> {
+        match &self.adapter {
+            Some(adapter) => self.weight.val() + adapter.product(),
+            None => self.weight.val(),
         }
     }
 }
@@ -41,7 +54,7 @@ impl Linear {
 #[derive(Module, Debug)]
 pub(crate) struct RmsNorm {
     pub(crate) weight: Param<Tensor<1>>,
-    eps: f64,
+    pub(crate) eps: f64,
 }
 
 impl RmsNorm {
@@ -59,9 +72,9 @@ impl RmsNorm {
 /// SwiGLU feed-forward layer (Shazeer 2020): `down(silu(gate x) * up x)`.
 #[derive(Module, Debug)]
 pub(crate) struct Mlp {
-    gate_proj: Linear,
-    up_proj: Linear,
-    down_proj: Linear,
+    pub(crate) gate_proj: Linear,
+    pub(crate) up_proj: Linear,
+    pub(crate) down_proj: Linear,
 }
 
 impl Mlp {
@@ -78,6 +91,15 @@ impl Mlp {
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let gate = self.gate_proj.forward(x.clone());
         self.down_proj.forward(kernels::swiglu(gate, self.up_proj.forward(x)))
+    }
+
+    /// Its linear maps by name.
+    pub(crate) fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
+        vec![
+            ("gate_proj", &mut self.gate_proj),
+            ("up_proj", &mut self.up_proj),
+            ("down_proj", &mut self.down_proj),
+        ]
     }
 }
 

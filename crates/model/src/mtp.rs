@@ -50,7 +50,7 @@ impl MultiTokenPrediction {
         segments: &Segments,
     ) -> (Tensor<2>, Option<LayerRouting>) {
         let joined = Tensor::cat(vec![self.enorm.forward(next), self.hnorm.forward(hidden)], 1);
-        let (x, _, routing) = self.block.forward(self.eh_proj.forward(joined), angles, segments, None);
+        let (x, routing) = self.block.forward(self.eh_proj.forward(joined), angles, segments, None);
         (self.shared_head.norm.forward(x), routing)
     }
 }

@@ -159,9 +159,16 @@ struct Path {
 
 impl Path {
     fn enter(&mut self, name: &str, container: &str) {
-        // Variants of our enums, and the field that holds the two ways to a query, are not in the names.
-        let silent = container.starts_with("Enum:") || name == "query";
-        self.segments.push((!silent).then(|| name.to_owned()));
+        let segment = match name {
+            // Variants of our enums, and fields that hold one of several forms, are not in the names.
+            _ if container.starts_with("Enum:") => None,
+            "query" | "adapter" => None,
+            // PEFT's names, less the `base_model.model.` before all of them.
+            "lora_a" => Some("lora_A.weight"),
+            "lora_b" => Some("lora_B.weight"),
+            name => Some(name),
+        };
+        self.segments.push(segment.map(str::to_owned));
     }
 
     /// The name in a checkpoint. The trunk lies under `model.`, and the multi-token prediction module is

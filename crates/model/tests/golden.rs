@@ -2,7 +2,7 @@
 //! (`fixtures/model/make.py`, `make_variants.py`).
 
 use burn::tensor::activation::log_softmax;
-use ruminate_model::{Batch, Cache, Config, DecodeStep, Decoder, Routes, load};
+use ruminate_model::{Batch, Cache, Config, DecodeStep, Decoder, Precision, PreparedDecoder, Routes, load};
 use ruminate_testkit as testkit;
 use serde_json::Value;
 use testkit::Tensors;
@@ -89,15 +89,16 @@ fn cached_decode_matches_full_forward() {
         let (columns, entered) = (length + 1, 19);
         let mut cache = Cache::new(decoder.config(), 2, columns, &testkit::device());
         let prompts: Vec<&[u32]> = rows.iter().map(|row| &row[..prompt]).collect();
-        let (_, kept) = decoder.prefill(&Batch::from_rows_right_aligned(&prompts));
+        let prepared = PreparedDecoder::new(&decoder, Precision::F32);
+        let (_, kept) = prepared.prefill(&Batch::from_rows_right_aligned(&prompts));
         cache.insert(&[0, 1], entered, &kept);
         for position in prompt..length {
             let now = entered + position - prompt;
             let tokens = [rows[0][position], rows[1][position]];
             let step =
                 DecodeStep { tokens: &tokens, positions: &[position as u32; 2], column: now % columns };
-            let output = decoder.decode(step, &mut cache);
-            let actual = testkit::floats(log_softmax(decoder.logits(output.hidden), 1));
+            let output = prepared.decode(step, &mut cache);
+            let actual = testkit::floats(log_softmax(prepared.logits(output.hidden), 1));
             for slot in 0..2 {
                 let start = (slot * length + position) * vocabulary;
                 let expected = &full[start..start + vocabulary];
@@ -122,6 +123,7 @@ fn padding_and_packing_change_nothing() {
             tokens: other.iter().chain(short).copied().collect(),
             positions: (0..5).chain(0..9).collect(),
             segments: [vec![1; 5], vec![2; 9]].concat(),
+            trees: [vec![1; 5], vec![2; 9]].concat(),
             shape: [1, 14],
         };
         testkit::assert_close(&logprobs(&decoder, &packed)[5 * vocabulary..], &alone, 2e-5);

@@ -94,6 +94,8 @@ impl Default for Math {
     }
 }
 
+/// Bytes of a response that may be nothing but its answer.
+const MAX_BARE: usize = 256;
 /// Candidates that are parsed before we give up.
 const MAX_ATTEMPTS: usize = 16;
 
@@ -104,7 +106,7 @@ impl Verifier for Math {
 
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
         let budget = Budget::new();
-        let gold = match self.read(&task.answer, Role::Gold, &budget) {
+        let gold = match self.read(marked(&task.answer), Role::Gold, &budget) {
             Ok(gold) => gold,
             Err(why) => return unscored(format!("the gold answer: {}", why.in_words())),
         };
@@ -140,6 +142,11 @@ impl Verifier for Math {
             },
         }
     }
+}
+
+/// The answer of a gold text: behind GSM8K's mark `####`, where it is given with its solution.
+fn marked(gold: &str) -> &str {
+    gold.rsplit_once("\n####").map_or(gold, |(_, answer)| answer)
 }
 
 /// The part of a response that holds its answer.
@@ -221,7 +228,7 @@ impl Math {
 
     /// Finds and parses the answer of a text.
     fn read(&self, text: &str, role: Role, budget: &Budget) -> Result<Reading, NoAnswer> {
-        if role != Role::Response
+        if (role != Role::Response || text.len() <= MAX_BARE)
             && let Some(reading) = self.whole(text, budget)
         {
             return Ok(reading);
@@ -346,7 +353,16 @@ fn read_candidate(text: &str, candidate: &Candidate, budget: &Budget) -> Reading
                 plain_number(&text[piece.text.clone()]).map(|value| with_percent(value, piece.percent));
             Reading { piece: shown(piece), value: value.ok_or(ParseError::TooLarge) }
         }
-        Found::Expression(piece) => Reading { piece: shown(piece), value: formula(piece) },
+        Found::Expression(piece) => {
+            let text = &text[piece.text.clone()];
+            let value = mixed(text).map_or_else(|| formula(piece), |latex| parse::formula(&latex, budget));
+            Reading { piece: shown(piece), value }
+        }
+        // It is what was meant, even where it cannot be read: a number in it, or before it, is not.
+        Found::Formula(piece) => Reading {
+            piece: shown(piece),
+            value: formula(piece).map_err(|_| ParseError::Unknown("a formula in running text".to_owned())),
+        },
         Found::Letter(piece) => {
             let name = text[piece.text.clone()].to_lowercase();
             Reading { piece: shown(piece), value: Ok(Expr::Symbol(name)) }
@@ -354,9 +370,22 @@ fn read_candidate(text: &str, candidate: &Candidate, budget: &Budget) -> Reading
     }
 }
 
-/// `1,234.5`, `1 234`, `1000,99`, `.5`.
+/// `1 1/2` as LaTeX writes it.
+fn mixed(text: &str) -> Option<String> {
+    let (whole, fraction) = text.trim().split_once(' ')?;
+    let (above, below) = fraction.trim().split_once('/')?;
+    let is_natural = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let parts = [whole.strip_prefix('-').unwrap_or(whole), above, below];
+    parts.into_iter().all(is_natural).then(|| format!("{whole}\\frac{{{above}}}{{{below}}}"))
+}
+
+/// `1,234.5`, `1 234`, `1000,99`, `.5`, `1.5e-3`.
 fn plain_number(text: &str) -> Option<Expr> {
-    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (negative, digits) = text.strip_prefix(['-', '\u{2212}']).map_or((false, text), |rest| (true, rest));
+    if digits.contains(['e', 'E']) {
+        let value = number::literal(&digits.replace('e', "E").replace(',', "."))?;
+        return Some(if negative { Expr::Negative(Box::new(value)) } else { value });
+    }
     let groups = digits.split_once('.').map_or(digits, |(whole, _)| whole);
     let mut parts = groups.split([',', ' ']);
     let first = parts.next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The local engine: a decoder, a cache, and the loop that keeps the slots busy.
+//! The local engine: a decoder with its weights prepared, a cache, and the loop that keeps the slots busy.
 
 // S slots, L cache columns, P prompt columns of a prefill, D hidden, V vocabulary
 
@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 use ruminate_data::{Completion, FinishReason, Routing, Seed};
 use ruminate_kernels::SoftmaxRow;
-use ruminate_model::{Batch, Cache, DecodeStep, Decoder, LayerCache, LayerRouting};
+use ruminate_model::{Batch, Cache, DecodeStep, Decoder, LayerCache, LayerRouting, PreparedDecoder};
 use std::collections::HashMap;
 use std::collections::VecDeque;
 
@@ -60,6 +60,18 @@ pub fn generate(
     decoder: &Decoder,
     requests: &[Request],
     options: &Options,
+    finished: impl FnMut(usize, Completion) -> Flow,
+) {
+    generate_streaming(decoder, requests, options, |_, _| Flow::Continue, finished);
+}
+
+/// As [`generate`], and each token goes to `drawn`, with the index of its request, as soon as it is drawn: also the one
+/// that ends a completion, before `finished` gets that.
+pub fn generate_streaming(
+    decoder: &Decoder,
+    requests: &[Request],
+    options: &Options,
+    mut drawn: impl FnMut(usize, u32) -> Flow,
     mut finished: impl FnMut(usize, Completion) -> Flow,
 ) {
     let longest = requests.iter().map(|request| request.prompt_ids.len()).max().unwrap_or(0);
@@ -68,22 +80,25 @@ pub fn generate(
     let columns = longest + options.sampling.max_new_tokens;
     let count = options.max_num_seqs.clamp(1, requests.len().max(1));
     let mut engine = Engine {
-        decoder,
+        decoder: PreparedDecoder::new(decoder, options.sampling.dtype.into()),
         requests,
         options,
         cache: Cache::new(decoder.config(), count, columns, &decoder.device()),
         slots: Slots::new(count, columns),
         drafts: vec![Draft::default(); requests.len()],
+        drawn: Vec::with_capacity(count),
     };
     let mut waiting: VecDeque<usize> = (0..requests.len()).collect();
-    let mut deliver = |done: Vec<(usize, Completion)>| {
-        done.into_iter().any(|(request, completion)| finished(request, completion) == Flow::Stop)
+    let mut deliver = |tokens: &mut Vec<(usize, u32)>, done: Vec<(usize, Completion)>| {
+        tokens.drain(..).any(|(request, token)| drawn(request, token) == Flow::Stop)
+            || done.into_iter().any(|(request, completion)| finished(request, completion) == Flow::Stop)
     };
     loop {
         let free = engine.slots.admissible(waiting.len());
         if !free.is_empty() {
             let admitted: Vec<usize> = waiting.drain(..free.len()).collect();
-            if deliver(engine.admit(&free, &admitted)) {
+            let done = engine.admit(&free, &admitted);
+            if deliver(&mut engine.drawn, done) {
                 return;
             }
             continue;
@@ -92,19 +107,22 @@ pub fn generate(
             return;
         }
         engine.shrink(waiting.len());
-        if deliver(engine.step()) {
+        let done = engine.step();
+        if deliver(&mut engine.drawn, done) {
             return;
         }
     }
 }
 
 struct Engine<'a> {
-    decoder: &'a Decoder,
+    decoder: PreparedDecoder,
     requests: &'a [Request],
     options: &'a Options,
     cache: Cache,
     slots: Slots,
     drafts: Vec<Draft>,
+    /// Tokens that nobody has been told of yet, with their requests.
+    drawn: Vec<(usize, u32)>,
 }
 
 /// A completion in the making.
@@ -196,6 +214,7 @@ impl Engine<'_> {
         let draft = &mut self.drafts[request];
         draft.ids.push(token);
         draft.logprobs.push(logprob);
+        self.drawn.push((request, token));
         let finish_reason = if self.options.eos_token_ids.contains(&token) {
             FinishReason::Stop
         } else if draft.ids.len() >= self.options.sampling.max_new_tokens || logprob.is_nan() {

@@ -5,11 +5,13 @@
 //! batching), a prompt that several requests share is computed once. A request's randomness is its own, so
 //! what it samples does not depend on who shares its batch.
 
+mod dtype;
 mod engine;
 mod sampler;
 mod siblings;
 mod slots;
 
-pub use engine::{Flow, Options, RecordRouting, Request, generate};
+pub use dtype::{Dtype, UnknownDtype};
+pub use engine::{Flow, Options, RecordRouting, Request, generate, generate_streaming};
 pub use sampler::{Choice, Sampling, SamplingError};
 pub use siblings::{Stopped, generate_siblings};

@@ -1,5 +1,6 @@
 //! From one row of logits to one token, on the host.
 
+use crate::Dtype;
 use ruminate_data::Seed;
 use ruminate_kernels::SoftmaxRow;
 use serde::{Deserialize, Serialize};
@@ -16,11 +17,13 @@ pub struct Sampling {
     pub top_k: usize,
     /// Longest completion, in tokens, its ending token included.
     pub max_new_tokens: usize,
+    /// What weights are held in meanwhile.
+    pub dtype: Dtype,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 512 }
+        Self { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 512, dtype: Dtype::Float32 }
     }
 }
 

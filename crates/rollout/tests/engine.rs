@@ -3,7 +3,9 @@
 use burn::tensor::activation::log_softmax;
 use ruminate_data::{Completion, FinishReason, Seed};
 use ruminate_model::{Batch, Decoder, Routes, load};
-use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling, generate};
+use ruminate_rollout::{
+    Dtype, Flow, Options, RecordRouting, Request, Sampling, generate, generate_streaming,
+};
 use ruminate_testkit as testkit;
 
 fn decoder(name: &str) -> Decoder {
@@ -70,13 +72,42 @@ fn sampler_logprobs_are_the_full_forwards() {
 
 #[test]
 fn a_request_samples_the_same_alone_and_in_company() {
-    let decoder = decoder("deepseek_v3_full");
-    let requests = requests(40);
-    let company = run(&decoder, &requests, &options(1.0));
-    for (request, in_company) in requests.iter().zip(&company) {
-        let alone = run(&decoder, std::slice::from_ref(request), &options(1.0)).remove(0);
-        assert_eq!(alone.ids, in_company.ids);
-        testkit::assert_close(&alone.logprobs, &in_company.logprobs, 1e-5);
+    for (name, dtype) in
+        [("deepseek_v3_full", Dtype::Float32), ("qwen3", Dtype::Bfloat16), ("qwen3", Dtype::Int8)]
+    {
+        let decoder = decoder(name);
+        let requests = requests(40);
+        let mut options = options(1.0);
+        options.sampling.dtype = dtype;
+        let company = run(&decoder, &requests, &options);
+        for (request, in_company) in requests.iter().zip(&company) {
+            let alone = run(&decoder, std::slice::from_ref(request), &options).remove(0);
+            assert_eq!(alone.ids, in_company.ids, "{name}, {dtype}");
+            testkit::assert_close(&alone.logprobs, &in_company.logprobs, 1e-5);
+        }
+    }
+}
+
+#[test]
+fn rounded_weights_sample_from_nearly_the_policy() {
+    let decoder = decoder("qwen3");
+    let vocabulary = decoder.config().vocab_size;
+    for (dtype, tolerance) in [(Dtype::Bfloat16, 0.03), (Dtype::Int8, 0.1)] {
+        let mut options = options(1.0);
+        options.sampling.dtype = dtype;
+        let (mut sum, mut compared) = (0.0_f32, 0);
+        for completion in run(&decoder, &requests(20), &options) {
+            let whole = [completion.prompt_ids.as_slice(), &completion.ids].concat();
+            let output = decoder.forward(&Batch::from_rows(&[&whole]), Routes::Choose);
+            let full = testkit::floats(log_softmax(decoder.logits(output.hidden), 1));
+            for (i, (&token, &logprob)) in completion.ids.iter().zip(&completion.logprobs).enumerate() {
+                let place = completion.prompt_ids.len() + i - 1;
+                sum += (logprob - full[place * vocabulary + token as usize]).abs();
+                compared += 1;
+            }
+        }
+        let mean = sum / compared as f32;
+        assert!(compared > 100 && mean > 1e-6 && mean < tolerance, "{dtype}: {mean}");
     }
 }
 
@@ -103,4 +134,31 @@ fn stopping_delivers_no_more() {
         if delivered == 3 { Flow::Stop } else { Flow::Continue }
     });
     assert!((3..=8).contains(&delivered), "only what the last step had finished already: {delivered}");
+}
+
+#[test]
+fn tokens_are_told_as_they_are_drawn_and_can_end_it() {
+    let (decoder, options) = (decoder("qwen3"), Options { max_num_seqs: 3, ..options(1.0) });
+    let requests = requests(8);
+    let expected = run(&decoder, &requests, &options);
+    let told = std::cell::RefCell::new(vec![Vec::new(); requests.len()]);
+    let tell = |request: usize, token| {
+        told.borrow_mut()[request].push(token);
+        Flow::Continue
+    };
+    generate_streaming(&decoder, &requests, &options, tell, |request, completion| {
+        assert_eq!(told.borrow()[request], completion.ids, "all its tokens before it");
+        assert_eq!(completion.ids, expected[request].ids);
+        Flow::Continue
+    });
+    let mut count = 0;
+    let stop_at_second = |_, _| {
+        count += 1;
+        if count == 2 { Flow::Stop } else { Flow::Continue }
+    };
+    let greedy = Options { eos_token_ids: Vec::new(), ..options };
+    generate_streaming(&decoder, &requests[..1], &greedy, stop_at_second, |_, _| {
+        panic!("nothing is finished")
+    });
+    assert_eq!(count, 2);
 }

@@ -3,7 +3,7 @@
 //! `cargo run -p ruminate-run --example save_and_resume`
 
 use ruminate_run::{
-    Appended, Completed, FolderWriter, JsonlAppender, RunFolder, Status, checkpoints, sha256_hex,
+    Appended, Completed, FolderWriter, JsonlAppender, Leaves, RunFolder, Status, checkpoints, sha256_hex,
 };
 use serde_json::json;
 use std::num::NonZeroUsize;
@@ -29,7 +29,11 @@ fn main() -> Result<(), ruminate_run::Error> {
     let model = FolderWriter::create(&run.final_path())?;
     model.write("model.safetensors", b"weights")?;
     model.commit(json!({}))?;
-    run.complete(&Completed { recipe_sha256: sha256_hex(b"seed = 0"), summary: json!({"pass@1": 0.98}) })?;
+    run.complete(&Completed {
+        recipe_sha256: sha256_hex(b"seed = 0"),
+        summary: json!({"pass@1": 0.98}),
+        leaves: Leaves::Model,
+    })?;
     assert!(matches!(run.status()?, Status::Complete(_)));
     eprintln!("{} is complete", run.path().display());
     Ok(())

@@ -29,7 +29,7 @@ pub enum Status {
     Fresh,
     /// A run was begun and has not ended.
     Started,
-    /// The run has ended, and its model folder verifies.
+    /// The run has ended, and its model folder, where it leaves one, verifies.
     Complete(Completed),
 }
 
@@ -41,6 +41,20 @@ pub struct Completed {
     pub recipe_sha256: String,
     /// What the run prints at its end, so that it can be printed again.
     pub summary: serde_json::Value,
+    /// What the run is for.
+    #[serde(default)]
+    pub leaves: Leaves,
+}
+
+/// What a run leaves behind when it is complete.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leaves {
+    /// A model folder, `final/`.
+    #[default]
+    Model,
+    /// Files of the run folder itself: an evaluation, a set of traces.
+    Files,
 }
 
 impl RunFolder {
@@ -82,8 +96,8 @@ impl RunFolder {
         let path = self.path.join(COMPLETE);
         match fs::read(&path) {
             Ok(bytes) => {
-                let completed = serde_json::from_slice(&bytes).map_err(|e| self.bad_mark(&e))?;
-                verify(&self.final_path())?;
+                let completed: Completed = serde_json::from_slice(&bytes).map_err(|e| self.bad_mark(&e))?;
+                self.verify_model(completed.leaves)?;
                 Ok(Status::Complete(completed))
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => self.unfinished(),
@@ -91,16 +105,33 @@ impl RunFolder {
         }
     }
 
-    /// Marks the run as complete; to be called last, with `final/` in place.
+    /// Marks the run as complete; to be called last, with what it leaves in place.
     ///
     /// # Errors
     /// [`Error::Broken`] when `final/` does not verify, [`Error::Disk`] when the mark cannot be written.
     pub fn complete(&self, completed: &Completed) -> Result<(), Error> {
-        verify(&self.final_path())?;
+        self.verify_model(completed.leaves)?;
         let path = self.path.join(COMPLETE);
         let bytes =
             serde_json::to_vec_pretty(completed).map_err(|e| Error::disk("encode", &path)(e.into()))?;
         write_file(&path, &bytes)
+    }
+
+    fn verify_model(&self, leaves: Leaves) -> Result<(), Error> {
+        match leaves {
+            Leaves::Model => verify(&self.final_path()).map(drop),
+            Leaves::Files => Ok(()),
+        }
+    }
+
+    /// `samples.jsonl`: every completion of an evaluation.
+    pub fn all_samples_path(&self) -> PathBuf {
+        self.path.join("samples.jsonl")
+    }
+
+    /// `traces.jsonl`: what a teacher wrote, to be learned.
+    pub fn traces_path(&self) -> PathBuf {
+        self.path.join("traces.jsonl")
     }
 
     /// `recipe.toml`: the recipe as given.
@@ -123,9 +154,34 @@ impl RunFolder {
         self.path.join("eval.jsonl")
     }
 
+    /// `moe.jsonl`: tokens by layer and expert, one object a step.
+    pub fn expert_load_path(&self) -> PathBuf {
+        self.path.join("moe.jsonl")
+    }
+
     /// `completions/step-000010.jsonl`: the samples of a step.
     pub fn completions_path(&self, step: u64) -> PathBuf {
-        self.path.join("completions").join(format!("step-{step:06}.jsonl"))
+        self.of_step("completions", step)
+    }
+
+    /// `tokens/step-000010.jsonl`: some of these, token by token.
+    pub fn tokens_path(&self, step: u64) -> PathBuf {
+        self.of_step("tokens", step)
+    }
+
+    /// `samples/step-000010.jsonl`: some samples of an evaluation.
+    pub fn samples_path(&self, step: u64) -> PathBuf {
+        self.of_step("samples", step)
+    }
+
+    /// `tensorboard`: the folder of event files.
+    pub fn tensorboard_path(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
+    /// `report.html`: the run as one page.
+    pub fn report_path(&self) -> PathBuf {
+        self.path.join("report.html")
     }
 
     /// `checkpoints/step-000010`: see [`checkpoints`].
@@ -136,6 +192,10 @@ impl RunFolder {
     /// `final`: the trained model's folder.
     pub fn final_path(&self) -> PathBuf {
         self.path.join("final")
+    }
+
+    fn of_step(&self, folder: &str, step: u64) -> PathBuf {
+        self.path.join(folder).join(format!("step-{step:06}.jsonl"))
     }
 
     fn bad_mark(&self, error: &serde_json::Error) -> Broken {

@@ -18,6 +18,6 @@ mod manifest;
 
 pub use atomic::{FolderWriter, write_file};
 pub use error::{Broken, Error, Fault};
-pub use folder::{Completed, RunFolder, Status};
+pub use folder::{Completed, Leaves, RunFolder, Status};
 pub use jsonl::{Appended, JsonlAppender, Truncation, truncate_after};
 pub use manifest::{FileEntry, Manifest, sha256_hex, verify};

@@ -1,6 +1,6 @@
 //! Real faults on real files: what the crate promises when the disk, another run or a crash interferes.
 
-use ruminate_run::{Broken, Completed, Error, Fault, FolderWriter, RunFolder, Status, checkpoints};
+use ruminate_run::{Broken, Completed, Error, Fault, FolderWriter, Leaves, RunFolder, Status, checkpoints};
 use ruminate_run::{verify, write_file};
 use serde_json::json;
 use std::fs;
@@ -198,7 +198,8 @@ fn a_folder_is_fresh_then_started_then_complete() {
     write_file(&run.recipe_path(), b"seed = 0").expect("write");
     assert_eq!(run.status().expect("readable"), Status::Started);
 
-    let completed = Completed { recipe_sha256: "ab".into(), summary: json!({"pass@1": 0.98}) };
+    let completed =
+        Completed { recipe_sha256: "ab".into(), summary: json!({"pass@1": 0.98}), leaves: Leaves::Model };
     let premature = run.complete(&completed);
     assert!(matches!(premature, Err(Error::Broken(_))), "no final/ yet: {premature:?}");
     committed(&run.final_path(), 9);

@@ -9,9 +9,16 @@ use serde::Serialize;
 use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 use std::error::Error as _;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::time::SystemTime;
 
 const NAME: &str = "chat_template";
+
+/// The same template, where what `{% generation %}` encloses stands between [`MARKS`].
+const MARKED: &str = "chat_template_marked";
+
+/// Noncharacters of Unicode, reserved for use inside a program: no text holds them.
+const MARKS: [char; 2] = ['\u{fdd0}', '\u{fdd1}'];
 
 /// The engine's budget for one rendering: instructions, and the bytes of strings that they make. Two thousand turns
 /// or eight megabytes fit easily; an endless loop, or a string that doubles, ends within seconds.
@@ -29,11 +36,21 @@ pub enum GenerationPrompt {
     Omit,
 }
 
+/// A rendered chat, and where in it the assistant speaks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarkedChat {
+    /// The chat, as [`ChatTemplate::render`] gives it.
+    pub text: String,
+    /// The parts between `{% generation %}` and `{% endgeneration %}`, in bytes of `text`, in order.
+    pub assistant: Vec<Range<usize>>,
+}
+
 /// A compiled chat template.
 #[derive(Debug)]
 pub struct ChatTemplate {
     env: Environment<'static>,
     special: SpecialTokens,
+    marks_assistant: bool,
 }
 
 impl ChatTemplate {
@@ -56,9 +73,14 @@ impl ChatTemplate {
             strftime::format(format, now)
                 .map_err(|reason| minijinja::Error::new(ErrorKind::InvalidOperation, reason))
         });
-        env.add_template_owned(NAME, without_generation_blocks(source))
+        env.add_filter("generation", |text: String| [MARKS[0].into(), text, MARKS[1].into()].concat());
+        let plain = with_generation_blocks(source, "if true", "endif");
+        let marks_assistant = plain != source;
+        let marked = with_generation_blocks(source, "filter generation", "endfilter");
+        env.add_template_owned(NAME, plain)
+            .and_then(|()| env.add_template_owned(MARKED, marked))
             .map_err(|error| Error::TemplateSyntax { reason: explain(&error) })?;
-        Ok(Self { env, special: special.clone() })
+        Ok(Self { env, special: special.clone(), marks_assistant })
     }
 
     /// The chat as the text that the model reads.
@@ -67,6 +89,43 @@ impl ChatTemplate {
     /// [`Error::TemplateRefused`] when the template calls `raise_exception`, [`Error::TemplateRender`] when it
     /// fails or exhausts its budget.
     pub fn render(&self, messages: &[Message], prompt: GenerationPrompt) -> Result<String, Error> {
+        self.render_template(NAME, messages, prompt)
+    }
+
+    /// Whether the template has `{% generation %}` blocks, which say what the assistant writes.
+    pub fn marks_assistant(&self) -> bool {
+        self.marks_assistant
+    }
+
+    /// A complete chat with the assistant's parts, as transformers' `return_assistant_tokens_mask` finds them. There
+    /// are none where the template [marks nothing](Self::marks_assistant).
+    ///
+    /// # Errors
+    /// As [`render`](Self::render); also when a message holds U+FDD0 or U+FDD1, with which the parts are found.
+    pub fn render_marked(&self, messages: &[Message]) -> Result<MarkedChat, Error> {
+        if messages.iter().any(|message| message.content.contains(MARKS) || message.role.contains(MARKS)) {
+            let reason = "a message holds U+FDD0 or U+FDD1, which are no characters".to_owned();
+            return Err(Error::TemplateRender { reason });
+        }
+        let rendered = self.render_template(MARKED, messages, GenerationPrompt::Omit)?;
+        let (mut text, mut assistant, mut start) = (String::with_capacity(rendered.len()), Vec::new(), 0);
+        for piece in rendered.split_inclusive(MARKS) {
+            text.push_str(piece.trim_end_matches(MARKS));
+            if piece.ends_with(MARKS[0]) {
+                start = text.len();
+            } else if piece.ends_with(MARKS[1]) {
+                assistant.push(start..text.len());
+            }
+        }
+        Ok(MarkedChat { text, assistant })
+    }
+
+    fn render_template(
+        &self,
+        name: &str,
+        messages: &[Message],
+        prompt: GenerationPrompt,
+    ) -> Result<String, Error> {
         let context = context! {
             messages => messages.iter().map(turn).collect::<Value>(),
             add_generation_prompt => prompt == GenerationPrompt::Add,
@@ -75,7 +134,7 @@ impl ChatTemplate {
             // A token that the folder does not name is undefined, as in transformers.
             ..Value::from_pairs(self.named_tokens())
         };
-        let template = self.env.get_template(NAME).map_err(|error| failure(&error))?;
+        let template = self.env.get_template(name).map_err(|error| failure(&error))?;
         let mut output = Capped(Vec::new());
         template.render_captured_to(context, &mut output).map_err(|error| failure(&error))?;
         String::from_utf8(output.0).map_err(|error| Error::TemplateRender { reason: error.to_string() })
@@ -94,20 +153,19 @@ fn turn(message: &Message) -> Value {
     Value::from_pairs([("role", message.role.as_str()), ("content", message.content.as_str())])
 }
 
-/// Turns `{% generation %} .. {% endgeneration %}`, which only marks the assistant's tokens for `transformers`,
-/// into a block that is always rendered. Removing the tags instead would lose their whitespace control.
-fn without_generation_blocks(source: &str) -> String {
+/// Turns `{% generation %} .. {% endgeneration %}`, which marks the assistant's tokens for `transformers`, into a block
+/// that the engine knows. Removing the tags instead would lose their whitespace control.
+fn with_generation_blocks(source: &str, open: &str, close: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(start) = rest.find("{%") {
         let (before, tag) = rest.split_at(start + 2);
         out.push_str(before);
         let inner = tag.trim_start_matches(['-', '+']).trim_start();
-        let replaced =
-            [("generation", "if true"), ("endgeneration", "endif")].iter().find_map(|(name, with)| {
-                let after = inner.strip_prefix(name)?;
-                after.trim_start().trim_start_matches(['-', '+']).starts_with("%}").then_some((after, *with))
-            });
+        let replaced = [("generation", open), ("endgeneration", close)].iter().find_map(|(name, with)| {
+            let after = inner.strip_prefix(name)?;
+            after.trim_start().trim_start_matches(['-', '+']).starts_with("%}").then_some((after, *with))
+        });
         rest = tag;
         if let Some((after, with)) = replaced {
             out.push_str(&tag[..tag.len() - inner.len()]);

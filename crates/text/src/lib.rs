@@ -10,11 +10,13 @@ pub mod embedded;
 mod error;
 mod files;
 mod prompt;
+mod stream;
 mod strftime;
 mod tokenizer;
 
-pub use chat::{ChatTemplate, GenerationPrompt};
+pub use chat::{ChatTemplate, GenerationPrompt, MarkedChat};
 pub use error::Error;
 pub use files::SpecialTokens;
 pub use prompt::r1_zero_prompt;
+pub use stream::TextStream;
 pub use tokenizer::{SpecialText, Tokenizer};

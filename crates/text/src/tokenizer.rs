@@ -1,6 +1,7 @@
 //! Text to token ids and back, over Hugging Face's `tokenizers`. Knows nothing of models but their vocabulary
 //! size, and nothing of chats but where the template lies.
 
+use crate::chat::MarkedChat;
 use crate::files::{self, Config, SpecialTokens};
 use crate::{Error, embedded};
 use std::path::Path;
@@ -91,6 +92,23 @@ impl Tokenizer {
             Ok(encoding) => Ok(encoding.get_ids().to_vec()),
             Err(error) => Err(self.blame(text, error.to_string())),
         }
+    }
+
+    /// Token ids of a chat, and which of them the assistant wrote: those that stand, if only in part, in its spans.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_marked(&self, chat: &MarkedChat) -> Result<(Vec<u32>, Vec<bool>), Error> {
+        let encoding = match self.inner.encode(chat.text.as_str(), false) {
+            Ok(encoding) => encoding,
+            Err(error) => return Err(self.blame(&chat.text, error.to_string())),
+        };
+        let mut spans = chat.assistant.iter().peekable();
+        let mask = encoding.get_offsets().iter().map(|&(start, end)| {
+            while spans.next_if(|span| span.end <= start).is_some() {}
+            spans.peek().is_some_and(|span| span.start < end)
+        });
+        Ok((encoding.get_ids().to_vec(), mask.collect()))
     }
 
     /// The first character that fails on its own, else the library's reason.

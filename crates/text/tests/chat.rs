@@ -3,8 +3,9 @@
 
 use proptest::prelude::*;
 use ruminate_data::Message;
-use ruminate_text::{ChatTemplate, Error, GenerationPrompt, SpecialTokens};
-use std::path::Path;
+use ruminate_text::{ChatTemplate, Error, GenerationPrompt, SpecialTokens, Tokenizer};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 fn compile(source: &str) -> Result<ChatTemplate, Error> {
@@ -18,26 +19,79 @@ fn render(source: &str) -> Result<String, Error> {
     compile(source)?.render(&messages, GenerationPrompt::Add)
 }
 
+fn golden(file: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(fixtures().join(file)).unwrap()).unwrap()
+}
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text")
+}
+
+fn template(row: &Value) -> ChatTemplate {
+    let path = fixtures().join("templates").join(row["template"].as_str().unwrap());
+    compile(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn conversation(golden: &Value, row: &Value) -> Vec<Message> {
+    serde_json::from_value(golden["conversations"][row["chat"].as_str().unwrap()].clone()).unwrap()
+}
+
 #[test]
 fn chats_render_as_transformers_renders_them() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text");
-    let golden: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(fixtures.join("chats.json")).unwrap()).unwrap();
-    for row in golden["chats"].as_array().unwrap() {
-        let name = row["template"].as_str().unwrap();
-        let source = std::fs::read_to_string(fixtures.join("templates").join(name)).unwrap();
-        let messages: Vec<Message> = serde_json::from_value(row["messages"].clone()).unwrap();
+    let golden = golden("chats.json");
+    let rows = golden["chats"].as_array().unwrap();
+    assert!(rows.len() >= 260, "the corpus has shrunk");
+    for row in rows {
+        let messages = conversation(&golden, row);
         let prompt =
             if row["add_generation_prompt"] == true { GenerationPrompt::Add } else { GenerationPrompt::Omit };
-        let what = format!("{name}, {}, {prompt:?}", row["chat"]);
-        match (compile(&source).unwrap().render(&messages, prompt), row["rendered"].as_str()) {
-            (Ok(rendered), Some(expected)) => assert_eq!(rendered, expected, "{what}"),
-            (Err(Error::TemplateRefused { message }), None) => {
-                assert_eq!(message, row["refused"].as_str().unwrap(), "{what}");
-            }
-            (other, expected) => panic!("{what}: {other:?}, expected {expected:?}"),
+        let what = format!("{}, {}, {prompt:?}", row["template"], row["chat"]);
+        match template(row).render(&messages, prompt) {
+            Ok(rendered) => assert_eq!(row["rendered"], rendered, "{what}"),
+            Err(Error::TemplateRefused { message }) => assert_eq!(row["refused"], message, "{what}"),
+            Err(error) => assert_eq!(row["failed"], true, "{what}: {error}"),
         }
     }
+}
+
+#[test]
+fn the_assistant_s_spans_are_those_of_transformers() {
+    let golden = golden("chats.json");
+    let marked: Vec<&Value> =
+        golden["chats"].as_array().unwrap().iter().filter(|row| row["assistant"].is_array()).collect();
+    assert!(marked.len() >= 30, "the corpus has shrunk");
+    for row in marked {
+        let template = template(row);
+        assert!(template.marks_assistant());
+        let chat = template.render_marked(&conversation(&golden, row)).unwrap();
+        assert_eq!(row["rendered"], chat.text);
+        let in_characters = |byte: usize| chat.text[..byte].chars().count();
+        let spans: Vec<[usize; 2]> =
+            chat.assistant.iter().map(|span| [in_characters(span.start), in_characters(span.end)]).collect();
+        assert_eq!(row["assistant"], json!(spans), "{}, {}", row["template"], row["chat"]);
+    }
+}
+
+#[test]
+fn the_assistant_s_tokens_are_those_of_transformers() {
+    let tokenizer = Tokenizer::load(&fixtures().join("byte_level")).unwrap();
+    let (golden, masks) = (golden("chats.json"), golden("masks.json"));
+    for row in masks["masks"].as_array().unwrap() {
+        let chat = template(row).render_marked(&conversation(&golden, row)).unwrap();
+        let (ids, mask) = tokenizer.encode_marked(&chat).unwrap();
+        assert_eq!(row["ids"], json!(ids), "{}, {}", row["template"], row["chat"]);
+        let mask: Vec<u8> = mask.into_iter().map(u8::from).collect();
+        assert_eq!(row["assistant"], json!(mask), "{}, {}", row["template"], row["chat"]);
+    }
+}
+
+#[test]
+fn a_template_without_marks_says_so() {
+    let template = compile("{{ messages[0].content }}").unwrap();
+    assert!(!template.marks_assistant());
+    let messages = [Message { role: "user".into(), content: "a\u{fdd0}b".into() }];
+    assert_eq!(template.render(&messages, GenerationPrompt::Omit).unwrap(), "a\u{fdd0}b");
+    assert!(matches!(template.render_marked(&messages).unwrap_err(), Error::TemplateRender { .. }));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! checkpoints/step-000100/
-//!   config.json model.safetensors ...   the policy
+//!   config.json model.safetensors ...   the policy; of one with adapters, the adapters alone:
+//!   adapter_config.json ...             in PEFT's layout, naming the folder of the base
 //!   optimizer.safetensors               AdamW's moments by parameter name
 //!   trainer_state.json                  step, data cursor, identity, and what the trainer added
 //!   reference/config.json ...           other models of the run, each in its folder

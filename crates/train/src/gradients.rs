@@ -1,6 +1,7 @@
 //! Gradients by Hugging Face name, summed over microbatches. It refuses to know what is done with them.
 
 use crate::config::RouterTraining;
+use crate::objective::Objective;
 use burn::tensor::Tensor;
 use ruminate_kernels::sum_of_squares;
 use ruminate_model::{Decoder, ParameterVisitor};
@@ -26,11 +27,17 @@ impl Gradients {
     /// Computes the gradients of a loss of `decoder` and adds them; returns the loss.
     ///
     /// For a mean over several microbatches divide each loss by the count of all of them beforehand.
-    pub fn backward(&mut self, decoder: &Decoder, loss: &Tensor<1>) -> f64 {
+    pub fn backward(&mut self, decoder: &Decoder, objective: impl Into<Objective>) -> f64 {
+        let Objective { loss, checkpoints } = objective.into();
         let value = f64::from(loss.clone().into_scalar::<f32>());
         self.loss += value;
-        let mut add = Add { computed: loss.backward(), sum: self };
-        decoder.visit_parameters(&mut add);
+        let mut add = |computed: &mut burn::tensor::Gradients| {
+            decoder.visit_parameters(&mut Add { computed, sum: self });
+        };
+        match checkpoints {
+            None => add(&mut loss.backward()),
+            Some(checkpoints) => checkpoints.backward(decoder, &loss, add),
+        }
         value
     }
 
@@ -71,7 +78,7 @@ impl Gradients {
 }
 
 struct Add<'a> {
-    computed: burn::tensor::Gradients,
+    computed: &'a mut burn::tensor::Gradients,
     sum: &'a mut Gradients,
 }
 
@@ -81,7 +88,7 @@ impl ParameterVisitor for Add<'_> {
             return;
         }
         // What took no part in the loss, or wants no gradient, has none.
-        let Some(gradient) = tensor.grad_remove(&mut self.computed) else { return };
+        let Some(gradient) = tensor.grad_remove(self.computed) else { return };
         self.sum.insert(name.to_owned(), gradient.flatten::<1>(0, D - 1));
     }
 }

@@ -3,7 +3,7 @@
 // N places with loss, D hidden
 
 use crate::Error;
-use crate::packing::{Packed, Sequence, microbatches, one_a_row};
+use crate::packing::{Continuation, Packed, ROW_LENGTH, completion_microbatches, pack_completions};
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 use ruminate_kernels::TokenStatistics;
@@ -24,8 +24,7 @@ pub fn token_logprobs(
     packed: &Packed,
     temperature: f64,
 ) -> TokenStatistics {
-    let targets = packed.loss_targets();
-    at_places(decoder, hidden, &packed.loss_places, &targets, temperature)
+    at_places(decoder, hidden, &packed.loss_places, &packed.loss_targets, temperature)
 }
 
 /// The same for any places and targets.
@@ -46,7 +45,7 @@ pub(crate) fn at_places(
 /// Log-probabilities in nats of given completions, one a completion token, in the given order. For reference models
 /// and for scoring: nothing is tracked, whatever device the decoder is on.
 ///
-/// At most `max_sequences` sequences of similar length are computed at once.
+/// At most `max_sequences` sequences are computed at once; a prompt that neighbours share, once for all of them.
 ///
 /// # Errors
 /// [`Error::EmptyPrompt`] when nothing comes before a completion's first token.
@@ -62,24 +61,19 @@ pub fn score(
         return Err(Error::EmptyPrompt { sequence });
     }
     let decoder = decoder.valid();
-    let samples: Vec<_> = sequences
-        .iter()
-        .map(|(prompt, completion)| ruminate_data::Sample::completion_only(prompt, completion))
-        .collect();
-    let lengths: Vec<usize> = samples.iter().map(|sample| sample.ids.len()).collect();
-    let mut scores = vec![Vec::new(); sequences.len()];
-    for members in microbatches(&lengths, max_sequences) {
-        let rows: Vec<Sequence> = members.iter().map(|&index| Sequence::from(&samples[index])).collect();
-        let packed = one_a_row(&rows);
+    let completions: Vec<Continuation> =
+        sequences.iter().map(|&(prompt, completion)| Continuation { prompt, completion }).collect();
+    let mut scores = Vec::with_capacity(sequences.len());
+    for members in completion_microbatches(&completions, usize::MAX, max_sequences) {
+        let packed = pack_completions(&completions[members], ROW_LENGTH);
         if packed.loss_tokens() == 0 {
+            scores.extend(packed.by_sequence(&[]));
             continue;
         }
         let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
         let logprobs = token_logprobs(&decoder, hidden, &packed, temperature).logprobs;
         let values = logprobs.try_into_vec_as::<f32>().expect("log-probabilities are floats");
-        for (index, own) in members.into_iter().zip(packed.by_sequence(&values)) {
-            scores[index] = own;
-        }
+        scores.extend(packed.by_sequence(&values));
     }
     Ok(scores)
 }

@@ -4,8 +4,8 @@
 
 use crate::config::RouterTraining;
 use crate::gradients::Gradients;
+use crate::objective::Objective;
 use burn::module::Module;
-use burn::tensor::Tensor;
 use ruminate_model::Decoder;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -21,7 +21,7 @@ pub fn accumulate<M: Sync, T: Send>(
     microbatches: &[M],
     router: RouterTraining,
     workers: NonZeroUsize,
-    loss: impl Fn(&Decoder, &M) -> Option<(Tensor<1>, T)> + Sync,
+    loss: impl Fn(&Decoder, &M) -> Option<(Objective, T)> + Sync,
 ) -> (Gradients, Vec<T>) {
     let sum = Mutex::new(InOrder::new(router));
     let next = AtomicUsize::new(0);
@@ -29,9 +29,9 @@ pub fn accumulate<M: Sync, T: Send>(
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(microbatch) = microbatches.get(index) else { return };
-            let part = loss(decoder, microbatch).map(|(loss, report)| {
+            let part = loss(decoder, microbatch).map(|(objective, report)| {
                 let mut gradients = Gradients::new(router);
-                gradients.backward(decoder, &loss);
+                gradients.backward(decoder, objective);
                 (gradients, report)
             });
             // A panic of another worker will be raised when the scope ends.

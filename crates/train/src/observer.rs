@@ -1,7 +1,7 @@
 //! The one way by which trainers speak to the outside: numbers, completions as ids, evaluations, checkpoints. The
 //! binary implements it; trainers refuse to know files and terminals.
 
-use crate::{Error, Metrics, State};
+use crate::{Error, ExpertLoad, Metrics, State};
 use ruminate_data::Group;
 use ruminate_model::Decoder;
 
@@ -13,6 +13,13 @@ pub trait Observer {
     /// The completions of a step with their verdicts and advantages (one a completion, by group), before the
     /// optimizer step.
     fn groups(&mut self, _step: usize, _groups: &[Group], _advantages: &[Vec<f64>]) {}
+
+    /// Tokens by expert, of a step; with a mixture of experts only.
+    fn expert_load(&mut self, _step: usize, _load: &ExpertLoad) {}
+
+    /// The policy after the updates of a step whose [`groups`](Self::groups) were shown. It tracks gradients: take
+    /// `valid()` of it where something is to be computed, and keep no copy.
+    fn updated(&mut self, _step: usize, _policy: &Decoder) {}
 
     /// Time to evaluate: before the first step (0), every `eval_steps`, and after the last. `policy` does not track
     /// gradients; keep no copy of it, or the next update cannot happen in place.

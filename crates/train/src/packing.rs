@@ -1,11 +1,15 @@
-//! Sequences of different length into rows, with the next token and the loss mask of every place. It refuses to
-//! know what a sequence says, and never cuts one.
+//! Sequences of different length into rows, with the next tokens that carry loss. It refuses to know what a sequence
+//! says, and never cuts one.
 
-// B rows, T places a row, S sequences, N places with loss
+// B rows, T places a row, S sequences, N tokens with loss
+
+mod layout;
 
 use crate::Error;
+use layout::Layout;
 use ruminate_data::Sample;
 use ruminate_model::Batch;
+use std::ops::Range;
 
 /// Borrowed token ids and which of them carry loss.
 #[derive(Clone, Copy, Debug)]
@@ -22,19 +26,33 @@ impl<'a> From<&'a Sample> for Sequence<'a> {
     }
 }
 
+/// A completion, all of whose tokens carry loss, and what it follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Continuation<'a> {
+    /// Not empty, or nothing predicts the first token.
+    pub prompt: &'a [u32],
+    /// Tokens with loss.
+    pub completion: &'a [u32],
+}
+
+/// Places of a row that completions are packed into, where nothing is said: where attention has no fused form its memory
+/// grows by the square.
+pub const ROW_LENGTH: usize = 1024;
+
 /// Rows of sequences, ready for a forward pass and its loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packed {
     /// Rows as the decoder takes them.
     pub batch: Batch,
-    /// `[B * T]`: the next token of the same sequence; 0 where there is none.
-    pub targets: Vec<u32>,
-    /// `[B * T]`: whether predicting the target is trained.
-    pub loss_mask: Vec<bool>,
-    /// `[N]`: the places with loss, ascending. Tensors over loss tokens have this order.
+    /// `[N]`: the places that predict a token with loss. Tensors over loss tokens have this order. A place of a
+    /// shared prompt's end predicts the first token of every completion.
     pub loss_places: Vec<u32>,
-    /// The sequences in the order of their places, each with its number of loss tokens.
+    /// `[N]`: the tokens that they predict.
+    pub loss_targets: Vec<u32>,
+    /// The sequences in the order in which they were laid out, each with its number of loss tokens.
     order: Vec<(usize, usize)>,
+    /// The places of each sequence, in the order given: of a shared prompt, then its own.
+    places: Vec<[Range<usize>; 2]>,
 }
 
 /// Packs sequences into rows of at most `row_length` places: first-fit over sequences from long to short, equals in
@@ -46,25 +64,34 @@ pub fn pack(sequences: &[Sequence], row_length: usize) -> Result<Packed, Error> 
     if let Some((sequence, long)) = sequences.iter().enumerate().find(|(_, s)| s.ids.len() > row_length) {
         return Err(Error::TooLong { sequence, length: long.ids.len(), row_length });
     }
-    let mut rows: Vec<(usize, Vec<usize>)> = Vec::new();
-    for index in by_length(sequences) {
-        let length = sequences[index].ids.len();
-        match rows.iter_mut().find(|(used, _)| used + length <= row_length) {
-            Some((used, row)) => {
-                *used += length;
-                row.push(index);
-            }
-            None => rows.push((length, vec![index])),
-        }
-    }
-    let rows: Vec<Vec<usize>> = rows.into_iter().map(|(_, row)| row).collect();
-    Ok(lay_out(sequences, &rows))
+    let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
+    Ok(lay_out(sequences, &first_fit(&lengths, row_length)))
 }
 
 /// One sequence a row, in the given order, padded on the right to the longest.
 pub fn one_a_row(sequences: &[Sequence]) -> Packed {
     let rows: Vec<Vec<usize>> = (0..sequences.len()).map(|index| vec![index]).collect();
     lay_out(sequences, &rows)
+}
+
+/// Packs completions into rows of about `row_length` places. A prompt that neighbours share is laid out, and computed,
+/// once for all of them: they become branches of a tree, and see what they would see alone.
+///
+/// A tree that fits no row is divided into several, each with the prompt; a single completion that fits none makes rows
+/// longer.
+pub fn pack_completions(completions: &[Continuation], row_length: usize) -> Packed {
+    let trees = trees(completions, row_length);
+    let lengths: Vec<usize> = trees.iter().map(|tree| tree_length(&completions[tree.clone()])).collect();
+    let rows = first_fit(&lengths, lengths.iter().fold(row_length, |longest, &length| longest.max(length)));
+    let used = |row: &Vec<usize>| row.iter().map(|&tree| lengths[tree]).sum::<usize>();
+    let mut layout = Layout::new(rows.len(), rows.iter().map(used).max().unwrap_or(0), completions.len());
+    for (row, members) in rows.iter().enumerate() {
+        layout.begin_row(row);
+        for &tree in members {
+            layout.push_tree(trees[tree].start, &completions[trees[tree].clone()]);
+        }
+    }
+    layout.packed
 }
 
 /// Splits sequences into microbatches of similar length, long ones first, of at most `max_sequences` each: little
@@ -75,50 +102,87 @@ pub fn microbatches(lengths: &[usize], max_sequences: usize) -> Vec<Vec<usize>> 
     order.chunks(max_sequences.max(1)).map(<[usize]>::to_vec).collect()
 }
 
-fn by_length(sequences: &[Sequence]) -> Vec<usize> {
-    let lengths: Vec<usize> = sequences.iter().map(|sequence| sequence.ids.len()).collect();
-    microbatches(&lengths, lengths.len()).concat()
+/// Splits completions, in their order, into as few microbatches as hold about `max_tokens` places and at most
+/// `max_sequences` completions each when they become [`pack_completions`], all of about the same number of places.
+pub fn completion_microbatches(
+    completions: &[Continuation],
+    max_tokens: usize,
+    max_sequences: usize,
+) -> Vec<Range<usize>> {
+    let cost = |index: usize| {
+        let Continuation { prompt, completion } = completions[index];
+        let shared = index > 0 && completions[index - 1].prompt == prompt;
+        completion.len() + if shared { 0 } else { prompt.len() }
+    };
+    let total: usize = (0..completions.len()).map(cost).sum();
+    let count = total.div_ceil(max_tokens.max(1)).max(completions.len().div_ceil(max_sequences.max(1)));
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    let (mut before, mut current) = (0, 0);
+    for index in 0..completions.len() {
+        // By the middle of its places: no small rest is left at the end.
+        let part = (2 * before + cost(index)) * count / (2 * total).max(1);
+        before += cost(index);
+        match parts.last_mut() {
+            Some(last) if part == current && last.len() < max_sequences => last.end = index + 1,
+            _ => parts.push(index..index + 1),
+        }
+        current = part;
+    }
+    parts
+}
+
+/// Indices of what goes into each row: from long to short, each into the first row that has room for it.
+fn first_fit(lengths: &[usize], row_length: usize) -> Vec<Vec<usize>> {
+    let mut rows: Vec<(usize, Vec<usize>)> = Vec::new();
+    for index in microbatches(lengths, lengths.len()).concat() {
+        let length = lengths[index];
+        match rows.iter_mut().find(|(used, _)| used + length <= row_length) {
+            Some((used, row)) => {
+                *used += length;
+                row.push(index);
+            }
+            None => rows.push((length, vec![index])),
+        }
+    }
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+/// Neighbours with the same prompt, as long as they fit a row together.
+fn trees(completions: &[Continuation], row_length: usize) -> Vec<Range<usize>> {
+    let mut trees: Vec<Range<usize>> = Vec::new();
+    for (index, next) in completions.iter().enumerate() {
+        match trees.last_mut() {
+            Some(tree)
+                if completions[tree.start].prompt == next.prompt
+                    && tree_length(&completions[tree.start..=index]) <= row_length =>
+            {
+                tree.end = index + 1;
+            }
+            _ => trees.push(index..index + 1),
+        }
+    }
+    trees
+}
+
+fn tree_length(branches: &[Continuation]) -> usize {
+    let trunk = branches.first().map_or(0, |branch| branch.prompt.len());
+    trunk + branches.iter().map(|branch| branch.completion.len()).sum::<usize>()
 }
 
 fn lay_out(sequences: &[Sequence], rows: &[Vec<usize>]) -> Packed {
     let used = |row: &Vec<usize>| row.iter().map(|&index| sequences[index].ids.len()).sum::<usize>();
-    let length = rows.iter().map(used).max().unwrap_or(0);
-    let size = rows.len() * length;
-    let mut batch = Batch {
-        tokens: vec![0; size],
-        positions: vec![0; size],
-        segments: vec![0; size],
-        shape: [rows.len(), length],
-    };
-    let (mut targets, mut loss_mask) = (vec![0; size], vec![false; size]);
-    let (mut loss_places, mut order) = (Vec::new(), Vec::new());
-    for (r, row) in rows.iter().enumerate() {
-        let mut place = r * length;
-        for (segment, &index) in row.iter().enumerate() {
-            let Sequence { ids, loss_mask: trained } = sequences[index];
-            assert_eq!(ids.len(), trained.len(), "sequence {index}: one mask entry a token");
-            let before = loss_places.len();
-            for (i, &token) in ids.iter().enumerate() {
-                batch.tokens[place] = token;
-                batch.positions[place] = i as u32;
-                batch.segments[place] = segment as u32 + 1;
-                if let Some(&next) = ids.get(i + 1) {
-                    targets[place] = next;
-                    loss_mask[place] = trained[i + 1];
-                    if trained[i + 1] {
-                        loss_places.push(place as u32);
-                    }
-                }
-                place += 1;
-            }
-            order.push((index, loss_places.len() - before));
+    let mut layout = Layout::new(rows.len(), rows.iter().map(used).max().unwrap_or(0), sequences.len());
+    for (row, members) in rows.iter().enumerate() {
+        layout.begin_row(row);
+        for &index in members {
+            layout.push_sequence(index, sequences[index]);
         }
     }
-    Packed { batch, targets, loss_mask, loss_places, order }
+    layout.packed
 }
 
 impl Packed {
-    /// Number of places with loss (N).
+    /// Number of tokens with loss (N).
     pub fn loss_tokens(&self) -> usize {
         self.loss_places.len()
     }
@@ -128,17 +192,26 @@ impl Packed {
         self.order.len()
     }
 
-    /// Number of tokens, padding left out.
+    /// Number of places that hold a token, padding left out; a shared prompt counts once.
     pub fn tokens(&self) -> usize {
         self.batch.segments.iter().filter(|&&segment| segment != 0).count()
     }
 
-    /// `[N]`: the tokens that the loss places predict.
-    pub fn loss_targets(&self) -> Vec<u32> {
-        self.loss_places.iter().map(|&place| self.targets[place as usize]).collect()
+    /// The places of a sequence's tokens, in their order.
+    pub fn places_of(&self, sequence: usize) -> impl Iterator<Item = usize> + use<> {
+        let [trunk, own] = self.places[sequence].clone();
+        trunk.chain(own)
     }
 
-    /// Values of each sequence's loss tokens, in the order of the sequences given, laid out over the loss places.
+    /// How many of a sequence's first places are those of the sequence before it, in the same tree.
+    pub fn shared_with_previous(&self, sequence: usize) -> usize {
+        match sequence.checked_sub(1).map(|previous| &self.places[previous][0]) {
+            Some(trunk) if *trunk == self.places[sequence][0] => trunk.len(),
+            _ => 0,
+        }
+    }
+
+    /// Values of each sequence's loss tokens, in the order of the sequences given, laid out over the loss tokens.
     ///
     /// # Panics
     /// When a sequence has another number of values than of loss tokens.
@@ -152,12 +225,12 @@ impl Packed {
         values
     }
 
-    /// The reverse: values over the loss places, by sequence in the order given.
+    /// The reverse: values over the loss tokens, by sequence in the order given.
     ///
     /// # Shapes
     /// - `values`: `[N]`, result: S vectors
     pub fn by_sequence<T: Copy>(&self, values: &[T]) -> Vec<Vec<T>> {
-        assert_eq!(values.len(), self.loss_tokens(), "one value a loss place");
+        assert_eq!(values.len(), self.loss_tokens(), "one value a loss token");
         let mut sequences = vec![Vec::new(); self.order.len()];
         let mut rest = values;
         for &(index, count) in &self.order {
@@ -168,24 +241,27 @@ impl Packed {
         sequences
     }
 
-    /// Places whose token after next belongs to the same sequence and carries loss, with that token: what
+    /// Places whose token after next belongs to the same segment and carries loss, with that token: what
     /// multi-token prediction learns.
     pub fn second_targets(&self) -> (Vec<u32>, Vec<u32>) {
         let [_, length] = self.batch.shape;
         let segments = &self.batch.segments;
-        (0..self.batch.places())
-            .filter(|place| place % length + 2 < length)
-            .filter(|&place| segments[place] != 0 && segments[place] == segments[place + 1])
-            // The mask of the next place is false where the sequence ends there.
-            .filter(|&place| self.loss_mask[place + 1])
-            .map(|place| (place as u32, self.targets[place + 1]))
+        let losses = self.loss_places.iter().zip(&self.loss_targets);
+        losses
+            // The place before one that predicts a token with loss.
+            .filter(|&(&place, _)| !(place as usize).is_multiple_of(length))
+            .filter(|&(&place, _)| segments[place as usize - 1] == segments[place as usize])
+            .map(|(place, target)| (place - 1, *target))
             .unzip()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Packed, Sequence, microbatches, one_a_row, pack};
+    use super::{
+        Continuation, Packed, Sequence, completion_microbatches, microbatches, one_a_row, pack,
+        pack_completions,
+    };
     use crate::Error;
     use ruminate_data::Sample;
 
@@ -208,8 +284,9 @@ mod tests {
         assert_eq!(packed.batch.tokens, [5, 6, 7, 8, 9, 10, 11, 1, 2, 3, 4, 0, 0, 0]);
         assert_eq!(packed.batch.positions, [0, 1, 2, 3, 4, 0, 1, 0, 1, 2, 3, 0, 0, 0]);
         assert_eq!(packed.batch.segments, [1, 1, 1, 1, 1, 2, 2, 1, 1, 1, 1, 0, 0, 0]);
-        assert_eq!(packed.targets, [6, 7, 8, 9, 0, 11, 0, 2, 3, 4, 0, 0, 0, 0]);
+        assert_eq!(packed.batch.trees, packed.batch.segments);
         assert_eq!(packed.loss_places, [0, 1, 2, 3, 5, 8, 9]);
+        assert_eq!(packed.loss_targets, [6, 7, 8, 9, 11, 3, 4]);
         assert_eq!(packed.tokens(), 11);
     }
 
@@ -235,8 +312,8 @@ mod tests {
         let values = [vec![3_u32, 4], vec![6, 7, 8, 9], vec![11]];
         for packed in [packed(&samples, 7), one_a_row(&sequences)] {
             // Each loss token's own id is its value, so the layout must reproduce the targets.
-            assert_eq!(packed.over_loss_places(&values), packed.loss_targets());
-            assert_eq!(packed.by_sequence(&packed.loss_targets()), values);
+            assert_eq!(packed.over_loss_places(&values), packed.loss_targets);
+            assert_eq!(packed.by_sequence(&packed.loss_targets), values);
         }
     }
 
@@ -250,5 +327,47 @@ mod tests {
     #[test]
     fn microbatches_hold_every_index_once_and_similar_lengths() {
         assert_eq!(microbatches(&[3, 9, 1, 9, 4], 2), [vec![1, 3], vec![4, 0], vec![2]]);
+    }
+
+    const COMPLETIONS: [Continuation<'static>; 4] = [
+        Continuation { prompt: &[1, 2], completion: &[3, 4] },
+        Continuation { prompt: &[1, 2], completion: &[] },
+        Continuation { prompt: &[1, 2], completion: &[5, 6, 7] },
+        Continuation { prompt: &[8], completion: &[9] },
+    ];
+
+    #[test]
+    fn a_shared_prompt_is_laid_out_once_and_predicts_every_first_token() {
+        let packed = pack_completions(&COMPLETIONS, 9);
+        assert_eq!(packed.batch.shape, [1, 9]);
+        assert_eq!(packed.batch.tokens, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(packed.batch.positions, [0, 1, 2, 3, 2, 3, 4, 0, 1]);
+        assert_eq!(packed.batch.segments, [1, 1, 2, 2, 4, 4, 4, 5, 6]);
+        assert_eq!(packed.batch.trees, [1, 1, 1, 1, 1, 1, 1, 2, 2]);
+        assert_eq!(packed.loss_places, [1, 2, 1, 4, 5, 7]);
+        assert_eq!(packed.loss_targets, [3, 4, 5, 6, 7, 9]);
+        assert_eq!(packed.places_of(2).collect::<Vec<_>>(), [0, 1, 4, 5, 6]);
+        assert_eq!((packed.shared_with_previous(2), packed.shared_with_previous(3)), (2, 0));
+        let by_sequence: Vec<&[u32]> = COMPLETIONS.iter().map(|c| c.completion).collect();
+        assert_eq!(packed.by_sequence(&packed.loss_targets), by_sequence);
+    }
+
+    #[test]
+    fn a_tree_that_fits_no_row_repeats_its_prompt() {
+        let packed = pack_completions(&COMPLETIONS, 5);
+        assert_eq!(packed.batch.shape, [3, 5]);
+        assert_eq!(packed.batch.tokens, [1, 2, 5, 6, 7, 1, 2, 3, 4, 0, 8, 9, 0, 0, 0]);
+        // What is longer than a row makes rows longer.
+        assert_eq!(pack_completions(&COMPLETIONS, 1).batch.shape, [4, 5]);
+    }
+
+    #[test]
+    fn microbatches_of_completions_are_even_and_keep_their_order() {
+        let completions = [Continuation { prompt: &[1, 2], completion: &[3; 8] }; 10];
+        assert_eq!(completion_microbatches(&completions, 82, 100), vec![0..10; 1]);
+        assert_eq!(completion_microbatches(&completions, 81, 100), [0..5, 5..10]);
+        assert_eq!(completion_microbatches(&completions, 82, 4), [0..3, 3..7, 7..10]);
+        assert_eq!(completion_microbatches(&completions, 1, 100).len(), 10);
+        assert!(completion_microbatches(&[], 1, 1).is_empty());
     }
 }

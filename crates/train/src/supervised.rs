@@ -6,13 +6,14 @@
 use crate::config::{RouterTraining, at_least_one};
 use crate::load::ExpertLoad;
 use crate::logprobs::{at_places, token_logprobs};
+use crate::memory::{self, MemoryPlan, Shape};
 use crate::metrics::Metrics;
 use crate::microbatches::accumulate;
 use crate::observer::Observer;
 use crate::optimizer::StepOutcome;
 use crate::packing::{Packed, Sequence, microbatches, pack};
 use crate::schedule::Schedule;
-use crate::{Error, State};
+use crate::{Error, Objective, State};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ruminate_data::Sample;
@@ -24,8 +25,10 @@ use std::time::Instant;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Optimizer steps of the run.
+    /// Optimizer steps of the run, unless `num_train_epochs` decides.
     pub max_steps: usize,
+    /// Times that each sample of a finite set is seen; above 0 it decides the steps, see [`Config::for_samples`].
+    pub num_train_epochs: f64,
     /// Sequences a step.
     pub batch_size: usize,
     /// Backward passes that a step's sequences are split into: less memory, the same result.
@@ -46,6 +49,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             max_steps: 1000,
+            num_train_epochs: 0.0,
             batch_size: 32,
             gradient_accumulation_steps: 1,
             row_length: 1024,
@@ -77,8 +81,34 @@ impl Config {
                 expected: "a finite number, not negative",
             });
         }
+        if !(self.num_train_epochs >= 0.0 && self.num_train_epochs.is_finite()) {
+            let found = self.num_train_epochs.to_string();
+            return Err(Error::Range {
+                key: "num_train_epochs",
+                found,
+                expected: "a finite number, not negative",
+            });
+        }
         self.train.validate()
     }
+
+    /// The recipe for a set of so many samples: where it counts in epochs, its steps are those that see the set so often,
+    /// the last one filled from the next epoch.
+    #[must_use]
+    pub fn for_samples(&self, samples: usize) -> Self {
+        let seen = self.num_train_epochs * samples as f64;
+        // Rounding must not add a step to what divides evenly.
+        let steps = (seen / self.batch_size as f64 - 1e-9).ceil().max(1.0) as usize;
+        Self { max_steps: if self.num_train_epochs > 0.0 { steps } else { self.max_steps }, ..self.clone() }
+    }
+}
+
+/// The memory of a run on sequences of about `length` tokens each.
+pub fn memory_plan(model: &ruminate_model::Config, length: usize, config: &Config) -> MemoryPlan {
+    let sequences = config.batch_size.div_ceil(config.gradient_accumulation_steps);
+    let tokens = sequences * length.min(config.row_length);
+    let shape = Shape { tokens, loss_tokens: tokens, microbatches: config.gradient_accumulation_steps };
+    memory::memory_plan(model, shape, &config.train)
 }
 
 /// Trains `state` to `max_steps`, or until the observer is interrupted: then the returned step is smaller.
@@ -169,6 +199,7 @@ fn step(
     metrics.set("num_tokens", state.num_tokens as f64);
     if let Some(ratio) = load.max_over_mean() {
         metrics.set("moe/load_max", ratio);
+        observer.expert_load(number, &load);
     }
     metrics.set("step_time_s", started.elapsed().as_secs_f64());
     Ok((state, metrics))
@@ -237,11 +268,11 @@ fn microbatch_loss(
     packed: &Packed,
     totals: &Totals,
     config: &Config,
-) -> Option<(Tensor<1>, Part)> {
+) -> Option<(Objective, Part)> {
     if packed.loss_tokens() == 0 {
         return None;
     }
-    let output = policy.forward(&packed.batch, Routes::Choose);
+    let (output, checkpoints) = config.train.forward(policy, &packed.batch, Routes::Choose);
     let mut routing = output.routing;
     let mut part = Part::default();
 
@@ -266,7 +297,7 @@ fn microbatch_loss(
         let share = packed.sequences() as f64 / totals.sequences as f64;
         loss = loss + balance.mul_scalar(share);
     }
-    Some((loss, part))
+    Some((Objective { loss, checkpoints }, part))
 }
 
 /// The weighted sequence-wise balance loss of all MoE layers.

@@ -8,7 +8,7 @@ use ruminate_data::Sample;
 use ruminate_model::{Decoder, Routes};
 use ruminate_testkit as testkit;
 use ruminate_train::logprobs::{score, token_logprobs};
-use ruminate_train::packing::{Packed, Sequence, one_a_row, pack};
+use ruminate_train::packing::{Continuation, Packed, Sequence, one_a_row, pack, pack_completions};
 use ruminate_train::{Error, Gradients, RouterTraining};
 
 const TOLERANCE: f32 = 1e-5;
@@ -47,6 +47,64 @@ fn packing_and_padding_change_nothing() {
 }
 
 #[test]
+fn sharing_a_prompt_changes_neither_loss_nor_gradients() {
+    let prompts: [&[u32]; 2] = [&[39, 3, 5, 8, 2, 7, 1], &[39, 4]];
+    let completions: Vec<Vec<u32>> =
+        (0..7_u32).map(|i| (0..3 + i * 5 % 4).map(|t| (i * 7 + t * 3) % 37).collect()).collect();
+    let given: Vec<Continuation> = completions
+        .iter()
+        .enumerate()
+        .map(|(i, completion)| Continuation { prompt: prompts[i / 5], completion })
+        .collect();
+    let samples: Vec<Sample> =
+        given.iter().map(|c| Sample::completion_only(c.prompt, c.completion)).collect();
+    for fixture in ["deepseek_v3_full", "qwen3", "qwen3_moe", "llama_tied"] {
+        let decoder = decoder(fixture, &testkit::autodiff_device());
+        let measure = |packed: &Packed| {
+            let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
+            let logprobs = token_logprobs(&decoder, hidden, packed, 0.7).logprobs;
+            // Weights that tell tokens apart.
+            let weights: Vec<Vec<f32>> =
+                completions.iter().map(|c| c.iter().map(|&id| (id as f32).sin()).collect()).collect();
+            let weights = packed.over_loss_places(&weights);
+            let weights = burn::tensor::Tensor::<1>::from_floats(weights.as_slice(), &decoder.device());
+            let values = packed.by_sequence(&testkit::floats(logprobs.clone()));
+            let gradients = (logprobs * weights).sum().backward();
+            let mut all = Vec::new();
+            decoder.visit_parameters(&mut Collect { gradients, all: &mut all });
+            (values, all)
+        };
+        let (expected, gradients) = measure(&one_a_row(&sequences(&samples)));
+        for row_length in [1000, 20] {
+            let packed = pack_completions(&given, row_length);
+            assert!(packed.tokens() < samples.iter().map(|sample| sample.ids.len()).sum());
+            let (values, shared) = measure(&packed);
+            testkit::assert_close(&values.concat(), &expected.concat(), TOLERANCE);
+            for ((name, expected), (_, actual)) in gradients.iter().zip(&shared) {
+                let largest = expected.iter().fold(0.1_f32, |largest, x| largest.max(x.abs()));
+                for (expected, actual) in expected.iter().zip(actual) {
+                    assert!((expected - actual).abs() <= TOLERANCE * largest, "{fixture} {name}");
+                }
+            }
+        }
+    }
+}
+
+/// Gradients by name.
+struct Collect<'a> {
+    gradients: burn::tensor::Gradients,
+    all: &'a mut Vec<(String, Vec<f32>)>,
+}
+
+impl ruminate_model::ParameterVisitor for Collect<'_> {
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &burn::tensor::Tensor<D>, _: bool) {
+        self.all.extend(
+            tensor.grad(&self.gradients).map(|gradient| (name.to_owned(), testkit::floats(gradient))),
+        );
+    }
+}
+
+#[test]
 fn shuffling_a_packed_batch_changes_no_loss() {
     let (decoder, mut samples) = (decoder("deepseek_v3_plain", &testkit::autodiff_device()), samples());
     let measure = |samples: &[Sample]| {
@@ -54,7 +112,7 @@ fn shuffling_a_packed_batch_changes_no_loss() {
         let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
         let loss = token_logprobs(&decoder, hidden, &packed, 1.0).logprobs.mean().neg();
         let mut gradients = Gradients::new(RouterTraining::Update);
-        (gradients.backward(&decoder, &loss) as f32, gradients.norm() as f32)
+        (gradients.backward(&decoder, loss) as f32, gradients.norm() as f32)
     };
     let (loss, norm) = measure(&samples);
     samples.rotate_left(4);
@@ -73,7 +131,8 @@ fn only_loss_tokens_are_scored_at_the_sampling_temperature() {
     let expected: Vec<f32> = packed
         .loss_places
         .iter()
-        .map(|&place| all[place as usize * vocabulary + packed.targets[place as usize] as usize])
+        .zip(&packed.loss_targets)
+        .map(|(&place, &target)| all[place as usize * vocabulary + target as usize])
         .collect();
     let statistics = token_logprobs(&decoder, hidden, &packed, 0.5);
     testkit::assert_close(&testkit::floats(statistics.logprobs), &expected, TOLERANCE);
@@ -104,6 +163,6 @@ fn gradients_of_a_seeded_decoder_are_finite_and_not_zero() {
     let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
     let loss = token_logprobs(&decoder, hidden, &packed, 1.0).logprobs.mean().neg();
     let mut gradients = Gradients::new(RouterTraining::Update);
-    let value = gradients.backward(&decoder, &loss);
+    let value = gradients.backward(&decoder, loss);
     assert!(value > 1.0 && gradients.norm() > 0.1, "{value}, {}", gradients.norm());
 }

@@ -69,6 +69,19 @@ fn run(fixture: &str, config: &supervised::Config) -> (State, Record) {
 }
 
 #[test]
+fn epochs_decide_the_steps_where_they_are_given() {
+    let steps = |num_train_epochs, samples| {
+        let config = supervised::Config { num_train_epochs, ..config(7) };
+        config.for_samples(samples).max_steps
+    };
+    // Eight samples a step.
+    assert_eq!([steps(0.0, 100), steps(1.0, 16), steps(2.0, 16), steps(0.5, 16)], [7, 2, 4, 1]);
+    assert_eq!([steps(1.0, 17), steps(3.0, 1), steps(0.1, 240)], [3, 1, 3]);
+    let refused = supervised::Config { num_train_epochs: -1.0, ..config(7) }.validate();
+    assert!(refused.is_err_and(|error| error.to_string().contains("num_train_epochs")));
+}
+
+#[test]
 fn every_family_of_decoder_learns_a_small_task() {
     for fixture in ["deepseek_v3_mtp", "deepseek_v3_full", "llama_tied", "qwen3_moe"] {
         let (_, record) = run(fixture, &config(120));

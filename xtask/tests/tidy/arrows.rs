@@ -3,12 +3,13 @@
 use crate::Finding;
 
 /// The graph of ARCHITECTURE.md: a crate, and the workspace crates that it may depend on.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("data", &[]),
     ("run", &[]),
     ("gguf", &[]),
     ("text", &["data"]),
     ("reward", &["data"]),
+    ("report", &["data"]),
     ("kernels", &[]),
     ("model", &["kernels"]),
     ("rollout", &["data", "kernels", "model"]),
@@ -19,8 +20,8 @@ const ARROWS: [(&str, &[&str]); 15] = [
     (
         "cli",
         &[
-            "data", "distill", "eval", "gguf", "grpo", "kernels", "model", "reward", "rollout", "run",
-            "text", "train",
+            "data", "distill", "eval", "gguf", "grpo", "kernels", "model", "report", "reward", "rollout",
+            "run", "text", "train",
         ],
     ),
     ("testkit", &[]),
@@ -28,7 +29,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
 ];
 
 /// Crates that compile in seconds because no tensor library is below them.
-const WITHOUT_TENSORS: [&str; 6] = ["data", "gguf", "run", "text", "reward", "xtask"];
+const WITHOUT_TENSORS: [&str; 7] = ["data", "gguf", "report", "run", "text", "reward", "xtask"];
 
 /// Crates that may name a backend in their manifest.
 const WITH_BACKENDS: [&str; 3] = ["cli", "kernels", "testkit"];

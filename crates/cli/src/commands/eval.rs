@@ -1,49 +1,165 @@
 //! `eval`: how good a model folder is on problems that training never sees. Rows on standard output and in
-//! `eval.jsonl`, the table for people.
+//! `eval.jsonl`, every completion in `samples.jsonl`, the table for people. What was sampled once can be judged again
+//! and compared without sampling.
 
-use crate::args::RunArgs;
-use crate::evaluate::{Evaluator, Sets};
+use crate::args::EvalArgs;
+use crate::commands::report;
+use crate::evaluate::{Evaluation, Evaluator, Sets};
 use crate::exit::Refusal;
 use crate::lines::Output;
 use crate::policy;
 use crate::problems::Problems;
 use crate::recipe::Model;
+use crate::samples;
 use crate::scoring::Judge;
 use crate::session::Session;
+use crate::stage::{Earlier, Entered, enter};
 use crate::story::Story;
 use anyhow::Result;
-use ruminate_data::Seed;
+use ruminate_data::{Completion, Seed, Task};
+use ruminate_eval::compare;
 use ruminate_model as model;
-use ruminate_run::{RunFolder, write_file};
+use ruminate_run::write_file;
+use serde::Serialize;
+use std::path::Path;
 
-pub(crate) fn run(args: RunArgs) -> Result<()> {
-    let session = Session::with_models("eval", args)?;
+pub(crate) fn run(args: EvalArgs) -> Result<()> {
+    match (args.compare.as_deref(), &args.rescore) {
+        (Some([a, b]), _) => comparison(a, b),
+        (_, Some(run)) => rescore(args.run, run),
+        _ => evaluate(Session::with_models("eval", args.run)?),
+    }
+}
+
+fn evaluate(mut session: Session) -> Result<()> {
+    // A file of problems to be measured on goes before a family to draw them from.
+    if session.recipe.data.eval.is_some() && session.recipe.data.train.is_none() {
+        session.recipe.data.task = None;
+        session.recipe.data.tasks = Vec::new();
+    }
     let recipe = &session.recipe;
-    let Some(model @ Model::Folder(folder)) = &recipe.model else {
-        return Err(Refusal::usage(
-            "eval measures trained weights: set `model` to a model folder (--set model=DIR)",
-        ));
-    };
+    let folder = model_folder(recipe.model.as_ref())?;
     let config = model::load_config(folder)?;
-    let language = policy::language(model, recipe.data.prompt)?;
-    let problems = Problems::new(recipe, &language, config.max_position_embeddings, Seed::new(recipe.seed))?;
-    let judge = Judge { language: &language, pool: recipe.reward.pool(&recipe.data, recipe.threads)? };
+    let language = policy::language(&Model::Folder(folder.to_owned()), recipe.data.prompt)?;
+    let seed = Seed::new(recipe.seed);
+    let problems = Problems::to_measure(recipe, &language, config.max_position_embeddings, seed)?;
+    let judge = Judge::new(recipe, &language)?;
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
-    let policy = policy::load(folder, &session.device)?;
 
-    let out = RunFolder::create(&session.out())?;
-    write_file(&out.recipe_path(), session.recipe_toml().as_bytes())?;
-    write_file(&out.config_path(), &serde_json::to_vec_pretty(&session.config_json()?)?)?;
-    let evaluation = evaluator.run(0, &policy, Sets::All)?;
+    let identity = session.identity(&["pretrain", "sft", "train", "grpo", "distill", "max_steps"])?;
+    let stage = match enter(&session, &session.out(), identity, Earlier::Replaced)? {
+        Entered::Complete(summary) => return tell(&serde_json::from_value(summary).unwrap_or_default()),
+        Entered::Open(stage) => stage,
+    };
+    stage.record()?;
+    let policy = policy::Source::new(folder, None)?.load(&session.device)?;
+    let mut kept = Vec::new();
+    let evaluation = evaluator
+        .run_keeping(0, &policy, Sets::All, &mut |measured| samples::write(&mut kept, measured, &language))?;
+    write_file(&stage.folder.all_samples_path(), &kept)?;
     let mut rows = Vec::new();
     ruminate_data::jsonl::write(&mut rows, &evaluation.reports)?;
-    write_file(&out.eval_path(), &rows)?;
-    let mut results = Output::open(None)?;
-    for report in &evaluation.reports {
-        results.line(report)?;
-    }
+    write_file(&stage.folder.eval_path(), &rows)?;
+    evaluation.write_samples(&stage.folder, 0)?;
     let mut story = Story::default();
     story.add("model", evaluation);
+    stage.finish_files(story.to_value()?)?;
+    report::leave(&stage.folder);
+    tell(&story)
+}
+
+/// Rows on standard output, the table for people.
+fn tell(story: &Story) -> Result<()> {
+    let mut results = Output::open(None)?;
+    for report in story.reports() {
+        results.line(report)?;
+    }
     story.tell();
     Ok(())
+}
+
+fn model_folder(model: Option<&Model>) -> Result<&Path> {
+    match model {
+        Some(Model::Folder(folder)) => Ok(folder),
+        _ => Err(Refusal::usage(
+            "eval measures trained weights: set `model` to a model folder (--set model=DIR)",
+        )),
+    }
+}
+
+/// Judges the samples of a run again. Without a recipe of its own it takes the run's, whose resolved form lies in its
+/// `config.json`.
+fn rescore(mut args: crate::args::RunArgs, run: &Path) -> Result<()> {
+    if args.recipe.is_none() {
+        args.recipe = Some(run.join("config.json"));
+    }
+    let session = Session::new("eval", args)?;
+    let recipe = &session.recipe;
+    let folder = model_folder(recipe.model.as_ref())?;
+    let language = policy::language(&Model::Folder(folder.to_owned()), recipe.data.prompt)?;
+    let judge = Judge::new(recipe, &language)?;
+    let mut evaluation = Evaluation::default();
+    for mut measured in samples::read(&run.join("samples.jsonl"))? {
+        for groups in [&mut measured.sampled, &mut measured.greedy] {
+            let written: Vec<(&Task, &[Completion])> =
+                measured.tasks.iter().zip(groups.iter().map(|group| group.completions.as_slice())).collect();
+            let verdicts = judge.verdicts(&written, &measured.forced);
+            groups.iter_mut().zip(verdicts).for_each(|(group, verdicts)| group.verdicts = verdicts);
+        }
+        evaluation.reports.push(measured.report(0, Seed::new(recipe.seed).child("eval"))?);
+    }
+    let mut story = Story::default();
+    story.add("rescored", evaluation);
+    tell(&story)
+}
+
+/// A comparison of one set.
+#[derive(Serialize)]
+struct Compared<'a> {
+    set: &'a str,
+    #[serde(flatten)]
+    comparison: ruminate_eval::Comparison,
+}
+
+/// Compares two evaluations set by set, on the problems that both were asked.
+fn comparison(a: &Path, b: &Path) -> Result<()> {
+    let read = |run: &Path| samples::read(&run.join("samples.jsonl"));
+    let (first, second) = (read(a)?, read(b)?);
+    let mut results = Output::open(None)?;
+    let mut found = false;
+    for set in &first {
+        let Some(other) = second.iter().find(|other| other.set == set.set) else { continue };
+        let (rates, others) = (samples::solve_rates(set), samples::solve_rates(other));
+        let both: Vec<(f64, f64)> =
+            rates.iter().filter_map(|(prompt, rate)| Some((*rate, *others.get(prompt)?))).collect();
+        let (rates, others): (Vec<f64>, Vec<f64>) = both.into_iter().unzip();
+        let Some(comparison) = compare(&rates, &others, Seed::new(0).child("compare").child(&set.set)) else {
+            continue;
+        };
+        found = true;
+        eprintln!("{}", sentence(&set.set, &comparison));
+        results.line(&Compared { set: &set.set, comparison })?;
+    }
+    if found {
+        return Ok(());
+    }
+    Err(Refusal::input(format!(
+        "{} and {} were asked no problem in common: evaluate both with the same `data`, `eval` and `seed`",
+        a.display(),
+        b.display()
+    )))
+}
+
+fn sentence(set: &str, comparison: &ruminate_eval::Comparison) -> String {
+    let [low, high] = comparison.difference_ci;
+    format!(
+        "{set}: {:.1} % -> {:.1} % on {} problems, difference {:+.1} points (95 % interval {:+.1} to {:+.1}), p = {:.4}",
+        100.0 * comparison.a,
+        100.0 * comparison.b,
+        comparison.n,
+        100.0 * comparison.difference,
+        100.0 * low,
+        100.0 * high,
+        comparison.p
+    )
 }

@@ -36,17 +36,12 @@ struct OutputLine<'a> {
 }
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
-    let sampling = Sampling {
-        temperature: args.temperature,
-        top_p: args.top_p,
-        top_k: args.top_k,
-        max_new_tokens: args.max_new_tokens,
-    };
-    sampling.validate()?;
-    let config = model::load_config(&args.model)?;
+    let sampling = sampling(args)?;
+    let source = policy::Source::new(&args.model, args.adapter.as_deref())?;
+    let config = model::load_config(&source.base)?;
     let lines = lines::read(&args.lines, parse)?;
     let needs_text = lines.iter().any(|row| matches!(row.value, Input::Prompt(_)));
-    let language = optional_language(&args.model, config.vocab_size, needs_text)?;
+    let language = optional_language(&source.base, config.vocab_size, needs_text)?;
     let name = lines::name(&args.lines);
 
     let mut prompts = Vec::new();
@@ -64,11 +59,11 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     }
 
     let device = args.device.device.open()?;
-    let policy = policy::load(&args.model, &device)?;
+    let policy = source.load(&device)?;
     interrupt::catch();
     let eos_token_ids = match &language {
         Some(language) => language.end_ids.clone(),
-        None => language::end_ids(&args.model)?,
+        None => language::end_ids(&source.base)?,
     };
     let options = Options {
         sampling,
@@ -129,6 +124,19 @@ fn line<'a>(
         logprobs: &completion.logprobs,
         finish_reason: completion.finish_reason,
     }
+}
+
+/// How to draw tokens, as the flags say.
+pub(crate) fn sampling(args: &GenerateArgs) -> Result<Sampling> {
+    let sampling = Sampling {
+        temperature: args.temperature,
+        top_p: args.top_p,
+        top_k: args.top_k,
+        max_new_tokens: args.max_new_tokens,
+        dtype: args.dtype.dtype,
+    };
+    sampling.validate()?;
+    Ok(sampling)
 }
 
 /// Text as it stands; messages in the chat template.

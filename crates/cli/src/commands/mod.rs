@@ -1,11 +1,14 @@
 //! One module a command.
 
 mod bench;
+mod chat;
 mod distill;
 mod eval;
 mod generate;
 mod import;
+mod merge;
 mod pretrain;
+pub(crate) mod report;
 mod score;
 mod sft;
 mod train_rl;
@@ -25,14 +28,16 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Eval(args) => eval::run(args),
         Command::Generate(mut args) => {
             args.model = hub::folder(&args.model)?;
-            generate::run(&args)
+            if args.chat { chat::run(&args) } else { generate::run(&args) }
         }
         Command::Score(mut args) => {
             args.model = hub::folder(&args.model)?;
             score::run(&args)
         }
         Command::Verify(args) => verify::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Import(args) => import::run(&args),
+        Command::Merge(args) => merge::run(&args),
         Command::Bench(command) => bench::run(command),
     }
 }

@@ -15,7 +15,7 @@ use rand::seq::SliceRandom;
 use ruminate_data::jsonl::{self, Mismatch};
 use ruminate_data::traces::Traces;
 use ruminate_data::{Sample, Seed};
-use ruminate_model::Config;
+use ruminate_model::{Config, Parameters};
 use ruminate_train::supervised;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -31,6 +31,16 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
             "pretrain makes a model from random weights: expected a table [model] with the keys of a config.json",
         ));
     };
+    if settings.num_train_epochs > 0.0 {
+        return Err(Refusal::usage(
+            "`pretrain.num_train_epochs` counts a set of samples, and traces have no end; set `pretrain.max_steps`",
+        ));
+    }
+    if session.recipe.lora.is_some() {
+        return Err(Refusal::usage(
+            "pretrain trains all weights from random ones: adapters have nothing to adapt; remove [lora]",
+        ));
+    }
     let config = policy::inline_config("model", keys)?;
     let spec =
         Spec { label: "pretrain", path: &out, config: &config, settings: &settings, earlier: Earlier::Kept };
@@ -67,7 +77,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
     };
     let language = Language::embedded(PromptStyle::Bare)?;
     let mut source = source(&recipe.data, spec.settings.row_length, &language, seed)?;
-    let (all, active) = policy::parameters(spec.config);
+    let Parameters { all, active } = spec.config.parameters();
     eprintln!(
         "{}: {} parameters, {} active a token",
         spec.label,
@@ -75,6 +85,8 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         policy::millions(active)
     );
 
+    let plan = supervised::memory_plan(spec.config, spec.settings.row_length, spec.settings);
+    eprintln!("{}: memory {plan}", spec.label);
     let autodiff = session.device.clone().autodiff();
     let state = stage
         .state(&spec.settings.train, &session.device, || Ok(policy::fresh(spec.config, seed, &autodiff)))?;
@@ -84,26 +96,27 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         identity: &stage.identity,
         keep_last: NonZeroUsize::new(spec.settings.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
         completions_steps: 0,
+        temperature: 1.0,
         evaluator: None,
     };
     let mut observer = Observer::new(spec.label, spec.settings.max_steps, state.step, settings)?;
     let state = supervised::train(state, &mut *source, spec.settings, &mut observer)?;
     observer.finish(state.step, &state.policy)?;
     drop(observer);
-    let summary = json!({ "num_tokens": state.num_tokens });
+    let summary = json!({ "compute": policy::compute(state.num_tokens, spec.config) });
     stage.finish(&state.policy, &language, summary.clone())?;
     Ok(summary)
 }
 
 /// What decides the result, and nothing else, so that a base is found again under another algorithm.
 fn identity(session: &Session, spec: &Spec) -> Result<Value> {
-    let Data { task, mix, split, corpus, .. } = &session.recipe.data;
+    let Data { task, tasks, mix, split, corpus, .. } = &session.recipe.data;
     let params = session.recipe.data.family()?.map(|family| family.params());
     Ok(without_threads(json!({
         "stage": "pretrain",
         "seed": session.recipe.seed,
         "model": spec.config.to_json(),
-        "data": { "task": task, "params": params, "mix": mix, "split": split, "corpus": corpus },
+        "data": { "task": task, "tasks": tasks, "params": params, "mix": mix, "split": split, "corpus": corpus },
         "pretrain": spec.settings,
     })))
 }
@@ -128,7 +141,7 @@ fn source(data: &Data, row_length: usize, language: &Language, seed: Seed) -> Re
     let Some(family) = data.family()? else {
         return Err(Refusal::usage("nothing to pretrain on: set `data.task` or `data.corpus`"));
     };
-    let traces = Traces::new(family, data.mix, data.split, seed)?;
+    let traces = Traces::new(family, data.mix.clone(), data.split, seed)?;
     let tokenizer = language.tokenizer.clone();
     let end = language.end_ids.first().copied();
     let sample = move |index: u64| -> Result<Sample> {

@@ -25,10 +25,11 @@ struct Line<'a> {
 }
 
 pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
-    let config = model::load_config(&args.model)?;
+    let source = policy::Source::new(&args.model, args.adapter.as_deref())?;
+    let config = model::load_config(&source.base)?;
     let lines = lines::read(&args.lines, parse)?;
     let needs_text = lines.iter().any(|row| matches!(row.value, Input::Text { .. }));
-    let language = optional_language(&args.model, config.vocab_size, needs_text)?;
+    let language = optional_language(&source.base, config.vocab_size, needs_text)?;
     let name = lines::name(&args.lines);
     let mut sequences = Vec::new();
     for row in &lines {
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
         sequences.push((prompt, completion));
     }
     let device = args.device.device.open()?;
-    let policy = policy::load(&args.model, &device)?;
+    let policy = source.load(&device)?;
     let mut output = Output::open(args.lines.output.as_deref())?;
     // A few batches at a time, so that results come as they are computed.
     let size = args.batch.max(1);

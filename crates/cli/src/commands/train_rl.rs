@@ -15,7 +15,7 @@ use crate::story::{self, Story};
 use anyhow::Result;
 use ruminate_data::Seed;
 use ruminate_grpo as grpo;
-use ruminate_model::{self as model, Config};
+use ruminate_model::{self as model, Config, Parameters};
 use serde_json::Value;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -40,10 +40,11 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         Model::Folder(folder) => model::load_config(folder)?,
         Model::Inline(keys) => policy::inline_config("model", keys)?,
     };
+    policy::check_adapters(recipe.lora.as_ref(), &config, &session.device)?;
     let seed = Seed::new(recipe.seed);
     let language = policy::language(model, recipe.data.prompt)?;
     let mut problems = Problems::new(recipe, &language, config.max_position_embeddings, seed)?;
-    let judge = Judge { language: &language, pool: recipe.reward.pool(&recipe.data, recipe.threads)? };
+    let judge = Judge::new(recipe, &language)?;
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
 
     let stage = match enter(session, out, session.identity(&["sft", "distill"])?, Earlier::Kept)? {
@@ -53,23 +54,6 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         }
         Entered::Open(stage) => stage,
     };
-    let prompt_tokens = problems.training(&language, 0).prompt_ids.len();
-    announce(session, model, &config, out, prompt_tokens);
-    let base = match model {
-        Model::Folder(folder) => folder.clone(),
-        Model::Inline(_) => base(session, &out.join("base"), &config, &recipe.pretrain)?,
-    };
-
-    let autodiff = session.device.clone().autodiff();
-    let state = stage.state(&recipe.train, &session.device, || policy::load(&base, &autodiff))?;
-    let settings = Settings {
-        folder: &stage.folder,
-        language: &language,
-        identity: &stage.identity,
-        keep_last: NonZeroUsize::new(recipe.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
-        completions_steps: recipe.eval.completions_steps,
-        evaluator: Some(&evaluator),
-    };
     let setup = grpo::Setup {
         config: &recipe.grpo,
         train: &recipe.train,
@@ -77,6 +61,26 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         eos_token_ids: &language.end_ids,
         max_steps: recipe.max_steps,
         seed: seed.child("grpo"),
+    };
+    let prompt_tokens = problems.training(&language, 0).prompt_ids.len();
+    announce(session, model, &config, out, prompt_tokens);
+    eprintln!("  memory: {}", grpo::memory_plan(&config, prompt_tokens, &setup));
+    let base = match model {
+        Model::Folder(folder) => folder.clone(),
+        Model::Inline(_) => base(session, &out.join("base"), &config, &recipe.pretrain)?,
+    };
+
+    let autodiff = session.device.clone().autodiff();
+    let fresh = || policy::trainable(&base, recipe.lora.as_ref(), seed, &autodiff);
+    let state = stage.state(&recipe.train, &session.device, fresh)?;
+    let settings = Settings {
+        folder: &stage.folder,
+        language: &language,
+        identity: &stage.identity,
+        keep_last: NonZeroUsize::new(recipe.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
+        completions_steps: recipe.eval.completions_steps,
+        temperature: recipe.rollout.temperature,
+        evaluator: Some(&evaluator),
     };
     let mut observer = Observer::new("grpo", recipe.max_steps, state.step, settings)?;
     let state =
@@ -87,7 +91,8 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     story.add_step("before", observer.before.take(), &stage.folder, 0);
     story.add_step("after", observer.latest.take(), &stage.folder, state.step);
     drop(observer);
-    let summary = story.to_value()?;
+    let mut summary = story.to_value()?;
+    summary["compute"] = policy::compute(state.num_tokens, &config);
     stage.finish(&state.policy, &language, summary.clone())?;
     Ok(summary)
 }
@@ -110,7 +115,7 @@ pub(crate) fn base(
 /// Says what is going to happen, and roughly how long it takes.
 fn announce(session: &Session, model: &Model, config: &Config, out: &Path, prompt_tokens: usize) {
     let recipe = &session.recipe;
-    let (all, active) = policy::parameters(config);
+    let Parameters { all, active } = config.parameters();
     let task = match (&recipe.data.train, &recipe.data.task) {
         (Some(path), _) => path.display().to_string(),
         (None, task) => task.clone().unwrap_or_default(),

@@ -2,11 +2,14 @@
 
 use crate::exit::Refusal;
 use anyhow::Result;
+use ruminate_data::procedural::{Member, Mixture};
 use ruminate_data::split::Shares;
 use ruminate_data::traces::Mix;
 use ruminate_data::{Error, jsonl, procedural};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +21,8 @@ pub(crate) struct Data {
     pub(crate) task: Option<String>,
     /// Its parameters; what is absent has reasoning-gym's value.
     pub(crate) params: Value,
+    /// Several families at once, in shares; goes before `task`.
+    pub(crate) tasks: Vec<TaskShare>,
     /// What sorts of traces a base is pretrained on.
     pub(crate) mix: Mix,
     /// Shares of problems that training never sees. Of a file, only `held_out` is kept apart.
@@ -32,6 +37,27 @@ pub(crate) struct Data {
     pub(crate) bad_lines: BadLines,
     /// How a bare prompt is put to the policy.
     pub(crate) prompt: PromptStyle,
+}
+
+/// A family of a mixture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TaskShare {
+    /// The procedural family.
+    pub(crate) task: String,
+    /// Its parameters.
+    #[serde(default)]
+    pub(crate) params: Value,
+    /// How often it is drawn; only ratios matter.
+    #[serde(default = "one")]
+    pub(crate) weight: f64,
+    /// The name in tables; without it the family's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 /// What happens to a bad line.
@@ -80,13 +106,33 @@ impl Data {
         Ok(())
     }
 
-    /// The procedural family, where the recipe names one.
+    /// The procedural family, where the recipe names one, or the mixture of several.
     pub(crate) fn family(&self) -> Result<Option<Arc<dyn procedural::Family>>, Error> {
+        if !self.tasks.is_empty() {
+            let member = |share: &TaskShare| {
+                let family = procedural::by_name(&share.task, &share.params)?;
+                let name = share.name.clone().unwrap_or_else(|| share.task.clone());
+                Ok(Member { name, family, weight: share.weight })
+            };
+            let members = self.tasks.iter().map(member).collect::<Result<_, Error>>()?;
+            return Ok(Some(Arc::new(Mixture::new(members)?)));
+        }
         self.task.as_deref().map(|task| procedural::by_name(task, &self.params)).transpose()
     }
 
     /// The family that training problems are drawn from: none where they come from a file.
     pub(crate) fn training_family(&self) -> Result<Option<Arc<dyn procedural::Family>>, Error> {
         if self.train.is_some() { Ok(None) } else { self.family() }
+    }
+
+    /// The verifier that a file's first task names in its column `kind`, as those of a known layout do.
+    pub(crate) fn kind_of_file(&self) -> Option<String> {
+        let path = self.train.as_ref().or(self.eval.as_ref())?;
+        let lines = BufReader::new(File::open(path).ok()?.take(jsonl::MAX_LINE_BYTES as u64)).lines();
+        // What is wrong with the file is told by whoever reads it.
+        let first = lines.map_while(Result::ok).find(|line| !line.trim().is_empty())?;
+        let task = jsonl::parse_task(first.trim_start_matches('\u{feff}')).ok()?;
+        let kind = task.columns.get("kind")?.as_str()?.to_owned();
+        ruminate_reward::KINDS.contains(&kind.as_str()).then_some(kind)
     }
 }

@@ -4,6 +4,7 @@
 use super::Recipe;
 use crate::exit::Refusal;
 use anyhow::{Context, Result};
+use ruminate_model::lora;
 use serde_json::{Map, Value};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,9 @@ const DEFAULT: &str = include_str!("../../../../recipes/default.toml");
 
 /// Recipes that extend each other in a circle end here.
 const MAX_DEPTH: usize = 8;
+
+/// Keys of a run folder's `config.json` that say what the run was made with.
+pub(crate) const RUN_KEYS: [&str; 4] = ["command", "device", "versions", "git_commit"];
 
 /// A recipe with where it came from.
 #[derive(Debug)]
@@ -33,7 +37,14 @@ pub(crate) fn load(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
         None => ("the embedded recipe".to_owned(), DEFAULT.to_owned(), PathBuf::new()),
         Some(path) => {
             let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-            (path.display().to_string(), read(path)?, folder)
+            let text = read(path)?;
+            let resolved = path.extension().is_some_and(|extension| extension == "json");
+            let text = if resolved {
+                resolved_recipe(&text).with_context(|| path.display().to_string())?
+            } else {
+                text
+            };
+            (path.display().to_string(), text, folder)
         }
     };
     let mut table = parse(&given, &folder, 0).with_context(|| name.clone())?;
@@ -44,6 +55,30 @@ pub(crate) fn load(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
     let recipe = typed(table).with_context(|| name.clone())?;
     recipe.validate().with_context(|| name)?;
     Ok(Loaded { recipe, given })
+}
+
+/// The recipe in a run folder's `config.json`, as TOML: without what the run was made with, which is no recipe's.
+fn resolved_recipe(text: &str) -> Result<String> {
+    let mut config: Map<String, Value> = serde_json::from_str(text)
+        .map_err(|error| Refusal::usage(format!("expected the `config.json` of a run folder: {error}")))?;
+    for key in RUN_KEYS {
+        config.shift_remove(key);
+    }
+    let mut config = Value::Object(config);
+    drop_nulls(&mut config);
+    Ok(toml::to_string(&config)?)
+}
+
+/// Removes keys without a value, which TOML cannot write.
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(keys) => {
+            keys.retain(|_, value| !value.is_null());
+            keys.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(list) => list.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
 }
 
 /// A table's text and everything that it extends, one table.
@@ -122,12 +157,20 @@ fn value(text: &str) -> toml::Value {
 /// The recipe of a table.
 fn typed(table: Table) -> Result<Recipe> {
     // The defaults written out are the list of all keys, so that the list cannot go stale.
-    let known = serde_json::to_value(Recipe::default()).context("the default recipe serialises")?;
+    let mut known = serde_json::to_value(Recipe::default()).context("the default recipe serialises")?;
+    known["lora"] = lora_keys()?; // absent by default
     if let Value::Object(known) = &known {
         refuse_unknown(&table, known, "")?;
     }
     let recipe = toml::Value::Table(table).try_into();
     recipe.map_err(|error: toml::de::Error| Refusal::usage(error.to_string().trim().replace('\n', ", ")))
+}
+
+/// The keys of `[lora]`, with the other name that one of them has.
+fn lora_keys() -> Result<Value> {
+    let mut keys = serde_json::to_value(lora::Config::default()).context("the default adapters serialise")?;
+    keys["alpha"] = keys["lora_alpha"].clone();
+    Ok(keys)
 }
 
 /// An empty or absent table among the defaults takes any key: its owner checks them.
@@ -173,14 +216,21 @@ mod tests {
     fn every_recipe_of_the_repository_is_valid() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
         let mut count = 0;
-        for entry in fs::read_dir(folder).expect("recipes/ exists") {
-            let path = entry.expect("entry").path();
-            if path.extension().is_some_and(|extension| extension == "toml") {
+        let entries = |folder: &Path| {
+            fs::read_dir(folder).expect("recipes/ exists").map(|entry| entry.expect("entry").path())
+        };
+        let folders = entries(&folder)
+            .filter(|path| path.is_dir())
+            .flat_map(|folder| entries(&folder).collect::<Vec<_>>());
+        for path in entries(&folder).chain(folders) {
+            // A graph is no recipe: `xtask` reads it.
+            let graph = path.file_name().is_some_and(|name| name == "graph.toml");
+            if path.extension().is_some_and(|extension| extension == "toml") && !graph {
                 load(Some(&path), &[]).unwrap_or_else(|error| panic!("{}: {error:#}", path.display()));
                 count += 1;
             }
         }
-        assert!(count >= 2, "found {count} recipes");
+        assert!(count >= 15, "found {count} recipes");
     }
 
     #[test]
@@ -192,6 +242,8 @@ mod tests {
         assert!(refusal(&["pretrain.learning_rat=1"]).contains("did you mean `pretrain.learning_rate`?"));
         assert!(refusal(&["data.mix.direkt=1"]).contains("did you mean `data.mix.direct`?"));
         assert!(refusal(&["model.hiden_size=8"]).contains("did you mean `model.hidden_size`?"));
+        assert!(refusal(&["lora.rank=8"]).contains("did you mean `lora.r`?"));
+        assert!(refusal(&["lora.target_module=[]"]).contains("did you mean `lora.target_modules`?"));
         assert!(refusal(&["zzzz=1"]).contains("expected one of seed, model"));
     }
 
@@ -207,6 +259,10 @@ mod tests {
             ("rollout.temperature=-1", "temperature"),
             ("model.hidden_size=0", "hidden_size"),
             ("max_steps=0", "max_steps"),
+            ("lora.r=0", "lora.r"),
+            ("lora.alpha=-1", "lora.lora_alpha"),
+            ("lora.target_modules=[]", "lora.target_modules"),
+            ("lora.target_modules=q_proj", "target_modules"),
             ("noequals", "KEY.PATH=VALUE"),
         ] {
             let message = refusal(&[set]);
@@ -223,6 +279,22 @@ mod tests {
         let loaded = load(None, &["model=some/folder".into()]).expect("valid");
         assert_eq!(loaded.recipe.model, Some(Model::Folder("some/folder".into())));
         assert!(loaded.given.ends_with("\n# --set model=some/folder"));
+    }
+
+    #[test]
+    fn the_resolved_recipe_of_a_run_is_a_recipe() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config.json");
+        let first = load(None, &["eval.settings=r1".into()]).expect("valid").recipe;
+        let mut config = serde_json::to_value(&first).expect("JSON");
+        for key in RUN_KEYS {
+            config[key] = "x".into();
+        }
+        fs::write(&path, config.to_string()).expect("written");
+        let again = load(Some(&path), &["seed=3".into()]).expect("valid").recipe;
+        assert_eq!(again.seed, 3);
+        config = serde_json::to_value(&Recipe { seed: 0, ..again }).expect("JSON");
+        assert_eq!(config, serde_json::to_value(&first).expect("JSON"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod data;
 mod eval;
 pub(crate) mod load;
+mod per_task;
 mod reward;
 
 pub(crate) use data::{Data, PromptStyle};
@@ -13,7 +14,7 @@ pub(crate) use reward::Reward;
 
 use anyhow::{Context, Result};
 use ruminate_grpo as grpo;
-use ruminate_model::Format;
+use ruminate_model::{Format, lora};
 use ruminate_rollout::Sampling;
 use ruminate_train::{self as train, supervised};
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,9 @@ pub(crate) struct Recipe {
     pub(crate) rollout: Sampling,
     /// The algorithm.
     pub(crate) grpo: grpo::Config,
+    /// Adapters of low rank, which `train-rl`, `sft` and the student of `distill` then train instead of all weights.
+    #[serde(skip_serializing_if = "Option::is_none")] // a run without them is the same run as ever
+    pub(crate) lora: Option<lora::Config>,
     /// What a completion is worth.
     pub(crate) reward: Reward,
     /// Teacher, student and how many traces.
@@ -67,6 +71,7 @@ impl Default for Recipe {
             train: train::Config::default(),
             rollout: Sampling::default(),
             grpo: grpo::Config::default(),
+            lora: None,
             reward: Reward::default(),
             distill: Distill::default(),
             eval: Eval::default(),
@@ -98,6 +103,7 @@ impl Recipe {
         self.train.validate().context("[train]")?;
         self.rollout.validate().context("[rollout]")?;
         self.grpo.validate().context("[grpo]")?;
+        self.lora.as_ref().map_or(Ok(()), lora::Config::validate).context("[lora]")?;
         self.reward.rubric(&self.data, None).map(drop).context("[reward]")?;
         self.distill.validate().context("[distill]")?;
         self.eval.validate().context("[eval]")?;

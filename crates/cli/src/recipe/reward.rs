@@ -1,9 +1,10 @@
 //! `[reward]`: what a completion is worth, from the crate's verifiers by name.
 
 use super::Data;
+use super::per_task::PerTask;
 use crate::exit::Refusal;
 use anyhow::{Context, Result};
-use ruminate_data::procedural::Family;
+use ruminate_data::procedural::{Family, PER_TASK};
 use ruminate_reward::{
     EmptyThought, Format, Limits, Measure, Named, OUTSIDE_KINDS, Pool, Rubric, SHAPINGS, Style, Verifier,
     check_options, outside, shaping, with_options,
@@ -97,7 +98,7 @@ impl Reward {
             None => data.training_family()?,
         };
         let mut verifiers = if self.components.is_empty() {
-            self.short_form(family.as_deref())?
+            self.short_form(data, family.as_deref())?
         } else {
             self.refuse_short_form()?;
             self.components
@@ -128,13 +129,18 @@ impl Reward {
         Ok(rubric)
     }
 
-    fn short_form(&self, family: Option<&dyn Family>) -> Result<Vec<(Box<dyn Verifier>, f64)>> {
+    fn short_form(&self, data: &Data, family: Option<&dyn Family>) -> Result<Vec<(Box<dyn Verifier>, f64)>> {
+        let of_file = if family.is_none() { data.kind_of_file() } else { None };
         let kind = match (&self.verifier, family) {
             (Some(kind), _) => kind.as_str(),
             (None, Some(family)) => family.verifier_kind(),
-            (None, None) => "exact",
+            (None, None) => of_file.as_deref().unwrap_or("exact"),
         };
-        let mut verifiers = vec![(ruminate_reward::by_name(kind)?, 1.0)];
+        let answer: Box<dyn Verifier> = match kind {
+            PER_TASK => Box::new(PerTask::new()?),
+            kind => ruminate_reward::by_name(kind)?,
+        };
+        let mut verifiers = vec![(answer, 1.0)];
         if kind != FORMAT {
             let format = Format { style: Style::R1, empty_thought: self.empty_thought };
             verifiers.push((Box::new(format), self.format));
@@ -173,7 +179,7 @@ impl Component {
     }
 
     fn check(&self) -> Result<()> {
-        if OUTSIDE_KINDS.contains(&self.kind.as_str()) {
+        if OUTSIDE_KINDS.contains(&self.kind.as_str()) || (self.kind == PER_TASK && self.options.is_empty()) {
             return Ok(()); // refused with its options, where it is made
         }
         check_options(&self.kind, self.options.keys().map(String::as_str))
@@ -189,9 +195,13 @@ impl Component {
 
     fn verifier(&self) -> Result<(Box<dyn Verifier>, f64)> {
         self.check()?;
-        let verifier = match outside(&self.kind, &self.options, &helper()?) {
-            Some(verifier) => verifier?,
-            None => with_options(&self.kind, &self.options)?,
+        let verifier: Box<dyn Verifier> = if self.kind == PER_TASK {
+            Box::new(PerTask::new()?)
+        } else {
+            match outside(&self.kind, &self.options, &helper()?) {
+                Some(verifier) => verifier?,
+                None => with_options(&self.kind, &self.options)?,
+            }
         };
         let named = match &self.name {
             Some(name) => Box::new(Named::new(name, verifier)),

@@ -98,3 +98,26 @@ pub(crate) fn timeless_metrics(run: &Path) -> Vec<serde_json::Value> {
 pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/model").join(name)
 }
+
+/// A tiny random model of Qwen2's architecture that speaks printable ASCII, with Qwen2.5's chat template or without one.
+pub(crate) fn qwen2(folder: &Path, positions: usize, template: Option<&str>) -> String {
+    let run = folder.join("run");
+    let architecture = format!(
+        "model={{ model_type = 'qwen2', hidden_size = 16, num_hidden_layers = 1, num_attention_heads = 2, \
+         num_key_value_heads = 1, intermediate_size = 16, max_position_embeddings = {positions} }}"
+    );
+    let sets = [architecture.as_str(), "pretrain.max_steps=1"];
+    // Only this model: the tiny recipe's keys are those of another architecture.
+    let mut args = vec!["pretrain", "--out", run.to_str().expect("UTF-8")];
+    for set in sets.iter().chain(&["pretrain.batch_size=2"]) {
+        args.extend(["--set", set]);
+    }
+    assert_code(&ruminate(&args), 0);
+    let model = run.join("final");
+    if let Some(template) = template {
+        let template =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text/templates").join(template);
+        std::fs::copy(template, model.join("chat_template.jinja")).expect("copied");
+    }
+    model.to_str().expect("UTF-8").to_owned()
+}

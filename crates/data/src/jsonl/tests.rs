@@ -47,6 +47,15 @@ fn a_worked_solution_beside_an_answer_stays_a_column() {
 }
 
 #[test]
+fn gsm8k_s_question_is_a_prompt_unless_there_is_one() {
+    let task = |text: &str| parse_task(text).unwrap();
+    let gsm8k = task(r#"{"question":"q","answer":"6*7=<<6*7=42>>42\n#### 42"}"#);
+    assert_eq!((gsm8k.prompt, gsm8k.answer.as_str()), (Prompt::Text("q".to_owned()), "42"));
+    let both = task(r#"{"prompt":"p","question":"q","answer":"1"}"#);
+    assert_eq!((both.prompt, &both.columns["question"]), (Prompt::Text("p".to_owned()), &json!("q")));
+}
+
+#[test]
 fn a_number_for_an_answer_becomes_its_text_digit_by_digit() {
     for number in ["72", "-3", "0.1234567890123456789", "123456789012345678901234567890", "1e3", "2.50", "-0"]
     {
@@ -69,7 +78,7 @@ fn a_bad_line_is_named_with_what_was_expected_and_found() {
         ("{\"prompt\":\"p\"", "one JSON object", "bad JSON at column 13 (EOF while parsing an object)"),
         ("[1]", "one JSON object", "a list"),
         ("\"text\"", "one JSON object", "a text"),
-        ("{\"answer\":\"a\",\"question\":\"q\"}", "a column `prompt`", "`answer`, `question`"),
+        ("{\"answer\":\"a\",\"query\":\"q\"}", "a column `prompt` (or `question`)", "`answer`, `query`"),
         ("{}", "a column `prompt`", "no columns"),
         ("{\"prompt\":\"p\",\"gold\":1}", "a column `answer` (or `solution`)", "`prompt`, `gold`"),
         ("{\"prompt\":3,\"answer\":\"a\"}", "`prompt` to be", "a number"),

@@ -5,10 +5,10 @@ mod steps;
 
 pub use steps::Problem;
 
-use super::{Family, require, task, to_json};
-use crate::traces::{self, Mix, Trace};
+use super::{DIFFICULTY, Family, require, task, to_json};
+use crate::traces::{self, Mix, Slip, Trace, Work};
 use crate::{Error, Task};
-use rand::RngExt;
+use rand::{RngExt, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::{Map, Value};
@@ -158,14 +158,71 @@ impl Family for ChainSum {
     }
 
     fn shows_all_steps(&self, task: &Task, completion: &str) -> Option<bool> {
-        let Params::Bounded(_) = self.params else { return None };
-        Some(Problem::parse(&task.prompt.text())?.shows_all_steps(completion))
+        let Params::Bounded(bounds) = &self.params else { return None };
+        let problem = Problem::parse(&task.prompt.text())?;
+        Some(problem.shows_all_steps(completion) || bounds.work(&problem, None).is_shown_in(completion))
+    }
+
+    fn work(&self, task: &Task, slip: Slip, rng: &mut ChaCha8Rng) -> Option<Work> {
+        let (bounds, problem) = self.bounded(task)?;
+        let slip = match slip {
+            Slip::Never => None,
+            // Where no offset keeps all totals in range there is no slip.
+            Slip::At(at) => bounds.offset(&problem.totals(), at, rng).map(|by| (at, by)),
+        };
+        Some(bounds.work(&problem, slip))
+    }
+
+    fn guess(&self, task: &Task, mix: &Mix, rng: &mut ChaCha8Rng) -> Option<String> {
+        let (bounds, problem) = self.bounded(task)?;
+        let truth = problem.totals().last().copied()?;
+        Some(bounds.text(traces::chain_sum::guess(truth, bounds, mix, rng)))
     }
 
     fn trace(&self, task: &Task, mix: &Mix, rng: &mut ChaCha8Rng) -> Option<Trace> {
-        let Params::Bounded(params) = &self.params else { return None };
+        if !mix.languages.is_empty() {
+            return traces::attempt(self, task, mix, rng);
+        }
+        let (bounds, problem) = self.bounded(task)?;
+        Some(traces::chain_sum::attempt(&problem, bounds, mix, rng))
+    }
+}
+
+impl ChainSum {
+    fn bounded(&self, task: &Task) -> Option<(&Bounded, Problem)> {
+        let Params::Bounded(bounds) = &self.params else { return None };
         let problem = Problem::parse(&task.prompt.text()).filter(|problem| problem.terms.len() > 1)?;
-        Some(traces::chain_sum(&problem, params, mix, rng))
+        Some((bounds, problem))
+    }
+}
+
+impl Bounded {
+    /// A total in its fixed width.
+    fn text(&self, total: i64) -> String {
+        format!("{total:0width$}", width = self.pad)
+    }
+
+    /// Every step by itself, `14-8=06` then `06+1=07`; from the step of a slip on, totals are off by its amount.
+    fn work(&self, problem: &Problem, slip: Option<(usize, i64)>) -> Work {
+        let off = |at: usize| slip.filter(|(from, _)| at >= *from).map_or(0, |(_, by)| by);
+        let totals: Vec<i64> =
+            problem.totals().iter().enumerate().map(|(at, total)| total + off(at)).collect();
+        let left = std::iter::once(problem.terms[0].to_string()).chain(totals.iter().map(|t| self.text(*t)));
+        let steps = left.zip(problem.terms.iter().skip(1)).zip(&totals);
+        Work {
+            steps: steps
+                .map(|((left, term), total)| format!("{left}{term:+}={}", self.text(*total)))
+                .collect(),
+            answer: totals.last().map(|total| self.text(*total)).unwrap_or_default(),
+        }
+    }
+
+    /// An amount by which the totals from `at` on can be off without leaving their range.
+    fn offset(&self, totals: &[i64], at: usize, rng: &mut ChaCha8Rng) -> Option<i64> {
+        let fits =
+            |by: &i64| totals.iter().skip(at).all(|total| (0..=self.total_max).contains(&(total + by)));
+        let offsets: Vec<i64> = [-10, -2, -1, 1, 2, 10].into_iter().filter(fits).collect();
+        offsets.choose(rng).copied()
     }
 }
 
@@ -186,7 +243,8 @@ fn digits(params: &Digits, rng: &mut ChaCha8Rng) -> Task {
         let _ = write!(expression, " {sign} {term}"); // writing to a String cannot fail
         total += signed;
     }
-    task(format!("State the result: {expression} ="), total.to_string(), KIND, [])
+    let difficulty = [(DIFFICULTY, Value::from(terms))];
+    task(format!("State the result: {expression} ="), total.to_string(), KIND, difficulty)
 }
 
 fn bounded(params: &Bounded, rng: &mut ChaCha8Rng) -> Task {
@@ -201,7 +259,8 @@ fn bounded(params: &Bounded, rng: &mut ChaCha8Rng) -> Task {
         total += term;
         terms.push(term);
     }
-    task(Problem { terms }.to_string(), format!("{total:0width$}", width = params.pad), KIND, [])
+    let difficulty = [(DIFFICULTY, Value::from(terms.len()))];
+    task(Problem { terms }.to_string(), params.text(total), KIND, difficulty)
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! The numbers game: reach a target from given numbers with the four operations. The verifier works from the
 //! columns `numbers` and `target`; the answer is one solution among many.
 
-use super::{Family, require, task, to_json};
+mod signs;
+
+use super::{DIFFICULTY, Family, Wording, require, task, to_json};
+use crate::traces::{Mix, Slip, Work};
 use crate::{Error, Task};
 use rand::{RngExt, seq::IndexedRandom, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -32,6 +35,8 @@ pub struct Params {
     pub max_target: i64,
     /// The operations of the solution.
     pub operators: Vec<Operator>,
+    /// A sentence, or `7?5?3=09`: numbers in the order of the solution, whose signs are to be found (`+` and `-` only).
+    pub wording: Wording,
 }
 
 /// An operation.
@@ -62,6 +67,7 @@ impl Default for Params {
             min_target: 100,
             max_target: 999,
             operators: vec![Add, Subtract, Multiply, Divide],
+            wording: Wording::Sentence,
         }
     }
 }
@@ -91,6 +97,11 @@ impl Countdown {
         require(NAME, !p.operators.is_empty(), "at least one of the operators + - * /", || {
             "none".to_owned()
         })?;
+        let signs = [Operator::Add, Operator::Subtract];
+        let good = p.wording == Wording::Sentence
+            || (p.max_numbers <= signs::MOST_NUMBERS && p.operators.iter().all(|o| signs.contains(o)));
+        let found = || format!("max_numbers = {}, operators = {:?}", p.max_numbers, p.operators);
+        require(NAME, good, "at most 6 numbers and only + and - for the bare wording", found)?;
         Ok(Self { params })
     }
 
@@ -142,13 +153,45 @@ impl Family for Countdown {
         let found = (0..ATTEMPTS).find_map(|_| self.candidate(rng));
         let (mut numbers, solution, target) =
             found.ok_or(Error::NoProblem { family: NAME, attempts: ATTEMPTS })?;
+        let columns = |numbers: Vec<i64>| {
+            let difficulty = [(DIFFICULTY, Value::from(numbers.len()))];
+            difficulty.into_iter().chain([("numbers", Value::from(numbers)), ("target", Value::from(target))])
+        };
+        if self.params.wording == Wording::Bare {
+            let prompt = signs::prompt(&numbers, target);
+            // Of several solutions the first that is tried is the answer; what was drawn is one of them.
+            let first = signs::search(&numbers, target, Slip::Never, rng);
+            let answer = first.map_or(solution, |work| work.answer);
+            return Ok(task(prompt, answer, KIND, columns(numbers)));
+        }
         numbers.shuffle(rng); // their order must not give the solution away
         let list = numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let prompt = format!(
             "Make {target} from the numbers {list} with + - * / and parentheses. Use each number exactly once. \
              Answer with the expression alone, without an equals sign."
         );
-        Ok(task(prompt, solution, KIND, [("numbers", Value::from(numbers)), ("target", Value::from(target))]))
+        Ok(task(prompt, solution, KIND, columns(numbers)))
+    }
+
+    fn work(&self, task: &Task, slip: Slip, rng: &mut ChaCha8Rng) -> Option<Work> {
+        let (numbers, target) = self.puzzle(task)?;
+        signs::search(&numbers, target, slip, rng)
+    }
+
+    fn guess(&self, task: &Task, _mix: &Mix, rng: &mut ChaCha8Rng) -> Option<String> {
+        let (numbers, _) = self.puzzle(task)?;
+        Some(signs::any(&numbers, rng))
+    }
+}
+
+impl Countdown {
+    /// Numbers and target of a bare task.
+    fn puzzle(&self, task: &Task) -> Option<(Vec<i64>, i64)> {
+        if self.params.wording == Wording::Sentence {
+            return None;
+        }
+        let numbers = task.columns.get("numbers")?.as_array()?.iter().map(Value::as_i64);
+        Some((numbers.collect::<Option<Vec<i64>>>()?, task.columns.get("target")?.as_i64()?))
     }
 }
 
@@ -156,7 +199,7 @@ impl Family for Countdown {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::{Countdown, Operator, Params};
-    use crate::procedural::Family;
+    use crate::procedural::{Family, Wording};
     use crate::{Error, Seed};
     use std::str::Chars;
 
@@ -236,6 +279,7 @@ mod tests {
             Params { min_value: 0, ..Params::default() },
             Params { max_target: 99, ..Params::default() },
             Params { operators: Vec::new(), ..Params::default() },
+            Params { wording: Wording::Bare, ..Params::default() },
         ] {
             assert!(matches!(Countdown::new(params.clone()), Err(Error::Params { .. })), "{params:?}");
         }

@@ -1,6 +1,7 @@
-//! Greatest common divisors.
+//! Greatest common divisors, worked out by Euclid's algorithm.
 
-use super::{Family, require, task, to_json};
+use super::{DIFFICULTY, Family, Wording, require, task, to_json};
+use crate::traces::{Mix, Slip, Work};
 use crate::{Error, Task};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -22,11 +23,13 @@ pub struct Params {
     pub min_value: u64,
     /// Largest number.
     pub max_value: u64,
+    /// A sentence, or `gcd(48,36)=` with every number as wide as the largest, of two numbers only.
+    pub wording: Wording,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { min_numbers: 2, max_numbers: 2, min_value: 1, max_value: 1_000 }
+        Self { min_numbers: 2, max_numbers: 2, min_value: 1, max_value: 1_000, wording: Wording::Sentence }
     }
 }
 
@@ -49,6 +52,9 @@ impl Gcd {
         let good = 1 <= p.min_value && p.min_value < p.max_value;
         let found = || format!("min_value = {}, max_value = {}", p.min_value, p.max_value);
         require(NAME, good, "1 <= min_value < max_value", found)?;
+        let good = p.wording == Wording::Sentence || p.max_numbers == 2;
+        let found = || format!("max_numbers = {}", p.max_numbers);
+        require(NAME, good, "max_numbers = 2 for the bare wording", found)?;
         Ok(Self { params })
     }
 }
@@ -82,9 +88,71 @@ impl Family for Gcd {
             }
             (numbers, divisor) = draw();
         }
+        let columns = |difficulty: usize, numbers: Vec<u64>| {
+            [(DIFFICULTY, Value::from(difficulty)), ("numbers", Value::from(numbers))]
+        };
+        if let (Wording::Bare, [a, b]) = (p.wording, numbers.as_slice()) {
+            let prompt = format!("gcd({},{})=", self.text(*a), self.text(*b));
+            let difficulty = self.euclid(*a, *b, None).steps.len();
+            return Ok(task(prompt, self.text(divisor), KIND, columns(difficulty, numbers)));
+        }
         let list = numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let prompt = format!("What is the greatest common divisor of {list}? Answer with the number alone.");
-        Ok(task(prompt, divisor.to_string(), KIND, [("numbers", Value::from(numbers))]))
+        Ok(task(prompt, divisor.to_string(), KIND, columns(numbers.len(), numbers)))
+    }
+
+    fn shows_all_steps(&self, task: &Task, completion: &str) -> Option<bool> {
+        let (a, b) = self.pair(task)?;
+        Some(self.euclid(a, b, None).is_shown_in(completion))
+    }
+
+    fn work(&self, task: &Task, slip: Slip, rng: &mut ChaCha8Rng) -> Option<Work> {
+        let (a, b) = self.pair(task)?;
+        Some(match slip {
+            Slip::Never => self.euclid(a, b, None),
+            Slip::At(at) => self.euclid(a, b, Some((at, rng))),
+        })
+    }
+
+    /// A divisor's size has little to do with the numbers', so a guess is any number up to the smaller one.
+    fn guess(&self, task: &Task, _mix: &Mix, rng: &mut ChaCha8Rng) -> Option<String> {
+        let (a, b) = self.pair(task)?;
+        Some(self.text(rng.random_range(1..=a.min(b).max(1))))
+    }
+}
+
+impl Gcd {
+    /// A number as wide as the largest one.
+    fn text(&self, number: u64) -> String {
+        format!("{number:0width$}", width = self.params.max_value.to_string().len())
+    }
+
+    /// The two numbers of a bare task.
+    fn pair(&self, task: &Task) -> Option<(u64, u64)> {
+        if self.params.wording == Wording::Sentence {
+            return None;
+        }
+        let numbers = task.columns.get("numbers")?.as_array()?;
+        let [a, b] = numbers.as_slice() else { return None };
+        Some((a.as_u64().filter(|a| *a > 0)?, b.as_u64().filter(|b| *b > 0)?))
+    }
+
+    /// The larger number modulo the smaller, `48%36=12`, and so on to the remainder 0; the remainder of the step of a
+    /// slip is another one below the divisor, where there is one.
+    fn euclid(&self, a: u64, b: u64, mut slip: Option<(usize, &mut ChaCha8Rng)>) -> Work {
+        let (mut a, mut b) = (a.max(b), a.min(b));
+        let mut steps = Vec::new();
+        while b > 0 {
+            let mut remainder = a % b;
+            if let Some((_, rng)) = slip.as_mut().filter(|(at, _)| *at == steps.len())
+                && b > 1
+            {
+                remainder = (remainder + rng.random_range(1..b)) % b;
+            }
+            steps.push(format!("{}%{}={}", self.text(a), self.text(b), self.text(remainder)));
+            (a, b) = (b, remainder);
+        }
+        Work { steps, answer: self.text(a) }
     }
 }
 
@@ -97,7 +165,7 @@ fn gcd(a: u64, b: u64) -> u64 {
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use super::{Gcd, Params};
-    use crate::procedural::Family;
+    use crate::procedural::{Family, Wording};
     use crate::{Error, Seed};
 
     #[test]
@@ -119,6 +187,7 @@ mod tests {
             Params { min_numbers: 3, ..Params::default() },
             Params { min_value: 0, ..Params::default() },
             Params { max_value: 1, ..Params::default() },
+            Params { max_numbers: 3, wording: Wording::Bare, ..Params::default() },
         ] {
             assert!(matches!(Gcd::new(params.clone()), Err(Error::Params { .. })), "{params:?}");
         }

@@ -8,6 +8,7 @@ pub mod base_conversion;
 pub mod chain_sum;
 pub mod countdown;
 pub mod gcd;
+mod mixture;
 pub mod number_sorting;
 pub mod spell_backward;
 mod stream;
@@ -16,14 +17,16 @@ pub use base_conversion::BaseConversion;
 pub use chain_sum::ChainSum;
 pub use countdown::Countdown;
 pub use gcd::Gcd;
+pub use mixture::{Member, Mixture, PER_TASK};
 pub use number_sorting::NumberSorting;
 pub use spell_backward::SpellBackward;
 pub use stream::Stream;
 
-use crate::traces::{Mix, Trace};
+use crate::traces::{self, Mix, Slip, Trace, Work};
 use crate::{Error, Prompt, Task};
 use rand_chacha::ChaCha8Rng;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::{fmt, sync::Arc};
 
@@ -50,12 +53,37 @@ pub trait Family: fmt::Debug + Send + Sync {
         None
     }
 
-    /// Writes one trace of the task for pretraining, good or bad as the mix says; `None` where the family has
-    /// no written form of its steps.
-    fn trace(&self, _task: &Task, _mix: &Mix, _rng: &mut ChaCha8Rng) -> Option<Trace> {
+    /// Works the task out in steps, rightly or with a slip and what follows from it; `None` where the family has no
+    /// written form of its steps, or the task is not one of its own.
+    fn work(&self, _task: &Task, _slip: Slip, _rng: &mut ChaCha8Rng) -> Option<Work> {
         None
     }
+
+    /// An answer without any work: in the form of one, and seldom right.
+    fn guess(&self, _task: &Task, _mix: &Mix, _rng: &mut ChaCha8Rng) -> Option<String> {
+        None
+    }
+
+    /// Writes one trace of the task for pretraining, good or bad as the mix says; `None` where the family does not
+    /// work its tasks out.
+    fn trace(&self, task: &Task, mix: &Mix, rng: &mut ChaCha8Rng) -> Option<Trace> {
+        traces::attempt(self, task, mix, rng)
+    }
 }
+
+/// How a problem is put. Written out in `params` as `wording = "bare"`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wording {
+    /// A sentence that explains itself, for policies that read.
+    #[default]
+    Sentence,
+    /// A few characters, such as `gcd(48,36)=`, for policies that are trained from nothing.
+    Bare,
+}
+
+/// The column of a task's size, by which evaluation tells easy from hard: terms, numbers, steps, letters.
+pub const DIFFICULTY: &str = "difficulty";
 
 /// The names that [`by_name`] knows.
 pub const NAMES: &[&str] =
@@ -117,7 +145,7 @@ fn task(
 }
 
 /// Parameters as JSON; they are plain numbers, strings and maps, so this cannot fail.
-fn to_json(params: impl serde::Serialize) -> Value {
+fn to_json(params: impl Serialize) -> Value {
     serde_json::to_value(params).unwrap_or_default()
 }
 

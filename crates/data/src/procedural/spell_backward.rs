@@ -1,9 +1,10 @@
 //! Words to be spelled backward. reasoning-gym draws from a book; ours are pronounceable inventions, so that
 //! there are enough of them to hold some out and none that a policy knows by heart.
 
-use super::{Family, require, task, to_json};
+use super::{DIFFICULTY, Family, Wording, require, task, to_json};
+use crate::traces::{Mix, Slip, Work};
 use crate::{Error, Task};
-use rand::{RngExt, seq::IndexedRandom};
+use rand::{RngExt, seq::IndexedRandom, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,11 +20,13 @@ pub struct Params {
     pub min_word_len: usize,
     /// Most letters.
     pub max_word_len: usize,
+    /// A sentence, or `rev garod=`, of at most 9 letters.
+    pub wording: Wording,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { min_word_len: 3, max_word_len: 10 }
+        Self { min_word_len: 3, max_word_len: 10, wording: Wording::Sentence }
     }
 }
 
@@ -39,10 +42,11 @@ impl SpellBackward {
     /// # Errors
     /// [`Error::Params`] for an empty or oversized range.
     pub fn new(params: Params) -> Result<Self, Error> {
-        let Params { min_word_len, max_word_len } = params;
-        let good = (1..=max_word_len).contains(&min_word_len) && max_word_len <= 100;
+        let Params { min_word_len, max_word_len, wording } = params;
+        let longest = if wording == Wording::Bare { 9 } else { 100 };
+        let good = (1..=max_word_len).contains(&min_word_len) && max_word_len <= longest;
         let found = || format!("min_word_len = {min_word_len}, max_word_len = {max_word_len}");
-        require(NAME, good, "1 <= min_word_len <= max_word_len <= 100", found)?;
+        require(NAME, good, "1 <= min_word_len <= max_word_len <= 100 (9 for the bare wording)", found)?;
         Ok(Self { params })
     }
 }
@@ -64,8 +68,53 @@ impl Family for SpellBackward {
         let length = rng.random_range(self.params.min_word_len..=self.params.max_word_len);
         let word = word(length, rng);
         let backward: String = word.chars().rev().collect();
-        let prompt = format!("Spell this word backward (sun becomes nus): {word}");
-        Ok(task(prompt, backward, KIND, [("word", Value::from(word))]))
+        let prompt = match self.params.wording {
+            Wording::Sentence => format!("Spell this word backward (sun becomes nus): {word}"),
+            Wording::Bare => format!("rev {word}="),
+        };
+        let columns = [(DIFFICULTY, Value::from(length)), ("word", Value::from(word))];
+        Ok(task(prompt, backward, KIND, columns))
+    }
+
+    fn shows_all_steps(&self, task: &Task, completion: &str) -> Option<bool> {
+        Some(spelled(self.backward(task)?).is_shown_in(completion))
+    }
+
+    fn work(&self, task: &Task, slip: Slip, rng: &mut ChaCha8Rng) -> Option<Work> {
+        let mut letters = self.backward(task)?;
+        if let Slip::At(at) = slip {
+            // Another letter of the word: the eye has gone astray.
+            let others: Vec<char> =
+                letters.iter().copied().filter(|other| Some(other) != letters.get(at)).collect();
+            if let (Some(letter), Some(other)) = (letters.get_mut(at), others.choose(rng)) {
+                *letter = *other;
+            }
+        }
+        Some(spelled(letters))
+    }
+
+    /// The letters in any order.
+    fn guess(&self, task: &Task, _mix: &Mix, rng: &mut ChaCha8Rng) -> Option<String> {
+        let mut letters = self.backward(task)?;
+        letters.shuffle(rng);
+        Some(letters.into_iter().collect())
+    }
+}
+
+impl SpellBackward {
+    /// The letters of a bare task's answer.
+    fn backward(&self, task: &Task) -> Option<Vec<char>> {
+        let bare = self.params.wording == Wording::Bare;
+        let word = task.columns.get("word").and_then(Value::as_str).filter(|_| bare)?;
+        Some(word.chars().rev().collect())
+    }
+}
+
+/// The letters one by one, each with its place: `1d`, `2o`, `3r`.
+fn spelled(letters: Vec<char>) -> Work {
+    Work {
+        steps: letters.iter().zip(1..).map(|(letter, place)| format!("{place}{letter}")).collect(),
+        answer: letters.into_iter().collect(),
     }
 }
 
@@ -104,8 +153,11 @@ mod tests {
 
     #[test]
     fn ranges_that_hold_nothing_are_refused() {
-        for (min_word_len, max_word_len) in [(0, 3), (4, 3), (1, 101)] {
-            assert!(SpellBackward::new(Params { min_word_len, max_word_len }).is_err());
+        use crate::procedural::Wording::{Bare, Sentence};
+        for (min_word_len, max_word_len, wording) in
+            [(0, 3, Sentence), (4, 3, Sentence), (1, 101, Sentence), (3, 10, Bare)]
+        {
+            assert!(SpellBackward::new(Params { min_word_len, max_word_len, wording }).is_err());
         }
     }
 }

@@ -3,7 +3,6 @@
 
 use super::Sources;
 use super::backward::Pass;
-use super::decode::{self, Latest};
 use super::forward::{self, Inputs};
 use super::heads::Heads;
 use super::segments::{Segments, Spans};
@@ -47,17 +46,6 @@ pub(crate) trait AttentionOps: Backend {
         upstream: FloatTensor<Self>,
         setting: Setting,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
-
-    /// `q` `[S, H, Dk]` over `keys` `[S, Hk, L, Dk]` and the first `width` columns of `values` `[S, Hk, L, _]` ->
-    /// `[S, H, width]`; without gradients.
-    fn decode_attention(
-        q: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
-        width: usize,
-        latest: Latest,
-        scale: f64,
-    ) -> FloatTensor<Self>;
 }
 
 /// What the operation knows besides its tensors.
@@ -99,17 +87,6 @@ impl AttentionOps for Flex {
             spans: &spans,
         };
         pass.gradients(sources)
-    }
-
-    fn decode_attention(
-        q: FlexTensor,
-        keys: FlexTensor,
-        values: FlexTensor,
-        width: usize,
-        latest: Latest,
-        scale: f64,
-    ) -> FlexTensor {
-        decode::fused(&q, &keys, &values, width, &latest, scale)
     }
 }
 
@@ -167,18 +144,6 @@ impl<B: AttentionOps, C: CheckpointStrategy> AttentionOps for Autodiff<B, C> {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         unreachable!("gradients of gradients are never asked for")
     }
-
-    fn decode_attention(
-        q: FloatTensor<Self>,
-        keys: FloatTensor<Self>,
-        values: FloatTensor<Self>,
-        width: usize,
-        latest: Latest,
-        scale: f64,
-    ) -> FloatTensor<Self> {
-        let [q, keys, values] = [q, keys, values].map(FloatTensor::<Self>::into_primitive);
-        FloatTensor::<Self>::new(B::decode_attention(q, keys, values, width, latest, scale))
-    }
 }
 
 /// The fused form on tensors.
@@ -193,23 +158,4 @@ pub(super) fn fused(
     let setting = Setting { spans: segments.spans(), sources, scale };
     let [q, x, y] = [q, x, y].map(Tensor::into_dispatch);
     Tensor::from_dispatch(Dispatch::packed_attention(q, x, y, setting))
-}
-
-/// The fused form of decoding on tensors.
-pub(super) fn fused_decode(
-    q: Tensor<3>,
-    keys: Tensor<4>,
-    values: Tensor<4>,
-    width: usize,
-    latest: &Latest,
-    scale: f64,
-) -> Tensor<3> {
-    Tensor::from_dispatch(Dispatch::decode_attention(
-        q.into_dispatch(),
-        keys.into_dispatch(),
-        values.into_dispatch(),
-        width,
-        latest.clone(),
-        scale,
-    ))
 }

@@ -121,33 +121,38 @@ impl Pass<'_> {
         block.scores(self.inputs, head, lanes, scores);
         turn(&self.upstream, block, head, 1.0, lanes);
         gradients.resize(seen * QUERIES, 0.0);
-        small_product(
-            MatrixMut::new(gradients, seen, QUERIES),
-            Store::Replace,
-            value.places(row, kv_head, block.seen.clone()),
-            Matrix::new(lanes, width, QUERIES),
-        );
+        for (first, places) in block.seen.stretches() {
+            small_product(
+                MatrixMut::new(&mut gradients[first * QUERIES..], places.len(), QUERIES),
+                Store::Replace,
+                value.places(row, kv_head, places),
+                Matrix::new(lanes, width, QUERIES),
+            );
+        }
         self.through_softmax(block, head, scores, gradients);
 
-        let probabilities = Matrix::strided(scores, seen, count, QUERIES);
-        let d_scores = Matrix::strided(gradients, seen, count, QUERIES);
         let queries = q.places(row, head, block.places.clone());
         let upstream = self.upstream.places(row, head, block.places.clone());
-        let first = block.seen.start;
-        let d_value = MatrixMut::new(&mut sums.value[first * width..], seen, width);
-        small_product(d_value, Store::Add, probabilities, upstream);
-        let d_key = MatrixMut::new(&mut sums.key[first * own..], seen, own);
-        small_product(d_key, Store::Add, d_scores, queries.columns(0..own));
         d_query.resize(QUERIES * query, 0.0);
-        let keys = key.places(row, kv_head, block.seen.clone());
-        let d_own = MatrixMut::strided(d_query, count, own, query);
-        small_product(d_own, Store::Replace, d_scores.transposed(), keys);
-        if let Some(shared) = shared_key {
-            let d_shared = MatrixMut::new(&mut sums.shared[first * rotary..], seen, rotary);
-            small_product(d_shared, Store::Add, d_scores, queries.columns(own..query));
-            let keys = shared.places(row, 0, block.seen.clone());
-            let d_rest = MatrixMut::strided(&mut d_query[own..], count, rotary, query);
-            small_product(d_rest, Store::Replace, d_scores.transposed(), keys);
+        for (first, places) in block.seen.stretches() {
+            let (count_seen, start) = (places.len(), places.start);
+            let probabilities = Matrix::strided(&scores[first * QUERIES..], count_seen, count, QUERIES);
+            let d_scores = Matrix::strided(&gradients[first * QUERIES..], count_seen, count, QUERIES);
+            let d_value = MatrixMut::new(&mut sums.value[start * width..], count_seen, width);
+            small_product(d_value, Store::Add, probabilities, upstream);
+            let d_key = MatrixMut::new(&mut sums.key[start * own..], count_seen, own);
+            small_product(d_key, Store::Add, d_scores, queries.columns(0..own));
+            let store = Store::of_part(first);
+            let keys = key.places(row, kv_head, places.clone());
+            let d_own = MatrixMut::strided(d_query, count, own, query);
+            small_product(d_own, store, d_scores.transposed(), keys);
+            if let Some(shared) = shared_key {
+                let d_shared = MatrixMut::new(&mut sums.shared[start * rotary..], count_seen, rotary);
+                small_product(d_shared, Store::Add, d_scores, queries.columns(own..query));
+                let keys = shared.places(row, 0, places);
+                let d_rest = MatrixMut::strided(&mut d_query[own..], count, rotary, query);
+                small_product(d_rest, store, d_scores.transposed(), keys);
+            }
         }
     }
 
@@ -165,7 +170,7 @@ impl Pass<'_> {
             (scores.as_chunks_mut::<QUERIES>().0, gradients.as_chunks_mut::<QUERIES>().0);
         vectorized(|| {
             let mut sums = [0.0; QUERIES];
-            for (source, (score, gradient)) in block.seen.clone().zip(scores.iter_mut().zip(&*gradients)) {
+            for (source, (score, gradient)) in block.seen.places().zip(scores.iter_mut().zip(&*gradients)) {
                 let open = block.open(source);
                 for lane in 0..QUERIES {
                     score[lane] = open.or(lane, exp(score[lane] - log_sums[lane]), 0.0);

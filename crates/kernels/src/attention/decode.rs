@@ -4,17 +4,20 @@
 // S slots, H query heads, Hk key-value heads, G = H / Hk, L columns, Dk key width, Dv value width, C latent columns,
 // n columns that a slot sees
 
-use super::autodiff::fused_decode;
 use super::{MASKED, composed};
-use crate::cpu::{Floats, Matrix, MatrixMut, Store, exp, small_product, tensor, vectorized};
+use crate::cpu::{
+    Floats, Matrix, MatrixMut, Store, exp, flex, lanewise, largest, owned, small_product, tensor, total,
+    vectorized,
+};
 use crate::dispatch::{Form, form};
+use burn::backend::Flex;
 use burn::tensor::{Device, Tensor, TensorData};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Heads that share a vector.
+/// Heads of latent attention that share a vector.
 const HEADS: usize = 16;
 
 /// How many of the latest columns each slot sees.
@@ -49,26 +52,44 @@ impl Latest {
     }
 }
 
-/// `softmax(q k^T * scale) v` of one query a slot. No gradient flows through it: what decodes does not learn.
+/// The keys and values of a layer's past.
+#[derive(Clone, Debug)]
+pub struct KeyValueRing {
+    /// `[S, Hk, Dk, L]`: columns are adjacent, so that a product over them needs no transpose.
+    pub keys: Tensor<4>,
+    /// `[S, Hk, L, Dv]`
+    pub values: Tensor<4>,
+}
+
+/// One new token a slot: the ring takes its key and value up in the column of `latest`, then
+/// `softmax(q k^T * scale) v` over what each slot sees. No gradient flows through it: what decodes does not learn.
+///
+/// A ring that nobody else holds is written in place.
 ///
 /// # Shapes
-/// - `q`: `[S, H, Dk]`, `keys`: `[S, Hk, L, Dk]`, `values`: `[S, Hk, L, Dv]`
-/// - result: `[S, H, Dv]`
+/// - `q`: `[S, H, Dk]`, `k`: `[S, Hk, Dk]`, `v`: `[S, Hk, Dv]`; result: `[S, H, Dv]`
 pub fn decode_attention(
     q: Tensor<3>,
-    keys: Tensor<4>,
-    values: Tensor<4>,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    ring: KeyValueRing,
     latest: &Latest,
     scale: f64,
-) -> Tensor<3> {
-    let [_, _, _, width] = values.dims();
+) -> (Tensor<3>, KeyValueRing) {
     match form(&q) {
-        Form::Reference => reference(q, keys, values, latest, scale),
-        Form::Flex => fused_decode(q, keys, values, width, latest, scale),
+        Form::Reference => reference(q, k, v, ring, latest, scale),
+        Form::Flex => {
+            let KeyValueRing { keys, values } = ring;
+            let (mut keys, mut values) = (owned(flex(keys)), owned(flex(values)));
+            let out = fused(&flex(q), &flex(k), &flex(v), &mut keys, &mut values, latest, scale);
+            let [keys, values] = [keys, values].map(Tensor::from_primitive::<Flex>);
+            (Tensor::from_primitive::<Flex>(out), KeyValueRing { keys, values })
+        }
     }
 }
 
-/// The same over latents (MLA's absorbed form): one key head, whose first `width` columns are the value.
+/// The same over latents that are in their ring already (MLA's absorbed form): one key head, whose first `width`
+/// columns are the value.
 ///
 /// # Shapes
 /// - `q`: `[S, H, C + R]`, `kept`: `[S, L, C + R]`; result: `[S, H, C]` for `width` C
@@ -79,15 +100,39 @@ pub fn decode_latent_attention(
     latest: &Latest,
     scale: f64,
 ) -> Tensor<3> {
-    let kept = kept.unsqueeze_dim::<4>(1); // [S, 1, L, C + R]
     match form(&q) {
-        // The columns after the value ride along and are dropped: cheaper than a copy of those before.
-        Form::Reference => reference(q, kept.clone(), kept, latest, scale).narrow(2, 0, width),
-        Form::Flex => fused_decode(q, kept.clone(), kept, width, latest, scale),
+        Form::Reference => {
+            let kept = kept.unsqueeze_dim::<4>(1); // [S, 1, L, C + R]
+            // The columns after the value ride along and are dropped: cheaper than a copy of those before.
+            attended(q, kept.clone(), kept, latest, scale).narrow(2, 0, width)
+        }
+        Form::Flex => {
+            Tensor::from_primitive::<Flex>(fused_latent(&flex(q), &flex(kept), width, latest, scale))
+        }
     }
 }
 
 pub(super) fn reference(
+    q: Tensor<3>,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    ring: KeyValueRing,
+    latest: &Latest,
+    scale: f64,
+) -> (Tensor<3>, KeyValueRing) {
+    let [slots, heads, key_width] = k.dims();
+    let [_, _, value_width] = v.dims();
+    let column = latest.column..latest.column + 1;
+    let place = [0..slots, 0..heads, 0..key_width, column.clone()];
+    let keys = ring.keys.slice_assign(place, k.unsqueeze_dim(3));
+    let place = [0..slots, 0..heads, column, 0..value_width];
+    let values = ring.values.slice_assign(place, v.unsqueeze_dim(2));
+    let out = attended(q, keys.clone().swap_dims(2, 3), values.clone(), latest, scale);
+    (out, KeyValueRing { keys, values })
+}
+
+/// `keys` `[S, Hk, L, Dk]`
+pub(super) fn attended(
     q: Tensor<3>,
     keys: Tensor<4>,
     values: Tensor<4>,
@@ -99,52 +144,120 @@ pub(super) fn reference(
     composed(q.unsqueeze_dim(2), keys, values, bias, scale).squeeze_dim(2).detach()
 }
 
-/// One task a slot and key-value head. Columns count in the order of age, so a slot's result does not depend on where
-/// in the ring they lie.
-pub(super) fn fused(
+/// One task a slot and key-value head: it writes its column, and reads each key and value once for the G queries that
+/// share them. Columns count in the order of age, so a slot's result does not depend on where in the ring they lie.
+fn fused(
     q: &FlexTensor,
-    keys: &FlexTensor,
-    values: &FlexTensor,
-    width: usize,
+    k: &FlexTensor,
+    v: &FlexTensor,
+    keys: &mut FlexTensor,
+    values: &mut FlexTensor,
     latest: &Latest,
     scale: f64,
 ) -> FlexTensor {
-    let shape = |x: &FlexTensor, axis: usize| x.layout().shape()[axis];
-    let (slots, heads, key_width) = (shape(q, 0), shape(q, 1), shape(q, 2));
-    let (kv_heads, columns, value_width) = (shape(keys, 1), shape(keys, 2), shape(values, 3));
+    let [slots, kv_heads, columns, value_width] = values.layout().shape().dims();
+    let [_, heads, key_width] = q.layout().shape().dims();
     let group = heads / kv_heads.max(1);
-    let lanes = group.next_multiple_of(HEADS);
-    let (q, keys, values) = (Floats::of(q), Floats::of(keys), Floats::of(values));
-    let (q, keys, values) = (q.slice(), keys.slice(), values.slice());
+    let (q, k, v) = (Floats::of(q), Floats::of(k), Floats::of(v));
+    let mut out = vec![0.0; slots * heads * value_width];
+    let at_least_one = |size: usize| size.max(1);
+    let new =
+        k.slice().par_chunks(at_least_one(key_width)).zip(v.slice().par_chunks(at_least_one(value_width)));
+    let rings = keys
+        .storage_mut::<f32>()
+        .par_chunks_mut(at_least_one(key_width * columns))
+        .zip(values.storage_mut::<f32>().par_chunks_mut(at_least_one(columns * value_width)));
+    let queries = q.slice().par_chunks(at_least_one(group * key_width));
+    let tasks = out.par_chunks_mut(at_least_one(group * value_width)).zip(queries).zip(new).zip(rings);
+    tasks.enumerate().for_each_init(
+        <[Vec<f32>; 2]>::default,
+        |[queries, weights], (task, (((out, q), (k, v)), (keys, values)))| {
+            for (keys, k) in keys.chunks_exact_mut(columns).zip(k) {
+                keys[latest.column] = *k;
+            }
+            values[latest.column * value_width..][..value_width].copy_from_slice(v);
+
+            queries.clear();
+            queries.extend(q.iter().map(|x| x * scale as f32));
+            let places = latest.seen(task / kv_heads, columns);
+            let count: usize = places.iter().map(Range::len).sum();
+            weights.resize(group * count, 0.0);
+            let mut done = 0;
+            for places in &places {
+                small_product(
+                    MatrixMut::strided(&mut weights[done..], group, places.len(), count),
+                    Store::Replace,
+                    Matrix::new(queries, group, key_width),
+                    Matrix::strided(&keys[places.start..], key_width, places.len(), columns),
+                );
+                done += places.len();
+            }
+            vectorized(|| weights.chunks_exact_mut(count).for_each(softmax));
+            let mut done = 0;
+            for (places, store) in places.iter().zip([Store::Replace, Store::Add]) {
+                let values = &values[places.start * value_width..places.end * value_width];
+                small_product(
+                    MatrixMut::new(out, group, value_width),
+                    store,
+                    Matrix::strided(&weights[done..], group, places.len(), count),
+                    Matrix::new(values, places.len(), value_width),
+                );
+                done += places.len();
+            }
+        },
+    );
+    tensor(out, [slots, heads, value_width])
+}
+
+/// Softmax of a row.
+#[allow(clippy::inline_always, reason = "to be compiled for the caller's vectors")]
+#[inline(always)]
+fn softmax(row: &mut [f32]) {
+    let largest = largest(row);
+    for weight in row.iter_mut() {
+        *weight = exp(*weight - largest);
+    }
+    let inverse = total(lanewise(row.len(), |i| row[i])).recip();
+    for weight in row {
+        *weight *= inverse;
+    }
+}
+
+/// One task a slot: keys and values are the same latents, as they lie, and all heads' queries share them.
+fn fused_latent(q: &FlexTensor, kept: &FlexTensor, width: usize, latest: &Latest, scale: f64) -> FlexTensor {
+    let [slots, heads, key_width] = q.layout().shape().dims();
+    let [_, columns, _] = kept.layout().shape().dims();
+    let lanes = heads.next_multiple_of(HEADS);
+    let (q, kept) = (Floats::of(q), Floats::of(kept));
+    let (q, kept) = (q.slice(), kept.slice());
     let mut out = vec![0.0; slots * heads * width];
-    let tasks = out.par_chunks_mut((group * width).max(1)).enumerate();
-    tasks.for_each_init(<(Vec<f32>, Vec<f32>)>::default, |(queries, weights), (task, out)| {
-        let seen = latest.seen(task / kv_heads, columns);
+    let tasks = out.par_chunks_mut((heads * width).max(1)).enumerate();
+    tasks.for_each_init(<(Vec<f32>, Vec<f32>)>::default, |(queries, weights), (slot, out)| {
+        let seen = latest.seen(slot, columns);
         let count: usize = seen.iter().map(Range::len).sum();
         queries.resize(key_width * lanes, 0.0);
-        let of_task = &q[task * group * key_width..(task + 1) * group * key_width];
-        turn(of_task, scale as f32, lanes, queries);
+        turn(&q[slot * heads * key_width..][..heads * key_width], scale as f32, lanes, queries);
         weights.resize(count * lanes, 0.0);
-        let places = seen.clone().map(|seen| task * columns + seen.start..task * columns + seen.end);
+        let places = seen.map(|seen| slot * columns + seen.start..slot * columns + seen.end);
         let mut done = 0;
         for places in &places {
             small_product(
                 MatrixMut::new(&mut weights[done * lanes..], places.len(), lanes),
                 Store::Replace,
-                Matrix::new(&keys[places.start * key_width..places.end * key_width], places.len(), key_width),
+                Matrix::new(&kept[places.start * key_width..places.end * key_width], places.len(), key_width),
                 Matrix::new(queries, key_width, lanes),
             );
             done += places.len();
         }
-        vectorized(|| softmax(weights, lanes));
+        vectorized(|| softmax_of_lanes(weights, lanes));
         let mut done = 0;
         for (places, store) in places.iter().zip([Store::Replace, Store::Add]) {
-            let values = &values[places.start * value_width..places.end * value_width];
+            let values = &kept[places.start * key_width..places.end * key_width];
             small_product(
-                MatrixMut::new(out, group, width),
+                MatrixMut::new(out, heads, width),
                 store,
-                Matrix::strided(&weights[done * lanes..], places.len(), group, lanes).transposed(),
-                Matrix::strided(values, places.len(), width, value_width),
+                Matrix::strided(&weights[done * lanes..], places.len(), heads, lanes).transposed(),
+                Matrix::strided(values, places.len(), width, key_width),
             );
             done += places.len();
         }
@@ -152,7 +265,7 @@ pub(super) fn fused(
     tensor(out, [slots, heads, width])
 }
 
-/// Queries `[G, Dk]` as lanes `[Dk, lanes]`.
+/// Queries `[H, Dk]` as lanes `[Dk, lanes]`.
 fn turn(queries: &[f32], scale: f32, lanes: usize, turned: &mut [f32]) {
     let width = turned.len() / lanes;
     for (member, query) in queries.chunks_exact(width.max(1)).enumerate() {
@@ -165,7 +278,7 @@ fn turn(queries: &[f32], scale: f32, lanes: usize, turned: &mut [f32]) {
 /// Softmax of each lane over the rows of `[n, lanes]`.
 #[allow(clippy::inline_always, reason = "to be compiled for the caller's vectors")]
 #[inline(always)]
-fn softmax(weights: &mut [f32], lanes: usize) {
+fn softmax_of_lanes(weights: &mut [f32], lanes: usize) {
     let (weights, _) = weights.as_chunks_mut::<HEADS>();
     let vectors = lanes / HEADS;
     for first in 0..vectors {

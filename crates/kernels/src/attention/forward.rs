@@ -8,7 +8,7 @@
 use super::MASKED;
 use super::Sources;
 use super::heads::Heads;
-use super::segments::Spans;
+use super::segments::{Seen, Spans};
 use crate::cpu::{Matrix, MatrixMut, Store, exp, small_product, tensor, vectorized};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -57,7 +57,7 @@ impl Inputs {
 pub(super) struct Block<'a> {
     pub(super) row: usize,
     pub(super) places: Range<usize>,
-    pub(super) seen: Range<usize>,
+    pub(super) seen: Seen,
     spans: &'a Spans,
 }
 
@@ -81,9 +81,11 @@ impl<'a> Block<'a> {
         scores.resize(self.seen.len() * QUERIES, 0.0);
         let own = key.shape[3];
         let mut product = |store, keys: &Heads, head, lanes: &[f32]| {
-            let keys_of = keys.places(self.row, head, self.seen.clone());
-            let out = MatrixMut::new(scores, self.seen.len(), QUERIES);
-            small_product(out, store, keys_of, Matrix::new(lanes, keys.shape[3], QUERIES));
+            for (first, places) in self.seen.stretches() {
+                let out = MatrixMut::new(&mut scores[first * QUERIES..], places.len(), QUERIES);
+                let keys_of = keys.places(self.row, head, places);
+                small_product(out, store, keys_of, Matrix::new(lanes, keys.shape[3], QUERIES));
+            }
         };
         product(Store::Replace, key, head / inputs.group(), &lanes[..own * QUERIES]);
         if let Some(shared) = shared_key {
@@ -125,12 +127,16 @@ pub(super) fn forward(inputs: &Inputs, spans: &Spans) -> (FlexTensor, FlexTensor
                     block.scores(inputs, head, lanes, weights);
                     let (largest, sums) = softmax(&block, weights);
                     let count = block.places.len();
-                    small_product(
-                        MatrixMut::strided(&mut out[head * width..], count, width, heads * width),
-                        Store::Replace,
-                        Matrix::strided(weights, block.seen.len(), count, QUERIES).transposed(),
-                        inputs.value.places(row, head / inputs.group(), block.seen.clone()),
-                    );
+                    for (first, places) in block.seen.stretches() {
+                        let weights =
+                            Matrix::strided(&weights[first * QUERIES..], places.len(), count, QUERIES);
+                        small_product(
+                            MatrixMut::strided(&mut out[head * width..], count, width, heads * width),
+                            Store::of_part(first),
+                            weights.transposed(),
+                            inputs.value.places(row, head / inputs.group(), places),
+                        );
+                    }
                     for (lane, out) in out.chunks_exact_mut(heads * width).enumerate() {
                         let inverse = sums[lane].recip();
                         out[head * width..(head + 1) * width].iter_mut().for_each(|out| *out *= inverse);
@@ -148,7 +154,7 @@ fn softmax(block: &Block<'_>, scores: &mut [f32]) -> ([f32; QUERIES], [f32; QUER
     vectorized(|| {
         let rows = scores.as_chunks_mut::<QUERIES>().0;
         let mut largest = [MASKED; QUERIES];
-        for (source, row) in block.seen.clone().zip(&*rows) {
+        for (source, row) in block.seen.places().zip(&*rows) {
             let open = block.open(source);
             for lane in 0..QUERIES {
                 let score = open.or(lane, row[lane], MASKED);
@@ -156,7 +162,7 @@ fn softmax(block: &Block<'_>, scores: &mut [f32]) -> ([f32; QUERIES], [f32; QUER
             }
         }
         let mut sums = [0.0; QUERIES];
-        for (source, row) in block.seen.clone().zip(rows) {
+        for (source, row) in block.seen.places().zip(rows) {
             let open = block.open(source);
             for lane in 0..QUERIES {
                 row[lane] = open.or(lane, exp(row[lane] - largest[lane]), 0.0);

@@ -7,15 +7,15 @@ use burn_flex::FlexTensor;
 use std::ops::Range;
 
 /// A `[B, T, H, W]` tensor; a view is read in its place as long as the columns of a head are adjacent.
-pub(super) struct Heads {
+pub(crate) struct Heads {
     tensor: FlexTensor,
     start: usize,
     strides: [usize; 3],
-    pub(super) shape: [usize; 4],
+    pub(crate) shape: [usize; 4],
 }
 
 impl Heads {
-    pub(super) fn of(tensor: &FlexTensor) -> Self {
+    pub(crate) fn of(tensor: &FlexTensor) -> Self {
         let readable = matches!(tensor.layout().strides(), &[b, t, h, 1] if b >= 0 && t >= 0 && h >= 0);
         let tensor = if readable { tensor.clone() } else { tensor.to_contiguous() };
         let layout = tensor.layout();
@@ -31,7 +31,7 @@ impl Heads {
     }
 
     /// The columns of one head at one place.
-    pub(super) fn columns(&self, row: usize, place: usize, head: usize) -> &[f32] {
+    pub(crate) fn columns(&self, row: usize, place: usize, head: usize) -> &[f32] {
         let [_, _, _, width] = self.shape;
         &self.rest(row, place, head)[..width]
     }

@@ -16,7 +16,8 @@ mod tests;
 use crate::dispatch::{Form, form};
 use burn::tensor::{Tensor, activation::softmax};
 
-pub use decode::{Latest, decode_attention, decode_latent_attention};
+pub use decode::{KeyValueRing, Latest, decode_attention, decode_latent_attention};
+pub(crate) use heads::Heads;
 pub use segments::Segments;
 
 /// What is added to a score that must not count. Large enough to vanish in softmax, small enough that no sum

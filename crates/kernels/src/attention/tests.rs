@@ -1,9 +1,9 @@
 //! The compositions against plain arithmetic, the fused forms against the compositions.
 
-use super::autodiff::{fused, fused_decode};
+use super::autodiff::fused;
 use super::{
-    Latest, MASKED, Segments, Sources, composed, decode, decode_attention, decode_latent_attention,
-    latent_reference, reference,
+    KeyValueRing, Latest, MASKED, Segments, Sources, composed, decode, decode_attention,
+    decode_latent_attention, latent_reference, reference,
 };
 use crate::noise;
 use crate::same::{same_with_gradients, same_with_gradients_of_terms};
@@ -30,11 +30,16 @@ fn one_head(q: &[f32], k: &[f32], v: &[f32], bias: &[f32], [key, value]: [usize;
     out
 }
 
-/// Segment numbers of `batch` rows whose stretches have about `length` places, other ones in each row.
+/// `batch` rows whose stretches have about `length` places, other ones in each row.
 fn segments(batch: usize, tokens: usize, length: usize) -> Segments {
-    let number = |place: usize| ((place % tokens + place / tokens * 3) / length) as u32;
-    let numbers: Vec<u32> = (0..batch * tokens).map(number).collect();
-    Segments::new(&numbers, [batch, tokens])
+    trees(batch, tokens, length, 1)
+}
+
+/// The same, of which about `branches` in a row make a tree.
+fn trees(batch: usize, tokens: usize, length: usize, branches: usize) -> Segments {
+    let number = |place: usize, length: usize| ((place % tokens + place / tokens * 3) / length) as u32;
+    let numbers = |length| (0..batch * tokens).map(|place| number(place, length)).collect::<Vec<u32>>();
+    Segments::in_trees(&numbers(length), &numbers(length * branches), [batch, tokens])
 }
 
 proptest! {
@@ -79,11 +84,12 @@ proptest! {
         [batch, kv_heads, group] in prop::array::uniform3(1_usize..4),
         tokens in 1_usize..100,
         length in 1_usize..100,
+        branches in 1_usize..6,
         [key, value] in prop::array::uniform2(1_usize..40),
         seed in 0_u32..1000,
     ) {
         let device = testkit::autodiff_device();
-        let segments = segments(batch, tokens, length);
+        let segments = trees(batch, tokens, length, branches);
         let q = noise::tensor::<4>([batch, tokens, kv_heads * group, key], seed, &device);
         let k = noise::tensor::<4>([batch, tokens, kv_heads, key], seed + 1, &device);
         let v = noise::tensor::<4>([batch, tokens, kv_heads, value], seed + 2, &device);
@@ -101,11 +107,12 @@ proptest! {
         [batch, heads] in prop::array::uniform2(1_usize..4),
         tokens in 1_usize..100,
         length in 1_usize..100,
+        branches in 1_usize..6,
         [own, rotary, value] in prop::array::uniform3(1_usize..40),
         seed in 0_u32..1000,
     ) {
         let device = testkit::autodiff_device();
-        let segments = segments(batch, tokens, length);
+        let segments = trees(batch, tokens, length, branches);
         let q = noise::tensor::<4>([batch, tokens, heads, own + rotary], seed, &device);
         let up = noise::tensor::<4>([batch, tokens, heads, own + value], seed + 1, &device);
         let k_rope = noise::tensor::<4>([batch, tokens, 1, rotary], seed + 2, &device);
@@ -129,18 +136,25 @@ proptest! {
         let device = testkit::device();
         let latest = Latest::new(counts[..slots].iter().copied(), column % columns);
         let q = noise::tensor::<3>([slots, kv_heads * group, key], seed, &device);
-        let keys = noise::tensor::<4>([slots, kv_heads, columns, key], seed + 1, &device);
-        let values = noise::tensor::<4>([slots, kv_heads, columns, value], seed + 2, &device);
-        let expected = decode::reference(q.clone(), keys.clone(), values.clone(), &latest, 0.7);
-        let actual = fused_decode(q, keys, values, value, &latest, 0.7);
+        let k = noise::tensor::<3>([slots, kv_heads, key], seed + 3, &device);
+        let v = noise::tensor::<3>([slots, kv_heads, value], seed + 4, &device);
+        let ring = KeyValueRing {
+            keys: noise::tensor([slots, kv_heads, key, columns], seed + 1, &device),
+            values: noise::tensor([slots, kv_heads, columns, value], seed + 2, &device),
+        };
+        let (expected, expected_ring) =
+            decode::reference(q.clone(), k.clone(), v.clone(), ring.clone(), &latest, 0.7);
+        let (actual, actual_ring) = decode_attention(q, k, v, ring, &latest, 0.7);
         testkit::assert_close(&testkit::floats(actual), &testkit::floats(expected), 1e-5);
+        assert_eq!(testkit::floats(actual_ring.keys), testkit::floats(expected_ring.keys));
+        assert_eq!(testkit::floats(actual_ring.values), testkit::floats(expected_ring.values));
 
         let q = noise::tensor::<3>([slots, group, key], seed, &device);
         let kept = noise::tensor::<3>([slots, columns, key], seed + 1, &device);
         let width = value.min(key);
         let actual = decode_latent_attention(q.clone(), kept.clone(), width, &latest, 0.7);
         let keys = kept.unsqueeze_dim::<4>(1);
-        let expected = decode::reference(q, keys.clone(), keys.narrow(3, 0, width), &latest, 0.7);
+        let expected = decode::attended(q, keys.clone(), keys.narrow(3, 0, width), &latest, 0.7);
         testkit::assert_close(&testkit::floats(actual), &testkit::floats(expected), 1e-5);
     }
 }
@@ -179,6 +193,37 @@ fn repeating_the_key_value_heads_changes_neither_result_nor_gradients() {
 }
 
 #[test]
+fn a_trunk_with_branches_is_each_branch_after_a_trunk_of_its_own() {
+    let device = testkit::autodiff_device();
+    let (heads, kv_heads, width, trunk, branch, branches) = (4, 2, 8, 13, 9, 5);
+    let tokens = trunk + branch * branches;
+    let numbers: Vec<u32> = (0..tokens)
+        .map(|place| if place < trunk { 1 } else { 2 + ((place - trunk) / branch) as u32 })
+        .collect();
+    let tree = Segments::in_trees(&numbers, &vec![1; tokens], [1, tokens]);
+    let alone = Segments::new(&vec![1; branches * (trunk + branch)], [branches, trunk + branch]);
+    // `[1, T, H, W]` as a row a branch, and the results of the trunk and the branches again as one row.
+    let apart = |x: Tensor<4>| {
+        let shared = x.clone().narrow(1, 0, trunk);
+        let row =
+            |index| Tensor::cat(vec![shared.clone(), x.clone().narrow(1, trunk + index * branch, branch)], 1);
+        Tensor::cat((0..branches).map(row).collect(), 0)
+    };
+    let together = |x: Tensor<4>| {
+        let of = |row: usize, start, count| x.clone().narrow(0, row, 1).narrow(1, start, count);
+        let branches = (0..branches).map(|row| of(row, trunk, branch));
+        Tensor::cat([of(0, 0, trunk)].into_iter().chain(branches).collect(), 1)
+    };
+    let q = noise::tensor::<4>([1, tokens, heads, width], 1, &device);
+    let [k, v] = [2, 3].map(|seed| noise::tensor::<4>([1, tokens, kv_heads, width], seed, &device));
+    same_with_gradients(
+        (q, k, v),
+        |(q, k, v)| together(fused(apart(q), apart(k), apart(v), &alone, Sources::Separate, 0.5)),
+        |(q, k, v)| fused(q, k, v, &tree, Sources::Separate, 0.5),
+    );
+}
+
+#[test]
 fn a_row_that_is_masked_whole_stays_finite() {
     let device = testkit::device();
     let [q, k, v] = [1, 2, 3].map(|seed| noise::tensor([1, 1, 2, 4], seed, &device));
@@ -191,19 +236,22 @@ fn a_slots_bits_do_not_depend_on_where_in_the_ring_its_columns_lie() {
     let device = testkit::device();
     let (columns, seen) = (37, 21);
     let q = noise::tensor::<3>([1, 6, 24], 1, &device);
-    let [keys, values] = [2, 3].map(|seed| noise::tensor::<4>([1, 2, columns, 24], seed, &device));
+    let keys = noise::tensor::<4>([1, 2, 24, columns], 2, &device);
+    let values = noise::tensor::<4>([1, 2, columns, 24], 3, &device);
+    let [k, v] = [4, 5].map(|seed| noise::tensor::<3>([1, 2, 24], seed, &device));
     let turned = |column: usize| {
         // The same columns, the latest at `column`.
         let by = (column + columns - 20) % columns;
-        let turn = |x: &Tensor<4>| match by {
+        let turn = |x: &Tensor<4>, axis: usize| match by {
             0 => x.clone(),
             by => Tensor::cat(
-                vec![x.clone().narrow(2, columns - by, by), x.clone().narrow(2, 0, columns - by)],
-                2,
+                vec![x.clone().narrow(axis, columns - by, by), x.clone().narrow(axis, 0, columns - by)],
+                axis,
             ),
         };
+        let ring = KeyValueRing { keys: turn(&keys, 3), values: turn(&values, 2) };
         let latest = Latest::new([seen], column);
-        testkit::floats(decode_attention(q.clone(), turn(&keys), turn(&values), &latest, 0.3))
+        testkit::floats(decode_attention(q.clone(), k.clone(), v.clone(), ring, &latest, 0.3).0)
     };
     for column in 0..columns {
         assert_eq!(turned(column), turned(20), "column {column}");
@@ -214,8 +262,12 @@ fn a_slots_bits_do_not_depend_on_where_in_the_ring_its_columns_lie() {
 fn decoding_works_on_a_device_that_tracks() {
     let run = |device| {
         let q = noise::tensor::<3>([2, 4, 8], 1, &device);
-        let [keys, values] = [2, 3].map(|seed| noise::tensor::<4>([2, 2, 5, 8], seed, &device));
-        testkit::floats(decode_attention(q, keys, values, &Latest::new([3, 5], 1), 0.3))
+        let [k, v] = [4, 5].map(|seed| noise::tensor::<3>([2, 2, 8], seed, &device));
+        let ring = KeyValueRing {
+            keys: noise::tensor([2, 2, 8, 5], 2, &device),
+            values: noise::tensor([2, 2, 5, 8], 3, &device),
+        };
+        testkit::floats(decode_attention(q, k, v, ring, &Latest::new([3, 5], 1), 0.3).0)
     };
     assert_eq!(run(testkit::autodiff_device()), run(testkit::device()));
 }

@@ -87,6 +87,13 @@ pub(crate) enum Store {
     Add,
 }
 
+impl Store {
+    /// For a sum in parts, of which one begins at `first`: the first replaces, the others add.
+    pub(crate) fn of_part(first: usize) -> Self {
+        if first == 0 { Self::Replace } else { Self::Add }
+    }
+}
+
 /// Who computes a product. Results are the same to the bit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Threads {

@@ -2,15 +2,18 @@
 //! knows an operation.
 
 mod gemm;
+mod packed;
 mod simd;
 mod small;
 mod tensor;
 mod times_transposed;
 
 pub(crate) use gemm::{Matrix, MatrixMut, Store, Threads, product};
+pub use packed::Precision;
+pub(crate) use packed::{Packed, round};
 pub(crate) use simd::{dot, exp, lanewise, lanewise_pairs, largest, sigmoid, total, vectorized};
 pub(crate) use small::small_product;
-pub(crate) use tensor::{Floats, owned, rows_at_once, tensor};
+pub(crate) use tensor::{Floats, Rows, flex, owned, rows_at_once, tensor};
 pub(crate) use times_transposed::times_transposed;
 
 #[cfg(test)]

@@ -47,12 +47,19 @@ impl WithSimd for Product<'_> {
             let mut row = 0;
             while row < rows {
                 let left = rows - row;
-                let height = if left >= 8 && tall == 8 { 8 } else { 1 << left.min(4).ilog2() };
+                // Three is the group of many a model: queries that share a key.
+                let height = match left {
+                    8.. if tall == 8 => 8,
+                    3 => 3,
+                    left => 1 << left.min(4).ilog2(),
+                };
                 match (height, width > S::F32_LANES) {
                     (8, true) => self.tile::<S, 8, 2>(simd, row, column, width),
                     (8, false) => self.tile::<S, 8, 1>(simd, row, column, width),
                     (4, true) => self.tile::<S, 4, 2>(simd, row, column, width),
                     (4, false) => self.tile::<S, 4, 1>(simd, row, column, width),
+                    (3, true) => self.tile::<S, 3, 2>(simd, row, column, width),
+                    (3, false) => self.tile::<S, 3, 1>(simd, row, column, width),
                     (2, true) => self.tile::<S, 2, 2>(simd, row, column, width),
                     (2, false) => self.tile::<S, 2, 1>(simd, row, column, width),
                     (_, true) => self.tile::<S, 1, 2>(simd, row, column, width),

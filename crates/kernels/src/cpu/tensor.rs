@@ -1,6 +1,7 @@
 //! Flex tensors as slices, and slices as Flex tensors.
 
-use burn::tensor::{Shape, TensorData};
+use burn::backend::Flex;
+use burn::tensor::{Shape, Tensor, TensorData};
 use burn_flex::FlexTensor;
 
 /// The values of an f32 tensor, row-major; copied only where the tensor is a view with other strides.
@@ -14,6 +15,34 @@ impl Floats {
     pub(crate) fn slice(&self) -> &[f32] {
         self.0.as_slice().expect("the dispatcher lets only f32 through, and the tensor was made contiguous")
     }
+}
+
+/// The rows of an f32 matrix; a view is read in its place as long as the columns of a row are adjacent.
+pub(crate) struct Rows {
+    tensor: FlexTensor,
+    start: usize,
+    stride: usize,
+    width: usize,
+}
+
+impl Rows {
+    pub(crate) fn of(tensor: &FlexTensor) -> Self {
+        let readable = matches!(tensor.layout().strides(), &[row, 1] if row >= 0);
+        let tensor = if readable { tensor.clone() } else { tensor.to_contiguous() };
+        let layout = tensor.layout();
+        let [_, width] = layout.shape().dims();
+        Self { start: layout.start_offset(), stride: layout.strides()[0] as usize, width, tensor }
+    }
+
+    /// Row `index`.
+    pub(crate) fn row(&self, index: usize) -> &[f32] {
+        &self.tensor.storage()[self.start + index * self.stride..][..self.width]
+    }
+}
+
+/// A tensor of the CPU as its backend has it, without its graph.
+pub(crate) fn flex<const D: usize>(tensor: Tensor<D>) -> FlexTensor {
+    tensor.inner().try_into_primitive::<Flex>().expect("the dispatcher lets only tensors of Flex through")
 }
 
 /// The tensor with storage that is its values and nothing else, row-major: itself where that is so already. Writing to

@@ -42,37 +42,37 @@ impl Permutation {
     }
 
     /// K, the experts of a token.
-    pub(super) fn experts_per_token(&self) -> usize {
+    pub(crate) fn experts_per_token(&self) -> usize {
         self.experts_per_token
     }
 
     /// E
-    pub(super) fn n_experts(&self) -> usize {
+    pub(crate) fn n_experts(&self) -> usize {
         self.offsets.len() - 1
     }
 
     /// N * K
-    pub(super) fn n_places(&self) -> usize {
+    pub(crate) fn n_places(&self) -> usize {
         self.slot_of_place.len()
     }
 
     /// The places of an expert.
-    pub(super) fn places(&self, expert: usize) -> Range<usize> {
+    pub(crate) fn places(&self, expert: usize) -> Range<usize> {
         self.offsets[expert]..self.offsets[expert + 1]
     }
 
     /// The slot in a place.
-    pub(super) fn slot(&self, place: usize) -> usize {
+    pub(crate) fn slot(&self, place: usize) -> usize {
         self.slot_of_place[place] as usize
     }
 
     /// The token in a place.
-    pub(super) fn token(&self, place: usize) -> usize {
+    pub(crate) fn token(&self, place: usize) -> usize {
         self.slot(place) / self.experts_per_token
     }
 
     /// The place of every slot.
-    pub(super) fn place_of_slot(&self) -> &[u32] {
+    pub(crate) fn place_of_slot(&self) -> &[u32] {
         &self.place_of_slot
     }
 }

@@ -3,7 +3,8 @@
 // R rotated columns, W width of a head
 
 use super::{Pairs, Table};
-use crate::cpu::{Floats, rows_at_once, tensor, vectorized};
+use crate::attention::Heads;
+use crate::cpu::{rows_at_once, tensor, vectorized};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
@@ -19,22 +20,19 @@ pub(crate) enum Direction {
 /// The last R columns of every head, rotated; the others as they were.
 pub(super) fn rotate(x: &FlexTensor, table: &Table, pairs: Pairs, direction: Direction) -> FlexTensor {
     let shape = x.layout().shape().clone();
-    let (heads, width) = (shape[2], shape[3]);
-    let x = Floats::of(x);
+    let x = Heads::of(x); // a part of a wider product is read where it lies
+    let [batch, places, heads, width] = x.shape;
     let (token, half) = (heads * width, table.frequencies);
     let still = width - 2 * half;
-    if x.slice().is_empty() || half == 0 {
-        return tensor(x.slice().to_vec(), shape);
-    }
-    let mut out = vec![0.0; x.slice().len()];
-    let tokens = rows_at_once(token);
-    let blocks = out.par_chunks_mut(tokens * token).zip(x.slice().par_chunks(tokens * token));
-    blocks.enumerate().for_each(|(block, (out, x))| {
+    let mut out = vec![0.0; batch * places * token];
+    let at_once = rows_at_once(token);
+    out.par_chunks_mut((at_once * token).max(1)).enumerate().for_each(|(block, out)| {
         vectorized(|| {
-            for (index, (out, x)) in out.chunks_exact_mut(token).zip(x.chunks_exact(token)).enumerate() {
-                let row = (block * tokens + index) * half;
-                let (cos, sin) = (&table.cos[row..row + half], &table.sin[row..row + half]);
-                for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+            for (index, out) in out.chunks_exact_mut(token).enumerate() {
+                let index = block * at_once + index;
+                let (cos, sin) = (&table.cos[index * half..][..half], &table.sin[index * half..][..half]);
+                for (number, out) in out.chunks_exact_mut(width).enumerate() {
+                    let x = x.columns(index / places, index % places, number);
                     out[..still].copy_from_slice(&x[..still]);
                     head(&mut out[still..], &x[still..], cos, sin, pairs, direction);
                 }

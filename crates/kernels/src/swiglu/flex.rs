@@ -1,19 +1,23 @@
 //! The gate on the CPU: one pass forward, one backward that computes the sigmoid again instead of keeping it.
 
-use crate::cpu::{Floats, exp, rows_at_once, tensor, vectorized};
+use crate::cpu::{Floats, Rows, exp, rows_at_once, tensor, vectorized};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 pub(super) fn forward(gate: &FlexTensor, up: &FlexTensor) -> FlexTensor {
     let shape = gate.layout().shape().clone();
-    let (gate, up) = (Floats::of(gate), Floats::of(up));
-    let mut out = vec![0.0; gate.slice().len()];
-    let block = rows_at_once(1);
-    let inputs = gate.slice().par_chunks(block).zip(up.slice().par_chunks(block));
-    out.par_chunks_mut(block).zip(inputs).for_each(|(out, (gate, up))| {
+    // Halves of one product are read where they lie.
+    let (gate, up) = (Rows::of(gate), Rows::of(up));
+    let [rows, width] = shape.dims();
+    let mut out = vec![0.0; rows * width];
+    let at_once = rows_at_once(width);
+    out.par_chunks_mut((at_once * width).max(1)).enumerate().for_each(|(block, out)| {
         vectorized(|| {
-            for ((out, &gate), up) in out.iter_mut().zip(gate).zip(up) {
-                *out = gate / (1.0 + exp(-gate)) * up;
+            for (row, out) in out.chunks_exact_mut(width).enumerate() {
+                let row = block * at_once + row;
+                for ((out, &gate), up) in out.iter_mut().zip(gate.row(row)).zip(up.row(row)) {
+                    *out = gate / (1.0 + exp(-gate)) * up;
+                }
             }
         });
     });

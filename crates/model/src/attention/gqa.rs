@@ -1,27 +1,26 @@
 //! Grouped-query attention (Ainslie et al., arXiv 2305.13245) as Llama and Qwen have it.
 
-// B batch, T tokens, S slots, L cache columns, H query heads, Hk key-value heads, Dh head width
+// B batch, T tokens, H query heads, Hk key-value heads, Dh head width
 
-use crate::cache::LayerCache;
 use crate::config::{Bias, Config, Gqa, HeadNorm};
 use crate::init::Initializer;
 use crate::layers::{Linear, RmsNorm};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use rand::Rng;
-use ruminate_kernels::{Angles, Latest, Segments, attention, decode_attention, rotate_halves};
+use ruminate_kernels::{Angles, Segments, attention, rotate_halves};
 
 #[derive(Module, Debug)]
 pub(crate) struct GroupedQuery {
-    q_proj: Linear,
-    k_proj: Linear,
-    v_proj: Linear,
-    o_proj: Linear,
-    q_norm: Option<RmsNorm>,
-    k_norm: Option<RmsNorm>,
+    pub(crate) q_proj: Linear,
+    pub(crate) k_proj: Linear,
+    pub(crate) v_proj: Linear,
+    pub(crate) o_proj: Linear,
+    pub(crate) q_norm: Option<RmsNorm>,
+    pub(crate) k_norm: Option<RmsNorm>,
     #[module(skip)]
-    sizes: Gqa,
-    scale: f64,
+    pub(crate) sizes: Gqa,
+    pub(crate) scale: f64,
 }
 
 impl GroupedQuery {
@@ -43,32 +42,21 @@ impl GroupedQuery {
         Self { q_proj, k_proj, v_proj, o_proj, q_norm, k_norm, sizes, scale: config.softmax_scale() }
     }
 
-    pub(crate) fn forward(
-        &self,
-        x: Tensor<2>,
-        angles: &Angles,
-        segments: &Segments,
-    ) -> (Tensor<2>, LayerCache) {
+    pub(crate) fn forward(&self, x: Tensor<2>, angles: &Angles, segments: &Segments) -> Tensor<2> {
         let (q, k, v) = self.project(x, angles, segments.shape());
-        let out = attention(q, k.clone(), v.clone(), segments, self.scale); // [B, T, H, Dh]
+        let out = attention(q, k, v, segments, self.scale); // [B, T, H, Dh]
         let [batch, tokens, heads, width] = out.dims();
-        let kept = LayerCache::KeyValue { key: k.swap_dims(1, 2), value: v.swap_dims(1, 2) };
-        (self.o_proj.forward(out.reshape([batch * tokens, heads * width])), kept)
+        self.o_proj.forward(out.reshape([batch * tokens, heads * width]))
     }
 
-    pub(crate) fn decode(
-        &self,
-        x: Tensor<2>,
-        angles: &Angles,
-        latest: &Latest,
-        cache: &mut LayerCache,
-        column: usize,
-    ) -> Tensor<2> {
-        let [slots, _] = x.dims();
-        let (q, k, v) = self.project(x, angles, [slots, 1]);
-        let (keys, values) = cache.push_key_value(column, k.swap_dims(1, 2), v.swap_dims(1, 2)); // [S, Hk, L, Dh]
-        let out = decode_attention(q.squeeze_dim(1), keys, values, latest, self.scale); // [S, H, Dh]
-        self.o_proj.forward(out.flatten(1, 2))
+    /// Its linear maps by name.
+    pub(crate) fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
+        vec![
+            ("q_proj", &mut self.q_proj),
+            ("k_proj", &mut self.k_proj),
+            ("v_proj", &mut self.v_proj),
+            ("o_proj", &mut self.o_proj),
+        ]
     }
 
     /// Queries `[B, T, H, Dh]`, keys and values `[B, T, Hk, Dh]`, rotated.

@@ -1,22 +1,19 @@
 //! Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1; V3, arXiv 2412.19437, eq. 1-11).
 //!
 //! Keys and values are up-projections of one small latent a token. Training multiplies them out; decoding
-//! folds the up-projections into the query and the output ("absorbed"), so that the cache holds the normed
-//! latent and the rotated shared key only.
+//! (`prepared/mla.rs`) folds the up-projections into the query and the output ("absorbed"), so that the cache holds
+//! the normed latent and the rotated shared key only.
 
-// B batch, T tokens, S slots, L cache columns, D hidden, H heads, C kv_lora_rank,
+// B batch, T tokens, D hidden, H heads, C kv_lora_rank,
 // P qk_nope_head_dim, R qk_rope_head_dim, Dv v_head_dim
 
-use crate::cache::LayerCache;
 use crate::config::{Config, Mla};
 use crate::init::Initializer;
 use crate::layers::{Linear, RmsNorm};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use rand::Rng;
-use ruminate_kernels::{
-    Angles, Latest, Segments, decode_latent_attention, latent_attention, rotate_interleaved,
-};
+use ruminate_kernels::{Angles, Segments, latent_attention, rotate_interleaved};
 
 /// Epsilon of the norms inside the low ranks: the checkpoints' code uses this one whatever `rms_norm_eps` says.
 const LOW_RANK_EPS: f64 = 1e-6;
@@ -24,33 +21,33 @@ const LOW_RANK_EPS: f64 = 1e-6;
 /// Queries, projected directly or through a low rank.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant, reason = "one of them in an attention")]
-enum Query {
+pub(crate) enum Query {
     Direct(DirectQuery),
     LowRank(LowRankQuery),
 }
 
 #[derive(Module, Debug)]
-struct DirectQuery {
-    q_proj: Linear,
+pub(crate) struct DirectQuery {
+    pub(crate) q_proj: Linear,
 }
 
 #[derive(Module, Debug)]
-struct LowRankQuery {
-    q_a_proj: Linear,
-    q_a_layernorm: RmsNorm,
-    q_b_proj: Linear,
+pub(crate) struct LowRankQuery {
+    pub(crate) q_a_proj: Linear,
+    pub(crate) q_a_layernorm: RmsNorm,
+    pub(crate) q_b_proj: Linear,
 }
 
 #[derive(Module, Debug)]
 pub(crate) struct Latent {
-    query: Query,
-    kv_a_proj_with_mqa: Linear,
-    kv_a_layernorm: RmsNorm,
-    kv_b_proj: Linear,
-    o_proj: Linear,
+    pub(crate) query: Query,
+    pub(crate) kv_a_proj_with_mqa: Linear,
+    pub(crate) kv_a_layernorm: RmsNorm,
+    pub(crate) kv_b_proj: Linear,
+    pub(crate) o_proj: Linear,
     #[module(skip)]
-    sizes: Mla,
-    scale: f64,
+    pub(crate) sizes: Mla,
+    pub(crate) scale: f64,
 }
 
 impl Latent {
@@ -78,54 +75,29 @@ impl Latent {
         }
     }
 
-    pub(crate) fn forward(
-        &self,
-        x: Tensor<2>,
-        angles: &Angles,
-        segments: &Segments,
-    ) -> (Tensor<2>, LayerCache) {
-        let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, kv_lora_rank, .. } =
-            self.sizes;
+    pub(crate) fn forward(&self, x: Tensor<2>, angles: &Angles, segments: &Segments) -> Tensor<2> {
+        let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, .. } = self.sizes;
         let [batch, tokens] = segments.shape();
         let q = self.queries(x.clone(), angles, [batch, tokens]); // [B, T, H, P + R]
         let (latent, k_rope) = self.latents(x, angles, [batch, tokens]); // [B * T, C], [B, T, 1, R]
 
-        let up = self.kv_b_proj.forward(latent.clone()).reshape([batch, tokens, heads, nope + v_head_dim]);
-        let out = latent_attention(q, up, k_rope.clone(), segments, self.scale); // [B, T, H, Dv]
-        let out = self.o_proj.forward(out.reshape([batch * tokens, heads * v_head_dim]));
-
-        let kept = Tensor::cat(vec![latent.reshape([batch, tokens, kv_lora_rank]), k_rope.squeeze_dim(2)], 2);
-        (out, LayerCache::Latent(kept))
+        let up = self.kv_b_proj.forward(latent).reshape([batch, tokens, heads, nope + v_head_dim]);
+        let out = latent_attention(q, up, k_rope, segments, self.scale); // [B, T, H, Dv]
+        self.o_proj.forward(out.reshape([batch * tokens, heads * v_head_dim]))
     }
 
-    /// The absorbed form: `q_nope W_UK` scores against the latent itself, and `W_UV` comes after softmax.
-    pub(crate) fn decode(
-        &self,
-        x: Tensor<2>,
-        angles: &Angles,
-        latest: &Latest,
-        cache: &mut LayerCache,
-        column: usize,
-    ) -> Tensor<2> {
-        let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, kv_lora_rank, .. } =
-            self.sizes;
-        let [slots, _] = x.dims();
-        let q: Tensor<3> = self.queries(x.clone(), angles, [slots, 1]).squeeze_dim(1); // [S, H, P + R]
-        let (latent, k_rope) = self.latents(x, angles, [slots, 1]); // [S, C], [S, 1, 1, R]
-        let [_, _, _, rotary] = k_rope.dims();
-
-        let new = Tensor::cat(vec![latent, k_rope.reshape([slots, rotary])], 1).unsqueeze_dim(1);
-        let kept = cache.push_latent(column, new); // [S, L, C + R]
-
-        let up = self.kv_b_proj.weight.val().reshape([heads, nope + v_head_dim, kv_lora_rank]);
-        let w_uk = up.clone().narrow(1, 0, nope); // [H, P, C]
-        let w_uv = up.narrow(1, nope, v_head_dim); // [H, Dv, C]
-        let q_nope = q.clone().narrow(2, 0, nope).swap_dims(0, 1); // [H, S, P]
-        let q_latent = q_nope.matmul(w_uk).swap_dims(0, 1); // [S, H, C]
-        let q = Tensor::cat(vec![q_latent, q.narrow(2, nope, rotary)], 2);
-        let context = decode_latent_attention(q, kept, kv_lora_rank, latest, self.scale); // [S, H, C]
-        let out = context.swap_dims(0, 1).matmul(w_uv.swap_dims(1, 2)); // [H, S, Dv]
-        self.o_proj.forward(out.swap_dims(0, 1).reshape([slots, heads * v_head_dim]))
+    /// Its linear maps by name.
+    pub(crate) fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
+        let mut linears = match &mut self.query {
+            Query::Direct(direct) => vec![("q_proj", &mut direct.q_proj)],
+            Query::LowRank(low) => vec![("q_a_proj", &mut low.q_a_proj), ("q_b_proj", &mut low.q_b_proj)],
+        };
+        linears.extend([
+            ("kv_a_proj_with_mqa", &mut self.kv_a_proj_with_mqa),
+            ("kv_b_proj", &mut self.kv_b_proj),
+            ("o_proj", &mut self.o_proj),
+        ]);
+        linears
     }
 
     /// `[B, T, H, P + R]`, the last R columns rotated.

@@ -7,9 +7,11 @@ mod hugging_face;
 mod keys;
 mod rope;
 mod rope_keys;
+mod size;
 
 pub use keys::ConfigError;
 pub use rope::{Rope, Scaling};
+pub use size::Parameters;
 
 /// The parts of a decoder and their sizes. Field names follow `config.json`.
 #[derive(Clone, Debug, PartialEq)]

@@ -125,6 +125,7 @@ mod tests {
             tokens: vec![1; 8],
             positions: (0..5).chain(0..3).collect(),
             segments: [vec![1; 5], vec![2; 3]].concat(),
+            trees: [vec![1; 5], vec![2; 3]].concat(),
             shape: [1, 8],
         };
         let packed = loss(&joined(&[first.clone(), second.clone()]), &one_row);

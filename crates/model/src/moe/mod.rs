@@ -25,6 +25,16 @@ pub enum Routes<'a> {
     Replay(&'a [Vec<u16>]),
 }
 
+impl<'a> Routes<'a> {
+    /// The experts to be replayed in the MoE layer of that rank, if there is such a layer.
+    pub(crate) fn of_layer(self, rank: usize) -> Option<&'a [u16]> {
+        match self {
+            Self::Replay(layers) => layers.get(rank).map(Vec::as_slice),
+            Self::Choose => None,
+        }
+    }
+}
+
 /// What the router of one layer did.
 #[derive(Clone, Debug)]
 pub struct LayerRouting {
@@ -47,8 +57,8 @@ pub(crate) struct Experts {
 #[derive(Module, Debug)]
 pub(crate) struct MixtureOfExperts {
     pub(crate) gate: Gate,
-    experts: Experts,
-    shared_experts: Option<Mlp>,
+    pub(crate) experts: Experts,
+    pub(crate) shared_experts: Option<Mlp>,
 }
 
 impl MixtureOfExperts {

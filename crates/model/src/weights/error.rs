@@ -80,6 +80,14 @@ pub enum LoadError {
         /// Name, what was found, what was expected.
         misshapen: Vec<String>,
     },
+    /// An adapter folder that cannot be computed, or not with this base.
+    #[error("{path}: {problem}")]
+    Adapter {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and found.
+        problem: String,
+    },
 }
 
 /// Why a model folder was not written.

@@ -44,7 +44,9 @@ pub(super) fn scale_blocks(values: &mut [f32], matrix: [usize; 2], scales: &[f32
     for (row, values) in values.chunks_mut(columns.max(1)).enumerate() {
         let first = row / rows * per_matrix + row % rows / block[0] * per_row;
         for (values, scale) in values.chunks_mut(block[1]).zip(&scales[first..]) {
-            values.iter_mut().for_each(|value| *value *= scale);
+            for value in values {
+                *value *= scale;
+            }
         }
     }
 }

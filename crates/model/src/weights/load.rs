@@ -5,7 +5,7 @@ use super::error::LoadError;
 use super::origin::Origin;
 use super::store::Store;
 use super::{NAMED, fused_experts};
-use crate::{Config, Decoder};
+use crate::{Config, Decoder, lora};
 use burn::tensor::Device;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -27,7 +27,8 @@ pub struct Progress<'a> {
     pub tensor: &'a str,
 }
 
-/// Loads a model folder; parameters become f32 whatever the file's dtype.
+/// Loads a model folder; parameters become f32 whatever the file's dtype. Of an adapter folder, the base that it names
+/// with the adapters on it.
 ///
 /// # Errors
 /// Any file is missing or malformed, or its tensors do not fit the configuration: all of them are named.
@@ -40,6 +41,16 @@ pub fn load(folder: &Path, device: &Device) -> Result<Decoder, LoadError> {
 /// # Errors
 /// As [`load`].
 pub fn load_with_progress(
+    folder: &Path,
+    device: &Device,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Decoder, LoadError> {
+    let base = lora::base_folder(folder)?;
+    let decoder = load_whole(&base, device, progress)?;
+    if base == folder { Ok(decoder) } else { lora::load_adapter(decoder, folder) }
+}
+
+fn load_whole(
     folder: &Path,
     device: &Device,
     progress: &mut dyn FnMut(Progress<'_>),
@@ -63,17 +74,18 @@ pub fn load_with_progress(
     Ok(decoder)
 }
 
-/// Reads a folder's `config.json`.
+/// Reads a folder's `config.json`; of an adapter folder, its base's.
 ///
 /// # Errors
 /// The file is missing or does not describe a model that we can build.
 pub fn load_config(folder: &Path) -> Result<Config, LoadError> {
-    let path = folder.join("config.json");
+    let path = lora::base_folder(folder)?.join("config.json");
     let json = read_json(&path)?;
     Config::from_json(&json).map_err(|source| LoadError::Config { path, source })
 }
 
-fn read_json(path: &Path) -> Result<Value, LoadError> {
+/// A JSON file of a model folder.
+pub(crate) fn read_json(path: &Path) -> Result<Value, LoadError> {
     let unreadable = |source| LoadError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();

@@ -14,8 +14,10 @@ mod save;
 mod store;
 
 pub use error::{LoadError, SaveError};
+pub(crate) use load::read_json;
 pub use load::{Progress, load, load_config, load_with_progress};
 pub(crate) use origin::Origin;
+pub(crate) use save::pretty;
 pub use save::{Format, WeightType, save, save_as};
 
 /// At most this many tensors are named in a message.

@@ -5,6 +5,7 @@ use super::error::SaveError;
 use super::fused_experts;
 use super::index::{INDEX, SINGLE};
 use crate::Decoder;
+use crate::lora;
 use crate::parameters::ParameterVisitor;
 use burn::tensor::Tensor;
 use half::bf16;
@@ -71,11 +72,15 @@ pub fn save(decoder: &Decoder, folder: &Path) -> Result<Vec<PathBuf>, SaveError>
 
 /// Writes `config.json`, `generation_config.json` and the weights in the hub's layout (`model.safetensors`, or shards
 /// with their index) into a folder that has no model yet, and returns the paths. What the folder that the model was
-/// loaded from said beyond its architecture is said again.
+/// loaded from said beyond its architecture is said again. Of a decoder with adapters, the adapters alone are written, in
+/// PEFT's layout and f32.
 ///
 /// # Errors
 /// A file cannot be written.
 pub fn save_as(decoder: &Decoder, folder: &Path, format: Format) -> Result<Vec<PathBuf>, SaveError> {
+    if let Some(adapters) = decoder.adapters() {
+        return lora::save(decoder, adapters, folder);
+    }
     let mut plan = Plan { format, shards: vec![Shard::default()] };
     decoder.visit_shapes(&mut |name, shape| {
         for (name, shape) in stored(name, shape) {
@@ -102,12 +107,17 @@ pub fn save_as(decoder: &Decoder, folder: &Path, format: Format) -> Result<Vec<P
 
 fn write_json(folder: &Path, name: &str, value: &Value) -> Result<PathBuf, SaveError> {
     let path = folder.join(name);
-    let mut text = serde_json::to_vec_pretty(value).expect("a JSON value serialises");
-    text.push(b'\n');
-    match fs::write(&path, text) {
+    match fs::write(&path, pretty(value)) {
         Ok(()) => Ok(path),
         Err(source) => Err(SaveError { path, source }),
     }
+}
+
+/// JSON for people.
+pub(crate) fn pretty(value: &Value) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).expect("a JSON value serialises");
+    text.push(b'\n');
+    text
 }
 
 /// The names and shapes under which files have a parameter: experts are stored one by one.
@@ -212,21 +222,23 @@ impl Writer {
         json!({ "metadata": { "total_size": total_size }, "weight_map": map })
     }
 
-    fn write(&mut self, name: &str, values: &[f32]) -> Result<(), SaveError> {
-        /// Numbers that are converted at once.
-        const PIECE: usize = 1 << 18;
+    /// Writes one stored tensor; `values` are the bytes of its f32 in this machine's order.
+    fn write(&mut self, name: &str, values: &[u8]) -> Result<(), SaveError> {
+        /// Bytes that are converted at once.
+        const PIECE: usize = 1 << 20;
         let (number, dtype, begin) = self.places[name];
         let (path, file) = &mut self.files[number];
         let failed = |source| SaveError { path: path.clone(), source };
         file.seek(SeekFrom::Start(begin)).map_err(failed)?;
         for values in values.chunks(PIECE) {
+            let values = values.as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes));
             self.bytes.resize(values.len() * dtype.bitsize() / 8, 0);
             if dtype == Dtype::BF16 {
-                for (bytes, &value) in self.bytes.as_chunks_mut().0.iter_mut().zip(values) {
+                for (bytes, value) in self.bytes.as_chunks_mut().0.iter_mut().zip(values) {
                     *bytes = bf16::from_f32(value).to_le_bytes();
                 }
             } else {
-                for (bytes, &value) in self.bytes.as_chunks_mut().0.iter_mut().zip(values) {
+                for (bytes, value) in self.bytes.as_chunks_mut().0.iter_mut().zip(values) {
                     *bytes = value.to_le_bytes();
                 }
             }
@@ -241,10 +253,10 @@ impl ParameterVisitor for Writer {
         if self.failure.is_some() {
             return;
         }
-        let values = tensor.clone().detach().try_into_vec_as::<f32>().expect("parameters are floats");
-        let mut rest = values.as_slice();
+        let data = tensor.clone().detach().into_data().convert::<f32>();
+        let mut rest = data.as_bytes();
         for (name, shape) in stored(name, &tensor.dims()) {
-            let (part, others) = rest.split_at(shape.iter().product());
+            let (part, others) = rest.split_at(shape.iter().product::<usize>() * size_of::<f32>());
             rest = others;
             if let Err(failure) = self.write(&name, part) {
                 self.failure = Some(failure);

@@ -4,7 +4,7 @@
 //!
 //! Of several boxes the last one is the answer, with those right before it that are joined by "and", "or" or a comma: a
 //! policy may change its mind, but what it had boxed before does not count any more. A last box that is never closed
-//! is no answer, and nothing before it is one either.
+//! is no answer, and nothing before it is one either. What stands behind a negation ("the answer is not 42") is none.
 
 mod latex;
 mod letters;
@@ -40,6 +40,8 @@ pub(super) enum Found {
     Number(Piece),
     /// Digits and operators in plain text.
     Expression(Piece),
+    /// A number in plain text that is only the beginning of a formula: `2 * sqrt(3)`, `6x^2`.
+    Formula(Piece),
     /// A choice.
     Letter(Piece),
 }
@@ -144,6 +146,40 @@ fn hopes(text: &str, end: usize) -> bool {
     let rest = rest.strip_prefix('.').unwrap_or(rest);
     let rest = rest.strip_prefix(char::is_whitespace).unwrap_or(rest);
     rest.starts_with("I hope")
+}
+
+/// Words that may stand between a negation and what it denies.
+const FILLERS: &[&str] = &[
+    "be", "equal", "equals", "to", "the", "a", "an", "exactly", "actually", "really", "simply", "number",
+    "value", "=",
+];
+
+/// Whether the words right before this place deny what stands there: `is not 42`, `isn't equal to $42$`.
+fn negated(text: &str, at: usize) -> bool {
+    let before = &text[text.floor_char_boundary(at.saturating_sub(48))..at];
+    let is_markup =
+        |c: char| c.is_whitespace() || matches!(c, '*' | '$' | '(' | '[' | '\\' | '"' | '`' | ':');
+    let mut words = before.rsplit(is_markup).filter(|word| !word.is_empty()).map(str::to_lowercase);
+    words.find(|word| !FILLERS.contains(&word.as_str())).is_some_and(|word| {
+        matches!(word.as_str(), "not" | "never" | "cannot")
+            || word.ends_with("n't")
+            || word.ends_with("n\u{2019}t")
+    })
+}
+
+/// Bytes of a sentence that are looked at.
+const MAX_SENTENCE: usize = 512;
+
+/// Where the sentence that goes on here ends: before a full stop with a new sentence behind it, or at the end of the line.
+fn sentence_end(text: &str, from: usize) -> usize {
+    let near = &text[from..text.floor_char_boundary((from + MAX_SENTENCE).min(text.len()))];
+    let line = &near[..near.find('\n').unwrap_or(near.len())];
+    let mut stops = line.match_indices(['.', '!', '?']).map(|(at, _)| at);
+    let end = stops.find(|at| {
+        let next = line[at + 1..].trim_start();
+        at + 1 + next.len() < line.len() && next.starts_with(char::is_uppercase)
+    });
+    from + end.unwrap_or(line.len())
 }
 
 /// A percent sign or word here, and where it ends.

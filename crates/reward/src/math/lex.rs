@@ -283,6 +283,15 @@ impl<'a> Lexer<'a> {
             self.push(Token::Number(exponent), length);
             return Ok(());
         }
+        if let Some((above, below)) = words::vulgar_fraction(first) {
+            self.push(Token::Command("frac"), length);
+            for part in [above, below] {
+                self.push(Token::Open(Bracket::Group), 0);
+                self.push(Token::Number(part), 0);
+                self.push(Token::Close(Bracket::Group), 0);
+            }
+            return Ok(());
+        }
         match words::sign(first, std::mem::replace(&mut self.side, Side::Either)) {
             Some(token) => {
                 self.push(token, length);
@@ -432,6 +441,8 @@ impl<'a> Lexer<'a> {
                 Some(set) => self.push(Token::Numbers(set), end - start),
                 None => self.push(Token::Text(trimmed), end - start),
             },
+            // A number in bold is a number.
+            _ if is_number(trimmed) => self.push(Token::Number(trimmed), end - start),
             Some(Word::Separator) => self.separator(end - start),
             Some(Word::Percent) => self.push(Token::Percent, end - start),
             Some(Word::Command(command)) if !name.starts_with("text") && name != "mbox" => {
@@ -455,4 +466,12 @@ impl<'a> Lexer<'a> {
             _ => self.push(Token::Text(trimmed), end - start),
         }
     }
+}
+
+/// `8`, `0.5`
+fn is_number(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit())
+        && text.ends_with(|c: char| c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+        && text.matches('.').count() < 2
 }

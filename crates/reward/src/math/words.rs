@@ -240,6 +240,28 @@ pub(super) fn superscript(c: char) -> Option<&'static str> {
     Some(&"0123456789"[at..=at])
 }
 
+/// `\u{bd}` is one half.
+pub(super) fn vulgar_fraction(c: char) -> Option<(&'static str, &'static str)> {
+    Some(match c {
+        '\u{bc}' => ("1", "4"),
+        '\u{bd}' => ("1", "2"),
+        '\u{be}' => ("3", "4"),
+        '\u{2153}' => ("1", "3"),
+        '\u{2154}' => ("2", "3"),
+        '\u{2155}' => ("1", "5"),
+        '\u{2156}' => ("2", "5"),
+        '\u{2157}' => ("3", "5"),
+        '\u{2158}' => ("4", "5"),
+        '\u{2159}' => ("1", "6"),
+        '\u{215a}' => ("5", "6"),
+        '\u{215b}' => ("1", "8"),
+        '\u{215c}' => ("3", "8"),
+        '\u{215d}' => ("5", "8"),
+        '\u{215e}' => ("7", "8"),
+        _ => return None,
+    })
+}
+
 /// Characters that show nothing or only a currency.
 pub(super) fn is_invisible(c: char) -> bool {
     matches!(c, '$' | '~' | '"' | '\u{200b}' | '\u{feff}' | '\u{ad}') || is_currency(c)

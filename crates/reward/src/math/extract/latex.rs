@@ -1,6 +1,6 @@
 //! Formulas between delimiters, and boxes.
 
-use super::{Anchor, Candidate, Found, KEPT, Piece, UnclosedBox, behind_is, hopes, percent, window};
+use super::{Anchor, Candidate, Found, KEPT, Piece, UnclosedBox, behind_is, hopes, negated, percent, window};
 use std::ops::Range;
 
 /// Formulas that can be joined to one answer.
@@ -10,7 +10,10 @@ const MAX_BOXES: usize = 32;
 
 /// The last box, joined with those before it that belong to the same answer.
 pub(super) fn boxes(text: &str) -> Result<Option<Candidate>, UnclosedBox> {
-    let all = all_boxes(text)?;
+    let mut all = all_boxes(text)?;
+    all.drain(..all.len().saturating_sub(2 * MAX_BOXES));
+    // A box says "this is the answer" whatever stands around it, except a sentence that says the opposite.
+    all.retain(|found| !(negated(text, found.outer.start) && speaks_of_answer(text, found.outer.start)));
     let Some(last) = all.last() else { return Ok(None) };
     let mut pieces = vec![last.clone()];
     for pair in all.windows(2).rev() {
@@ -31,7 +34,7 @@ pub(super) fn boxes(text: &str) -> Result<Option<Candidate>, UnclosedBox> {
     let mut contents: Vec<Piece> = Vec::new();
     for (at, piece) in pieces.iter().enumerate() {
         let is_percent = at == last_at && after.is_some();
-        let piece = Piece { text: piece.inner.clone(), percent: is_percent };
+        let piece = Piece { text: without_label(text, piece.inner.clone()), percent: is_percent };
         // The same box again is the same answer.
         if contents
             .last()
@@ -43,6 +46,33 @@ pub(super) fn boxes(text: &str) -> Result<Option<Candidate>, UnclosedBox> {
         }
     }
     Ok(Some(Candidate { priority: 50, span: pieces[0].outer.start..end, found: Found::Boxed(contents) }))
+}
+
+/// Whether the words before this place speak of the answer.
+fn speaks_of_answer(text: &str, at: usize) -> bool {
+    let before = text[text.floor_char_boundary(at.saturating_sub(60))..at].to_lowercase();
+    ["answer", "solution", "result"].iter().any(|word| before.contains(word))
+}
+
+/// A formula without the letter of the choice that it belongs to: `\textbf{(C)}\ 12`.
+fn without_label(text: &str, formula: Range<usize>) -> Range<usize> {
+    let whole = &text[formula.clone()];
+    let label = || {
+        let font = ["\\textbf", "\\text", "\\mathbf", "\\mathrm", "\\textrm", "\\bf"];
+        let rest = whole.trim_start();
+        let rest = font.iter().find_map(|font| rest.strip_prefix(font))?.trim_start().strip_prefix('{')?;
+        let rest = rest.trim_start().strip_prefix('(')?.strip_prefix(['A', 'B', 'C', 'D', 'E'])?;
+        let rest = rest.strip_prefix(')')?.trim_start().strip_prefix('}')?;
+        let blank = |rest: &str| {
+            ["\\ ", "\\quad", "\\,", "\\;", "~", ":"].iter().find(|b| rest.starts_with(**b)).map(|b| b.len())
+        };
+        let mut rest = rest.trim_start();
+        while let Some(length) = blank(rest) {
+            rest = rest[length..].trim_start();
+        }
+        (!rest.is_empty()).then_some(rest.len())
+    };
+    formula.end - label().unwrap_or(whole.len())..formula.end
 }
 
 #[derive(Clone, Debug)]
@@ -120,7 +150,14 @@ fn joined(text: &str, before: &BoxAt, after: &BoxAt) -> bool {
         return true;
     }
     let different = text[before.inner.clone()].trim() != text[after.inner.clone()].trim();
-    different && length < 70 && separates(between)
+    different && length < 70 && separates(between) && !takes_back(between)
+}
+
+/// Whether it says that what stood before it does not count.
+fn takes_back(text: &str) -> bool {
+    const WORDS: &[&str] =
+        &["but", "however", "not", "no", "wait", "actually", "instead", "rather", "correction"];
+    text.to_lowercase().split(|c: char| !c.is_alphanumeric()).any(|word| WORDS.contains(&word))
 }
 
 /// Whether it has a comma, a semicolon, or the word "and" or "or".
@@ -233,8 +270,13 @@ fn fraction(text: &str, at: usize) -> Option<usize> {
 
 /// The formulas that start here, joined by "and", "or" or commas; and where they end.
 fn group(text: &str, marks: &Marks, at: usize) -> Option<(Vec<Piece>, usize)> {
+    if negated(text, at) {
+        return None;
+    }
     let mut pieces = Vec::new();
-    let end = visit(text, marks, at, |piece| pieces.push(piece))?;
+    let end = visit(text, marks, at, |piece| {
+        pieces.push(Piece { text: without_label(text, piece.text), ..piece });
+    })?;
     Some((pieces, end))
 }
 

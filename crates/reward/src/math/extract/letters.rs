@@ -1,19 +1,23 @@
 //! The letters of multiple choice.
 
-use super::{Anchor, Candidate, Found, KEPT, Piece, behind_is, hopes, window};
+use super::{Anchor, Candidate, Found, KEPT, Piece, behind_is, hopes, negated, window};
 
 fn is_choice(byte: u8) -> bool {
     matches!(byte, b'A'..=b'D')
 }
 
-/// A letter that stands alone here, possibly in bold.
+/// A letter that stands alone here, possibly in bold or in brackets.
 fn letter(text: &str, at: usize) -> Option<Piece> {
     let bytes = text.as_bytes();
-    let start = if text[at..].starts_with("**") { at + 2 } else { at };
-    if !bytes.get(start).copied().is_some_and(is_choice) {
+    let start = at + if text[at..].starts_with("**") { 2 } else { 0 };
+    let is_open = bytes.get(start) == Some(&b'(');
+    let start = start + usize::from(is_open);
+    if !bytes.get(start).copied().is_some_and(is_choice) || negated(text, at) {
         return None;
     }
-    let after = text[start + 1..].strip_prefix("**").unwrap_or(&text[start + 1..]);
+    let after = &text[start + 1..];
+    let after = if is_open { after.strip_prefix(')')? } else { after };
+    let after = after.strip_prefix("**").unwrap_or(after);
     let alone =
         after.is_empty() || after.starts_with(['.', ',', ':']) || after.starts_with(char::is_whitespace);
     alone.then(|| Piece { text: start..start + 1, percent: false })
@@ -48,7 +52,8 @@ pub(super) fn candidates(text: &str, anchors: &[Anchor], out: &mut Vec<Candidate
     }
     let mut kept = 0;
     for (at, _) in text.match_indices(['A', 'B', 'C', 'D']).rev() {
-        let start = if text[..at].ends_with("**") { at - 2 } else { at };
+        let open = text[..at].strip_suffix('(').unwrap_or(&text[..at]);
+        let start = open.strip_suffix("**").unwrap_or(open).len();
         if behind_space(start)
             && let Some(piece) = letter(text, start)
         {

@@ -1,13 +1,19 @@
 //! Numbers and arithmetic in plain text.
 
-use super::super::words::is_currency;
-use super::{Anchor, Candidate, Found, KEPT, Piece, behind_is, hopes, percent, window};
+use super::super::words::{self, Word, is_currency};
+use super::{
+    Anchor, Candidate, Found, KEPT, Piece, behind_is, hopes, negated, percent, sentence_end, window,
+};
 
 /// Bytes of an expression.
 const MAX_RUN: usize = 2048;
+/// Bytes of a formula in running text.
+const MAX_FORMULA: usize = 200;
+/// A minus sign of typography, which is also written for a hyphen.
+const MINUS: char = '\u{2212}';
 
 fn is_operator(c: char) -> bool {
-    matches!(c, '+' | '-' | '*' | '\u{d7}' | '/' | '^' | '(' | ')' | '\u{f7}')
+    matches!(c, '+' | '-' | MINUS | '*' | '\u{d7}' | '/' | '^' | '(' | ')' | '\u{f7}')
 }
 
 fn is_part(c: char) -> bool {
@@ -62,9 +68,9 @@ fn run(text: &str, from: usize) -> Run {
 /// An expression with an operator that starts here.
 fn expression(text: &str, start: usize, known: &mut Option<Run>) -> Option<Found> {
     let rest = &text[start..];
-    let digits = rest.strip_prefix('-').unwrap_or(rest);
+    let digits = rest.strip_prefix(['-', MINUS]).unwrap_or(rest);
     let digits = digits.strip_prefix('(').unwrap_or(digits);
-    let digits = digits.strip_prefix('-').unwrap_or(digits);
+    let digits = digits.strip_prefix(['-', MINUS]).unwrap_or(digits);
     if !digits.starts_with(|c: char| c.is_ascii_digit()) {
         return None;
     }
@@ -74,6 +80,9 @@ fn expression(text: &str, start: usize, known: &mut Option<Run>) -> Option<Found
     };
     let first_digit = text.len() - digits.len();
     let end = run.end.filter(|&end| end > start && run.operator > first_digit)?;
+    if goes_on(&text[end..]) {
+        return None;
+    }
     Some(Found::Expression(Piece { text: start..end, percent: false }))
 }
 
@@ -81,6 +90,7 @@ fn expression(text: &str, start: usize, known: &mut Option<Run>) -> Option<Found
 fn number(text: &str, start: usize) -> Option<(Found, usize)> {
     let start = match text[start..].chars().next() {
         Some(c) if is_currency(c) => start + c.len_utf8(),
+        _ if text[start..].starts_with("\\$") => start + 2,
         _ => start,
     };
     let bytes = text.as_bytes();
@@ -88,7 +98,12 @@ fn number(text: &str, start: usize) -> Option<(Found, usize)> {
         return None;
     }
     let digits = |from: usize| bytes[from..].iter().take_while(|b| b.is_ascii_digit()).count();
-    let first = start + usize::from(bytes.get(start) == Some(&b'-'));
+    let unsigned = text[start..].strip_prefix(['-', MINUS]).unwrap_or(&text[start..]);
+    let first = text.len() - unsigned.len();
+    if unsigned.starts_with(['\u{221a}', 'π']) {
+        let end = formula_end(text, start);
+        return Some((Found::Formula(Piece { text: start..end, percent: false }), end));
+    }
     let whole = digits(first);
     let fraction = |at: usize, marks: &[u8]| {
         let mark = bytes.get(at).is_some_and(|b| marks.contains(b));
@@ -97,8 +112,8 @@ fn number(text: &str, start: usize) -> Option<(Found, usize)> {
     };
     let mut end = first + whole;
     if whole == 0 {
-        end = fraction(start, b".");
-        if end == start {
+        end = fraction(first, b".");
+        if end == first {
             return None;
         }
     } else {
@@ -110,26 +125,115 @@ fn number(text: &str, start: usize) -> Option<(Found, usize)> {
         }
         end = if grouped > end { fraction(grouped, b".") } else { fraction(end, b".,") };
     }
+    if bytes.get(end).is_some_and(|b| matches!(b, b'e' | b'E')) {
+        // `1.5e-3`
+        let power = end + 1 + usize::from(bytes.get(end + 1).is_some_and(|b| matches!(b, b'+' | b'-')));
+        let length = digits(power);
+        if (1..=3).contains(&length) && !text[power + length..].starts_with(char::is_alphanumeric) {
+            end = power + length;
+        }
+    }
+    if goes_on(&text[end..]) {
+        let end = formula_end(text, start);
+        return Some((Found::Formula(Piece { text: start..end, percent: false }), end));
+    }
     let after = percent(text, end);
     Some((Found::Number(Piece { text: start..end, percent: after.is_some() }), after.unwrap_or(end)))
 }
 
+/// Whether a number before this text is only the beginning of a formula.
+fn goes_on(rest: &str) -> bool {
+    let next = rest.trim_start_matches(' ');
+    let is_spaced = next.len() < rest.len();
+    if next.starts_with("m\u{b2}") || next.starts_with("m\u{b3}") {
+        return false; // square and cubic metres
+    }
+    let Some(sign) = next.chars().next() else { return false };
+    let behind = &next[sign.len_utf8()..];
+    match sign {
+        '\u{221a}' | 'π' | '^' | '\u{b2}' | '\u{b3}' | '\u{b9}' | '\u{2070}'..='\u{2079}' => true,
+        // Single asterisks and dashes are also markup and punctuation.
+        '*' if !is_spaced => !behind.starts_with('*') && starts_operand(behind),
+        '+' | '-' | MINUS if !is_spaced => starts_operand(behind),
+        '*' | '+' | '-' | MINUS | '\u{d7}' | '\u{b7}' | '\u{22c5}' | '/' => {
+            starts_operand(behind.trim_start_matches(' '))
+        }
+        // A word behind a number is its unit, but for the names of functions; a letter is a variable, but for few.
+        _ => {
+            let word = leading_word(next);
+            match word.chars().count() {
+                0 => false,
+                1 => !is_spaced && !is_unit(sign, behind),
+                _ if is_spaced => is_function(word) && next[word.len()..].starts_with('(') || word == "pi",
+                _ => is_function(word),
+            }
+        }
+    }
+}
+
+/// Whether a letter at a number is a unit in running text: one of the usual, with nothing behind it that computes.
+fn is_unit(letter: char, behind: &str) -> bool {
+    let next = behind.trim_start();
+    let ends =
+        next.len() < behind.len() || next.is_empty() || next.starts_with(['.', ',', ';', ':', '!', '?', ')']);
+    "mgshLNJWVKCF".contains(letter) && ends && !next.starts_with(|c| is_operator(c) && c != ')' || c == '=')
+}
+
+/// Whether a term with something else than digits starts here, or a digit that belongs to such a term.
+fn starts_operand(text: &str) -> bool {
+    let term = text.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '.' | '('));
+    let word = leading_word(term);
+    term.starts_with(['\u{221a}', 'π']) || word.chars().count() == 1 || is_function(word)
+}
+
+fn leading_word(text: &str) -> &str {
+    &text[..text.find(|c: char| !c.is_alphabetic()).unwrap_or(text.len())]
+}
+
+fn is_function(word: &str) -> bool {
+    word == "pi" || (matches!(words::word(word), Some(Word::Command(_))) && !matches!(word, "min" | "max"))
+}
+
+/// Where a formula in running text ends: before the first word of the sentence that is none of its own.
+fn formula_end(text: &str, start: usize) -> usize {
+    let limit = text.floor_char_boundary((start + MAX_FORMULA).min(sentence_end(text, start)));
+    let mut end = start;
+    for token in text[start..limit].split_inclusive(' ') {
+        let mut letters = token.split(|c: char| !c.is_alphabetic()).filter(|word| word.chars().count() > 1);
+        if end > start && letters.any(|word| !is_function(word)) {
+            break;
+        }
+        end += token.len();
+        if token.trim_end().ends_with([',', ';', ':']) {
+            break;
+        }
+    }
+    let formula = text[start..end].trim_end_matches(|c: char| {
+        c.is_whitespace() || matches!(c, '.' | ',' | ';' | ':' | '!' | '?' | '*')
+    });
+    let is_closed = formula.matches(')').count() <= formula.matches('(').count();
+    start + if is_closed { formula.len() } else { formula.trim_end_matches(')').len() }
+}
+
 fn span_end(found: &Found) -> usize {
     match found {
-        Found::Expression(piece) | Found::Number(piece) | Found::Letter(piece) => piece.text.end,
+        Found::Expression(piece) | Found::Formula(piece) | Found::Number(piece) | Found::Letter(piece) => {
+            piece.text.end
+        }
         Found::Latex(pieces) | Found::Boxed(pieces) => pieces.last().map_or(0, |piece| piece.text.end),
     }
 }
 
 fn value(text: &str, at: usize) -> Option<(Found, usize)> {
     let start = value_start(text, at)?;
-    match expression(text, start, &mut None) {
+    let found = match expression(text, start, &mut None) {
         Some(found) => {
             let end = span_end(&found);
             Some((found, end))
         }
         None => number(text, start),
-    }
+    };
+    found.filter(|_| !negated(text, start))
 }
 
 /// The whole text as one number or expression.
@@ -140,6 +244,7 @@ pub(super) fn whole(text: &str) -> Option<Found> {
     (end == trimmed.len()).then(|| match found {
         Found::Number(piece) => Found::Number(shifted(piece, offset)),
         Found::Expression(piece) => Found::Expression(shifted(piece, offset)),
+        Found::Formula(piece) => Found::Formula(shifted(piece, offset)),
         other => other,
     })
 }
@@ -165,9 +270,10 @@ pub(super) fn candidates(text: &str, anchors: &[Anchor], out: &mut Vec<Candidate
         let colon = text[anchor.end..].starts_with(':');
         let (priority, from) = if colon { (100, anchor.end + 1) } else { (200, anchor.end) };
         let line = text[from..].find('\n').map_or(text.len(), |at| from + at);
+        let sentence = sentence_end(text, from);
         let places = window(text, from, 100);
         let equated =
-            places.iter().rev().filter(|&&at| at < line && text[at..].starts_with('=')).map(|&at| {
+            places.iter().rev().filter(|&&at| at < sentence && text[at..].starts_with('=')).map(|&at| {
                 // `= 5`: the value starts at the last space behind the sign, or at the sign.
                 let rest = text[at + 1..].trim_start();
                 let start = text.len() - rest.len();
@@ -209,6 +315,10 @@ pub(super) fn candidates(text: &str, anchors: &[Anchor], out: &mut Vec<Candidate
             keep(&mut numbers, Candidate { priority: 300, span: at..end, found });
         }
     }
-    out.extend(expressions.into_iter().rev().take(KEPT));
-    out.extend(numbers.into_iter().rev().take(KEPT));
+    for candidates in [expressions, numbers] {
+        let stands = |candidate: &Candidate| {
+            value_start(text, candidate.span.start).is_none_or(|start| !negated(text, start))
+        };
+        out.extend(candidates.into_iter().rev().filter(stands).take(KEPT));
+    }
 }

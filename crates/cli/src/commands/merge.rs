@@ -1,0 +1,30 @@
+//! `merge`: adapters into the weights of the model that they were made for. What comes of it is a model folder like any
+//! other, there whole or not at all.
+
+use crate::args::MergeArgs;
+use crate::commands::generate::optional_language;
+use crate::device::DeviceName;
+use crate::exit::Refusal;
+use crate::policy::{self, Source};
+use anyhow::Result;
+use ruminate_model::{self as model, Format, lora};
+
+pub(crate) fn run(args: &MergeArgs) -> Result<()> {
+    if args.out.symlink_metadata().is_ok() {
+        let out = args.out.display();
+        return Err(Refusal::usage(format!("{out} exists already; remove it or choose another folder")));
+    }
+    let base = match &args.model {
+        Some(base) => base.clone(),
+        None => lora::base_folder(&args.adapter)?,
+    };
+    if base == args.adapter {
+        let adapter = args.adapter.display();
+        return Err(Refusal::input(format!("{adapter} holds whole weights, not adapters: nothing to merge")));
+    }
+    let source = Source::new(&base, Some(&args.adapter))?;
+    let config = model::load_config(&source.base)?;
+    let language = optional_language(&source.base, config.vocab_size, false)?;
+    let merged = source.load(&DeviceName::default().open()?)?;
+    policy::save(&args.out, &merged, language.as_ref(), Format::default())
+}

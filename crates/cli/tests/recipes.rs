@@ -1,0 +1,54 @@
+//! The recipes for real checkpoints, each for a step on a random one of the same family and a few rows.
+
+mod common;
+
+use common::{assert_code, qwen2, rows_of, ruminate};
+use std::fs;
+use std::path::Path;
+
+#[test]
+fn recipes_for_checkpoints_run_a_step() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let model = format!("model={}", qwen2(folder.path(), 2048, Some("qwen2_5.jinja")));
+    let tasks = folder.path().join("gsm8k.jsonl");
+    let rows: Vec<String> = (0..6)
+        .map(|i| {
+            format!(
+                r#"{{"question": "{i} and 1?", "answer": "{i}+1=<<{i}+1={n}>>{n}\n#### {n}"}}"#,
+                n = i + 1
+            )
+        })
+        .collect();
+    fs::write(&tasks, rows.join("\n")).expect("written");
+    let held_out = folder.path().join("held_out.jsonl");
+    fs::write(&held_out, r#"{"question": "7 and 1?", "answer": "7+1=8\n#### 8"}"#).expect("written");
+    let (train, eval) =
+        (format!("data.train={}", tasks.display()), format!("data.eval={}", held_out.display()));
+    let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+    let files = [train.as_str(), &eval];
+    for (recipe, data) in
+        [("qwen2.5-0.5b-countdown.toml", &[][..]), ("gsm8k.toml", &files[..]), ("lora-24gb.toml", &files[..])]
+    {
+        let run = folder.path().join(recipe);
+        let recipe = recipes.join(recipe);
+        let mut args =
+            vec!["train-rl", recipe.to_str().expect("UTF-8"), "--out", run.to_str().expect("UTF-8")];
+        let small = [
+            "max_steps=1",
+            &model,
+            "rollout.max_new_tokens=4",
+            "grpo.prompts_per_step=2",
+            "grpo.num_generations=2",
+            "grpo.num_minibatches=1",
+            "eval.n=1",
+            "eval.num_samples=1",
+        ];
+        for set in small.iter().chain(data) {
+            args.extend(["--set", set]);
+        }
+        assert_code(&ruminate(&args), 0);
+        assert!(run.join("final/model.safetensors").is_file());
+        let row = &rows_of(&run.join("completions/step-000001.jsonl"))[0];
+        assert_ne!(row["verdict"], "unscored", "{row}");
+    }
+}

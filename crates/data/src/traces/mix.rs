@@ -1,0 +1,166 @@
+//! How often each sort of attempt is written, and in which languages. It refuses to know problems.
+
+use super::Kind;
+use super::tongue::Tongue;
+use crate::Error;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How often each sort of attempt is written. The first five are weights: only their ratios matter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Mix {
+    /// Weight of [`Kind::Direct`].
+    pub direct: f64,
+    /// Weight of [`Kind::Partial`].
+    pub partial: f64,
+    /// Weight of [`Kind::Slip`].
+    pub slip: f64,
+    /// Weight of [`Kind::Corrected`].
+    pub corrected: f64,
+    /// Weight of [`Kind::Correct`].
+    pub correct: f64,
+    /// Share of attempts, of whatever sort, that end in the bare answer without `<answer>` tags, so that
+    /// there is a format to learn.
+    pub untagged: f64,
+    /// Standard deviation of a guess around the truth, before it is clamped to the totals' range (`chain_sum`).
+    pub guess_sigma: f64,
+    /// Weights of the languages ([`Tongue::CODES`]) that put a word before every step; none for steps without words.
+    pub languages: BTreeMap<String, f64>,
+    /// Share of attempts whose steps are each in a language of their own; the others keep to one.
+    pub mixed: f64,
+}
+
+impl Default for Mix {
+    fn default() -> Self {
+        Self {
+            direct: 0.62,
+            partial: 0.08,
+            slip: 0.04,
+            corrected: 0.06,
+            correct: 0.20,
+            untagged: 0.05,
+            guess_sigma: 4.0,
+            languages: BTreeMap::new(),
+            mixed: 0.0,
+        }
+    }
+}
+
+impl Mix {
+    /// Checks that the weights are weights and the languages known.
+    ///
+    /// # Errors
+    /// [`Error::Params`] for a negative or non-finite number, no positive weight, a share above 1, or a language that
+    /// nobody knows the words of.
+    pub fn validate(&self) -> Result<(), Error> {
+        if let Some(code) = self.languages.keys().find(|code| Tongue::by_code(code).is_none()) {
+            let known = Tongue::CODES.join(", ");
+            let problem = format!("expected languages of {known}, found `{code}`");
+            return Err(Error::Params { of: "mix", problem });
+        }
+        let kinds: Vec<f64> = self.kinds().iter().map(|(_, weight)| *weight).collect();
+        let languages: Vec<f64> = self.languages.values().copied().collect();
+        let shares = [self.untagged, self.mixed];
+        let mut all = kinds.iter().chain(&languages).chain(&shares).chain([&self.guess_sigma]);
+        let good = all.all(|x| x.is_finite() && *x >= 0.0) && shares.iter().all(|share| *share <= 1.0);
+        let some = |weights: &[f64]| weights.iter().sum::<f64>() > 0.0;
+        if good && some(&kinds) && (languages.is_empty() || some(&languages)) {
+            return Ok(());
+        }
+        let expected =
+            "expected numbers of at least 0, a positive weight among them, and untagged and mixed <= 1";
+        Err(Error::Params { of: "mix", problem: format!("{expected}, found {self:?}") })
+    }
+
+    /// The sorts with their weights.
+    pub(crate) fn kinds(&self) -> [(Kind, f64); 5] {
+        [
+            (Kind::Direct, self.direct),
+            (Kind::Partial, self.partial),
+            (Kind::Slip, self.slip),
+            (Kind::Corrected, self.corrected),
+            (Kind::Correct, self.correct),
+        ]
+    }
+
+    pub(crate) fn draw(&self, rng: &mut ChaCha8Rng) -> Kind {
+        weighted(self.kinds(), rng).unwrap_or(Kind::Correct)
+    }
+
+    /// The language of each of `steps` steps; none where steps have no words.
+    pub(crate) fn tongues(&self, steps: usize, rng: &mut ChaCha8Rng) -> Vec<Option<Tongue>> {
+        let draw = |rng: &mut ChaCha8Rng| {
+            let languages = self.languages.iter().map(|(code, &weight)| (code.as_str(), weight));
+            weighted(languages, rng).and_then(Tongue::by_code)
+        };
+        if rng.random_bool(self.mixed) {
+            return (0..steps).map(|_| draw(rng)).collect();
+        }
+        vec![draw(rng); steps]
+    }
+
+    /// The answer in its tags, or bare as often as the mix says.
+    pub(crate) fn tagged(&self, answer: &str, rng: &mut ChaCha8Rng) -> String {
+        if rng.random_bool(self.untagged) { answer.to_owned() } else { format!("<answer>{answer}</answer>") }
+    }
+}
+
+/// One of the choices, by weight; `None` of nothing, and where rounding leaves a crumb above the last weight.
+fn weighted<T>(choices: impl IntoIterator<Item = (T, f64)> + Clone, rng: &mut ChaCha8Rng) -> Option<T> {
+    let total: f64 = choices.clone().into_iter().map(|(_, weight)| weight).sum();
+    let mut left = rng.random_range(0.0..1.0) * total;
+    for (choice, weight) in choices {
+        if left < weight {
+            return Some(choice);
+        }
+        left -= weight;
+    }
+    None
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::Mix;
+    use crate::Seed;
+
+    fn languages(weights: &[(&str, f64)]) -> Mix {
+        let languages = weights.iter().map(|(code, weight)| ((*code).to_owned(), *weight)).collect();
+        Mix { languages, ..Mix::default() }
+    }
+
+    #[test]
+    fn languages_that_nobody_knows_and_weights_of_nothing_are_refused() {
+        let message = languages(&[("xx", 1.0)]).validate().unwrap_err().to_string();
+        assert!(message.contains("`xx`") && message.contains("de, en"), "{message}");
+        for mix in [
+            languages(&[("en", 0.0)]),
+            languages(&[("en", -1.0), ("de", 2.0)]),
+            Mix { mixed: 1.1, ..languages(&[("en", 1.0)]) },
+        ] {
+            assert!(mix.validate().is_err(), "{mix:?}");
+        }
+        assert!(languages(&[("en", 1.0), ("de", 0.0)]).validate().is_ok());
+    }
+
+    #[test]
+    fn an_attempt_keeps_to_one_language_unless_it_mixes() {
+        let mut rng = Seed::new(0).rng();
+        let one = languages(&[("en", 1.0), ("de", 1.0)]);
+        let mixing = Mix { mixed: 1.0, ..one.clone() };
+        let (mut german, mut mixed) = (0, 0);
+        for _ in 0..1_000 {
+            let tongues = one.tongues(5, &mut rng);
+            assert!(tongues.iter().all(|tongue| *tongue == tongues[0]), "{tongues:?}");
+            german += usize::from(tongues[0].unwrap().code == "de");
+            let tongues = mixing.tongues(5, &mut rng);
+            mixed += usize::from(tongues.iter().any(|tongue| *tongue != tongues[0]));
+        }
+        assert!((450..550).contains(&german), "{german}");
+        assert!((900..970).contains(&mixed), "{mixed}"); // 1 - 2 / 2^5 of 1,000
+        assert_eq!(Mix::default().tongues(2, &mut rng), [None, None]);
+    }
+}

@@ -1,0 +1,183 @@
+//! The experts of a layer with prepared weights.
+
+// N tokens, K chosen experts a token, E experts, D hidden, F expert width
+
+use super::rounded;
+use crate::cpu::{Floats, Packed, Precision, Threads, flex, sigmoid, tensor, vectorized};
+use crate::dispatch::{Form, form};
+use crate::experts::{ExpertWeights, Permutation, experts};
+use burn::backend::Flex;
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// The weights of all experts of a layer, prepared. Clones share them.
+///
+/// In f32 they stay as they are: the few tokens of an expert leave nothing for packing to save.
+#[derive(Clone, Debug)]
+pub struct PreparedExperts(Prepared);
+
+#[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a handful of them exist, one a layer")]
+enum Prepared {
+    Plain(ExpertWeights),
+    Packed(Arc<[Expert]>),
+}
+
+#[derive(Debug)]
+struct Expert {
+    /// `[2 F, D]`: gate rows, then up rows.
+    gate_up: Packed,
+    /// `[D, F]`
+    down: Packed,
+}
+
+/// Multiplications below which waking another thread costs more than it saves.
+const WORTH_SHARING: usize = 1 << 19;
+
+impl PreparedExperts {
+    /// Prepares the weights of a layer.
+    pub fn new(weights: ExpertWeights, precision: Precision) -> Self {
+        let ExpertWeights { gate_up, down } = weights;
+        let (gate_up, down) = (gate_up.inner(), down.inner());
+        if precision == Precision::F32 {
+            return Self(Prepared::Plain(ExpertWeights { gate_up, down }));
+        }
+        let [count, both, width] = gate_up.dims();
+        let [_, _, inner] = down.dims();
+        if form(&gate_up) == Form::Reference {
+            let gate_up = rounded(gate_up.reshape([count * both, width]), precision);
+            let down = rounded(down.reshape([count * width, inner]), precision);
+            return Self(Prepared::Plain(ExpertWeights {
+                gate_up: gate_up.reshape([count, both, width]),
+                down: down.reshape([count, width, inner]),
+            }));
+        }
+        let (gate_up, down) = (Floats::of(&flex(gate_up)), Floats::of(&flex(down)));
+        let pack = |all: &Floats, expert: usize, rows: usize, columns: usize| {
+            let weight = &all.slice()[expert * rows * columns..][..rows * columns];
+            Packed::new(&weight.chunks_exact(columns.max(1)).collect::<Vec<_>>(), precision)
+        };
+        let expert = |expert| Expert {
+            gate_up: pack(&gate_up, expert, both, width),
+            down: pack(&down, expert, width, inner),
+        };
+        Self(Prepared::Packed((0..count).map(expert).collect()))
+    }
+
+    /// As [`experts`](crate::experts).
+    ///
+    /// # Shapes
+    /// - `x`: `[N, D]`, `route_weights`: `[N, K]`, result: `[N, D]`
+    pub fn forward(&self, x: Tensor<2>, permutation: Permutation, route_weights: Tensor<2>) -> Tensor<2> {
+        match &self.0 {
+            Prepared::Plain(weights) => experts(x, weights.clone(), permutation, route_weights),
+            Prepared::Packed(experts) => {
+                let shape = x.dims();
+                let (x, route) = (Floats::of(&flex(x)), Floats::of(&flex(route_weights)));
+                let out = packed(experts, x.slice(), route.slice(), &permutation, shape[1]);
+                Tensor::from_primitive::<Flex>(tensor(out, shape))
+            }
+        }
+    }
+}
+
+/// Experts in parallel, each on its own tokens; what they yield is then summed by token in the order of its choices.
+fn packed(experts: &[Expert], x: &[f32], route: &[f32], permutation: &Permutation, width: usize) -> Vec<f32> {
+    let mut results = vec![0.0; permutation.n_places() * width];
+    let mut rest = results.as_mut_slice();
+    let mut tasks = Vec::new();
+    for (number, expert) in experts.iter().enumerate() {
+        let places = permutation.places(number);
+        let out = rest.split_off_mut(..places.len() * width).expect("a row for each place");
+        if !places.is_empty() {
+            tasks.push((expert, places, out));
+        }
+    }
+    let run = |(expert, places, out): (&Expert, std::ops::Range<usize>, &mut [f32])| {
+        let rows = places.len();
+        let both = expert.gate_up.outputs();
+        let gathered: Vec<f32> = places
+            .clone()
+            .flat_map(|place| &x[permutation.token(place) * width..][..width])
+            .copied()
+            .collect();
+        let mut gates_and_ups = vec![0.0; rows * both];
+        expert.gate_up.times(&mut gates_and_ups, &gathered, rows, Threads::One);
+        let mut activation = vec![0.0; rows * both / 2];
+        vectorized(|| {
+            let rows = activation.chunks_exact_mut(both / 2).zip(gates_and_ups.chunks_exact(both));
+            for (place, (activation, gate_up)) in places.zip(rows) {
+                let weight = route[permutation.slot(place)];
+                let (gate, up) = gate_up.split_at(both / 2);
+                for ((activation, gate), up) in activation.iter_mut().zip(gate).zip(up) {
+                    *activation = weight * gate * sigmoid(*gate) * up;
+                }
+            }
+        });
+        expert.down.times(out, &activation, rows, Threads::One);
+    };
+    if permutation.n_places() * width * width < WORTH_SHARING {
+        tasks.into_iter().for_each(run);
+    } else {
+        tasks.into_par_iter().for_each(run);
+    }
+    let mut out = vec![0.0; x.len()];
+    let per_token = permutation.experts_per_token();
+    for (out, places) in out.chunks_exact_mut(width).zip(permutation.place_of_slot().chunks_exact(per_token))
+    {
+        for &place in places {
+            let row = &results[place as usize * width..][..width];
+            out.iter_mut().zip(row).for_each(|(out, value)| *out += value);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ExpertWeights, Permutation, PreparedExperts, rounded};
+    use crate::cpu::Precision;
+    use crate::{experts, noise};
+    use proptest::prelude::*;
+    use ruminate_testkit as testkit;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn prepared_experts_are_those_of_the_rounded_weights(
+            tokens in 1_usize..40,
+            [count, per_token] in prop::array::uniform2(1_usize..5),
+            [width, inner] in prop::array::uniform2(1_usize..70),
+            draws in prop::collection::vec(any::<u16>(), 40 * 4),
+            seed in 0_u32..1000,
+        ) {
+            let device = testkit::device();
+            let chosen: Vec<u16> =
+                draws[..tokens * per_token].iter().map(|draw| draw % count as u16).collect();
+            let permutation = Permutation::new(&chosen, per_token, count);
+            let x = noise::tensor::<2>([tokens, width], seed, &device);
+            let route = noise::tensor::<2>([tokens, per_token], seed + 3, &device);
+            let gate_up = noise::tensor::<2>([count * 2 * inner, width], seed + 1, &device);
+            let down = noise::tensor::<2>([count * width, inner], seed + 2, &device);
+            let weights = |gate_up: burn::tensor::Tensor<2>, down: burn::tensor::Tensor<2>| ExpertWeights {
+                gate_up: gate_up.reshape([count, 2 * inner, width]),
+                down: down.reshape([count, width, inner]),
+            };
+            for (precision, tolerance) in
+                [(Precision::F32, 1e-5), (Precision::Bf16, 2e-2), (Precision::Int8, 5e-2)]
+            {
+                let held = weights(rounded(gate_up.clone(), precision), rounded(down.clone(), precision));
+                let expected = experts(x.clone(), held, permutation.clone(), route.clone());
+                let prepared =
+                    PreparedExperts::new(weights(gate_up.clone(), down.clone()), precision);
+                let actual = prepared.forward(x.clone(), permutation.clone(), route.clone());
+                // Terms of the size of a product of three inputs, which may cancel.
+                let expected = testkit::floats(expected);
+                let size = noise::magnitude(&expected).max(((width * inner) as f32).sqrt());
+                testkit::assert_close(&testkit::floats(actual), &expected, tolerance * size);
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Weights prepared once for many linear maps: what a rollout multiplies with at every token. No gradient flows through
+//! them.
+
+// N rows, D inner dimension, O outputs
+
+mod experts;
+
+use crate::cpu::{Floats, Packed, Precision, Threads, flex, round, tensor};
+use crate::dispatch::{Form, form};
+use burn::backend::Flex;
+use burn::tensor::{Tensor, TensorData};
+use std::sync::Arc;
+
+pub use experts::PreparedExperts;
+
+/// A weight `[O, D]`, perhaps stacked from several that share their input. Clones share it.
+///
+/// On a CPU it is a copy, packed for the instructions that the machine has. Other backends multiply with the tensors
+/// as they are; of a reduced precision they have the rounding of the weights, not the speed.
+#[derive(Clone, Debug)]
+pub struct PreparedWeight(Prepared);
+
+#[derive(Clone, Debug)]
+enum Prepared {
+    /// The parts of the stack, `[O_i, D]`.
+    Plain(Vec<Tensor<2>>),
+    Packed(Arc<Packed>),
+}
+
+impl PreparedWeight {
+    /// Prepares a weight.
+    ///
+    /// # Shapes
+    /// - `weight`: `[O, D]`
+    pub fn new(weight: Tensor<2>, precision: Precision) -> Self {
+        Self::stacked(vec![weight], precision)
+    }
+
+    /// Prepares weights that share their input as one, whose outputs follow each other.
+    ///
+    /// # Shapes
+    /// - `weights`: `[O_i, D]` each
+    pub fn stacked(weights: Vec<Tensor<2>>, precision: Precision) -> Self {
+        let fused = weights.first().is_some_and(|weight| form(weight) == Form::Flex);
+        let weights: Vec<Tensor<2>> = weights.into_iter().map(Tensor::detach).collect();
+        Self(if fused {
+            Prepared::Packed(Arc::new(pack(weights, precision)))
+        } else {
+            Prepared::Plain(weights.into_iter().map(|weight| rounded(weight, precision)).collect())
+        })
+    }
+
+    /// `x W^T`
+    ///
+    /// # Shapes
+    /// - `x`: `[N, D]`, result: `[N, O]`, O being the sum of the parts' outputs
+    pub fn times(&self, x: Tensor<2>) -> Tensor<2> {
+        match &self.0 {
+            Prepared::Plain(parts) if parts.len() == 1 => x.matmul(parts[0].clone().transpose()),
+            Prepared::Plain(parts) => {
+                let outputs =
+                    parts.iter().map(|weight| x.clone().matmul(weight.clone().transpose())).collect();
+                Tensor::cat(outputs, 1)
+            }
+            Prepared::Packed(packed) => {
+                let [rows, _] = x.dims();
+                let x = Floats::of(&flex(x));
+                let mut out = vec![0.0; rows * packed.outputs()];
+                packed.times(&mut out, x.slice(), rows, Threads::Pool);
+                Tensor::from_primitive::<Flex>(tensor(out, [rows, packed.outputs()]))
+            }
+        }
+    }
+}
+
+fn pack(weights: Vec<Tensor<2>>, precision: Precision) -> Packed {
+    let weights: Vec<(Floats, usize)> = weights
+        .into_iter()
+        .map(|weight| {
+            let [_, width] = weight.dims();
+            (Floats::of(&flex(weight)), width)
+        })
+        .collect();
+    let rows: Vec<&[f32]> =
+        weights.iter().flat_map(|(weight, width)| weight.slice().chunks_exact((*width).max(1))).collect();
+    Packed::new(&rows, precision)
+}
+
+/// The weight with every number replaced by what the precision holds of it.
+fn rounded(weight: Tensor<2>, precision: Precision) -> Tensor<2> {
+    if precision == Precision::F32 {
+        return weight;
+    }
+    let (shape, device) = (weight.dims(), weight.device());
+    let mut values = weight.try_into_vec_as::<f32>().expect("a weight reads as f32");
+    for row in values.chunks_exact_mut(shape[1].max(1)) {
+        round(row, precision);
+    }
+    Tensor::from_data(TensorData::new(values, shape), &device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PreparedWeight, rounded};
+    use crate::cpu::Precision;
+    use crate::{linear, noise};
+    use burn::tensor::Tensor;
+    use proptest::prelude::*;
+    use ruminate_testkit as testkit;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_stack_gives_the_outputs_of_its_parts_one_after_the_other(
+            rows in 1_usize..70,
+            [width, first, second] in prop::array::uniform3(1_usize..90),
+            seed in 0_u32..1000,
+        ) {
+            let device = testkit::device();
+            let x = noise::tensor::<2>([rows, width], seed, &device);
+            let parts = [(first, 1), (second, 2)]
+                .map(|(outputs, part)| noise::tensor::<2>([outputs, width], seed + part, &device));
+            for (precision, tolerance) in
+                [(Precision::F32, 1e-5), (Precision::Bf16, 1e-2), (Precision::Int8, 2e-2)]
+            {
+                let prepared = PreparedWeight::stacked(parts.to_vec(), precision);
+                let expected = Tensor::cat(
+                    parts.iter().map(|part| linear(x.clone(), rounded(part.clone(), precision))).collect(),
+                    1,
+                );
+                let actual = testkit::floats(prepared.times(x.clone()));
+                let expected = testkit::floats(expected);
+                testkit::assert_close(&actual, &expected, tolerance * noise::magnitude(&expected));
+            }
+        }
+    }
+
+    #[test]
+    fn a_tracked_weight_is_prepared_without_its_graph() {
+        let device = testkit::autodiff_device();
+        let weight = noise::tensor::<2>([3, 5], 1, &device).require_grad();
+        let x = noise::tensor::<2>([2, 5], 2, &testkit::device());
+        let expected = linear(x.clone(), weight.clone().inner());
+        let actual = PreparedWeight::new(weight, Precision::F32).times(x);
+        testkit::assert_close(&testkit::floats(actual), &testkit::floats(expected), 1e-6);
+    }
+}

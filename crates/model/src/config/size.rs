@@ -1,0 +1,118 @@
+//! How large an architecture is: its parameters, and what a forward pass keeps of them for the backward. Bytes are the
+//! caller's.
+
+use super::{Attention, Config, HeadNorm};
+
+/// Parameters of all matrices; norms' gains and biases, less than a thousandth, are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// All of them.
+    pub all: usize,
+    /// Those that one token passes.
+    pub active: usize,
+}
+
+impl Config {
+    /// The architecture's parameters, without the multi-token prediction module.
+    pub fn parameters(&self) -> Parameters {
+        let width = self.hidden_size;
+        let embeddings = self.vocab_size * width;
+        let head = if self.tie_word_embeddings { 0 } else { embeddings };
+        let (mut all, mut active) = (embeddings + head, embeddings + head);
+        for layer in 0..self.num_hidden_layers {
+            let (held, used) = match self.moe.filter(|_| self.is_moe(layer)) {
+                None => (3 * width * self.intermediate_size, 3 * width * self.intermediate_size),
+                Some(moe) => {
+                    let expert = 3 * width * moe.moe_intermediate_size;
+                    let router = width * moe.n_routed_experts;
+                    let count = |routed: usize| router + expert * (routed + moe.n_shared_experts);
+                    (count(moe.n_routed_experts), count(moe.num_experts_per_tok))
+                }
+            };
+            all += self.attention_parameters() + held;
+            active += self.attention_parameters() + used;
+        }
+        Parameters { all, active }
+    }
+
+    fn attention_parameters(&self) -> usize {
+        let width = self.hidden_size;
+        match self.attention {
+            Attention::Mla(mla) => {
+                let heads = mla.num_attention_heads;
+                let query = heads * (mla.qk_nope_head_dim + mla.qk_rope_head_dim);
+                let queries = mla.q_lora_rank.map_or(width * query, |rank| rank * (width + query));
+                let latent = width * (mla.kv_lora_rank + mla.qk_rope_head_dim);
+                let unfolded = mla.kv_lora_rank * heads * (mla.qk_nope_head_dim + mla.v_head_dim);
+                queries + latent + unfolded + heads * mla.v_head_dim * width
+            }
+            Attention::Gqa(gqa) => {
+                2 * width * gqa.head_dim * (gqa.num_attention_heads + gqa.num_key_value_heads)
+            }
+        }
+    }
+
+    /// Numbers that the fused forward of block `layer` keeps a token for its backward: the inputs of norms, products and
+    /// attention, and the pre-activations of gates.
+    pub fn kept_by_block(&self, layer: usize) -> usize {
+        let width = self.hidden_size;
+        let attention = match self.attention {
+            Attention::Mla(mla) => {
+                let heads = mla.num_attention_heads;
+                let query = heads * (mla.qk_nope_head_dim + mla.qk_rope_head_dim);
+                // Both the latent before its norm and after it.
+                let latent = 2 * mla.kv_lora_rank + 2 * mla.qk_rope_head_dim;
+                let up = heads * (mla.qk_nope_head_dim + mla.v_head_dim);
+                let low = mla.q_lora_rank.map_or(0, |rank| 2 * rank);
+                query + low + latent + up + heads * (mla.v_head_dim + 1)
+            }
+            Attention::Gqa(gqa) => {
+                let keys = gqa.num_attention_heads + gqa.num_key_value_heads;
+                let unnormed = if gqa.norm == HeadNorm::Rms { keys * gqa.head_dim } else { 0 };
+                let heads = 2 * gqa.num_attention_heads + 2 * gqa.num_key_value_heads;
+                unnormed + heads * gqa.head_dim + gqa.num_attention_heads
+            }
+        };
+        let feed_forward = match self.moe.filter(|_| self.is_moe(layer)) {
+            None => 3 * self.intermediate_size,
+            Some(moe) => {
+                let inner = moe.moe_intermediate_size;
+                let routed = moe.num_experts_per_tok * (2 * inner + 4);
+                routed + 3 * inner * moe.n_shared_experts + 2 * moe.n_routed_experts
+            }
+        };
+        // The residual stream and its normed form, before each half.
+        4 * width + attention + feed_forward
+    }
+
+    /// Numbers that the cache of decoding keeps a token and layer.
+    pub fn cached_by_block(&self) -> usize {
+        match self.attention {
+            Attention::Mla(mla) => mla.kv_lora_rank + mla.qk_rope_head_dim,
+            Attention::Gqa(gqa) => 2 * gqa.num_key_value_heads * gqa.head_dim,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, Parameters};
+    use serde_json::json;
+
+    #[test]
+    fn a_layer_counts_its_experts_whole_and_its_tokens_share() {
+        let json = json!({
+            "model_type": "qwen3_moe", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
+            "head_dim": 4, "intermediate_size": 8, "num_experts": 4, "num_experts_per_tok": 1,
+            "moe_intermediate_size": 6, "vocab_size": 10, "eos_token_id": 1,
+        });
+        let config = Config::from_json(&json).expect("valid");
+        let (attention, expert, router) = (4 * 8 * 8, 3 * 8 * 6, 8 * 4);
+        let embeddings = 2 * 10 * 8;
+        let expected = Parameters {
+            all: embeddings + 2 * (attention + router + 4 * expert),
+            active: embeddings + 2 * (attention + router + expert),
+        };
+        assert_eq!(config.parameters(), expected);
+    }
+}

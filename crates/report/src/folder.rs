@@ -1,0 +1,340 @@
+//! Run folders as far as they go: what lies in one, and which lie in another. Nothing is computed here.
+
+use crate::Error;
+use crate::lines::{Table, mismatch, rows, step};
+use ruminate_data::jsonl::Mismatch;
+use ruminate_data::{FinishReason, Outcome};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Files of completions that a report reads of a run, spread over its steps.
+const COMPLETION_FILES: usize = 6;
+
+/// Completions of a step that are kept where none was looked at token by token.
+const COMPLETIONS: usize = 8;
+
+/// How far below a folder run folders are looked for: a pipeline's stage has its base below it.
+const DEPTH: usize = 2;
+
+/// The runs of a folder.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// The folder's own name.
+    pub name: String,
+    /// Its run, where it is a run folder, then those below it, by name in the order of their numbers.
+    pub runs: Vec<Run>,
+}
+
+/// What lies in a run folder.
+#[derive(Clone, Debug, Default)]
+pub struct Run {
+    /// Path below the report's folder; empty for the folder itself.
+    pub name: String,
+    /// `config.json`; empty where it is not there.
+    pub config: Map<String, Value>,
+    /// `metrics.jsonl`
+    pub metrics: Table,
+    /// `eval.jsonl`, in its order.
+    pub evaluations: Vec<Evaluation>,
+    /// `moe.jsonl`
+    pub load: Vec<Load>,
+    /// `samples/`: of the first evaluation and of the last.
+    pub samples: Vec<Sample>,
+    /// `completions/`: some, of some steps.
+    pub completions: Vec<Completion>,
+    /// `tokens/`: of the same steps.
+    pub tokens: Vec<TokenRow>,
+    /// Whether `complete.json` is there.
+    pub complete: bool,
+}
+
+/// A row of `eval.jsonl`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// The step of training after which it was taken.
+    pub step: u64,
+    /// The set of problems.
+    pub set: String,
+    /// The 95 % interval of pass@1.
+    pub interval: Option<[f64; 2]>,
+    /// Everything else that is a number.
+    pub numbers: BTreeMap<String, f64>,
+}
+
+/// A row of `moe.jsonl`: tokens by expert.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Load {
+    /// The step.
+    pub step: u64,
+    /// `[moe layers][experts]`
+    pub load: Vec<Vec<u64>>,
+}
+
+/// A row of `samples/step-000000.jsonl`: what was written on a problem of an evaluation.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Sample {
+    /// The step of the evaluation.
+    pub step: u64,
+    /// The set of problems.
+    pub set: String,
+    /// The problem's place in it.
+    pub index: u64,
+    /// The problem.
+    pub prompt: String,
+    /// Its right answer, where there is one to show.
+    #[serde(default)]
+    pub answer: String,
+    /// The completion.
+    pub text: String,
+    /// The verdict.
+    pub verdict: Outcome,
+    /// Its reason.
+    #[serde(default)]
+    pub why: String,
+}
+
+/// A row of `completions/step-000010.jsonl`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct Completion {
+    /// The step that it was sampled for.
+    pub step: u64,
+    /// The problem's index.
+    pub index: u64,
+    /// Which of its siblings.
+    pub sample: u64,
+    /// The prompt as the policy saw it.
+    pub prompt: String,
+    /// What it wrote.
+    pub text: String,
+    /// Log-probabilities of its tokens when they were sampled.
+    #[serde(default)]
+    pub logprobs: Vec<Option<f64>>,
+    /// Better than its siblings, or worse.
+    pub advantage: Option<f64>,
+    /// The verdict.
+    pub verdict: Outcome,
+    /// Its reason.
+    #[serde(default)]
+    pub why: String,
+    /// Why it ended.
+    #[serde(default)]
+    pub finish_reason: Option<FinishReason>,
+}
+
+/// A row of `tokens/step-000010.jsonl`: a completion token by token, looked at again after the step's update.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct TokenRow {
+    /// The step.
+    pub step: u64,
+    /// The problem's index.
+    pub index: u64,
+    /// Which of its siblings.
+    pub sample: u64,
+    /// The tokens as text.
+    pub tokens: Vec<String>,
+    /// Probability after the update over that when sampled.
+    #[serde(default)]
+    pub ratio: Vec<Option<f64>>,
+    /// Entropy of the distribution that each was drawn from, after the update, in nats.
+    #[serde(default)]
+    pub entropy: Vec<Option<f64>>,
+    /// `[moe layers][tokens][chosen]`: the experts that compute each token.
+    #[serde(default)]
+    pub experts: Vec<Vec<Vec<u32>>>,
+}
+
+/// Reads a run folder, or a folder of run folders.
+///
+/// # Errors
+/// [`Error::NoRun`] where there is none, and whatever is wrong with a file that is there.
+pub fn read(path: &Path) -> Result<Report, Error> {
+    let mut runs = Vec::new();
+    collect(path, "", DEPTH, &mut runs)?;
+    if runs.is_empty() {
+        return Err(Error::NoRun { path: path.to_owned() });
+    }
+    let named = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(Report { name, runs })
+}
+
+fn collect(path: &Path, name: &str, depth: usize, runs: &mut Vec<Run>) -> Result<(), Error> {
+    let is_run = path.join("metrics.jsonl").is_file() || path.join("eval.jsonl").is_file();
+    if is_run {
+        runs.push(Run::read(path, name)?);
+    }
+    if depth == 0 {
+        return Ok(());
+    }
+    let mut below: Vec<String> = Vec::new();
+    for entry in fs::read_dir(path).map_err(Error::read(path))? {
+        let entry = entry.map_err(Error::read(path))?;
+        // Not by way of links: they could lead round in circles.
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            below.extend(entry.file_name().into_string().ok());
+        }
+    }
+    below.sort_by_key(|name| natural(name));
+    for inner in below {
+        let full = if name.is_empty() { inner.clone() } else { format!("{name}/{inner}") };
+        collect(&path.join(&inner), &full, depth - 1, runs)?;
+    }
+    Ok(())
+}
+
+/// A key by which `stage-2` comes before `stage-10`.
+fn natural(name: &str) -> Vec<(u64, String)> {
+    let mut parts = vec![(0, String::new())];
+    let mut digits = String::new();
+    for c in name.chars().chain(std::iter::once('\0')) {
+        if c.is_ascii_digit() {
+            digits.push(c);
+        } else {
+            if !digits.is_empty() {
+                parts.push((digits.parse().unwrap_or(u64::MAX), String::new()));
+                digits.clear();
+            }
+            if let Some((_, text)) = parts.last_mut() {
+                text.push(c);
+            }
+        }
+    }
+    parts
+}
+
+impl Run {
+    fn read(path: &Path, name: &str) -> Result<Self, Error> {
+        let mut load: Vec<Load> = rows(&path.join("moe.jsonl"), typed)?;
+        load.sort_by_key(|row| row.step);
+        let mut samples = Vec::new();
+        for file in ends(files(&path.join("samples"))?) {
+            samples.extend(rows(&file, typed::<Sample>)?);
+        }
+        let (mut completions, mut tokens) = (Vec::new(), Vec::new());
+        for file in spread(files(&path.join("completions"))?, COMPLETION_FILES) {
+            let name = file.file_name().unwrap_or_default();
+            let looked_at = rows(&path.join("tokens").join(name), typed::<TokenRow>)?;
+            completions.extend(shown(&file, &looked_at)?);
+            tokens.extend(looked_at);
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            config: config(&path.join("config.json"))?,
+            metrics: Table::read(&path.join("metrics.jsonl"))?,
+            evaluations: rows(&path.join("eval.jsonl"), evaluation)?,
+            load,
+            samples,
+            completions,
+            tokens,
+            complete: path.join("complete.json").is_file(),
+        })
+    }
+}
+
+/// The completions of a step that are shown: those that were looked at token by token, else the first. The others are
+/// not kept, for a step of a large model may have millions of tokens.
+fn shown(file: &Path, looked_at: &[TokenRow]) -> Result<Vec<Completion>, Error> {
+    let known: HashSet<(u64, u64)> = looked_at.iter().map(|row| (row.index, row.sample)).collect();
+    let first = Cell::new(if known.is_empty() { COMPLETIONS } else { 0 });
+    let read = rows(file, |row| {
+        let completion: Completion = typed(row)?;
+        let is_first = first.get() > 0;
+        first.set(first.get().saturating_sub(1));
+        Ok((is_first || known.contains(&(completion.index, completion.sample))).then_some(completion))
+    })?;
+    Ok(read.into_iter().flatten().collect())
+}
+
+fn typed<T: DeserializeOwned>(row: Map<String, Value>) -> Result<T, Mismatch> {
+    serde_json::from_value(Value::Object(row))
+        .map_err(|error| Mismatch { expected: "the keys of such a row".to_owned(), found: error.to_string() })
+}
+
+fn evaluation(row: Map<String, Value>) -> Result<Evaluation, Mismatch> {
+    let set = row.get("set").and_then(Value::as_str);
+    let set = set.ok_or_else(|| mismatch("a text `set`", "none"))?.to_owned();
+    let interval = match row.get("pass@1_ci") {
+        None | Some(Value::Null) => None,
+        Some(value) => {
+            let pair = serde_json::from_value::<[f64; 2]>(value.clone());
+            Some(pair.map_err(|_| mismatch("`pass@1_ci` to be two numbers", "something else"))?)
+        }
+    };
+    let step = step(&row)?;
+    let number = |(name, value): (String, Value)| Some((name, value.as_f64()?));
+    let numbers = row.into_iter().filter(|(name, _)| name != "step").filter_map(number).collect();
+    Ok(Evaluation { step, set, interval, numbers })
+}
+
+fn config(path: &Path) -> Result<Map<String, Value>, Error> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Map::new()),
+        Err(error) => return Err(Error::read(path)(error)),
+    };
+    let wrong = |line, found: String| Error::Json { path: path.to_owned(), line, found };
+    match serde_json::from_str(&text) {
+        Ok(Value::Object(config)) => Ok(config),
+        Ok(_) => Err(wrong(1, "another kind of value".to_owned())),
+        Err(error) => Err(wrong(error.line(), error.to_string())),
+    }
+}
+
+/// The `step-*.jsonl` of a folder by step; none where it is not there.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::read(folder)(error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(Error::read(folder))?.path();
+        let step = path.file_name().and_then(|name| {
+            name.to_str()?.strip_prefix("step-")?.strip_suffix(".jsonl")?.parse::<u64>().ok()
+        });
+        found.extend(step.map(|step| (step, path)));
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// The first and the last.
+fn ends(files: Vec<PathBuf>) -> Vec<PathBuf> {
+    spread(files, 2)
+}
+
+/// At most `count` of them, at equal distances, the first and the last included.
+fn spread(files: Vec<PathBuf>, count: usize) -> Vec<PathBuf> {
+    let len = files.len();
+    if len <= count {
+        return files;
+    }
+    (0..count).map(|at| files[at * (len - 1) / (count - 1)].clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{natural, spread};
+
+    #[test]
+    fn stages_come_in_the_order_of_their_numbers() {
+        let mut names = ["stage-10", "stage-2", "base", "1-zero", "10-r1", "2-dev1"];
+        names.sort_by_key(|name| natural(name));
+        assert_eq!(names, ["1-zero", "2-dev1", "10-r1", "base", "stage-2", "stage-10"]);
+    }
+
+    #[test]
+    fn a_choice_of_files_keeps_both_ends() {
+        let files = |n: usize| (0..n).map(|i| i.to_string().into()).collect::<Vec<std::path::PathBuf>>();
+        assert_eq!(spread(files(3), 6), files(3));
+        let chosen = spread(files(17), 6);
+        assert_eq!((chosen.len(), &chosen[0], &chosen[5]), (6, &files(17)[0], &files(17)[16]));
+    }
+}

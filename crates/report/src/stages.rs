@@ -1,0 +1,234 @@
+//! Tables of what was measured, a row a stage: pass@1 by set with its interval, and the rest of the main set.
+
+use crate::chart::number;
+use crate::escape::{Text, clipped};
+use crate::folder::{Evaluation, Run};
+use std::fmt::Write as _;
+
+/// The set whose other figures are shown.
+const MAIN: &str = "held_out";
+
+/// Sets that are shown, and characters of a name.
+const MAX_SETS: usize = 24;
+const MAX_NAME: usize = 80;
+
+/// A stage and its evaluations, one a set.
+pub(crate) struct Stage<'a> {
+    pub(crate) name: String,
+    pub(crate) evaluations: Vec<&'a Evaluation>,
+}
+
+/// A run of its own before and after, with the last of those that it took from; of a pipeline's runs, the last each.
+pub(crate) fn stages<'a>(runs: &'a [Run]) -> Vec<Stage<'a>> {
+    let measured: Vec<&'a Run> = runs.iter().filter(|run| !run.evaluations.is_empty()).collect();
+    let alone = measured.len() == 1;
+    let rows = |run: &&'a Run| {
+        if alone || run.name.is_empty() { before_and_after(run) } else { vec![after(run, run.name.clone())] }
+    };
+    measured.iter().flat_map(rows).collect()
+}
+
+fn before_and_after(run: &Run) -> Vec<Stage<'_>> {
+    let steps = || run.evaluations.iter().map(|row| row.step);
+    let (first, latest) = (steps().min().unwrap_or(0), steps().max().unwrap_or(0));
+    if first == latest {
+        return vec![after(run, format!("step {latest}"))];
+    }
+    let before = run.evaluations.iter().filter(|row| row.step == first).collect();
+    vec![
+        Stage { name: format!("before (step {first})"), evaluations: before },
+        after(run, format!("after (step {latest})")),
+    ]
+}
+
+fn after(run: &Run, name: String) -> Stage<'_> {
+    Stage { name, evaluations: last(run) }
+}
+
+/// The last evaluation of every set, those before training left out where there are others.
+fn last(run: &Run) -> Vec<&Evaluation> {
+    let steps = || run.evaluations.iter().map(|row| row.step);
+    let only = steps().min() == steps().max();
+    let mut rows: Vec<&Evaluation> = Vec::new();
+    for row in run.evaluations.iter().filter(|row| only || Some(row.step) > steps().min()) {
+        match rows.iter_mut().find(|known| known.set == row.set) {
+            Some(known) => *known = row,
+            None => rows.push(row),
+        }
+    }
+    rows
+}
+
+/// Both tables; nothing where nothing was measured.
+pub(crate) fn html(stages: &[Stage]) -> String {
+    if stages.is_empty() {
+        return String::new();
+    }
+    let mut sets: Vec<&str> = Vec::new();
+    for row in stages.iter().flat_map(|stage| &stage.evaluations) {
+        if !sets.contains(&row.set.as_str()) {
+            sets.push(&row.set);
+        }
+    }
+    sets.truncate(MAX_SETS);
+    by_set(stages, &sets) + &main_set(stages)
+}
+
+fn by_set(stages: &[Stage], sets: &[&str]) -> String {
+    let mut html = "<div class=\"scroll\" tabindex=\"0\"><table class=\"stages\"><caption>pass@1 in %, with 95 % intervals \
+                    by bootstrap over problems</caption><thead><tr><th scope=\"col\">stage</th>"
+        .to_owned();
+    for set in sets {
+        let _ = write!(html, "<th scope=\"col\">{}</th>", Text(&clipped(set, MAX_NAME)));
+    }
+    html += "</tr></thead><tbody>";
+    for stage in stages {
+        let _ = write!(html, "<tr><th scope=\"row\">{}</th>", Text(&stage.name));
+        for set in sets {
+            html += &pass_cell(stage.evaluations.iter().find(|row| row.set == *set));
+        }
+        html += "</tr>";
+    }
+    html + "</tbody></table></div>"
+}
+
+/// The number, its interval, and both on a line from 0 to 100.
+fn pass_cell(row: Option<&&Evaluation>) -> String {
+    let Some((row, pass)) = row.and_then(|row| Some((row, *row.numbers.get("pass@1")?))) else {
+        return "<td class=\"none\">–</td>".to_owned();
+    };
+    let place = |share: f64| 100.0 * share.clamp(0.0, 1.0);
+    let mut html = format!("<td><b>{:.1}</b>", 100.0 * pass);
+    if let Some([low, high]) = row.interval {
+        let _ = write!(
+            html,
+            " <span class=\"ci\">{:.1}–{:.1}</span><span class=\"range\" aria-hidden=\"true\"><i style=\"left:{:.1}%;\
+             width:{:.1}%\"></i><b style=\"left:{:.1}%\"></b></span>",
+            100.0 * low,
+            100.0 * high,
+            place(low),
+            (place(high) - place(low)).max(0.4),
+            place(pass)
+        );
+    }
+    html + "</td>"
+}
+
+/// The other figures of the main set, a column each, where some stage has them.
+fn main_set(stages: &[Stage]) -> String {
+    let main = |stage: &Stage| {
+        let rows = &stage.evaluations;
+        rows.iter()
+            .find(|row| row.set == MAIN)
+            .or(rows.first())
+            .map(|row| (row.set.clone(), row.numbers.clone()))
+    };
+    let rows: Vec<_> = stages.iter().filter_map(|stage| Some((stage, main(stage)?))).collect();
+    let known = |(_, (_, numbers)): &(_, (String, std::collections::BTreeMap<String, f64>))| {
+        numbers.keys().cloned().collect::<Vec<_>>()
+    };
+    let names: Vec<String> = rows.iter().flat_map(known).collect();
+    let at_k = |prefix: &str| {
+        let k = |name: &&String| name.strip_prefix(prefix).and_then(|k| k.parse::<usize>().ok());
+        let mut found: Vec<(usize, String)> =
+            names.iter().filter_map(|n| Some((k(&n)?, n.clone()))).collect();
+        found.sort();
+        found.dedup();
+        found.into_iter().filter(|(k, _)| *k > 1).map(|(_, name)| (name.clone(), name, Kind::Share))
+    };
+    let fixed = |name: &str, label: &str, kind| (name.to_owned(), label.to_owned(), kind);
+    let mut columns = vec![fixed("pass@1_greedy", "greedy", Kind::Share)];
+    columns.extend(at_k("pass@"));
+    columns.extend(at_k("cons@"));
+    columns.extend([
+        fixed("completion_length_mean", "length, tokens", Kind::Number),
+        fixed("thought_length_mean", "thought, tokens", Kind::Number),
+        fixed("truncated", "cut off", Kind::Share),
+        fixed("well_formed", "well-formed", Kind::Share),
+        fixed("all_steps", "all steps", Kind::Share),
+        fixed("unscored", "unscored", Kind::Number),
+        fixed("n", "problems", Kind::Number),
+    ]);
+    columns.retain(|(name, ..)| names.contains(name) && !(name == "unscored" && all_zero(&rows, name)));
+    let Some(set) = rows.first().map(|(_, (set, _))| set) else { return String::new() };
+    let mut html = format!(
+        "<div class=\"scroll\" tabindex=\"0\"><table class=\"numbers\"><caption>{} in full; shares in %</caption><thead>\
+         <tr><th scope=\"col\">stage</th>",
+        Text(&clipped(set, MAX_NAME))
+    );
+    for (_, label, _) in &columns {
+        let _ = write!(html, "<th scope=\"col\">{}</th>", Text(label));
+    }
+    html += "</tr></thead><tbody>";
+    for (stage, (_, numbers)) in &rows {
+        let _ = write!(html, "<tr><th scope=\"row\">{}</th>", Text(&stage.name));
+        for (name, _, kind) in &columns {
+            let cell = match (numbers.get(name), kind) {
+                (None, _) => "–".to_owned(),
+                (Some(value), Kind::Share) => format!("{:.1}", 100.0 * value),
+                (Some(value), Kind::Number) => number(*value, 4),
+            };
+            let _ = write!(html, "<td>{cell}</td>");
+        }
+        html += "</tr>";
+    }
+    html + "</tbody></table></div>"
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Share,
+    Number,
+}
+
+type Measured<'a> = (&'a Stage<'a>, (String, std::collections::BTreeMap<String, f64>));
+
+fn all_zero(rows: &[Measured], name: &str) -> bool {
+    rows.iter().all(|(_, (_, numbers))| numbers.get(name).is_none_or(|&value| value == 0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stages;
+    use crate::folder::{Evaluation, Run};
+    use std::collections::BTreeMap;
+
+    fn run(name: &str, rows: &[(u64, &str)]) -> Run {
+        let row = |&(step, set): &(u64, &str)| Evaluation {
+            step,
+            set: set.to_owned(),
+            interval: None,
+            numbers: BTreeMap::new(),
+        };
+        Run { name: name.to_owned(), evaluations: rows.iter().map(row).collect(), ..Run::default() }
+    }
+
+    fn told(runs: &[Run]) -> Vec<(String, Vec<(u64, &str)>)> {
+        stages(runs)
+            .into_iter()
+            .map(|stage| {
+                (stage.name, stage.evaluations.iter().map(|row| (row.step, row.set.as_str())).collect())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_was_measured_before_is_never_told_as_after() {
+        let going_on = [run("", &[(0, "held_out"), (0, "fresh"), (40, "held_out")])];
+        let stages = told(&going_on);
+        assert_eq!(stages[0].0, "before (step 0)");
+        assert_eq!(stages[0].1.len(), 2);
+        assert_eq!(stages[1], ("after (step 40)".to_owned(), vec![(40, "held_out")]));
+    }
+
+    #[test]
+    fn a_student_has_its_teacher_below_it_and_a_pipeline_its_last_rows() {
+        let names = |runs: &[Run]| told(runs).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let rows = [(0, "a"), (9, "a")];
+        assert_eq!(
+            names(&[run("", &rows), run("teacher", &rows), run("teacher/base", &[])]),
+            ["before (step 0)", "after (step 9)", "teacher"]
+        );
+        assert_eq!(names(&[run("1-zero", &rows), run("2-sft", &[(0, "a")])]), ["1-zero", "2-sft"]);
+    }
+}

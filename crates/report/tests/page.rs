@@ -1,0 +1,132 @@
+//! The page as a whole: of a run, of a run that has only begun, of a pipeline, and of hostile ones.
+
+mod common;
+
+use common::{Folder, HOSTILE};
+use ruminate_report::{Error, html, read};
+
+#[test]
+fn a_whole_run_becomes_one_page_that_asks_nobody() {
+    let folder = Folder::new();
+    folder.run("", "1+1=", "because");
+    let page = html(&read(folder.path()).expect("a run"));
+    for part in ["pass@1", "Reward", "Entropy", "Where the tokens went", "Before and after", "Token by token"]
+    {
+        assert!(page.contains(part), "{part}");
+    }
+    assert!(page.contains("before (step 0)") && page.contains("after (step 20)"), "the table");
+    assert!(page.contains("<b>75.0</b>") && page.contains("70.0–80.0"), "a share with its interval");
+    assert!(
+        page.contains("0 at every step, and not drawn: KL to the reference"),
+        "a metric that says nothing"
+    );
+    for asks in ["http:", "https:", "src=", "href=", "url(", "@import", "fetch(", "XMLHttpRequest"] {
+        assert!(!page.contains(asks), "{asks}");
+    }
+    assert!(page.len() < 200_000, "{}", page.len());
+    assert_eq!(page, html(&read(folder.path()).expect("a run")), "the same folder, the same page");
+}
+
+#[test]
+fn a_run_that_has_just_begun_has_a_page_of_what_is_there() {
+    let folder = Folder::new();
+    folder.write("metrics.jsonl", "{\"step\":1,\"loss\":2.5}\n{\"step\":2,\"lo");
+    let page = html(&read(folder.path()).expect("a run"));
+    assert!(page.contains("not complete: 1 step so far"));
+    assert!(page.contains("config.json is not there"));
+    for absent in ["Before and after", "Token by token", "<h2>Results"] {
+        assert!(!page.contains(absent), "{absent}");
+    }
+    folder.write("metrics.jsonl", "");
+    assert!(html(&read(folder.path()).expect("a run")).contains("</html>"));
+}
+
+#[test]
+fn a_pipeline_has_a_row_a_stage() {
+    let folder = Folder::new();
+    for stage in ["10-r1", "2-zero", "1-base"] {
+        folder.run(stage, "1+1=", "");
+    }
+    folder.write("notes.txt", "no run");
+    let report = read(folder.path()).expect("runs");
+    let names: Vec<&str> = report.runs.iter().map(|run| run.name.as_str()).collect();
+    assert_eq!(names, ["1-base", "2-zero", "10-r1"]);
+    let page = html(&report);
+    let row = |name: &str| page.find(&format!("<th scope=\"row\">{name}</th>")).expect(name);
+    assert!(row("1-base") < row("2-zero") && row("2-zero") < row("10-r1"));
+    assert!(page.contains("3 runs"));
+}
+
+#[test]
+fn what_a_policy_wrote_never_becomes_markup() {
+    let folder = Folder::new();
+    folder.run("", HOSTILE, HOSTILE);
+    let config = serde_json::json!({ "command": HOSTILE, "data": { "task": HOSTILE }, "device": HOSTILE });
+    folder.write("config.json", &config.to_string());
+    folder.append("metrics.jsonl", &(serde_json::json!({ "step": 21, HOSTILE: 1.5 }).to_string() + "\n"));
+    let row = serde_json::json!({ "step": 21, "set": HOSTILE, "pass@1": 0.5, "pass@1_ci": [0.4, 0.6] });
+    folder.append("eval.jsonl", &(row.to_string() + "\n"));
+    let page = html(&read(folder.path()).expect("a run"));
+    assert!(!page.contains("<img"), "an element that was never ours");
+    assert!(page.contains("&lt;img"), "it is there as text");
+    let ours = page.matches("<script").count();
+    assert_eq!(page.matches("</script").count(), ours, "as many script elements as we opened");
+    assert!(!page.contains('\u{202e}') && !page.contains('\0') && !page.contains('\x1b'));
+}
+
+#[test]
+fn a_huge_row_makes_a_page_of_bounded_size() {
+    let folder = Folder::new();
+    folder.run("", "1+1=", &"why ".repeat(250_000));
+    let text = "<b>&".repeat(250_000);
+    let samples: String = (0..12)
+        .map(|index| {
+            let row = serde_json::json!({ "step": 0, "set": "held_out", "index": index, "prompt": text, "answer": text,
+                "text": text, "verdict": "wrong", "why": text });
+            row.to_string() + "\n"
+        })
+        .collect();
+    folder.write("samples/step-000000.jsonl", &samples);
+    let row = serde_json::json!({ "step": 20, "set": text, "pass@1": 0.5 });
+    folder.append("eval.jsonl", &(row.to_string() + "\n"));
+    let names: serde_json::Map<_, _> =
+        (0..1000).map(|i| (format!("{i}{}", "x".repeat(1000)), 1.into())).collect();
+    let mut row = serde_json::Value::Object(names);
+    row["step"] = 21.into();
+    folder.append("metrics.jsonl", &(row.to_string() + "\n"));
+    let load = serde_json::json!({ "step": 21, "load": vec![vec![1; 300]; 1000] });
+    folder.append("moe.jsonl", &(load.to_string() + "\n"));
+    assert!(html(&read(folder.path()).expect("a run")).len() < 1_500_000);
+}
+
+#[test]
+fn a_damaged_folder_is_refused_by_path_and_line() {
+    for (file, content, problem) in [
+        ("metrics.jsonl", "{\"step\":1}\n{]\n", "metrics.jsonl:2: expected one JSON object"),
+        ("eval.jsonl", "{\"step\":1}\n", "eval.jsonl:1: expected a text `set`"),
+        (
+            "eval.jsonl",
+            "{\"step\":1,\"set\":\"a\",\"pass@1_ci\":[0]}\n",
+            "eval.jsonl:1: expected `pass@1_ci` to be two",
+        ),
+        ("moe.jsonl", "{\"step\":1,\"load\":[[-1]]}\n", "moe.jsonl:1: expected"),
+        ("completions/step-000001.jsonl", "\n{\"step\":1}\n", "step-000001.jsonl:2: expected"),
+        ("tokens/step-000001.jsonl", "{\"step\":1}\n", "step-000001.jsonl:1: expected"),
+        ("samples/step-000000.jsonl", "[]\n", "step-000000.jsonl:1: expected one JSON object, found a"),
+        ("config.json", "{\n\"seed\": }", "config.json:2: expected one JSON object"),
+        ("config.json", "[1]", "config.json:1: expected one JSON object"),
+    ] {
+        let folder = Folder::new();
+        folder.run("", "1+1=", "");
+        folder.write(file, content);
+        let error = read(folder.path()).expect_err(file).to_string();
+        assert!(error.contains(problem), "{error}");
+    }
+}
+
+#[test]
+fn a_folder_without_runs_is_refused() {
+    let folder = Folder::new();
+    assert!(matches!(read(folder.path()), Err(Error::NoRun { .. })));
+    assert!(matches!(read(&folder.path().join("nowhere")), Err(Error::Read { .. })));
+}

@@ -1,0 +1,155 @@
+//! Runs what is not complete, one stage after the other: skips, resumes, or makes anew what another recipe made. It
+//! refuses to know what stages do; `complete.json` and the exit code are all that it reads.
+
+use super::graph::{COMPLETE, Graph, Stage};
+use super::state::{Begun, State, hashes};
+use anyhow::{Context, Result, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// One run of the whole graph.
+pub(crate) struct Pipeline<'a> {
+    pub(crate) graph: &'a Graph,
+    /// The recipe folder.
+    pub(crate) recipes: &'a Path,
+    /// Where the stages' run folders lie.
+    pub(crate) out: PathBuf,
+    /// The `ruminate` binary.
+    pub(crate) binary: &'a Path,
+    /// `--set` of every stage.
+    pub(crate) overrides: Vec<String>,
+    /// More arguments of every stage, such as `--device`.
+    pub(crate) arguments: Vec<String>,
+}
+
+/// How a pipeline ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Every stage is complete.
+    Complete,
+    /// A stage ended with this exit code.
+    Stopped(u8),
+}
+
+impl Pipeline<'_> {
+    /// Brings the pipeline to its end, or as far as it comes.
+    ///
+    /// # Errors
+    /// A recipe that cannot be read, a disk that cannot be written, a binary that does not start.
+    pub(crate) fn run(&self) -> Result<Ended> {
+        let stages = self.graph.all_stages();
+        let hashes = hashes(self.recipes, &stages, &self.overrides)?;
+        let mut state = State::read(&self.out)?;
+        self.invalidate(&stages, &mut state, &hashes)?;
+        for (at, stage) in stages.iter().enumerate() {
+            let hash = &hashes[&stage.name];
+            let place = format!("[{}/{}] {}", at + 1, stages.len(), stage.name);
+            if self.is_complete(stage, &state, hash) {
+                eprintln!("{place}: complete");
+                continue;
+            }
+            let earlier = state.stages.get(&stage.name).map_or(0.0, |begun| begun.seconds);
+            let verb = if earlier > 0.0 || self.folder(stage).exists() { "goes on" } else { "begins" };
+            eprintln!("{place} {verb}: {}; {}", self.shown(stage), self.forecast(&stages[at..], &state));
+            state.stages.insert(stage.name.clone(), Begun { hash: hash.clone(), seconds: earlier });
+            state.write(&self.out)?;
+            let start = Instant::now();
+            let status = self
+                .command(stage)
+                .stdout(Stdio::null())
+                .status()
+                .with_context(|| format!("cannot start {}", self.binary.display()))?;
+            let seconds = earlier + start.elapsed().as_secs_f64();
+            state.stages.insert(stage.name.clone(), Begun { hash: hash.clone(), seconds });
+            state.write(&self.out)?;
+            if !status.success() {
+                // Without a code a signal ended it, as it would end us.
+                let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(130);
+                eprintln!("{place}: ended with {status}; the same command goes on from here");
+                return Ok(Ended::Stopped(code));
+            }
+            ensure!(
+                self.folder(stage).join(COMPLETE).is_file(),
+                "{place}: the command succeeded but left no {COMPLETE}"
+            );
+        }
+        Ok(Ended::Complete)
+    }
+
+    /// Removes what was made by another recipe, and says so.
+    fn invalidate(
+        &self,
+        stages: &[Stage],
+        state: &mut State,
+        hashes: &std::collections::BTreeMap<String, String>,
+    ) -> Result<()> {
+        for stage in stages {
+            let Some(begun) = state.stages.get(&stage.name) else { continue };
+            if begun.hash == hashes[&stage.name] {
+                continue;
+            }
+            let before = stage.dependencies().find(|name| !state.stages.contains_key(*name));
+            let reason = match before {
+                Some(before) => format!("`{before}`, which it depends on, is made anew"),
+                None => "its recipe has changed".to_owned(),
+            };
+            eprintln!("{}: {reason}; {} is removed", stage.name, self.folder(stage).display());
+            remove(&self.folder(stage))?;
+            state.stages.remove(&stage.name);
+            state.write(&self.out)?;
+        }
+        Ok(())
+    }
+
+    fn is_complete(&self, stage: &Stage, state: &State, hash: &str) -> bool {
+        let made = state.stages.get(&stage.name).is_some_and(|begun| begun.hash == hash);
+        made && self.folder(stage).join(COMPLETE).is_file()
+    }
+
+    fn folder(&self, stage: &Stage) -> PathBuf {
+        self.out.join(&stage.name)
+    }
+
+    fn command(&self, stage: &Stage) -> Command {
+        let mut command = Command::new(self.binary);
+        command.arg(&stage.command).arg(self.recipes.join(&stage.recipe));
+        command.arg("--out").arg(self.folder(stage)).args(["--resume", "auto"]).args(&self.arguments);
+        let inputs =
+            stage.inputs.iter().map(|(key, input)| format!("{key}={}", self.out.join(input).display()));
+        for set in self.overrides.iter().cloned().chain(inputs) {
+            command.arg("--set").arg(set);
+        }
+        command
+    }
+
+    fn shown(&self, stage: &Stage) -> String {
+        format!("ruminate {} {}", stage.command, self.recipes.join(&stage.recipe).display())
+    }
+
+    /// How long this stage and the rest take: the graph's minutes, stretched as those of the stages so far were.
+    fn forecast(&self, left: &[Stage], state: &State) -> String {
+        let all = self.graph.all_stages();
+        let done = all.iter().filter(|stage| self.folder(stage).join(COMPLETE).is_file());
+        let (mut expected, mut taken) = (0.0, 0.0);
+        for stage in done {
+            if let Some(begun) = state.stages.get(&stage.name) {
+                expected += stage.minutes;
+                taken += begun.seconds / 60.0;
+            }
+        }
+        let stretch = if expected > 0.0 { taken / expected } else { 1.0 };
+        let minutes = |stages: &[Stage]| stretch * stages.iter().map(|stage| stage.minutes).sum::<f64>();
+        format!("about {:.1} min, and {:.0} min to the end", minutes(&left[..1]), minutes(left))
+    }
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,228 @@
+//! The pipeline with a shell script in the binary's place: it writes what a stage writes, counts its calls, and can be
+//! told to fail or to kill the process that waits for it.
+
+use super::Args;
+use super::check::check;
+use super::graph::Graph;
+use super::run::{Ended, Pipeline};
+use super::table::Table;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const GRAPH: &str = r#"
+    [[stage]]
+    name = "base"
+    command = "pretrain"
+    recipe = "base.toml"
+    minutes = 1
+    [[stage]]
+    name = "zero"
+    command = "train-rl"
+    recipe = "zero.toml"
+    inputs = { model = "base/final" }
+    minutes = 2
+    [[stage]]
+    name = "other"
+    command = "pretrain"
+    recipe = "other.toml"
+    minutes = 1
+    [evaluate]
+    recipe = "eval.toml"
+    set = "fresh"
+    minutes = 0.5
+    models = ["base", "zero"]
+    [[shape]]
+    kind = "exceeds"
+    says = "zero above base"
+    metric = "pass@1"
+    model = "zero"
+    over = "base"
+    at_least = 0.3
+    [[shape]]
+    kind = "consensus"
+    says = "the majority helps"
+    below = 0.95
+    [[shape]]
+    kind = "compute"
+    says = "enough of it"
+    stages = ["zero"]
+    at_least_that_of = ["base"]
+    [[observe]]
+    says = "thoughts"
+    metric = "thought_length_mean"
+    from = "base"
+    to = "zero"
+"#;
+
+/// $1 is the command, $2 the recipe, $4 the run folder. The first call of a stage named in the file `fail` ends in the
+/// middle, with the code in that file's second line.
+const SCRIPT: &str = r#"#!/bin/sh
+out="$4"
+stage=$(basename "$out")
+here=$(dirname "$0")
+echo "$@" >> "$here/calls"
+mkdir -p "$out"
+echo '{"num_tokens": 10, "frac_reward_zero_std": 0.25}' >> "$out/metrics.jsonl"
+if [ -f "$here/fail" ] && [ "$(sed -n 1p "$here/fail")" = "$stage" ]; then
+  code=$(sed -n 2p "$here/fail"); rm "$here/fail"
+  if [ "$code" = kill ]; then kill -9 $$; fi
+  exit "$code"
+fi
+case "$stage" in eval-base) p=0.2 ;; *) p=0.6 ;; esac
+echo "{\"set\": \"held_out\", \"pass@1\": 0.9}" > "$out/eval.jsonl"
+echo "{\"set\": \"fresh\", \"pass@1\": $p, \"pass@1_ci\": [0.1, 0.7], \"cons@16\": 0.7, \"thought_length_mean\": 9}" >> "$out/eval.jsonl"
+echo '{"summary": {"compute": {"num_tokens": 10, "active_parameters": 5}}}' > "$out/complete.json"
+"#;
+
+struct Place {
+    folder: tempfile::TempDir,
+    graph: Graph,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+        write("graph.toml", GRAPH);
+        for name in ["base", "zero", "other", "eval"] {
+            write(&format!("{name}.toml"), "max_steps = 3\n");
+        }
+        write("ruminate", SCRIPT);
+        let graph = Graph::read(folder.path()).expect("valid");
+        Self { folder, graph }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn out(&self) -> PathBuf {
+        self.path().join("out")
+    }
+
+    fn run(&self) -> Ended {
+        let pipeline = Pipeline {
+            graph: &self.graph,
+            recipes: self.path(),
+            out: self.out(),
+            binary: &self.path().join("ruminate"),
+            overrides: vec!["seed=7".to_owned()],
+            arguments: Vec::new(),
+        };
+        pipeline.run().expect("the script starts")
+    }
+
+    /// Stages in the order of their calls, since the last time.
+    fn calls(&self) -> Vec<String> {
+        let path = self.path().join("calls");
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        let _ = fs::remove_file(&path);
+        let stage =
+            |line: &str| line.split(' ').nth(3).and_then(|out| out.rsplit('/').next()).map(str::to_owned);
+        text.lines().filter_map(stage).collect()
+    }
+
+    fn fail(&self, stage: &str, code: &str) {
+        fs::write(self.path().join("fail"), format!("{stage}\n{code}\n")).expect("written");
+    }
+}
+
+#[cfg(unix)]
+fn place() -> Place {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new();
+    let script = place.path().join("ruminate");
+    fs::set_permissions(script, fs::Permissions::from_mode(0o755)).expect("executable");
+    place
+}
+
+#[test]
+#[cfg(unix)]
+fn every_stage_runs_once_and_a_second_time_nothing_does() {
+    let place = place();
+    assert_eq!(place.run(), Ended::Complete);
+    let call = fs::read_to_string(place.path().join("calls")).expect("calls");
+    let zero = call.lines().nth(1).expect("the second stage");
+    assert!(zero.starts_with("train-rl ") && zero.contains("--resume auto --set seed=7"), "{zero}");
+    assert!(zero.ends_with(&format!("--set model={}/base/final", place.out().display())), "{zero}");
+    assert_eq!(place.calls(), ["base", "zero", "other", "eval-base", "eval-zero"]);
+    assert_eq!(place.run(), Ended::Complete);
+    assert!(place.calls().is_empty());
+}
+
+#[test]
+#[cfg(unix)]
+fn a_stage_that_failed_or_was_killed_goes_on_where_it_was() {
+    let place = place();
+    for (code, expected) in [("6", 6), ("kill", 130)] {
+        place.fail("zero", code);
+        assert_eq!(place.run(), Ended::Stopped(expected));
+        assert_eq!(place.calls().last().map(String::as_str), Some("zero"));
+    }
+    assert_eq!(place.run(), Ended::Complete);
+    assert_eq!(place.calls(), ["zero", "other", "eval-base", "eval-zero"]);
+    let begun = fs::read_to_string(place.out().join("zero/metrics.jsonl")).expect("a log");
+    assert_eq!(begun.lines().count(), 3, "its folder was kept from one attempt to the next");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_changed_recipe_makes_its_stage_and_what_depends_on_it_anew() {
+    let place = place();
+    place.run();
+    place.calls();
+    fs::write(place.path().join("zero.toml"), "# said differently\nmax_steps=3\n").expect("written");
+    place.run();
+    assert!(place.calls().is_empty(), "a comment is no change");
+    fs::write(place.path().join("zero.toml"), "max_steps = 4\n").expect("written");
+    place.run();
+    assert_eq!(place.calls(), ["zero", "eval-zero"]);
+    let begun = fs::read_to_string(place.out().join("zero/metrics.jsonl")).expect("a log");
+    assert_eq!(begun.lines().count(), 1, "its folder was removed");
+    fs::write(place.path().join("base.toml"), "max_steps = 4\n").expect("written");
+    place.run();
+    assert_eq!(place.calls(), ["base", "zero", "eval-base", "eval-zero"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn shapes_are_told_with_their_numbers_and_one_that_fails_is_not_excused() {
+    let place = place();
+    place.run();
+    let outs = [place.out()];
+    let table = Table::read(&place.graph, &outs).expect("complete");
+    assert!(
+        table.text().contains("| base | 20.0 | 10.0-70.0 | 70.0 | - | 9.0 | - | - |"),
+        "{}",
+        table.text()
+    );
+    let (text, all_hold) = check(&place.graph, &table, &outs).expect("figures");
+    assert!(all_hold, "{text}");
+    for line in [
+        "holds          zero above base: zero 0.600, base 0.200, difference +0.400",
+        "holds          the majority helps: base 0.700 > 0.200, zero 0.700 > 0.600",
+        "holds          enough of it: zero 1.625e2, base 1.500e2 tokens x active parameters",
+        "observed       thoughts: base 9.000 -> zero 9.000",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+    let stricter = GRAPH.replace("at_least = 0.3", "at_least = 0.5");
+    fs::write(place.path().join("graph.toml"), stricter).expect("written");
+    let graph = Graph::read(place.path()).expect("valid");
+    let (text, all_hold) = check(&graph, &table, &outs).expect("figures");
+    assert!(!all_hold && text.contains("DOES NOT HOLD  zero above base"), "{text}");
+}
+
+#[test]
+fn arguments_are_read_or_refused() {
+    let parse = |line: &str| Args::parse(&line.split_whitespace().map(OsString::from).collect::<Vec<_>>());
+    let args = parse("some/recipes --seed 1 --seed=2 --out there --set a.b=3 --device cuda").expect("valid");
+    assert_eq!(args.seeds, [1, 2]);
+    assert_eq!(args.out(2), PathBuf::from("there/seed2"));
+    assert_eq!((args.sets, args.device), (vec!["a.b=3".to_owned()], Some("cuda".to_owned())));
+    assert_eq!(parse("").expect("valid").out(0), PathBuf::from("runs/r1-tiny/seed0"));
+    for line in ["--seed", "--seed x", "--sead 1", "a b"] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+}
