@@ -25,6 +25,7 @@ fn recipes_for_checkpoints_run_a_step() {
     let (train, eval) =
         (format!("data.train={}", tasks.display()), format!("data.eval={}", held_out.display()));
     let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+    let files = [train.as_str(), &eval];
     // These two name their files as seen from the root of the repository.
     let sums = ["train=sums-train", "eval=sums-held-out"].map(|set| {
         let (key, name) = set.split_once('=').expect("a key and a name");
@@ -33,7 +34,8 @@ fn recipes_for_checkpoints_run_a_step() {
     let sums = [sums[0].as_str(), &sums[1]];
     for (recipe, data) in [
         ("qwen2.5-0.5b-countdown.toml", &[][..]),
-        ("gsm8k.toml", &[train.as_str(), &eval]),
+        ("gsm8k.toml", &files[..]),
+        ("lora-24gb.toml", &files[..]),
         ("smollm2-sums.toml", &sums[..]),
         ("smollm2-sums-lora.toml", &sums[..]),
     ] {

@@ -197,7 +197,7 @@ mod tests {
             let places = from..(from + 1 + count).min(tokens);
             let spans = segments.spans();
             for row in 0..2 {
-                let seen = spans.seen_from(row, &places);
+                let seen: Vec<usize> = spans.seen_from(row, &places).places().collect();
                 for source in 0..tokens {
                     let seeing = spans.seeing(row, source, &places);
                     for place in places.clone() {
