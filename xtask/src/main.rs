@@ -1,6 +1,8 @@
 //! `cargo xtask COMMAND ...`: builds the `ruminate` binary with the features that the command needs and becomes it.
-//! Its own commands are `ci` and `r1`. It refuses to know what the commands do: an unknown one is the binary's to refuse.
+//! Its own commands are `ci`, `benchmarks` and `r1`. It refuses to know what the commands do: an unknown one is the
+//! binary's to refuse.
 
+mod benchmarks;
 mod binary;
 mod ci;
 mod r1;
@@ -24,6 +26,9 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
     if args.first().is_some_and(|command| command == "ci") {
         anyhow::ensure!(args.len() == 1, "`cargo xtask ci` takes no arguments, found {:?}", &args[1..]);
         return ci::run();
+    }
+    if args.first().is_some_and(|command| command == "benchmarks") {
+        return benchmarks::run(&args[1..]);
     }
     if args.first().is_some_and(|command| command == "r1") {
         return r1::run(&args[1..]);

@@ -15,6 +15,7 @@ use anyhow::{Context, Result, bail};
 use graph::Graph;
 use run::{Ended, Pipeline};
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use table::Table;
@@ -43,7 +44,7 @@ struct Args {
 /// Runs the pipelines, or checks what came of them.
 pub(crate) fn run(args: &[OsString]) -> Result<ExitCode> {
     if args.iter().any(|arg| arg == "--help" || arg == "-h") {
-        println!("{USAGE}");
+        tell(&format!("{USAGE}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
     let typed = Args::parse(args)?;
@@ -70,7 +71,7 @@ pub(crate) fn run(args: &[OsString]) -> Result<ExitCode> {
             return Ok(ExitCode::from(code));
         }
     }
-    print!("{}", Table::read(&graph, &outs)?.text());
+    tell(&Table::read(&graph, &outs)?.text())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -78,8 +79,12 @@ pub(crate) fn run(args: &[OsString]) -> Result<ExitCode> {
 fn told(graph: &Graph, outs: &[PathBuf]) -> Result<ExitCode> {
     let table = Table::read(graph, outs)?;
     let (shapes, all_hold) = check::check(graph, &table, outs)?;
-    print!("{}\n{shapes}", table.text());
+    tell(&format!("{}\n{shapes}", table.text()))?;
     Ok(if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tell(text: &str) -> Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
 }
 
 impl Args {

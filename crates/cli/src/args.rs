@@ -213,6 +213,8 @@ pub(crate) enum BenchCommand {
     Train(BenchTrainArgs),
     /// GRPO steps on the tasks of a file
     Grpo(BenchGrpoArgs),
+    /// The machine's ceilings: a product of large matrices, and reading memory
+    Ceiling(DeviceArgs),
 }
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -231,6 +233,9 @@ pub(crate) struct BenchGenerateArgs {
     /// Tokens to generate
     #[arg(long, default_value_t = 128)]
     pub(crate) new_tokens: usize,
+    /// Timed repetitions, after one that is not counted
+    #[arg(long, default_value_t = 3)]
+    pub(crate) repeats: usize,
     #[command(flatten)]
     pub(crate) dtype: DtypeArgs,
 }

@@ -1,7 +1,7 @@
 //! A step's completions for people: the file of the run folder, and one of them in a line for the terminal.
 
 use crate::language::Language;
-use crate::story::dimmed;
+use crate::screen::{self, Look};
 use anyhow::Result;
 use ruminate_data::{Completion, FinishReason, Group, Outcome, Verdict};
 use ruminate_run::{RunFolder, write_file};
@@ -46,7 +46,8 @@ pub(crate) fn line(completion: &Completion, verdict: &Verdict, language: &Langua
     let prompt: Vec<char> = prompt.unwrap_or_default().chars().collect();
     let prompt: String = prompt[prompt.len().saturating_sub(PROMPT_CHARACTERS)..].iter().collect();
     let line = format!("{prompt} {}", language.text(&completion.ids)).replace('\n', "\u{23ce}");
-    format!("{sign} {}", dimmed(&line, colours))
+    let look = if colours { Look::Terminal } else { Look::Monochrome };
+    format!("{sign} {}", screen::shown(&line, look))
 }
 
 /// One line of `completions/step-NNNNNN.jsonl`.

@@ -135,7 +135,7 @@ pub(crate) fn save(target: &Path, decoder: &Decoder, language: Option<&Language>
 
 /// What a run took, in a summary: tokens that its policy saw, and the parameters that each of them passed.
 pub(crate) fn compute(num_tokens: u64, config: &Config) -> Value {
-    json!({ "num_tokens": num_tokens, "active_parameters": parameters(config).1 })
+    json!({ "num_tokens": num_tokens, "active_parameters": config.parameters().active })
 }
 
 /// A number of parameters for people.

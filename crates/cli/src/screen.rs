@@ -1,4 +1,5 @@
-//! What a policy writes, shown while it writes: thoughts dimmed on a terminal, plain text in a pipe. It knows no policy.
+//! What a policy writes, shown to people, also while it writes: thoughts dimmed on a terminal, plain text in a pipe. It
+//! knows no policy.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -19,17 +20,26 @@ pub(crate) enum Look {
 }
 
 impl Look {
-    /// That of the standard output. `NO_COLOR` is heeded (no-color.org).
-    pub(crate) fn of_stdout() -> Self {
+    /// That of a stream. `NO_COLOR` is heeded (no-color.org).
+    pub(crate) fn of(stream: &impl IsTerminal) -> Self {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        match io::stdout().is_terminal() {
-            false => Self::Raw,
-            true if set("NO_COLOR").is_some() || set("TERM").is_some_and(|term| term == "dumb") => {
-                Self::Monochrome
-            }
-            true => Self::Terminal,
+        if !stream.is_terminal() {
+            Self::Raw
+        } else if set("NO_COLOR").is_some() || set("TERM").is_some_and(|term| term == "dumb") {
+            Self::Monochrome
+        } else {
+            Self::Terminal
         }
     }
+}
+
+/// A whole text as it is shown.
+pub(crate) fn shown(text: &str, look: Look) -> String {
+    let screen = Screen::new(Vec::new(), look, false).and_then(|mut screen| {
+        screen.show(text)?;
+        screen.finish()
+    });
+    String::from_utf8_lossy(&screen.unwrap_or_default()).into_owned() // memory does not fail
 }
 
 /// One answer on its way to a reader. A tag may come in pieces: what could be the start of one is held back.
@@ -83,18 +93,17 @@ impl<W: Write> Screen<W> {
         self.writer.flush()
     }
 
-    /// Shows what was held back, and ends the line.
+    /// Shows what was held back, and gives the stream back as it was.
     ///
     /// # Errors
     /// Those of writing.
-    pub(crate) fn finish(mut self) -> io::Result<()> {
+    pub(crate) fn finish(mut self) -> io::Result<W> {
         let rest = std::mem::take(&mut self.held);
         self.write(&rest)?;
         if self.in_thought {
             self.style(PLAIN)?;
         }
-        self.writer.write_all(b"\n")?;
-        self.writer.flush()
+        Ok(self.writer)
     }
 
     fn style(&mut self, code: &[u8]) -> io::Result<()> {
@@ -117,19 +126,17 @@ mod tests {
     use super::{Look, Screen};
 
     fn shown(look: Look, in_thought: bool, pieces: &[&str]) -> String {
-        let mut out = Vec::new();
-        let mut screen = Screen::new(&mut out, look, in_thought).expect("memory");
+        let mut screen = Screen::new(Vec::new(), look, in_thought).expect("memory");
         for piece in pieces {
             screen.show(piece).expect("memory");
         }
-        screen.finish().expect("memory");
-        String::from_utf8(out).expect("UTF-8")
+        String::from_utf8(screen.finish().expect("memory")).expect("UTF-8")
     }
 
     #[test]
     fn a_thought_is_dimmed_whatever_pieces_its_tags_come_in() {
         let whole = "a <think>b < c</think> d <thin";
-        let dimmed = "a \x1b[2m<think>b < c</think>\x1b[0m d <thin\n";
+        let dimmed = "a \x1b[2m<think>b < c</think>\x1b[0m d <thin";
         assert_eq!(shown(Look::Terminal, false, &[whole]), dimmed);
         let letters: Vec<String> = whole.chars().map(String::from).collect();
         let letters: Vec<&str> = letters.iter().map(String::as_str).collect();
@@ -138,27 +145,27 @@ mod tests {
 
     #[test]
     fn a_thought_that_the_prompt_opened_or_that_has_no_end_is_dimmed() {
-        assert_eq!(shown(Look::Terminal, true, &["a</th", "ink>b"]), "\x1b[2ma</think>\x1b[0mb\n");
-        assert_eq!(shown(Look::Terminal, false, &["<think>a"]), "\x1b[2m<think>a\x1b[0m\n");
+        assert_eq!(shown(Look::Terminal, true, &["a</th", "ink>b"]), "\x1b[2ma</think>\x1b[0mb");
+        assert_eq!(super::shown("a</think><think>", Look::Terminal), "a</think>\x1b[2m<think>\x1b[0m");
+        assert_eq!(shown(Look::Terminal, false, &["<think>a"]), "\x1b[2m<think>a\x1b[0m");
     }
 
     #[test]
     fn nothing_but_the_text_goes_into_a_pipe_or_a_terminal_without_colours() {
         for look in [Look::Raw, Look::Monochrome] {
-            assert_eq!(shown(look, true, &["a</think>b<think>c"]), "a</think>b<think>c\n");
+            assert_eq!(shown(look, true, &["a</think>b<think>c"]), "a</think>b<think>c");
         }
     }
 
     #[test]
     fn a_policy_does_not_steer_the_terminal() {
-        assert_eq!(shown(Look::Terminal, false, &["a\x1b[2Jb\r\n\tc"]), "a\u{fffd}[2Jb\u{fffd}\n\tc\n");
-        assert_eq!(shown(Look::Raw, false, &["a\x1b[2Jb"]), "a\x1b[2Jb\n");
+        assert_eq!(shown(Look::Terminal, false, &["a\x1b[2Jb\r\n\tc"]), "a\u{fffd}[2Jb\u{fffd}\n\tc");
+        assert_eq!(shown(Look::Raw, false, &["a\x1b[2Jb"]), "a\x1b[2Jb");
     }
 
     #[test]
     fn what_cannot_become_a_tag_is_shown_at_once() {
-        let mut out = Vec::new();
-        let mut screen = Screen::new(&mut out, Look::Raw, false).expect("memory");
+        let mut screen = Screen::new(Vec::new(), Look::Raw, false).expect("memory");
         screen.show("1 <2 <th").expect("memory");
         assert_eq!(screen.held, "<th");
     }

@@ -2,6 +2,7 @@
 //! dimmed, and where everything lies. All of it for people, on standard error.
 
 use crate::evaluate::{Evaluation, Shown, reports_of_step};
+use crate::screen::{self, Look};
 use anyhow::Result;
 use ruminate_data::Outcome;
 use ruminate_eval::{Report, Slice, slice_table, table};
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{IsTerminal, stderr};
+use std::io::stderr;
 use std::path::Path;
 
 /// Problems whose samples are told.
@@ -67,10 +68,14 @@ impl Story {
 
     /// Tells it.
     pub(crate) fn tell(&self) {
-        eprint!("{}", self.text(stderr().is_terminal()));
+        let look = match Look::of(&stderr()) {
+            Look::Raw => Look::Monochrome, // it is for people, also in a log
+            look => look,
+        };
+        eprint!("{}", self.text(look));
     }
 
-    fn text(&self, colours: bool) -> String {
+    fn text(&self, look: Look) -> String {
         let mut sets: Vec<&str> = Vec::new();
         for report in self.columns.iter().flat_map(|column| &column.reports) {
             if !sets.contains(&report.set.as_str()) {
@@ -114,26 +119,11 @@ impl Story {
                     Outcome::Wrong => "wrong",
                     Outcome::Unscored => "unscored",
                 };
-                let sample = dimmed(&sample.text, colours);
+                let sample = screen::shown(&sample.text, look);
                 let _ = writeln!(text, "  {heading:<width$}  {sample}  ({mark})");
             }
         }
         text
-    }
-}
-
-/// The thought in faint letters, where there are colours.
-pub(crate) fn dimmed(text: &str, colours: bool) -> String {
-    const END: &str = "</think>";
-    // What a policy writes must not control the terminal.
-    let text: String =
-        text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect();
-    match (text.find("<think>"), text.find(END)) {
-        (Some(start), Some(end)) if colours && start < end => {
-            let end = end + END.len();
-            format!("{}\x1b[2m{}\x1b[0m{}", &text[..start], &text[start..end], &text[end..])
-        }
-        _ => text,
     }
 }
 
@@ -150,22 +140,4 @@ pub(crate) fn end(summary: &Value, run: &Path) -> Result<()> {
         line["model"] = json!(model);
     }
     crate::lines::Output::open(None)?.line(&line)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::dimmed;
-
-    #[test]
-    fn a_thought_is_dimmed_on_a_terminal_only() {
-        let text = "<think>1+1=2</think><answer>2</answer>";
-        assert_eq!(dimmed(text, false), text);
-        assert_eq!(dimmed(text, true), "\x1b[2m<think>1+1=2</think>\x1b[0m<answer>2</answer>");
-        assert_eq!(dimmed("</think><think>", true), "</think><think>");
-    }
-
-    #[test]
-    fn a_policy_cannot_control_the_terminal() {
-        assert_eq!(dimmed("a\x1b[2Jb", true), "a\u{fffd}[2Jb");
-    }
 }

@@ -167,6 +167,11 @@ fn bench_ends_with_one_json_line_and_needs_a_config_only() {
             assert!(last.get(key).is_some(), "{args:?} lacks {key}");
         }
         assert!(last["tokens_per_s"].as_f64().expect("a number") > 0.0);
+        let parts = last["parts"].as_array().expect("parts");
+        assert!(
+            !parts.is_empty() && parts.iter().all(|part| part["gflop"].as_f64() > Some(0.0)),
+            "{parts:?}"
+        );
     }
 }
 

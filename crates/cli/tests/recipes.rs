@@ -25,7 +25,9 @@ fn recipes_for_checkpoints_run_a_step() {
     let (train, eval) =
         (format!("data.train={}", tasks.display()), format!("data.eval={}", held_out.display()));
     let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
-    for (recipe, data) in [("qwen2.5-0.5b-countdown.toml", &[][..]), ("gsm8k.toml", &[train.as_str(), &eval])]
+    let files = [train.as_str(), &eval];
+    for (recipe, data) in
+        [("qwen2.5-0.5b-countdown.toml", &[][..]), ("gsm8k.toml", &files[..]), ("lora-24gb.toml", &files[..])]
     {
         let run = folder.path().join(recipe);
         let recipe = recipes.join(recipe);

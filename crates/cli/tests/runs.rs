@@ -216,9 +216,10 @@ fn a_conversation_is_one_sample_where_the_template_marks_the_assistant_else_one_
         for set in [&data, &model, "sft.max_steps=1", "sft.batch_size=1", "sft.row_length=512"] {
             args.extend(["--set", set]);
         }
-        let output = ruminate(&args);
-        assert_code(&output, 0);
-        assert_eq!(rows(&output.stdout)[0]["samples"], samples, "{template}");
+        assert_code(&ruminate(&args), 0);
+        let complete = fs::read(run.join("complete.json")).expect("a completed run");
+        let complete: serde_json::Value = serde_json::from_slice(&complete).expect("JSON");
+        assert_eq!(complete["summary"]["samples"], samples, "{template}");
     }
 }
 

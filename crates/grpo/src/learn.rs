@@ -9,6 +9,7 @@ use ruminate_model::{Decoder, LayerRouting, Routes};
 use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Continuation, Packed, ROW_LENGTH, completion_microbatches, pack_completions};
 use ruminate_train::{ExpertLoad, Objective, State, StepOutcome, accumulate};
+use std::time::Instant;
 
 /// A completion with everything that learning from it takes.
 #[derive(Clone, Debug)]
@@ -34,6 +35,31 @@ pub(crate) struct Report {
     pub(crate) load: ExpertLoad,
     /// Measured before the step's first update.
     pub(crate) mismatch: Option<Mismatch>,
+    pub(crate) times: LearnTimes,
+}
+
+impl Report {
+    /// Sampler and trainer compared in a pass of its own, on a sample of the step.
+    pub(crate) fn probe(&mut self, policy: &Decoder, groups: &[Group], setup: &Setup) -> Mismatch {
+        let started = Instant::now();
+        let mismatch = probe(&policy.valid(), groups, PROBED, setup.sampling.temperature);
+        self.times.mismatch += started.elapsed().as_secs_f64();
+        mismatch
+    }
+}
+
+/// Seconds of what is not sampling, as the clock on the wall counts them. Where a device computes later than it is asked
+/// to, they say when the work was handed over.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LearnTimes {
+    /// Comparing sampler and trainer, where that takes a pass of its own.
+    pub(crate) mismatch: f64,
+    /// From tokens to the loss.
+    pub(crate) forward: f64,
+    /// From the loss to the summed gradients.
+    pub(crate) backward: f64,
+    /// Norm, clipping, AdamW.
+    pub(crate) optimizer: f64,
 }
 
 /// Whether a truncated completion is left out.
@@ -79,10 +105,13 @@ pub(crate) fn update(
     let replays = config.router_replay == RouterReplay::On && state.policy.config().moe.is_some();
     let compares = report.mismatch.is_none() && moving.len() >= PROBED && !replays;
     if report.mismatch.is_none() && !compares {
-        report.mismatch = Some(probe(&state.policy.valid(), groups, PROBED, setup.sampling.temperature));
+        report.mismatch = Some(report.probe(&state.policy, groups, setup));
     }
+    let started = Instant::now();
+    let workers = setup.train.workers();
     let (gradients, losses) =
-        accumulate(&state.policy, &parts, setup.train.router, setup.train.workers(), |policy, members| {
+        accumulate(&state.policy, &parts, setup.train.router, workers, |policy, members| {
+            let started = Instant::now();
             let reduction = Reduction {
                 sequences: minibatch.len(),
                 tokens,
@@ -96,17 +125,23 @@ pub(crate) fn update(
             load.add(&routing, &packed.batch);
             let completions: Vec<&Completion> = members.iter().map(|example| example.completion).collect();
             let mismatch = compares.then(|| Mismatch::of(&completions, &packed, &logprobs, &routing));
-            Some((objective, (tally, load, mismatch)))
+            Some((objective, (tally, load, mismatch, started.elapsed().as_secs_f64())))
         });
-    for (tally, load, mismatch) in losses {
+    let accumulated = started.elapsed().as_secs_f64();
+    let mut forward = 0.0;
+    for (tally, load, mismatch, seconds) in losses {
         report.tally.add(tally);
         report.load.merge(&load);
         if let Some(mismatch) = mismatch {
             report.mismatch.get_or_insert_default().add(&mismatch);
         }
+        forward += seconds / workers.get().min(parts.len()) as f64;
     }
     let (policy, outcome) = state.optimizer.step(state.policy, gradients, learning_rate);
     state.policy = policy;
+    report.times.forward += forward;
+    report.times.backward += accumulated - forward;
+    report.times.optimizer += started.elapsed().as_secs_f64() - accumulated;
     report.loss += outcome.loss;
     report.grad_norm += outcome.grad_norm;
     report.updates += 1;

@@ -43,6 +43,10 @@ pub(crate) fn collect(
     }
     metrics.set("rollout_time_s", times.rollout);
     metrics.set("train_time_s", times.train);
+    metrics.set("mismatch_time_s", report.times.mismatch);
+    metrics.set("forward_time_s", report.times.forward);
+    metrics.set("backward_time_s", report.times.backward);
+    metrics.set("optimizer_time_s", report.times.optimizer);
     metrics.set("step_time_s", times.step);
     metrics
 }

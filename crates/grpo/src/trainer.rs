@@ -3,7 +3,7 @@
 use crate::advantages::{Advantages, advantages, decoupled_advantages};
 use crate::learn::{Example, Report, is_masked, update};
 use crate::metrics::{Times, collect};
-use crate::mismatch::{Mismatch, PROBED, probe};
+use crate::mismatch::Mismatch;
 use crate::rollouts::groups;
 use crate::{Aggregation, Config, Error};
 use burn::module::Module;
@@ -199,11 +199,9 @@ fn learn(
             state = update(state, groups, &minibatch, rate, setup, &mut report)?;
         }
     }
-    let mismatch = match report.mismatch.take() {
-        Some(mismatch) => mismatch,
-        // No update: the policy is still the one that sampled.
-        None => probe(&state.policy.valid(), groups, PROBED, setup.sampling.temperature),
-    };
+    // Without an update the policy is still the one that sampled.
+    let measured = report.mismatch.take();
+    let mismatch = measured.unwrap_or_else(|| report.probe(&state.policy, groups, setup));
     if setup.train.router == RouterTraining::Update {
         let (rate, bound) = (setup.train.router_bias_update_rate, setup.train.router_bias_bound);
         state.policy = state.policy.with_balanced_routers(&report.load.layers, rate as f32, bound as f32);

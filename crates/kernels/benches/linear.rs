@@ -1,9 +1,12 @@
-//! The linear map at the shapes of learning and of decoding; the square one is the machine's ceiling. Criterion's
-//! Gelem/s are GFLOP/s. `cargo bench -p ruminate-kernels --bench linear`.
+//! The linear map at the shapes of learning (many rows) and of decoding (few); the square one is the machine's ceiling.
+//! `cargo bench -p ruminate-kernels --bench linear`; `bench/peer_linear.py` has PyTorch's at the same shapes.
 
-use burn::tensor::{Distribution, Tensor};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+mod shapes;
+
+use burn::tensor::{Device, Tensor};
+use criterion::{Criterion, criterion_group, criterion_main};
 use ruminate_kernels::linear;
+use shapes::{bench, flop, random};
 
 /// Rows, inner dimension, outputs.
 const SHAPES: [[usize; 3]; 8] = [
@@ -17,21 +20,34 @@ const SHAPES: [[usize; 3]; 8] = [
     [1, 576, 1536],
 ];
 
-fn shapes(criterion: &mut Criterion) {
-    let device = ruminate_testkit::device();
-    let mut group = criterion.benchmark_group("linear");
-    group.sample_size(20);
+fn forward(criterion: &mut Criterion) {
+    let device = Device::flex();
+    let mut group = criterion.benchmark_group("linear, forward");
     for [rows, width, outputs] in SHAPES {
-        let x = Tensor::<2>::random([rows, width], Distribution::Uniform(-1.0, 1.0), &device);
-        let weight = Tensor::<2>::random([outputs, width], Distribution::Uniform(-1.0, 1.0), &device);
-        group.throughput(Throughput::Elements(2 * (rows * width * outputs) as u64));
-        group.bench_function(BenchmarkId::from_parameter(format!("{rows}x{width}x{outputs}")), |bencher| {
-            // On the CPU the result is there when the call returns.
-            bencher.iter(|| linear(x.clone(), weight.clone()));
+        let (x, weight) = (random([rows, width], &device), random([outputs, width], &device));
+        let operations = flop(2 * rows * width * outputs);
+        bench(&mut group, "fused", &format!("{rows} x {width} x {outputs}"), operations, || {
+            linear(x.clone(), weight.clone())
         });
     }
-    group.finish();
 }
 
-criterion_group!(benches, shapes);
+fn learning(criterion: &mut Criterion) {
+    let device = Device::flex().autodiff();
+    let mut group = criterion.benchmark_group("linear, forward and backward");
+    for [rows, width, outputs] in [[8192, 96, 192], [2048, 256, 768], [1024, 576, 1536]] {
+        let [x, weight] =
+            [[rows, width], [outputs, width]].map(|shape| random(shape, &device).require_grad());
+        let shape = format!("{rows} x {width} x {outputs}");
+        let operations = flop(3 * 2 * rows * width * outputs);
+        bench(&mut group, "fused", &shape, operations, || linear(x.clone(), weight.clone()).sum().backward());
+        let operations = flop(3 * 2 * rows * width * outputs);
+        let composed = |x: Tensor<2>, weight: Tensor<2>| x.matmul(weight.transpose());
+        bench(&mut group, "composed", &shape, operations, || {
+            composed(x.clone(), weight.clone()).sum().backward()
+        });
+    }
+}
+
+criterion_group!(name = benches; config = shapes::short(); targets = forward, learning);
 criterion_main!(benches);

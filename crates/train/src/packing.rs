@@ -249,7 +249,7 @@ impl Packed {
         let losses = self.loss_places.iter().zip(&self.loss_targets);
         losses
             // The place before one that predicts a token with loss.
-            .filter(|&(&place, _)| place as usize % length > 0)
+            .filter(|&(&place, _)| !(place as usize).is_multiple_of(length))
             .filter(|&(&place, _)| segments[place as usize - 1] == segments[place as usize])
             .map(|(place, target)| (place - 1, *target))
             .unzip()
@@ -364,7 +364,7 @@ mod tests {
     #[test]
     fn microbatches_of_completions_are_even_and_keep_their_order() {
         let completions = [Continuation { prompt: &[1, 2], completion: &[3; 8] }; 10];
-        assert_eq!(completion_microbatches(&completions, 82, 100), [0..10]);
+        assert_eq!(completion_microbatches(&completions, 82, 100), vec![0..10; 1]);
         assert_eq!(completion_microbatches(&completions, 81, 100), [0..5, 5..10]);
         assert_eq!(completion_microbatches(&completions, 82, 4), [0..3, 3..7, 7..10]);
         assert_eq!(completion_microbatches(&completions, 1, 100).len(), 10);

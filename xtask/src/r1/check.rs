@@ -3,6 +3,7 @@
 use super::graph::{Graph, Shape};
 use super::table::{Table, compute};
 use anyhow::{Context, Result};
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 /// Tells every shape and every observation, and whether all shapes hold.
@@ -15,14 +16,15 @@ pub(crate) fn check(graph: &Graph, table: &Table, outs: &[PathBuf]) -> Result<(S
         let (says, holds, numbers) = tested(shape, graph, table, outs)?;
         all_hold &= holds;
         let verdict = if holds { "holds" } else { "DOES NOT HOLD" };
-        text += &format!("{verdict:<13}  {says}: {numbers}\n");
+        let _ = writeln!(text, "{verdict:<13}  {says}: {numbers}"); // writing to a String cannot fail
     }
     for observed in &graph.observed {
         let [from, to] = [&observed.from, &observed.to].map(|model| table.figure(model, &observed.metric));
         let told =
             |figure: Option<f64>| figure.map_or("not measured".to_owned(), |figure| format!("{figure:.3}"));
-        text += &format!(
-            "{:<13}  {}: {} {} -> {} {}\n",
+        let _ = writeln!(
+            text,
+            "{:<13}  {}: {} {} -> {} {}",
             "observed",
             observed.says,
             observed.from,

@@ -131,7 +131,7 @@ impl Graph {
         for shape in &self.shapes {
             match shape {
                 Shape::Exceeds { model, over, .. } => {
-                    all(&[model, over], &models, "model of `evaluate.models`")?
+                    all(&[model, over], &models, "model of `evaluate.models`")?;
                 }
                 Shape::Consensus { .. } => {}
                 Shape::Compute { stages, at_least_that_of, .. } => {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -84,7 +85,9 @@ pub(crate) fn hashes(
         };
         add(&stage.command);
         recipe(&folder.join(&stage.recipe), 0, &mut add)?;
-        overrides.iter().for_each(|set| add(set));
+        for set in overrides {
+            add(set);
+        }
         for (key, input) in &stage.inputs {
             add(key);
             add(input);
@@ -93,9 +96,16 @@ pub(crate) fn hashes(
             add(hashes.get(name).map_or("", String::as_str));
         }
         let digest = hash.finalize();
-        hashes.insert(stage.name.clone(), digest.iter().map(|byte| format!("{byte:02x}")).collect());
+        hashes.insert(stage.name.clone(), hex(&digest));
     }
     Ok(hashes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
+        text
+    })
 }
 
 /// Adds a recipe and what it extends, as values: comments and white space change nothing.
@@ -134,7 +144,9 @@ mod tests {
     }
 
     fn recipes(folder: &Path, texts: &[(&str, &str)]) {
-        texts.iter().for_each(|(name, text)| fs::write(folder.join(name), text).expect("written"));
+        for (name, text) in texts {
+            fs::write(folder.join(name), text).expect("written");
+        }
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! `bench`: speed at a fixed shape, as one JSON line. It measures the same code that trains and samples; it refuses to
 //! know what a good number is.
 
+mod ceiling;
+mod clock;
+mod work;
+
 use crate::args::{BenchCommand, BenchGenerateArgs, BenchGrpoArgs, BenchTrainArgs};
 use crate::device::DeviceName;
 use crate::exit::Refusal;
@@ -10,19 +14,18 @@ use crate::policy;
 use crate::recipe::PromptStyle;
 use anyhow::Result;
 use burn::tensor::Device;
+use clock::{Clock, GrpoClock, median};
 use rand::RngExt;
 use ruminate_data::jsonl::{self, BadLines};
-use ruminate_data::{Completion, Group, Outcome, Sample, Seed, Task, Verdict};
+use ruminate_data::{Completion, Outcome, Sample, Seed, Task, Verdict};
 use ruminate_grpo as grpo;
 use ruminate_model::{self as model, Decoder};
 use ruminate_rollout::{Dtype, Flow, Options, RecordRouting, Request, Sampling, generate};
-use ruminate_train::{self as train, Metrics, State, supervised};
+use ruminate_train::{self as train, State, supervised};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
-
-/// Timed repetitions of `generate`, after one that is not counted.
-const REPEATS: usize = 3;
+use work::{Costs, Work};
 
 #[derive(Serialize)]
 struct Line {
@@ -31,39 +34,58 @@ struct Line {
     peak_gib: Option<f64>,
     device: String,
     dtype: String,
+    threads: usize,
+    parts: Vec<Part>,
+}
+
+/// A part of the measured work: its time, and what it has to compute and move at the least (see [`work`]).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Part {
+    name: &'static str,
+    time_s: f64,
+    gflop: f64,
+    gb: f64,
+}
+
+impl Part {
+    fn new(name: &'static str, time_s: f64, work: Work) -> Self {
+        Self { name, time_s, gflop: work.flop / 1e9, gb: work.bytes / 1e9 }
+    }
+}
+
+/// What a bench found: tokens and seconds of a step, and what the step was made of.
+struct Measured {
+    tokens: f64,
+    step_s: f64,
+    parts: Vec<Part>,
 }
 
 pub(crate) fn run(command: BenchCommand) -> Result<()> {
-    let (device, dtype, tokens_per_s, step_s) = match command {
-        BenchCommand::Generate(args) => {
-            let seconds = generation(&args)?;
-            (args.device.device, args.dtype.dtype, (args.batch * args.new_tokens) as f64 / seconds, seconds)
-        }
-        BenchCommand::Train(args) => {
-            let seconds = training(&args)?;
-            (args.device.device, Dtype::Float32, (args.batch * args.tokens) as f64 / seconds, seconds)
-        }
-        BenchCommand::Grpo(args) => {
-            let (tokens, seconds) = reinforcement(&args)?;
-            (args.device.device, args.dtype.dtype, tokens / seconds, seconds)
-        }
+    let (device, dtype, measured) = match command {
+        BenchCommand::Generate(args) => (args.device.device, args.dtype.dtype, generation(&args)?),
+        BenchCommand::Train(args) => (args.device.device, Dtype::Float32, training(&args)?),
+        BenchCommand::Grpo(args) => (args.device.device, args.dtype.dtype, reinforcement(&args)?),
+        BenchCommand::Ceiling(args) => return ceiling::run(&args),
     };
     let line = Line {
-        tokens_per_s,
-        step_s,
+        tokens_per_s: measured.tokens / measured.step_s,
+        step_s: measured.step_s,
         peak_gib: peak_gib(),
         device: device.to_string(),
         dtype: dtype.to_string(),
+        threads: rayon::current_num_threads(),
+        parts: measured.parts,
     };
     Output::open(None)?.line(&line)
 }
 
-/// Median seconds of prefill and decoding.
-fn generation(args: &BenchGenerateArgs) -> Result<f64> {
+/// Prefill and decoding, and prefill alone.
+fn generation(args: &BenchGenerateArgs) -> Result<Measured> {
     from_one(&[
         ("batch", args.batch),
         ("prompt-tokens", args.prompt_tokens),
         ("new-tokens", args.new_tokens),
+        ("repeats", args.repeats),
     ])?;
     let policy = decoder(&args.model, &open(args.device.device)?)?;
     let seed = Seed::new(0).child("bench");
@@ -73,33 +95,43 @@ fn generation(args: &BenchGenerateArgs) -> Result<f64> {
             seed: seed.child("sample").index(i),
         })
         .collect();
-    let options = Options {
-        sampling: Sampling {
-            max_new_tokens: args.new_tokens,
-            dtype: args.dtype.dtype,
-            ..Sampling::default()
-        },
-        eos_token_ids: Vec::new(),
-        max_num_seqs: args.batch,
-        record_routing: RecordRouting::No,
-    };
-    let mut times = Vec::new();
-    for _ in 0..=REPEATS {
+    let seconds = |max_new_tokens| {
+        let options = Options {
+            sampling: Sampling { max_new_tokens, dtype: args.dtype.dtype, ..Sampling::default() },
+            eos_token_ids: Vec::new(),
+            max_num_seqs: args.batch,
+            record_routing: RecordRouting::No,
+        };
         let start = Instant::now();
         // Tokens come to the host one by one: what is counted has been computed.
         generate(&policy, &requests, &options, |_, _| Flow::Continue);
-        times.push(start.elapsed().as_secs_f64());
+        start.elapsed().as_secs_f64()
+    };
+    seconds(args.new_tokens); // not counted
+    let (mut prefill, mut all) = (Vec::new(), Vec::new());
+    for _ in 0..args.repeats {
+        prefill.push(seconds(1));
+        all.push(seconds(args.new_tokens));
     }
-    Ok(median(&mut times[1..]))
+    let (prefill, step_s) = (median(&mut prefill), median(&mut all));
+    let costs = Costs::of(policy.config()).sampling(args.dtype.dtype);
+    let prompts = vec![(args.prompt_tokens, 1); args.batch];
+    let sequences = vec![(args.prompt_tokens, args.new_tokens); args.batch];
+    let parts = vec![
+        Part::new("prefill", prefill, costs.forward(&prompts)),
+        Part::new("decode", (step_s - prefill).max(0.0), costs.decode(&sequences)),
+    ];
+    Ok(Measured { tokens: (args.batch * args.new_tokens) as f64, step_s, parts })
 }
 
-/// Median seconds of an optimizer step.
-fn training(args: &BenchTrainArgs) -> Result<f64> {
+/// An optimizer step.
+fn training(args: &BenchTrainArgs) -> Result<Measured> {
     from_one(&[("batch", args.batch), ("steps", args.steps)])?;
     if args.tokens < 2 {
         return Err(Refusal::usage("--tokens: expected at least 2, the first one is given"));
     }
     let policy = decoder(&args.model, &open(args.device.device)?.autodiff())?;
+    let costs = Costs::of(policy.config());
     let vocabulary = policy.config().vocab_size;
     let config = supervised::Config {
         max_steps: args.steps,
@@ -115,11 +147,15 @@ fn training(args: &BenchTrainArgs) -> Result<f64> {
     };
     let mut clock = Clock::default();
     supervised::train(State::fresh(policy, &config.train), &mut source, &config, &mut clock)?;
-    Ok(median(&mut clock.steps))
+    let step_s = median(&mut clock.steps);
+    let forward = costs.forward(&vec![(args.tokens, args.tokens); args.batch]);
+    // Forward once, backward twice as much.
+    let parts = vec![Part::new("step", step_s, forward * 3.0 + costs.optimizer())];
+    Ok(Measured { tokens: (args.batch * args.tokens) as f64, step_s, parts })
 }
 
-/// Median completion tokens and seconds of a GRPO step, the first left out.
-fn reinforcement(args: &BenchGrpoArgs) -> Result<(f64, f64)> {
+/// A GRPO step, the first left out.
+fn reinforcement(args: &BenchGrpoArgs) -> Result<Measured> {
     from_one(&[("prompts", args.prompts), ("max-completion", args.max_completion)])?;
     if args.steps < 2 {
         return Err(Refusal::usage("--steps: expected at least 2, the first one does not count"));
@@ -151,7 +187,7 @@ fn reinforcement(args: &BenchGrpoArgs) -> Result<(f64, f64)> {
         seed: Seed::new(0),
     };
     let score = |task: &Task, completion: &Completion| last_integer(task, &language.text(&completion.ids));
-    let mut clock = Clock::default();
+    let mut clock = GrpoClock::new(Costs::of(policy.config()), args.dtype.dtype);
     grpo::train(
         State::fresh(policy, &optimizer),
         &mut |index| problems[index as usize % problems.len()].clone(),
@@ -159,28 +195,7 @@ fn reinforcement(args: &BenchGrpoArgs) -> Result<(f64, f64)> {
         &setup,
         &mut clock,
     )?;
-    Ok((median(&mut clock.tokens[1..]), median(&mut clock.steps[1..])))
-}
-
-/// Hears what steps cost.
-#[derive(Default)]
-struct Clock {
-    steps: Vec<f64>,
-    tokens: Vec<f64>,
-}
-
-impl train::Observer for Clock {
-    fn step(&mut self, step: usize, metrics: &Metrics) {
-        self.steps.extend(metrics.get("step_time_s"));
-        let times = metrics.iter().filter(|(name, _)| name.ends_with("_time_s"));
-        let times: Vec<String> = times.map(|(name, seconds)| format!("{name} {seconds:.2}")).collect();
-        eprintln!("step {step}: {}, {:.2} GiB so far", times.join(", "), peak_gib().unwrap_or(f64::NAN));
-    }
-
-    fn groups(&mut self, _: usize, groups: &[Group], _: &[Vec<f64>]) {
-        let completions = groups.iter().flat_map(|group| &group.completions);
-        self.tokens.push(completions.map(|completion| completion.ids.len() as f64).sum());
-    }
+    Ok(clock.measured())
 }
 
 /// The benchmark's reward: the last integer of the text is the answer.
@@ -225,13 +240,6 @@ fn from_one(counts: &[(&str, usize)]) -> Result<()> {
     }
 }
 
-/// The middle one, or the mean of both.
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    if values.len() % 2 == 1 { values[half] } else { f64::midpoint(values[half - 1], values[half]) }
-}
-
 /// The most memory that this process has held, where the system tells (Linux).
 fn peak_gib() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -243,12 +251,6 @@ fn peak_gib() -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_median_is_the_middle() {
-        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(&mut [4.0, 1.0, 2.0, 3.0]), 2.5);
-    }
 
     #[test]
     fn the_last_integer_counts() {

@@ -15,7 +15,7 @@ use ruminate_model::{self as model, Decoder};
 use ruminate_reward::tags::Opening;
 use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling, generate_streaming};
 use ruminate_text::TextStream;
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
 pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
@@ -175,7 +175,7 @@ impl Chat {
         let requests = [Request { prompt_ids: prompt.prompt_ids, seed }];
         let written = |source| Refusal::Write { path: "standard output".to_owned(), source };
         let mut screen =
-            Screen::new(io::stdout().lock(), Look::of_stdout(), prompt.in_thought).map_err(written)?;
+            Screen::new(io::stdout().lock(), Look::of(&io::stdout()), prompt.in_thought).map_err(written)?;
         let mut stream = TextStream::new(&self.language.tokenizer);
         let (mut text, mut ended, mut shown) = (String::new(), None, Ok(()));
         interrupt::forget();
@@ -201,7 +201,7 @@ impl Chat {
         shown?;
         let rest = stream.finish()?;
         text.push_str(&rest);
-        screen.show(&rest).and_then(|()| screen.finish()).map_err(written)?;
+        screen.show(&rest).and_then(|()| writeln!(screen.finish()?)).map_err(written)?;
         Ok(Answer { text, ended })
     }
 }

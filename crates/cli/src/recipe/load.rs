@@ -287,7 +287,9 @@ mod tests {
         let path = folder.path().join("config.json");
         let first = load(None, &["eval.settings=r1".into()]).expect("valid").recipe;
         let mut config = serde_json::to_value(&first).expect("JSON");
-        RUN_KEYS.iter().for_each(|key| config[*key] = "x".into());
+        for key in RUN_KEYS {
+            config[key] = "x".into();
+        }
         fs::write(&path, config.to_string()).expect("written");
         let again = load(Some(&path), &["seed=3".into()]).expect("valid").recipe;
         assert_eq!(again.seed, 3);

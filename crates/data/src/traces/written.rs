@@ -70,19 +70,13 @@ pub(crate) fn attempt<F: Family + ?Sized>(
             let steps = right.steps.into_iter().take(shown).collect();
             (steps, None, family.guess(task, mix, rng)?)
         }
-        Kind::Slip => match slipped(rng) {
-            Some((_, work)) => (work.steps, None, work.answer),
-            None => {
-                kind = Kind::Correct;
-                (right.steps, None, right.answer)
-            }
-        },
-        Kind::Corrected => match slipped(rng) {
-            Some((at, work)) => {
+        Kind::Slip | Kind::Corrected => match (slipped(rng), kind) {
+            (Some((_, work)), Kind::Slip) => (work.steps, None, work.answer),
+            (Some((at, work)), _) => {
                 let steps = work.steps.iter().take(at + 1).chain(right.steps.iter().skip(at)).cloned();
                 (steps.collect(), Some(at + 1), right.answer)
             }
-            None => {
+            (None, _) => {
                 kind = Kind::Correct;
                 (right.steps, None, right.answer)
             }
