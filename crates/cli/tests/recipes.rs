@@ -26,9 +26,19 @@ fn recipes_for_checkpoints_run_a_step() {
         (format!("data.train={}", tasks.display()), format!("data.eval={}", held_out.display()));
     let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
     let files = [train.as_str(), &eval];
-    for (recipe, data) in
-        [("qwen2.5-0.5b-countdown.toml", &[][..]), ("gsm8k.toml", &files[..]), ("lora-24gb.toml", &files[..])]
-    {
+    // These two name their files as seen from the root of the repository.
+    let sums = ["train=sums-train", "eval=sums-held-out"].map(|set| {
+        let (key, name) = set.split_once('=').expect("a key and a name");
+        format!("data.{key}={}", recipes.join(format!("data/{name}.jsonl")).display())
+    });
+    let sums = [sums[0].as_str(), &sums[1]];
+    for (recipe, data) in [
+        ("qwen2.5-0.5b-countdown.toml", &[][..]),
+        ("gsm8k.toml", &files[..]),
+        ("lora-24gb.toml", &files[..]),
+        ("smollm2-sums.toml", &sums[..]),
+        ("smollm2-sums-lora.toml", &sums[..]),
+    ] {
         let run = folder.path().join(recipe);
         let recipe = recipes.join(recipe);
         let mut args =

@@ -1,6 +1,6 @@
 //! Layer-wise activation checkpointing (Chen et al., arXiv 1604.06174): the forward pass keeps the states between blocks
 //! and nothing of what happens inside; the backward computes one block again at a time, with the experts that it chose.
-//! Values and gradients are those of the forward pass that keeps everything, to the bit.
+//! Values are those of the forward pass that keeps everything, to the bit; gradients, but for the order of sums.
 
 // N places, D hidden, E experts
 

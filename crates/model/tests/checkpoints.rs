@@ -1,4 +1,5 @@
-//! A forward pass that keeps only the states between blocks is the one that keeps everything, to the bit.
+//! A forward pass that keeps only the states between blocks is the one that keeps everything: its values to the bit, its
+//! gradients but for the order in which a state's several gradients are added.
 
 use burn::tensor::{Gradients, Tensor};
 use ruminate_model::{Batch, Decoder, Output, ParameterVisitor, Routes, balance_loss, load};
@@ -41,7 +42,7 @@ fn loss(decoder: &Decoder, batch: &Batch, output: &Output) -> Tensor<1> {
 }
 
 #[test]
-fn values_and_gradients_are_those_of_the_whole_graph_to_the_bit() {
+fn values_and_gradients_are_those_of_the_whole_graph() {
     let fixtures =
         ["deepseek_v3_full", "deepseek_v3_mtp", "llama_tied", "llama_untied", "qwen2", "qwen3", "qwen3_moe"];
     for fixture in fixtures {
@@ -73,7 +74,13 @@ fn values_and_gradients_are_those_of_the_whole_graph_to_the_bit() {
             );
             assert_eq!(actual.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{fixture}");
             for (name, expected) in &expected {
-                assert_eq!(&actual[name], expected, "{fixture} {name}");
+                let largest = expected.iter().fold(0.1_f32, |largest, x| largest.max(x.abs()));
+                for (actual, expected) in actual[name].iter().zip(expected) {
+                    assert!(
+                        (actual - expected).abs() <= 1e-6 * largest,
+                        "{fixture} {name}: {actual} {expected}"
+                    );
+                }
             }
         }
     }

@@ -37,7 +37,7 @@ pub struct Config {
     /// Weight of the sequence-wise balance loss (alpha of arXiv 2412.19437, eq. 17).
     pub router_balance_alpha: f64,
     /// Keeps the states between a decoder's blocks only and computes each block again for its gradients: a fraction of the
-    /// memory of activations for a third more time, and the same result to the bit.
+    /// memory of activations for a third more time, and the same result but for the order of a few sums.
     pub gradient_checkpointing: bool,
     /// Threads that compute microbatches at the same time. The result does not depend on it.
     pub workers: usize,

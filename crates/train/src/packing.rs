@@ -358,7 +358,7 @@ mod tests {
         assert_eq!(packed.batch.shape, [3, 5]);
         assert_eq!(packed.batch.tokens, [1, 2, 5, 6, 7, 1, 2, 3, 4, 0, 8, 9, 0, 0, 0]);
         // What is longer than a row makes rows longer.
-        assert_eq!(pack_completions(&COMPLETIONS, 1).batch.shape, [4, 5]);
+        assert_eq!(pack_completions(&COMPLETIONS, 1).batch.shape, [3, 5]);
     }
 
     #[test]
