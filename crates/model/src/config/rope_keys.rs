@@ -81,15 +81,22 @@ pub(super) fn rope_scaling_json(scaling: Scaling) -> Value {
             beta_slow,
             mscale,
             mscale_all_dim,
-        } => json!({
-            "rope_type": "yarn",
-            "factor": factor,
-            "original_max_position_embeddings": original_max_position_embeddings as u64,
-            "beta_fast": beta_fast,
-            "beta_slow": beta_slow,
-            "mscale": mscale,
-            "mscale_all_dim": mscale_all_dim,
-        }),
+        } => {
+            let mut json = json!({
+                "rope_type": "yarn",
+                "factor": factor,
+                "original_max_position_embeddings": original_max_position_embeddings as u64,
+                "beta_fast": beta_fast,
+                "beta_slow": beta_slow,
+            });
+            // Zero is what a file without them means.
+            for (key, value) in [("mscale", mscale), ("mscale_all_dim", mscale_all_dim)] {
+                if value != 0.0 {
+                    json[key] = json!(value);
+                }
+            }
+            json
+        }
         Scaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
             json!({
                 "rope_type": "llama3",
