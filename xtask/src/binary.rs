@@ -1,5 +1,6 @@
-//! Builds `target/release/ruminate` and becomes it. It reads one argument, `--device`, and only as far as it decides
-//! which cargo features to compile in; whether the device exists is the binary's business.
+//! Builds `target/release/ruminate` and becomes it. It reads two arguments, `--device` and a `--features` before the
+//! command, and only as far as they decide which cargo features to compile in; whether the device exists is the binary's
+//! business.
 
 use crate::{cargo, root};
 use anyhow::{Context, Result};
@@ -15,12 +16,21 @@ pub(crate) fn features(args: &[OsString]) -> Option<&'static str> {
     ["cuda", "vulkan", "wgpu"].into_iter().find(|feature| *feature == kind)
 }
 
+/// Features that are asked for, `--features LIST` as cargo has it, and what is left for the binary. Only the first
+/// argument is looked at: behind the command all are the binary's.
+pub(crate) fn asked(args: &[OsString]) -> (Option<&str>, &[OsString]) {
+    match args {
+        [flag, list, rest @ ..] if flag == "--features" => (list.to_str(), rest),
+        _ => (None, args),
+    }
+}
+
 /// Builds the binary and returns where it lies. Without a change since the last build that is a fraction of a second.
-pub(crate) fn build(features: Option<&str>) -> Result<PathBuf> {
+pub(crate) fn build<'a>(features: impl IntoIterator<Item = &'a str>) -> Result<PathBuf> {
     let mut build = Command::new(cargo());
     build.args(["build", "--release", "--package", "ruminate-cli"]);
     build.arg("--manifest-path").arg(root().join("Cargo.toml"));
-    if let Some(features) = features {
+    for features in features {
         build.args(["--features", features]);
     }
     let status = build.status().context("cannot start cargo")?;
@@ -58,6 +68,14 @@ mod tests {
 
     fn features_of(line: &str) -> Option<&'static str> {
         features(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn features_before_the_command_are_cargos() {
+        let args: Vec<OsString> = ["--features", "hub", "eval", "--features"].map(OsString::from).into();
+        assert_eq!(asked(&args), (Some("hub"), &args[2..]));
+        assert_eq!(asked(&args[2..]), (None, &args[2..]));
+        assert_eq!(asked(&args[..1]), (None, &args[..1]), "the binary says what is wrong");
     }
 
     #[test]

@@ -33,7 +33,8 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
     if args.first().is_some_and(|command| command == "r1") {
         return r1::run(&args[1..]);
     }
-    let path = binary::build(binary::features(args))?;
+    let (asked, args) = binary::asked(args);
+    let path = binary::build(asked.into_iter().chain(binary::features(args)))?;
     binary::become_it(&path, args).with_context(|| format!("cannot start {}", path.display()))
 }
 

@@ -10,6 +10,7 @@ mod completions;
 mod device;
 mod evaluate;
 mod exit;
+mod hub;
 mod interrupt;
 mod language;
 mod lines;

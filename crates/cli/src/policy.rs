@@ -2,6 +2,7 @@
 
 use crate::exit::Refusal;
 use crate::language::Language;
+use crate::progress::Progress;
 use crate::recipe::{Model, PromptStyle, load::nearest};
 use anyhow::{Context, Result};
 use burn::module::Module;
@@ -62,7 +63,7 @@ pub(crate) fn trainable(
             "{folder} holds adapters, and training begins with whole weights; make them by `ruminate merge {folder} OUT`"
         )));
     }
-    let decoder = model::load(folder, device)?;
+    let decoder = load(folder, device)?;
     let Some(lora) = lora else { return Ok(decoder) };
     // Adapters are looked for from elsewhere, too.
     let base = std::path::absolute(folder).with_context(|| folder.display().to_string())?;
@@ -99,7 +100,7 @@ impl Source {
     /// # Errors
     /// Those of loading.
     pub(crate) fn load(&self, device: &Device) -> Result<Decoder> {
-        let decoder = model::load(&self.base, device)?;
+        let decoder = load(&self.base, device)?;
         match &self.adapter {
             Some(adapter) => Ok(lora::load_adapter(decoder, adapter)?.merged()),
             None => Ok(decoder),
@@ -117,9 +118,32 @@ pub(crate) fn language(model: &Model, style: PromptStyle) -> Result<Language> {
     }
 }
 
+/// A folder's policy, with a bar for one that takes a while.
+///
+/// # Errors
+/// With exit code 3: a file is missing or malformed, or does not fit the others.
+pub(crate) fn load(folder: &Path, device: &Device) -> Result<Decoder> {
+    /// Parameters that are read within a second or two.
+    const QUICK: u64 = 200_000_000;
+    const MILLION: u64 = 1_000_000;
+    let mut bar = None;
+    let loaded = model::load_with_progress(folder, device, &mut |at| {
+        if at.of > QUICK {
+            let bar = bar.get_or_insert_with(|| Progress::new("loading", at.of / MILLION, 0));
+            bar.at(at.done / MILLION, "million parameters");
+        }
+    });
+    Ok(loaded?)
+}
+
 /// Writes a model folder that is complete or absent. Of a decoder with adapters it is the merged model, with the
 /// adapters in its folder `adapter`.
-pub(crate) fn save(target: &Path, decoder: &Decoder, language: Option<&Language>) -> Result<()> {
+pub(crate) fn save(
+    target: &Path,
+    decoder: &Decoder,
+    language: Option<&Language>,
+    format: model::Format,
+) -> Result<()> {
     let writer = FolderWriter::create(target)?;
     for (name, bytes) in language.into_iter().flat_map(|language| language.tokenizer.files()) {
         writer.write(name, bytes)?;
@@ -128,7 +152,7 @@ pub(crate) fn save(target: &Path, decoder: &Decoder, language: Option<&Language>
         let adapter = writer.path("adapter/adapter_config.json")?;
         model::save(decoder, adapter.parent().unwrap_or(writer.folder()))?;
     }
-    model::save(&decoder.valid().merged(), writer.folder())?;
+    model::save_as(&decoder.valid().merged(), writer.folder(), format)?;
     writer.commit(Value::Null)?;
     Ok(())
 }

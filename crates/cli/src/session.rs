@@ -2,6 +2,7 @@
 
 use crate::args::RunArgs;
 use crate::device;
+use crate::hub;
 use crate::interrupt;
 use crate::recipe::{self, Model, Recipe};
 use anyhow::Result;
@@ -43,6 +44,24 @@ impl Session {
         let device = args.device.device.open()?;
         interrupt::catch();
         Ok(Self { args, recipe, given, device, command })
+    }
+
+    /// The same for a command that takes models: those that are named as the Hub names them become folders here.
+    ///
+    /// # Errors
+    /// With exit code 2, and 3 where a model cannot be had.
+    pub(crate) fn with_models(command: &'static str, args: RunArgs) -> Result<Self> {
+        let mut session = Self::new(command, args)?;
+        let distill = &mut session.recipe.distill;
+        for model in [&mut session.recipe.model, &mut distill.student] {
+            if let Some(Model::Folder(folder)) = model {
+                *folder = hub::folder(folder)?;
+            }
+        }
+        if let Some(teacher) = &mut distill.teacher {
+            *teacher = hub::folder(teacher)?;
+        }
+        Ok(session)
     }
 
     /// The run folder.

@@ -9,7 +9,7 @@ use crate::policy;
 use crate::session::Session;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
-use ruminate_model::Decoder;
+use ruminate_model::{Decoder, Format};
 use ruminate_run::{
     Completed, Error, Leaves, RunFolder, Status, checkpoints, sha256_hex, truncate_after, write_file,
 };
@@ -46,6 +46,8 @@ pub(crate) struct Stage {
     recipe: String,
     /// `config.json`
     config: Value,
+    /// Of `final/`.
+    format: Format,
 }
 
 /// Enters a session's folder at `path` for the run of that identity.
@@ -101,7 +103,12 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Ea
     }
     let (recipe, config) = (session.recipe_toml().to_owned(), session.config_json()?);
     let allow_changed = session.args.allow_changed;
-    Ok(Entered::Open(Box::new(Stage { folder, identity, checkpoint, allow_changed, recipe, config })))
+    let format = match earlier {
+        Earlier::Kept => session.recipe.save,
+        // What is trained on is not rounded.
+        Earlier::Replaced => Format::default(),
+    };
+    Ok(Entered::Open(Box::new(Stage { folder, identity, checkpoint, allow_changed, recipe, config, format })))
 }
 
 impl Stage {
@@ -164,7 +171,7 @@ impl Stage {
     /// # Errors
     /// With exit code 7 when something cannot be written.
     pub(crate) fn finish(&self, policy: &Decoder, language: &Language, summary: Value) -> Result<()> {
-        policy::save(&self.folder.final_path(), policy, Some(language))?;
+        policy::save(&self.folder.final_path(), policy, Some(language), self.format)?;
         let recipe_sha256 = hash(&self.identity);
         self.folder.complete(&Completed { recipe_sha256, summary, leaves: Leaves::Model })?;
         report::leave(&self.folder);

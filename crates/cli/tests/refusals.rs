@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{assert_code, ruminate, told};
+use common::{assert_code, fixture, ruminate, told};
 use std::fs;
 
 #[test]
@@ -80,6 +80,76 @@ fn a_missing_or_broken_model_folder_exits_3() {
     let output = ruminate(&["score", "--model", path]);
     assert_code(&output, 3);
     assert!(told(&output).contains("config.json"), "{}", told(&output));
+}
+
+#[test]
+fn a_model_of_the_hub_that_is_not_here_exits_3_with_the_folder_to_fill() {
+    if cfg!(feature = "hub") {
+        return; // then tests/hub.rs asks a server
+    }
+    let tasks = fixture("llama_tied").join("config.json");
+    let tasks = format!("data.train={}", tasks.display());
+    for args in [
+        &["generate", "--model", "Qwen/Qwen2.5-0.5B"][..],
+        &["score", "--model", "Qwen/Qwen2.5-0.5B"],
+        &["bench", "generate", "--model", "Qwen/Qwen2.5-0.5B"],
+        &["eval", "--set", "model=Qwen/Qwen2.5-0.5B"],
+        &["train-rl", "--set", "model=Qwen/Qwen2.5-0.5B"],
+        &["sft", "--set", "model=Qwen/Qwen2.5-0.5B", "--set", &tasks],
+        &["distill", "--set", "distill.teacher=Qwen/Qwen2.5-0.5B"],
+    ] {
+        let output = ruminate(args);
+        assert_code(&output, 3);
+        let told = told(&output);
+        for says in
+            ["without the feature `hub`", "into the folder Qwen/Qwen2.5-0.5B", "model.safetensors.index.json"]
+        {
+            assert!(told.contains(says), "{args:?}: {told}");
+        }
+    }
+}
+
+/// A tiny model beside a tokenizer that has more tokens than it.
+#[test]
+fn a_tokenizer_beyond_the_vocabulary_exits_3_before_the_model_is_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    fs::copy(fixture("llama_tied").join("config.json"), path.join("config.json")).expect("copied");
+    // Were it read, that would be another error.
+    fs::write(path.join("model.safetensors"), "no weights").expect("written");
+    let tokens: serde_json::Map<_, _> = (0..41).map(|id| (format!("t{id}"), id.into())).collect();
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": null, "post_processor": null,
+        "decoder": null, "model": {"type": "WordLevel", "vocab": tokens, "unk_token": "t0"},
+    });
+    fs::write(path.join("tokenizer.json"), tokenizer.to_string()).expect("written");
+    let model = path.to_str().expect("UTF-8");
+    let set = format!("model={model}");
+    for args in [&["generate", "--model", model][..], &["score", "--model", model], &["eval", "--set", &set]]
+    {
+        let output = common::with_input(args, "{\"prompt\": \"t1\", \"completion\": \"t2\"}\n");
+        assert_code(&output, 3);
+        assert!(told(&output).contains("40"), "{args:?}: {}", told(&output));
+        assert!(!told(&output).contains("safetensors"), "{args:?}: {}", told(&output));
+    }
+}
+
+#[test]
+fn a_tokenizer_or_config_nested_too_deep_exits_3() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    let model = path.to_str().expect("UTF-8");
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(fixture("llama_tied").join(name), path.join(name)).expect("copied");
+    }
+    for name in ["tokenizer.json", "config.json"] {
+        for opening in ["[", "{\"model\":"] {
+            fs::write(path.join(name), opening.repeat(200_000)).expect("written");
+            let output = common::with_input(&["generate", "--model", model], "{\"prompt\": \"a\"}\n");
+            assert_code(&output, 3);
+            assert!(told(&output).contains(name), "{}", told(&output));
+        }
+    }
 }
 
 #[cfg(target_os = "linux")]

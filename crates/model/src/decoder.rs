@@ -11,6 +11,7 @@ use crate::layers::{Linear, RmsNorm, angles};
 use crate::lora::Adapters;
 use crate::moe::{LayerRouting, Routes};
 use crate::mtp::MultiTokenPrediction;
+use crate::weights::Origin;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 use rand::Rng;
@@ -28,6 +29,8 @@ pub struct Decoder {
     mtp: Option<MultiTokenPrediction>,
     #[module(skip)]
     config: Config,
+    #[module(skip)]
+    pub(crate) origin: Origin,
     /// Present while the linear maps carry adapters and all other weights are frozen.
     #[module(skip)]
     adapters: Option<Adapters>,
@@ -70,6 +73,7 @@ impl Decoder {
             lm_head: (!config.tie_word_embeddings).then(|| Linear::init(init, width, vocabulary)),
             mtp: (config.num_nextn_predict_layers > 0).then(|| MultiTokenPrediction::init(init, config)),
             config: config.clone(),
+            origin: Origin::default(),
             adapters: None,
         }
     }

@@ -35,4 +35,6 @@ pub use moe::{LayerRouting, Routes, balance_loss};
 pub use parameters::{ParameterMapper, ParameterVisitor};
 pub use prepared::{DecodeStep, PreparedDecoder};
 pub use ruminate_kernels::Precision;
-pub use weights::{LoadError, SaveError, load, load_config, load_weights, save};
+pub use weights::{
+    Format, LoadError, Progress, SaveError, WeightType, load, load_config, load_with_progress, save, save_as,
+};

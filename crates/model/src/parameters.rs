@@ -3,7 +3,7 @@
 
 use crate::Decoder;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
 /// Sees every parameter with its name.
 pub trait ParameterVisitor {
@@ -33,6 +33,19 @@ impl Decoder {
     pub fn map_parameters(self, mapper: &mut impl ParameterMapper) -> Self {
         let path = self.path();
         self.map(&mut Walk { path, action: mapper })
+    }
+
+    /// Gives every parameter its value, in the same order and in f32; those that are pending are never made for it.
+    ///
+    /// # Errors
+    /// The first that `value` has; the parameters after it are not asked for.
+    pub(crate) fn with_values<E>(
+        self,
+        value: &mut impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>,
+    ) -> Result<Self, E> {
+        let mut walk = Values { path: self.path(), value, failure: None };
+        let filled = self.map(&mut walk);
+        walk.failure.map_or(Ok(filled), Err)
     }
 
     /// Number of parameters, router biases included.
@@ -92,6 +105,41 @@ impl<A: ParameterMapper> ModuleMapper for Walk<'_, A> {
         let trained = tensor.is_require_grad();
         let tensor = self.action.map(&name, tensor).detach().set_require_grad(trained);
         Param::from_mapped_value(id, tensor, mapper)
+    }
+
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.enter(name, container);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.segments.pop();
+    }
+}
+
+/// A walk that replaces parameters without looking at them.
+struct Values<'a, F, E> {
+    path: Path,
+    value: &'a mut F,
+    failure: Option<E>,
+}
+
+impl<E, F: FnMut(&str, &[usize]) -> Result<Vec<f32>, E>> ModuleMapper for Values<'_, F, E> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.failure.is_some() {
+            return param;
+        }
+        let shape = param.lazy_shape();
+        match (self.value)(&self.path.name(), &shape.dims::<D>()) {
+            Ok(values) => {
+                let tensor = Tensor::from_data(TensorData::new(values, shape), &param.lazy_device());
+                let id = param.id;
+                param.transform_for_load(tensor, id)
+            }
+            Err(error) => {
+                self.failure = Some(error);
+                param
+            }
+        }
     }
 
     fn enter_module(&mut self, name: &str, container: &str) {

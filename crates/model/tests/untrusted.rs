@@ -1,13 +1,15 @@
 //! Model folders come from anywhere: whatever is in them, the answer is a model or an error that names what is
 //! wrong. Never a panic, and never memory for what a file only claims.
 
+mod common;
+
+use common::{copy, set};
 use proptest::prelude::*;
 use ruminate_model::{Config, ConfigError, LoadError, load};
 use ruminate_testkit as testkit;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
-use tempfile::TempDir;
 
 const CASES: [&str; 7] = [
     "deepseek_v3_plain/config.json",
@@ -70,7 +72,23 @@ fn a_value_that_cannot_be_is_refused_by_its_key() {
         ("llama_tied", "rope_theta", json!({"rope_parameters": {"rope_theta": 1.0}})),
         ("llama_tied", "rope_scaling", json!({"rope_parameters": {"rope_type": "longrope"}})),
         ("llama_tied", "factor", json!({"rope_parameters": {"rope_type": "yarn", "factor": 0}})),
+        (
+            "llama_tied",
+            "attention_factor",
+            json!({"rope_parameters": {"rope_type": "yarn", "attention_factor": 1}}),
+        ),
+        ("llama_tied", "truncate", json!({"rope_parameters": {"rope_type": "yarn", "truncate": false}})),
+        ("llama_tied", "rope_parameters", json!({"rope_parameters": {"full_attention": {"rope_theta": 5}}})),
+        ("llama_tied", "attention_bias", json!({"attention_bias": true})),
+        ("llama_tied", "mlp_bias", json!({"mlp_bias": true})),
+        ("llama_tied", "partial_rotary_factor", json!({"partial_rotary_factor": 0.5})),
         ("qwen2", "use_sliding_window", json!({"use_sliding_window": true})),
+        ("qwen2", "layer_types", json!({"layer_types": ["full_attention", "sliding_attention"]})),
+        ("qwen3", "attention_bias", json!({"attention_bias": true})),
+        ("qwen3_moe", "mlp_only_layers", json!({"mlp_only_layers": [0]})),
+        ("deepseek_v3_plain", "scoring_func", json!({"scoring_func": "softmax"})),
+        ("deepseek_v3_plain", "topk_method", json!({"topk_method": "greedy"})),
+        ("deepseek_v3_plain", "moe_layer_freq", json!({"moe_layer_freq": 2})),
         ("qwen3_moe", "decoder_sparse_step", json!({"decoder_sparse_step": 2})),
     ];
     for (name, expected, changes) in cases {
@@ -144,27 +162,8 @@ proptest! {
     }
 }
 
-/// A copy of a case to spoil.
-fn copy(name: &str) -> TempDir {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    for file in ["config.json", "model.safetensors"] {
-        let from = testkit::fixture_path(&format!("model/{name}/{file}"));
-        fs::copy(from, folder.path().join(file)).expect("copied");
-    }
-    folder
-}
-
 fn refusal(folder: &Path) -> LoadError {
     load(folder, &testkit::device()).expect_err("a spoilt folder")
-}
-
-fn set_config(folder: &Path, changes: &Value) {
-    let path = folder.join("config.json");
-    let mut json: Value = serde_json::from_slice(&fs::read(&path).expect("readable")).expect("JSON");
-    for (key, value) in changes.as_object().expect("changes are an object") {
-        json[key] = value.clone();
-    }
-    fs::write(path, json.to_string()).expect("written");
 }
 
 /// A safetensors file from its parts: length of the header, header, data.
@@ -278,8 +277,8 @@ fn tensors_that_do_not_fit_are_named() {
     let integers = copy("llama_tied");
     edit_header(integers.path(), r#""F32""#, r#""I32""#);
     let error = refusal(integers.path());
-    assert!(matches!(error, LoadError::Safetensors { .. }), "{error}");
-    assert!(error.to_string().contains("I32 is not a float"), "{error}");
+    assert!(matches!(error, LoadError::Tensors { .. }), "{error}");
+    assert!(error.to_string().contains("I32 instead of F32, F16, BF16, F64 or F8_E4M3"), "{error}");
 }
 
 #[test]
@@ -296,29 +295,10 @@ fn a_configuration_larger_than_its_files_is_refused_before_any_allocation() {
     ];
     for (name, changes) in cases {
         let folder = copy(name);
-        set_config(folder.path(), &changes);
+        set(folder.path(), "config.json", &changes);
         let error = refusal(folder.path());
         assert!(matches!(error, LoadError::Tensors { .. }), "{changes}: {error}");
         assert!(error.to_string().len() < 10_000, "{changes}: a message for people");
-    }
-}
-
-#[test]
-fn an_index_names_files_of_its_folder_only() {
-    let outside = testkit::fixture_path("model/llama_tied/model.safetensors");
-    let outside = outside.to_str().expect("a text");
-    for shard in [outside, "../model.safetensors", "a/b.safetensors", "..\\model.safetensors"] {
-        let folder = copy("llama_tied");
-        let index = json!({"weight_map": {"model.norm.weight": shard}});
-        fs::write(folder.path().join("model.safetensors.index.json"), index.to_string()).expect("written");
-        let error = refusal(folder.path());
-        assert!(matches!(error, LoadError::Safetensors { .. }), "{shard}: {error}");
-        assert!(error.to_string().contains("files of this folder"), "{error}");
-    }
-    for index in [json!({}), json!({"weight_map": []}), json!({"weight_map": {"x": 1}}), json!(7)] {
-        let folder = copy("llama_tied");
-        fs::write(folder.path().join("model.safetensors.index.json"), index.to_string()).expect("written");
-        assert!(matches!(refusal(folder.path()), LoadError::Safetensors { .. }), "{index}");
     }
 }
 
@@ -333,4 +313,27 @@ fn absent_and_unreadable_files_are_named() {
     assert!(matches!(refusal(folder.path()), LoadError::Json { .. }));
     fs::write(folder.path().join("config.json"), "{}").expect("written");
     assert!(matches!(refusal(folder.path()), LoadError::Config { .. }));
+}
+
+#[test]
+fn a_config_nested_too_deep_or_of_another_kind_is_refused() {
+    let folder = copy("llama_tied");
+    let path = folder.path().join("config.json");
+    for (text, says) in [
+        ("[".repeat(100_000), "recursion limit"),
+        ("{\"a\":".repeat(50_000), "recursion limit"),
+        (" ".repeat(300_000), "expected at most 262144"),
+        ("{\"model_type\": \"llama\", \"vocab_size\": 1000000000000}".to_owned(), "1000000000000"),
+    ] {
+        fs::write(&path, text).expect("written");
+        let error = refusal(folder.path());
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    let folder = copy("llama_tied");
+    fs::write(folder.path().join("generation_config.json"), "[".repeat(1000)).expect("written");
+    let error = refusal(folder.path());
+    assert!(
+        matches!(&error, LoadError::Json { path, .. } if path.ends_with("generation_config.json")),
+        "{error}"
+    );
 }

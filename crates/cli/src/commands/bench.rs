@@ -8,6 +8,7 @@ mod work;
 use crate::args::{BenchCommand, BenchGenerateArgs, BenchGrpoArgs, BenchTrainArgs};
 use crate::device::DeviceName;
 use crate::exit::Refusal;
+use crate::hub;
 use crate::language::Language;
 use crate::lines::Output;
 use crate::policy;
@@ -162,7 +163,7 @@ fn reinforcement(args: &BenchGrpoArgs) -> Result<Measured> {
     }
     let tasks = jsonl::tasks(&args.tasks, BadLines::Refuse)?.rows;
     let policy = decoder(&args.model, &open(args.device.device)?.autodiff())?;
-    let language = Language::load(&args.model, policy.config().vocab_size, PromptStyle::Bare)?;
+    let language = Language::load(&hub::folder(&args.model)?, policy.config().vocab_size, PromptStyle::Bare)?;
     let mut problems = Vec::new();
     for row in tasks {
         let prompt_ids = language
@@ -219,11 +220,12 @@ fn open(device: DeviceName) -> Result<Device> {
 
 /// A folder's weights, or random ones where it has only a configuration.
 fn decoder(folder: &Path, device: &Device) -> Result<Decoder> {
+    let folder = &hub::folder(folder)?;
     let config = model::load_config(folder)?;
     let has_weights =
         ["model.safetensors", "model.safetensors.index.json"].iter().any(|name| folder.join(name).exists());
     if has_weights {
-        return Ok(model::load_weights(&config, folder, device)?);
+        return policy::load(folder, device);
     }
     Ok(policy::fresh(&config, Seed::new(0), device))
 }

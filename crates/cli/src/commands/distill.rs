@@ -27,7 +27,7 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
-    let session = Session::new("distill", args)?;
+    let session = Session::with_models("distill", args)?;
     let (recipe, out) = (&session.recipe, session.out());
     if let Some(student) = &recipe.distill.student {
         check_adapters(&session, student, recipe.distill.pretrain_steps)?;

@@ -27,7 +27,7 @@ pub(crate) fn run(args: EvalArgs) -> Result<()> {
     match (args.compare.as_deref(), &args.rescore) {
         (Some([a, b]), _) => comparison(a, b),
         (_, Some(run)) => rescore(args.run, run),
-        _ => evaluate(Session::new("eval", args.run)?),
+        _ => evaluate(Session::with_models("eval", args.run)?),
     }
 }
 

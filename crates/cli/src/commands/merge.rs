@@ -7,7 +7,7 @@ use crate::device::DeviceName;
 use crate::exit::Refusal;
 use crate::policy::{self, Source};
 use anyhow::Result;
-use ruminate_model::{self as model, lora};
+use ruminate_model::{self as model, Format, lora};
 
 pub(crate) fn run(args: &MergeArgs) -> Result<()> {
     if args.out.symlink_metadata().is_ok() {
@@ -26,5 +26,5 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
     let config = model::load_config(&source.base)?;
     let language = optional_language(&source.base, config.vocab_size, false)?;
     let merged = source.load(&DeviceName::default().open()?)?;
-    policy::save(&args.out, &merged, language.as_ref())
+    policy::save(&args.out, &merged, language.as_ref(), Format::default())
 }

@@ -15,6 +15,7 @@ mod train_rl;
 mod verify;
 
 use crate::args::{Args, Command};
+use crate::hub;
 use anyhow::Result;
 
 /// Runs what was asked for.
@@ -25,9 +26,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::TrainRl(args) => train_rl::run(args),
         Command::Distill(args) => distill::run(args),
         Command::Eval(args) => eval::run(args),
-        Command::Generate(args) if args.chat => chat::run(&args),
-        Command::Generate(args) => generate::run(&args),
-        Command::Score(args) => score::run(&args),
+        Command::Generate(mut args) => {
+            args.model = hub::folder(&args.model)?;
+            if args.chat { chat::run(&args) } else { generate::run(&args) }
+        }
+        Command::Score(mut args) => {
+            args.model = hub::folder(&args.model)?;
+            score::run(&args)
+        }
         Command::Verify(args) => verify::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Import(args) => import::run(&args),

@@ -22,7 +22,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
-    let session = Session::new("sft", args)?;
+    let session = Session::with_models("sft", args)?;
     let (recipe, out) = (&session.recipe, session.out());
     let Some(model) = &recipe.model else {
         return Err(Refusal::usage("`model` is missing; expected a model folder, or a table [model]"));

@@ -21,7 +21,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
-    let session = Session::new("train-rl", args)?;
+    let session = Session::with_models("train-rl", args)?;
     let out = session.out();
     let summary = train(&session, &out)?;
     story::end(&summary, &out)

@@ -14,7 +14,7 @@ pub(crate) use reward::Reward;
 
 use anyhow::{Context, Result};
 use ruminate_grpo as grpo;
-use ruminate_model::lora;
+use ruminate_model::{Format, lora};
 use ruminate_rollout::Sampling;
 use ruminate_train::{self as train, supervised};
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,8 @@ pub(crate) struct Recipe {
     pub(crate) distill: Distill,
     /// What is measured before and after.
     pub(crate) eval: Eval,
+    /// How the weights of `final/` are stored. Checkpoints, and the base that is trained on, are f32 always.
+    pub(crate) save: Format,
 }
 
 impl Default for Recipe {
@@ -73,6 +75,7 @@ impl Default for Recipe {
             reward: Reward::default(),
             distill: Distill::default(),
             eval: Eval::default(),
+            save: Format::default(),
         }
     }
 }

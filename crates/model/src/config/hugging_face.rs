@@ -1,36 +1,9 @@
 //! `config.json` <-> [`Config`]: the keys, the families' defaults, and what we refuse.
 
-use super::{Attention, Bias, Config, Family, Gqa, HeadNorm, Mla, Moe, Rope, Router, Scaling};
+use super::keys::{ConfigError, Keys};
+use super::rope_keys::{rope, rope_scaling_json};
+use super::{Attention, Bias, Config, Family, Gqa, HeadNorm, Mla, Moe, Router};
 use serde_json::{Map, Value, json};
-
-/// Why a `config.json` is not a model that we can build.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// `model_type` is not one of ours.
-    #[error(
-        "config.json: model_type is {found:?}; expected one of deepseek_v3, llama, qwen2, qwen3, qwen3_moe"
-    )]
-    Family {
-        /// What the file says.
-        found: String,
-    },
-    /// A key is missing.
-    #[error("config.json: `{key}` is missing; this family needs it")]
-    Missing {
-        /// The key.
-        key: &'static str,
-    },
-    /// A key's value is out of range or of another type.
-    #[error("config.json: `{key}` is {found}; expected {expected}")]
-    Value {
-        /// The key.
-        key: &'static str,
-        /// What the file says.
-        found: String,
-        /// What would be right.
-        expected: String,
-    },
-}
 
 impl Config {
     /// Reads a `config.json` of one of the five families, in its older (`rope_scaling`) or newer
@@ -49,7 +22,7 @@ impl Config {
             other => return Err(ConfigError::Family { found: other.chars().take(80).collect() }),
         };
         keys.only("hidden_act", &[json!("silu"), json!("swish")], "\"silu\"")?;
-        keys.only("use_sliding_window", &[json!(false)], "false (attention sees the whole sequence)")?;
+        refuse_other_parts(&keys, family)?;
         let config = Self {
             family,
             vocab_size: keys.size("vocab_size")?,
@@ -71,6 +44,30 @@ impl Config {
         };
         config.check()?;
         Ok(config)
+    }
+
+    /// Rows and columns of the blocks that share a factor in weights that are stored as FP8; none in others.
+    ///
+    /// # Errors
+    /// The weights are quantised in another way, which we do not read.
+    pub fn weight_block_size(json: &Value) -> Result<Option<[usize; 2]>, ConfigError> {
+        let Some(inner) = json.get("quantization_config").filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
+        let keys = Keys(inner);
+        keys.needs(
+            "quant_method",
+            &[json!("fp8")],
+            "\"fp8\" (DeepSeek's), or weights that are not quantised",
+        )?;
+        keys.only("fmt", &[json!("e4m3")], "\"e4m3\"")?;
+        let side = |side: &Value| side.as_u64().filter(|side| (1..=Keys::LARGEST).contains(side));
+        match inner.get("weight_block_size").and_then(Value::as_array).map(Vec::as_slice) {
+            Some([rows, columns]) if let (Some(rows), Some(columns)) = (side(rows), side(columns)) => {
+                Ok(Some([rows as usize, columns as usize]))
+            }
+            _ => Err(keys.wrong("weight_block_size", "the rows and columns of a block, such as [128, 128]")),
+        }
     }
 
     /// Writes `config.json` as transformers reads it.
@@ -204,6 +201,26 @@ impl Config {
     }
 }
 
+/// Refuses what files of the families may say and the decoder has no part for.
+fn refuse_other_parts(keys: &Keys, family: Family) -> Result<(), ConfigError> {
+    let no = [json!(false)];
+    keys.only("use_sliding_window", &no, "false (attention sees the whole sequence)")?;
+    let whole = |kind: &Value| kind == "full_attention";
+    if keys.0.get("layer_types").and_then(Value::as_array).is_some_and(|kinds| !kinds.iter().all(whole)) {
+        return Err(keys.wrong("layer_types", "\"full_attention\" alone"));
+    }
+    keys.only("partial_rotary_factor", &[json!(1), json!(1.0)], "1 (all of a head is rotated)")?;
+    keys.only("mlp_bias", &no, "false")?;
+    // Qwen2 has its biases always, and not this key.
+    if family != Family::Qwen2 {
+        keys.only("attention_bias", &no, "false")?;
+    }
+    keys.only("mlp_only_layers", &[json!([])], "[] (every block has experts)")?;
+    keys.only("scoring_func", &[json!("sigmoid")], "\"sigmoid\"")?;
+    keys.only("topk_method", &[json!("noaux_tc")], "\"noaux_tc\"")?;
+    keys.only("moe_layer_freq", &[json!(1)], "1")
+}
+
 fn attention(keys: &Keys, family: Family) -> Result<Attention, ConfigError> {
     let num_attention_heads = keys.size("num_attention_heads")?;
     if family == Family::DeepseekV3 {
@@ -218,9 +235,6 @@ fn attention(keys: &Keys, family: Family) -> Result<Attention, ConfigError> {
             qk_rope_head_dim: keys.size("qk_rope_head_dim")?,
             v_head_dim: keys.size("v_head_dim")?,
         }));
-    }
-    if family == Family::Llama && keys.flag_or("attention_bias", false)? {
-        return Err(keys.wrong("attention_bias", "false"));
     }
     let head_dim = match keys.optional_size("head_dim")? {
         Some(width) => width,
@@ -272,174 +286,4 @@ fn moe(keys: &Keys, family: Family) -> Result<Option<Moe>, ConfigError> {
         }
         Family::Llama | Family::Qwen2 | Family::Qwen3 => None,
     })
-}
-
-fn rope(keys: &Keys) -> Result<Rope, ConfigError> {
-    // Newer files hold theta and scaling in `rope_parameters`, older ones beside each other.
-    let newer = keys.0.get("rope_parameters").filter(|value| value.is_object());
-    let older = keys.0.get("rope_scaling").filter(|value| value.is_object());
-    let theta = match newer.map(Keys).filter(|keys| keys.has("rope_theta")) {
-        Some(inner) => inner.number("rope_theta")?,
-        None => keys.number_or("rope_theta", 10_000.0)?,
-    };
-    if theta <= 1.0 {
-        return Err(ConfigError::Value {
-            key: "rope_theta",
-            found: theta.to_string(),
-            expected: "a number above 1".to_owned(),
-        });
-    }
-    let Some(inner) = newer.or(older).map(Keys) else {
-        return Ok(Rope { theta, scaling: Scaling::None });
-    };
-    let kind = ["rope_type", "type"].iter().find_map(|key| inner.0.get(*key)?.as_str()).unwrap_or("default");
-    let original = || -> Result<f64, ConfigError> {
-        Ok(match inner.optional_size("original_max_position_embeddings")? {
-            Some(tokens) => tokens,
-            None => keys.size_or("max_position_embeddings", 4096)?,
-        } as f64)
-    };
-    let scaling = match kind {
-        "default" => Scaling::None,
-        "yarn" => Scaling::Yarn {
-            factor: inner.positive_or("factor", None)?,
-            original_max_position_embeddings: original()?,
-            beta_fast: inner.positive_or("beta_fast", Some(32.0))?,
-            beta_slow: inner.positive_or("beta_slow", Some(1.0))?,
-            mscale: inner.number_or("mscale", 0.0)?,
-            mscale_all_dim: inner.number_or("mscale_all_dim", 0.0)?,
-        },
-        "llama3" => {
-            let low_freq_factor = inner.positive_or("low_freq_factor", None)?;
-            let high_freq_factor = inner.positive_or("high_freq_factor", None)?;
-            if high_freq_factor <= low_freq_factor {
-                return Err(inner.wrong("high_freq_factor", "a number above low_freq_factor"));
-            }
-            Scaling::Llama3 {
-                factor: inner.positive_or("factor", None)?,
-                low_freq_factor,
-                high_freq_factor,
-                original_max_position_embeddings: original()?,
-            }
-        }
-        other => {
-            return Err(ConfigError::Value {
-                key: "rope_scaling",
-                found: format!("{other:?}"),
-                expected: "default, yarn or llama3".to_owned(),
-            });
-        }
-    };
-    Ok(Rope { theta, scaling })
-}
-
-fn rope_scaling_json(scaling: Scaling) -> Value {
-    match scaling {
-        Scaling::None => Value::Null,
-        Scaling::Yarn {
-            factor,
-            original_max_position_embeddings,
-            beta_fast,
-            beta_slow,
-            mscale,
-            mscale_all_dim,
-        } => json!({
-            "rope_type": "yarn",
-            "factor": factor,
-            "original_max_position_embeddings": original_max_position_embeddings as u64,
-            "beta_fast": beta_fast,
-            "beta_slow": beta_slow,
-            "mscale": mscale,
-            "mscale_all_dim": mscale_all_dim,
-        }),
-        Scaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_max_position_embeddings } => {
-            json!({
-                "rope_type": "llama3",
-                "factor": factor,
-                "low_freq_factor": low_freq_factor,
-                "high_freq_factor": high_freq_factor,
-                "original_max_position_embeddings": original_max_position_embeddings as u64,
-            })
-        }
-    }
-}
-
-/// Typed access to a JSON object; absent and null are the same.
-struct Keys<'a>(&'a Value);
-
-impl Keys<'_> {
-    /// No size of a model we can hold is larger; products of two sizes stay within 64 bits.
-    const LARGEST: u64 = 1 << 28;
-
-    fn has(&self, key: &str) -> bool {
-        self.0.get(key).is_some_and(|value| !value.is_null())
-    }
-
-    fn wrong(&self, key: &'static str, expected: &str) -> ConfigError {
-        let found = self.0.get(key).map_or_else(|| "absent".to_owned(), ToString::to_string);
-        let found = found.chars().take(80).collect();
-        ConfigError::Value { key, found, expected: expected.to_owned() }
-    }
-
-    fn optional_size(&self, key: &'static str) -> Result<Option<usize>, ConfigError> {
-        if !self.has(key) {
-            return Ok(None);
-        }
-        match self.0[key].as_u64() {
-            Some(size @ 1..=Self::LARGEST) => Ok(Some(size as usize)),
-            _ => Err(self.wrong(key, "a whole number from 1 to 2^28")),
-        }
-    }
-
-    fn size(&self, key: &'static str) -> Result<usize, ConfigError> {
-        self.optional_size(key)?.ok_or(ConfigError::Missing { key })
-    }
-
-    fn size_or(&self, key: &'static str, default: usize) -> Result<usize, ConfigError> {
-        Ok(self.optional_size(key)?.unwrap_or(default))
-    }
-
-    /// Like a size, but zero is allowed.
-    fn count_or(&self, key: &'static str, default: usize) -> Result<usize, ConfigError> {
-        if self.0.get(key).and_then(Value::as_u64) == Some(0) { Ok(0) } else { self.size_or(key, default) }
-    }
-
-    fn number(&self, key: &'static str) -> Result<f64, ConfigError> {
-        if !self.has(key) {
-            return Err(ConfigError::Missing { key });
-        }
-        let number = self.0[key].as_f64().filter(|number| number.is_finite() && *number >= 0.0);
-        number.ok_or_else(|| self.wrong(key, "a finite number, not negative"))
-    }
-
-    fn number_or(&self, key: &'static str, default: f64) -> Result<f64, ConfigError> {
-        if self.has(key) { self.number(key) } else { Ok(default) }
-    }
-
-    fn positive_or(&self, key: &'static str, default: Option<f64>) -> Result<f64, ConfigError> {
-        let number = default.map_or_else(|| self.number(key), |default| self.number_or(key, default))?;
-        if number > 0.0 { Ok(number) } else { Err(self.wrong(key, "a finite number above 0")) }
-    }
-
-    /// Refuses a value that would change what the decoder computes; absent is fine.
-    fn only(&self, key: &'static str, allowed: &[Value], expected: &str) -> Result<(), ConfigError> {
-        if self.has(key) && !allowed.contains(&self.0[key]) { Err(self.wrong(key, expected)) } else { Ok(()) }
-    }
-
-    fn flag_or(&self, key: &'static str, default: bool) -> Result<bool, ConfigError> {
-        if !self.has(key) {
-            return Ok(default);
-        }
-        self.0[key].as_bool().ok_or_else(|| self.wrong(key, "true or false"))
-    }
-
-    fn token_ids(&self, key: &'static str) -> Result<Vec<u32>, ConfigError> {
-        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        let ids = match self.0.get(key) {
-            None | Some(Value::Null) => Some(Vec::new()),
-            Some(Value::Array(many)) => many.iter().map(id).collect(),
-            Some(one) => id(one).map(|id| vec![id]),
-        };
-        ids.ok_or_else(|| self.wrong(key, "a token id or a list of them"))
-    }
 }

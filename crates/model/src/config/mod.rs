@@ -4,10 +4,12 @@
 //! names and the families' habits live in [`hugging_face`](self).
 
 mod hugging_face;
+mod keys;
 mod rope;
+mod rope_keys;
 mod size;
 
-pub use hugging_face::ConfigError;
+pub use keys::ConfigError;
 pub use rope::{Rope, Scaling};
 pub use size::Parameters;
 

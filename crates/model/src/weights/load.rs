@@ -1,75 +1,30 @@
 //! Reading a model folder. Files are untrusted: whatever is wrong with them is a typed error that names the
-//! file or the tensor.
+//! file or the tensor. Everything is checked by the files' headers before any weight is made.
 
-use super::fused_experts;
-use crate::lora;
-use crate::parameters::ParameterMapper;
-use crate::{Config, ConfigError, Decoder};
-use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
-use safetensors::{Dtype, SafeTensors};
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+use super::error::LoadError;
+use super::origin::Origin;
+use super::store::Store;
+use super::{NAMED, fused_experts};
+use crate::{Config, Decoder, lora};
+use burn::tensor::Device;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
 
-/// Why a model folder did not load.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// A file cannot be read.
-    #[error(
-        "{path}: {source}; a model folder has config.json and model.safetensors (or shards with an index)"
-    )]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: std::io::Error,
-    },
-    /// A JSON file is not JSON.
-    #[error("{path}: not valid JSON: {source}")]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
-    },
-    /// The architecture cannot be built.
-    #[error("{path}: {source}")]
-    Config {
-        /// The file.
-        path: PathBuf,
-        /// Which key.
-        source: ConfigError,
-    },
-    /// A weight file is not a valid safetensors file.
-    #[error("{path}: not a valid safetensors file: {reason}")]
-    Safetensors {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// The files' tensors are not the model's.
-    #[error(
-        "{path}: tensors do not fit config.json: missing {missing:?}, unexpected {unexpected:?}, wrong {misshapen:?}"
-    )]
-    Tensors {
-        /// The folder.
-        path: PathBuf,
-        /// Needed and absent; at most the first 32 of them.
-        missing: Vec<String>,
-        /// Present and unknown.
-        unexpected: Vec<String>,
-        /// Name, what was found, what was expected.
-        misshapen: Vec<String>,
-    },
-    /// An adapter folder that cannot be computed, or not with this base.
-    #[error("{path}: {problem}")]
-    Adapter {
-        /// The file.
-        path: PathBuf,
-        /// What was expected and found.
-        problem: String,
-    },
+/// Bytes of a JSON file that describes a model; real ones have a few thousand.
+const MAX_JSON_BYTES: u64 = 256 << 10;
+
+/// How far loading has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress<'a> {
+    /// Parameters in place.
+    pub done: u64,
+    /// Parameters in all.
+    pub of: u64,
+    /// What comes next; empty at the end.
+    pub tensor: &'a str,
 }
 
 /// Loads a model folder; parameters become f32 whatever the file's dtype. Of an adapter folder, the base that it names
@@ -78,9 +33,45 @@ pub enum LoadError {
 /// # Errors
 /// Any file is missing or malformed, or its tensors do not fit the configuration: all of them are named.
 pub fn load(folder: &Path, device: &Device) -> Result<Decoder, LoadError> {
+    load_with_progress(folder, device, &mut |_| {})
+}
+
+/// The same, and `progress` is told of every tensor.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_progress(
+    folder: &Path,
+    device: &Device,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Decoder, LoadError> {
     let base = lora::base_folder(folder)?;
-    let decoder = load_weights(&load_config(&base)?, &base, device)?;
+    let decoder = load_whole(&base, device, progress)?;
     if base == folder { Ok(decoder) } else { lora::load_adapter(decoder, folder) }
+}
+
+fn load_whole(
+    folder: &Path,
+    device: &Device,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Decoder, LoadError> {
+    let path = folder.join("config.json");
+    let json = read_json(&path)?;
+    let of_config = |source| LoadError::Config { path: path.clone(), source };
+    let mut config = Config::from_json(&json).map_err(of_config)?;
+    let block = Config::weight_block_size(&json).map_err(of_config)?;
+    let mut store = Store::open(folder, block)?;
+    // transformers keeps the key when it saves a model, and leaves the module out.
+    if !store.has_prefix(&format!("model.layers.{}.", config.num_hidden_layers)) {
+        config.num_nextn_predict_layers = 0;
+    }
+    let generation = match folder.join("generation_config.json") {
+        path if path.exists() => Some(read_json(&path)?),
+        _ => None,
+    };
+    let mut decoder = fill(&config, folder, &mut store, device, progress)?;
+    decoder.origin = Origin::new(json, generation);
+    Ok(decoder)
 }
 
 /// Reads a folder's `config.json`; of an adapter folder, its base's.
@@ -93,113 +84,54 @@ pub fn load_config(folder: &Path) -> Result<Config, LoadError> {
     Config::from_json(&json).map_err(|source| LoadError::Config { path, source })
 }
 
-/// Loads the weights of a folder into a decoder of the given architecture.
-///
-/// # Errors
-/// As [`load`].
-pub fn load_weights(config: &Config, folder: &Path, device: &Device) -> Result<Decoder, LoadError> {
-    let files = weight_files(folder)?;
-    let mut buffers = Vec::new();
-    for path in files {
-        let bytes = fs::read(&path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
-        buffers.push((path, bytes));
+/// A JSON file of a model folder.
+pub(crate) fn read_json(path: &Path) -> Result<Value, LoadError> {
+    let unreadable = |source| LoadError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(unreadable)?;
+    let bytes = file.metadata().map_err(unreadable)?.len();
+    if bytes > MAX_JSON_BYTES {
+        return Err(LoadError::Size { path: path.to_owned(), bytes, limit: MAX_JSON_BYTES });
     }
-    let mut tensors = BTreeMap::new();
-    for (path, bytes) in &buffers {
-        let broken = |reason: String| LoadError::Safetensors { path: path.clone(), reason };
-        let file = SafeTensors::deserialize(bytes).map_err(|error| broken(error.to_string()))?;
-        for (name, view) in file.tensors() {
-            let dtype = burn_dtype(view.dtype())
-                .ok_or_else(|| broken(format!("tensor {name}: dtype {:?} is not a float", view.dtype())))?;
-            tensors.insert(name, Stored { dtype, shape: view.shape().to_vec(), bytes: view.data() });
-        }
-    }
-
-    // Check everything before any weight is made: a configuration that is not of these files may ask for any size.
-    let mut check =
-        Check { tensors: &tensors, used: BTreeSet::new(), missing: Vec::new(), misshapen: Vec::new() };
-    check.blocks(config);
-    let misfit = |check: Check, unexpected| {
-        let Check { missing, misshapen, .. } = check;
-        Err(LoadError::Tensors { path: folder.to_owned(), missing, unexpected, misshapen })
-    };
-    if !check.missing.is_empty() {
-        return misfit(check, Vec::new());
-    }
-    let blank = Decoder::blank(config, device);
-    blank.visit_shapes(&mut |name, shape| check.parameter(name, shape));
-    let unexpected: Vec<String> = tensors
-        .keys()
-        .filter(|name| !check.used.contains(*name) && !ignorable(name, config))
-        .cloned()
-        .collect();
-    if !(check.missing.is_empty() && check.misshapen.is_empty() && unexpected.is_empty()) {
-        return misfit(check, unexpected);
-    }
-    Ok(blank.map_parameters(&mut Fill { tensors: &tensors }))
-}
-
-fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, LoadError> {
-    let index = folder.join("model.safetensors.index.json");
-    if !index.exists() {
-        return Ok(vec![folder.join("model.safetensors")]);
-    }
-    let json = read_json(&index)?;
-    let names: BTreeSet<&str> = json
-        .get("weight_map")
-        .and_then(serde_json::Value::as_object)
-        .map(|map| map.values().filter_map(serde_json::Value::as_str).collect())
-        .unwrap_or_default();
-    // A name with a separator would leave the folder.
-    if names.is_empty() || names.iter().any(|name| name.contains(['/', '\\'])) {
-        let reason = "weight_map must name files of this folder".to_owned();
-        return Err(LoadError::Safetensors { path: index, reason });
-    }
-    Ok(names.into_iter().map(|name| folder.join(name)).collect())
-}
-
-pub(crate) fn read_json(path: &Path) -> Result<serde_json::Value, LoadError> {
-    let text = fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    let mut text = Vec::new();
+    file.take(MAX_JSON_BYTES).read_to_end(&mut text).map_err(unreadable)?;
     serde_json::from_slice(&text).map_err(|source| LoadError::Json { path: path.to_owned(), source })
 }
 
-fn burn_dtype(dtype: Dtype) -> Option<DType> {
-    match dtype {
-        Dtype::F32 => Some(DType::F32),
-        Dtype::F16 => Some(DType::F16),
-        Dtype::BF16 => Some(DType::BF16),
-        Dtype::F64 => Some(DType::F64),
-        _ => None,
-    }
-}
+/// A decoder of that architecture with the files' weights.
+fn fill(
+    config: &Config,
+    folder: &Path,
+    store: &mut Store,
+    device: &Device,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Decoder, LoadError> {
+    let mut check = Check { store, used: BTreeSet::new(), missing: Vec::new(), misshapen: Vec::new() };
+    // A configuration that is not of these files may ask for any number of blocks.
+    check.blocks(config);
+    check.refuse(folder, config, &[])?;
+    let blank = Decoder::blank(config, device);
+    let mut of = 0;
+    blank.visit_shapes(&mut |name, shape| {
+        check.parameter(name, shape);
+        of = shape.iter().fold(1, |size, &side| u64::saturating_mul(size, side as u64)).saturating_add(of);
+    });
+    let names: Vec<&String> = check.store.names().collect();
+    check.refuse(folder, config, &names)?;
 
-/// Tensors that files carry and nobody needs: a copy of a tied head, the copies of embedding and head in a
-/// multi-token prediction module, and stored rotary frequencies.
-fn ignorable(name: &str, config: &Config) -> bool {
-    let copied = |name: &str| {
-        let module = name.strip_prefix("model.layers.").and_then(|name| name.split_once('.'));
-        module.is_some_and(|(layer, rest)| {
-            layer.parse() == Ok(config.num_hidden_layers)
-                && matches!(rest, "embed_tokens.weight" | "shared_head.head.weight")
-        })
-    };
-    (config.tie_word_embeddings && name == "lm_head.weight")
-        || (config.num_nextn_predict_layers > 0 && copied(name))
-        || name.ends_with("rotary_emb.inv_freq")
-}
-
-struct Stored<'a> {
-    dtype: DType,
-    shape: Vec<usize>,
-    bytes: &'a [u8],
-}
-
-impl Stored<'_> {
-    fn floats(&self) -> Vec<f32> {
-        let data =
-            TensorData::from_bytes_vec(self.bytes.to_vec(), Shape::from(self.shape.clone()), self.dtype);
-        data.convert::<f32>().try_into_vec::<f32>().expect("converted to f32 one line above")
-    }
+    let mut done = 0;
+    let decoder = blank.with_values(&mut |name, shape| {
+        progress(Progress { done, of, tensor: name });
+        let mut values = vec![0.0; shape.iter().product()];
+        let mut rest = values.as_mut_slice();
+        for (source, part) in sources(name, shape, |name| store.has(name)) {
+            let part = rest.split_off_mut(..part.iter().product()).expect("the parts are the whole");
+            store.read(&source, part)?;
+        }
+        done += values.len() as u64;
+        Ok(values)
+    })?;
+    progress(Progress { done, of, tensor: "" });
+    Ok(decoder)
 }
 
 /// The stored tensors that make up one of ours: itself, or the experts' parts with their shape.
@@ -217,54 +149,69 @@ fn sources(name: &str, shape: &[usize], present: impl Fn(&str) -> bool) -> Vec<(
     }
 }
 
+/// What of the files the model needs, and whether they have it.
 struct Check<'a> {
-    tensors: &'a BTreeMap<String, Stored<'a>>,
+    store: &'a Store,
     used: BTreeSet<String>,
     missing: Vec<String>,
     misshapen: Vec<String>,
 }
 
 impl Check<'_> {
-    /// Missing tensors that an error names before it stops counting.
-    const NAMED: usize = 32;
-
     /// Whether the files have as many blocks as the configuration; names the first that they lack.
     fn blocks(&mut self, config: &Config) {
         let first = |layer: usize| format!("model.layers.{layer}.input_layernorm.weight");
-        let lacking = (0..config.num_hidden_layers).map(first).find(|name| !self.tensors.contains_key(name));
+        let lacking = (0..config.num_hidden_layers).map(first).find(|name| !self.store.has(name));
         self.missing.extend(lacking);
     }
 
     fn parameter(&mut self, name: &str, shape: &[usize]) {
-        if self.missing.len() >= Self::NAMED {
+        if self.missing.len() >= NAMED {
             return;
         }
-        for (name, expected) in sources(name, shape, |name| self.tensors.contains_key(name)) {
-            match self.tensors.get(&name) {
-                None if self.missing.len() >= Self::NAMED => return,
-                None => self.missing.push(name),
-                Some(stored) => {
-                    if stored.shape != expected {
-                        self.misshapen.push(format!("{name}: {:?} instead of {expected:?}", stored.shape));
-                    }
-                    self.used.insert(name);
+        for (name, expected) in sources(name, shape, |name| self.store.has(name)) {
+            if !self.store.has(&name) {
+                self.missing.push(name);
+                if self.missing.len() >= NAMED {
+                    return;
                 }
+                continue;
             }
+            if let Err(misfit) = self.store.check(&name, &expected)
+                && self.misshapen.len() < NAMED
+            {
+                self.misshapen.push(misfit);
+            }
+            self.used.insert(name);
         }
     }
-}
 
-struct Fill<'a> {
-    tensors: &'a BTreeMap<String, Stored<'a>>,
-}
-
-impl ParameterMapper for Fill<'_> {
-    fn map<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) -> Tensor<D> {
-        let shape = tensor.dims();
-        let values: Vec<f32> = sources(name, &shape, |name| self.tensors.contains_key(name))
-            .iter()
-            .flat_map(|(name, _)| self.tensors[name].floats())
-            .collect();
-        Tensor::from_data(TensorData::new(values, shape), &tensor.device())
+    /// Tells what does not fit, if anything: `names` are all that the files have.
+    fn refuse(&mut self, folder: &Path, config: &Config, names: &[&String]) -> Result<(), LoadError> {
+        let foreign = |name: &&&String| {
+            !(self.used.contains(**name) || self.store.is_scale(name) || ignorable(name, config))
+        };
+        let unexpected: Vec<String> =
+            names.iter().filter(foreign).take(NAMED).map(ToString::to_string).collect();
+        if self.missing.is_empty() && self.misshapen.is_empty() && unexpected.is_empty() {
+            return Ok(());
+        }
+        let (missing, misshapen) = (std::mem::take(&mut self.missing), std::mem::take(&mut self.misshapen));
+        Err(LoadError::Tensors { path: folder.to_owned(), missing, unexpected, misshapen })
     }
+}
+
+/// Tensors that files carry and nobody needs: a copy of a tied head, the copies of embedding and head in a
+/// multi-token prediction module, and stored rotary frequencies.
+fn ignorable(name: &str, config: &Config) -> bool {
+    let copied = |name: &str| {
+        let module = name.strip_prefix("model.layers.").and_then(|name| name.split_once('.'));
+        module.is_some_and(|(layer, rest)| {
+            layer.parse() == Ok(config.num_hidden_layers)
+                && matches!(rest, "embed_tokens.weight" | "shared_head.head.weight")
+        })
+    };
+    (config.tie_word_embeddings && name == "lm_head.weight")
+        || (config.num_nextn_predict_layers > 0 && copied(name))
+        || name.ends_with("rotary_emb.inv_freq")
 }

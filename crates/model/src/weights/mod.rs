@@ -4,13 +4,24 @@
 //! left to translate is the layout of experts: one tensor of all experts here, and in transformers' fused
 //! layout; three tensors an expert in hub files.
 
+mod error;
+mod fp8;
+mod header;
+mod index;
 mod load;
+mod origin;
 mod save;
+mod store;
 
+pub use error::{LoadError, SaveError};
 pub(crate) use load::read_json;
-pub use load::{LoadError, load, load_config, load_weights};
+pub use load::{Progress, load, load_config, load_with_progress};
+pub(crate) use origin::Origin;
 pub(crate) use save::pretty;
-pub use save::{SaveError, save};
+pub use save::{Format, WeightType, save, save_as};
+
+/// At most this many tensors are named in a message.
+const NAMED: usize = 32;
 
 /// The prefix of a layer's experts when `name` is one of our two fused tensors, and which of them it is.
 fn fused_experts(name: &str) -> Option<(&str, Fused)> {

@@ -1,101 +1,266 @@
-//! Writing a model folder that transformers loads unchanged. The caller makes it atomic: it passes a folder
-//! that is renamed when everything is in it.
+//! Writing a model folder that transformers loads unchanged, one tensor at a time. The caller makes it atomic: it
+//! passes a new folder that is renamed when everything is in it.
 
-use super::{Fused, fused_experts};
+use super::error::SaveError;
+use super::fused_experts;
+use super::index::{INDEX, SINGLE};
 use crate::Decoder;
 use crate::lora;
 use crate::parameters::ParameterVisitor;
 use burn::tensor::Tensor;
-use safetensors::{Dtype, tensor::TensorView};
-use serde_json::json;
+use half::bf16;
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use std::collections::HashMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// Why a model folder was not written.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write {path}: {source}")]
-pub struct SaveError {
-    /// The file.
-    pub path: PathBuf,
-    /// What the system says; `StorageFull` when the disk is.
-    pub source: std::io::Error,
+/// How weights are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Format {
+    /// Of all tensors but the routers' biases, which stay f32: their rounding would change which experts are chosen.
+    pub dtype: WeightType,
+    /// Bytes of a weight file; a tensor that is larger has a file of its own.
+    pub max_shard_size: u64,
 }
 
-/// Writes `config.json`, `generation_config.json` and `model.safetensors` (f32, hub layout) into an existing
-/// folder and returns the paths. Of a decoder with adapters, the adapters alone, in PEFT's layout.
+/// The type of stored weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WeightType {
+    /// Single precision: every number as it was trained.
+    Float32,
+    /// bfloat16, rounded to nearest: half the size.
+    Bfloat16,
+}
+
+impl Default for Format {
+    /// Nothing is rounded, and files have the size at which transformers splits older models: 5 GB.
+    fn default() -> Self {
+        Self { dtype: WeightType::Float32, max_shard_size: 5_000_000_000 }
+    }
+}
+
+impl WeightType {
+    /// Its name in `config.json`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Float32 => "float32",
+            Self::Bfloat16 => "bfloat16",
+        }
+    }
+
+    fn of(self, name: &str) -> Dtype {
+        match self {
+            Self::Bfloat16 if !name.ends_with("e_score_correction_bias") => Dtype::BF16,
+            Self::Bfloat16 | Self::Float32 => Dtype::F32,
+        }
+    }
+}
+
+/// Writes a model in the default [`Format`]; see [`save_as`].
 ///
 /// # Errors
 /// A file cannot be written.
 pub fn save(decoder: &Decoder, folder: &Path) -> Result<Vec<PathBuf>, SaveError> {
+    save_as(decoder, folder, Format::default())
+}
+
+/// Writes `config.json`, `generation_config.json` and the weights in the hub's layout (`model.safetensors`, or shards
+/// with their index) into a folder that has no model yet, and returns the paths. What the folder that the model was
+/// loaded from said beyond its architecture is said again. Of a decoder with adapters, the adapters alone are written, in
+/// PEFT's layout and f32.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn save_as(decoder: &Decoder, folder: &Path, format: Format) -> Result<Vec<PathBuf>, SaveError> {
     if let Some(adapters) = decoder.adapters() {
         return lora::save(decoder, adapters, folder);
     }
-    let mut collect = Collect::default();
-    decoder.visit_parameters(&mut collect);
-    let views = collect.tensors.iter().map(|(name, shape, bytes)| {
-        let view =
-            TensorView::new(Dtype::F32, shape.clone(), bytes).expect("bytes were made from this shape");
-        (name.clone(), view)
+    let mut plan = Plan { format, shards: vec![Shard::default()] };
+    decoder.visit_shapes(&mut |name, shape| {
+        for (name, shape) in stored(name, shape) {
+            plan.add(name, shape);
+        }
     });
-    // transformers refuses files without this key.
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let weights = safetensors::serialize(views, Some(metadata)).expect("names are unique, sizes agree");
-
-    let config = decoder.config();
-    let mut generation = json!({ "do_sample": true });
-    match config.eos_token_ids.as_slice() {
-        [] => {}
-        [one] => generation["eos_token_id"] = json!(one),
-        many => generation["eos_token_id"] = json!(many),
-    }
-    let files = [
-        ("config.json", pretty(&config.to_json())),
-        ("generation_config.json", pretty(&generation)),
-        ("model.safetensors", weights),
+    let (files, total_size) = (plan.files(), plan.shards.iter().map(|shard| shard.bytes).sum());
+    let config = decoder.origin.config(decoder.config(), format.dtype.name());
+    let mut written = vec![
+        write_json(folder, "config.json", &config)?,
+        write_json(folder, "generation_config.json", &decoder.origin.generation(decoder.config()))?,
     ];
-    let mut written = Vec::new();
-    for (name, bytes) in files {
-        let path = folder.join(name);
-        fs::write(&path, bytes).map_err(|source| SaveError { path: path.clone(), source })?;
-        written.push(path);
+    let mut writer = Writer { files: Vec::new(), places: HashMap::new(), bytes: Vec::new(), failure: None };
+    for (name, shard) in files.iter().zip(plan.shards) {
+        written.push(folder.join(name));
+        writer.open(folder.join(name), shard)?;
     }
-    Ok(written)
+    if files.len() > 1 {
+        written.push(write_json(folder, INDEX, &writer.index(&files, total_size))?);
+    }
+    decoder.visit_parameters(&mut writer);
+    writer.failure.map_or(Ok(written), Err)
 }
 
-pub(crate) fn pretty(value: &serde_json::Value) -> Vec<u8> {
+fn write_json(folder: &Path, name: &str, value: &Value) -> Result<PathBuf, SaveError> {
+    let path = folder.join(name);
+    match fs::write(&path, pretty(value)) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(SaveError { path, source }),
+    }
+}
+
+/// JSON for people.
+pub(crate) fn pretty(value: &Value) -> Vec<u8> {
     let mut text = serde_json::to_vec_pretty(value).expect("a JSON value serialises");
     text.push(b'\n');
     text
 }
 
-/// Collects every parameter in the hub layout.
-#[derive(Default)]
-struct Collect {
-    tensors: Vec<(String, Vec<usize>, Vec<u8>)>,
+/// The names and shapes under which files have a parameter: experts are stored one by one.
+fn stored(name: &str, shape: &[usize]) -> Vec<(String, Vec<usize>)> {
+    let Some((prefix, fused)) = fused_experts(name) else { return vec![(name.to_owned(), shape.to_vec())] };
+    let parts = fused.parts();
+    let part = [shape[1] / parts.len(), shape[2]];
+    let names = |expert| parts.iter().map(move |name| format!("{prefix}.{expert}.{name}.weight"));
+    (0..shape[0]).flat_map(names).map(|name| (name, part.to_vec())).collect()
 }
 
-impl Collect {
-    fn push(&mut self, name: String, shape: Vec<usize>, values: &[f32]) {
-        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        self.tensors.push((name, shape, bytes));
+/// Which tensor goes into which file.
+struct Plan {
+    format: Format,
+    shards: Vec<Shard>,
+}
+
+#[derive(Default)]
+struct Shard {
+    tensors: Vec<(String, Dtype, Vec<usize>)>,
+    bytes: u64,
+}
+
+impl Plan {
+    fn add(&mut self, name: String, shape: Vec<usize>) {
+        let dtype = self.format.dtype.of(&name);
+        let bytes = (shape.iter().product::<usize>() * dtype.bitsize() / 8) as u64;
+        let full = |shard: &Shard| shard.bytes > 0 && shard.bytes + bytes > self.format.max_shard_size;
+        if self.shards.last().is_none_or(full) {
+            self.shards.push(Shard::default());
+        }
+        let shard = self.shards.last_mut().expect("one was pushed where there was none");
+        shard.tensors.push((name, dtype, shape));
+        shard.bytes += bytes;
+    }
+
+    /// Names of the files, as transformers counts them.
+    fn files(&self) -> Vec<String> {
+        match self.shards.len() {
+            1 => vec![SINGLE.to_owned()],
+            count => {
+                let name = |number: usize| format!("model-{number:05}-of-{count:05}.safetensors");
+                (1..=count).map(name).collect()
+            }
+        }
     }
 }
 
-impl ParameterVisitor for Collect {
+impl Shard {
+    /// Length and JSON of the file's header, and where in the file each tensor begins.
+    fn header(mut self) -> (Vec<u8>, Vec<(String, Dtype, u64)>) {
+        // Wider types first: PyTorch reads a tensor only where it is aligned.
+        self.tensors.sort_by_key(|(_, dtype, _)| std::cmp::Reverse(dtype.bitsize()));
+        let (mut places, mut infos, mut end) = (Vec::new(), Vec::new(), 0);
+        for (name, dtype, shape) in self.tensors {
+            let begin = end;
+            end += shape.iter().product::<usize>() * dtype.bitsize() / 8;
+            places.push((name.clone(), dtype, begin as u64));
+            infos.push((name, TensorInfo { dtype, shape, data_offsets: (begin, end) }));
+        }
+        // transformers refuses files without this key.
+        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let metadata = Metadata::new(Some(format), infos).expect("tensors lie one after the other");
+        let mut json = serde_json::to_vec(&metadata).expect("names are texts");
+        json.resize(json.len().next_multiple_of(8), b' '); // so that data are aligned
+        let header = [&(json.len() as u64).to_le_bytes()[..], &json].concat();
+        for (.., begin) in &mut places {
+            *begin += header.len() as u64;
+        }
+        (header, places)
+    }
+}
+
+/// Writes each parameter to its place as it is visited.
+struct Writer {
+    files: Vec<(PathBuf, File)>,
+    /// File, type and first byte of each stored tensor.
+    places: HashMap<String, (usize, Dtype, u64)>,
+    bytes: Vec<u8>,
+    failure: Option<SaveError>,
+}
+
+impl Writer {
+    fn open(&mut self, path: PathBuf, shard: Shard) -> Result<(), SaveError> {
+        let (header, places) = shard.header();
+        let begun = File::create(&path).and_then(|mut file| file.write_all(&header).map(|()| file));
+        let number = self.files.len();
+        self.places.extend(places.into_iter().map(|(name, dtype, begin)| (name, (number, dtype, begin))));
+        match begun {
+            Ok(file) => self.files.push((path, file)),
+            Err(source) => return Err(SaveError { path, source }),
+        }
+        Ok(())
+    }
+
+    fn index(&self, files: &[String], total_size: u64) -> Value {
+        let mut tensors: Vec<_> =
+            self.places.iter().map(|(name, (number, ..))| (name, &files[*number])).collect();
+        tensors.sort_unstable();
+        let map: Map<String, Value> =
+            tensors.into_iter().map(|(name, file)| (name.clone(), json!(file))).collect();
+        json!({ "metadata": { "total_size": total_size }, "weight_map": map })
+    }
+
+    /// Writes one stored tensor; `values` are the bytes of its f32 in this machine's order.
+    fn write(&mut self, name: &str, values: &[u8]) -> Result<(), SaveError> {
+        /// Bytes that are converted at once.
+        const PIECE: usize = 1 << 20;
+        let (number, dtype, begin) = self.places[name];
+        let (path, file) = &mut self.files[number];
+        let failed = |source| SaveError { path: path.clone(), source };
+        file.seek(SeekFrom::Start(begin)).map_err(failed)?;
+        for values in values.chunks(PIECE) {
+            let values = values.as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes));
+            self.bytes.resize(values.len() * dtype.bitsize() / 8, 0);
+            if dtype == Dtype::BF16 {
+                for (bytes, value) in self.bytes.as_chunks_mut().0.iter_mut().zip(values) {
+                    *bytes = bf16::from_f32(value).to_le_bytes();
+                }
+            } else {
+                for (bytes, value) in self.bytes.as_chunks_mut().0.iter_mut().zip(values) {
+                    *bytes = value.to_le_bytes();
+                }
+            }
+            file.write_all(&self.bytes).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+impl ParameterVisitor for Writer {
     fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
-        let shape = tensor.dims();
-        let values = tensor.clone().detach().try_into_vec_as::<f32>().expect("parameters are floats");
-        let Some((prefix, fused)) = fused_experts(name) else {
-            return self.push(name.to_owned(), shape.to_vec(), &values);
-        };
-        let parts = Fused::parts(fused);
-        let part = [shape[1] / parts.len(), shape[2]];
-        let mut pieces = values.chunks_exact(part[0] * part[1]);
-        for expert in 0..shape[0] {
-            for name in parts {
-                let piece = pieces.next().expect("a piece for each part of each expert");
-                self.push(format!("{prefix}.{expert}.{name}.weight"), part.to_vec(), piece);
+        if self.failure.is_some() {
+            return;
+        }
+        let data = tensor.clone().detach().into_data().convert::<f32>();
+        let mut rest = data.as_bytes();
+        for (name, shape) in stored(name, &tensor.dims()) {
+            let (part, others) = rest.split_at(shape.iter().product::<usize>() * size_of::<f32>());
+            rest = others;
+            if let Err(failure) = self.write(&name, part) {
+                self.failure = Some(failure);
+                return;
             }
         }
     }

@@ -1,0 +1,101 @@
+//! What can be wrong with a model folder that is read, or that cannot be written.
+
+use crate::ConfigError;
+use std::path::PathBuf;
+
+/// Why a model folder did not load.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file cannot be read.
+    #[error(
+        "{path}: {source}; a model folder has config.json and model.safetensors (or shards with an index)"
+    )]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A JSON file is not JSON.
+    #[error("{path}: not valid JSON: {source}")]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: serde_json::Error,
+    },
+    /// A JSON file is far larger than any model's.
+    #[error("{path}: {bytes} bytes; expected at most {limit}: this is not a model's configuration")]
+    Size {
+        /// The file.
+        path: PathBuf,
+        /// How large it is.
+        bytes: u64,
+        /// What is read at most.
+        limit: u64,
+    },
+    /// The architecture cannot be built.
+    #[error("{path}: {source}")]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Which key.
+        source: ConfigError,
+    },
+    /// A weight file is not a valid safetensors file.
+    #[error("{path}: not a valid safetensors file: {reason}")]
+    Safetensors {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The index of the shards is not one.
+    #[error("{path}: not an index of shards: {reason}")]
+    Index {
+        /// The index.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The shards are not those of the index: a download that is not complete, or files of two models.
+    #[error("{path}: the shards are not those that it lists: {}; download the folder again", faults.join("; "))]
+    Shards {
+        /// The index.
+        path: PathBuf,
+        /// Shards that are absent, tensors in two shards or in another than the index says; at most 32.
+        faults: Vec<String>,
+    },
+    /// The files' tensors are not the model's.
+    #[error(
+        "{path}: tensors do not fit config.json: missing {missing:?}, unexpected {unexpected:?}, wrong {misshapen:?}"
+    )]
+    Tensors {
+        /// The folder.
+        path: PathBuf,
+        /// Needed and absent; at most the first 32 of them.
+        missing: Vec<String>,
+        /// Present and unknown; at most the first 32 of them.
+        unexpected: Vec<String>,
+        /// Name, what was found, what was expected.
+        misshapen: Vec<String>,
+    },
+    /// An adapter folder that cannot be computed, or not with this base.
+    #[error("{path}: {problem}")]
+    Adapter {
+        /// The file.
+        path: PathBuf,
+        /// What was expected and found.
+        problem: String,
+    },
+}
+
+/// Why a model folder was not written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {path}: {source}")]
+pub struct SaveError {
+    /// The file.
+    pub path: PathBuf,
+    /// What the system says; `StorageFull` when the disk is.
+    pub source: std::io::Error,
+}
