@@ -102,7 +102,7 @@ fn one_whole_file_comes_before_an_index() {
 fn faults(folder: &Path) -> Vec<String> {
     match refusal(folder) {
         LoadError::Shards { path, faults } => {
-            assert!(path.ends_with(INDEX), "{path:?}");
+            assert!(path.ends_with(INDEX), "{}", path.display());
             faults
         }
         other => panic!("{other}"),

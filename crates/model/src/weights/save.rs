@@ -1,4 +1,4 @@
-//! Writing a model folder that transformers loads unchanged, one tensor at a time. The caller makes it atomic: it
+//! Writing a model folder that transformers loads unchanged, a piece of a tensor at a time. The caller makes it atomic: it
 //! passes a new folder that is renamed when everything is in it.
 
 use super::error::SaveError;
@@ -16,6 +16,7 @@ use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// How weights are stored.
@@ -222,16 +223,18 @@ impl Writer {
         json!({ "metadata": { "total_size": total_size }, "weight_map": map })
     }
 
-    /// Writes one stored tensor; `values` are the bytes of its f32 in this machine's order.
-    fn write(&mut self, name: &str, values: &[u8]) -> Result<(), SaveError> {
-        /// Bytes that are converted at once.
+    /// Writes one stored tensor, the numbers `part` of a parameter.
+    fn write(&mut self, name: &str, parameter: &Tensor<1>, part: Range<usize>) -> Result<(), SaveError> {
+        /// Numbers that are copied and converted at once.
         const PIECE: usize = 1 << 20;
         let (number, dtype, begin) = self.places[name];
         let (path, file) = &mut self.files[number];
         let failed = |source| SaveError { path: path.clone(), source };
         file.seek(SeekFrom::Start(begin)).map_err(failed)?;
-        for values in values.chunks(PIECE) {
-            let values = values.as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes));
+        for start in part.clone().step_by(PIECE) {
+            let piece = parameter.clone().slice([start..part.end.min(start + PIECE)]);
+            let piece = piece.into_data().convert::<f32>();
+            let values = piece.as_bytes().as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes));
             self.bytes.resize(values.len() * dtype.bitsize() / 8, 0);
             if dtype == Dtype::BF16 {
                 for (bytes, value) in self.bytes.as_chunks_mut().0.iter_mut().zip(values) {
@@ -253,15 +256,15 @@ impl ParameterVisitor for Writer {
         if self.failure.is_some() {
             return;
         }
-        let data = tensor.clone().detach().into_data().convert::<f32>();
-        let mut rest = data.as_bytes();
+        let parameter = tensor.clone().detach().flatten::<1>(0, D - 1);
+        let mut begin = 0;
         for (name, shape) in stored(name, &tensor.dims()) {
-            let (part, others) = rest.split_at(shape.iter().product::<usize>() * size_of::<f32>());
-            rest = others;
-            if let Err(failure) = self.write(&name, part) {
+            let end = begin + shape.iter().product::<usize>();
+            if let Err(failure) = self.write(&name, &parameter, begin..end) {
                 self.failure = Some(failure);
                 return;
             }
+            begin = end;
         }
     }
 }
