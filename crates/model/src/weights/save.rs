@@ -232,7 +232,7 @@ impl Writer {
         let failed = |source| SaveError { path: path.clone(), source };
         file.seek(SeekFrom::Start(begin)).map_err(failed)?;
         for start in part.clone().step_by(PIECE) {
-            let piece = parameter.clone().slice([start..part.end.min(start + PIECE)]);
+            let piece = parameter.clone().narrow(0, start, PIECE.min(part.end - start));
             let piece = piece.into_data().convert::<f32>();
             let values = piece.as_bytes().as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes));
             self.bytes.resize(values.len() * dtype.bitsize() / 8, 0);
