@@ -112,9 +112,10 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<distill::Error>() {
         use distill::Error as E;
         return Some(match error {
-            E::Range { .. } | E::Sampling(_) => USAGE,
+            E::Range { .. } | E::Sampling(_) | E::NotThePolicy { .. } | E::UnevenBatch { .. } => USAGE,
             E::EmptyPrompt { .. } | E::TooLong { .. } | E::NoSamples => INPUT,
             E::Stopped(_) => INTERRUPTED,
+            E::Train(error) => of_train(error),
         });
     }
     if let Some(error) = cause.downcast_ref::<data::Error>() {

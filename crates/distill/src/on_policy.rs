@@ -19,7 +19,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use ruminate_data::{Completion, FinishReason, Group, Sample, Score, Seed, Task};
 use ruminate_model::Decoder;
-use ruminate_rollout::{Flow, generate_siblings};
+use ruminate_rollout::{Flow, Sampling, generate_siblings};
 use ruminate_train::logprobs::{score, token_logprobs};
 use ruminate_train::packing::Packed;
 use ruminate_train::{Batch, Metrics, Observer, State, TokenLoss, supervised};
@@ -65,7 +65,7 @@ pub fn train(
     config: &supervised::Config,
     observer: &mut dyn Observer,
 ) -> Result<State, Error> {
-    validate(setup, config)?;
+    validate(&setup.options.sampling, setup.num_samples, config)?;
     let temperature = setup.options.sampling.temperature;
     let mut batches = |state: &State, indices: Range<u64>, observer: &mut dyn Observer| {
         let first = indices.start / setup.num_samples as u64;
@@ -84,8 +84,7 @@ pub fn train(
 /// # Errors
 /// A sampling that is not the student's own distribution (greedy, or cut by top-k or top-p): its tokens would say nothing
 /// about the KL; a batch that is no whole number of problems.
-pub fn validate(setup: &Setup, config: &supervised::Config) -> Result<(), Error> {
-    let sampling = setup.options.sampling;
+pub fn validate(sampling: &Sampling, num_samples: usize, config: &supervised::Config) -> Result<(), Error> {
     sampling.validate()?;
     config.validate()?;
     let key = match (sampling.temperature, sampling.top_p, sampling.top_k) {
@@ -97,9 +96,8 @@ pub fn validate(setup: &Setup, config: &supervised::Config) -> Result<(), Error>
     if let Some(key) = key {
         return Err(Error::NotThePolicy { key });
     }
-    if !config.batch_size.is_multiple_of(setup.num_samples) {
-        let (batch_size, num_samples) = (config.batch_size, setup.num_samples);
-        return Err(Error::UnevenBatch { batch_size, num_samples });
+    if !config.batch_size.is_multiple_of(num_samples) {
+        return Err(Error::UnevenBatch { batch_size: config.batch_size, num_samples });
     }
     Ok(())
 }

@@ -209,11 +209,11 @@ fn run_on_policy(state: State, max_steps: usize, record: &mut Record) -> Result<
 fn a_student_on_its_own_way_comes_near_its_teacher() {
     let mut record = Record { metrics: Vec::new(), folder: None };
     let state = State::fresh(fresh(1), &config(60).train);
-    run_on_policy(state, 150, &mut record).expect("it trains");
+    run_on_policy(state, 60, &mut record).expect("it trains");
     let kl = record.values("reverse_kl");
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let (first, last) = (mean(&kl[..5]), mean(&kl[145..]));
-    assert!(last < first / 2.0, "{first} to {last}");
+    let (first, last) = (mean(&kl[..5]), mean(&kl[55..]));
+    assert!(last < 0.7 * first, "{first} to {last}");
     // On policy the ratio is 1: the loss is the estimate, and sampler and trainer agree.
     let loss = record.values("loss");
     assert!(loss.iter().zip(&kl).all(|(loss, kl)| (loss - kl).abs() < 1e-4), "{loss:?}, {kl:?}");
@@ -238,12 +238,11 @@ fn a_resumed_student_on_its_own_way_equals_an_uninterrupted_one_bit_by_bit() {
 
 #[test]
 fn sampling_that_is_not_the_students_own_is_refused_before_any_work() {
-    let (teacher, config) = (teacher(), config(1));
+    let config = config(1);
     let with = |spoil: fn(&mut Sampling), num_samples| {
-        let mut options = options();
-        spoil(&mut options.sampling);
-        let setup = Setup { teacher: &teacher, options: &options, num_samples, seed: Seed::new(7) };
-        on_policy::validate(&setup, &config)
+        let mut sampling = options().sampling;
+        spoil(&mut sampling);
+        on_policy::validate(&sampling, num_samples, &config)
     };
     assert!(with(|_| (), 2).is_ok());
     for (spoil, expected) in [

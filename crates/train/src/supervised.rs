@@ -158,6 +158,7 @@ pub fn train_by<I: Borrow<Sample> + Sync, E: From<Error>>(
         (state, metrics) = step(state, batch, indices, loss, config, schedule, observer)?;
         metrics.set("step_time_s", started.elapsed().as_secs_f64());
         observer.step(state.step, &metrics);
+        observer.updated(state.step, &state.policy);
         if state.step == config.max_steps || is_due(state.step, config.eval_steps) {
             observer.evaluate(state.step, &state.policy.valid());
         }
