@@ -193,3 +193,14 @@ fn what_no_student_can_learn_exits_2() {
         assert!(told(&output).contains(says), "{sets:?}: {}", told(&output));
     }
 }
+
+#[test]
+fn a_server_as_teacher_needs_its_feature() {
+    if cfg!(feature = "remote") {
+        return; // then `remote.rs` asks one
+    }
+    let sets = ["--set", "distill.teacher=http://127.0.0.1:9/v1", "--set", "distill.remote_model=m"];
+    let output = ruminate(&[&["distill"], &sets[..]].concat());
+    assert_code(&output, 2);
+    assert!(told(&output).contains("cargo xtask --features remote"), "{}", told(&output));
+}

@@ -1,28 +1,32 @@
 //! `distill`: a teacher's traces that pass the filters, and a student trained on them, or on what the teacher says of them, or
-//! of the student's own; without a student the traces alone, for `sft` to read.
+//! of the student's own; without a student the traces alone, for `sft` to read. A teacher is a model folder or a server.
 
 mod logits;
+mod remote;
 mod student;
 mod traces;
 
 use crate::args::RunArgs;
-use crate::commands::sft::check_adapters;
+use crate::commands::sft::{Fitted, check_adapters};
 use crate::commands::train_rl;
-use crate::evaluate::{Evaluator, Sets};
+use crate::evaluate::{Evaluation, Evaluator, Sets};
 use crate::exit::Refusal;
+use crate::language::Language;
 use crate::policy;
 use crate::problems::Problems;
 use crate::recipe::Model;
 use crate::scoring::Judge;
 use crate::session::Session;
-use crate::stage::{Earlier, Entered, enter};
+use crate::stage::{Earlier, Entered, Stage, enter};
 use crate::story::{self, Story};
 use anyhow::Result;
 use ruminate_data::Seed;
 use ruminate_distill::Method;
 use ruminate_distill::on_policy;
 use ruminate_model as model;
-use std::path::PathBuf;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use student::Student;
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("distill", args)?;
@@ -35,6 +39,9 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
             "`distill.method` teaches a student, and there is none; expected `distill.student`, or `method = \"traces\"` for \
              the traces alone",
         ));
+    }
+    if let Some(url) = recipe.distill.remote_url() {
+        return from_server(&session, url);
     }
     if method == Method::OnPolicy {
         on_policy::validate(&recipe.rollout, recipe.distill.learning.num_samples, &recipe.sft)?;
@@ -91,18 +98,70 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
             _ => student.by_traces(&session, &stage, &samples, &evaluator)?,
         }
     };
+    end(&stage, &student, fitted, Some(measured), judged, &out)
+}
+
+/// The same from a teacher that is a server: its traces, and a student that learns them.
+fn from_server(session: &Session, url: &str) -> Result<()> {
+    let (recipe, out) = (&session.recipe, session.out());
+    let server = remote::Server::new(recipe, url)?;
+    let student = recipe.distill.student.as_ref();
+    let student = student.map(|given| student::student(session, given, None)).transpose()?;
+    let spoken =
+        recipe.model.as_ref().map(|model| policy::language(model, recipe.data.prompt)).transpose()?;
+    let language = match (&student, &spoken) {
+        (Some(student), _) => &student.language,
+        (None, Some(language)) => language,
+        (None, None) => &Language::embedded(recipe.data.prompt)?,
+    };
+    let mut problems = Problems::new(recipe, language, usize::MAX, Seed::new(recipe.seed))?;
+    let identity = session.identity(&["pretrain", "train", "grpo"])?;
+    let stage = match enter(session, &out, identity, Earlier::Kept)? {
+        Entered::Complete(summary) => return story::end(&summary, &out),
+        Entered::Open(stage) => stage,
+    };
+    let judge = Judge::new(recipe, language)?;
+    let asked = traces::asked(recipe, language, &mut problems);
+    let written = server.sample(&judge, &asked, &stage.folder.path().join("remote.jsonl"))?;
+    let (traces, summary) = traces::select(recipe, &written, &asked, &problems)?;
+    traces::write(&stage.folder.traces_path(), &traces)?;
+    let Some(student) = student else {
+        stage.record()?;
+        stage.finish_files(summary.clone())?;
+        return story::end(&summary, &out);
+    };
+    let student = student.pretrained(session, &out)?;
+    let judge = Judge::new(recipe, &student.language)?;
+    let evaluator = Evaluator::new(recipe, &student.language, &judge, &problems)?;
+    let samples = traces.iter().map(|trace| trace.sample(&student.language)).collect::<Result<Vec<_>>>()?;
+    let fitted = student.by_traces(session, &stage, &samples, &evaluator)?;
+    end(&stage, &student, fitted, None, None, &out)
+}
+
+/// Leaves the student, and tells what became of it. `teacher` is its teacher's evaluation, `judged` what the teacher took to
+/// judge what the student wrote.
+fn end(
+    stage: &Stage,
+    student: &Student,
+    fitted: Fitted,
+    teacher: Option<Evaluation>,
+    judged: Option<Value>,
+    out: &Path,
+) -> Result<()> {
     let compute = fitted.compute();
     let mut story = Story::default();
     story.add_step("student before", fitted.before, &stage.folder, 0);
     story.add_step("student after", fitted.after, &stage.folder, fitted.step);
-    story.add("teacher", measured);
+    if let Some(teacher) = teacher {
+        story.add("teacher", teacher);
+    }
     let mut summary = story.to_value()?;
     summary["compute"] = compute;
     if let Some(judged) = judged {
         summary["teacher_compute"] = judged;
     }
     stage.finish(&fitted.policy, &student.language, summary.clone())?;
-    story::end(&summary, &out)
+    story::end(&summary, out)
 }
 
 /// The teacher's folder: the recipe's, or the policy of `train-rl`, which is trained where it is missing.
