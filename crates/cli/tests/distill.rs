@@ -204,3 +204,38 @@ fn a_server_as_teacher_needs_its_feature() {
     assert_code(&output, 2);
     assert!(told(&output).contains("cargo xtask --features remote"), "{}", told(&output));
 }
+
+/// As `recipes.rs` runs those of `train-rl`: a step of each method, with a small teacher and student.
+#[test]
+fn the_recipe_for_checkpoints_runs_a_step_by_every_method() {
+    let place = Place::new();
+    let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+    let recipe = recipes.join("smollm2-sums-distill.toml");
+    // It names its files as seen from the root of the repository, and a chat template that the small teacher lacks.
+    let data = |name: &str| recipes.join(format!("data/sums-{name}.jsonl")).display().to_string();
+    let (train, eval) = (format!("data.train={}", data("train")), format!("data.eval={}", data("held-out")));
+    for method in ["traces", "logits", "on_policy"] {
+        let method_set = format!("distill.method={method}");
+        let mut process = command(&["distill"]);
+        process.arg(&recipe).arg("--out").arg(place.file(method));
+        for set in [
+            place.teacher.as_str(),
+            &train,
+            &eval,
+            &method_set,
+            "data.prompt=bare",
+            "reward.verifier=format",
+            "rollout.max_new_tokens=32",
+            "distill.student.hidden_size=8",
+            "distill.student.intermediate_size=8",
+            "distill.student.num_hidden_layers=1",
+            "sft.max_steps=1",
+            "eval.n=1",
+        ] {
+            process.args(["--set", set]);
+        }
+        assert_code(&process.output().expect("the binary starts"), 0);
+        assert!(place.file(method).join("final/model.safetensors").is_file());
+        assert_eq!(rows_of(&place.file(method).join("metrics.jsonl")).len(), 1);
+    }
+}
