@@ -28,7 +28,7 @@ const STEPS: [Step; 8] = [
         check: || cargo_step(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
     },
     Step { name: "test", check: || cargo_step(&["test", "--workspace"]) },
-    Step { name: "hub", check: hub },
+    Step { name: "network", check: network },
     Step { name: "docs", check: docs },
     Step { name: "learns", check: learns },
     Step { name: "vulkan", check: vulkan },
@@ -51,11 +51,13 @@ pub(crate) fn run() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Downloads are behind a feature, and tested against a server on this machine. `--workspace` keeps the features that
-/// Burn was compiled with for the step before.
-fn hub() -> Result<()> {
-    cargo_step(&["clippy", "--workspace", "--all-targets", "--features", "hub", "--", "--deny", "warnings"])?;
-    cargo_step(&["test", "--workspace", "--features", "hub", "--test", "hub"])
+/// Downloads, and teachers that are servers, are behind features, and tested against a server on this machine. `--workspace`
+/// keeps the features that Burn was compiled with for the step before.
+fn network() -> Result<()> {
+    let features = ["--features", "hub,remote"];
+    let clippy = ["clippy", "--workspace", "--all-targets"];
+    cargo_step(&[&clippy[..], &features, &["--", "--deny", "warnings"]].concat())?;
+    cargo_step(&[&["test", "--workspace"], &features[..], &["--test", "hub", "--test", "remote"]].concat())
 }
 
 fn docs() -> Result<()> {

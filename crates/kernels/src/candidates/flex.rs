@@ -37,7 +37,9 @@ pub(super) fn forward(
                 let of_others = vectorized(|| log_sum(logits));
                 row[chosen] = of_others;
                 let of_all = vectorized(|| log_sum(row));
-                row.iter_mut().for_each(|column| *column -= of_all);
+                for column in row.iter_mut() {
+                    *column -= of_all;
+                }
                 log_sums.copy_from_slice(&[of_all, of_others]);
             });
     }
@@ -93,7 +95,11 @@ pub(super) fn backward(
                     let scale = (of_the_last - sum * (of_others - of_all).exp()) * inverse_temperature;
                     // A candidate may lie far above the others; its place is written anew below.
                     let share = |logit: f32| scale * exp((logit - of_others).min(0.0));
-                    vectorized(|| logits.iter_mut().for_each(|logit| *logit = share(*logit)));
+                    vectorized(|| {
+                        for logit in logits.iter_mut() {
+                            *logit = share(*logit);
+                        }
+                    });
                 }
                 for (&id, gradient) in ids.iter().zip(of_candidates) {
                     logits[id as usize] = gradient;

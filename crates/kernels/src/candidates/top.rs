@@ -65,7 +65,9 @@ fn fill(logits: &mut [f32], ids: &mut [u32], logprobs: &mut [f32], rest: &mut f3
     }
     let of_others = vectorized(|| log_sum(logits));
     let of_all = log_sum(&[vectorized(|| log_sum(logprobs)), of_others]);
-    logprobs.iter_mut().for_each(|logprob| *logprob -= of_all);
+    for logprob in logprobs {
+        *logprob -= of_all;
+    }
     *rest = of_others - of_all;
 }
 
