@@ -1,10 +1,10 @@
 //! Losses and gradients against TRL's numbers (`fixtures/distill/make.py`), and the on-policy gradient against the
-//! divergence that it estimates.
+//! divergence that it estimates. Softmax and rest are composed here; `kernels` shows that its fused form is that composition.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Int, Tensor, TensorData};
 use ruminate_distill::divergence;
 use ruminate_distill::on_policy::policy_gradient;
-use ruminate_kernels::{candidate_logprobs, token_logprobs, top_logprobs};
 use ruminate_testkit as testkit;
 use serde::Deserialize;
 
@@ -46,19 +46,34 @@ fn matrix(rows: &[Vec<f32>]) -> Tensor<2> {
     Tensor::from_data(TensorData::new(rows.concat(), shape), &testkit::autodiff_device())
 }
 
-/// The teacher's top of logits that are given: hidden states are the unit vectors, the logits the head.
-fn teacher_columns(logits: &[Vec<f32>], top_k: usize, temperature: f64) -> (Vec<u32>, Tensor<2>) {
-    let places = logits.len();
-    let unit: Vec<Vec<f32>> =
-        (0..places).map(|i| (0..places).map(|j| f32::from(u8::from(i == j))).collect()).collect();
-    let top = top_logprobs(matrix(&unit).inner(), matrix(logits).inner().transpose(), top_k, temperature);
-    let columns: Vec<Vec<f32>> = top
-        .logprobs
-        .chunks(top_k)
-        .zip(&top.rest)
-        .map(|(row, rest)| row.iter().copied().chain([*rest]).collect())
+/// The ids of each row's `top_k` largest logits, row-major.
+fn top_ids(logits: &[Vec<f32>], top_k: usize) -> Vec<u32> {
+    let top = |row: &Vec<f32>| {
+        let mut ids: Vec<u32> = (0..row.len() as u32).collect();
+        ids.sort_by(|&a, &b| row[b as usize].total_cmp(&row[a as usize]));
+        ids.truncate(top_k);
+        ids
+    };
+    logits.iter().flat_map(top).collect()
+}
+
+/// Log-probabilities of some tokens of each row, and of all others together where there are any.
+fn columns(logits: Tensor<2>, ids: &[u32], temperature: f64) -> Tensor<2> {
+    let [places, vocabulary] = logits.dims();
+    let chosen = ids.len() / places;
+    let all = log_softmax(logits.div_scalar(temperature), 1);
+    let others: Vec<f32> = ids
+        .chunks(chosen)
+        .flat_map(|ids| (0..vocabulary as u32).map(|id| f32::from(u8::from(!ids.contains(&id)))))
         .collect();
-    (top.ids, matrix(&columns))
+    let others = Tensor::<2>::from_data(TensorData::new(others, [places, vocabulary]), &all.device());
+    let ids: Vec<i32> = ids.iter().map(|&id| id as i32).collect();
+    let ids = Tensor::<2, Int>::from_data(TensorData::new(ids, [places, chosen]), &all.device());
+    let top = all.clone().gather(1, ids);
+    if chosen == vocabulary {
+        return top;
+    }
+    Tensor::cat(vec![top, (all.exp() * others).sum_dim(1).log()], 1)
 }
 
 #[test]
@@ -66,16 +81,12 @@ fn divergences_and_their_gradients_equal_trls() {
     let golden: Golden = testkit::json("distill/golden.json");
     assert!(golden.divergence.len() >= 20, "the fixture has its cases");
     let Batch { hidden, head, teacher_logits } = golden.batch;
-    let vocabulary = head.len();
     for Case { beta, temperature, top_k, loss, d_hidden, d_head } in &golden.divergence {
         let (hidden, head) = (matrix(&hidden).require_grad(), matrix(&head).require_grad());
-        let (ids, teacher) = teacher_columns(&teacher_logits, *top_k, *temperature);
-        let student = candidate_logprobs(hidden.clone(), head.clone(), &ids, *temperature);
-        let columns = if *top_k == vocabulary { vocabulary } else { top_k + 1 };
-        let places = teacher_logits.len() as f64;
-        let found = divergence(student.narrow(1, 0, columns), teacher.narrow(1, 0, columns), *beta)
-            .sum()
-            .div_scalar(places);
+        let ids = top_ids(&teacher_logits, *top_k);
+        let teacher = columns(matrix(&teacher_logits), &ids, *temperature);
+        let student = columns(hidden.clone().matmul(head.clone().transpose()), &ids, *temperature);
+        let found = divergence(student, teacher, *beta).sum().div_scalar(teacher_logits.len() as f64);
         let name = format!("beta {beta}, temperature {temperature}, top {top_k}");
         let value = found.clone().into_scalar::<f32>();
         assert!((value - loss).abs() < 1e-5, "{name}: {value} instead of {loss}");
@@ -106,20 +117,16 @@ fn the_on_policy_gradient_is_that_of_the_reverse_kl() {
     let Batch { hidden, head, teacher_logits } = golden.batch;
     let vocabulary = head.len();
     let places = hidden.len();
-    let (ids, teacher) = teacher_columns(&teacher_logits, vocabulary, 1.0);
-    let teacher = testkit::floats(teacher);
+    let ids = top_ids(&teacher_logits, vocabulary);
+    let teacher = testkit::floats(columns(matrix(&teacher_logits), &ids, 1.0));
     let (states, weights) = (matrix(&hidden).require_grad(), matrix(&head).require_grad());
-    // Each place once for each token.
-    let repeated =
-        Tensor::cat(vec![states.clone(); vocabulary], 1).reshape([places * vocabulary, hidden[0].len()]);
-    let logprobs = token_logprobs(repeated, weights.clone(), &ids, 1.0).logprobs;
+    // Every token of each place, in the order of the teacher's.
+    let logits = states.clone().matmul(weights.clone().transpose());
+    let logprobs: Tensor<1> = columns(logits, &ids, 1.0).reshape([places * vocabulary]);
     let old = testkit::floats(logprobs.clone().detach());
-    let advantage = |(index, old): (usize, &f32)| {
-        let (place, rank) = (index / vocabulary, index % vocabulary);
-        old.exp() * (teacher[place * (vocabulary + 1) + rank] - old)
-    };
-    let expected_advantages: Vec<f32> = old.iter().enumerate().map(advantage).collect();
-    let loss = policy_gradient(logprobs, &old, &expected_advantages).div_scalar(places as f64);
+    let advantages: Vec<f32> =
+        old.iter().zip(&teacher).map(|(old, teacher)| old.exp() * (teacher - old)).collect();
+    let loss = policy_gradient(logprobs, &old, &advantages).div_scalar(places as f64);
     let case = golden
         .divergence
         .iter()
