@@ -71,7 +71,7 @@ fn exchange(
         let (name, value) = header.split_once(':').expect("a header");
         match name.to_lowercase().as_str() {
             "content-length" => length = value.trim().parse().expect("a number"),
-            "authorization" => key = value.trim().to_owned(),
+            "authorization" => value.trim().clone_into(&mut key),
             _ => {}
         }
     }

@@ -46,24 +46,23 @@ pub(super) fn cached(teacher: &Teacher, samples: &[Sample], kept: Kept, folder: 
     let (mut loaded, mut tops, mut files): (Option<Decoder>, Vec<Top>, Vec<PathBuf>) = Default::default();
     for shard in samples.chunks(SHARD) {
         let key = key(&identity, shard, kept);
-        let (path, found) = match read(folder, &key, shard, kept) {
-            Some(found) => found,
-            None => {
-                if interrupt::requested() {
-                    let stopped = Stopped { finished: tops.len(), requested: samples.len() };
-                    return Err(ruminate_distill::Error::Stopped(stopped).into());
-                }
-                let decoder = match loaded.take() {
-                    Some(decoder) => decoder,
-                    None => policy::Source::new(teacher.folder, None)?.load(teacher.device)?,
-                };
-                let top = teacher_top(&decoder, shard, kept)?;
-                loaded = Some(decoder);
-                let bytes = to_bytes(&top, kept);
-                let path = folder.join(format!("{key}-{}.safetensors", &sha256_hex(&bytes)[..DIGITS]));
-                write_file(&path, &bytes)?;
-                (path, top)
+        let (path, found) = if let Some(found) = read(folder, &key, shard, kept) {
+            found
+        } else {
+            if interrupt::requested() {
+                let stopped = Stopped { finished: tops.len(), requested: samples.len() };
+                return Err(ruminate_distill::Error::Stopped(stopped).into());
             }
+            let decoder = match loaded.take() {
+                Some(decoder) => decoder,
+                None => policy::Source::new(teacher.folder, None)?.load(teacher.device)?,
+            };
+            let top = teacher_top(&decoder, shard, kept)?;
+            loaded = Some(decoder);
+            let bytes = to_bytes(&top, kept);
+            let path = folder.join(format!("{key}-{}.safetensors", &sha256_hex(&bytes)[..DIGITS]));
+            write_file(&path, &bytes)?;
+            (path, top)
         };
         tops.extend(found);
         files.push(path);

@@ -299,7 +299,9 @@ impl Answers {
                 known.push((text, finish_reason));
             }
         }
-        by_problem.iter_mut().for_each(|answers| answers.truncate(samples));
+        for answers in &mut by_problem {
+            answers.truncate(samples);
+        }
         let count: usize = by_problem.iter().map(Vec::len).sum();
         if count > 0 {
             eprintln!("{count} of {} traces were sampled before", problems * samples);

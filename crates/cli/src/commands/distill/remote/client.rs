@@ -11,7 +11,7 @@ use ureq::Agent;
 const MAX_ANSWER: u64 = 64 << 20;
 
 /// The longest pause that a server may ask for.
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+const MAX_PAUSE: Duration = Duration::from_mins(1);
 
 /// An agent with the server's address and key.
 pub(super) struct Client {
