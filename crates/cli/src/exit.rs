@@ -107,6 +107,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
             grpo::Error::Range { .. } | grpo::Error::Sampling(_) | grpo::Error::Greedy => USAGE,
             grpo::Error::Mismatch { .. } => ALARM,
             grpo::Error::Train(error) => of_train(error),
+            grpo::Error::Rollout(error) => of_rollout(error),
         });
     }
     if let Some(error) = cause.downcast_ref::<distill::Error>() {
@@ -114,8 +115,11 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
         return Some(match error {
             E::Range { .. } | E::Sampling(_) => USAGE,
             E::EmptyPrompt { .. } | E::TooLong { .. } | E::NoSamples => INPUT,
-            E::Stopped(_) => INTERRUPTED,
+            E::Rollout(error) => of_rollout(error),
         });
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return Some(of_rollout(error));
     }
     if let Some(error) = cause.downcast_ref::<data::Error>() {
         use data::Error as E;
@@ -152,6 +156,13 @@ fn of_run(error: &run::Error) -> u8 {
         run::Error::Locked { .. } | run::Error::NoFolder { .. } => USAGE,
         run::Error::Disk { .. } => DISK,
         run::Error::Broken(_) => CHECKPOINT,
+    }
+}
+
+fn of_rollout(error: &rollout::Error) -> u8 {
+    match error {
+        rollout::Error::CacheMemory { .. } => USAGE,
+        rollout::Error::Stopped { .. } => INTERRUPTED,
     }
 }
 

@@ -37,9 +37,9 @@ pub enum Error {
         /// The teacher's `max_position_embeddings`.
         positions: usize,
     },
-    /// The caller stopped the sampling.
+    /// The teacher could not sample, or the caller stopped it.
     #[error(transparent)]
-    Stopped(#[from] ruminate_rollout::Stopped),
+    Rollout(#[from] ruminate_rollout::Error),
     /// There is nothing to train on.
     #[error("no samples; the teacher gave no trace worth learning, see the report for why")]
     NoSamples,

@@ -105,7 +105,7 @@ pub fn train(
             (first..first + config.prompts_per_step as u64).map(&mut *problems).collect();
 
         let policy = state.policy.valid();
-        let groups = groups(&policy, &asked, first, state.step, setup, score);
+        let groups = groups(&policy, &asked, first, state.step, setup, score)?;
         drop(policy); // a living copy would keep the optimizer from working in place
         let rollout = started.elapsed().as_secs_f64();
 

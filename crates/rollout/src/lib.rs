@@ -5,13 +5,21 @@
 //! batching), a prompt that several requests share is computed once. A request's randomness is its own, so
 //! what it samples does not depend on who shares its batch.
 
+mod budget;
 mod dtype;
 mod engine;
+mod error;
+mod prefill;
 mod sampler;
+mod sampling;
 mod siblings;
 mod slots;
+mod writing;
 
+pub use budget::Budget;
 pub use dtype::{Dtype, UnknownDtype};
 pub use engine::{Flow, Options, RecordRouting, Request, generate, generate_streaming};
-pub use sampler::{Choice, Sampling, SamplingError};
-pub use siblings::{Stopped, generate_siblings};
+pub use error::Error;
+pub use sampler::Choice;
+pub use sampling::{Sampling, SamplingError};
+pub use siblings::generate_siblings;

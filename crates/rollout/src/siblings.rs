@@ -1,6 +1,6 @@
 //! Several completions of each prompt, collected by prompt: what GRPO, distillation and evaluation all do.
 
-use crate::{Flow, Options, Request, generate};
+use crate::{Error, Flow, Options, Request, generate};
 use ruminate_data::{Completion, Seed};
 use ruminate_model::Decoder;
 
@@ -10,7 +10,7 @@ use ruminate_model::Decoder;
 /// `finished` is called after each completion and decides whether to go on.
 ///
 /// # Errors
-/// [`Stopped`] when `finished` says so.
+/// Those of [`generate`], and [`Error::Stopped`] when `finished` says so.
 pub fn generate_siblings(
     decoder: &Decoder,
     prompts: &[&[u32]],
@@ -18,7 +18,7 @@ pub fn generate_siblings(
     options: &Options,
     seed: impl Fn(usize) -> Seed,
     mut finished: impl FnMut() -> Flow,
-) -> Result<Vec<Vec<Completion>>, Stopped> {
+) -> Result<Vec<Vec<Completion>>, Error> {
     let requests: Vec<Request> = prompts
         .iter()
         .enumerate()
@@ -34,20 +34,11 @@ pub fn generate_siblings(
         completions[request] = Some(completion);
         flow = finished();
         flow
-    });
+    })?;
     if flow == Flow::Stop {
-        return Err(Stopped { finished: completions.iter().flatten().count(), requested: requests.len() });
+        let finished = completions.iter().flatten().count();
+        return Err(Error::Stopped { finished, requested: requests.len() });
     }
     let mut completions = completions.into_iter().flatten();
     Ok(prompts.iter().map(|_| completions.by_ref().take(count).collect()).collect())
-}
-
-/// The caller stopped the sampling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("stopped after {finished} of {requested} completions")]
-pub struct Stopped {
-    /// Completions that were finished.
-    pub finished: usize,
-    /// Completions that were asked for.
-    pub requested: usize,
 }

@@ -1,7 +1,7 @@
 //! The decoder as rollouts run it: weights packed once for many steps, maps that share their input made one, adapters
 //! merged. It computes what [`Decoder::forward`] does, against a [`Cache`], and never learns.
 
-// B batch, T tokens, S slots, D hidden, V vocabulary
+// B batch, T tokens, S slots, W tokens a slot, D hidden, V vocabulary
 
 mod block;
 mod gqa;
@@ -17,7 +17,8 @@ use crate::layers::angles;
 use block::Block;
 use burn::tensor::{Device, Int, Tensor};
 use layers::RmsNorm;
-use ruminate_kernels::{Angles, Latest, Precision, PreparedWeight};
+use ruminate_kernels::{Angles, Latest, Precision, PreparedWeight, Segments};
+use std::mem;
 
 /// A decoder's weights at one moment, for prefill and decoding.
 ///
@@ -32,16 +33,15 @@ pub struct PreparedDecoder {
     config: Config,
 }
 
-/// One new token for each slot of a cache.
+/// New tokens for each slot of a cache, W in a row.
 #[derive(Clone, Copy, Debug)]
 pub struct DecodeStep<'a> {
-    /// `[S]` token ids.
+    /// `[W * S]` token ids: the first one of each slot, then the second ones, ...
     pub tokens: &'a [u32],
-    /// `[S]` positions in each slot's sequence. A slot at position p sees the `p + 1` latest columns, this step's
-    /// included.
+    /// `[S]` position of each slot's first token. A token at position p sees the `p + 1` latest columns, its own included.
     pub positions: &'a [u32],
-    /// The ring's column that all slots write.
-    pub column: usize,
+    /// `[S]` column of the ring that takes each slot's first token up; the others follow.
+    pub columns: &'a [usize],
 }
 
 impl PreparedDecoder {
@@ -66,33 +66,74 @@ impl PreparedDecoder {
         self.embed_tokens.device()
     }
 
+    /// An empty cache for this decoder.
+    pub fn cache(&self, slots: usize, columns: usize) -> Cache {
+        Cache::new(&self.config, self.layers.len(), slots, columns, &self.device())
+    }
+
     /// Hidden states of packed rows, and what each layer's cache would keep of them (`[B, T, ...]`).
     pub fn prefill(&self, batch: &Batch) -> (Output, Vec<LayerCache>) {
-        let angles = self.angles(&batch.positions);
-        let segments = batch.visible();
-        let mut x = self.embed(&batch.tokens);
-        let (mut kept, mut routing) = (Vec::with_capacity(self.layers.len()), Vec::new());
+        let mut kept = Vec::new();
+        let output = self.extend(&batch.tokens, &batch.positions, &batch.visible(), &mut kept);
+        (output, kept)
+    }
+
+    /// Hidden states of the next tokens of a prompt, of whose earlier ones `kept` holds what [`prefill`](Self::prefill) gives: at
+    /// first nothing, and in the end what the whole prompt leaves. Log-probabilities are those of the prompt in one piece.
+    pub fn prefill_piece(&self, tokens: &[u32], kept: &mut Vec<LayerCache>) -> Output {
+        let before = kept.first().map_or(0, LayerCache::columns);
+        let end = before + tokens.len();
+        let positions: Vec<u32> = (before as u32..end as u32).collect();
+        self.extend(tokens, &positions, &Segments::new(&vec![1; end], [1, end]), kept)
+    }
+
+    /// `segments` are of all places, those in `kept` and those of `tokens`.
+    fn extend(
+        &self,
+        tokens: &[u32],
+        positions: &[u32],
+        segments: &Segments,
+        kept: &mut Vec<LayerCache>,
+    ) -> Output {
+        let angles = self.angles(positions);
+        let mut x = self.embed(tokens);
+        let (mut past, mut routing) = (mem::take(kept).into_iter(), Vec::new());
         for block in &self.layers {
-            let (out, layer, chosen) = block.prefill(x, &angles, &segments);
+            let (out, layer, chosen) = block.prefill(x, &angles, segments, past.next());
             x = out;
             kept.push(layer);
             routing.extend(chosen);
         }
-        (Output { hidden: self.norm.forward(x), routing }, kept)
+        Output { hidden: self.norm.forward(x), routing }
     }
 
     /// One step of cached decoding; the cache takes the new tokens up.
+    ///
+    /// # Shapes
+    /// - hidden states: `[W * S, D]`, in the order of the tokens
     pub fn decode(&self, step: DecodeStep, cache: &mut Cache) -> Output {
-        let angles = self.angles(step.positions);
-        let latest = Latest::new(step.positions.iter().map(|&position| position as usize + 1), step.column);
+        let (angles, latest) = self.places(step, cache.columns());
         let mut x = self.embed(step.tokens);
         let mut routing = Vec::new();
         for (block, layer) in self.layers.iter().zip(&mut cache.layers) {
-            let (out, chosen) = block.decode(x, &angles, &latest, layer, step.column);
+            let (out, chosen) = block.decode(x, &angles, &latest, layer);
             x = out;
             routing.extend(chosen);
         }
         Output { hidden: self.norm.forward(x), routing }
+    }
+
+    /// Where a step's tokens stand: their angles, and what the first token of each slot sees, what the second does, ...
+    fn places(&self, step: DecodeStep, columns: usize) -> (Angles, Vec<Latest>) {
+        let DecodeStep { tokens, positions, columns: written } = step;
+        let each = 0..tokens.len() / positions.len().max(1);
+        let of_token = |token: usize| positions.iter().map(move |&position| position + token as u32);
+        let all: Vec<u32> = each.clone().flat_map(of_token).collect();
+        let latest = each.map(|token| {
+            let seen = of_token(token).map(|position| position as usize + 1);
+            Latest::new(seen.zip(written.iter().map(|&column| (column + token) % columns)))
+        });
+        (self.angles(&all), latest.collect())
     }
 
     /// # Shapes
