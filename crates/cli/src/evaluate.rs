@@ -254,7 +254,9 @@ impl<'a> Evaluator<'a> {
         })
         .map_err(|error| match error {
             rollout::Error::Stopped { .. } => Refusal::Interrupted(" while evaluating".to_owned()).into(),
-            error @ rollout::Error::CacheMemory { .. } => anyhow::Error::from(error),
+            error @ (rollout::Error::CacheMemory { .. } | rollout::Error::NoModule) => {
+                anyhow::Error::from(error)
+            }
         })?;
         let written: Vec<(&Task, &[Completion])> =
             set.problems.iter().map(|(task, _)| task).zip(completions.iter().map(Vec::as_slice)).collect();

@@ -161,7 +161,7 @@ fn of_run(error: &run::Error) -> u8 {
 
 fn of_rollout(error: &rollout::Error) -> u8 {
     match error {
-        rollout::Error::CacheMemory { .. } => USAGE,
+        rollout::Error::CacheMemory { .. } | rollout::Error::NoModule => USAGE,
         rollout::Error::Stopped { .. } => INTERRUPTED,
     }
 }

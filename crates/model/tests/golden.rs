@@ -1,7 +1,7 @@
 //! The decoder against numbers that transformers computed from the same tiny random checkpoints
 //! (`fixtures/model/make.py`, `make_variants.py`).
 
-use burn::tensor::activation::log_softmax;
+use burn::tensor::{Tensor, activation::log_softmax};
 use ruminate_model::{
     Batch, Config, DecodeStep, Decoder, LayerCache, Precision, PreparedDecoder, Routes, load,
 };
@@ -150,7 +150,8 @@ fn a_prompt_in_pieces_is_the_prompt_in_one() {
             let mut kept = Vec::new();
             let mut hidden = Vec::new();
             for tokens in rows[0].chunks(piece) {
-                hidden.extend(testkit::floats(prepared.prefill_piece(tokens, &mut kept).hidden));
+                let output = prepared.prefill_piece(&rows[0], tokens.len(), &mut kept);
+                hidden.extend(testkit::floats(output.hidden));
             }
             // Experts sum the products of few tokens in another order than those of many; nothing else does.
             let tolerance = if decoder.config().moe.is_some() { 1e-5 } else { 0.0 };
@@ -253,4 +254,47 @@ fn the_multi_token_prediction_module_equals_transformers() {
     let batch = Batch::from_rows(&rows);
     let hidden = decoder.forward(&batch, Routes::Choose).hidden;
     assert!(decoder.predict_second(&batch, hidden).is_none());
+    assert!(PreparedDecoder::drafting(&decoder, Precision::F32).is_none());
+}
+
+/// Prompts of 5 and 9 tokens, entered in one piece and in two; then two places at a time, of which the first was known.
+#[test]
+fn the_modules_cached_states_are_those_of_its_full_pass() {
+    let Case { decoder, rows, .. } = case("deepseek_v3_mtp");
+    let batch = Batch::from_rows(&rows);
+    let [_, length] = batch.shape;
+    let full = decoder.forward(&batch, Routes::Choose).hidden;
+    let [_, width] = full.dims();
+    let expected = testkit::floats(decoder.predict_second(&batch, full.clone()).expect("the module").hidden);
+
+    let prepared = PreparedDecoder::drafting(&decoder, Precision::F32).expect("the module");
+    let mut cache = prepared.cache(2, length);
+    let (_, kept) = prepared.prefill(&Batch::from_rows(&[&rows[0][..5]]));
+    cache.insert(&[0], 5, &kept, &[0]);
+    let mut kept = Vec::new();
+    for count in [4, 5] {
+        prepared.prefill_piece(&rows[1][..9], count, &mut kept);
+    }
+    cache.insert(&[1], 9, &kept, &[0]);
+    // The place before last was computed already, the last one not yet, or without its next token.
+    for step in 0..length - 10 {
+        let places = [4 + step, 8 + step].map(|last| [last - 1, last]);
+        let state = |slot: usize, place: usize| full.clone().narrow(0, slot * length + place, 1);
+        let hidden =
+            Tensor::cat((0..2).flat_map(|w| [state(0, places[0][w]), state(1, places[1][w])]).collect(), 0);
+        let tokens: Vec<u32> =
+            (0..2).flat_map(|w| [rows[0][places[0][w] + 1], rows[1][places[1][w] + 1]]).collect();
+        let positions = places.map(|[first, _]| first as u32);
+        let step =
+            DecodeStep { tokens: &tokens, positions: &positions, columns: &places.map(|[first, _]| first) };
+        let drafted = testkit::floats(prepared.draft(hidden, step, &mut cache));
+        for (row, (w, slot)) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().enumerate() {
+            let place = slot * length + places[slot][w];
+            testkit::assert_close(
+                &drafted[row * width..][..width],
+                &expected[place * width..][..width],
+                1e-4,
+            );
+        }
+    }
 }

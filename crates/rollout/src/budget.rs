@@ -1,6 +1,6 @@
 //! How many sequences are decoded at once: as many as are asked for, or as the memory for their caches holds.
 
-use crate::{Error, Sampling};
+use crate::{Error, Sampling, Speculative};
 use ruminate_model::Config;
 
 /// The slots of a decoding batch, and what their caches take.
@@ -18,16 +18,26 @@ impl Budget {
     /// The budget of `sequences` at most, whose longest prompt has so many tokens.
     ///
     /// # Errors
-    /// [`Error::CacheMemory`] when `kv_cache_memory_gib` does not hold one sequence.
+    /// [`Error::CacheMemory`] when `kv_cache_memory_gib` does not hold one sequence, [`Error::NoModule`] when drafts are
+    /// asked of a model that makes none.
     pub fn new(
         config: &Config,
         sampling: &Sampling,
         sequences: usize,
         longest_prompt: usize,
     ) -> Result<Self, Error> {
-        // The last token is never fed back, so there is a column more than needed.
+        // The last token is never fed back, but a guess of what comes after it may be.
         let columns = longest_prompt + sampling.max_new_tokens;
-        let numbers = columns * config.num_hidden_layers * config.cached_by_block();
+        if sampling.speculative == Speculative::Mtp && config.num_nextn_predict_layers == 0 {
+            return Err(Error::NoModule);
+        }
+        let (modules, guessed) = match sampling.speculative {
+            Speculative::None => (0, 0),
+            // The distribution that a guess was drawn from is kept until it is verified.
+            Speculative::Mtp => (1, config.vocab_size),
+        };
+        let layers = config.num_hidden_layers + modules;
+        let numbers = columns * layers * config.cached_by_block() + guessed;
         let bytes = (numbers * size_of::<f32>()) as u64;
         let mut slots = sequences.max(1);
         if let Some(found) = sampling.kv_cache_memory_gib {

@@ -1,13 +1,14 @@
 //! The local engine: a decoder with its weights prepared, a cache, and the loop that keeps the slots busy. How requests
-//! enter is `prefill.rs`.
+//! enter is `prefill.rs`, how two tokens a step are drawn `speculation.rs`.
 
 // S slots, D hidden, V vocabulary
 
 use crate::prefill::Begun;
 use crate::sampler::{Choice, sample};
 use crate::slots::{Active, Slots};
+use crate::speculation::{Speculation, Tally};
 use crate::writing::{Ended, Writing};
-use crate::{Budget, Error, Sampling};
+use crate::{Budget, Error, Sampling, Speculative};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 use ruminate_data::{Completion, Seed};
@@ -58,16 +59,17 @@ pub enum Flow {
 /// Generates a completion for each request and hands it over as soon as it is finished.
 ///
 /// `finished` gets the index of the request and its completion, in the order in which they finish, and decides
-/// whether to go on. A prompt longer than the model's positions is the caller's to refuse.
+/// whether to go on. A prompt longer than the model's positions is the caller's to refuse. What is returned counts the
+/// guesses, where tokens are guessed ahead.
 ///
 /// # Errors
-/// [`Error::CacheMemory`] before anything is computed.
+/// [`Error::CacheMemory`] and [`Error::NoModule`], before anything is computed.
 pub fn generate(
     decoder: &Decoder,
     requests: &[Request],
     options: &Options,
     finished: impl FnMut(usize, Completion) -> Flow,
-) -> Result<(), Error> {
+) -> Result<Tally, Error> {
     generate_streaming(decoder, requests, options, |_, _| Flow::Continue, finished)
 }
 
@@ -82,12 +84,18 @@ pub fn generate_streaming(
     options: &Options,
     mut drawn: impl FnMut(usize, u32) -> Flow,
     mut finished: impl FnMut(usize, Completion) -> Flow,
-) -> Result<(), Error> {
+) -> Result<Tally, Error> {
     let longest = requests.iter().map(|request| request.prompt_ids.len()).max().unwrap_or(0);
     assert!(requests.iter().all(|request| !request.prompt_ids.is_empty()), "prompts have at least one token");
     let sequences = options.max_num_seqs.min(requests.len());
     let Budget { slots, columns, .. } = Budget::new(decoder.config(), &options.sampling, sequences, longest)?;
-    let prepared = PreparedDecoder::new(decoder, options.sampling.dtype.into());
+    let precision = options.sampling.dtype.into();
+    let prepared = match options.sampling.speculative {
+        Speculative::None => PreparedDecoder::new(decoder, precision),
+        Speculative::Mtp => PreparedDecoder::drafting(decoder, precision).ok_or(Error::NoModule)?,
+    };
+    let speculation = (options.sampling.speculative == Speculative::Mtp)
+        .then(|| Speculation::new(slots, decoder.config().hidden_size, &decoder.device()));
     let mut engine = Engine {
         requests,
         options,
@@ -96,6 +104,7 @@ pub fn generate_streaming(
         slots: Slots::new(slots, columns),
         writing: Writing::new(requests, options, decoder.config()),
         begun: None,
+        speculation,
     };
     let mut waiting: VecDeque<usize> = (0..requests.len()).collect();
     let mut deliver = |engine: &mut Engine| engine.writing.deliver(&mut drawn, &mut finished);
@@ -109,13 +118,16 @@ pub fn generate_streaming(
         }
         if !engine.slots.is_empty() {
             engine.shrink(waiting.len());
-            engine.step();
+            match engine.speculation.take() {
+                None => engine.step(),
+                Some(speculation) => engine.speculation = Some(engine.step_guessing(speculation)),
+            }
             if deliver(&mut engine) == Flow::Stop {
                 break;
             }
         }
     }
-    Ok(())
+    Ok(engine.speculation.map(|speculation| speculation.tally).unwrap_or_default())
 }
 
 pub(crate) struct Engine<'a> {
@@ -126,6 +138,8 @@ pub(crate) struct Engine<'a> {
     pub(crate) slots: Slots,
     pub(crate) writing: Writing<'a>,
     pub(crate) begun: Option<Begun>,
+    /// Present where tokens are guessed ahead.
+    pub(crate) speculation: Option<Speculation>,
 }
 
 impl Engine<'_> {
@@ -134,7 +148,7 @@ impl Engine<'_> {
         let (tokens, positions) = self.slots.inputs();
         let step = DecodeStep { tokens: &tokens, positions: &positions, columns: self.slots.columns() };
         let output = self.decoder.decode(step, &mut self.cache);
-        let seated = self.slots.rise(1);
+        let seated = self.slots.rise();
         let draws: Vec<(usize, usize)> =
             seated.iter().map(|(slot, active)| (active.request, *slot)).collect();
         let choices = self.choose(output.hidden, &draws);
@@ -167,6 +181,9 @@ impl Engine<'_> {
     fn shrink(&mut self, waiting: usize) {
         if let Some(kept) = self.slots.shrunk(waiting) {
             self.slots.select(&kept);
+            if let Some(speculation) = &mut self.speculation {
+                speculation.select(&kept);
+            }
             let empty = self.decoder.cache(0, 0);
             self.cache = std::mem::replace(&mut self.cache, empty).select(&kept);
         }

@@ -16,6 +16,12 @@ pub enum Error {
         /// Its tokens: the longest prompt, and what may be generated.
         columns: usize,
     },
+    /// Drafts are asked of a model that has no module to make them.
+    #[error(
+        "`speculative` is \"mtp\", but the model has no multi-token prediction module (`num_nextn_predict_layers` is 0); \
+         expected \"none\", or a model that was trained with the module"
+    )]
+    NoModule,
     /// The caller stopped the sampling.
     #[error("stopped after {finished} of {requested} completions")]
     Stopped {

@@ -46,6 +46,9 @@ impl<'a> Engine<'a> {
         let column = self.slots.align(free);
         self.cache.insert(free, column, &computed.kept, &rows);
 
+        if let Some(speculation) = &mut self.speculation {
+            speculation.admit(free, &computed.last, &rows);
+        }
         let draws: Vec<(usize, usize)> = admitted.into_iter().zip(rows).collect();
         let choices = self.choose(computed.last, &draws);
         for ((&slot, (request, row)), choice) in free.iter().zip(draws).zip(choices) {
@@ -103,15 +106,15 @@ impl<'a> Engine<'a> {
     fn piece(&mut self, prompt: &[u32]) -> Option<Computed> {
         let mut begun = self.begun.take().unwrap_or_default();
         let end = (begun.tokens + self.options.sampling.max_num_batched_tokens).min(prompt.len());
-        let tokens = &prompt[begun.tokens..end];
-        let output = self.decoder.prefill_piece(tokens, &mut begun.kept);
-        begun.experts.extend(self.writing.experts_at(&output.routing, 0..tokens.len()));
+        let count = end - begun.tokens;
+        let output = self.decoder.prefill_piece(prompt, count, &mut begun.kept);
+        begun.experts.extend(self.writing.experts_at(&output.routing, 0..count));
         begun.tokens = end;
         if end < prompt.len() {
             self.begun = Some(begun);
             return None;
         }
-        let last = output.hidden.narrow(0, tokens.len() - 1, 1);
+        let last = output.hidden.narrow(0, count - 1, 1);
         Some(Computed { kept: begun.kept, last, experts: vec![begun.experts] })
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::Dtype;
 use serde::{Deserialize, Serialize};
+use std::str::FromStr;
 
 /// How completions are sampled. Names and meaning of what shapes the distribution are those of transformers' generation
 /// parameters, of what the engine takes vLLM's.
@@ -24,7 +25,38 @@ pub struct Sampling {
     /// Tokens of prompts that are computed at once, padding included. A longer prompt is computed in pieces, and between two
     /// pieces the others decode.
     pub max_num_batched_tokens: usize,
+    /// Whether tokens are guessed ahead. The distribution is the same.
+    pub speculative: Speculative,
 }
+
+/// Who guesses the token after next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speculative {
+    /// Nobody: a step draws one token of each sequence.
+    #[default]
+    None,
+    /// The model's own multi-token prediction module: a step draws two tokens of a sequence, or one where the guess
+    /// was refused.
+    Mtp,
+}
+
+impl FromStr for Speculative {
+    type Err = UnknownSpeculative;
+
+    fn from_str(name: &str) -> Result<Self, UnknownSpeculative> {
+        match name {
+            "none" => Ok(Self::None),
+            "mtp" => Ok(Self::Mtp),
+            other => Err(UnknownSpeculative(other.to_owned())),
+        }
+    }
+}
+
+/// A name that is none of the two.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected none or mtp, found {0:?}")]
+pub struct UnknownSpeculative(String);
 
 impl Default for Sampling {
     fn default() -> Self {
@@ -36,6 +68,7 @@ impl Default for Sampling {
             dtype: Dtype::Float32,
             kv_cache_memory_gib: None,
             max_num_batched_tokens: 8192,
+            speculative: Speculative::None,
         }
     }
 }

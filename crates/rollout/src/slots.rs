@@ -74,12 +74,22 @@ impl Slots {
         column
     }
 
-    /// All who sit, with their slots, which are free then. Every slot has written `count` columns.
-    pub(crate) fn rise(&mut self, count: usize) -> Vec<(usize, Active)> {
-        for column in &mut self.columns {
-            *column = (*column + count) % self.ring;
+    /// All who sit, with their slots, which are free then. Every slot has written a column.
+    pub(crate) fn rise(&mut self) -> Vec<(usize, Active)> {
+        for slot in 0..self.slots.len() {
+            self.advance(slot);
         }
         self.slots.iter_mut().enumerate().filter_map(|(slot, active)| Some((slot, active.take()?))).collect()
+    }
+
+    /// The slot has written a column.
+    pub(crate) fn advance(&mut self, slot: usize) {
+        self.columns[slot] = (self.columns[slot] + 1) % self.ring;
+    }
+
+    /// The columns that lie so many before the next ones.
+    pub(crate) fn columns_before(&self, count: usize) -> Vec<usize> {
+        self.columns.iter().map(|&column| (column + self.ring - count % self.ring) % self.ring).collect()
     }
 
     /// Tokens and positions to feed, one a slot; free slots repeat token 0 at position 0.

@@ -8,6 +8,7 @@ mod gqa;
 mod layers;
 mod mla;
 mod moe;
+mod mtp;
 
 use crate::batch::Batch;
 use crate::cache::{Cache, LayerCache};
@@ -17,6 +18,7 @@ use crate::layers::angles;
 use block::Block;
 use burn::tensor::{Device, Int, Tensor};
 use layers::RmsNorm;
+use mtp::Mtp;
 use ruminate_kernels::{Angles, Latest, Precision, PreparedWeight, Segments};
 use std::mem;
 
@@ -30,6 +32,8 @@ pub struct PreparedDecoder {
     layers: Vec<Block>,
     norm: RmsNorm,
     head: PreparedWeight,
+    /// Present where the decoder drafts.
+    mtp: Option<Mtp>,
     config: Config,
 }
 
@@ -52,8 +56,15 @@ impl PreparedDecoder {
             layers: decoder.layers.iter().map(|block| Block::new(block, precision)).collect(),
             norm: RmsNorm::new(&decoder.norm),
             head: PreparedWeight::new(decoder.head().inner(), precision),
+            mtp: None,
             config: decoder.config().clone(),
         }
+    }
+
+    /// The same, with the multi-token prediction module for [`draft`](Self::draft). None where the model has no such module.
+    pub fn drafting(decoder: &Decoder, precision: Precision) -> Option<Self> {
+        let mtp = Some(Mtp::new(decoder.mtp.as_ref()?, precision));
+        Some(Self { mtp, ..Self::new(decoder, precision) })
     }
 
     /// The architecture.
@@ -66,31 +77,35 @@ impl PreparedDecoder {
         self.embed_tokens.device()
     }
 
-    /// An empty cache for this decoder.
+    /// An empty cache for this decoder, and for its module where it drafts.
     pub fn cache(&self, slots: usize, columns: usize) -> Cache {
-        Cache::new(&self.config, self.layers.len(), slots, columns, &self.device())
+        let layers = self.layers.len() + usize::from(self.mtp.is_some());
+        Cache::new(&self.config, layers, slots, columns, &self.device())
     }
 
-    /// Hidden states of packed rows, and what each layer's cache would keep of them (`[B, T, ...]`).
+    /// Hidden states of packed rows, and what each layer's cache would keep of them (`[B, T, ...]`). Of a row's last place
+    /// the module keeps what means nothing yet, since the next token is not known: [`draft`](Self::draft) computes it anew.
     pub fn prefill(&self, batch: &Batch) -> (Output, Vec<LayerCache>) {
         let mut kept = Vec::new();
-        let output = self.extend(&batch.tokens, &batch.positions, &batch.visible(), &mut kept);
+        let output = self.extend(&batch.tokens, 0, &batch.positions, &batch.visible(), &mut kept);
         (output, kept)
     }
 
-    /// Hidden states of the next tokens of a prompt, of whose earlier ones `kept` holds what [`prefill`](Self::prefill) gives: at
-    /// first nothing, and in the end what the whole prompt leaves. Log-probabilities are those of the prompt in one piece.
-    pub fn prefill_piece(&self, tokens: &[u32], kept: &mut Vec<LayerCache>) -> Output {
-        let before = kept.first().map_or(0, LayerCache::columns);
-        let end = before + tokens.len();
-        let positions: Vec<u32> = (before as u32..end as u32).collect();
-        self.extend(tokens, &positions, &Segments::new(&vec![1; end], [1, end]), kept)
+    /// Hidden states of the next `count` tokens of a prompt, of whose earlier ones `kept` holds what
+    /// [`prefill`](Self::prefill) gives: at first nothing, and in the end what the whole prompt leaves.
+    pub fn prefill_piece(&self, prompt: &[u32], count: usize, kept: &mut Vec<LayerCache>) -> Output {
+        let start = kept.first().map_or(0, LayerCache::columns);
+        let end = start + count;
+        let positions: Vec<u32> = (start as u32..end as u32).collect();
+        let next = prompt.get(end).copied().unwrap_or(0);
+        self.extend(&prompt[start..end], next, &positions, &Segments::new(&vec![1; end], [1, end]), kept)
     }
 
-    /// `segments` are of all places, those in `kept` and those of `tokens`.
+    /// `segments` are of all places, those in `kept` and those of `tokens`; `next` comes after these.
     fn extend(
         &self,
         tokens: &[u32],
+        next: u32,
         positions: &[u32],
         segments: &Segments,
         kept: &mut Vec<LayerCache>,
@@ -104,7 +119,12 @@ impl PreparedDecoder {
             kept.push(layer);
             routing.extend(chosen);
         }
-        Output { hidden: self.norm.forward(x), routing }
+        let hidden = self.norm.forward(x);
+        if let Some(mtp) = &self.mtp {
+            let next: Vec<u32> = tokens.iter().skip(1).copied().chain([next]).collect();
+            kept.push(mtp.prefill(hidden.clone(), self.embed(&next), &angles, segments, past.next()));
+        }
+        Output { hidden, routing }
     }
 
     /// One step of cached decoding; the cache takes the new tokens up.
@@ -121,6 +141,23 @@ impl PreparedDecoder {
             routing.extend(chosen);
         }
         Output { hidden: self.norm.forward(x), routing }
+    }
+
+    /// States of the multi-token prediction module, for the output head: what sees the trunk's state at a place and the next token
+    /// predicts the token after that (DeepSeek-V3, arXiv 2412.19437, section 5.4.3). The module's cache takes the places up, or again.
+    ///
+    /// `step` has the *next* tokens, with the positions and the columns of the places before them.
+    ///
+    /// # Shapes
+    /// - `hidden`: `[W * S, D]`, the trunk's, in the order of the tokens; result: `[W * S, D]`
+    ///
+    /// # Panics
+    /// When the decoder was not made to draft.
+    pub fn draft(&self, hidden: Tensor<2>, step: DecodeStep, cache: &mut Cache) -> Tensor<2> {
+        let (angles, latest) = self.places(step, cache.columns());
+        let mtp = self.mtp.as_ref().expect("made by `drafting`");
+        let layer = cache.layers.last_mut().expect("the module's cache comes last");
+        mtp.decode(hidden, self.embed(step.tokens), &angles, &latest, layer)
     }
 
     /// Where a step's tokens stand: their angles, and what the first token of each slot sees, what the second does, ...
