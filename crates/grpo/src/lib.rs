@@ -7,6 +7,7 @@
 mod advantages;
 mod config;
 mod error;
+mod judging;
 mod learn;
 pub mod loss;
 mod memory;

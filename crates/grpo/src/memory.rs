@@ -53,3 +53,37 @@ impl fmt::Display for Plan {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::memory_plan;
+    use crate::{Config, Error, Setup};
+    use ruminate_data::Seed;
+    use ruminate_model::load_config;
+    use ruminate_rollout::Sampling;
+    use ruminate_testkit as testkit;
+
+    #[test]
+    fn the_plan_tells_how_many_sequences_the_budget_holds() {
+        // 2 layers of 32 numbers a token: 20 tokens take 5 KiB.
+        let model = load_config(&testkit::fixture_path("model/llama_tied")).expect("a fixture");
+        let plan = |kv_cache_memory_gib| {
+            let setup = Setup {
+                config: &Config::default(),
+                train: &ruminate_train::Config::default(),
+                sampling: &Sampling { max_new_tokens: 12, kv_cache_memory_gib, ..Sampling::default() },
+                eos_token_ids: &[1],
+                max_steps: 1,
+                seed: Seed::new(0),
+            };
+            memory_plan(&model, 8, &setup)
+        };
+        let whole = plan(None).expect("no limit");
+        assert_eq!((whole.slots, whole.wanted), (64, 64));
+        assert!(whole.to_string().ends_with("64 sequences at once"), "{whole}");
+        let tight = plan(Some(6.5 * 5120.0 / f64::from(1 << 30))).expect("six fit");
+        assert_eq!((tight.slots, tight.memory.caches), (6, 6 * 5120 * 3 / 2));
+        assert!(tight.to_string().contains("6 sequences at once of 64"), "{tight}");
+        assert!(matches!(plan(Some(1e-9)), Err(Error::Rollout(_))));
+    }
+}
