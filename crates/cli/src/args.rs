@@ -1,10 +1,13 @@
 //! The command line as typed. What a recipe holds, whether a file exists and whether a device is there, is for
 //! later: this module refuses to know.
 
+mod engine;
+
 use crate::device::DeviceName;
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use ruminate_rollout::Dtype;
 use std::path::PathBuf;
+
+pub(crate) use engine::EngineArgs;
 
 /// DeepSeek-R1-style reasoning training: reinforcement learning from rewards that a program can check, and
 /// distillation of what was learnt.
@@ -100,13 +103,6 @@ pub(crate) struct DeviceArgs {
     pub(crate) device: DeviceName,
 }
 
-#[derive(Clone, Copy, Debug, ClapArgs)]
-pub(crate) struct DtypeArgs {
-    /// What weights are held in while sampling: float32 (exact), bfloat16 or int8
-    #[arg(long, default_value_t, value_name = "DTYPE")]
-    pub(crate) dtype: Dtype,
-}
-
 /// Where JSON lines come from and go to.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct LinesArgs {
@@ -156,7 +152,7 @@ pub(crate) struct GenerateArgs {
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) max_num_seqs: usize,
     #[command(flatten)]
-    pub(crate) dtype: DtypeArgs,
+    pub(crate) engine: EngineArgs,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -237,7 +233,7 @@ pub(crate) struct BenchGenerateArgs {
     #[arg(long, default_value_t = 3)]
     pub(crate) repeats: usize,
     #[command(flatten)]
-    pub(crate) dtype: DtypeArgs,
+    pub(crate) engine: EngineArgs,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -281,7 +277,7 @@ pub(crate) struct BenchGrpoArgs {
     #[arg(long, default_value_t = 3)]
     pub(crate) steps: usize,
     #[command(flatten)]
-    pub(crate) dtype: DtypeArgs,
+    pub(crate) engine: EngineArgs,
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use ruminate_data::procedural::DIFFICULTY;
 use ruminate_data::{Completion, Group, Seed, Task};
 use ruminate_eval::Report;
 use ruminate_model::Decoder;
-use ruminate_rollout::{Flow, Options, RecordRouting, Sampling, generate_siblings};
+use ruminate_rollout::{self as rollout, Flow, Options, RecordRouting, Sampling, generate_siblings};
 use ruminate_run::RunFolder;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -161,7 +161,7 @@ impl<'a> Evaluator<'a> {
         Ok(Self {
             judge,
             sets,
-            sampled: recipe.eval.sampling(recipe.rollout.max_new_tokens),
+            sampled: recipe.eval.sampling(&recipe.rollout),
             num_samples: recipe.eval.num_samples,
             max_num_seqs: recipe.grpo.max_num_seqs,
             seed: Seed::new(recipe.seed).child("eval"),
@@ -252,7 +252,12 @@ impl<'a> Evaluator<'a> {
             progress.at(*done, &set.name);
             if interrupt::requested() { Flow::Stop } else { Flow::Continue }
         })
-        .map_err(|_| Refusal::Interrupted(" while evaluating".to_owned()))?;
+        .map_err(|error| match error {
+            rollout::Error::Stopped { .. } => Refusal::Interrupted(" while evaluating".to_owned()).into(),
+            error @ (rollout::Error::CacheMemory { .. } | rollout::Error::NoModule) => {
+                anyhow::Error::from(error)
+            }
+        })?;
         let written: Vec<(&Task, &[Completion])> =
             set.problems.iter().map(|(task, _)| task).zip(completions.iter().map(Vec::as_slice)).collect();
         let verdicts = self.judge.verdicts(&written, set.forced);

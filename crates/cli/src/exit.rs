@@ -111,6 +111,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
             grpo::Error::Range { .. } | grpo::Error::Sampling(_) | grpo::Error::Greedy => USAGE,
             grpo::Error::Mismatch { .. } => ALARM,
             grpo::Error::Train(error) => of_train(error),
+            grpo::Error::Rollout(error) => of_rollout(error),
         });
     }
     if let Some(error) = cause.downcast_ref::<distill::Error>() {
@@ -118,9 +119,12 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
         return Some(match error {
             E::Range { .. } | E::Sampling(_) | E::NotThePolicy { .. } | E::UnevenBatch { .. } => USAGE,
             E::EmptyPrompt { .. } | E::TooLong { .. } | E::NoSamples => INPUT,
-            E::Stopped(_) => INTERRUPTED,
             E::Train(error) => of_train(error),
+            E::Rollout(error) => of_rollout(error),
         });
+    }
+    if let Some(error) = cause.downcast_ref() {
+        return Some(of_rollout(error));
     }
     if let Some(error) = cause.downcast_ref::<data::Error>() {
         use data::Error as E;
@@ -157,6 +161,13 @@ fn of_run(error: &run::Error) -> u8 {
         run::Error::Locked { .. } | run::Error::NoFolder { .. } => USAGE,
         run::Error::Disk { .. } => DISK,
         run::Error::Broken(_) => CHECKPOINT,
+    }
+}
+
+fn of_rollout(error: &rollout::Error) -> u8 {
+    match error {
+        rollout::Error::CacheMemory { .. } | rollout::Error::NoModule => USAGE,
+        rollout::Error::Stopped { .. } => INTERRUPTED,
     }
 }
 

@@ -41,6 +41,21 @@ fn usage_exits_2() {
 }
 
 #[test]
+fn caches_that_do_not_fit_exit_2_before_any_training_with_what_they_take() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let set = "rollout.kv_cache_memory_gib=0.00001";
+    let output = ruminate(&["train-rl", "--out", out.to_str().expect("UTF-8"), "--set", set]);
+    assert_code(&output, 2);
+    let told = told(&output);
+    assert!(
+        told.contains("`kv_cache_memory_gib` is 0.00001") && told.contains("expected at least"),
+        "{told}"
+    );
+    assert!(!out.exists(), "nothing was begun");
+}
+
+#[test]
 fn a_device_that_was_not_compiled_in_is_refused_with_the_build_command() {
     if cfg!(feature = "cuda") {
         return; // then the machine decides

@@ -44,11 +44,12 @@ impl Verdict {
     }
 }
 
-/// Who judges completions: all of a step at once, so that groups can be compared and judged in parallel.
+/// Who judges completions, group by group: a group is the completions of one task, which are compared with each other.
 ///
 /// A closure that judges one completion is one, too.
 pub trait Score {
-    /// One verdict a completion, group by group, in the order given. A group is the completions of one task.
+    /// One verdict a completion, group by group, in the order given. Groups come in any number of calls, several at once so
+    /// that they can be judged in parallel; a group's verdicts depend on that group alone.
     fn score(&self, groups: &[(&Task, &[Completion])]) -> Vec<Vec<Verdict>>;
 
     /// The weights of the components in [`Verdict::rewards`], for whoever normalises them before they are summed; none

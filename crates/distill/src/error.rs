@@ -60,9 +60,9 @@ pub enum Error {
     /// The student's trainer failed.
     #[error(transparent)]
     Train(#[from] ruminate_train::Error),
-    /// The caller stopped the sampling.
+    /// The model that samples could not, or the caller stopped it.
     #[error(transparent)]
-    Stopped(#[from] ruminate_rollout::Stopped),
+    Rollout(#[from] ruminate_rollout::Error),
     /// There is nothing to train on.
     #[error("no samples; the teacher gave no trace worth learning, see the report for why")]
     NoSamples,

@@ -26,7 +26,7 @@ pub struct Setup<'a> {
 ///
 /// # Errors
 /// A sampling parameter out of range, a prompt that is empty or too long for the teacher's positions, all found
-/// before anything is sampled; [`Error::Stopped`] when `finished` says so.
+/// before anything is sampled; those of [`generate_siblings`].
 pub fn sample_traces(
     setup: &Setup,
     problems: &[(&Task, &[u32])],

@@ -3,7 +3,7 @@
 use ruminate_data::{Completion, Group, Outcome, Prompt, Seed, Task, Verdict};
 use ruminate_distill::{Config, Error, Setup, sample_traces, select, source};
 use ruminate_model::{Config as Architecture, Decoder, load_config};
-use ruminate_rollout::{Flow, Options, RecordRouting, Sampling, Stopped};
+use ruminate_rollout::{self as rollout, Flow, Options, RecordRouting, Sampling};
 use ruminate_testkit as testkit;
 use ruminate_train::{Observer, State, logprobs, supervised};
 
@@ -79,7 +79,10 @@ fn a_caller_can_stop_and_learns_how_far_it_got() {
         left -= 1;
         if left == 0 { Flow::Stop } else { Flow::Continue }
     });
-    assert!(matches!(stopped, Err(Error::Stopped(Stopped { finished: 2, requested: 5 }))), "{stopped:?}");
+    assert!(
+        matches!(stopped, Err(Error::Rollout(rollout::Error::Stopped { finished: 2, requested: 5 }))),
+        "{stopped:?}"
+    );
 }
 
 #[test]

@@ -33,6 +33,9 @@ pub enum Error {
         /// `max_mismatch_kl`.
         limit: f64,
     },
+    /// Nothing could be sampled.
+    #[error("`rollout`: {0}")]
+    Rollout(#[from] ruminate_rollout::Error),
     /// The training step failed.
     #[error(transparent)]
     Train(#[from] ruminate_train::Error),

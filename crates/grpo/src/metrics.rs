@@ -3,6 +3,7 @@
 use crate::advantages::{Advantages, mean, std};
 use crate::learn::Report;
 use crate::mismatch::Mismatch;
+use crate::rollouts::Rollout;
 use ruminate_data::{Completion, FinishReason, Group};
 use ruminate_train::Metrics;
 
@@ -15,7 +16,7 @@ pub(crate) struct Times {
 }
 
 pub(crate) fn collect(
-    groups: &[Group],
+    rollout: &Rollout,
     advantages: &Advantages,
     report: &Report,
     mismatch: &Mismatch,
@@ -23,6 +24,7 @@ pub(crate) fn collect(
     times: Times,
 ) -> Metrics {
     let mut metrics = Metrics::default();
+    let groups = &rollout.groups;
     rewards(&mut metrics, groups);
     metrics.set("frac_reward_zero_std", advantages.frac_reward_zero_std);
     completions(&mut metrics, groups);
@@ -38,10 +40,14 @@ pub(crate) fn collect(
     metrics.set("sampling/logprob_diff_max", mismatch.logprob_diff_max);
     metrics.set("sampling/routing_disagreement", mismatch.routing_disagreement());
     metrics.set("sampling/absent_logprobs", mismatch.absent as f64);
+    if let Some(acceptance) = rollout.guesses.acceptance() {
+        metrics.set("sampling/acceptance", acceptance);
+    }
     if let Some(ratio) = mismatch.load.max_over_mean() {
         metrics.set("moe/load_max", ratio);
     }
     metrics.set("rollout_time_s", times.rollout);
+    metrics.set("judge_wait_time_s", rollout.judge_wait);
     metrics.set("train_time_s", times.train);
     metrics.set("mismatch_time_s", report.times.mismatch);
     metrics.set("forward_time_s", report.times.forward);

@@ -1,22 +1,37 @@
 //! The first half of a step: problems become groups of scored completions.
 
-use crate::{Problem, Setup};
-use ruminate_data::{Completion, Group, Score, Task};
+use crate::judging::{Judged, judge_beside};
+use crate::{Error, Problem, Setup};
+use ruminate_data::{Group, Score, Task};
 use ruminate_model::Decoder;
-use ruminate_rollout::{Flow, Options, RecordRouting, generate_siblings};
+use ruminate_rollout::{Options, RecordRouting, Tally, generate_groups};
 
-/// Samples `num_generations` completions of each problem and scores them.
+/// What a step sampled.
+#[derive(Clone, Debug)]
+pub(crate) struct Rollout {
+    /// By problem.
+    pub(crate) groups: Vec<Group>,
+    /// Tokens that were guessed ahead.
+    pub(crate) guesses: Tally,
+    /// Seconds from the last token to the last verdict.
+    pub(crate) judge_wait: f64,
+}
+
+/// Samples `num_generations` completions of each problem, and has groups that are complete scored meanwhile.
 ///
 /// `first` is the index of the first problem in its source. A completion's randomness is derived from (seed, step,
 /// problem, sibling), so it does not depend on what is sampled beside it.
-pub(crate) fn groups(
+///
+/// # Errors
+/// Those of sampling.
+pub(crate) fn rollout(
     policy: &Decoder,
     problems: &[Problem],
     first: u64,
     step: usize,
     setup: &Setup,
-    score: &dyn Score,
-) -> Vec<Group> {
+    score: &(dyn Score + Sync),
+) -> Result<Rollout, Error> {
     let seed = setup.seed.child("rollout").index(step as u64);
     let options = Options {
         sampling: *setup.sampling,
@@ -25,22 +40,13 @@ pub(crate) fn groups(
         record_routing: RecordRouting::Yes,
     };
     let prompts: Vec<&[u32]> = problems.iter().map(|problem| problem.prompt_ids.as_slice()).collect();
+    let tasks: Vec<&Task> = problems.iter().map(|problem| &problem.task).collect();
     let seed_of = |problem: usize| seed.index(first + problem as u64);
     let siblings = setup.config.num_generations;
-    let completions = generate_siblings(policy, &prompts, siblings, &options, seed_of, || Flow::Continue)
-        .expect("nobody stops it");
-    let written: Vec<(&Task, &[Completion])> = problems
-        .iter()
-        .zip(&completions)
-        .map(|(problem, completions)| (&problem.task, completions.as_slice()))
-        .collect();
-    let verdicts = score.score(&written);
-    assert_eq!(verdicts.len(), completions.len(), "verdicts for every group");
-    let judged = completions.into_iter().zip(verdicts).zip(first..);
-    judged
-        .map(|((completions, verdicts), index)| {
-            assert_eq!(verdicts.len(), completions.len(), "one verdict a completion of problem {index}");
-            Group { task: index as usize, completions, verdicts }
-        })
-        .collect()
+    let Judged { sampled, groups, waited } = judge_beside(&tasks, score, |finished| {
+        generate_groups(policy, &prompts, siblings, &options, seed_of, finished)
+    })?;
+    let group = |((completions, verdicts), index)| Group { task: index as usize, completions, verdicts };
+    let groups = groups.into_iter().zip(first..).map(group).collect();
+    Ok(Rollout { groups, guesses: sampled, judge_wait: waited.as_secs_f64() })
 }

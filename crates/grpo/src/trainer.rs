@@ -4,7 +4,7 @@ use crate::advantages::{Advantages, advantages, decoupled_advantages};
 use crate::learn::{Example, Report, is_masked, update};
 use crate::metrics::{Times, collect};
 use crate::mismatch::Mismatch;
-use crate::rollouts::groups;
+use crate::rollouts::rollout;
 use crate::{Aggregation, Config, Error};
 use burn::module::Module;
 use rand::seq::SliceRandom;
@@ -73,7 +73,8 @@ impl Setup<'_> {
 /// Trains `state.policy` to `max_steps`, or until the observer is interrupted: then the returned step is smaller.
 ///
 /// `problems` gives the problem of an index, always the same one; step s takes the `prompts_per_step` after the
-/// cursor. `score` judges a step's completions; an unscored one is left out of everything but the count.
+/// cursor. `score` judges groups of completions, on a thread of its own while others are still sampled; an unscored one is
+/// left out of everything but the count.
 ///
 /// # Errors
 /// A table is out of range, numbers stay non-finite, sampler and trainer disagree, or a checkpoint could not be
@@ -81,7 +82,7 @@ impl Setup<'_> {
 pub fn train(
     mut state: State,
     problems: &mut dyn FnMut(u64) -> Problem,
-    score: &dyn Score,
+    score: &(dyn Score + Sync),
     setup: &Setup,
     observer: &mut dyn Observer,
 ) -> Result<State, Error> {
@@ -105,14 +106,15 @@ pub fn train(
             (first..first + config.prompts_per_step as u64).map(&mut *problems).collect();
 
         let policy = state.policy.valid();
-        let groups = groups(&policy, &asked, first, state.step, setup, score);
+        let rollout = rollout(&policy, &asked, first, state.step, setup, score)?;
         drop(policy); // a living copy would keep the optimizer from working in place
-        let rollout = started.elapsed().as_secs_f64();
+        let rollout_time = started.elapsed().as_secs_f64();
 
-        let advantages = compare(&groups, &weights, config);
-        observer.groups(state.step + 1, &groups, &advantages.values);
+        let groups = &rollout.groups;
+        let advantages = compare(groups, &weights, config);
+        observer.groups(state.step + 1, groups, &advantages.values);
         let (report, mismatch);
-        (state, report, mismatch) = learn(state, &groups, &advantages, schedule, setup)?;
+        (state, report, mismatch) = learn(state, groups, &advantages, schedule, setup)?;
         if report.skipped > 0 {
             let (step, last) = (state.step + 1, first + config.prompts_per_step as u64);
             let (skipped, updates) = (report.skipped, report.updates);
@@ -124,10 +126,10 @@ pub fn train(
 
         state.step += 1;
         state.cursor += config.prompts_per_step as u64;
-        state.num_tokens += sampled_tokens(&groups);
+        state.num_tokens += sampled_tokens(groups);
         let elapsed = started.elapsed().as_secs_f64();
-        let times = Times { rollout, train: elapsed - rollout, step: elapsed };
-        let metrics: Metrics = collect(&groups, &advantages, &report, &mismatch, state.num_tokens, times);
+        let times = Times { rollout: rollout_time, train: elapsed - rollout_time, step: elapsed };
+        let metrics: Metrics = collect(&rollout, &advantages, &report, &mismatch, state.num_tokens, times);
         observer.step(state.step, &metrics);
         if !mismatch.load.layers.is_empty() {
             observer.expert_load(state.step, &mismatch.load);

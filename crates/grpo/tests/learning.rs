@@ -1,11 +1,12 @@
 //! GRPO on a tiny mixture of experts: its metamorphic properties, its gradient, and that it learns.
 
+use burn::module::Module;
 use burn::tensor::Tensor;
 use ruminate_data::{Completion, FinishReason, Group, Outcome, Prompt, Score, Seed, Task, Verdict};
 use ruminate_grpo::loss::{Tokens, loss};
 use ruminate_grpo::{Aggregation, Config, Problem, RouterReplay, Setup, train};
 use ruminate_model::{Batch, Config as Model, Decoder, ParameterMapper, Routes, lora};
-use ruminate_rollout::{Dtype, Sampling};
+use ruminate_rollout::{Dtype, Flow, Options, RecordRouting, Sampling, Speculative, generate_siblings};
 use ruminate_testkit as testkit;
 use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Sequence, one_a_row};
@@ -13,12 +14,17 @@ use ruminate_train::{Metrics, Observer, State};
 use std::path::Path;
 
 fn tiny(seed: u64) -> Decoder {
+    with_modules(seed, 0)
+}
+
+fn with_modules(seed: u64, module: usize) -> Decoder {
     let config = Model::from_json(&serde_json::json!({
         "model_type": "deepseek_v3", "vocab_size": 12, "hidden_size": 16, "intermediate_size": 32,
         "num_hidden_layers": 2, "num_attention_heads": 2, "q_lora_rank": null, "kv_lora_rank": 8,
         "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8, "n_routed_experts": 4,
         "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
         "first_k_dense_replace": 1, "eos_token_id": 1, "initializer_range": 0.3,
+        "num_nextn_predict_layers": module,
     }));
     Decoder::init(
         &config.expect("a valid architecture"),
@@ -68,24 +74,27 @@ struct Run {
     learning_rate: f64,
     steps: usize,
     dtype: Dtype,
+    speculative: Speculative,
 }
 
 impl Default for Run {
     fn default() -> Self {
         let config =
             Config { num_generations: 8, prompts_per_step: 8, micro_batch_size: 24, ..Config::default() };
-        Self { policy: tiny(3), config, learning_rate: 1e-2, steps: 1, dtype: Dtype::Float32 }
+        let (dtype, speculative) = (Dtype::Float32, Speculative::None);
+        Self { policy: tiny(3), config, learning_rate: 1e-2, steps: 1, dtype, speculative }
     }
 }
 
 impl Run {
-    fn go(&self, score: &dyn Score) -> (State, Log) {
+    fn go(&self, score: &(dyn Score + Sync)) -> (State, Log) {
         let optimizer = ruminate_train::Config {
             learning_rate: self.learning_rate,
             lr_scheduler_type: ruminate_train::Scheduler::Constant,
             ..Default::default()
         };
-        let sampling = Sampling { max_new_tokens: 8, dtype: self.dtype, ..Sampling::default() };
+        let Self { dtype, speculative, .. } = *self;
+        let sampling = Sampling { max_new_tokens: 8, dtype, speculative, ..Sampling::default() };
         let setup = Setup {
             config: &self.config,
             train: &optimizer,
@@ -147,6 +156,48 @@ fn a_sampler_that_rounds_is_measured_and_learnt_from_not_stopped() {
             assert!(kl > 1e-15 && kl < 1e-2, "{dtype}: {kl}");
         }
     }
+}
+
+#[test]
+fn groups_judged_while_others_are_sampled_are_those_of_sampling_first_and_judging_then() {
+    let run = Run { config: Config { max_num_seqs: 5, ..Run::default().config }, ..Run::default() };
+    let (_, log) = run.go(&InParts);
+    let options = Options {
+        sampling: Sampling { max_new_tokens: 8, ..Sampling::default() },
+        eos_token_ids: vec![1],
+        max_num_seqs: 5,
+        record_routing: RecordRouting::Yes,
+    };
+    let prompts: Vec<Vec<u32>> = (0..8).map(|index| problem(index).prompt_ids).collect();
+    let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
+    let seed = Seed::new(5).child("rollout").index(0);
+    let seed_of = |problem: usize| seed.index(problem as u64);
+    let policy = run.policy.valid();
+    let sampled = generate_siblings(&policy, &prompts, 8, &options, seed_of, || Flow::Continue);
+    let sampled = sampled.expect("nobody stops it");
+    let task = task();
+    let written: Vec<(&Task, &[Completion])> =
+        sampled.iter().map(|completions| (&task, completions.as_slice())).collect();
+    let verdicts = InParts.score(&written);
+    assert_eq!(log.groups.len(), 8);
+    for (index, group) in log.groups.iter().enumerate() {
+        assert_eq!((group.task, &group.completions), (index, &sampled[index]));
+        assert_eq!(group.verdicts, verdicts[index]);
+    }
+}
+
+#[test]
+fn guessing_ahead_agrees_with_the_trainer_and_learns() {
+    let (policy, speculative) = (with_modules(3, 1), Speculative::Mtp);
+    let (_, log) = Run { policy, speculative, steps: 25, ..Run::default() }.go(&share_of_sevens);
+    let of = |row: usize, key: &str| log.rows[row].get(key).expect(key);
+    assert!(of(24, "reward") > of(0, "reward") + 0.4);
+    for row in 0..25 {
+        assert!(of(row, "sampling/mismatch_kl") < 1e-6);
+        assert!((0.05..=1.0).contains(&of(row, "sampling/acceptance")));
+    }
+    let (_, log) = Run::default().go(&share_of_sevens);
+    assert_eq!(log.rows[0].get("sampling/acceptance"), None, "nobody has guessed");
 }
 
 #[test]

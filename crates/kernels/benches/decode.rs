@@ -20,7 +20,7 @@ fn grouped(criterion: &mut Criterion) {
     });
     let mut group = criterion.benchmark_group("decode attention");
     for seen in [32, 128, 512, 2048] {
-        let latest = Latest::new(vec![seen; slots], 100);
+        let latest = Latest::new(vec![(seen, 100); slots]);
         let read = floats(2 * slots * kv_heads * seen * width);
         bench(&mut group, "fused", &format!("SmolLM2 32 slots, {seen} of 2048 columns"), read, || {
             let held = ring.take().expect("given back below");
@@ -38,11 +38,15 @@ fn latents(criterion: &mut Criterion) {
         [("default", 512, 4, 32, 16, 64), ("moe-27m", 32, 4, 64, 16, 512)]
     {
         let q = random([slots, heads, kept + rotary], &device);
-        let cache = random([slots, columns, kept + rotary], &device);
-        let latest = Latest::new(vec![columns; slots], columns / 2);
+        let new = random([slots, kept + rotary], &device);
+        let mut cache = Some(random([slots, columns, kept + rotary], &device));
+        let latest = Latest::new(vec![(columns, columns / 2); slots]);
         let read = floats(slots * columns * (kept + rotary));
         bench(&mut group, "fused", &format!("{name} {slots} slots, {columns} columns"), read, || {
-            decode_latent_attention(q.clone(), cache.clone(), kept, &latest, 0.15)
+            let held = cache.take().expect("given back below");
+            let (out, held) = decode_latent_attention(q.clone(), new.clone(), held, kept, &latest, 0.15);
+            cache = Some(held);
+            out
         });
     }
 }

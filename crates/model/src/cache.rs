@@ -1,8 +1,7 @@
-//! Static caches for decoding: one row a slot, one column a moment. Columns are a ring: every slot writes the
-//! same column at the same step, and a slot sees as many of the latest columns as its sequence has tokens
-//! (`kernels::Latest`).
+//! Static caches for decoding: one row a slot, one column a token. Columns are a ring: a slot writes its next column, and
+//! sees as many of its latest ones as its sequence has tokens (`kernels::Latest`).
 //!
-//! Writing by moment instead of by position makes a step one `slice_assign` a layer, whatever the lengths.
+//! Where all slots write the same column, a step is one `slice_assign` a layer, whatever the lengths.
 
 // S slots, L columns, P columns of a prefilled chunk, C + R latent width, Hk key-value heads, Dh head width
 
@@ -35,8 +34,8 @@ pub struct Cache {
 }
 
 impl Cache {
-    /// An empty cache. Its contents are zeros: finite, so that a masked column adds nothing.
-    pub fn new(config: &Config, slots: usize, columns: usize, device: &Device) -> Self {
+    /// An empty cache of so many layers. Its contents are zeros: finite, so that a masked column adds nothing.
+    pub(crate) fn new(config: &Config, layers: usize, slots: usize, columns: usize, device: &Device) -> Self {
         let layer = || match config.attention {
             Attention::Mla(mla) => LayerCache::Latent(Tensor::zeros(
                 [slots, columns, mla.kv_lora_rank + mla.qk_rope_head_dim],
@@ -50,7 +49,7 @@ impl Cache {
                 }
             }
         };
-        Self { layers: (0..config.num_hidden_layers).map(|_| layer()).collect(), slots, columns }
+        Self { layers: (0..layers).map(|_| layer()).collect(), slots, columns }
     }
 
     /// Slots (S).
@@ -63,19 +62,20 @@ impl Cache {
         self.columns
     }
 
-    /// Takes up prefilled chunks: row `i` of `chunk` goes to `slots[i]`, its last column right before `end`
-    /// (modulo the ring). `chunk` comes from [`PreparedDecoder::prefill`](crate::PreparedDecoder::prefill), repeated by
-    /// [`LayerCache::select`] where prompts are shared.
-    pub fn insert(&mut self, slots: &[usize], end: usize, chunk: &[LayerCache]) {
-        let length = chunk.first().map_or(0, LayerCache::columns);
+    /// Takes up prefilled prompts: row `rows[i]` of `prompts` goes to `slots[i]`, its last column right before `end`
+    /// (modulo the ring). `prompts` come from [`PreparedDecoder::prefill`](crate::PreparedDecoder::prefill); slots that
+    /// share a prompt name the same row.
+    pub fn insert(&mut self, slots: &[usize], end: usize, prompts: &[LayerCache], rows: &[usize]) {
+        let length = prompts.first().map_or(0, LayerCache::columns);
         let start = (end + self.columns - length % self.columns) % self.columns;
-        // A chunk that wraps is written in two pieces.
+        // What wraps is written in two pieces.
         let first = length.min(self.columns - start);
         let pieces = [(start, 0, first), (0, first, length - first)];
-        for (layer, chunk) in self.layers.iter_mut().zip(chunk) {
+        for (layer, prompts) in self.layers.iter_mut().zip(prompts) {
+            let chosen = prompts.clone().select(rows);
             for (to, from, count) in pieces.into_iter().filter(|&(_, _, count)| count > 0) {
                 for run in runs(slots) {
-                    layer.write(slots[run.start], to, &chunk.part(run.clone(), from, count));
+                    layer.write(slots[run.start], to, &chosen.part(run.clone(), from, count));
                 }
             }
         }
@@ -106,7 +106,23 @@ impl LayerCache {
         }
     }
 
-    fn columns(&self) -> usize {
+    /// The latents of MLA.
+    pub(crate) fn latents(self) -> Tensor<3> {
+        match self {
+            Self::Latent(kept) => kept,
+            Self::KeyValue { .. } => unreachable!("a model has one kind of attention"),
+        }
+    }
+
+    /// Keys and values of GQA, by place: `[B, T, Hk, Dh]` each.
+    pub(crate) fn by_place(self) -> [Tensor<4>; 2] {
+        match self {
+            Self::KeyValue { key, value } => [key.permute([0, 3, 1, 2]), value.swap_dims(1, 2)],
+            Self::Latent(_) => unreachable!("a model has one kind of attention"),
+        }
+    }
+
+    pub(crate) fn columns(&self) -> usize {
         match self {
             Self::Latent(kept) => kept.dims()[1],
             Self::KeyValue { value, .. } => value.dims()[2],
@@ -147,11 +163,14 @@ impl LayerCache {
         }
     }
 
-    /// Writes one column of all slots (`[S, 1, C + R]`) and returns the whole cache.
-    pub(crate) fn push_latent(&mut self, column: usize, new: Tensor<3>) -> Tensor<3> {
-        self.write(0, column, &Self::Latent(new));
+    /// Lends the ring of latents to `change`, which gives it back.
+    pub(crate) fn change_latent<R>(&mut self, change: impl FnOnce(Tensor<3>) -> (R, Tensor<3>)) -> R {
         match self {
-            Self::Latent(kept) => kept.clone(),
+            Self::Latent(kept) => {
+                let (result, changed) = change(taken(kept));
+                *kept = changed;
+                result
+            }
             Self::KeyValue { .. } => unreachable!("a model has one kind of attention"),
         }
     }

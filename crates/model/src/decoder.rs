@@ -26,7 +26,7 @@ pub struct Decoder {
     pub(crate) norm: RmsNorm,
     /// Absent where the embedding is the head.
     lm_head: Option<Linear>,
-    mtp: Option<MultiTokenPrediction>,
+    pub(crate) mtp: Option<MultiTokenPrediction>,
     #[module(skip)]
     config: Config,
     #[module(skip)]

@@ -14,16 +14,16 @@ use ruminate_kernels::{Angles, Segments};
 /// The module's parts, named as in DeepSeek's checkpoints; embedding and output head are the trunk's.
 #[derive(Module, Debug)]
 pub(crate) struct MultiTokenPrediction {
-    enorm: RmsNorm,
-    hnorm: RmsNorm,
-    eh_proj: Linear,
+    pub(crate) enorm: RmsNorm,
+    pub(crate) hnorm: RmsNorm,
+    pub(crate) eh_proj: Linear,
     pub(crate) block: Block,
-    shared_head: SharedHead,
+    pub(crate) shared_head: SharedHead,
 }
 
 #[derive(Module, Debug)]
-struct SharedHead {
-    norm: RmsNorm,
+pub(crate) struct SharedHead {
+    pub(crate) norm: RmsNorm,
 }
 
 impl MultiTokenPrediction {

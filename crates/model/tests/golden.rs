@@ -1,8 +1,10 @@
 //! The decoder against numbers that transformers computed from the same tiny random checkpoints
 //! (`fixtures/model/make.py`, `make_variants.py`).
 
-use burn::tensor::activation::log_softmax;
-use ruminate_model::{Batch, Cache, Config, DecodeStep, Decoder, Precision, PreparedDecoder, Routes, load};
+use burn::tensor::{Tensor, activation::log_softmax};
+use ruminate_model::{
+    Batch, Config, DecodeStep, Decoder, LayerCache, Precision, PreparedDecoder, Routes, load,
+};
 use ruminate_testkit as testkit;
 use serde_json::Value;
 use testkit::Tensors;
@@ -78,31 +80,91 @@ fn the_router_chooses_and_weighs_like_transformers() {
     }
 }
 
+/// A prompt of 7 tokens in each of two slots, then the rest of both rows by cached decoding, `counts[slot][step]` tokens of
+/// a slot counting at each step; what else a step was fed means nothing and is fed again, or is overwritten.
+fn decoded(
+    decoder: &Decoder,
+    rows: &[Vec<u32>],
+    width: usize,
+    counts: [&dyn Fn(usize) -> usize; 2],
+) -> Vec<Vec<f32>> {
+    let (length, prompt, vocabulary) = (rows[0].len(), 7, decoder.config().vocab_size);
+    // A ring that is hardly larger than the columns used, entered at an odd column, so that writes wrap.
+    let (columns, entered) = (length + width, 19);
+    let prepared = PreparedDecoder::new(decoder, Precision::F32);
+    let mut cache = prepared.cache(2, columns);
+    let prompts: Vec<&[u32]> = rows.iter().map(|row| &row[..prompt]).collect();
+    let (_, kept) = prepared.prefill(&Batch::from_rows_right_aligned(&prompts));
+    cache.insert(&[0, 1], entered, &kept, &[0, 1]);
+    let (mut positions, mut heads) = ([prompt; 2], [entered; 2]);
+    let mut logprobs = vec![Vec::new(); 2];
+    for step in 0.. {
+        if positions == [length; 2] {
+            break;
+        }
+        let token = |slot: usize, place: usize| rows[slot].get(positions[slot] + place).copied().unwrap_or(0);
+        let tokens: Vec<u32> = (0..width).flat_map(|place| [token(0, place), token(1, place)]).collect();
+        let at = positions.map(|position| position as u32);
+        let written = heads.map(|head| head % columns);
+        let step_of = DecodeStep { tokens: &tokens, positions: &at, columns: &written };
+        let output = prepared.decode(step_of, &mut cache);
+        let values = testkit::floats(log_softmax(prepared.logits(output.hidden), 1));
+        for slot in 0..2 {
+            let count = counts[slot](step).min(length - positions[slot]);
+            for place in 0..count {
+                logprobs[slot].extend(&values[(place * 2 + slot) * vocabulary..][..vocabulary]);
+            }
+            positions[slot] += count;
+            heads[slot] += count;
+        }
+    }
+    logprobs
+}
+
 #[test]
-#[allow(clippy::needless_range_loop, reason = "a position is more than an index")]
 fn cached_decode_matches_full_forward() {
     for name in CASES {
         let Case { decoder, rows, vocabulary, .. } = case(name);
         let full = logprobs(&decoder, &Batch::from_rows(&rows));
-        let (length, prompt) = (rows[0].len(), 7);
-        // A ring that is smaller than the columns used, entered at an odd column, so that writes wrap.
-        let (columns, entered) = (length + 1, 19);
-        let mut cache = Cache::new(decoder.config(), 2, columns, &testkit::device());
-        let prompts: Vec<&[u32]> = rows.iter().map(|row| &row[..prompt]).collect();
+        let expected: Vec<&[f32]> =
+            full.chunks(rows[0].len() * vocabulary).map(|row| &row[7 * vocabulary..]).collect();
+        let one_each = decoded(&decoder, &rows, 1, [&|_| 1, &|_| 1]);
+        // Two at a time, of which now one and now both stay, in another rhythm in each slot.
+        let some =
+            decoded(&decoder, &rows, 2, [&|step| 1 + step % 2, &|step| 2 - usize::from(step % 3 == 1)]);
+        for slot in 0..2 {
+            testkit::assert_close(&one_each[slot], expected[slot], 1e-4);
+            testkit::assert_close(&some[slot], expected[slot], 1e-4);
+        }
+    }
+}
+
+#[test]
+fn a_prompt_in_pieces_is_the_prompt_in_one() {
+    for name in CASES {
+        let Case { decoder, rows, .. } = case(name);
         let prepared = PreparedDecoder::new(&decoder, Precision::F32);
-        let (_, kept) = prepared.prefill(&Batch::from_rows_right_aligned(&prompts));
-        cache.insert(&[0, 1], entered, &kept);
-        for position in prompt..length {
-            let now = entered + position - prompt;
-            let tokens = [rows[0][position], rows[1][position]];
-            let step =
-                DecodeStep { tokens: &tokens, positions: &[position as u32; 2], column: now % columns };
-            let output = prepared.decode(step, &mut cache);
-            let actual = testkit::floats(log_softmax(prepared.logits(output.hidden), 1));
-            for slot in 0..2 {
-                let start = (slot * length + position) * vocabulary;
-                let expected = &full[start..start + vocabulary];
-                testkit::assert_close(&actual[slot * vocabulary..][..vocabulary], expected, 1e-4);
+        let (whole, expected) = prepared.prefill(&Batch::from_rows(&rows[..1]));
+        let whole = testkit::floats(whole.hidden);
+        for piece in [1, 4, rows[0].len() - 1] {
+            let mut kept = Vec::new();
+            let mut hidden = Vec::new();
+            for tokens in rows[0].chunks(piece) {
+                let output = prepared.prefill_piece(&rows[0], tokens.len(), &mut kept);
+                hidden.extend(testkit::floats(output.hidden));
+            }
+            // Experts sum the products of few tokens in another order than those of many; nothing else does.
+            let tolerance = if decoder.config().moe.is_some() { 1e-5 } else { 0.0 };
+            testkit::assert_close(&hidden, &whole, tolerance);
+            assert_eq!(kept.len(), expected.len(), "{name}");
+            let values = |layer: &LayerCache| match layer.clone() {
+                LayerCache::Latent(kept) => testkit::floats(kept),
+                LayerCache::KeyValue { key, value } => {
+                    [testkit::floats(key), testkit::floats(value)].concat()
+                }
+            };
+            for (kept, expected) in kept.iter().zip(&expected) {
+                testkit::assert_close(&values(kept), &values(expected), tolerance);
             }
         }
     }
@@ -192,4 +254,47 @@ fn the_multi_token_prediction_module_equals_transformers() {
     let batch = Batch::from_rows(&rows);
     let hidden = decoder.forward(&batch, Routes::Choose).hidden;
     assert!(decoder.predict_second(&batch, hidden).is_none());
+    assert!(PreparedDecoder::drafting(&decoder, Precision::F32).is_none());
+}
+
+/// Prompts of 5 and 9 tokens, entered in one piece and in two; then two places at a time, of which the first was known.
+#[test]
+fn the_modules_cached_states_are_those_of_its_full_pass() {
+    let Case { decoder, rows, .. } = case("deepseek_v3_mtp");
+    let batch = Batch::from_rows(&rows);
+    let [_, length] = batch.shape;
+    let full = decoder.forward(&batch, Routes::Choose).hidden;
+    let [_, width] = full.dims();
+    let expected = testkit::floats(decoder.predict_second(&batch, full.clone()).expect("the module").hidden);
+
+    let prepared = PreparedDecoder::drafting(&decoder, Precision::F32).expect("the module");
+    let mut cache = prepared.cache(2, length);
+    let (_, kept) = prepared.prefill(&Batch::from_rows(&[&rows[0][..5]]));
+    cache.insert(&[0], 5, &kept, &[0]);
+    let mut kept = Vec::new();
+    for count in [4, 5] {
+        prepared.prefill_piece(&rows[1][..9], count, &mut kept);
+    }
+    cache.insert(&[1], 9, &kept, &[0]);
+    // The place before last was computed already, the last one not yet, or without its next token.
+    for step in 0..length - 10 {
+        let places = [4 + step, 8 + step].map(|last| [last - 1, last]);
+        let state = |slot: usize, place: usize| full.clone().narrow(0, slot * length + place, 1);
+        let hidden =
+            Tensor::cat((0..2).flat_map(|w| [state(0, places[0][w]), state(1, places[1][w])]).collect(), 0);
+        let tokens: Vec<u32> =
+            (0..2).flat_map(|w| [rows[0][places[0][w] + 1], rows[1][places[1][w] + 1]]).collect();
+        let positions = places.map(|[first, _]| first as u32);
+        let step =
+            DecodeStep { tokens: &tokens, positions: &positions, columns: &places.map(|[first, _]| first) };
+        let drafted = testkit::floats(prepared.draft(hidden, step, &mut cache));
+        for (row, (w, slot)) in [(0, 0), (0, 1), (1, 0), (1, 1)].into_iter().enumerate() {
+            let place = slot * length + places[slot][w];
+            testkit::assert_close(
+                &drafted[row * width..][..width],
+                &expected[place * width..][..width],
+                1e-4,
+            );
+        }
+    }
 }

@@ -6,8 +6,8 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use ruminate_model::lora::{Config, Error, Shorthand, Targets, base_folder, load_adapter};
 use ruminate_model::{
-    Batch, Cache, DecodeStep, Decoder, LoadError, ParameterMapper, ParameterVisitor, Precision,
-    PreparedDecoder, Routes, load, save,
+    Batch, DecodeStep, Decoder, LoadError, ParameterMapper, ParameterVisitor, Precision, PreparedDecoder,
+    Routes, load, save,
 };
 use ruminate_testkit as testkit;
 use std::collections::BTreeMap;
@@ -171,14 +171,14 @@ fn merged_and_decoded_equal_unmerged_and_off_is_the_base() {
 /// Log-probabilities by cached decoding from the fourth token on: slot by slot at each position.
 fn decoded(decoder: &Decoder, rows: &[Vec<u32>]) -> Vec<f32> {
     let prepared = PreparedDecoder::new(decoder, Precision::F32);
-    let mut cache = Cache::new(decoder.config(), 2, rows[0].len(), &decoder.device());
+    let mut cache = prepared.cache(2, rows[0].len());
     let prompts: Vec<&[u32]> = rows.iter().map(|row| &row[..3]).collect();
     let (_, kept) = prepared.prefill(&Batch::from_rows_right_aligned(&prompts));
-    cache.insert(&[0, 1], 3, &kept);
+    cache.insert(&[0, 1], 3, &kept, &[0, 1]);
     let mut values = Vec::new();
     for (position, (&first, &second)) in rows[0].iter().zip(&rows[1]).enumerate().skip(3) {
         let tokens = [first, second];
-        let step = DecodeStep { tokens: &tokens, positions: &[position as u32; 2], column: position };
+        let step = DecodeStep { tokens: &tokens, positions: &[position as u32; 2], columns: &[position; 2] };
         let hidden = prepared.decode(step, &mut cache).hidden;
         values.extend(testkit::floats(log_softmax(prepared.logits(hidden), 1)));
     }

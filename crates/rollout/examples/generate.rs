@@ -24,6 +24,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     generate(&decoder, &requests, &options, |request, completion| {
         println!("{request}: {:?} ({:?})", completion.ids, completion.finish_reason);
         Flow::Continue
-    });
+    })?;
     Ok(())
 }

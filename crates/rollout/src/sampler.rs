@@ -1,63 +1,8 @@
 //! From one row of logits to one token, on the host.
 
-use crate::Dtype;
+use crate::Sampling;
 use ruminate_data::Seed;
 use ruminate_kernels::SoftmaxRow;
-use serde::{Deserialize, Serialize};
-
-/// How tokens are drawn. Names and meaning are those of transformers' generation parameters.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Sampling {
-    /// Divides the logits; 0 is greedy.
-    pub temperature: f64,
-    /// Nucleus: the most probable tokens whose probabilities reach this sum. 1 keeps all.
-    pub top_p: f64,
-    /// The most probable tokens. 0 keeps all.
-    pub top_k: usize,
-    /// Longest completion, in tokens, its ending token included.
-    pub max_new_tokens: usize,
-    /// What weights are held in meanwhile.
-    pub dtype: Dtype,
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 512, dtype: Dtype::Float32 }
-    }
-}
-
-/// A sampling parameter out of range.
-#[derive(Debug, thiserror::Error, PartialEq)]
-#[error("{key} is {found}; expected {expected}")]
-pub struct SamplingError {
-    /// The parameter.
-    pub key: &'static str,
-    /// Its value.
-    pub found: f64,
-    /// Its range.
-    pub expected: &'static str,
-}
-
-impl Sampling {
-    /// Checks the ranges.
-    ///
-    /// # Errors
-    /// Names the first parameter out of range.
-    pub fn validate(&self) -> Result<(), SamplingError> {
-        let error = |key, found, expected| Err(SamplingError { key, found, expected });
-        if !(self.temperature >= 0.0 && self.temperature.is_finite()) {
-            return error("temperature", self.temperature, "a number of at least 0 (0 is greedy)");
-        }
-        if !(self.top_p > 0.0 && self.top_p <= 1.0) {
-            return error("top_p", self.top_p, "a number above 0 and at most 1");
-        }
-        if self.max_new_tokens == 0 {
-            return error("max_new_tokens", 0.0, "at least 1");
-        }
-        Ok(())
-    }
-}
 
 /// A drawn token.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,14 +24,12 @@ pub(crate) fn sample(
     position: u64,
     row: &mut SoftmaxRow,
 ) -> Choice {
-    let greedy = sampling.temperature == 0.0;
-    let inverse_temperature = if greedy { 1.0 } else { (1.0 / sampling.temperature) as f32 };
-    if !row.fill(logits, inverse_temperature) {
+    if !row.fill(logits, inverse_temperature(sampling)) {
         return Choice { token: 0, logprob: f32::NAN };
     }
     let choice = |token: usize| Choice { token: token as u32, logprob: row.logprob(logits[token]) };
-    let best = || logits.iter().position(|&logit| logit == row.largest()).unwrap_or(0);
-    if greedy {
+    let best = || greedy(logits, row);
+    if sampling.temperature == 0.0 {
         return choice(best());
     }
     let uniform = uniform(seed, position);
@@ -104,9 +47,19 @@ pub(crate) fn sample(
     choice(passed.unwrap_or(kept[0]))
 }
 
+/// What logits are multiplied with: 1 where sampling is greedy.
+pub(crate) fn inverse_temperature(sampling: &Sampling) -> f32 {
+    if sampling.temperature == 0.0 { 1.0 } else { (1.0 / sampling.temperature) as f32 }
+}
+
+/// The first of the most probable tokens of a row that was filled with these logits.
+pub(crate) fn greedy(logits: &[f32], row: &SoftmaxRow) -> usize {
+    logits.iter().position(|&logit| logit == row.largest()).unwrap_or(0)
+}
+
 /// Tokens kept by top-k, then top-p, most probable first; ties go to the lower id. Only tokens that could be among them
 /// are sorted.
-fn nucleus(row: &SoftmaxRow, sampling: &Sampling) -> Vec<usize> {
+pub(crate) fn nucleus(row: &SoftmaxRow, sampling: &Sampling) -> Vec<usize> {
     let weights = row.weights();
     let by_probability = |&a: &usize, &b: &usize| weights[b].total_cmp(&weights[a]).then(a.cmp(&b));
     let mut order: Vec<usize>;
@@ -134,13 +87,14 @@ fn nucleus(row: &SoftmaxRow, sampling: &Sampling) -> Vec<usize> {
 }
 
 /// A uniform in [0, 1) with 53 random bits.
-fn uniform(seed: Seed, position: u64) -> f64 {
+pub(crate) fn uniform(seed: Seed, position: u64) -> f64 {
     (seed.index(position).value() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Choice, Sampling, nucleus};
+    use super::{Choice, nucleus};
+    use crate::Sampling;
     use ruminate_data::Seed;
     use ruminate_kernels::SoftmaxRow;
 

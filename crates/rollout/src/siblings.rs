@@ -1,6 +1,6 @@
 //! Several completions of each prompt, collected by prompt: what GRPO, distillation and evaluation all do.
 
-use crate::{Flow, Options, Request, generate};
+use crate::{Error, Flow, Options, Request, Tally, generate};
 use ruminate_data::{Completion, Seed};
 use ruminate_model::Decoder;
 
@@ -10,7 +10,7 @@ use ruminate_model::Decoder;
 /// `finished` is called after each completion and decides whether to go on.
 ///
 /// # Errors
-/// [`Stopped`] when `finished` says so.
+/// Those of [`generate`], and [`Error::Stopped`] when `finished` says so.
 pub fn generate_siblings(
     decoder: &Decoder,
     prompts: &[&[u32]],
@@ -18,7 +18,40 @@ pub fn generate_siblings(
     options: &Options,
     seed: impl Fn(usize) -> Seed,
     mut finished: impl FnMut() -> Flow,
-) -> Result<Vec<Vec<Completion>>, Stopped> {
+) -> Result<Vec<Vec<Completion>>, Error> {
+    let mut groups = vec![Vec::new(); prompts.len()];
+    let of_group = |prompt, completions| {
+        groups[prompt] = completions;
+        Flow::Continue
+    };
+    collect(decoder, prompts, count, options, seed, &mut finished, of_group)?;
+    Ok(groups)
+}
+
+/// The same, but the completions of a prompt are handed over, with its index, as soon as the last of them is finished.
+///
+/// # Errors
+/// As [`generate_siblings`].
+pub fn generate_groups(
+    decoder: &Decoder,
+    prompts: &[&[u32]],
+    count: usize,
+    options: &Options,
+    seed: impl Fn(usize) -> Seed,
+    finished: impl FnMut(usize, Vec<Completion>) -> Flow,
+) -> Result<Tally, Error> {
+    collect(decoder, prompts, count, options, seed, &mut || Flow::Continue, finished)
+}
+
+fn collect(
+    decoder: &Decoder,
+    prompts: &[&[u32]],
+    count: usize,
+    options: &Options,
+    seed: impl Fn(usize) -> Seed,
+    one_finished: &mut dyn FnMut() -> Flow,
+    mut group_finished: impl FnMut(usize, Vec<Completion>) -> Flow,
+) -> Result<Tally, Error> {
     let requests: Vec<Request> = prompts
         .iter()
         .enumerate()
@@ -28,26 +61,21 @@ pub fn generate_siblings(
                 .map(move |sample| Request { prompt_ids: prompt.to_vec(), seed: seed.index(sample) })
         })
         .collect();
-    let mut completions: Vec<Option<Completion>> = vec![None; requests.len()];
-    let mut flow = Flow::Continue;
-    generate(decoder, &requests, options, |request, completion| {
-        completions[request] = Some(completion);
-        flow = finished();
+    let mut groups: Vec<Vec<Option<Completion>>> = vec![vec![None; count]; prompts.len()];
+    let (mut finished, mut flow) = (0, Flow::Continue);
+    let tally = generate(decoder, &requests, options, |request, completion| {
+        finished += 1;
+        let (prompt, sibling) = (request / count, request % count);
+        let group = &mut groups[prompt];
+        group[sibling] = Some(completion);
+        flow = one_finished();
+        if flow == Flow::Continue && group.iter().all(Option::is_some) {
+            flow = group_finished(prompt, std::mem::take(group).into_iter().flatten().collect());
+        }
         flow
-    });
-    if flow == Flow::Stop {
-        return Err(Stopped { finished: completions.iter().flatten().count(), requested: requests.len() });
+    })?;
+    match flow {
+        Flow::Continue => Ok(tally),
+        Flow::Stop => Err(Error::Stopped { finished, requested: requests.len() }),
     }
-    let mut completions = completions.into_iter().flatten();
-    Ok(prompts.iter().map(|_| completions.by_ref().take(count).collect()).collect())
-}
-
-/// The caller stopped the sampling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("stopped after {finished} of {requested} completions")]
-pub struct Stopped {
-    /// Completions that were finished.
-    pub finished: usize,
-    /// Completions that were asked for.
-    pub requested: usize,
 }

@@ -12,18 +12,19 @@ pub(crate) struct Active {
     pub(crate) position: u32,
 }
 
-/// The slots, and the moment in the cache's ring.
+/// The slots, and where each of them is in the cache's ring.
 #[derive(Debug)]
 pub(crate) struct Slots {
     slots: Vec<Option<Active>>,
-    columns: usize,
-    /// Steps taken; the next write goes to column `now % columns`.
-    now: usize,
+    /// The column that each slot writes next.
+    columns: Vec<usize>,
+    ring: usize,
 }
 
 impl Slots {
-    pub(crate) fn new(count: usize, columns: usize) -> Self {
-        Self { slots: vec![None; count], columns, now: 0 }
+    /// `count` free slots over a ring of so many columns.
+    pub(crate) fn new(count: usize, ring: usize) -> Self {
+        Self { slots: vec![None; count], columns: vec![0; count], ring }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -54,16 +55,41 @@ impl Slots {
     }
 
     pub(crate) fn select(&mut self, kept: &[usize]) {
+        self.columns = kept.iter().map(|&slot| self.columns[slot]).collect();
         self.slots = kept.iter().map(|&slot| self.slots[slot].take()).collect();
     }
 
-    /// The column that the next step writes; a prefilled prompt ends right before it.
-    pub(crate) fn column(&self) -> usize {
-        self.now % self.columns
+    /// The column that each slot writes next.
+    pub(crate) fn columns(&self) -> &[usize] {
+        &self.columns
     }
 
-    pub(crate) fn advance(&mut self) {
-        self.now += 1;
+    /// Lets free slots, whose past counts no longer, write the same column next, which is returned: prompts that come into
+    /// them end right before it.
+    pub(crate) fn align(&mut self, free: &[usize]) -> usize {
+        let column = free.first().map_or(0, |&slot| self.columns[slot]);
+        for &slot in free {
+            self.columns[slot] = column;
+        }
+        column
+    }
+
+    /// All who sit, with their slots, which are free then. Every slot has written a column.
+    pub(crate) fn rise(&mut self) -> Vec<(usize, Active)> {
+        for slot in 0..self.slots.len() {
+            self.advance(slot);
+        }
+        self.slots.iter_mut().enumerate().filter_map(|(slot, active)| Some((slot, active.take()?))).collect()
+    }
+
+    /// The slot has written a column.
+    pub(crate) fn advance(&mut self, slot: usize) {
+        self.columns[slot] = (self.columns[slot] + 1) % self.ring;
+    }
+
+    /// The columns that lie so many before the next ones.
+    pub(crate) fn columns_before(&self, count: usize) -> Vec<usize> {
+        self.columns.iter().map(|&column| (column + self.ring - count % self.ring) % self.ring).collect()
     }
 
     /// Tokens and positions to feed, one a slot; free slots repeat token 0 at position 0.
@@ -72,10 +98,6 @@ impl Slots {
             .iter()
             .map(|slot| slot.as_ref().map_or((0, 0), |active| (active.token, active.position)))
             .unzip()
-    }
-
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Option<Active>)> {
-        self.slots.iter_mut().enumerate()
     }
 }
 

@@ -4,7 +4,7 @@ use burn::tensor::activation::log_softmax;
 use ruminate_data::{Completion, FinishReason, Seed};
 use ruminate_model::{Batch, Decoder, Routes, load};
 use ruminate_rollout::{
-    Dtype, Flow, Options, RecordRouting, Request, Sampling, generate, generate_streaming,
+    Dtype, Error, Flow, Options, RecordRouting, Request, Sampling, generate, generate_streaming,
 };
 use ruminate_testkit as testkit;
 
@@ -36,7 +36,8 @@ fn run(decoder: &Decoder, requests: &[Request], options: &Options) -> Vec<Comple
     generate(decoder, requests, options, |request, completion| {
         assert!(completions[request].replace(completion).is_none(), "finished twice");
         Flow::Continue
-    });
+    })
+    .expect("there is memory");
     completions.into_iter().map(|completion| completion.expect("every request finishes")).collect()
 }
 
@@ -132,7 +133,8 @@ fn stopping_delivers_no_more() {
     generate(&decoder("qwen3"), &requests(40), &options(1.0), |_, _| {
         delivered += 1;
         if delivered == 3 { Flow::Stop } else { Flow::Continue }
-    });
+    })
+    .expect("there is memory");
     assert!((3..=8).contains(&delivered), "only what the last step had finished already: {delivered}");
 }
 
@@ -150,7 +152,8 @@ fn tokens_are_told_as_they_are_drawn_and_can_end_it() {
         assert_eq!(told.borrow()[request], completion.ids, "all its tokens before it");
         assert_eq!(completion.ids, expected[request].ids);
         Flow::Continue
-    });
+    })
+    .expect("there is memory");
     let mut count = 0;
     let stop_at_second = |_, _| {
         count += 1;
@@ -159,6 +162,60 @@ fn tokens_are_told_as_they_are_drawn_and_can_end_it() {
     let greedy = Options { eos_token_ids: Vec::new(), ..options };
     generate_streaming(&decoder, &requests[..1], &greedy, stop_at_second, |_, _| {
         panic!("nothing is finished")
-    });
+    })
+    .expect("there is memory");
     assert_eq!(count, 2);
+}
+
+#[test]
+fn prompts_in_pieces_and_little_memory_sample_the_same() {
+    for name in ["deepseek_v3_full", "qwen3", "qwen3_moe", "llama_tied"] {
+        let decoder = decoder(name);
+        let mut requests = requests(30);
+        // Long prompts among short ones, one of them shared.
+        for (i, length) in [(3, 23), (4, 23), (11, 9), (12, 30), (20, 31)] {
+            requests[i].prompt_ids = (0..length).map(|t| 2 + (5 * length + 3 * t) % 38).collect();
+        }
+        let expected = run(&decoder, &requests, &options(1.0));
+        for (max_num_batched_tokens, kv_cache_memory_gib) in
+            [(1, None), (7, None), (24, Some(3e-5)), (8192, Some(3e-5))]
+        {
+            let mut options = options(1.0);
+            options.sampling = Sampling { max_num_batched_tokens, kv_cache_memory_gib, ..options.sampling };
+            for (completion, expected) in run(&decoder, &requests, &options).iter().zip(&expected) {
+                assert_eq!(completion.ids, expected.ids, "{name}, {max_num_batched_tokens}");
+                testkit::assert_close(&completion.logprobs, &expected.logprobs, 1e-5);
+                assert_eq!(completion.routing, expected.routing, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn others_decode_between_the_pieces_of_a_long_prompt() {
+    let decoder = decoder("qwen3");
+    let mut requests = requests(2);
+    requests[1].prompt_ids = (0..40).map(|t| 2 + t % 38).collect();
+    let mut options = Options { eos_token_ids: Vec::new(), ..options(1.0) };
+    options.sampling.max_num_batched_tokens = 4; // 10 pieces
+    let mut order = Vec::new();
+    let tell = |request: usize, _| {
+        order.push(request);
+        Flow::Continue
+    };
+    generate_streaming(&decoder, &requests, &options, tell, |_, _| Flow::Continue).expect("there is memory");
+    let before_the_long_ones_first = order.iter().position(|&request| request == 1).expect("it draws");
+    assert!(before_the_long_ones_first >= 9, "{order:?}");
+}
+
+#[test]
+fn memory_that_does_not_hold_one_sequence_is_refused_before_anything_is_computed() {
+    let mut options = options(1.0);
+    options.sampling.kv_cache_memory_gib = Some(1e-7);
+    let refused = generate(&decoder("qwen3"), &requests(3), &options, |_, _| panic!("nothing is finished"));
+    let message = match refused {
+        Err(error @ Error::CacheMemory { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    assert!(message.contains("kv_cache_memory_gib") && message.contains("15 tokens"), "{message}");
 }

@@ -21,7 +21,7 @@ use ruminate_data::jsonl::{self, BadLines};
 use ruminate_data::{Completion, Outcome, Sample, Seed, Task, Verdict};
 use ruminate_grpo as grpo;
 use ruminate_model::{self as model, Decoder};
-use ruminate_rollout::{Dtype, Flow, Options, RecordRouting, Request, Sampling, generate};
+use ruminate_rollout::{self as rollout, Dtype, Flow, Options, RecordRouting, Request, Sampling, generate};
 use ruminate_train::{self as train, State, supervised};
 use serde::Serialize;
 use std::path::Path;
@@ -63,9 +63,9 @@ struct Measured {
 
 pub(crate) fn run(command: BenchCommand) -> Result<()> {
     let (device, dtype, measured) = match command {
-        BenchCommand::Generate(args) => (args.device.device, args.dtype.dtype, generation(&args)?),
+        BenchCommand::Generate(args) => (args.device.device, args.engine.dtype, generation(&args)?),
         BenchCommand::Train(args) => (args.device.device, Dtype::Float32, training(&args)?),
-        BenchCommand::Grpo(args) => (args.device.device, args.dtype.dtype, reinforcement(&args)?),
+        BenchCommand::Grpo(args) => (args.device.device, args.engine.dtype, reinforcement(&args)?),
         BenchCommand::Ceiling(args) => return ceiling::run(&args),
     };
     let line = Line {
@@ -98,24 +98,24 @@ fn generation(args: &BenchGenerateArgs) -> Result<Measured> {
         .collect();
     let seconds = |max_new_tokens| {
         let options = Options {
-            sampling: Sampling { max_new_tokens, dtype: args.dtype.dtype, ..Sampling::default() },
+            sampling: Sampling { max_new_tokens, ..args.engine.sampling() },
             eos_token_ids: Vec::new(),
             max_num_seqs: args.batch,
             record_routing: RecordRouting::No,
         };
         let start = Instant::now();
         // Tokens come to the host one by one: what is counted has been computed.
-        generate(&policy, &requests, &options, |_, _| Flow::Continue);
-        start.elapsed().as_secs_f64()
+        generate(&policy, &requests, &options, |_, _| Flow::Continue)?;
+        Ok::<f64, rollout::Error>(start.elapsed().as_secs_f64())
     };
-    seconds(args.new_tokens); // not counted
+    seconds(args.new_tokens)?; // not counted
     let (mut prefill, mut all) = (Vec::new(), Vec::new());
     for _ in 0..args.repeats {
-        prefill.push(seconds(1));
-        all.push(seconds(args.new_tokens));
+        prefill.push(seconds(1)?);
+        all.push(seconds(args.new_tokens)?);
     }
     let (prefill, step_s) = (median(&mut prefill), median(&mut all));
-    let costs = Costs::of(policy.config()).sampling(args.dtype.dtype);
+    let costs = Costs::of(policy.config()).sampling(args.engine.dtype);
     let prompts = vec![(args.prompt_tokens, 1); args.batch];
     let sequences = vec![(args.prompt_tokens, args.new_tokens); args.batch];
     let parts = vec![
@@ -177,8 +177,7 @@ fn reinforcement(args: &BenchGrpoArgs) -> Result<Measured> {
         ..grpo::Config::default()
     };
     let optimizer = train::Config { learning_rate: 1e-6, save_steps: 0, ..train::Config::default() };
-    let sampling =
-        Sampling { max_new_tokens: args.max_completion, dtype: args.dtype.dtype, ..Sampling::default() };
+    let sampling = Sampling { max_new_tokens: args.max_completion, ..args.engine.sampling() };
     let setup = grpo::Setup {
         config: &config,
         train: &optimizer,
@@ -188,7 +187,7 @@ fn reinforcement(args: &BenchGrpoArgs) -> Result<Measured> {
         seed: Seed::new(0),
     };
     let score = |task: &Task, completion: &Completion| last_integer(task, &language.text(&completion.ids));
-    let mut clock = GrpoClock::new(Costs::of(policy.config()), args.dtype.dtype);
+    let mut clock = GrpoClock::new(Costs::of(policy.config()), args.engine.dtype);
     grpo::train(
         State::fresh(policy, &optimizer),
         &mut |index| problems[index as usize % problems.len()].clone(),

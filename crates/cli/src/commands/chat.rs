@@ -196,7 +196,7 @@ impl Chat {
                 ended = Some(completion.finish_reason);
                 Flow::Continue
             },
-        );
+        )?;
         interrupt::next_ends_all();
         shown?;
         let rest = stream.finish()?;

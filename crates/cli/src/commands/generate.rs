@@ -101,7 +101,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
             }
         }
         if interrupt::requested() { Flow::Stop } else { Flow::Continue }
-    });
+    })?;
     written?;
     if next < requests.len() && interrupt::requested() {
         return Err(Refusal::Interrupted(format!(" after {next} of {} completions", requests.len())).into());
@@ -133,7 +133,7 @@ pub(crate) fn sampling(args: &GenerateArgs) -> Result<Sampling> {
         top_p: args.top_p,
         top_k: args.top_k,
         max_new_tokens: args.max_new_tokens,
-        dtype: args.dtype.dtype,
+        ..args.engine.sampling()
     };
     sampling.validate()?;
     Ok(sampling)

@@ -47,13 +47,6 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let judge = Judge::new(recipe, &language)?;
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
 
-    let stage = match enter(session, out, session.identity(&["sft", "distill"])?, Earlier::Kept)? {
-        Entered::Complete(summary) => {
-            eprintln!("{} is complete", out.display());
-            return Ok(summary);
-        }
-        Entered::Open(stage) => stage,
-    };
     let setup = grpo::Setup {
         config: &recipe.grpo,
         train: &recipe.train,
@@ -63,8 +56,17 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         seed: seed.child("grpo"),
     };
     let prompt_tokens = problems.training(&language, 0).prompt_ids.len();
+    let plan = grpo::memory_plan(&config, prompt_tokens, &setup)?;
+
+    let stage = match enter(session, out, session.identity(&["sft", "distill"])?, Earlier::Kept)? {
+        Entered::Complete(summary) => {
+            eprintln!("{} is complete", out.display());
+            return Ok(summary);
+        }
+        Entered::Open(stage) => stage,
+    };
     announce(session, model, &config, out, prompt_tokens);
-    eprintln!("  memory: {}", grpo::memory_plan(&config, prompt_tokens, &setup));
+    eprintln!("  memory: {plan}");
     let base = match model {
         Model::Folder(folder) => folder.clone(),
         Model::Inline(_) => base(session, &out.join("base"), &config, &recipe.pretrain)?,

@@ -3,7 +3,7 @@
 use crate::exit::Refusal;
 use anyhow::Result;
 use ruminate_reward::Language;
-use ruminate_rollout::{Sampling, SamplingError};
+use ruminate_rollout::{Dtype, Sampling, SamplingError};
 use serde::{Deserialize, Serialize};
 
 /// What is measured before and after, on problems that training never sees.
@@ -116,12 +116,14 @@ impl Eval {
         if self.self_check.iter().any(|phrase| phrase.trim().is_empty()) {
             return Err(Refusal::usage("`self_check` has an empty phrase, which every thought would hold"));
         }
-        Ok(self.sampling(1).validate()?)
+        Ok(self.sampling(&Sampling::default()).validate()?)
     }
 
-    /// Sampling of an evaluation; the length limit is training's.
-    pub(crate) fn sampling(&self, max_new_tokens: usize) -> Sampling {
-        Sampling { temperature: self.temperature, top_p: self.top_p, max_new_tokens, ..Sampling::default() }
+    /// Sampling of an evaluation: from the policy's own numbers and its own distribution; lengths and what the engine
+    /// may take are training's.
+    pub(crate) fn sampling(&self, rollout: &Sampling) -> Sampling {
+        let Self { temperature, top_p, .. } = *self;
+        Sampling { temperature, top_p, top_k: 0, dtype: Dtype::Float32, ..*rollout }
     }
 }
 

@@ -257,6 +257,8 @@ mod tests {
             ("data.task=chain_som", "chain_sum"),
             ("data.params.terms=1", "terms"),
             ("rollout.temperature=-1", "temperature"),
+            ("rollout.kv_cache_memory_gib=0", "kv_cache_memory_gib"),
+            ("rollout.max_num_batched_tokens=0", "max_num_batched_tokens"),
             ("model.hidden_size=0", "hidden_size"),
             ("max_steps=0", "max_steps"),
             ("lora.r=0", "lora.r"),

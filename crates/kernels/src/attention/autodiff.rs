@@ -8,6 +8,7 @@ use super::heads::Heads;
 use super::segments::{Segments, Spans};
 use crate::cpu::Floats;
 use crate::graph::differentiated;
+use burn::backend::TensorMetadata;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 /// The fused operations, of backends that have them.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait AttentionOps: Backend {
-    /// `q` `[B, T, H, Dk]` over keys and values in `x` and `y` -> `[B, T, H, Dv]`
+    /// `q` `[B, Tq, H, Dk]` over keys and values in `x` and `y` -> `[B, Tq, H, Dv]`
     fn packed_attention(
         q: FloatTensor<Self>,
         x: FloatTensor<Self>,
@@ -114,6 +115,8 @@ impl<B: AttentionOps, C: CheckpointStrategy> AttentionOps for Autodiff<B, C> {
         match Attention.prepare::<C>([q.node(), x.node(), y.node()]).compute_bound().stateful() {
             OpsKind::Tracked(prepared) => {
                 let [q, x, y] = [q, x, y].map(FloatTensor::<Self>::into_primitive);
+                let places = |x: &B::FloatTensorPrimitive| x.shape()[1];
+                assert_eq!(places(&q), places(&x), "a gradient needs the queries of all places");
                 let (out, log_sums) =
                     B::packed_attention_with_sums(q.clone(), x.clone(), y.clone(), setting.clone());
                 prepared.finish(([q, x, y, log_sums], setting), out)

@@ -94,7 +94,7 @@ impl Pass<'_> {
         let group = self.inputs.group();
         for member in 0..group {
             for index in 0..tokens.div_ceil(QUERIES) {
-                let block = Block::new(self.spans, row, index, tokens);
+                let block = Block::new(self.spans, row, index, &(0..tokens));
                 self.block(&block, kv_head, kv_head * group + member, &mut sums, scratch);
                 let d_queries = scratch.d_query.chunks_exact(query);
                 for (place, d_query) in places[block.places.clone()].iter_mut().zip(d_queries) {
@@ -119,7 +119,7 @@ impl Pass<'_> {
         let rotary = query - own;
 
         block.scores(self.inputs, head, lanes, scores);
-        turn(&self.upstream, block, head, 1.0, lanes);
+        turn(&self.upstream, block, 0, head, 1.0, lanes);
         gradients.resize(seen * QUERIES, 0.0);
         for (first, places) in block.seen.stretches() {
             small_product(

@@ -1,5 +1,5 @@
-//! Attention of one new token a slot over a cache whose columns are a ring: every slot writes the same column at the
-//! same moment, and sees as many of the latest columns as its sequence has tokens. Only those are read.
+//! Attention of one new token a slot over a cache whose columns are a ring: a slot writes its next column, and sees as many
+//! of its latest columns as its sequence has tokens. Only those are read.
 
 // S slots, H query heads, Hk key-value heads, G = H / Hk, L columns, Dk key width, Dv value width, C latent columns,
 // n columns that a slot sees
@@ -20,28 +20,44 @@ use std::sync::Arc;
 /// Heads of latent attention that share a vector.
 const HEADS: usize = 16;
 
-/// How many of the latest columns each slot sees.
+/// How many of its latest columns each slot sees.
 #[derive(Clone, Debug)]
-pub struct Latest {
-    counts: Arc<[usize]>,
+pub struct Latest(Arc<[Seen]>);
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    count: usize,
+    /// The latest one, which a step writes.
     column: usize,
 }
 
 impl Latest {
-    /// Slot s sees `counts[s]` columns, `column` and those before it; the first column comes after the last.
-    pub fn new(counts: impl IntoIterator<Item = usize>, column: usize) -> Self {
-        Self { counts: counts.into_iter().collect(), column }
+    /// A slot sees `count` columns, `column` and those before it; the first column comes after the last. A (count, column)
+    /// for each slot.
+    pub fn new(slots: impl IntoIterator<Item = (usize, usize)>) -> Self {
+        Self(slots.into_iter().map(|(count, column)| Seen { count, column }).collect())
     }
 
     /// What a slot sees of a ring of `columns`, the oldest first: the second range begins at column 0.
     fn seen(&self, slot: usize, columns: usize) -> [Range<usize>; 2] {
-        let (count, end) = (self.counts[slot].min(columns), self.column + 1);
+        let Seen { count, column } = self.0[slot];
+        let (count, end) = (count.min(columns), column + 1);
         if count <= end { [end - count..end, 0..0] } else { [columns - (count - end)..columns, 0..end] }
+    }
+
+    /// Neighbouring slots that write the same column, with that column: where all slots keep step, one stretch of all.
+    fn stretches(&self) -> impl Iterator<Item = (Range<usize>, usize)> + '_ {
+        let mut start = 0;
+        self.0.chunk_by(|a, b| a.column == b.column).map(move |slots| {
+            let first = start;
+            start += slots.len();
+            (first..start, slots[0].column)
+        })
     }
 
     /// `[S, 1, 1, L]`: 0 for what is seen, [`MASKED`] for the rest.
     fn bias(&self, columns: usize, device: &Device) -> Tensor<4> {
-        let slots = self.counts.len();
+        let slots = self.0.len();
         let mut bias = vec![MASKED; slots * columns];
         for (slot, row) in bias.chunks_exact_mut(columns.max(1)).enumerate() {
             for seen in self.seen(slot, columns) {
@@ -61,7 +77,7 @@ pub struct KeyValueRing {
     pub values: Tensor<4>,
 }
 
-/// One new token a slot: the ring takes its key and value up in the column of `latest`, then
+/// One new token a slot: the ring takes its key and value up in the slot's column of `latest`, then
 /// `softmax(q k^T * scale) v` over what each slot sees. No gradient flows through it: what decodes does not learn.
 ///
 /// A ring that nobody else holds is written in place.
@@ -88,28 +104,44 @@ pub fn decode_attention(
     }
 }
 
-/// The same over latents that are in their ring already (MLA's absorbed form): one key head, whose first `width`
-/// columns are the value.
+/// The same over latents (MLA's absorbed form): one key head, whose first `width` columns are the value.
 ///
 /// # Shapes
-/// - `q`: `[S, H, C + R]`, `kept`: `[S, L, C + R]`; result: `[S, H, C]` for `width` C
+/// - `q`: `[S, H, C + R]`, `new`: `[S, C + R]`, `kept`: `[S, L, C + R]`; result: `[S, H, C]` for `width` C
 pub fn decode_latent_attention(
     q: Tensor<3>,
+    new: Tensor<2>,
     kept: Tensor<3>,
     width: usize,
     latest: &Latest,
     scale: f64,
-) -> Tensor<3> {
+) -> (Tensor<3>, Tensor<3>) {
     match form(&q) {
-        Form::Reference => {
-            let kept = kept.unsqueeze_dim::<4>(1); // [S, 1, L, C + R]
-            // The columns after the value ride along and are dropped: cheaper than a copy of those before.
-            attended(q, kept.clone(), kept, latest, scale).narrow(2, 0, width)
-        }
+        Form::Reference => latent_reference(q, new, kept, width, latest, scale),
         Form::Flex => {
-            Tensor::from_primitive::<Flex>(fused_latent(&flex(q), &flex(kept), width, latest, scale))
+            let mut kept = owned(flex(kept));
+            let out = fused_latent(&flex(q), &flex(new), &mut kept, width, latest, scale);
+            (Tensor::from_primitive::<Flex>(out), Tensor::from_primitive::<Flex>(kept))
         }
     }
+}
+
+pub(super) fn latent_reference(
+    q: Tensor<3>,
+    new: Tensor<2>,
+    mut kept: Tensor<3>,
+    width: usize,
+    latest: &Latest,
+    scale: f64,
+) -> (Tensor<3>, Tensor<3>) {
+    let [_, key_width] = new.dims();
+    for (slots, column) in latest.stretches() {
+        let new = new.clone().slice([slots.clone(), 0..key_width]).unsqueeze_dim(1);
+        kept = kept.slice_assign([slots, column..column + 1, 0..key_width], new);
+    }
+    let keys = kept.clone().unsqueeze_dim::<4>(1); // [S, 1, L, C + R]
+    // The columns after the value ride along and are dropped: cheaper than a copy of those before.
+    (attended(q, keys.clone(), keys, latest, scale).narrow(2, 0, width), kept)
 }
 
 pub(super) fn reference(
@@ -120,13 +152,16 @@ pub(super) fn reference(
     latest: &Latest,
     scale: f64,
 ) -> (Tensor<3>, KeyValueRing) {
-    let [slots, heads, key_width] = k.dims();
+    let [_, heads, key_width] = k.dims();
     let [_, _, value_width] = v.dims();
-    let column = latest.column..latest.column + 1;
-    let place = [0..slots, 0..heads, 0..key_width, column.clone()];
-    let keys = ring.keys.slice_assign(place, k.unsqueeze_dim(3));
-    let place = [0..slots, 0..heads, column, 0..value_width];
-    let values = ring.values.slice_assign(place, v.unsqueeze_dim(2));
+    let KeyValueRing { mut keys, mut values } = ring;
+    for (slots, column) in latest.stretches() {
+        let column = column..column + 1;
+        let k = k.clone().slice([slots.clone(), 0..heads, 0..key_width]).unsqueeze_dim(3);
+        keys = keys.slice_assign([slots.clone(), 0..heads, 0..key_width, column.clone()], k);
+        let v = v.clone().slice([slots.clone(), 0..heads, 0..value_width]).unsqueeze_dim(2);
+        values = values.slice_assign([slots, 0..heads, column, 0..value_width], v);
+    }
     let out = attended(q, keys.clone().swap_dims(2, 3), values.clone(), latest, scale);
     (out, KeyValueRing { keys, values })
 }
@@ -172,10 +207,11 @@ fn fused(
     tasks.enumerate().for_each_init(
         <[Vec<f32>; 2]>::default,
         |[queries, weights], (task, (((out, q), (k, v)), (keys, values)))| {
+            let Seen { column, .. } = latest.0[task / kv_heads];
             for (keys, k) in keys.chunks_exact_mut(columns).zip(k) {
-                keys[latest.column] = *k;
+                keys[column] = *k;
             }
-            values[latest.column * value_width..][..value_width].copy_from_slice(v);
+            values[column * value_width..][..value_width].copy_from_slice(v);
 
             queries.clear();
             queries.extend(q.iter().map(|x| x * scale as f32));
@@ -223,45 +259,61 @@ fn softmax(row: &mut [f32]) {
     }
 }
 
-/// One task a slot: keys and values are the same latents, as they lie, and all heads' queries share them.
-fn fused_latent(q: &FlexTensor, kept: &FlexTensor, width: usize, latest: &Latest, scale: f64) -> FlexTensor {
+/// One task a slot: it writes its column. Keys and values are the same latents, as they lie, and all heads' queries share
+/// them.
+fn fused_latent(
+    q: &FlexTensor,
+    new: &FlexTensor,
+    kept: &mut FlexTensor,
+    width: usize,
+    latest: &Latest,
+    scale: f64,
+) -> FlexTensor {
     let [slots, heads, key_width] = q.layout().shape().dims();
     let [_, columns, _] = kept.layout().shape().dims();
     let lanes = heads.next_multiple_of(HEADS);
-    let (q, kept) = (Floats::of(q), Floats::of(kept));
-    let (q, kept) = (q.slice(), kept.slice());
+    let (q, new) = (Floats::of(q), Floats::of(new));
+    let at_least_one = |size: usize| size.max(1);
     let mut out = vec![0.0; slots * heads * width];
-    let tasks = out.par_chunks_mut((heads * width).max(1)).enumerate();
-    tasks.for_each_init(<(Vec<f32>, Vec<f32>)>::default, |(queries, weights), (slot, out)| {
-        let seen = latest.seen(slot, columns);
-        let count: usize = seen.iter().map(Range::len).sum();
-        queries.resize(key_width * lanes, 0.0);
-        turn(&q[slot * heads * key_width..][..heads * key_width], scale as f32, lanes, queries);
-        weights.resize(count * lanes, 0.0);
-        let places = seen.map(|seen| slot * columns + seen.start..slot * columns + seen.end);
-        let mut done = 0;
-        for places in &places {
-            small_product(
-                MatrixMut::new(&mut weights[done * lanes..], places.len(), lanes),
-                Store::Replace,
-                Matrix::new(&kept[places.start * key_width..places.end * key_width], places.len(), key_width),
-                Matrix::new(queries, key_width, lanes),
-            );
-            done += places.len();
-        }
-        vectorized(|| softmax_of_lanes(weights, lanes));
-        let mut done = 0;
-        for (places, store) in places.iter().zip([Store::Replace, Store::Add]) {
-            let values = &kept[places.start * key_width..places.end * key_width];
-            small_product(
-                MatrixMut::new(out, heads, width),
-                store,
-                Matrix::strided(&weights[done * lanes..], places.len(), heads, lanes).transposed(),
-                Matrix::strided(values, places.len(), width, key_width),
-            );
-            done += places.len();
-        }
-    });
+    let tasks = out.par_chunks_mut(at_least_one(heads * width));
+    let tasks = tasks.zip(q.slice().par_chunks(at_least_one(heads * key_width)));
+    let tasks = tasks.zip(new.slice().par_chunks(at_least_one(key_width)));
+    let tasks = tasks.zip(kept.storage_mut::<f32>().par_chunks_mut(at_least_one(columns * key_width)));
+    tasks.enumerate().for_each_init(
+        <(Vec<f32>, Vec<f32>)>::default,
+        |(queries, weights), (slot, (((out, q), new), kept))| {
+            let Seen { column, .. } = latest.0[slot];
+            kept[column * key_width..][..key_width].copy_from_slice(new);
+            let places = latest.seen(slot, columns);
+            let count: usize = places.iter().map(Range::len).sum();
+            queries.resize(key_width * lanes, 0.0);
+            turn(q, scale as f32, lanes, queries);
+            weights.resize(count * lanes, 0.0);
+            let mut done = 0;
+            for places in &places {
+                let keys = &kept[places.start * key_width..places.end * key_width];
+                small_product(
+                    MatrixMut::new(&mut weights[done * lanes..], places.len(), lanes),
+                    Store::Replace,
+                    Matrix::new(keys, places.len(), key_width),
+                    Matrix::new(queries, key_width, lanes),
+                );
+                done += places.len();
+            }
+            vectorized(|| softmax_of_lanes(weights, lanes));
+            let mut done = 0;
+            for (places, store) in places.iter().zip([Store::Replace, Store::Add]) {
+                let values = &kept[places.start * key_width..places.end * key_width];
+                small_product(
+                    MatrixMut::new(out, heads, width),
+                    store,
+                    Matrix::strided(&weights[done * lanes..], places.len(), heads, lanes).transposed(),
+                    Matrix::strided(values, places.len(), width, key_width),
+                );
+                done += places.len();
+            }
+        },
+    );
     tensor(out, [slots, heads, width])
 }
 

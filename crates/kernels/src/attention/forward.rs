@@ -47,6 +47,11 @@ impl Inputs {
         }
     }
 
+    /// The place of the first query: those before it have keys and values only.
+    pub(super) fn first(&self) -> usize {
+        self.key.shape[1] - self.q.shape[1]
+    }
+
     /// Query heads that share a key-value head.
     pub(super) fn group(&self) -> usize {
         self.q.shape[2] / self.key.shape[2].max(1)
@@ -62,8 +67,10 @@ pub(super) struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    pub(super) fn new(spans: &'a Spans, row: usize, index: usize, tokens: usize) -> Self {
-        let places = index * QUERIES..((index + 1) * QUERIES).min(tokens);
+    /// Block `index` of the queries of `places`.
+    pub(super) fn new(spans: &'a Spans, row: usize, index: usize, places: &Range<usize>) -> Self {
+        let start = places.start + index * QUERIES;
+        let places = start..(start + QUERIES).min(places.end);
         Self { row, seen: spans.seen_from(row, &places), places, spans }
     }
 
@@ -77,7 +84,7 @@ impl<'a> Block<'a> {
     /// queries, transposed and scaled.
     pub(super) fn scores(&self, inputs: &Inputs, head: usize, lanes: &mut Vec<f32>, scores: &mut Vec<f32>) {
         let Inputs { q, key, shared_key, scale, .. } = inputs;
-        turn(q, self, head, *scale, lanes);
+        turn(q, self, inputs.first(), head, *scale, lanes);
         scores.resize(self.seen.len() * QUERIES, 0.0);
         let own = key.shape[3];
         let mut product = |store, keys: &Heads, head, lanes: &[f32]| {
@@ -94,24 +101,33 @@ impl<'a> Block<'a> {
     }
 }
 
-/// The columns of a head at a block's places, as rows of lanes `[W, L]`; lanes beyond the block are 0.
-pub(super) fn turn(x: &Heads, block: &Block<'_>, head: usize, scale: f32, lanes: &mut Vec<f32>) {
+/// The columns of a head at a block's places, as rows of lanes `[W, L]`; lanes beyond the block are 0. `x` begins with the
+/// place `first`.
+pub(super) fn turn(
+    x: &Heads,
+    block: &Block<'_>,
+    first: usize,
+    head: usize,
+    scale: f32,
+    lanes: &mut Vec<f32>,
+) {
     let [_, _, _, width] = x.shape;
     lanes.clear();
     lanes.resize(width * QUERIES, 0.0);
     for (lane, place) in block.places.clone().enumerate() {
-        let columns = x.columns(block.row, place, head);
+        let columns = x.columns(block.row, place - first, head);
         for (lanes, column) in lanes.as_chunks_mut::<QUERIES>().0.iter_mut().zip(columns) {
             lanes[lane] = column * scale;
         }
     }
 }
 
-/// The result `[B, T, H, Dv]`, and the logarithm of each softmax's denominator `[B, T, H]`, from which the backward
+/// The result `[B, Tq, H, Dv]`, and the logarithm of each softmax's denominator `[B, Tq, H]`, from which the backward
 /// finds the probabilities again.
 pub(super) fn forward(inputs: &Inputs, spans: &Spans) -> (FlexTensor, FlexTensor) {
     let [batch, tokens, heads, _] = inputs.q.shape;
     let [_, _, _, width] = inputs.value.shape;
+    let queries = inputs.first()..inputs.first() + tokens;
     let mut out = vec![0.0; batch * tokens * heads * width];
     let mut log_sums = vec![0.0; batch * tokens * heads];
     let (row_of_out, row_of_sums) = (tokens * heads * width, tokens * heads);
@@ -122,7 +138,7 @@ pub(super) fn forward(inputs: &Inputs, spans: &Spans) -> (FlexTensor, FlexTensor
         blocks.for_each_init(
             <(Vec<f32>, Vec<f32>)>::default,
             |(lanes, weights), (index, (out, log_sums))| {
-                let block = Block::new(spans, row, index, tokens);
+                let block = Block::new(spans, row, index, &queries);
                 for head in 0..heads {
                     block.scores(inputs, head, lanes, weights);
                     let (largest, sums) = softmax(&block, weights);

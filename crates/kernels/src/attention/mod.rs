@@ -36,9 +36,12 @@ enum Sources {
 
 /// `softmax(q k^T * scale) v` over the places that [`Segments`] open. Query head h reads key-value head `h / G`.
 ///
+/// Where no gradient is asked for, the queries may be those of the last `Tq` of the `T` places only: a piece of a prompt
+/// behind what was computed of it before.
+///
 /// # Shapes
-/// - `q`: `[B, T, H, Dk]`, `k`: `[B, T, Hk, Dk]`, `v`: `[B, T, Hk, Dv]`
-/// - result: `[B, T, H, Dv]`
+/// - `q`: `[B, Tq, H, Dk]`, `k`: `[B, T, Hk, Dk]`, `v`: `[B, T, Hk, Dv]`, `segments`: `[B, T]`
+/// - result: `[B, Tq, H, Dv]`
 pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, segments: &Segments, scale: f64) -> Tensor<4> {
     match form(&q) {
         Form::Reference => reference(q, k, v, segments, scale),
@@ -47,11 +50,12 @@ pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, segments: &Segments, 
 }
 
 /// Attention over multiplied-out latents (DeepSeek-V2, arXiv 2405.04434, eq. 9-19): a head's key is its own columns
-/// followed by the rotary columns that all heads share. Nothing is put together in memory.
+/// followed by the rotary columns that all heads share. Nothing is put together in memory. As in [`attention`], the
+/// queries may be those of the last places only.
 ///
 /// # Shapes
-/// - `q`: `[B, T, H, P + R]`; `up`: `[B, T, H, P + Dv]`, own key columns, then values; `k_rope`: `[B, T, 1, R]`
-/// - result: `[B, T, H, Dv]`
+/// - `q`: `[B, Tq, H, P + R]`; `up`: `[B, T, H, P + Dv]`, own key columns, then values; `k_rope`: `[B, T, 1, R]`
+/// - result: `[B, Tq, H, Dv]`
 pub fn latent_attention(
     q: Tensor<4>,
     up: Tensor<4>,
@@ -66,7 +70,8 @@ pub fn latent_attention(
 }
 
 fn reference(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, segments: &Segments, scale: f64) -> Tensor<4> {
-    let bias = segments.bias(&q.device());
+    let ([_, queries, _, _], [_, places, _, _]) = (q.dims(), k.dims());
+    let bias = segments.bias(&q.device()).narrow(2, places - queries, queries);
     let [q, k, v] = [q, k, v].map(|x| x.swap_dims(1, 2)); // [B, H, T, D]
     composed(q, k, v, bias, scale).swap_dims(1, 2)
 }

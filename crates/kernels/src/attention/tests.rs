@@ -2,8 +2,8 @@
 
 use super::autodiff::fused;
 use super::{
-    KeyValueRing, Latest, MASKED, Segments, Sources, composed, decode, decode_attention,
-    decode_latent_attention, latent_reference, reference,
+    KeyValueRing, Latest, MASKED, Segments, Sources, attention, composed, decode, decode_attention,
+    decode_latent_attention, latent_attention, latent_reference, reference,
 };
 use crate::noise;
 use crate::same::{same_with_gradients, same_with_gradients_of_terms};
@@ -130,11 +130,14 @@ proptest! {
         group in 1_usize..20,
         [columns, key, value] in prop::array::uniform3(1_usize..40),
         counts in prop::array::uniform3(1_usize..45),
-        column in 0_usize..40,
+        written in prop::array::uniform3(0_usize..40),
+        together in any::<bool>(),
         seed in 0_u32..1000,
     ) {
         let device = testkit::device();
-        let latest = Latest::new(counts[..slots].iter().copied(), column % columns);
+        // All slots write the same column, or each its own.
+        let written = if together { [written[0]; 3] } else { written };
+        let latest = Latest::new((0..slots).map(|slot| (counts[slot], written[slot] % columns)));
         let q = noise::tensor::<3>([slots, kv_heads * group, key], seed, &device);
         let k = noise::tensor::<3>([slots, kv_heads, key], seed + 3, &device);
         let v = noise::tensor::<3>([slots, kv_heads, value], seed + 4, &device);
@@ -150,12 +153,37 @@ proptest! {
         assert_eq!(testkit::floats(actual_ring.values), testkit::floats(expected_ring.values));
 
         let q = noise::tensor::<3>([slots, group, key], seed, &device);
+        let new = noise::tensor::<2>([slots, key], seed + 5, &device);
         let kept = noise::tensor::<3>([slots, columns, key], seed + 1, &device);
         let width = value.min(key);
-        let actual = decode_latent_attention(q.clone(), kept.clone(), width, &latest, 0.7);
-        let keys = kept.unsqueeze_dim::<4>(1);
-        let expected = decode::attended(q, keys.clone(), keys.narrow(3, 0, width), &latest, 0.7);
+        let (expected, expected_kept) =
+            decode::latent_reference(q.clone(), new.clone(), kept.clone(), width, &latest, 0.7);
+        let (actual, actual_kept) = decode_latent_attention(q, new, kept, width, &latest, 0.7);
         testkit::assert_close(&testkit::floats(actual), &testkit::floats(expected), 1e-5);
+        assert_eq!(testkit::floats(actual_kept), testkit::floats(expected_kept));
+    }
+}
+
+#[test]
+fn the_queries_of_the_last_places_alone_give_the_bits_that_they_give_among_all() {
+    let device = testkit::device();
+    let (batch, tokens) = (2, 75);
+    let segments = trees(batch, tokens, 21, 3);
+    let q = noise::tensor::<4>([batch, tokens, 6, 16], 1, &device);
+    let [k, v] = [2, 3].map(|seed| noise::tensor::<4>([batch, tokens, 3, 16], seed, &device));
+    let up = noise::tensor::<4>([batch, tokens, 6, 19], 4, &device);
+    let k_rope = noise::tensor::<4>([batch, tokens, 1, 5], 5, &device);
+    let all = attention(q.clone(), k.clone(), v.clone(), &segments, 0.7);
+    let all_latent = latent_attention(q.clone(), up.clone(), k_rope.clone(), &segments, 0.7);
+    for first in [1, 32, 33, 74] {
+        let last = |x: &Tensor<4>| x.clone().narrow(1, first, tokens - first);
+        let same = |part: Tensor<4>, all: &Tensor<4>| {
+            assert_eq!(testkit::floats(part), testkit::floats(last(all)), "from place {first}");
+        };
+        same(attention(last(&q), k.clone(), v.clone(), &segments, 0.7), &all);
+        same(latent_attention(last(&q), up.clone(), k_rope.clone(), &segments, 0.7), &all_latent);
+        let composed = reference(last(&q), k.clone(), v.clone(), &segments, 0.7);
+        testkit::assert_close(&testkit::floats(composed), &testkit::floats(last(&all)), 1e-5);
     }
 }
 
@@ -250,7 +278,7 @@ fn a_slots_bits_do_not_depend_on_where_in_the_ring_its_columns_lie() {
             ),
         };
         let ring = KeyValueRing { keys: turn(&keys, 3), values: turn(&values, 2) };
-        let latest = Latest::new([seen], column);
+        let latest = Latest::new([(seen, column)]);
         testkit::floats(decode_attention(q.clone(), k.clone(), v.clone(), ring, &latest, 0.3).0)
     };
     for column in 0..columns {
@@ -267,7 +295,7 @@ fn decoding_works_on_a_device_that_tracks() {
             keys: noise::tensor([2, 2, 8, 5], 2, &device),
             values: noise::tensor([2, 2, 5, 8], 3, &device),
         };
-        testkit::floats(decode_attention(q, k, v, ring, &Latest::new([3, 5], 1), 0.3).0)
+        testkit::floats(decode_attention(q, k, v, ring, &Latest::new([(3, 1), (5, 1)]), 0.3).0)
     };
     assert_eq!(run(testkit::autodiff_device()), run(testkit::device()));
 }

@@ -51,38 +51,40 @@ impl Block {
         }
     }
 
+    /// The last `Tq` of the `T` places of each row, where `past` holds what the layer keeps of those before them.
+    ///
     /// # Shapes
-    /// - `x`: `[B * T, D]`, result: `[B * T, D]`
+    /// - `x`: `[B * Tq, D]`, result: `[B * Tq, D]`
     pub(super) fn prefill(
         &self,
         x: Tensor<2>,
         angles: &Angles,
         segments: &Segments,
+        past: Option<LayerCache>,
     ) -> (Tensor<2>, LayerCache, Option<LayerRouting>) {
         let normed = self.input_norm.forward(x.clone());
         let (attended, kept) = match &self.attention {
-            Attention::Latent(latent) => latent.prefill(normed, angles, segments),
-            Attention::GroupedQuery(grouped) => grouped.prefill(normed, angles, segments),
+            Attention::Latent(latent) => latent.prefill(normed, angles, segments, past),
+            Attention::GroupedQuery(grouped) => grouped.prefill(normed, angles, segments, past),
         };
         let (x, routing) = self.feed_forward(x + attended);
         (x, kept, routing)
     }
 
-    /// Attention of one new token a slot over the cache, which first takes the token up at `column`.
+    /// Attention of W new tokens a slot over the cache, which takes them up one after the other.
     ///
     /// # Shapes
-    /// - `x`: `[S, D]`, result: `[S, D]`
+    /// - `x`: `[W * S, D]`, all first tokens before all second ones; result: `[W * S, D]`
     pub(super) fn decode(
         &self,
         x: Tensor<2>,
         angles: &Angles,
-        latest: &Latest,
+        latest: &[Latest],
         cache: &mut LayerCache,
-        column: usize,
     ) -> (Tensor<2>, Option<LayerRouting>) {
         let normed = self.input_norm.forward(x.clone());
         let attended = match &self.attention {
-            Attention::Latent(latent) => latent.decode(normed, angles, latest, cache, column),
+            Attention::Latent(latent) => latent.decode(normed, angles, latest, cache),
             Attention::GroupedQuery(grouped) => grouped.decode(normed, angles, latest, cache),
         };
         self.feed_forward(x + attended)

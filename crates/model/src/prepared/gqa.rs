@@ -1,6 +1,6 @@
 //! Grouped-query attention with prepared weights: queries, keys and values are one product.
 
-// B batch, T tokens, N = B * T rows, S slots, L cache columns, H query heads, Hk key-value heads, Dh head width
+// B batch, T tokens, Tq those of a piece, S slots, W tokens a slot, L cache columns, H query heads, Hk key-value heads, Dh head width
 
 use super::layers::{Linear, RmsNorm};
 use crate::attention;
@@ -36,25 +36,37 @@ impl GroupedQuery {
         x: Tensor<2>,
         angles: &Angles,
         segments: &Segments,
+        past: Option<LayerCache>,
     ) -> (Tensor<2>, LayerCache) {
-        let (q, k, v) = self.project(x, angles, segments.shape());
-        let out = attention(q, k.clone(), v.clone(), segments, self.scale); // [B, T, H, Dh]
-        let [batch, tokens, heads, width] = out.dims();
+        let ([places, _], [batch, _]) = (x.dims(), segments.shape());
+        let (q, mut k, mut v) = self.project(x, angles, [batch, places / batch]);
+        if let Some(past) = past {
+            let [keys, values] = past.by_place();
+            (k, v) = (Tensor::cat(vec![keys, k], 1), Tensor::cat(vec![values, v], 1));
+        }
+        let out = attention(q, k.clone(), v.clone(), segments, self.scale); // [B, Tq, H, Dh]
+        let [_, _, heads, width] = out.dims();
         let kept = LayerCache::KeyValue { key: k.permute([0, 2, 3, 1]), value: v.swap_dims(1, 2) };
-        (self.output.forward(out.reshape([batch * tokens, heads * width])), kept)
+        (self.output.forward(out.reshape([places, heads * width])), kept)
     }
 
+    /// `latest` is what the first token of each slot sees, then what the second does, ...
     pub(super) fn decode(
         &self,
         x: Tensor<2>,
         angles: &Angles,
-        latest: &Latest,
+        latest: &[Latest],
         cache: &mut LayerCache,
     ) -> Tensor<2> {
-        let [slots, _] = x.dims();
-        let (q, k, v) = self.project(x, angles, [slots, 1]);
-        let [q, k, v] = [q, k, v].map(|heads| heads.squeeze_dim::<3>(1)); // [S, H or Hk, Dh]
-        let out = cache.change_key_value(|ring| decode_attention(q, k, v, ring, latest, self.scale)); // [S, H, Dh]
+        let [rows, _] = x.dims(); // W * S
+        let slots = rows / latest.len();
+        let (q, k, v) = self.project(x, angles, [rows, 1]);
+        let [q, k, v] = [q, k, v].map(|heads| heads.squeeze_dim::<3>(1)); // [W * S, H or Hk, Dh]
+        let one_each = |(token, latest): (usize, &Latest)| {
+            let [q, k, v] = [&q, &k, &v].map(|heads| heads.clone().narrow(0, token * slots, slots));
+            cache.change_key_value(|ring| decode_attention(q, k, v, ring, latest, self.scale)) // [S, H, Dh]
+        };
+        let out = Tensor::cat(latest.iter().enumerate().map(one_each).collect(), 0);
         self.output.forward(out.flatten(1, 2))
     }
 

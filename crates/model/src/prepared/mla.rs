@@ -1,7 +1,7 @@
 //! Multi-head latent attention with prepared weights. Prefill multiplies keys and values out; decoding has the
 //! up-projections folded into the query and the output.
 
-// B batch, T tokens, S slots, L cache columns, D hidden, H heads, C kv_lora_rank,
+// B batch, T tokens, Tq those of a piece, S slots, W tokens a slot, L cache columns, D hidden, H heads, C kv_lora_rank,
 // P qk_nope_head_dim, R qk_rope_head_dim, Dv v_head_dim
 
 use super::layers::{Linear, RmsNorm};
@@ -76,46 +76,59 @@ impl Latent {
         x: Tensor<2>,
         angles: &Angles,
         segments: &Segments,
+        past: Option<LayerCache>,
     ) -> (Tensor<2>, LayerCache) {
         let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, kv_lora_rank, .. } =
             self.sizes;
-        let [batch, tokens] = segments.shape();
-        let q = self.queries(x.clone(), angles, [batch, tokens]); // [B, T, H, P + R]
-        let (latent, k_rope) = self.latents(x, angles, [batch, tokens]); // [B * T, C], [B, T, 1, R]
+        let ([places, _], [batch, all]) = (x.dims(), segments.shape());
+        let tokens = places / batch;
+        let q = self.queries(x.clone(), angles, [batch, tokens]); // [B, Tq, H, P + R]
+        let (latent, k_rope) = self.latents(x, angles, [batch, tokens]); // [B * Tq, C], [B, Tq, 1, R]
+        let [_, _, _, rotary] = k_rope.dims();
+        let new = Tensor::cat(vec![latent.reshape([batch, tokens, kv_lora_rank]), k_rope.squeeze_dim(2)], 2);
+        let kept = match past {
+            None => new,
+            Some(past) => Tensor::cat(vec![past.latents(), new], 1),
+        }; // [B, T, C + R]
 
-        let up = self.kv_b.forward(latent.clone()).reshape([batch, tokens, heads, nope + v_head_dim]);
-        let out = latent_attention(q, up, k_rope.clone(), segments, self.scale); // [B, T, H, Dv]
-        let out = self.output.forward(out.reshape([batch * tokens, heads * v_head_dim]));
-
-        let kept = Tensor::cat(vec![latent.reshape([batch, tokens, kv_lora_rank]), k_rope.squeeze_dim(2)], 2);
-        (out, LayerCache::Latent(kept))
+        let latent = kept.clone().narrow(2, 0, kv_lora_rank).reshape([batch * all, kv_lora_rank]);
+        let k_rope = kept.clone().narrow(2, kv_lora_rank, rotary).unsqueeze_dim(2); // [B, T, 1, R]
+        let up = self.kv_b.forward(latent).reshape([batch, all, heads, nope + v_head_dim]);
+        let out = latent_attention(q, up, k_rope, segments, self.scale); // [B, Tq, H, Dv]
+        (self.output.forward(out.reshape([places, heads * v_head_dim])), LayerCache::Latent(kept))
     }
 
-    /// The absorbed form: `q_nope W_UK` scores against the latent itself, and `W_UV` comes after softmax.
+    /// The absorbed form: `q_nope W_UK` scores against the latent itself, and `W_UV` comes after softmax. `latest` is what
+    /// the first token of each slot sees, then what the second does, ...
     pub(super) fn decode(
         &self,
         x: Tensor<2>,
         angles: &Angles,
-        latest: &Latest,
+        latest: &[Latest],
         cache: &mut LayerCache,
-        column: usize,
     ) -> Tensor<2> {
         let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, kv_lora_rank, .. } =
             self.sizes;
-        let [slots, _] = x.dims();
-        let q: Tensor<3> = self.queries(x.clone(), angles, [slots, 1]).squeeze_dim(1); // [S, H, P + R]
-        let (latent, k_rope) = self.latents(x, angles, [slots, 1]); // [S, C], [S, 1, 1, R]
+        let [rows, _] = x.dims(); // W * S
+        let slots = rows / latest.len();
+        let q: Tensor<3> = self.queries(x.clone(), angles, [rows, 1]).squeeze_dim(1); // [W * S, H, P + R]
+        let (latent, k_rope) = self.latents(x, angles, [rows, 1]); // [W * S, C], [W * S, 1, 1, R]
         let [_, _, _, rotary] = k_rope.dims();
+        let new = Tensor::cat(vec![latent, k_rope.reshape([rows, rotary])], 1);
 
-        let new = Tensor::cat(vec![latent, k_rope.reshape([slots, rotary])], 1).unsqueeze_dim(1);
-        let kept = cache.push_latent(column, new); // [S, L, C + R]
-
-        let q_nope = q.clone().narrow(2, 0, nope).swap_dims(0, 1); // [H, S, P]
-        let q_latent = q_nope.matmul(self.absorbed.key.clone()).swap_dims(0, 1); // [S, H, C]
+        let q_nope = q.clone().narrow(2, 0, nope).swap_dims(0, 1); // [H, W * S, P]
+        let q_latent = q_nope.matmul(self.absorbed.key.clone()).swap_dims(0, 1); // [W * S, H, C]
         let q = Tensor::cat(vec![q_latent, q.narrow(2, nope, rotary)], 2);
-        let context = decode_latent_attention(q, kept, kv_lora_rank, latest, self.scale); // [S, H, C]
-        let out = context.swap_dims(0, 1).matmul(self.absorbed.value.clone()); // [H, S, Dv]
-        self.output.forward(out.swap_dims(0, 1).reshape([slots, heads * v_head_dim]))
+        let one_each = |(token, latest): (usize, &Latest)| {
+            let q = q.clone().narrow(0, token * slots, slots);
+            let new = new.clone().narrow(0, token * slots, slots);
+            cache.change_latent(|kept| {
+                decode_latent_attention(q, new, kept, kv_lora_rank, latest, self.scale) // [S, H, C]
+            })
+        };
+        let context = Tensor::cat(latest.iter().enumerate().map(one_each).collect(), 0);
+        let out = context.swap_dims(0, 1).matmul(self.absorbed.value.clone()); // [H, W * S, Dv]
+        self.output.forward(out.swap_dims(0, 1).reshape([rows, heads * v_head_dim]))
     }
 
     /// `[B, T, H, P + R]`, the last R columns rotated.

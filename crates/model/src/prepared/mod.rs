@@ -1,13 +1,14 @@
 //! The decoder as rollouts run it: weights packed once for many steps, maps that share their input made one, adapters
 //! merged. It computes what [`Decoder::forward`] does, against a [`Cache`], and never learns.
 
-// B batch, T tokens, S slots, D hidden, V vocabulary
+// B batch, T tokens, S slots, W tokens a slot, D hidden, V vocabulary
 
 mod block;
 mod gqa;
 mod layers;
 mod mla;
 mod moe;
+mod mtp;
 
 use crate::batch::Batch;
 use crate::cache::{Cache, LayerCache};
@@ -17,7 +18,9 @@ use crate::layers::angles;
 use block::Block;
 use burn::tensor::{Device, Int, Tensor};
 use layers::RmsNorm;
-use ruminate_kernels::{Angles, Latest, Precision, PreparedWeight};
+use mtp::Mtp;
+use ruminate_kernels::{Angles, Latest, Precision, PreparedWeight, Segments};
+use std::mem;
 
 /// A decoder's weights at one moment, for prefill and decoding.
 ///
@@ -29,19 +32,20 @@ pub struct PreparedDecoder {
     layers: Vec<Block>,
     norm: RmsNorm,
     head: PreparedWeight,
+    /// Present where the decoder drafts.
+    mtp: Option<Mtp>,
     config: Config,
 }
 
-/// One new token for each slot of a cache.
+/// New tokens for each slot of a cache, W in a row.
 #[derive(Clone, Copy, Debug)]
 pub struct DecodeStep<'a> {
-    /// `[S]` token ids.
+    /// `[W * S]` token ids: the first one of each slot, then the second ones, ...
     pub tokens: &'a [u32],
-    /// `[S]` positions in each slot's sequence. A slot at position p sees the `p + 1` latest columns, this step's
-    /// included.
+    /// `[S]` position of each slot's first token. A token at position p sees the `p + 1` latest columns, its own included.
     pub positions: &'a [u32],
-    /// The ring's column that all slots write.
-    pub column: usize,
+    /// `[S]` column of the ring that takes each slot's first token up; the others follow.
+    pub columns: &'a [usize],
 }
 
 impl PreparedDecoder {
@@ -52,8 +56,15 @@ impl PreparedDecoder {
             layers: decoder.layers.iter().map(|block| Block::new(block, precision)).collect(),
             norm: RmsNorm::new(&decoder.norm),
             head: PreparedWeight::new(decoder.head().inner(), precision),
+            mtp: None,
             config: decoder.config().clone(),
         }
+    }
+
+    /// The same, with the multi-token prediction module for [`draft`](Self::draft). None where the model has no such module.
+    pub fn drafting(decoder: &Decoder, precision: Precision) -> Option<Self> {
+        let mtp = Some(Mtp::new(decoder.mtp.as_ref()?, precision));
+        Some(Self { mtp, ..Self::new(decoder, precision) })
     }
 
     /// The architecture.
@@ -66,33 +77,100 @@ impl PreparedDecoder {
         self.embed_tokens.device()
     }
 
-    /// Hidden states of packed rows, and what each layer's cache would keep of them (`[B, T, ...]`).
+    /// An empty cache for this decoder, and for its module where it drafts.
+    pub fn cache(&self, slots: usize, columns: usize) -> Cache {
+        let layers = self.layers.len() + usize::from(self.mtp.is_some());
+        Cache::new(&self.config, layers, slots, columns, &self.device())
+    }
+
+    /// Hidden states of packed rows, and what each layer's cache would keep of them (`[B, T, ...]`). Of a row's last place
+    /// the module keeps what means nothing yet, since the next token is not known: [`draft`](Self::draft) computes it anew.
     pub fn prefill(&self, batch: &Batch) -> (Output, Vec<LayerCache>) {
-        let angles = self.angles(&batch.positions);
-        let segments = batch.visible();
-        let mut x = self.embed(&batch.tokens);
-        let (mut kept, mut routing) = (Vec::with_capacity(self.layers.len()), Vec::new());
+        let mut kept = Vec::new();
+        let output = self.extend(&batch.tokens, 0, &batch.positions, &batch.visible(), &mut kept);
+        (output, kept)
+    }
+
+    /// Hidden states of the next `count` tokens of a prompt, of whose earlier ones `kept` holds what
+    /// [`prefill`](Self::prefill) gives: at first nothing, and in the end what the whole prompt leaves.
+    pub fn prefill_piece(&self, prompt: &[u32], count: usize, kept: &mut Vec<LayerCache>) -> Output {
+        let start = kept.first().map_or(0, LayerCache::columns);
+        let end = start + count;
+        let positions: Vec<u32> = (start as u32..end as u32).collect();
+        let next = prompt.get(end).copied().unwrap_or(0);
+        self.extend(&prompt[start..end], next, &positions, &Segments::new(&vec![1; end], [1, end]), kept)
+    }
+
+    /// `segments` are of all places, those in `kept` and those of `tokens`; `next` comes after these.
+    fn extend(
+        &self,
+        tokens: &[u32],
+        next: u32,
+        positions: &[u32],
+        segments: &Segments,
+        kept: &mut Vec<LayerCache>,
+    ) -> Output {
+        let angles = self.angles(positions);
+        let mut x = self.embed(tokens);
+        let (mut past, mut routing) = (mem::take(kept).into_iter(), Vec::new());
         for block in &self.layers {
-            let (out, layer, chosen) = block.prefill(x, &angles, &segments);
+            let (out, layer, chosen) = block.prefill(x, &angles, segments, past.next());
             x = out;
             kept.push(layer);
             routing.extend(chosen);
         }
-        (Output { hidden: self.norm.forward(x), routing }, kept)
+        let hidden = self.norm.forward(x);
+        if let Some(mtp) = &self.mtp {
+            let next: Vec<u32> = tokens.iter().skip(1).copied().chain([next]).collect();
+            kept.push(mtp.prefill(hidden.clone(), self.embed(&next), &angles, segments, past.next()));
+        }
+        Output { hidden, routing }
     }
 
     /// One step of cached decoding; the cache takes the new tokens up.
+    ///
+    /// # Shapes
+    /// - hidden states: `[W * S, D]`, in the order of the tokens
     pub fn decode(&self, step: DecodeStep, cache: &mut Cache) -> Output {
-        let angles = self.angles(step.positions);
-        let latest = Latest::new(step.positions.iter().map(|&position| position as usize + 1), step.column);
+        let (angles, latest) = self.places(step, cache.columns());
         let mut x = self.embed(step.tokens);
         let mut routing = Vec::new();
         for (block, layer) in self.layers.iter().zip(&mut cache.layers) {
-            let (out, chosen) = block.decode(x, &angles, &latest, layer, step.column);
+            let (out, chosen) = block.decode(x, &angles, &latest, layer);
             x = out;
             routing.extend(chosen);
         }
         Output { hidden: self.norm.forward(x), routing }
+    }
+
+    /// States of the multi-token prediction module, for the output head: what sees the trunk's state at a place and the next token
+    /// predicts the token after that (DeepSeek-V3, arXiv 2412.19437, section 5.4.3). The module's cache takes the places up, or again.
+    ///
+    /// `step` has the *next* tokens, with the positions and the columns of the places before them.
+    ///
+    /// # Shapes
+    /// - `hidden`: `[W * S, D]`, the trunk's, in the order of the tokens; result: `[W * S, D]`
+    ///
+    /// # Panics
+    /// When the decoder was not made to draft.
+    pub fn draft(&self, hidden: Tensor<2>, step: DecodeStep, cache: &mut Cache) -> Tensor<2> {
+        let (angles, latest) = self.places(step, cache.columns());
+        let mtp = self.mtp.as_ref().expect("made by `drafting`");
+        let layer = cache.layers.last_mut().expect("the module's cache comes last");
+        mtp.decode(hidden, self.embed(step.tokens), &angles, &latest, layer)
+    }
+
+    /// Where a step's tokens stand: their angles, and what the first token of each slot sees, what the second does, ...
+    fn places(&self, step: DecodeStep, columns: usize) -> (Angles, Vec<Latest>) {
+        let DecodeStep { tokens, positions, columns: written } = step;
+        let each = 0..tokens.len() / positions.len().max(1);
+        let of_token = |token: usize| positions.iter().map(move |&position| position + token as u32);
+        let all: Vec<u32> = each.clone().flat_map(of_token).collect();
+        let latest = each.map(|token| {
+            let seen = of_token(token).map(|position| position as usize + 1);
+            Latest::new(seen.zip(written.iter().map(|&column| (column + token) % columns)))
+        });
+        (self.angles(&all), latest.collect())
     }
 
     /// # Shapes

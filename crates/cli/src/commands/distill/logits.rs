@@ -16,7 +16,7 @@ use burn::tensor::Device;
 use ruminate_data::Sample;
 use ruminate_distill::logits::{Kept, Top, from_bytes, teacher_top, to_bytes};
 use ruminate_model::Decoder;
-use ruminate_rollout::Stopped;
+use ruminate_rollout::Error as Rollout;
 use ruminate_run::{FileEntry, sha256_hex, write_file};
 use serde_json::json;
 use std::fs;
@@ -50,8 +50,8 @@ pub(super) fn cached(teacher: &Teacher, samples: &[Sample], kept: Kept, folder: 
             found
         } else {
             if interrupt::requested() {
-                let stopped = Stopped { finished: tops.len(), requested: samples.len() };
-                return Err(ruminate_distill::Error::Stopped(stopped).into());
+                let (finished, requested) = (tops.len(), samples.len());
+                return Err(Rollout::Stopped { finished, requested }.into());
             }
             let decoder = match loaded.take() {
                 Some(decoder) => decoder,

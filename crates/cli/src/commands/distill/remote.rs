@@ -13,7 +13,7 @@ use anyhow::Result;
 use ruminate_data::{Completion, FinishReason, Group, Outcome, Seed, Verdict};
 use ruminate_grpo::Problem;
 use ruminate_reward::{Attempt, Attempts};
-use ruminate_rollout::Stopped;
+use ruminate_rollout::Error as Rollout;
 use ruminate_run::{Appended, JsonlAppender, sha256_hex};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -112,7 +112,7 @@ impl<'a> Server<'a> {
                 while answers.of(index).len() < samples && !answers.failed() {
                     if interrupt::requested() {
                         let (finished, requested) = (answers.count(), asked.len() * samples);
-                        return Err(ruminate_distill::Error::Stopped(Stopped { finished, requested }).into());
+                        return Err(Rollout::Stopped { finished, requested }.into());
                     }
                     let first = answers.of(index).len();
                     let made = self.choices(&asked[index], index, first).inspect_err(|_| answers.fail())?;

@@ -1,0 +1,33 @@
+//! Why there are no completions.
+
+/// Everything that can go wrong in this crate once the parameters are in their ranges.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The memory for caches does not hold one sequence.
+    #[error(
+        "`kv_cache_memory_gib` is {found}, but the cache of one sequence of {columns} tokens takes {needed:.3} GiB; \
+         expected at least that, or a smaller `max_new_tokens`"
+    )]
+    CacheMemory {
+        /// `kv_cache_memory_gib`.
+        found: f64,
+        /// What one sequence takes, in GiB.
+        needed: f64,
+        /// Its tokens: the longest prompt, and what may be generated.
+        columns: usize,
+    },
+    /// Drafts are asked of a model that has no module to make them.
+    #[error(
+        "`speculative` is \"mtp\", but the model has no multi-token prediction module (`num_nextn_predict_layers` is 0); \
+         expected \"none\", or a model that was trained with the module"
+    )]
+    NoModule,
+    /// The caller stopped the sampling.
+    #[error("stopped after {finished} of {requested} completions")]
+    Stopped {
+        /// Completions that were finished.
+        finished: usize,
+        /// Completions that were asked for.
+        requested: usize,
+    },
+}
