@@ -4,6 +4,7 @@
 
 mod check;
 mod graph;
+mod lock;
 mod run;
 mod state;
 mod table;

@@ -4,6 +4,7 @@
 use super::Args;
 use super::check::check;
 use super::graph::Graph;
+use super::lock::Lock;
 use super::run::{Ended, Pipeline};
 use super::table::Table;
 use std::ffi::OsString;
@@ -144,7 +145,7 @@ fn every_stage_runs_once_and_a_second_time_nothing_does() {
     assert_eq!(place.run(), Ended::Complete);
     let call = fs::read_to_string(place.path().join("calls")).expect("calls");
     let zero = call.lines().nth(1).expect("the second stage");
-    assert!(zero.starts_with("train-rl ") && zero.contains("--resume auto --set seed=7"), "{zero}");
+    assert!(zero.starts_with("train-rl ") && zero.contains("--resume auto --stop-at-eof --set seed=7"), "{zero}");
     assert!(zero.ends_with(&format!("--set model={}/base/final", place.out().display())), "{zero}");
     assert_eq!(place.calls(), ["base", "zero", "other", "eval-base", "eval-zero"]);
     assert_eq!(place.run(), Ended::Complete);
@@ -164,6 +165,46 @@ fn a_stage_that_failed_or_was_killed_goes_on_where_it_was() {
     assert_eq!(place.calls(), ["zero", "other", "eval-base", "eval-zero"]);
     let begun = fs::read_to_string(place.out().join("zero/metrics.jsonl")).expect("a log");
     assert_eq!(begun.lines().count(), 3, "its folder was kept from one attempt to the next");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_second_pipeline_in_the_same_folder_is_refused() {
+    let place = place();
+    let lock = Lock::of(&place.out()).expect("a disk").expect("free");
+    assert_eq!(place.run(), Ended::Stopped(2));
+    assert!(place.calls().is_empty());
+    drop(lock);
+    assert_eq!(place.run(), Ended::Complete);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_stage_that_a_killed_pipeline_left_at_work_is_waited_for() {
+    let place = place();
+    let lock = Lock::of(&place.out().join("base")).expect("a disk").expect("free");
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| place.run());
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(place.calls().is_empty(), "it holds its run folder");
+        drop(lock);
+        assert_eq!(run.join().expect("no panic"), Ended::Complete);
+    });
+}
+
+#[test]
+#[cfg(unix)]
+fn a_stage_holds_a_pipe_that_ends_when_its_pipeline_does() {
+    let place = place();
+    // Until its standard input ends, which it would at once without a pipe; the script is killed by its own clock.
+    fs::write(
+        place.path().join("ruminate"),
+        SCRIPT.replace("here=$(dirname \"$0\")", "here=$(dirname \"$0\")\n(timeout 0.2 cat; echo $? > \"$here/pipe\")"),
+    )
+    .expect("written");
+    assert_eq!(place.run(), Ended::Complete);
+    let held = fs::read_to_string(place.path().join("pipe")).expect("told");
+    assert_eq!(held.trim(), "124", "cat was still waiting when its time was over");
 }
 
 #[test]
