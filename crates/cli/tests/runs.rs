@@ -136,8 +136,7 @@ fn a_run_saves_and_stops_when_the_pipe_of_its_starter_ends() {
     assert_code(&ruminate(&tiny("train-rl", whole_name, &sets)), 0);
 
     let args = [tiny("train-rl", broken_name, &sets), vec!["--resume", "auto", "--stop-at-eof"]].concat();
-    let mut child =
-        command(&args).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut child = command(&args).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     let pipe = child.stdin.take();
     wait_for_rows(&broken.join("metrics.jsonl"));
     assert!(child.try_wait().expect("a child").is_none(), "it works as long as the pipe is there");

@@ -52,6 +52,7 @@ impl Pipeline<'_> {
         let stages = self.graph.all_stages();
         let hashes = hashes(self.recipes, &stages, &self.overrides)?;
         let mut state = State::read(&self.out)?;
+        state.order = stages.iter().map(|stage| stage.name.clone()).collect();
         // What a pipeline that was killed has left at work is saving and ending.
         for stage in &stages {
             lock::wait(&self.folder(stage))?;
@@ -137,7 +138,11 @@ impl Pipeline<'_> {
     fn command(&self, stage: &Stage) -> Command {
         let mut command = Command::new(self.binary);
         command.arg(&stage.command).arg(self.recipes.join(&stage.recipe));
-        command.arg("--out").arg(self.folder(stage)).args(["--resume", "auto", "--stop-at-eof"]).args(&self.arguments);
+        command
+            .arg("--out")
+            .arg(self.folder(stage))
+            .args(["--resume", "auto", "--stop-at-eof"])
+            .args(&self.arguments);
         let inputs =
             stage.inputs.iter().map(|(key, input)| format!("{key}={}", self.out.join(input).display()));
         for set in self.overrides.iter().cloned().chain(inputs) {

@@ -6,6 +6,7 @@ use super::check::check;
 use super::graph::Graph;
 use super::lock::Lock;
 use super::run::{Ended, Pipeline};
+use super::state::State;
 use super::table::Table;
 use std::ffi::OsString;
 use std::fs;
@@ -145,9 +146,14 @@ fn every_stage_runs_once_and_a_second_time_nothing_does() {
     assert_eq!(place.run(), Ended::Complete);
     let call = fs::read_to_string(place.path().join("calls")).expect("calls");
     let zero = call.lines().nth(1).expect("the second stage");
-    assert!(zero.starts_with("train-rl ") && zero.contains("--resume auto --stop-at-eof --set seed=7"), "{zero}");
+    assert!(
+        zero.starts_with("train-rl ") && zero.contains("--resume auto --stop-at-eof --set seed=7"),
+        "{zero}"
+    );
     assert!(zero.ends_with(&format!("--set model={}/base/final", place.out().display())), "{zero}");
-    assert_eq!(place.calls(), ["base", "zero", "other", "eval-base", "eval-zero"]);
+    let order = ["base", "zero", "other", "eval-base", "eval-zero"];
+    assert_eq!(place.calls(), order);
+    assert_eq!(State::read(&place.out()).expect("ours").order, order, "for the report");
     assert_eq!(place.run(), Ended::Complete);
     assert!(place.calls().is_empty());
 }
@@ -199,7 +205,10 @@ fn a_stage_holds_a_pipe_that_ends_when_its_pipeline_does() {
     // Until its standard input ends, which it would at once without a pipe; the script is killed by its own clock.
     fs::write(
         place.path().join("ruminate"),
-        SCRIPT.replace("here=$(dirname \"$0\")", "here=$(dirname \"$0\")\n(timeout 0.2 cat; echo $? > \"$here/pipe\")"),
+        SCRIPT.replace(
+            "here=$(dirname \"$0\")",
+            "here=$(dirname \"$0\")\n(timeout 0.2 cat; echo $? > \"$here/pipe\")",
+        ),
     )
     .expect("written");
     assert_eq!(place.run(), Ended::Complete);
