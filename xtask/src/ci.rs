@@ -1,5 +1,7 @@
-//! `cargo xtask ci`: every check of the project, cheapest first, each with its time. The last one trains and must
-//! learn; it refuses to know how, and reads `eval.jsonl` like any user.
+//! `cargo xtask ci`: every check of the project, cheapest first, each with its time. The last ones train, and must learn,
+//! survive being killed, and compute the same on Vulkan; it refuses to know how, and reads `eval.jsonl` like any user.
+
+mod resumes;
 
 use crate::{binary, cargo, root};
 use anyhow::{Context, Result, ensure};
@@ -20,7 +22,7 @@ struct Step {
     check: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step { name: "format", check: || cargo_step(&["fmt", "--all", "--check"]) },
     Step { name: "tidy", check: || cargo_step(&["test", "--quiet", "--package", "xtask"]) },
     Step {
@@ -30,6 +32,7 @@ const STEPS: [Step; 7] = [
     Step { name: "test", check: || cargo_step(&["test", "--workspace"]) },
     Step { name: "docs", check: docs },
     Step { name: "learns", check: learns },
+    Step { name: "resumes", check: resumes::check },
     Step { name: "vulkan", check: vulkan },
 ];
 

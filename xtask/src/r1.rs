@@ -14,6 +14,7 @@ mod tests;
 use crate::{binary, root};
 use anyhow::{Context, Result, bail};
 use graph::Graph;
+pub(crate) use lock::holder;
 use run::{Ended, Pipeline};
 use std::ffi::OsString;
 use std::io::Write;

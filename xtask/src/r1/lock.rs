@@ -31,6 +31,16 @@ impl Lock {
     }
 }
 
+/// The process that is at work in a run folder.
+pub(crate) fn holder(run: &Path) -> Option<u32> {
+    let path = run.join(LOCK);
+    let file = File::open(&path).ok()?;
+    if locked(&file, &path).ok()? {
+        return None;
+    }
+    fs::read_to_string(&path).ok()?.trim().parse().ok()
+}
+
 /// Waits until nobody is at work in a run folder.
 ///
 /// # Errors
