@@ -24,8 +24,7 @@ fn main() -> ExitCode {
 
 fn run(args: &[OsString]) -> Result<ExitCode> {
     if args.first().is_some_and(|command| command == "ci") {
-        anyhow::ensure!(args.len() == 1, "`cargo xtask ci` takes no arguments, found {:?}", &args[1..]);
-        return ci::run();
+        return ci::run(&args[1..]);
     }
     if args.first().is_some_and(|command| command == "benchmarks") {
         return benchmarks::run(&args[1..]);

@@ -26,8 +26,8 @@ pub(super) fn check() -> Result<()> {
     let time = start.elapsed();
     let broken = out.join("broken");
     for kill in 0..KILLS {
-        // Six waits of a third of the whole on average would be two of it; what is killed goes back to a checkpoint.
-        let moment = time.mul_f64(0.6 * random());
+        // Long enough to come forward from one to the next, short enough not to come to the end at once.
+        let moment = time.mul_f64(0.1 + 0.7 * random());
         let ended = killed(&broken, moment, kill % 2 == 1)?;
         eprintln!(
             "killed after {:.1} s{}",
