@@ -23,7 +23,7 @@ struct Step {
     check: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step { name: "format", check: || cargo_step(&["fmt", "--all", "--check"]) },
     Step { name: "tidy", check: || cargo_step(&["test", "--quiet", "--package", "xtask"]) },
     Step {
@@ -31,6 +31,7 @@ const STEPS: [Step; 8] = [
         check: || cargo_step(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
     },
     Step { name: "test", check: || cargo_step(&["test", "--workspace"]) },
+    Step { name: "hub", check: hub },
     Step { name: "docs", check: docs },
     Step { name: "learns", check: learns },
     Step { name: "resumes", check: resumes::check },
@@ -64,6 +65,13 @@ pub(crate) fn run(args: &[OsString]) -> Result<ExitCode> {
     }
     eprint!("{}", table(&times));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Downloads are behind a feature, and tested against a server on this machine. `--workspace` keeps the features that
+/// Burn was compiled with for the step before.
+fn hub() -> Result<()> {
+    cargo_step(&["clippy", "--workspace", "--all-targets", "--features", "hub", "--", "--deny", "warnings"])?;
+    cargo_step(&["test", "--workspace", "--features", "hub", "--test", "hub"])
 }
 
 fn docs() -> Result<()> {
