@@ -251,7 +251,7 @@ fn shapes_are_told_with_their_numbers_and_one_that_fails_is_not_excused() {
     assert!(all_hold, "{text}");
     for line in [
         "holds          zero above base: zero 0.600, base 0.200, difference +0.400",
-        "holds          the majority helps: base 0.700 > 0.200, zero 0.700 > 0.600",
+        "holds          the majority helps: base 0.7000 > 0.2000, zero 0.7000 > 0.6000",
         "holds          enough of it: zero 1.625e2, base 1.500e2 tokens x active parameters",
         "observed       thoughts: base 9.000 -> zero 9.000",
     ] {
