@@ -151,6 +151,20 @@ fn a_run_saves_and_stops_when_the_pipe_of_its_starter_ends() {
 }
 
 #[test]
+fn a_run_goes_on_when_nobody_reads_what_it_tells() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let mut child = command(&tiny("train-rl", run.to_str().expect("UTF-8"), &[]))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    drop(child.stderr.take());
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert!(run.join("complete.json").is_file());
+}
+
+#[test]
 fn a_report_names_what_is_damaged() {
     let folder = tempfile::tempdir().expect("a folder");
     let run = folder.path().to_str().expect("UTF-8");

@@ -23,7 +23,7 @@ pub(crate) struct Stage<'a> {
 pub(crate) fn stages<'a>(runs: &'a [Run]) -> Vec<Stage<'a>> {
     let mut measured: Vec<&'a Run> = runs.iter().filter(|run| !run.evaluations.is_empty()).collect();
     let is_eval = |run: &&Run| run.config.get("command").is_some_and(|command| command == "eval");
-    if measured.iter().copied().filter(|run| is_eval(&run)).count() > 1 {
+    if measured.iter().copied().filter(is_eval).count() > 1 {
         measured.retain(is_eval);
     }
     let alone = measured.len() == 1;
