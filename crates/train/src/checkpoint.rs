@@ -77,7 +77,12 @@ pub fn save(
     for (name, model) in &state.models {
         save_model(&writer, &format!("{name}/"), model)?;
     }
-    writer.write(OPTIMIZER, &moments::to_bytes(&state.optimizer.moments))?;
+    let path = writer.path(OPTIMIZER)?;
+    moments::write(&state.optimizer.moments, &path).map_err(|source| ruminate_run::Error::Disk {
+        action: "write",
+        path,
+        source,
+    })?;
     let trainer_state = TrainerState {
         step: state.step,
         cursor: state.cursor,

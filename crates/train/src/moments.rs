@@ -3,31 +3,66 @@
 
 use crate::adamw::Moments;
 use burn::tensor::{Device, Tensor, TensorData};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use safetensors::tensor::View;
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
 
 // As in the state of `torch.optim.AdamW`.
 const FIRST: &str = "exp_avg";
 const SECOND: &str = "exp_avg_sq";
 const UPDATES: &str = "step";
 
-/// `<parameter>.exp_avg` and `.exp_avg_sq` (f32, `[n]`), `<parameter>.step` (u64, `[1]`).
-pub(crate) fn to_bytes(moments: &BTreeMap<String, Moments>) -> Vec<u8> {
-    let mut tensors = Vec::with_capacity(3 * moments.len());
-    for (name, Moments { first, second, updates }) in moments {
-        for (suffix, tensor) in [(FIRST, first), (SECOND, second)] {
-            let values = tensor.clone().try_into_vec_as::<f32>().expect("moments are floats");
-            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            tensors.push((format!("{name}.{suffix}"), Dtype::F32, values.len(), bytes));
+/// A tensor of the file; its bytes are made when they are written, and dropped then.
+enum Part<'a> {
+    Floats(&'a Tensor<1>, [usize; 1]),
+    Updates(u64),
+}
+
+impl View for Part<'_> {
+    fn dtype(&self) -> Dtype {
+        match self {
+            Self::Floats(..) => Dtype::F32,
+            Self::Updates(_) => Dtype::U64,
         }
-        tensors.push((format!("{name}.{UPDATES}"), Dtype::U64, 1, updates.to_le_bytes().to_vec()));
     }
-    let views = tensors.iter().map(|(name, dtype, count, bytes)| {
-        let view = TensorView::new(*dtype, vec![*count], bytes).expect("bytes were made from this count");
-        (name.as_str(), view)
+
+    fn shape(&self) -> &[usize] {
+        match self {
+            Self::Floats(_, shape) => shape,
+            Self::Updates(_) => &[1],
+        }
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::Floats(tensor, _) => {
+                let values = (*tensor).clone().try_into_vec_as::<f32>().expect("moments are floats");
+                values.iter().flat_map(|value| value.to_le_bytes()).collect()
+            }
+            Self::Updates(updates) => updates.to_le_bytes().to_vec().into(),
+        }
+    }
+
+    fn data_len(&self) -> usize {
+        self.shape()[0] * self.dtype().bitsize() / 8
+    }
+}
+
+/// `<parameter>.exp_avg` and `.exp_avg_sq` (f32, `[n]`), `<parameter>.step` (u64, `[1]`), a tensor at a time: the moments
+/// are twice as large as the model.
+pub(crate) fn write(moments: &BTreeMap<String, Moments>, path: &Path) -> io::Result<()> {
+    let parts = moments.iter().flat_map(|(name, Moments { first, second, updates })| {
+        let floats = |suffix, tensor| (format!("{name}.{suffix}"), Part::Floats(tensor, tensor.dims()));
+        let updates = (format!("{name}.{UPDATES}"), Part::Updates(*updates));
+        [floats(FIRST, first), floats(SECOND, second), updates]
     });
-    safetensors::serialize(views, None).expect("names are unique, sizes agree")
+    safetensors::serialize_to_file(parts, None, path).map_err(|error| match error {
+        SafeTensorError::IoError(error) => error,
+        other => io::Error::other(other),
+    })
 }
 
 /// The reverse, onto `device`. `sizes` holds the number of elements of every parameter; state of any other shape
@@ -75,7 +110,7 @@ pub(crate) fn from_bytes(
 
 #[cfg(test)]
 mod tests {
-    use super::{Moments, from_bytes, to_bytes};
+    use super::{Moments, from_bytes, write};
     use burn::tensor::Tensor;
     use ruminate_testkit as testkit;
     use std::collections::BTreeMap;
@@ -86,6 +121,13 @@ mod tests {
         BTreeMap::from([("model.norm.weight".to_owned(), state)])
     }
 
+    fn written(moments: &BTreeMap<String, Moments>) -> Vec<u8> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("moments.safetensors");
+        write(moments, &path).expect("written");
+        std::fs::read(path).expect("read")
+    }
+
     fn sizes(size: usize) -> BTreeMap<String, usize> {
         BTreeMap::from([("model.norm.weight".to_owned(), size), ("lm_head.weight".to_owned(), 4)])
     }
@@ -93,7 +135,7 @@ mod tests {
     #[test]
     fn state_returns_bit_by_bit() {
         let (before, device) = (moments(), testkit::device());
-        let after = from_bytes(&to_bytes(&before), &sizes(2), &device).expect("it was just written");
+        let after = from_bytes(&written(&before), &sizes(2), &device).expect("it was just written");
         assert_eq!(after.len(), 1);
         let (before, after) = (&before["model.norm.weight"], &after["model.norm.weight"]);
         assert_eq!(testkit::floats(after.first.clone()), testkit::floats(before.first.clone()));
@@ -103,7 +145,7 @@ mod tests {
 
     #[test]
     fn state_of_another_model_is_refused_by_name() {
-        let (bytes, device) = (to_bytes(&moments()), testkit::device());
+        let (bytes, device) = (written(&moments()), testkit::device());
         let error = from_bytes(&bytes, &sizes(3), &device).expect_err("another size");
         assert!(error.contains("model.norm.weight.exp_avg: expected F32 [3], found F32 [2]"), "{error}");
         let error = from_bytes(&bytes, &BTreeMap::new(), &device).expect_err("another name");
