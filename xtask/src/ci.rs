@@ -45,8 +45,9 @@ pub(crate) fn run(args: &[OsString]) -> Result<ExitCode> {
     for arg in args {
         ensure!(
             names.iter().any(|name| arg == name),
-            "`cargo xtask ci` runs all of its steps, or those that are named: {}; found {arg:?}",
-            names.join(", ")
+            "`cargo xtask ci` runs all of its steps, or those that are named: {}; found `{}`",
+            names.join(", "),
+            arg.display()
         );
     }
     let mut times = Vec::new();

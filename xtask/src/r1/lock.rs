@@ -99,7 +99,7 @@ mod tests {
         let error = wait_for(path, Duration::ZERO).expect_err("held");
         assert!(error.to_string().contains("has not ended"), "{error}");
         std::thread::scope(|scope| {
-            scope.spawn(|| wait_for(path, Duration::from_secs(60)).expect("let go"));
+            scope.spawn(|| wait_for(path, Duration::from_mins(1)).expect("let go"));
             drop(lock);
         });
         assert!(Lock::of(path).expect("a disk").is_some());
