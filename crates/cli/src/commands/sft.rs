@@ -34,7 +34,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     };
     check_adapters(&session, model, 0)?;
     let language = policy::language(model, recipe.data.prompt)?;
-    let samples = samples(path, &recipe.data, &language)?;
+    let samples = samples(path, &recipe.data, &language, recipe.sft.row_length)?;
     let stage = match enter(&session, &out, session.identity(&["grpo", "distill"])?, Earlier::Kept)? {
         Entered::Complete(summary) => return story::end(&summary, &out),
         Entered::Open(stage) => stage,
@@ -170,8 +170,8 @@ pub(crate) fn check_adapters(session: &Session, model: &Model, pretrain_steps: u
 }
 
 /// The samples of a file: one a row; of a conversation one a turn of the assistant, or one whole where the chat template
-/// marks what the assistant writes.
-fn samples(path: &Path, data: &Data, language: &Language) -> Result<Vec<Sample>> {
+/// marks what the assistant writes. None may be longer than a packed row.
+fn samples(path: &Path, data: &Data, language: &Language, row_length: usize) -> Result<Vec<Sample>> {
     let rows = jsonl::objects(path, data.bad_lines.into())?;
     if let Some(example) = &rows.first_skipped {
         eprintln!("warning: {} bad lines left out, such as {example}", rows.skipped);
@@ -182,7 +182,16 @@ fn samples(path: &Path, data: &Data, language: &Language) -> Result<Vec<Sample>>
             Some(messages) => conversation(messages, language),
             None => pair(&row.value, language).map(|sample| vec![sample]),
         };
-        samples.extend(made.map_err(|error| Refusal::line(path, row.line, format!("{error:#}")))?);
+        let made = made.map_err(|error| Refusal::line(path, row.line, format!("{error:#}")))?;
+        let longest = made.iter().map(|sample| sample.ids.len()).max().unwrap_or(0);
+        if longest > row_length {
+            let problem = format!(
+                "expected a sample of at most `sft.row_length` = {row_length} tokens, found {longest}; raise it, or leave the \
+                 line out"
+            );
+            return Err(Refusal::line(path, row.line, problem));
+        }
+        samples.extend(made);
     }
     Ok(samples)
 }
