@@ -1,9 +1,12 @@
-//! `cargo xtask ci`: every check of the project, cheapest first, each with its time. The last one trains and must
-//! learn; it refuses to know how, and reads `eval.jsonl` like any user.
+//! `cargo xtask ci`: every check of the project, cheapest first, each with its time. The last ones train, and must learn,
+//! survive being killed, and compute the same on Vulkan; it refuses to know how, and reads `eval.jsonl` like any user.
+
+mod resumes;
 
 use crate::{binary, cargo, root};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -20,7 +23,7 @@ struct Step {
     check: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step { name: "format", check: || cargo_step(&["fmt", "--all", "--check"]) },
     Step { name: "tidy", check: || cargo_step(&["test", "--quiet", "--package", "xtask"]) },
     Step {
@@ -28,16 +31,30 @@ const STEPS: [Step; 8] = [
         check: || cargo_step(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
     },
     Step { name: "test", check: || cargo_step(&["test", "--workspace"]) },
-    Step { name: "hub", check: hub },
+    Step { name: "network", check: network },
     Step { name: "docs", check: docs },
     Step { name: "learns", check: learns },
+    Step { name: "resumes", check: resumes::check },
     Step { name: "vulkan", check: vulkan },
 ];
 
-/// Runs the steps in their order up to the first that fails, and prints the table of times.
-pub(crate) fn run() -> Result<ExitCode> {
+/// Runs the steps in their order up to the first that fails, and prints the table of times. Arguments name the only ones
+/// to run.
+pub(crate) fn run(args: &[OsString]) -> Result<ExitCode> {
+    let names = STEPS.map(|step| step.name);
+    for arg in args {
+        ensure!(
+            names.iter().any(|name| arg == name),
+            "`cargo xtask ci` runs all of its steps, or those that are named: {}; found `{}`",
+            names.join(", "),
+            arg.display()
+        );
+    }
     let mut times = Vec::new();
     for Step { name, check } in STEPS {
+        if !args.is_empty() && !args.iter().any(|arg| arg == name) {
+            continue;
+        }
         eprintln!("==> {name}");
         let start = Instant::now();
         let outcome = check();
@@ -51,11 +68,13 @@ pub(crate) fn run() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Downloads are behind a feature, and tested against a server on this machine. `--workspace` keeps the features that
-/// Burn was compiled with for the step before.
-fn hub() -> Result<()> {
-    cargo_step(&["clippy", "--workspace", "--all-targets", "--features", "hub", "--", "--deny", "warnings"])?;
-    cargo_step(&["test", "--workspace", "--features", "hub", "--test", "hub"])
+/// Downloads, and teachers that are servers, are behind features, and tested against a server on this machine. `--workspace`
+/// keeps the features that Burn was compiled with for the step before.
+fn network() -> Result<()> {
+    let features = ["--features", "hub,remote"];
+    let clippy = ["clippy", "--workspace", "--all-targets"];
+    cargo_step(&[&clippy[..], &features, &["--", "--deny", "warnings"]].concat())?;
+    cargo_step(&[&["test", "--workspace"], &features[..], &["--test", "hub", "--test", "remote"]].concat())
 }
 
 fn docs() -> Result<()> {
@@ -161,6 +180,12 @@ mod tests {
             let message = format!("{:#}", has_learnt(rows).expect_err("nothing was learnt"));
             assert!(message.contains(says), "{message}");
         }
+    }
+
+    #[test]
+    fn a_step_that_there_is_not_is_refused_with_those_that_there_are() {
+        let error = run(&["clipy".into()]).expect_err("no such step");
+        assert!(error.to_string().contains("clippy"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod check;
 mod graph;
+mod lock;
 mod run;
 mod state;
 mod table;
@@ -13,6 +14,7 @@ mod tests;
 use crate::{binary, root};
 use anyhow::{Context, Result, bail};
 use graph::Graph;
+pub(crate) use lock::holder;
 use run::{Ended, Pipeline};
 use std::ffi::OsString;
 use std::io::Write;

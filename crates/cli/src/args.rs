@@ -63,6 +63,10 @@ pub(crate) struct RunArgs {
     /// Resume even though the recipe has changed since the checkpoint
     #[arg(long, requires = "resume")]
     pub(crate) allow_changed: bool,
+    /// Save and stop, as at Ctrl-C, when standard input ends: for a program that starts this one, holds a pipe to it, and
+    /// may be killed
+    #[arg(long)]
+    pub(crate) stop_at_eof: bool,
     /// Override a key of the recipe; VALUE is TOML, or else a text [may be repeated]
     #[arg(long, value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,

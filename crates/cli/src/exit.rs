@@ -22,7 +22,7 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const INPUT: u8 = 3;
 pub(crate) const CHECKPOINT: u8 = 4;
 pub(crate) const NON_FINITE: u8 = 5;
-pub(crate) const SANDBOX: u8 = 6;
+pub(crate) const ENGINE: u8 = 6; // or the sandbox
 pub(crate) const DISK: u8 = 7;
 pub(crate) const ALARM: u8 = 8;
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -36,6 +36,9 @@ pub(crate) enum Refusal {
     /// An input file.
     #[error("{0}")]
     Input(String),
+    /// A server that gives no sense.
+    #[error("{0}")]
+    Remote(String),
     /// A result that could not be written.
     #[error("cannot write {path}: {source}")]
     Write { path: String, source: io::Error },
@@ -90,6 +93,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
         return Some(match error {
             Refusal::Usage(_) => USAGE,
             Refusal::Input(_) => INPUT,
+            Refusal::Remote(_) => ENGINE,
             // Whoever reads our output has closed it, having had enough: `ruminate generate | head`.
             Refusal::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => 0,
             Refusal::Write { .. } => DISK,
@@ -113,8 +117,9 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<distill::Error>() {
         use distill::Error as E;
         return Some(match error {
-            E::Range { .. } | E::Sampling(_) => USAGE,
+            E::Range { .. } | E::Sampling(_) | E::NotThePolicy { .. } | E::UnevenBatch { .. } => USAGE,
             E::EmptyPrompt { .. } | E::TooLong { .. } | E::NoSamples => INPUT,
+            E::Train(error) => of_train(error),
             E::Rollout(error) => of_rollout(error),
         });
     }
@@ -141,7 +146,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
         return Some(DISK);
     }
     if cause.is::<reward::code::sandbox::Failure>() {
-        return Some(SANDBOX);
+        return Some(ENGINE);
     }
     let recipe = cause.is::<model::ConfigError>()
         || cause.is::<model::lora::Error>()

@@ -1,5 +1,5 @@
-//! Ctrl-C and SIGTERM. Once: finish the step, save, end. Twice: end now; what is on disk is whole, since every save
-//! is a rename. It refuses to know what is being interrupted.
+//! Ctrl-C, SIGTERM, and the death of the program that started this one. Once: finish the step, save, end. Twice: end now;
+//! what is on disk is whole, since every save is a rename. It refuses to know what is being interrupted.
 
 use crate::exit;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,6 +14,17 @@ pub(crate) fn catch() {
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
         eprintln!("\ninterrupted: finishing the step and saving; once more stops at once");
+    });
+}
+
+/// From here on the end of standard input counts as the first signal. A program that is killed can tell nobody, but the
+/// pipe that it held ends with it.
+pub(crate) fn catch_end_of_input() {
+    std::thread::spawn(|| {
+        // A pipe that cannot be read has ended, too.
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        SIGNALS.fetch_max(1, Ordering::SeqCst);
+        eprintln!("standard input has ended: finishing the step and saving");
     });
 }
 

@@ -4,6 +4,21 @@
 //! A command reads as: arguments ([`args`]), a resolved [`recipe`], a [`device`], a policy with its language
 //! ([`policy`]), the algorithm of a library crate, and an [`observer`] that writes the run folder.
 
+/// Tells people something on standard error, like the standard macros of these names, which they stand in for. Those panic
+/// where nobody reads any more (`2>&1 | tee log`, and `tee` is killed), and a run must not die of that.
+macro_rules! eprint {
+    ($($arg:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!($($arg)*));
+    }};
+}
+
+macro_rules! eprintln {
+    () => {
+        eprint!("\n")
+    };
+    ($($arg:tt)*) => { eprint!("{}\n", format_args!($($arg)*)) };
+}
+
 mod args;
 mod commands;
 mod completions;

@@ -20,8 +20,21 @@ use std::path::{Path, PathBuf};
 /// With exit code 2: a key that no model reads, or a value that cannot be.
 pub(crate) fn inline_config(name: &str, keys: &Map<String, Value>) -> Result<Config> {
     let tokenizer = Tokenizer::embedded();
+    inline_config_for(name, keys, &tokenizer, tokenizer.vocab_size())
+}
+
+/// The same for another tokenizer, with embeddings for so many ids unless the table says otherwise.
+///
+/// # Errors
+/// As [`inline_config`].
+pub(crate) fn inline_config_for(
+    name: &str,
+    keys: &Map<String, Value>,
+    tokenizer: &Tokenizer,
+    vocab_size: usize,
+) -> Result<Config> {
     let mut json = keys.clone();
-    json.entry("vocab_size").or_insert_with(|| json!(tokenizer.vocab_size()));
+    json.entry("vocab_size").or_insert_with(|| json!(vocab_size));
     json.entry("eos_token_id").or_insert_with(|| json!(tokenizer.eos_id()));
     let config = Config::from_json(&Value::Object(json)).with_context(|| format!("[{name}]"))?;
     let written = config.to_json();

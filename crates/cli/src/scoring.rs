@@ -31,8 +31,13 @@ impl Judge<'_> {
     /// prompt that is judged as if it had written it. To the rubric's components the verdicts add the measures
     /// `thought_length`, in tokens, of well-formed completions, `self_check` and `language_mixed`.
     pub(crate) fn verdicts(&self, groups: &[(&Task, &[Completion])], forced: &str) -> Vec<Vec<Verdict>> {
-        let written: Vec<Attempts> =
-            groups.iter().map(|(task, completions)| self.decoded(task, completions, forced)).collect();
+        self.judged(
+            groups.iter().map(|(task, completions)| self.decoded(task, completions, forced)).collect(),
+        )
+    }
+
+    /// The same of texts.
+    pub(crate) fn judged(&self, written: Vec<Attempts>) -> Vec<Vec<Verdict>> {
         let thoughts: Vec<Vec<Option<usize>>> =
             written.iter().map(|group| self.thought_lengths(group)).collect();
         let watched: Vec<Vec<Vec<(String, f64)>>> = written.iter().map(|group| self.watched(group)).collect();

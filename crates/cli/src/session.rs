@@ -43,6 +43,9 @@ impl Session {
         }
         let device = args.device.device.open()?;
         interrupt::catch();
+        if args.stop_at_eof {
+            interrupt::catch_end_of_input();
+        }
         Ok(Self { args, recipe, given, device, command })
     }
 

@@ -56,6 +56,41 @@ fn caches_that_do_not_fit_exit_2_before_any_training_with_what_they_take() {
 }
 
 #[test]
+fn a_row_too_short_for_one_of_many_traces_is_found_before_any_training() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let pretrain = |row_length: &str| {
+        let set = format!("pretrain.row_length={row_length}");
+        ruminate(&["pretrain", "--out", out.to_str().expect("UTF-8"), "--set", &set])
+    };
+    let refused = pretrain("40");
+    assert_code(&refused, 2);
+    assert!(
+        told(&refused).contains("`pretrain.row_length` = 40: expected room for the longest"),
+        "{}",
+        told(&refused)
+    );
+    assert!(!out.join("metrics.jsonl").exists());
+}
+
+#[test]
+fn a_sample_that_fits_no_row_exits_3_with_its_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pairs = folder.path().join("pairs.jsonl");
+    let row = |answer: &str| format!("{{\"prompt\": \"1+1=\", \"completion\": \"{answer}\"}}\n");
+    fs::write(&pairs, row("02") + &row(&"2".repeat(60))).expect("written");
+    let (set, out) = (format!("data.train={}", pairs.display()), folder.path().join("run"));
+    let out = out.to_str().expect("UTF-8");
+    let refused = ruminate(&["sft", "--out", out, "--set", &set, "--set", "sft.row_length=48"]);
+    assert_code(&refused, 3);
+    let told = told(&refused);
+    assert!(
+        told.contains("pairs.jsonl:2: expected a sample of at most `sft.row_length` = 48 tokens, found 65"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_device_that_was_not_compiled_in_is_refused_with_the_build_command() {
     if cfg!(feature = "cuda") {
         return; // then the machine decides

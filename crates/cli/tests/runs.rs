@@ -128,6 +128,43 @@ fn an_interrupted_run_resumes_to_the_same_metrics() {
 }
 
 #[test]
+fn a_run_saves_and_stops_when_the_pipe_of_its_starter_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
+    let (whole_name, broken_name) = (whole.to_str().expect("UTF-8"), broken.to_str().expect("UTF-8"));
+    let sets = ["max_steps=40", "eval.n=2"];
+    assert_code(&ruminate(&tiny("train-rl", whole_name, &sets)), 0);
+
+    let args = [tiny("train-rl", broken_name, &sets), vec!["--resume", "auto", "--stop-at-eof"]].concat();
+    let mut child = command(&args).stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let pipe = child.stdin.take();
+    wait_for_rows(&broken.join("metrics.jsonl"));
+    assert!(child.try_wait().expect("a child").is_none(), "it works as long as the pipe is there");
+    drop(pipe);
+    let output = child.wait_with_output().expect("it ends");
+    assert_code(&output, 130);
+    assert!(told(&output).contains("standard input has ended"), "{}", told(&output));
+
+    let without = [tiny("train-rl", broken_name, &sets), vec!["--resume", "auto"]].concat();
+    assert_code(&command(&without).stdin(Stdio::null()).output().expect("it starts"), 0);
+    assert_eq!(timeless_metrics(&broken), timeless_metrics(&whole));
+}
+
+#[test]
+fn a_run_goes_on_when_nobody_reads_what_it_tells() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let mut child = command(&tiny("train-rl", run.to_str().expect("UTF-8"), &[]))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    drop(child.stderr.take());
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert!(run.join("complete.json").is_file());
+}
+
+#[test]
 fn a_report_names_what_is_damaged() {
     let folder = tempfile::tempdir().expect("a folder");
     let run = folder.path().to_str().expect("UTF-8");
@@ -145,7 +182,6 @@ fn a_report_names_what_is_damaged() {
 }
 
 /// Waits until a run has made its first step.
-#[cfg(unix)]
 fn wait_for_rows(path: &Path) {
     let start = Instant::now();
     while fs::metadata(path).map_or(0, |file| file.len()) == 0 {

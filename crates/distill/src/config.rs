@@ -1,13 +1,35 @@
-//! The recipe of trace selection. Sampling is [`rollout::Sampling`](ruminate_rollout::Sampling)'s, the student's
+//! The recipe of distillation: how the student learns, and which traces from. Sampling is [`rollout::Sampling`](ruminate_rollout::Sampling)'s, the student's
 //! training [`supervised::Config`](ruminate_train::supervised::Config)'s.
 
 use crate::Error;
 use serde::{Deserialize, Serialize};
 
-/// How many traces are sampled, and which are learned.
+/// What the student learns from its teacher.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// To write the teacher's traces: DeepSeek-R1's way.
+    #[default]
+    Traces,
+    /// The teacher's distribution at every token of its traces.
+    Logits,
+    /// The teacher's opinion of every token of the student's own completions.
+    OnPolicy,
+}
+
+/// How the student learns, how many traces are sampled, and which are learned.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// What the student learns. All but traces need one tokenizer for both.
+    pub method: Method,
+    /// Of `logits`: 0 is the forward KL, 1 the reverse one, between them the generalised Jensen-Shannon divergence; TRL's
+    /// `GKDConfig.beta`.
+    pub beta: f64,
+    /// Of `logits`: divides the logits of teacher and student.
+    pub temperature: f64,
+    /// Of `logits`: the teacher's most probable tokens that are kept of each place, the others as one; 0 keeps all.
+    pub top_k: usize,
     /// Completions a problem.
     pub num_samples: usize,
     /// Components of the verdict that must be exactly 1, by name; one that a verdict lacks counts as missed.
@@ -27,6 +49,10 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            method: Method::Traces,
+            beta: 0.0,
+            temperature: 1.0,
+            top_k: 64,
             num_samples: 4,
             required_rewards: vec!["format".to_owned()],
             max_traces_per_prompt: 0,
@@ -44,6 +70,14 @@ impl Config {
     /// # Errors
     /// [`Error::Range`] names the first key whose value cannot be.
     pub fn validate(&self) -> Result<(), Error> {
+        if !(0.0..=1.0).contains(&self.beta) {
+            let expected = "a number from 0 (forward KL) to 1 (reverse KL)";
+            return Err(Error::Range { key: "beta", found: self.beta.to_string(), expected });
+        }
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            let expected = "a finite number above 0";
+            return Err(Error::Range { key: "temperature", found: self.temperature.to_string(), expected });
+        }
         if self.num_samples == 0 {
             let expected = "a whole number from 1";
             return Err(Error::Range { key: "num_samples", found: "0".to_owned(), expected });
@@ -87,6 +121,8 @@ mod tests {
     fn nonsense_is_refused_by_its_key() {
         assert!(Config::default().validate().is_ok());
         let broken = [
+            ("beta", Config { beta: 1.5, ..Config::default() }),
+            ("temperature", Config { temperature: 0.0, ..Config::default() }),
             ("num_samples", Config { num_samples: 0, ..Config::default() }),
             ("max_length", Config { min_length: 5, max_length: 4, ..Config::default() }),
             ("repetition_ngram", Config { repetition_ngram: 0, ..Config::default() }),

@@ -24,7 +24,7 @@ pub enum Error {
     },
     /// A problem that the teacher has no positions for.
     #[error(
-        "problem {problem} has {length} tokens and may get {max_new_tokens} more, the teacher has {positions} \
+        "problem {problem} has {length} tokens and may get {max_new_tokens} more, teacher and student have {positions} \
          positions; leave it out or lower `max_new_tokens`"
     )]
     TooLong {
@@ -34,10 +34,33 @@ pub enum Error {
         length: usize,
         /// Longest completion, in tokens.
         max_new_tokens: usize,
-        /// The teacher's `max_position_embeddings`.
+        /// The smallest `max_position_embeddings` of those that see it.
         positions: usize,
     },
-    /// The teacher could not sample, or the caller stopped it.
+    /// What is sampled is not the student's own distribution.
+    #[error(
+        "`rollout.{key}` cuts what the student would write; on-policy distillation learns from the student's own \
+         distribution: expected temperature above 0, top_p 1 and top_k 0"
+    )]
+    NotThePolicy {
+        /// The key of `[rollout]`.
+        key: &'static str,
+    },
+    /// A step would end within a problem.
+    #[error(
+        "`batch_size` is {batch_size}, `num_samples` {num_samples}: a step of on-policy distillation has whole problems; \
+         make the first a multiple of the second"
+    )]
+    UnevenBatch {
+        /// Completions a step.
+        batch_size: usize,
+        /// Completions a problem.
+        num_samples: usize,
+    },
+    /// The student's trainer failed.
+    #[error(transparent)]
+    Train(#[from] ruminate_train::Error),
+    /// The model that samples could not, or the caller stopped it.
     #[error(transparent)]
     Rollout(#[from] ruminate_rollout::Error),
     /// There is nothing to train on.

@@ -35,9 +35,23 @@ pub fn sample_traces(
 ) -> Result<Vec<Group>, Error> {
     let Setup { teacher, options, num_samples, seed } = *setup;
     options.sampling.validate()?;
+    let prompts: Vec<&[u32]> = problems.iter().map(|&(_, prompt)| prompt).collect();
+    check_prompts(&prompts, options, &[teacher])?;
+    let seed_of = |problem: usize| seed.index(problem as u64);
+    let completions = generate_siblings(teacher, &prompts, num_samples, options, seed_of, finished)?;
+    let written: Vec<(&Task, &[Completion])> =
+        problems.iter().zip(&completions).map(|(&(task, _), group)| (task, group.as_slice())).collect();
+    let verdicts = score.score(&written);
+    let judged = completions.into_iter().zip(verdicts).enumerate();
+    Ok(judged.map(|(task, (completions, verdicts))| Group { task, completions, verdicts }).collect())
+}
+
+/// Refuses prompts that are empty, or too long for the positions of one of the models.
+pub(crate) fn check_prompts(prompts: &[&[u32]], options: &Options, models: &[&Decoder]) -> Result<(), Error> {
     let max_new_tokens = options.sampling.max_new_tokens;
-    let positions = teacher.config().max_position_embeddings;
-    for (problem, (_, prompt)) in problems.iter().enumerate() {
+    let positions =
+        models.iter().map(|model| model.config().max_position_embeddings).min().unwrap_or(usize::MAX);
+    for (problem, prompt) in prompts.iter().enumerate() {
         let length = prompt.len();
         if length == 0 {
             return Err(Error::EmptyPrompt { problem });
@@ -46,13 +60,5 @@ pub fn sample_traces(
             return Err(Error::TooLong { problem, length, max_new_tokens, positions });
         }
     }
-
-    let prompts: Vec<&[u32]> = problems.iter().map(|&(_, prompt)| prompt).collect();
-    let seed_of = |problem: usize| seed.index(problem as u64);
-    let completions = generate_siblings(teacher, &prompts, num_samples, options, seed_of, finished)?;
-    let written: Vec<(&Task, &[Completion])> =
-        problems.iter().zip(&completions).map(|(&(task, _), group)| (task, group.as_slice())).collect();
-    let verdicts = score.score(&written);
-    let judged = completions.into_iter().zip(verdicts).enumerate();
-    Ok(judged.map(|(task, (completions, verdicts))| Group { task, completions, verdicts }).collect())
+    Ok(())
 }

@@ -11,20 +11,28 @@ use ruminate_data::{Sample, Seed};
 /// # Errors
 /// [`Error::NoSamples`] when there are none.
 pub fn source(samples: &[Sample], seed: Seed) -> Result<impl FnMut(u64) -> Sample, Error> {
-    if samples.is_empty() {
+    let mut order = order(samples.len(), seed)?;
+    Ok(move |index: u64| samples[order(index)].clone())
+}
+
+/// Which of `count` samples has an index, in the order of [`source`].
+///
+/// # Errors
+/// [`Error::NoSamples`] when there are none.
+pub fn order(count: usize, seed: Seed) -> Result<impl FnMut(u64) -> usize, Error> {
+    if count == 0 {
         return Err(Error::NoSamples);
     }
-    let count = samples.len() as u64;
     // The order of the epoch that was last asked for.
     let (mut order, mut epoch): (Vec<usize>, Option<u64>) = (Vec::new(), None);
     Ok(move |index: u64| {
-        let wanted = index / count;
+        let wanted = index / count as u64;
         if epoch != Some(wanted) {
-            order = (0..samples.len()).collect();
+            order = (0..count).collect();
             order.shuffle(&mut seed.index(wanted).rng());
             epoch = Some(wanted);
         }
-        samples[order[(index % count) as usize]].clone()
+        order[(index % count as u64) as usize]
     })
 }
 

@@ -1,5 +1,5 @@
 //! Numeric operations of the decoder, each behind one function: attention, experts and their router, norm, rotary
-//! embedding, token log-probabilities. Callers never know which form runs.
+//! embedding, log-probabilities of tokens and of candidates. Callers never know which form runs.
 //!
 //! Every operation has a *reference composition* of Burn operations: it runs on every backend, has autodiff's
 //! backward, and is the oracle of the others. Where it pays there is a Flex form beside it: fused loops on the CPU
@@ -11,6 +11,7 @@
 
 mod adamw;
 mod attention;
+mod candidates;
 mod cpu;
 mod dispatch;
 mod experts;
@@ -32,6 +33,7 @@ pub use adamw::{AdamWState, AdamWStep, adamw, sum_of_squares};
 pub use attention::{
     KeyValueRing, Latest, Segments, attention, decode_attention, decode_latent_attention, latent_attention,
 };
+pub use candidates::{TopLogprobs, candidate_logprobs, top_logprobs};
 pub use cpu::Precision;
 pub use experts::{ExpertWeights, Permutation, experts};
 pub use linear::linear;

@@ -27,7 +27,8 @@ const DEPTH: usize = 2;
 pub struct Report {
     /// The folder's own name.
     pub name: String,
-    /// Its run, where it is a run folder, then those below it, by name in the order of their numbers.
+    /// Its run, where it is a run folder, then those below it: a pipeline's in the order of its graph, others by name in
+    /// the order of their numbers.
     pub runs: Vec<Run>,
 }
 
@@ -156,12 +157,35 @@ pub struct TokenRow {
 pub fn read(path: &Path) -> Result<Report, Error> {
     let mut runs = Vec::new();
     collect(path, "", DEPTH, &mut runs)?;
+    let order = graph_order(&path.join("graph.json"))?;
+    let place = |name: &str| {
+        let stage = name.split('/').next().unwrap_or_default();
+        order.iter().position(|known| known == stage).unwrap_or(order.len())
+    };
+    runs.sort_by_key(|run| (!run.name.is_empty()).then(|| place(&run.name))); // stable: equals stay by name
     if runs.is_empty() {
         return Err(Error::NoRun { path: path.to_owned() });
     }
     let named = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let name = named.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Report { name, runs })
+}
+
+/// What `cargo xtask r1` writes into a pipeline's folder, as far as a report reads it.
+#[derive(Default, Deserialize)]
+struct Graph {
+    /// The stages by their folders.
+    #[serde(default)]
+    order: Vec<String>,
+}
+
+/// The stages of a pipeline in the order of its graph; none where the folder is no pipeline's.
+fn graph_order(path: &Path) -> Result<Vec<String>, Error> {
+    let graph = config(path)?;
+    let graph: Result<Graph, _> = serde_json::from_value(Value::Object(graph));
+    let wrong =
+        |error: serde_json::Error| Error::Json { path: path.to_owned(), line: 1, found: error.to_string() };
+    Ok(graph.map_err(wrong)?.order)
 }
 
 fn collect(path: &Path, name: &str, depth: usize, runs: &mut Vec<Run>) -> Result<(), Error> {

@@ -18,9 +18,14 @@ pub(crate) struct Stage<'a> {
     pub(crate) evaluations: Vec<&'a Evaluation>,
 }
 
-/// A run of its own before and after, with the last of those that it took from; of a pipeline's runs, the last each.
+/// A run of its own before and after, with the last of those that it took from; of a pipeline's runs, the last each. Where
+/// models were measured by `eval`, only that: it samples all of them alike, and trainings do not.
 pub(crate) fn stages<'a>(runs: &'a [Run]) -> Vec<Stage<'a>> {
-    let measured: Vec<&'a Run> = runs.iter().filter(|run| !run.evaluations.is_empty()).collect();
+    let mut measured: Vec<&'a Run> = runs.iter().filter(|run| !run.evaluations.is_empty()).collect();
+    let is_eval = |run: &&Run| run.config.get("command").is_some_and(|command| command == "eval");
+    if measured.iter().copied().filter(is_eval).count() > 1 {
+        measured.retain(is_eval);
+    }
     let alone = measured.len() == 1;
     let rows = |run: &&'a Run| {
         if alone || run.name.is_empty() { before_and_after(run) } else { vec![after(run, run.name.clone())] }
@@ -146,6 +151,8 @@ fn main_set(stages: &[Stage]) -> String {
         fixed("truncated", "cut off", Kind::Share),
         fixed("well_formed", "well-formed", Kind::Share),
         fixed("all_steps", "all steps", Kind::Share),
+        fixed("self_check", "steps back", Kind::Share),
+        fixed("language_mixed", "mixes languages", Kind::Share),
         fixed("unscored", "unscored", Kind::Number),
         fixed("n", "problems", Kind::Number),
     ]);
@@ -230,5 +237,12 @@ mod tests {
             ["before (step 0)", "after (step 9)", "teacher"]
         );
         assert_eq!(names(&[run("1-zero", &rows), run("2-sft", &[(0, "a")])]), ["1-zero", "2-sft"]);
+        let eval = |name| Run {
+            config: [("command".to_owned(), "eval".into())].into_iter().collect(),
+            ..run(name, &[(0, "a")])
+        };
+        assert_eq!(names(&[run("zero", &rows), eval("eval-zero")]), ["zero", "eval-zero"]);
+        let pipeline = [run("zero", &rows), run("r1", &rows), eval("eval-zero"), eval("eval-r1")];
+        assert_eq!(names(&pipeline), ["eval-zero", "eval-r1"]);
     }
 }

@@ -58,6 +58,27 @@ fn a_pipeline_has_a_row_a_stage() {
 }
 
 #[test]
+fn a_pipeline_with_a_graph_has_its_stages_in_the_order_of_the_graph() {
+    let folder = Folder::new();
+    for stage in ["base", "dev1", "dev1/base", "eval-zero", "other", "zero"] {
+        folder.run(stage, "1+1=", "");
+    }
+    let names = || -> Vec<String> {
+        read(folder.path()).expect("runs").runs.into_iter().map(|run| run.name).collect()
+    };
+    folder.write(
+        "graph.json",
+        r#"{"order": ["zero", "cold-start", "dev1", "base", "eval-zero"], "stages": {}}"#,
+    );
+    assert_eq!(names(), ["zero", "dev1", "dev1/base", "base", "eval-zero", "other"], "unknown ones are last");
+    folder.write("graph.json", r#"{"stages": {}}"#);
+    assert_eq!(names()[0], "base", "without an order by name");
+    folder.write("graph.json", r#"{"order": 3}"#);
+    let error = read(folder.path()).expect_err("damaged");
+    assert!(error.to_string().contains("graph.json"), "{error}");
+}
+
+#[test]
 fn what_a_policy_wrote_never_becomes_markup() {
     let folder = Folder::new();
     folder.run("", HOSTILE, HOSTILE);

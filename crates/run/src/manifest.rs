@@ -75,8 +75,11 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
 }
 
 impl FileEntry {
-    /// Reads the file in pieces: a shard may be larger than memory.
-    pub(crate) fn of(path: &Path) -> Result<Self, Error> {
+    /// What a file holds. It is read in pieces: a shard may be larger than memory.
+    ///
+    /// # Errors
+    /// [`Error::Disk`] when it cannot be read.
+    pub fn of(path: &Path) -> Result<Self, Error> {
         let mut file = File::open(path).map_err(Error::disk("read", path))?;
         let mut hash = Sha256::new();
         let mut piece = vec![0; 1 << 20];

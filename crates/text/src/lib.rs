@@ -6,6 +6,7 @@
 //! - [`r1_zero_prompt`]: the template under which R1-Zero trains a pretrained base model.
 
 mod chat;
+mod difference;
 pub mod embedded;
 mod error;
 mod files;

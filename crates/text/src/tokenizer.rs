@@ -167,6 +167,11 @@ impl Tokenizer {
         Ok(())
     }
 
+    /// The parts of `tokenizer.json`, however the file spells them.
+    pub(crate) fn parts(&self) -> serde_json::Value {
+        serde_json::to_value(&self.inner).unwrap_or_default()
+    }
+
     /// The id of `eos_token`.
     pub fn eos_id(&self) -> Option<u32> {
         self.eos_id

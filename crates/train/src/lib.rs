@@ -5,7 +5,7 @@
 //! - [`packing`]: sequences into rows; [`logprobs`]: what the policy says of the tokens that carry loss.
 //! - [`accumulate`]: the microbatches of a step, on several threads with the result of one.
 //! - [`Gradients`], [`Optimizer`], [`Schedule`]: one step, by Hugging Face parameter names.
-//! - [`supervised`]: the next-token trainer of pretrain, sft and distill.
+//! - [`supervised`]: the trainer of pretrain, sft and distill, of the next token or by any loss of tokens.
 //! - [`checkpoint`]: a [`State`] as a folder and back, bit by bit.
 //! - [`State`], [`Observer`], [`Metrics`]: what all trainers share with the outside.
 
@@ -14,6 +14,7 @@ pub mod checkpoint;
 mod config;
 mod error;
 mod gradients;
+mod lesson;
 mod load;
 pub mod logprobs;
 mod memory;
@@ -31,6 +32,7 @@ pub mod supervised;
 pub use config::{Config, RouterTraining, Scheduler};
 pub use error::Error;
 pub use gradients::Gradients;
+pub use lesson::{Batch, Batches, Loss, TokenLoss};
 pub use load::ExpertLoad;
 pub use memory::{MemoryPlan, Shape, memory_plan};
 pub use metrics::Metrics;

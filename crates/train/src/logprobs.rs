@@ -1,12 +1,12 @@
 //! Log-probabilities of the tokens that matter: only places with loss reach the output head, a chunk at a time.
 
-// N places with loss, D hidden
+// N places with loss, D hidden, K candidates
 
 use crate::Error;
 use crate::packing::{Continuation, Packed, ROW_LENGTH, completion_microbatches, pack_completions};
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
-use ruminate_kernels::TokenStatistics;
+use ruminate_kernels::{TokenStatistics, TopLogprobs};
 use ruminate_model::{Decoder, Routes};
 
 /// What the policy says of each loss token: its log-probability in nats, with gradient, and the entropy there.
@@ -35,11 +35,53 @@ pub(crate) fn at_places(
     targets: &[u32],
     temperature: f64,
 ) -> TokenStatistics {
+    ruminate_kernels::token_logprobs(rows(hidden, places), decoder.head(), targets, temperature)
+}
+
+/// What the policy says of K candidates at each place with loss, and of all other tokens together, in nats and with
+/// gradient.
+///
+/// # Shapes
+/// - `hidden`: as in [`token_logprobs`], `candidates`: `N K` ids, row-major, none twice at a place
+/// - result: `[N, K + 1]`, the others in the last column
+///
+/// # Panics
+/// When no place has loss.
+pub fn candidate_logprobs(
+    decoder: &Decoder,
+    hidden: Tensor<2>,
+    packed: &Packed,
+    candidates: &[u32],
+    temperature: f64,
+) -> Tensor<2> {
+    let hidden = rows(hidden, &packed.loss_places);
+    ruminate_kernels::candidate_logprobs(hidden, decoder.head(), candidates, temperature)
+}
+
+/// The `count` most probable tokens at each place with loss among the first `vocabulary` ids, and the rest of these as one
+/// number. Nothing is tracked.
+///
+/// # Panics
+/// When no place has loss, or `count` is 0 or above `vocabulary`.
+pub fn top_logprobs(
+    decoder: &Decoder,
+    packed: &Packed,
+    count: usize,
+    vocabulary: usize,
+    temperature: f64,
+) -> TopLogprobs {
+    let decoder = decoder.valid();
+    let hidden = rows(decoder.forward(&packed.batch, Routes::Choose).hidden, &packed.loss_places);
+    let head = decoder.head().narrow(0, 0, vocabulary);
+    ruminate_kernels::top_logprobs(hidden, head, count, temperature)
+}
+
+/// The rows of some places.
+fn rows(hidden: Tensor<2>, places: &[u32]) -> Tensor<2> {
     assert!(!places.is_empty(), "no place has loss");
     let rows: Vec<i32> = places.iter().map(|&place| place as i32).collect();
     let rows = Tensor::<1, Int>::from_ints(rows.as_slice(), &hidden.device());
-    let hidden = hidden.select(0, rows); // [N, D]
-    ruminate_kernels::token_logprobs(hidden, decoder.head(), targets, temperature)
+    hidden.select(0, rows) // [N, D]
 }
 
 /// Log-probabilities in nats of given completions, one a completion token, in the given order. For reference models

@@ -1,11 +1,12 @@
-//! The next-token trainer: pretraining, supervised fine-tuning and distillation differ only in their samples and
-//! loss masks. It sees token ids; where samples come from is the caller's closure.
+//! The supervised trainer: pretraining, supervised fine-tuning and the forms of distillation differ in their samples, loss
+//! masks and the loss of a token. It sees token ids; where samples come from is the caller's closure.
 
 // B rows, T places a row, N places with loss
 
 use crate::config::{RouterTraining, at_least_one};
+use crate::lesson::{Batch, Batches, Loss, TokenLoss, next_token};
 use crate::load::ExpertLoad;
-use crate::logprobs::{at_places, token_logprobs};
+use crate::logprobs::at_places;
 use crate::memory::{self, MemoryPlan, Shape};
 use crate::metrics::Metrics;
 use crate::microbatches::accumulate;
@@ -17,8 +18,10 @@ use crate::{Error, Objective, State};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use ruminate_data::Sample;
-use ruminate_model::{Batch, Decoder, LayerRouting, Routes, balance_loss};
+use ruminate_model::{self as model, Decoder, LayerRouting, Routes, balance_loss};
 use serde::{Deserialize, Serialize};
+use std::borrow::Borrow;
+use std::ops::Range;
 use std::time::Instant;
 
 /// The recipe of a supervised run: its own keys and those of [`crate::Config`], in one table.
@@ -111,7 +114,8 @@ pub fn memory_plan(model: &ruminate_model::Config, length: usize, config: &Confi
     memory::memory_plan(model, shape, &config.train)
 }
 
-/// Trains `state` to `max_steps`, or until the observer is interrupted: then the returned step is smaller.
+/// Trains `state` on the next tokens of samples to `max_steps`, or until the observer is interrupted: then the returned
+/// step is smaller.
 ///
 /// `source` gives the sample of an index, always the same one; step s takes the `batch_size` after the cursor.
 ///
@@ -119,20 +123,42 @@ pub fn memory_plan(model: &ruminate_model::Config, length: usize, config: &Confi
 /// The configuration, a sample too long, a step without loss, numbers that stay non-finite, or a checkpoint that
 /// the observer could not save.
 pub fn train(
-    mut state: State,
+    state: State,
     source: &mut dyn FnMut(u64) -> Sample,
     config: &Config,
     observer: &mut dyn Observer,
 ) -> Result<State, Error> {
+    let mut batches = |_: &State, indices: Range<u64>, _: &mut dyn Observer| {
+        Ok(Batch::from(indices.map(&mut *source).collect::<Vec<Sample>>()))
+    };
+    train_by::<_, Error>(state, &mut batches, &next_token, config, observer)
+}
+
+/// The same by any loss, on batches that may depend on the policy.
+///
+/// # Errors
+/// As [`train`], and those of `batches`.
+pub fn train_by<I: Borrow<Sample> + Sync, E: From<Error>>(
+    mut state: State,
+    batches: &mut Batches<I, E>,
+    loss: &Loss<I>,
+    config: &Config,
+    observer: &mut dyn Observer,
+) -> Result<State, E> {
     config.validate()?;
     let schedule = Schedule::new(&config.train, config.max_steps);
     if state.step == 0 {
         observer.evaluate(0, &state.policy.valid());
     }
     while state.step < config.max_steps && !observer.interrupted() {
-        let metrics;
-        (state, metrics) = step(state, source, config, schedule, observer)?;
+        let started = Instant::now();
+        let indices = state.cursor..state.cursor + config.batch_size as u64;
+        let batch = batches(&state, indices.clone(), observer)?;
+        let mut metrics;
+        (state, metrics) = step(state, batch, indices, loss, config, schedule, observer)?;
+        metrics.set("step_time_s", started.elapsed().as_secs_f64());
         observer.step(state.step, &metrics);
+        observer.updated(state.step, &state.policy);
         if state.step == config.max_steps || is_due(state.step, config.eval_steps) {
             observer.evaluate(state.step, &state.policy.valid());
         }
@@ -143,18 +169,18 @@ pub fn train(
     Ok(state)
 }
 
-fn step(
+fn step<I: Borrow<Sample> + Sync>(
     mut state: State,
-    source: &mut dyn FnMut(u64) -> Sample,
+    batch: Batch<I>,
+    indices: Range<u64>,
+    loss: &Loss<I>,
     config: &Config,
     schedule: Schedule,
     observer: &mut dyn Observer,
 ) -> Result<(State, Metrics), Error> {
-    let started = Instant::now();
     let number = state.step + 1;
-    let indices = state.cursor..state.cursor + config.batch_size as u64;
-    let samples: Vec<Sample> = indices.clone().map(source).collect();
-    let microbatches = split(&samples, config)?;
+    let Batch { items, metrics: measured } = batch;
+    let microbatches = split(&items, config)?;
     let totals = Totals::of(&microbatches);
     if totals.loss_tokens == 0 {
         return Err(Error::NothingToLearn { step: number, samples: indices });
@@ -165,9 +191,9 @@ fn step(
         &microbatches,
         config.train.router,
         config.train.workers(),
-        |policy, packed| microbatch_loss(policy, packed, &totals, config),
+        |policy, microbatch| microbatch_loss(policy, microbatch, loss, &totals, config),
     );
-    let Part { next_token, second_token, load } = Part::sum(parts);
+    let Part { main, measures, second_token, load } = Part::sum(parts);
     let learning_rate = schedule.learning_rate(state.step);
     let (policy, report) = state.optimizer.step(state.policy, gradients, learning_rate);
     state.policy = policy;
@@ -190,9 +216,15 @@ fn step(
     state.num_tokens += totals.tokens as u64;
 
     let mut metrics = Metrics::default();
-    metrics.set("loss", next_token);
+    metrics.set("loss", main);
+    for (name, mean) in measures {
+        metrics.set(name, mean);
+    }
     if let Some(second) = second_token {
         metrics.set("mtp_loss", second);
+    }
+    for (name, value) in measured.iter() {
+        metrics.set(name, value);
     }
     metrics.set("grad_norm", report.grad_norm);
     metrics.set("learning_rate", learning_rate);
@@ -201,20 +233,25 @@ fn step(
         metrics.set("moe/load_max", ratio);
         observer.expert_load(number, &load);
     }
-    metrics.set("step_time_s", started.elapsed().as_secs_f64());
     Ok((state, metrics))
 }
 
+/// Rows, and the items that are their sequences, in that order.
+struct Microbatch<'a, I> {
+    packed: Packed,
+    items: Vec<&'a I>,
+}
+
 /// Sequences of similar length share a microbatch, and within it rows.
-fn split(samples: &[Sample], config: &Config) -> Result<Vec<Packed>, Error> {
-    let lengths: Vec<usize> = samples.iter().map(|sample| sample.ids.len()).collect();
-    let size = samples.len().div_ceil(config.gradient_accumulation_steps);
+fn split<'a, I: Borrow<Sample>>(items: &'a [I], config: &Config) -> Result<Vec<Microbatch<'a, I>>, Error> {
+    let lengths: Vec<usize> = items.iter().map(|item| item.borrow().ids.len()).collect();
+    let size = items.len().div_ceil(config.gradient_accumulation_steps);
     microbatches(&lengths, size)
         .iter()
         .map(|members| {
-            let sequences: Vec<Sequence> =
-                members.iter().map(|&index| Sequence::from(&samples[index])).collect();
-            pack(&sequences, config.row_length)
+            let items: Vec<&I> = members.iter().map(|&index| &items[index]).collect();
+            let sequences: Vec<Sequence> = items.iter().map(|&item| Sequence::from(item.borrow())).collect();
+            Ok(Microbatch { packed: pack(&sequences, config.row_length)?, items })
         })
         .collect()
 }
@@ -228,8 +265,10 @@ struct Totals {
 }
 
 impl Totals {
-    fn of(microbatches: &[Packed]) -> Self {
-        let sum = |count: fn(&Packed) -> usize| microbatches.iter().map(count).sum::<usize>();
+    fn of<I>(microbatches: &[Microbatch<I>]) -> Self {
+        let sum = |count: fn(&Packed) -> usize| -> usize {
+            microbatches.iter().map(|microbatch| count(&microbatch.packed)).sum()
+        };
         Self {
             tokens: sum(Packed::tokens),
             loss_tokens: sum(Packed::loss_tokens),
@@ -242,7 +281,9 @@ impl Totals {
 /// A microbatch's share of what a step measures.
 #[derive(Default)]
 struct Part {
-    next_token: f64,
+    /// Of the lesson's loss.
+    main: f64,
+    measures: Vec<(&'static str, f64)>,
     second_token: Option<f64>,
     load: ExpertLoad,
 }
@@ -251,7 +292,13 @@ impl Part {
     fn sum(parts: Vec<Self>) -> Self {
         let mut sum = Self::default();
         for part in parts {
-            sum.next_token += part.next_token;
+            sum.main += part.main;
+            for (name, value) in part.measures {
+                match sum.measures.iter_mut().find(|(known, _)| *known == name) {
+                    Some((_, total)) => *total += value,
+                    None => sum.measures.push((name, value)),
+                }
+            }
             if let Some(second) = part.second_token {
                 *sum.second_token.get_or_insert(0.0) += second;
             }
@@ -261,11 +308,12 @@ impl Part {
     }
 }
 
-/// A microbatch's share of the step's loss: mean cross-entropy, plus the weighted auxiliary losses. None where
+/// A microbatch's share of the step's loss: the mean over its tokens, plus the weighted auxiliary losses. None where
 /// it has nothing to learn.
-fn microbatch_loss(
+fn microbatch_loss<I>(
     policy: &Decoder,
-    packed: &Packed,
+    Microbatch { packed, items }: &Microbatch<I>,
+    loss: &Loss<I>,
     totals: &Totals,
     config: &Config,
 ) -> Option<(Objective, Part)> {
@@ -276,9 +324,11 @@ fn microbatch_loss(
     let mut routing = output.routing;
     let mut part = Part::default();
 
-    let logprobs = token_logprobs(policy, output.hidden.clone(), packed, 1.0).logprobs; // [N]
-    let mut loss = logprobs.sum().div_scalar(-(totals.loss_tokens as f64));
-    part.next_token = scalar(&loss);
+    let count = totals.loss_tokens as f64;
+    let TokenLoss { sum, measures } = loss(policy, output.hidden.clone(), packed, items);
+    let mut loss = sum.div_scalar(count);
+    part.main = scalar(&loss);
+    part.measures = measures.into_iter().map(|(name, sum)| (name, sum / count)).collect();
 
     let (places, targets) = packed.second_targets();
     if config.mtp_loss_weight > 0.0
@@ -301,7 +351,7 @@ fn microbatch_loss(
 }
 
 /// The weighted sequence-wise balance loss of all MoE layers.
-fn balance(routing: &[LayerRouting], batch: &Batch, config: &Config) -> Option<Tensor<1>> {
+fn balance(routing: &[LayerRouting], batch: &model::Batch, config: &Config) -> Option<Tensor<1>> {
     let alpha = config.train.router_balance_alpha;
     if alpha == 0.0 || config.train.router == RouterTraining::Freeze {
         return None;

@@ -68,7 +68,8 @@ fn tested<'a>(
                 let (one, most) = (figure("pass@1")?, figure("cons@k")?);
                 if one < *below {
                     holds &= most > one;
-                    numbers.push(format!("{model} {most:.3} > {one:.3}"));
+                    let sign = if most > one { ">" } else { "<=" };
+                    numbers.push(format!("{model} {most:.4} {sign} {one:.4}"));
                 }
             }
             Ok((

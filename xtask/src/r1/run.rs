@@ -1,13 +1,19 @@
 //! Runs what is not complete, one stage after the other: skips, resumes, or makes anew what another recipe made. It
 //! refuses to know what stages do; `complete.json` and the exit code are all that it reads.
+//!
+//! A stage never outlives us: it holds the other end of a pipe, stops when that ends, and lets go of its run folder.
 
 use super::graph::{COMPLETE, Graph, Stage};
+use super::lock::{self, Lock};
 use super::state::{Begun, State, hashes};
 use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Instant;
+
+/// The exit code of a folder that is in use, as the binary has it.
+const USAGE: u8 = 2;
 
 /// One run of the whole graph.
 pub(crate) struct Pipeline<'a> {
@@ -29,7 +35,7 @@ pub(crate) struct Pipeline<'a> {
 pub(crate) enum Ended {
     /// Every stage is complete.
     Complete,
-    /// A stage ended with this exit code.
+    /// A stage ended with this exit code, or could not be begun.
     Stopped(u8),
 }
 
@@ -39,9 +45,18 @@ impl Pipeline<'_> {
     /// # Errors
     /// A recipe that cannot be read, a disk that cannot be written, a binary that does not start.
     pub(crate) fn run(&self) -> Result<Ended> {
+        let Some(_lock) = Lock::of(&self.out)? else {
+            eprintln!("{}: another `cargo xtask r1` is at work there", self.out.display());
+            return Ok(Ended::Stopped(USAGE));
+        };
         let stages = self.graph.all_stages();
         let hashes = hashes(self.recipes, &stages, &self.overrides)?;
         let mut state = State::read(&self.out)?;
+        state.order = stages.iter().map(|stage| stage.name.clone()).collect();
+        // What a pipeline that was killed has left at work is saving and ending.
+        for stage in &stages {
+            lock::wait(&self.folder(stage))?;
+        }
         self.invalidate(&stages, &mut state, &hashes)?;
         for (at, stage) in stages.iter().enumerate() {
             let hash = &hashes[&stage.name];
@@ -56,11 +71,7 @@ impl Pipeline<'_> {
             state.stages.insert(stage.name.clone(), Begun { hash: hash.clone(), seconds: earlier });
             state.write(&self.out)?;
             let start = Instant::now();
-            let status = self
-                .command(stage)
-                .stdout(Stdio::null())
-                .status()
-                .with_context(|| format!("cannot start {}", self.binary.display()))?;
+            let status = self.stage(stage)?;
             let seconds = earlier + start.elapsed().as_secs_f64();
             state.stages.insert(stage.name.clone(), Begun { hash: hash.clone(), seconds });
             state.write(&self.out)?;
@@ -76,6 +87,18 @@ impl Pipeline<'_> {
             );
         }
         Ok(Ended::Complete)
+    }
+
+    /// Runs a stage to its end, holding the pipe at whose end it stops.
+    fn stage(&self, stage: &Stage) -> Result<ExitStatus> {
+        let mut child = self
+            .command(stage)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.binary.display()))?;
+        let _pipe = child.stdin.take(); // else waiting would close it
+        child.wait().with_context(|| format!("cannot wait for {}", stage.name))
     }
 
     /// Removes what was made by another recipe, and says so.
@@ -115,7 +138,11 @@ impl Pipeline<'_> {
     fn command(&self, stage: &Stage) -> Command {
         let mut command = Command::new(self.binary);
         command.arg(&stage.command).arg(self.recipes.join(&stage.recipe));
-        command.arg("--out").arg(self.folder(stage)).args(["--resume", "auto"]).args(&self.arguments);
+        command
+            .arg("--out")
+            .arg(self.folder(stage))
+            .args(["--resume", "auto", "--stop-at-eof"])
+            .args(&self.arguments);
         let inputs =
             stage.inputs.iter().map(|(key, input)| format!("{key}={}", self.out.join(input).display()));
         for set in self.overrides.iter().cloned().chain(inputs) {

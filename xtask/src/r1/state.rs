@@ -18,6 +18,9 @@ const MAX_DEPTH: usize = 8;
 /// The stages that were begun.
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
+    /// All stages of the graph, in its order, in which a report shows them.
+    #[serde(default)]
+    pub(crate) order: Vec<String>,
     pub(crate) stages: BTreeMap<String, Begun>,
 }
 

@@ -4,7 +4,9 @@
 use super::Args;
 use super::check::check;
 use super::graph::Graph;
+use super::lock::Lock;
 use super::run::{Ended, Pipeline};
+use super::state::State;
 use super::table::Table;
 use std::ffi::OsString;
 use std::fs;
@@ -144,9 +146,14 @@ fn every_stage_runs_once_and_a_second_time_nothing_does() {
     assert_eq!(place.run(), Ended::Complete);
     let call = fs::read_to_string(place.path().join("calls")).expect("calls");
     let zero = call.lines().nth(1).expect("the second stage");
-    assert!(zero.starts_with("train-rl ") && zero.contains("--resume auto --set seed=7"), "{zero}");
+    assert!(
+        zero.starts_with("train-rl ") && zero.contains("--resume auto --stop-at-eof --set seed=7"),
+        "{zero}"
+    );
     assert!(zero.ends_with(&format!("--set model={}/base/final", place.out().display())), "{zero}");
-    assert_eq!(place.calls(), ["base", "zero", "other", "eval-base", "eval-zero"]);
+    let order = ["base", "zero", "other", "eval-base", "eval-zero"];
+    assert_eq!(place.calls(), order);
+    assert_eq!(State::read(&place.out()).expect("ours").order, order, "for the report");
     assert_eq!(place.run(), Ended::Complete);
     assert!(place.calls().is_empty());
 }
@@ -164,6 +171,49 @@ fn a_stage_that_failed_or_was_killed_goes_on_where_it_was() {
     assert_eq!(place.calls(), ["zero", "other", "eval-base", "eval-zero"]);
     let begun = fs::read_to_string(place.out().join("zero/metrics.jsonl")).expect("a log");
     assert_eq!(begun.lines().count(), 3, "its folder was kept from one attempt to the next");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_second_pipeline_in_the_same_folder_is_refused() {
+    let place = place();
+    let lock = Lock::of(&place.out()).expect("a disk").expect("free");
+    assert_eq!(place.run(), Ended::Stopped(2));
+    assert!(place.calls().is_empty());
+    drop(lock);
+    assert_eq!(place.run(), Ended::Complete);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_stage_that_a_killed_pipeline_left_at_work_is_waited_for() {
+    let place = place();
+    let lock = Lock::of(&place.out().join("base")).expect("a disk").expect("free");
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| place.run());
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        assert!(place.calls().is_empty(), "it holds its run folder");
+        drop(lock);
+        assert_eq!(run.join().expect("no panic"), Ended::Complete);
+    });
+}
+
+#[test]
+#[cfg(unix)]
+fn a_stage_holds_a_pipe_that_ends_when_its_pipeline_does() {
+    let place = place();
+    // Until its standard input ends, which it would at once without a pipe; the script is killed by its own clock.
+    fs::write(
+        place.path().join("ruminate"),
+        SCRIPT.replace(
+            "here=$(dirname \"$0\")",
+            "here=$(dirname \"$0\")\n(timeout 0.2 cat; echo $? > \"$here/pipe\")",
+        ),
+    )
+    .expect("written");
+    assert_eq!(place.run(), Ended::Complete);
+    let held = fs::read_to_string(place.path().join("pipe")).expect("told");
+    assert_eq!(held.trim(), "124", "cat was still waiting when its time was over");
 }
 
 #[test]
@@ -201,7 +251,7 @@ fn shapes_are_told_with_their_numbers_and_one_that_fails_is_not_excused() {
     assert!(all_hold, "{text}");
     for line in [
         "holds          zero above base: zero 0.600, base 0.200, difference +0.400",
-        "holds          the majority helps: base 0.700 > 0.200, zero 0.700 > 0.600",
+        "holds          the majority helps: base 0.7000 > 0.2000, zero 0.7000 > 0.6000",
         "holds          enough of it: zero 1.625e2, base 1.500e2 tokens x active parameters",
         "observed       thoughts: base 9.000 -> zero 9.000",
     ] {

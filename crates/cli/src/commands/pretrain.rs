@@ -76,7 +76,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         Entered::Open(stage) => stage,
     };
     let language = Language::embedded(PromptStyle::Bare)?;
-    let mut source = source(&recipe.data, spec.settings.row_length, &language, seed)?;
+    let mut source = source(&recipe.data, spec.settings, &language, seed)?;
     let Parameters { all, active } = spec.config.parameters();
     eprintln!(
         "{}: {} parameters, {} active a token",
@@ -121,12 +121,19 @@ fn identity(session: &Session, spec: &Spec) -> Result<Value> {
     })))
 }
 
+/// Traces that are looked at before training, a second's work: a row that is too short for one of them is not found at its
+/// step.
+const LOOKED_AT: u64 = 1 << 18;
+
 type Source = Box<dyn FnMut(u64) -> Sample>;
 
 /// Samples by index: pieces of the corpus, or traces with the loss on what the policy would write.
-fn source(data: &Data, row_length: usize, language: &Language, seed: Seed) -> Result<Source> {
+///
+/// # Errors
+/// With exit code 3 for a bad corpus, and 2 for a row that does not hold the traces of the run.
+fn source(data: &Data, settings: &supervised::Config, language: &Language, seed: Seed) -> Result<Source> {
     if let Some(path) = &data.corpus {
-        let pieces = corpus(path, row_length, language, data.bad_lines.into())?;
+        let pieces = corpus(path, settings.row_length, language, data.bad_lines.into())?;
         let (mut order, mut epoch) = (Vec::new(), None);
         return Ok(Box::new(move |index| {
             let wanted = index / pieces.len() as u64;
@@ -151,8 +158,24 @@ fn source(data: &Data, row_length: usize, language: &Language, seed: Seed) -> Re
         Ok(Sample::completion_only(&tokenizer.encode(&trace.prompt)?, &completion))
     };
     let first = sample(0).context("the first trace")?;
+    fits(settings, |index| sample(index).map_or(0, |sample| sample.ids.len()))?;
     // A family that has a problem at one index has one at all; should it not, the first stands in.
     Ok(Box::new(move |index| sample(index).unwrap_or_else(|_| first.clone())))
+}
+
+/// Checks that a row holds every trace that the run will see, as far as that can be seen in advance.
+fn fits(settings: &supervised::Config, length: impl Fn(u64) -> usize) -> Result<()> {
+    let seen = settings.max_steps.saturating_mul(settings.batch_size) as u64;
+    let longest = (0..seen.min(LOOKED_AT)).map(length).max().unwrap_or(0);
+    if longest > settings.row_length {
+        return Err(Refusal::usage(format!(
+            "`pretrain.row_length` = {}: expected room for the longest of the {} traces that the run begins with, which has \
+             {longest} tokens; raise it, or make the tasks smaller",
+            settings.row_length,
+            seen.min(LOOKED_AT)
+        )));
+    }
+    Ok(())
 }
 
 /// A corpus as one row of tokens, each text ended, cut into pieces that are trained on whole.

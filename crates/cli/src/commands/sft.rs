@@ -16,10 +16,10 @@ use ruminate_data::jsonl;
 use ruminate_data::{Message, Prompt, Sample, Seed};
 use ruminate_model::{self as model, Decoder};
 use ruminate_text::GenerationPrompt;
-use ruminate_train::supervised;
+use ruminate_train::{State, supervised};
 use serde_json::{Map, Value, json};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("sft", args)?;
@@ -34,23 +34,56 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     };
     check_adapters(&session, model, 0)?;
     let language = policy::language(model, recipe.data.prompt)?;
-    let samples = samples(path, &recipe.data, &language)?;
+    let samples = samples(path, &recipe.data, &language, recipe.sft.row_length)?;
     let stage = match enter(&session, &out, session.identity(&["grpo", "distill"])?, Earlier::Kept)? {
         Entered::Complete(summary) => return story::end(&summary, &out),
         Entered::Open(stage) => stage,
     };
-    let fitted =
-        fit(&session, &stage, &Fit { model, language: &language, samples: &samples, evaluator: None })?;
+    let start = Start::of(model)?;
+    let fit = Fit {
+        start,
+        language: &language,
+        samples: samples.len(),
+        length: mean_length(&samples),
+        evaluator: None,
+    };
+    let fitted = fit.run(&session, &stage, |state, settings, seed, observer| {
+        let mut source = ruminate_distill::source(&samples, seed.child("shuffle"))?;
+        Ok(supervised::train(state, &mut source, settings, observer)?)
+    })?;
     let summary = json!({ "samples": samples.len(), "compute": fitted.compute() });
     stage.finish(&fitted.policy, &language, summary.clone())?;
     story::end(&summary, &out)
 }
 
-/// What to fit to what.
+/// Where training begins.
+#[derive(Clone, Debug)]
+pub(crate) enum Start {
+    /// With the weights of a model folder.
+    Folder(PathBuf),
+    /// With random ones.
+    Fresh(Box<model::Config>),
+}
+
+impl Start {
+    /// # Errors
+    /// With exit code 2, for an architecture that cannot be.
+    pub(crate) fn of(model: &Model) -> Result<Self> {
+        Ok(match model {
+            Model::Folder(folder) => Self::Folder(folder.clone()),
+            Model::Inline(keys) => Self::Fresh(Box::new(policy::inline_config("model", keys)?)),
+        })
+    }
+}
+
+/// What is to be trained by `[sft]`.
 pub(crate) struct Fit<'a> {
-    pub(crate) model: &'a Model,
+    pub(crate) start: Start,
     pub(crate) language: &'a Language,
-    pub(crate) samples: &'a [Sample],
+    /// Samples of an epoch.
+    pub(crate) samples: usize,
+    /// Tokens of a sample, about.
+    pub(crate) length: usize,
     pub(crate) evaluator: Option<&'a Evaluator<'a>>,
 }
 
@@ -70,41 +103,51 @@ impl Fitted {
     }
 }
 
-/// Trains by `[sft]` over the samples, in a new order each epoch.
-///
-/// # Errors
-/// Those of the trainer, of loading and saving.
-pub(crate) fn fit(session: &Session, stage: &Stage, fit: &Fit) -> Result<Fitted> {
-    let settings = &session.recipe.sft.for_samples(fit.samples.len());
-    let seed = Seed::new(session.recipe.seed).child("sft");
-    let autodiff = session.device.clone().autodiff();
-    let state = stage.state(&settings.train, &session.device, || match fit.model {
-        Model::Folder(folder) => policy::trainable(folder, session.recipe.lora.as_ref(), seed, &autodiff),
-        Model::Inline(keys) => Ok(policy::fresh(&policy::inline_config("model", keys)?, seed, &autodiff)),
-    })?;
-    let tokens: usize = fit.samples.iter().map(|sample| sample.ids.len()).sum();
-    let mean = tokens.div_ceil(fit.samples.len().max(1));
-    eprintln!("sft: memory {}", supervised::memory_plan(state.policy.config(), mean, settings));
-    let watched = Settings {
-        folder: &stage.folder,
-        language: fit.language,
-        identity: &stage.identity,
-        keep_last: NonZeroUsize::new(settings.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
-        completions_steps: 0,
-        temperature: 1.0,
-        evaluator: fit.evaluator,
-    };
-    let mut observer = Observer::new("sft", settings.max_steps, state.step, watched)?;
-    let mut source = ruminate_distill::source(fit.samples, seed.child("shuffle"))?;
-    let state = supervised::train(state, &mut source, settings, &mut observer)?;
-    observer.finish(state.step, &state.policy)?;
-    Ok(Fitted {
-        policy: state.policy,
-        step: state.step,
-        num_tokens: state.num_tokens,
-        before: observer.before.take(),
-        after: observer.latest.take(),
-    })
+/// Tokens of a sample, on average.
+pub(crate) fn mean_length(samples: &[Sample]) -> usize {
+    let tokens: usize = samples.iter().map(|sample| sample.ids.len()).sum();
+    tokens.div_ceil(samples.len().max(1))
+}
+
+impl Fit<'_> {
+    /// Trains by `[sft]`, from the newest checkpoint where there is one; `train` is the trainer.
+    ///
+    /// # Errors
+    /// Those of the trainer, of loading and saving.
+    pub(crate) fn run(
+        self,
+        session: &Session,
+        stage: &Stage,
+        train: impl FnOnce(State, &supervised::Config, Seed, &mut Observer) -> Result<State>,
+    ) -> Result<Fitted> {
+        let settings = &session.recipe.sft.for_samples(self.samples);
+        let seed = Seed::new(session.recipe.seed).child("sft");
+        let autodiff = session.device.clone().autodiff();
+        let state = stage.state(&settings.train, &session.device, || match &self.start {
+            Start::Folder(folder) => policy::trainable(folder, session.recipe.lora.as_ref(), seed, &autodiff),
+            Start::Fresh(config) => Ok(policy::fresh(config, seed, &autodiff)),
+        })?;
+        eprintln!("sft: memory {}", supervised::memory_plan(state.policy.config(), self.length, settings));
+        let watched = Settings {
+            folder: &stage.folder,
+            language: self.language,
+            identity: &stage.identity,
+            keep_last: NonZeroUsize::new(settings.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
+            completions_steps: session.recipe.eval.completions_steps,
+            temperature: session.recipe.rollout.temperature,
+            evaluator: self.evaluator,
+        };
+        let mut observer = Observer::new("sft", settings.max_steps, state.step, watched)?;
+        let state = train(state, settings, seed, &mut observer)?;
+        observer.finish(state.step, &state.policy)?;
+        Ok(Fitted {
+            policy: state.policy,
+            step: state.step,
+            num_tokens: state.num_tokens,
+            before: observer.before.take(),
+            after: observer.latest.take(),
+        })
+    }
 }
 
 /// Whether `model` can carry the recipe's adapters; one made on the spot has to be pretrained for it to make sense.
@@ -127,8 +170,8 @@ pub(crate) fn check_adapters(session: &Session, model: &Model, pretrain_steps: u
 }
 
 /// The samples of a file: one a row; of a conversation one a turn of the assistant, or one whole where the chat template
-/// marks what the assistant writes.
-fn samples(path: &Path, data: &Data, language: &Language) -> Result<Vec<Sample>> {
+/// marks what the assistant writes. None may be longer than a packed row.
+fn samples(path: &Path, data: &Data, language: &Language, row_length: usize) -> Result<Vec<Sample>> {
     let rows = jsonl::objects(path, data.bad_lines.into())?;
     if let Some(example) = &rows.first_skipped {
         eprintln!("warning: {} bad lines left out, such as {example}", rows.skipped);
@@ -139,7 +182,16 @@ fn samples(path: &Path, data: &Data, language: &Language) -> Result<Vec<Sample>>
             Some(messages) => conversation(messages, language),
             None => pair(&row.value, language).map(|sample| vec![sample]),
         };
-        samples.extend(made.map_err(|error| Refusal::line(path, row.line, format!("{error:#}")))?);
+        let made = made.map_err(|error| Refusal::line(path, row.line, format!("{error:#}")))?;
+        let longest = made.iter().map(|sample| sample.ids.len()).max().unwrap_or(0);
+        if longest > row_length {
+            let problem = format!(
+                "expected a sample of at most `sft.row_length` = {row_length} tokens, found {longest}; raise it, or leave the \
+                 line out"
+            );
+            return Err(Refusal::line(path, row.line, problem));
+        }
+        samples.extend(made);
     }
     Ok(samples)
 }

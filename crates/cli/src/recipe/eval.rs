@@ -1,53 +1,10 @@
-//! The small tables: `[distill]`, `[eval]`.
+//! The table `[eval]`.
 
-use super::Model;
 use crate::exit::Refusal;
 use anyhow::Result;
 use ruminate_reward::Language;
 use ruminate_rollout::{Dtype, Sampling, SamplingError};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
-
-/// Teacher, student, and how many traces are sampled.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Distill {
-    /// The teacher's folder; without it the final policy of `train-rl`, which is run first where it is missing.
-    pub(crate) teacher: Option<PathBuf>,
-    /// The student: a folder, or the `config.json` of one to be made.
-    pub(crate) student: Option<Model>,
-    /// Steps of `[pretrain]` that a student made anew gets before; 0 starts from random weights.
-    pub(crate) pretrain_steps: usize,
-    /// Problems that the teacher is asked.
-    pub(crate) prompts: usize,
-    /// More evaluation sets, as JSONL: a trace that shares 10 words in a row with a problem of theirs is left out, as
-    /// with one of the recipe's own.
-    pub(crate) decontaminate: Vec<PathBuf>,
-    /// Samples a problem, and which of them are learned.
-    #[serde(flatten)]
-    pub(crate) traces: ruminate_distill::Config,
-}
-
-impl Default for Distill {
-    fn default() -> Self {
-        let traces = ruminate_distill::Config::default();
-        Self {
-            teacher: None,
-            student: None,
-            pretrain_steps: 0,
-            prompts: 1000,
-            decontaminate: Vec::new(),
-            traces,
-        }
-    }
-}
-
-impl Distill {
-    pub(crate) fn validate(&self) -> Result<()> {
-        from_one("prompts", self.prompts)?;
-        Ok(self.traces.validate()?)
-    }
-}
 
 /// What is measured before and after, on problems that training never sees.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -170,7 +127,7 @@ impl Eval {
     }
 }
 
-fn from_one(key: &'static str, count: usize) -> Result<()> {
+pub(super) fn from_one(key: &'static str, count: usize) -> Result<()> {
     if count == 0 {
         return Err(SamplingError { key, found: 0.0, expected: "a whole number from 1" }.into());
     }

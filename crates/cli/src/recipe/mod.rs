@@ -2,13 +2,15 @@
 //! adds the tables that only the binary needs and checks the whole before any tensor is made.
 
 mod data;
+mod distill;
 mod eval;
 pub(crate) mod load;
 mod per_task;
 mod reward;
 
 pub(crate) use data::{Data, PromptStyle};
-pub(crate) use eval::{Distill, Eval};
+pub(crate) use distill::{Distill, StudentTokenizer};
+pub(crate) use eval::Eval;
 pub(crate) use load::{Loaded, load};
 pub(crate) use reward::Reward;
 

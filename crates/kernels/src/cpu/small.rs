@@ -39,33 +39,20 @@ impl WithSimd for Product<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let (rows, columns) = (self.out.rows, self.out.columns);
-        // 8 x 2 accumulators, 2 columns of the right operand and a broadcast fit 32 registers; 4 x 2 fit 16.
-        let tall = if S::REGISTER_COUNT >= 32 { 8 } else { 4 };
+        // Accumulators, the right operand's vectors and a broadcast have to fit the registers: 8 x 2 or 4 x 4 of 32, and
+        // 4 x 2 of 16. Few rows do little arithmetic with what they read, so they read it in long runs.
+        let roomy = S::REGISTER_COUNT >= 32;
+        let vectors = if roomy && rows <= 4 { 4 } else { 2 };
         let mut column = 0;
         while column < columns {
-            let width = (columns - column).min(2 * S::F32_LANES);
-            let mut row = 0;
-            while row < rows {
-                let left = rows - row;
-                // Three is the group of many a model: queries that share a key.
-                let height = match left {
-                    8.. if tall == 8 => 8,
-                    3 => 3,
-                    left => 1 << left.min(4).ilog2(),
-                };
-                match (height, width > S::F32_LANES) {
-                    (8, true) => self.tile::<S, 8, 2>(simd, row, column, width),
-                    (8, false) => self.tile::<S, 8, 1>(simd, row, column, width),
-                    (4, true) => self.tile::<S, 4, 2>(simd, row, column, width),
-                    (4, false) => self.tile::<S, 4, 1>(simd, row, column, width),
-                    (3, true) => self.tile::<S, 3, 2>(simd, row, column, width),
-                    (3, false) => self.tile::<S, 3, 1>(simd, row, column, width),
-                    (2, true) => self.tile::<S, 2, 2>(simd, row, column, width),
-                    (2, false) => self.tile::<S, 2, 1>(simd, row, column, width),
-                    (_, true) => self.tile::<S, 1, 2>(simd, row, column, width),
-                    (_, false) => self.tile::<S, 1, 1>(simd, row, column, width),
-                }
-                row += height;
+            let width = (columns - column).min(vectors * S::F32_LANES);
+            match width.div_ceil(S::F32_LANES) {
+                1 if roomy => self.strip::<S, 8, 1>(simd, column, width),
+                2 if roomy => self.strip::<S, 8, 2>(simd, column, width),
+                1 => self.strip::<S, 4, 1>(simd, column, width),
+                2 => self.strip::<S, 4, 2>(simd, column, width),
+                3 => self.strip::<S, 4, 3>(simd, column, width),
+                _ => self.strip::<S, 4, 4>(simd, column, width),
             }
             column += width;
         }
@@ -73,7 +60,24 @@ impl WithSimd for Product<'_> {
 }
 
 impl Product<'_> {
-    /// `M` rows and `width` columns (more than `N - 1` vectors, at most `N`) from `(row, column)` on.
+    /// All rows of `width` columns (more than `N - 1` vectors, at most `N`) from `column` on, `TALL` rows at a time.
+    #[inline(always)]
+    fn strip<S: Simd, const TALL: usize, const N: usize>(&mut self, simd: S, column: usize, width: usize) {
+        let rows = self.out.rows;
+        let mut row = 0;
+        while row < rows {
+            row += match rows - row {
+                left if left >= TALL => self.tile::<S, TALL, N>(simd, row, column, width),
+                4.. => self.tile::<S, 4, N>(simd, row, column, width),
+                // The group of many a model: queries that share a key.
+                3 => self.tile::<S, 3, N>(simd, row, column, width),
+                2 => self.tile::<S, 2, N>(simd, row, column, width),
+                _ => self.tile::<S, 1, N>(simd, row, column, width),
+            };
+        }
+    }
+
+    /// `M` rows, which it returns, and `width` columns (more than `N - 1` vectors, at most `N`) from `(row, column)` on.
     #[inline(always)]
     fn tile<S: Simd, const M: usize, const N: usize>(
         &mut self,
@@ -81,7 +85,7 @@ impl Product<'_> {
         row: usize,
         column: usize,
         width: usize,
-    ) {
+    ) -> usize {
         let Self { out, store, lhs, rhs } = self;
         assert!(row + M <= out.rows && column + width <= out.columns, "a tile lies inside the result");
         assert!((N - 1) * S::F32_LANES < width && width <= N * S::F32_LANES, "a tile has N vectors");
@@ -137,5 +141,6 @@ impl Product<'_> {
                 }
             }
         }
+        M
     }
 }

@@ -89,43 +89,43 @@ pub(super) fn backward(
 }
 
 /// The hidden states and the head, and how many tokens' logits there are at once.
-struct Chunks {
+pub(crate) struct Chunks {
     hidden: Floats,
     head: Floats,
-    tokens: usize,
-    width: usize,
-    vocabulary: usize,
+    pub(crate) tokens: usize,
+    pub(crate) width: usize,
+    pub(crate) vocabulary: usize,
     plan: Plan,
 }
 
 impl Chunks {
-    fn new(hidden: &FlexTensor, head: &FlexTensor, plan: Plan) -> Self {
+    pub(crate) fn new(hidden: &FlexTensor, head: &FlexTensor, plan: Plan) -> Self {
         let (rows, columns) = (hidden.layout().shape(), head.layout().shape());
         let ([tokens, width], vocabulary) = ([rows[0], rows[1]], columns[0]);
         let (hidden, head) = (Floats::of(hidden), Floats::of(head));
         Self { hidden, head, tokens, width, vocabulary, plan }
     }
 
-    fn buffer(&self) -> Vec<f32> {
+    pub(crate) fn buffer(&self) -> Vec<f32> {
         Vec::with_capacity(self.plan.tokens_at_once.min(self.tokens) * self.vocabulary)
     }
 
     /// The first token of each chunk and its number of tokens.
-    fn starts(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+    pub(crate) fn starts(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
         let (tokens, step) = (self.tokens, self.plan.tokens_at_once);
         (0..tokens).step_by(step).map(move |start| (start, step.min(tokens - start)))
     }
 
-    fn rows(&self, start: usize, rows: usize) -> Matrix<'_> {
+    pub(crate) fn rows(&self, start: usize, rows: usize) -> Matrix<'_> {
         Matrix::new(&self.hidden.slice()[start * self.width..(start + rows) * self.width], rows, self.width)
     }
 
-    fn head(&self) -> Matrix<'_> {
+    pub(crate) fn head(&self) -> Matrix<'_> {
         Matrix::new(self.head.slice(), self.vocabulary, self.width)
     }
 
     /// Fills the buffer with `hidden W^T / temperature` of some tokens.
-    fn logits(&self, start: usize, rows: usize, logits: &mut Vec<f32>) {
+    pub(crate) fn logits(&self, start: usize, rows: usize, logits: &mut Vec<f32>) {
         logits.resize(rows * self.vocabulary, 0.0);
         let out = MatrixMut::new(logits, rows, self.vocabulary);
         let (hidden, head) = (self.rows(start, rows), self.head().transposed());

@@ -6,6 +6,7 @@ mod flex;
 
 use crate::dispatch::{Form, form};
 use burn::tensor::{Int, Tensor, activation::log_softmax};
+pub(crate) use flex::Chunks;
 
 /// What a policy says of given tokens.
 #[derive(Clone, Debug)]
@@ -40,14 +41,14 @@ pub fn token_logprobs(
 /// How the logits are made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
-    temperature: f64,
+    pub(crate) temperature: f64,
     /// Tokens whose logits are in memory together.
-    tokens_at_once: usize,
+    pub(crate) tokens_at_once: usize,
 }
 
 impl Plan {
     /// As many tokens as have 64 MiB of logits in f32; at least 64, below which products of matrices become slow.
-    fn new(temperature: f64, vocabulary: usize) -> Self {
+    pub(crate) fn new(temperature: f64, vocabulary: usize) -> Self {
         Self { temperature, tokens_at_once: ((1 << 24) / vocabulary.max(1)).max(64) }
     }
 }

@@ -1,0 +1,204 @@
+//! A teacher's traces: sampled, filtered, cleared of what an evaluation asks, and written as conversations with where they
+//! come from. It refuses to know where a teacher computes.
+
+use crate::exit::Refusal;
+use crate::interrupt;
+use crate::language::Language;
+use crate::policy;
+use crate::problems::Problems;
+use crate::progress::Progress;
+use crate::recipe::Recipe;
+use crate::scoring::Judge;
+use anyhow::Result;
+use ruminate_data::decontaminate::{Decontaminator, R1_NGRAM};
+use ruminate_data::{Group, Message, Outcome, Prompt, Sample, Seed, Task, jsonl};
+use ruminate_distill as distill;
+use ruminate_grpo::Problem;
+use ruminate_model::Decoder;
+use ruminate_rollout::{Flow, Options, RecordRouting};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// What a teacher wrote, and was right about: a row of `traces.jsonl`, which `sft` reads, with where it comes from.
+#[derive(Serialize)]
+pub(super) struct Trace {
+    messages: Vec<Message>,
+    /// The problem's family, where the problem says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task: Option<Value>,
+    answer: String,
+    teacher: String,
+    seed: u64,
+    /// Index of the training problem.
+    index: usize,
+    /// Which of the problem's samples.
+    sample: usize,
+    verdict: Outcome,
+    rewards: Map<String, Value>,
+    #[serde(skip)]
+    prompt: Prompt,
+    #[serde(skip)]
+    completion: String,
+}
+
+impl Trace {
+    /// What the student learns of it.
+    pub(super) fn sample(&self, language: &Language) -> Result<Sample> {
+        let prompt = language.prompt_ids(&self.prompt)?;
+        Ok(Sample::completion_only(&prompt, &language.completion_ids(&self.completion)?))
+    }
+}
+
+/// What a teacher wrote, judged.
+pub(super) struct Written {
+    /// Its name, for the rows.
+    pub(super) teacher: String,
+    /// A group a problem.
+    pub(super) groups: Vec<Group>,
+    /// The text of each completion, by group.
+    pub(super) texts: Vec<Vec<String>>,
+    /// What it took, where that is known.
+    pub(super) compute: Option<Value>,
+}
+
+/// The problems that the teacher is asked.
+pub(super) fn asked(recipe: &Recipe, language: &Language, problems: &mut Problems) -> Vec<Problem> {
+    (0..recipe.distill.prompts as u64).map(|index| problems.training(language, index)).collect()
+}
+
+/// How completions are sampled.
+pub(super) fn options(recipe: &Recipe, language: &Language) -> Options {
+    Options {
+        sampling: recipe.rollout,
+        eos_token_ids: language.end_ids.clone(),
+        max_num_seqs: recipe.grpo.max_num_seqs,
+        record_routing: RecordRouting::No,
+    }
+}
+
+/// Samples a teacher that is here.
+pub(super) fn sample(
+    recipe: &Recipe,
+    folder: &Path,
+    teacher: &Decoder,
+    judge: &Judge,
+    asked: &[Problem],
+) -> Result<Written> {
+    let prompts: Vec<(&Task, &[u32])> =
+        asked.iter().map(|problem| (&problem.task, problem.prompt_ids.as_slice())).collect();
+    let num_samples = recipe.distill.learning.num_samples;
+    let options = &options(recipe, judge.language);
+    let setup =
+        distill::Setup { teacher, options, num_samples, seed: Seed::new(recipe.seed).child("distill") };
+    let mut progress = Progress::new("traces", (asked.len() * num_samples) as u64, 0);
+    let mut done = 0;
+    let groups = distill::sample_traces(&setup, &prompts, judge, &mut || {
+        done += 1;
+        progress.at(done, "");
+        if interrupt::requested() { Flow::Stop } else { Flow::Continue }
+    })?;
+    let tokens = groups.iter().flat_map(|group| &group.completions);
+    let num_tokens: usize = tokens.map(|completion| completion.prompt_ids.len() + completion.ids.len()).sum();
+    let text = |group: &Group| group.completions.iter().map(|c| judge.language.text(&c.ids)).collect();
+    Ok(Written {
+        teacher: folder.display().to_string(),
+        texts: groups.iter().map(text).collect(),
+        groups,
+        compute: Some(policy::compute(num_tokens as u64, teacher.config())),
+    })
+}
+
+/// Keeps what is worth learning; with an account of it.
+pub(super) fn select(
+    recipe: &Recipe,
+    written: &Written,
+    asked: &[Problem],
+    problems: &Problems,
+) -> Result<(Vec<Trace>, Value)> {
+    let selection = distill::select(&written.groups, &recipe.distill.learning);
+    let report = selection.report;
+    let mut traces: Vec<Trace> = selection
+        .traces
+        .iter()
+        .map(|kept| trace(recipe, written, &asked[kept.task].task, kept.task, kept.sample))
+        .collect();
+    let seen = evaluation_texts(recipe, problems)?;
+    traces.retain(|trace| !seen.overlaps(&trace.prompt.text()) && !seen.overlaps(&trace.completion));
+    let contaminated = report.kept - traces.len();
+    eprintln!(
+        "{} of {} traces are kept; dropped: {} wrong, {} malformed, {} cut off, {} unscored, {} too short or too long, {} \
+         repetitive, {} seen before, {} beyond the limit of their prompt, {contaminated} that share 10 words in a row with \
+         an evaluation",
+        traces.len(),
+        report.sampled,
+        report.wrong,
+        report.malformed,
+        report.truncated,
+        report.unscored,
+        report.length,
+        report.repetitive,
+        report.duplicate,
+        report.surplus
+    );
+    if traces.is_empty() {
+        return Err(Refusal::input(
+            "the teacher wrote no trace that passes the filters, of which the counts above tell: there is nothing to learn",
+        ));
+    }
+    let mut counts = serde_json::to_value(report)?;
+    counts["contaminated"] = contaminated.into();
+    counts["kept"] = traces.len().into();
+    let mut summary = json!({ "traces": counts });
+    if let Some(compute) = &written.compute {
+        summary["compute"] = compute.clone();
+    }
+    Ok((traces, summary))
+}
+
+fn trace(recipe: &Recipe, written: &Written, task: &Task, index: usize, sample: usize) -> Trace {
+    let verdict = &written.groups[index].verdicts[sample];
+    let completion = written.texts[index][sample].clone();
+    let mut messages = messages(&task.prompt);
+    messages.push(Message { role: "assistant".to_owned(), content: completion.clone() });
+    Trace {
+        messages,
+        task: task.columns.get("task").cloned(),
+        answer: task.answer.clone(),
+        teacher: written.teacher.clone(),
+        seed: recipe.seed,
+        index,
+        sample,
+        verdict: verdict.outcome,
+        rewards: verdict.rewards.iter().map(|(name, score)| (name.clone(), Value::from(*score))).collect(),
+        prompt: task.prompt.clone(),
+        completion,
+    }
+}
+
+/// A prompt as a conversation.
+pub(super) fn messages(prompt: &Prompt) -> Vec<Message> {
+    match prompt {
+        Prompt::Text(text) => vec![Message { role: "user".to_owned(), content: text.clone() }],
+        Prompt::Messages(messages) => messages.clone(),
+    }
+}
+
+/// What no trace may share 10 words in a row with: the problems of every evaluation set, and worked solutions.
+fn evaluation_texts(recipe: &Recipe, problems: &Problems) -> Result<Decontaminator> {
+    let mut tasks: Vec<Task> = problems.held_out.iter().chain(&problems.fresh).cloned().collect();
+    for path in &recipe.distill.decontaminate {
+        let rows = jsonl::tasks(path, recipe.data.bad_lines.into())?;
+        tasks.extend(rows.rows.into_iter().map(|row| row.value));
+    }
+    let solutions = tasks.iter().filter_map(|task| task.columns.get("solution")?.as_str().map(str::to_owned));
+    let texts: Vec<String> = tasks.iter().map(|task| task.prompt.text()).chain(solutions).collect();
+    Ok(Decontaminator::new(texts, R1_NGRAM))
+}
+
+/// Writes `traces.jsonl`.
+pub(super) fn write(path: &Path, traces: &[Trace]) -> Result<()> {
+    let mut bytes = Vec::new();
+    jsonl::write(&mut bytes, traces)?;
+    Ok(ruminate_run::write_file(path, &bytes)?)
+}

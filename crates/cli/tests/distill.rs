@@ -1,0 +1,241 @@
+//! Distillation beyond traces, as a user runs it: by logits that are computed once, and on the student's own way; gone on with
+//! after a crash, and refused where teacher and student do not speak the same tokens.
+
+mod common;
+
+use common::{assert_code, command, qwen2, rows_of, ruminate, timeless_metrics, told};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+/// A teacher and a student of a few thousand parameters on short sums.
+const RECIPE: &str = r#"
+    [data]
+    task = "chain_sum"
+    params = { terms = 3, first_max = 15, term_max = 9, total_max = 19, pad = 2 }
+    [model]
+    model_type = "llama"
+    hidden_size = 16
+    num_hidden_layers = 1
+    num_attention_heads = 2
+    intermediate_size = 16
+    max_position_embeddings = 96
+    initializer_range = 0.08
+    [pretrain]
+    max_steps = 80
+    batch_size = 16
+    row_length = 64
+    learning_rate = 1e-2
+    [reward]
+    verifier = "format" # what so small a teacher writes is seldom right
+    [rollout]
+    max_new_tokens = 24
+    [eval]
+    n = 6
+    num_samples = 2
+    completions_steps = 1
+    empty_thought = false
+    [distill]
+    prompts = 16
+    num_samples = 2
+    top_k = 8
+    [distill.student]
+    model_type = "llama"
+    hidden_size = 8
+    num_hidden_layers = 1
+    num_attention_heads = 2
+    intermediate_size = 16
+    max_position_embeddings = 96
+    initializer_range = 0.08
+    [sft]
+    max_steps = 6
+    batch_size = 8
+    row_length = 64
+    learning_rate = 3e-3
+    save_steps = 2
+    save_total_limit = 9
+"#;
+
+struct Place {
+    folder: tempfile::TempDir,
+    teacher: String,
+}
+
+impl Place {
+    /// With a teacher, pretrained.
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("recipe.toml"), RECIPE).expect("written");
+        let place = Self { folder, teacher: String::new() };
+        assert_code(&place.run("pretrain", "teacher", &[], &[]), 0);
+        let teacher = format!("distill.teacher={}", place.file("teacher/final").display());
+        Self { teacher, ..place }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn run(&self, what: &str, out: &str, sets: &[&str], flags: &[&str]) -> Output {
+        let (recipe, out) = (self.file("recipe.toml"), self.file(out));
+        let mut process = command(&[what]);
+        process.arg(recipe).arg("--out").arg(out);
+        for set in sets {
+            process.args(["--set", set]);
+        }
+        process.args(flags).output().expect("the binary starts")
+    }
+
+    fn distill(&self, out: &str, sets: &[&str], flags: &[&str]) -> Output {
+        self.run("distill", out, &[&[self.teacher.as_str()], sets].concat(), flags)
+    }
+
+    /// A run as it lies there when the process was killed after its second checkpoint.
+    fn killed(&self, whole: &str, broken: &str) {
+        let (from, to) = (self.file(whole), self.file(broken));
+        copy(&from, &to);
+        fs::remove_file(to.join("complete.json")).expect("removed");
+        fs::remove_dir_all(to.join("final")).expect("removed");
+        fs::remove_dir_all(to.join("checkpoints/step-000006")).expect("removed");
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("made");
+    for entry in fs::read_dir(from).expect("readable") {
+        let path = entry.expect("an entry").path();
+        let target = to.join(path.file_name().expect("a name"));
+        if path.is_dir() { copy(&path, &target) } else { fs::copy(&path, &target).map(drop).expect("copied") }
+    }
+}
+
+#[test]
+fn students_of_logits_and_on_their_own_way_go_on_after_a_crash_bit_by_bit() {
+    let place = Place::new();
+    for (method, measure) in [("logits", "teacher_entropy"), ("on_policy", "reverse_kl")] {
+        let method_set = format!("distill.method={method}");
+        let sets = [method_set.as_str(), "distill.beta=0.5"];
+        let whole = place.distill(method, &sets, &[]);
+        assert_code(&whole, 0);
+        let metrics = timeless_metrics(&place.file(method));
+        assert_eq!(metrics.len(), 6);
+        assert!(metrics.iter().all(|row| row["loss"].is_number() && row[measure].is_number()), "{metrics:?}");
+
+        let broken = format!("{method}-broken");
+        place.killed(method, &broken);
+        assert_code(&place.distill(&broken, &sets, &[]), 2); // neither forgotten nor overwritten
+        let resumed = place.distill(&broken, &sets, &["--resume", "auto"]);
+        assert_code(&resumed, 0);
+        assert!(told(&resumed).contains("(step 4)"), "{}", told(&resumed));
+        assert_eq!(timeless_metrics(&place.file(&broken)), metrics, "{method}");
+        let weights = |run: &str| fs::read(place.file(run).join("final/model.safetensors")).expect("a model");
+        assert_eq!(weights(&broken), weights(method), "{method}");
+    }
+    // Who judges on the way shows what it judged.
+    let completions = rows_of(&place.file("on_policy/completions/step-000003.jsonl"));
+    assert_eq!(completions.len(), 8);
+    assert!(completions[0]["advantage"].is_number() && completions[0]["verdict"].is_string());
+}
+
+#[test]
+fn a_teacher_is_asked_once_about_its_traces() {
+    let place = Place::new();
+    let sets = ["distill.method=logits"];
+    assert_code(&place.distill("run", &sets, &[]), 0);
+    let names = |run: &str| -> Vec<String> {
+        let entries = fs::read_dir(place.file(run).join("logits")).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+    };
+    let kept = names("run");
+    assert_eq!(kept.len(), 1);
+    assert!(!rows_of(&place.file("run/traces.jsonl")).is_empty());
+    // The same teacher and traces in another run: the same file, to the bit.
+    assert_code(&place.distill("again", &sets, &[]), 0);
+    assert_eq!(names("again"), kept);
+    assert_code(&place.distill("sharper", &[sets[0], "distill.temperature=2.0"], &[]), 0);
+    assert_ne!(names("sharper"), kept);
+}
+
+#[test]
+fn tokenizers_that_differ_exit_2_before_any_work() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let student = qwen2(folder.path(), 96, None);
+    let tokenizer = Path::new(&student).join("tokenizer.json");
+    let text = fs::read_to_string(&tokenizer).expect("a tokenizer");
+    fs::write(&tokenizer, text.replacen("\"z\"", "\"\u{e4}\"", 1)).expect("written");
+    let student = format!("distill.student={student}");
+    let out = folder.path().join("distilled");
+    for method in ["logits", "on_policy"] {
+        let method = format!("distill.method={method}");
+        let args = ["distill", "--out", out.to_str().expect("UTF-8"), "--set", &student, "--set", &method];
+        let output = ruminate(&args);
+        assert_code(&output, 2);
+        let told = told(&output);
+        assert!(told.contains("their tokenizers differ") && told.contains("\"z\""), "{told}");
+        assert!(!out.exists(), "nothing was begun");
+    }
+}
+
+#[test]
+fn what_no_student_can_learn_exits_2() {
+    for (sets, says) in [
+        (&["distill.method=on_policy", "rollout.top_p=0.9"][..], "rollout.top_p"),
+        (&["distill.method=on_policy", "distill.num_samples=5"], "whole problems"),
+        (&["distill.method=logits", "distill.beta=2"], "beta"),
+        (&["distill.method=letters"], "on_policy"),
+    ] {
+        let mut args = vec!["distill"];
+        for set in sets {
+            args.extend(["--set", set]);
+        }
+        let output = ruminate(&args);
+        assert_code(&output, 2);
+        assert!(told(&output).contains(says), "{sets:?}: {}", told(&output));
+    }
+}
+
+#[test]
+fn a_server_as_teacher_needs_its_feature() {
+    if cfg!(feature = "remote") {
+        return; // then `remote.rs` asks one
+    }
+    let sets = ["--set", "distill.teacher=http://127.0.0.1:9/v1", "--set", "distill.remote_model=m"];
+    let output = ruminate(&[&["distill"], &sets[..]].concat());
+    assert_code(&output, 2);
+    assert!(told(&output).contains("cargo xtask --features remote"), "{}", told(&output));
+}
+
+/// As `recipes.rs` runs those of `train-rl`: a step of each method, with a small teacher and student.
+#[test]
+fn the_recipe_for_checkpoints_runs_a_step_by_every_method() {
+    let place = Place::new();
+    let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
+    let recipe = recipes.join("smollm2-sums-distill.toml");
+    // It names its files as seen from the root of the repository, and a chat template that the small teacher lacks.
+    let data = |name: &str| recipes.join(format!("data/sums-{name}.jsonl")).display().to_string();
+    let (train, eval) = (format!("data.train={}", data("train")), format!("data.eval={}", data("held-out")));
+    for method in ["traces", "logits", "on_policy"] {
+        let method_set = format!("distill.method={method}");
+        let mut process = command(&["distill"]);
+        process.arg(&recipe).arg("--out").arg(place.file(method));
+        for set in [
+            place.teacher.as_str(),
+            &train,
+            &eval,
+            &method_set,
+            "data.prompt=bare",
+            "reward.verifier=format",
+            "rollout.max_new_tokens=32",
+            "distill.student.hidden_size=8",
+            "distill.student.intermediate_size=8",
+            "distill.student.num_hidden_layers=1",
+            "sft.max_steps=1",
+            "eval.n=1",
+        ] {
+            process.args(["--set", set]);
+        }
+        assert_code(&process.output().expect("the binary starts"), 0);
+        assert!(place.file(method).join("final/model.safetensors").is_file());
+        assert_eq!(rows_of(&place.file(method).join("metrics.jsonl")).len(), 1);
+    }
+}

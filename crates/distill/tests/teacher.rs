@@ -1,0 +1,257 @@
+//! A teacher's logits and opinions at work: what is kept returns bit by bit, students come nearer to their teacher, and an
+//! interrupted run goes on as if nothing had been.
+
+use burn::module::Module;
+use ruminate_data::{Completion, Outcome, Prompt, Sample, Seed, Task, Verdict};
+use ruminate_distill::logits::{Kept, Taught, Top, from_bytes, logit_loss, teacher_top, to_bytes};
+use ruminate_distill::{Error, Setup, on_policy, order};
+use ruminate_model::{Config as Architecture, Decoder, ParameterVisitor, load_config};
+use ruminate_rollout::{Options, RecordRouting, Sampling};
+use ruminate_testkit as testkit;
+use ruminate_train::packing::Packed;
+use ruminate_train::{Batch, Metrics, Observer, Scheduler, State, checkpoint, supervised};
+use std::num::NonZeroUsize;
+use std::ops::Range;
+
+const VOCABULARY: usize = 40;
+
+fn architecture() -> Architecture {
+    load_config(&testkit::fixture_path("model/llama_tied")).expect("a fixture")
+}
+
+fn fresh(seed: u64) -> Decoder {
+    Decoder::init(&architecture(), &mut Seed::new(seed).rng(), &testkit::autodiff_device())
+}
+
+/// A decoder with something to say: the fixture's, whose logits are not flat.
+fn teacher() -> Decoder {
+    ruminate_model::load(&testkit::fixture_path("model/llama_tied"), &testkit::device()).expect("a fixture")
+}
+
+fn samples() -> Vec<Sample> {
+    (0..12_u32)
+        .map(|i| {
+            let completion: Vec<u32> = (0..=i % 5).map(|j| (7 * i + 3 * j) % VOCABULARY as u32).collect();
+            Sample::completion_only(&[i, 20 + i, 3], &completion)
+        })
+        .collect()
+}
+
+fn config(max_steps: usize) -> supervised::Config {
+    let train = ruminate_train::Config {
+        learning_rate: 1e-2,
+        lr_scheduler_type: Scheduler::Constant, // the same rates however long the run is
+        ..Default::default()
+    };
+    supervised::Config { max_steps, batch_size: 8, row_length: 32, train, ..Default::default() }
+}
+
+/// Keeps what it hears, and saves into a folder.
+struct Record<'a> {
+    metrics: Vec<Metrics>,
+    folder: Option<&'a std::path::Path>,
+}
+
+impl Observer for Record<'_> {
+    fn step(&mut self, _: usize, metrics: &Metrics) {
+        self.metrics.push(metrics.clone());
+    }
+
+    fn save(&mut self, state: &State) -> Result<(), ruminate_train::Error> {
+        let Some(folder) = self.folder else { return Ok(()) };
+        let companions = checkpoint::Companions { identity: &serde_json::json!({}), files: &[] };
+        checkpoint::save(folder, state, companions, NonZeroUsize::MIN).map(drop)
+    }
+}
+
+impl Record<'_> {
+    fn values(&self, name: &str) -> Vec<f64> {
+        self.metrics.iter().map(|metrics| metrics.get(name).unwrap_or_else(|| panic!("no {name}"))).collect()
+    }
+}
+
+fn weights(decoder: &Decoder) -> Vec<f32> {
+    struct All(Vec<f32>);
+    impl ParameterVisitor for All {
+        fn visit<const D: usize>(&mut self, _: &str, tensor: &burn::tensor::Tensor<D>, _: bool) {
+            self.0.extend(testkit::floats(tensor.clone()));
+        }
+    }
+    let mut all = All(Vec::new());
+    decoder.visit_parameters(&mut all);
+    all.0
+}
+
+fn run_logits(state: State, tops: &[Top], beta: f64, max_steps: usize, record: &mut Record) -> State {
+    let samples = samples();
+    let mut order = order(samples.len(), Seed::new(5)).expect("samples");
+    let mut batches = |_: &State, indices: Range<u64>, _: &mut dyn Observer| {
+        let taught = indices.map(|index| {
+            let place = order(index);
+            Taught { sample: &samples[place], top: &tops[place] }
+        });
+        Ok(Batch::from(taught.collect::<Vec<_>>()))
+    };
+    let loss = |policy: &Decoder, hidden, packed: &Packed, items: &[&Taught]| {
+        logit_loss(policy, hidden, packed, items, beta, 1.0)
+    };
+    let mut config = config(max_steps);
+    config.train.save_steps = 5;
+    supervised::train_by::<_, ruminate_train::Error>(state, &mut batches, &loss, &config, record)
+        .expect("it trains")
+}
+
+#[test]
+fn what_is_kept_of_a_teacher_returns_bit_by_bit_and_fits_its_samples_alone() {
+    let (samples, kept) = (samples(), Kept::new(6, 1.0, VOCABULARY, VOCABULARY));
+    let tops = teacher_top(&teacher(), &samples, kept).expect("they fit");
+    for (sample, top) in samples.iter().zip(&tops) {
+        let places = sample.loss_mask.iter().filter(|trained| **trained).count();
+        assert_eq!((top.ids.len(), top.logprobs.len(), top.rest.len()), (6 * places, 6 * places, places));
+        for (row, rest) in top.logprobs.chunks(6).zip(&top.rest) {
+            let sum: f32 = row.iter().chain([rest]).map(|x| x.exp()).sum();
+            assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+        }
+    }
+    let bytes = to_bytes(&tops, kept);
+    assert_eq!(from_bytes(&bytes, &samples, kept).expect("just written"), tops);
+    let fewer = from_bytes(&bytes, &samples[1..], kept).expect_err("another set");
+    assert!(fewer.contains("tensor ids: expected U32"), "{fewer}");
+    let narrow = Kept { vocabulary: 3, ..kept };
+    assert!(from_bytes(&bytes, &samples, narrow).expect_err("no such token").contains("is no token of 3"));
+    assert!(from_bytes(&bytes[..20], &samples, kept).is_err());
+    // What is computed beside a sample changes nothing but rounding.
+    let alone = teacher_top(&teacher(), &samples[3..4], kept).expect("it fits").remove(0);
+    assert_eq!(alone.ids, tops[3].ids);
+    testkit::assert_close(&alone.logprobs, &tops[3].logprobs, 1e-5);
+}
+
+#[test]
+fn a_padded_vocabulary_leaves_each_distribution_whole() {
+    assert_eq!(Kept::new(0, 1.0, 40, 40), Kept { count: 40, vocabulary: 40, temperature: 1.0 });
+    assert_eq!(Kept::new(64, 1.0, 48, 40).count, 40);
+    // The student's padding is a rest always: the teacher needs one, too.
+    assert_eq!(Kept::new(0, 1.0, 40, 48), Kept { count: 39, vocabulary: 40, temperature: 1.0 });
+    let kept = Kept::new(0, 1.0, 40, 30);
+    let tops = teacher_top(&teacher(), &[Sample::completion_only(&[1, 2], &[3])], kept).expect("it fits");
+    let sum: f32 = tops[0].logprobs.iter().map(|x| x.exp()).sum();
+    assert!((sum - 1.0).abs() < 1e-5 && tops[0].rest[0] == f32::NEG_INFINITY, "{sum}");
+}
+
+#[test]
+fn a_student_of_logits_comes_near_its_teacher_by_every_divergence() {
+    let samples = samples();
+    for (top_k, beta) in [(6, 0.0), (6, 0.5), (6, 1.0), (0, 0.0), (0, 0.5)] {
+        let kept = Kept::new(top_k, 1.0, VOCABULARY, VOCABULARY);
+        let tops = teacher_top(&teacher(), &samples, kept).expect("they fit");
+        let config = config(60);
+        let mut record = Record { metrics: Vec::new(), folder: None };
+        run_logits(State::fresh(fresh(1), &config.train), &tops, beta, 60, &mut record);
+        let losses = record.values("loss");
+        let (first, last) = (losses[0], losses[59]);
+        assert!(last < first / 4.0 && last >= -1e-6, "top {top_k}, beta {beta}: {first} to {last}");
+        assert!(record.values("teacher_entropy")[0] > 0.0);
+    }
+    // It is its own teacher: nothing to learn.
+    let kept = Kept::new(6, 1.0, VOCABULARY, VOCABULARY);
+    let tops = teacher_top(&fresh(1).valid(), &samples, kept).expect("they fit");
+    let mut record = Record { metrics: Vec::new(), folder: None };
+    run_logits(State::fresh(fresh(1), &config(1).train), &tops, 0.0, 1, &mut record);
+    assert!(record.values("loss")[0].abs() < 1e-5, "{:?}", record.values("loss"));
+}
+
+#[test]
+fn a_resumed_student_of_logits_equals_an_uninterrupted_one_bit_by_bit() {
+    let kept = Kept::new(6, 1.0, VOCABULARY, VOCABULARY);
+    let tops = teacher_top(&teacher(), &samples(), kept).expect("they fit");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut whole, mut rest) =
+        (Record { metrics: vec![], folder: Some(folder.path()) }, Record { metrics: vec![], folder: None });
+    let train = config(9).train;
+    let uninterrupted = run_logits(State::fresh(fresh(1), &train), &tops, 0.5, 9, &mut whole);
+    let resumed =
+        checkpoint::load(&folder.path().join("checkpoints/step-000005"), &train, &testkit::device());
+    let resumed = run_logits(resumed.expect("saved").state, &tops, 0.5, 9, &mut rest);
+    assert_eq!(whole.values("loss")[5..], rest.values("loss"));
+    assert_eq!(weights(&uninterrupted.policy), weights(&resumed.policy));
+}
+
+fn problem(index: u64) -> (Task, Vec<u32>) {
+    let columns = serde_json::Map::new();
+    let task = Task { prompt: Prompt::Text(index.to_string()), answer: String::new(), columns };
+    (task, vec![(index % 30) as u32, 5, 3])
+}
+
+fn judge(_: &Task, _: &Completion) -> Verdict {
+    let rewards = Vec::new();
+    Verdict { outcome: Outcome::Wrong, score: 0.0, extracted: None, why: String::new(), rewards }
+}
+
+fn options() -> Options {
+    Options {
+        sampling: Sampling { max_new_tokens: 6, ..Sampling::default() },
+        eos_token_ids: vec![1],
+        max_num_seqs: 64,
+        record_routing: RecordRouting::No,
+    }
+}
+
+fn run_on_policy(state: State, max_steps: usize, record: &mut Record) -> Result<State, Error> {
+    let (teacher, options) = (teacher(), options());
+    let setup = Setup { teacher: &teacher, options: &options, num_samples: 2, seed: Seed::new(7) };
+    let mut config = config(max_steps);
+    config.batch_size = 32;
+    config.train.save_steps = 5;
+    on_policy::train(state, &mut problem, &judge, &setup, &config, record)
+}
+
+#[test]
+fn a_student_on_its_own_way_comes_near_its_teacher() {
+    let mut record = Record { metrics: Vec::new(), folder: None };
+    let state = State::fresh(fresh(1), &config(60).train);
+    run_on_policy(state, 60, &mut record).expect("it trains");
+    let kl = record.values("reverse_kl");
+    let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+    let (first, last) = (mean(&kl[..5]), mean(&kl[55..]));
+    assert!(last < 0.7 * first, "{first} to {last}");
+    // On policy the ratio is 1: the loss is the estimate, and sampler and trainer agree.
+    let loss = record.values("loss");
+    assert!(loss.iter().zip(&kl).all(|(loss, kl)| (loss - kl).abs() < 1e-4), "{loss:?}, {kl:?}");
+    assert!(record.values("sampling/mismatch_kl").iter().all(|kl| kl.abs() < 1e-6));
+}
+
+#[test]
+fn a_resumed_student_on_its_own_way_equals_an_uninterrupted_one_bit_by_bit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut whole, mut rest) =
+        (Record { metrics: vec![], folder: Some(folder.path()) }, Record { metrics: vec![], folder: None });
+    let train = config(8).train;
+    let uninterrupted = run_on_policy(State::fresh(fresh(1), &train), 8, &mut whole).expect("it trains");
+    let resumed =
+        checkpoint::load(&folder.path().join("checkpoints/step-000005"), &train, &testkit::device());
+    let resumed = run_on_policy(resumed.expect("saved").state, 8, &mut rest).expect("it trains");
+    for name in ["loss", "reverse_kl", "completions/mean_length"] {
+        assert_eq!(whole.values(name)[5..], rest.values(name), "{name}");
+    }
+    assert_eq!(weights(&uninterrupted.policy), weights(&resumed.policy));
+}
+
+#[test]
+fn sampling_that_is_not_the_students_own_is_refused_before_any_work() {
+    let config = config(1);
+    let with = |spoil: fn(&mut Sampling), num_samples| {
+        let mut sampling = options().sampling;
+        spoil(&mut sampling);
+        on_policy::validate(&sampling, num_samples, &config)
+    };
+    assert!(with(|_| (), 2).is_ok());
+    for (spoil, expected) in [
+        ((|s| s.temperature = 0.0) as fn(&mut Sampling), "temperature"),
+        (|s| s.top_p = 0.9, "top_p"),
+        (|s| s.top_k = 5, "top_k"),
+    ] {
+        let refused = with(spoil, 2);
+        assert!(matches!(refused, Err(Error::NotThePolicy { key }) if key == expected), "{refused:?}");
+    }
+    assert!(matches!(with(|_| (), 3), Err(Error::UnevenBatch { batch_size: 8, num_samples: 3 })));
+}

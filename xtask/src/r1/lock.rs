@@ -1,0 +1,107 @@
+//! Who is at work in a folder: the pipeline's own lock, and those of its stages' run folders. It refuses to know what is
+//! being done there.
+
+use anyhow::{Context, Result, bail};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// The file that is locked, in a run folder as well as in a pipeline's.
+const LOCK: &str = ".lock";
+
+/// How long a stage may take to finish its step and to save, on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// Held until it is dropped or the process dies.
+pub(crate) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// The lock of a folder, which is made where it is missing; `None` where another process holds it.
+    ///
+    /// # Errors
+    /// A disk that cannot be written.
+    pub(crate) fn of(folder: &Path) -> Result<Option<Self>> {
+        fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+        let path = folder.join(LOCK);
+        let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path);
+        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        Ok(locked(&file, &path)?.then_some(Self { _file: file }))
+    }
+}
+
+/// The process that is at work in a run folder.
+pub(crate) fn holder(run: &Path) -> Option<u32> {
+    let path = run.join(LOCK);
+    let file = File::open(&path).ok()?;
+    if locked(&file, &path).ok()? {
+        return None;
+    }
+    fs::read_to_string(&path).ok()?.trim().parse().ok()
+}
+
+/// Waits until nobody is at work in a run folder.
+///
+/// # Errors
+/// A process that does not let go of it.
+pub(crate) fn wait(run: &Path) -> Result<()> {
+    wait_for(run, PATIENCE)
+}
+
+fn wait_for(run: &Path, patience: Duration) -> Result<()> {
+    let path = run.join(LOCK);
+    let Ok(file) = File::open(&path) else { return Ok(()) }; // nobody has been there yet
+    let start = Instant::now();
+    let mut told = false;
+    while !locked(&file, &path)? {
+        let holder = fs::read_to_string(&path).unwrap_or_default();
+        let holder = holder.trim();
+        if !told {
+            eprintln!("{}: process {holder} is still at work there; waiting for it to end", run.display());
+            told = true;
+        }
+        if start.elapsed() > patience {
+            bail!(
+                "{}: process {holder} has not ended within {} s; wait for it or end it, then start again",
+                run.display(),
+                patience.as_secs()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}
+
+/// Whether a lock could be had; it goes with the file.
+fn locked(file: &File, path: &Path) -> Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Lock, wait_for};
+    use std::time::Duration;
+
+    #[test]
+    fn a_folder_is_locked_once_and_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        wait_for(path, Duration::ZERO).expect("nobody has been there");
+        let lock = Lock::of(path).expect("a disk").expect("free");
+        assert!(Lock::of(path).expect("a disk").is_none());
+        let error = wait_for(path, Duration::ZERO).expect_err("held");
+        assert!(error.to_string().contains("has not ended"), "{error}");
+        std::thread::scope(|scope| {
+            scope.spawn(|| wait_for(path, Duration::from_mins(1)).expect("let go"));
+            drop(lock);
+        });
+        assert!(Lock::of(path).expect("a disk").is_some());
+    }
+}
