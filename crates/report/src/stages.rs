@@ -152,7 +152,7 @@ fn main_set(stages: &[Stage]) -> String {
         fixed("well_formed", "well-formed", Kind::Share),
         fixed("all_steps", "all steps", Kind::Share),
         fixed("self_check", "steps back", Kind::Share),
-        fixed("language_mixed", "mixes languages", Kind::Share),
+        fixed("language_mixed", "mixed", Kind::Share),
         fixed("unscored", "unscored", Kind::Number),
         fixed("n", "problems", Kind::Number),
     ]);
