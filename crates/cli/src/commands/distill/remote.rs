@@ -50,13 +50,13 @@ mod client {
 mod client;
 
 /// What a server gave to one request.
+#[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "nobody is asked without the feature"))]
 enum Reply {
     /// The body of an answer with status 200.
     Body(String),
     /// None, and why. After a pause there may be one.
     Later { why: String, pause: Option<Duration> },
     /// None, and asking again will not help.
-    #[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "nobody is asked without the feature"))]
     Never(String),
 }
 
