@@ -22,22 +22,23 @@ const FILES: [&str; 3] = ["final/model.safetensors", "traces.jsonl", "samples.js
 /// Runs the pipeline twice in a temporary folder, which stays when they differ.
 pub(super) fn check() -> Result<()> {
     binary::build(None)?; // or the first pipeline would, and its time be no measure
+    let program = binary::build_xtask()?;
     let out = std::env::temp_dir().join(format!("ruminate-ci-r1-{}", std::process::id()));
     let start = Instant::now();
-    let expected = to_the_end(&out.join("whole"))?;
+    let expected = to_the_end(&program, &out.join("whole"))?;
     let time = start.elapsed();
     let broken = out.join("broken");
     for kill in 0..KILLS {
         // Long enough to come forward from one to the next, short enough not to come to the end at once.
         let moment = time.mul_f64(0.1 + 0.4 * random());
-        let ended = killed(&broken, moment, kill % 2 == 1)?;
+        let ended = killed(&program, &broken, moment, kill % 2 == 1)?;
         eprintln!(
             "killed after {:.1} s{}",
             moment.as_secs_f64(),
             if ended { ", when all was done" } else { "" }
         );
     }
-    let table = to_the_end(&broken)?;
+    let table = to_the_end(&program, &broken)?;
     ensure!(
         table == expected,
         "expected the table of a pipeline that was not killed\n{expected}\nfound\n{table}"
@@ -46,23 +47,25 @@ pub(super) fn check() -> Result<()> {
     remove(&out)
 }
 
-fn pipeline(out: &Path) -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe().context("cannot find this program")?);
+fn pipeline(program: &Path, out: &Path) -> Command {
+    let mut command = Command::new(program);
     command.arg("r1").arg(root().join("recipes/ci-r1")).arg("--out").arg(out);
-    Ok(command)
+    command
 }
 
 /// The table.
-fn to_the_end(out: &Path) -> Result<String> {
-    let output = pipeline(out)?.stderr(Stdio::inherit()).output().context("cannot start the pipeline")?;
+fn to_the_end(program: &Path, out: &Path) -> Result<String> {
+    let output =
+        pipeline(program, out).stderr(Stdio::inherit()).output().context("cannot start the pipeline")?;
     ensure!(output.status.success(), "the pipeline ended with {}", output.status);
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Begins or goes on, and kills what runs at that moment: the pipeline, which its stage must notice, or the stage. Says
 /// whether the pipeline was at its end already.
-fn killed(out: &Path, moment: Duration, stage: bool) -> Result<bool> {
-    let mut child = pipeline(out)?.stdout(Stdio::null()).spawn().context("cannot start the pipeline")?;
+fn killed(program: &Path, out: &Path, moment: Duration, stage: bool) -> Result<bool> {
+    let mut child =
+        pipeline(program, out).stdout(Stdio::null()).spawn().context("cannot start the pipeline")?;
     std::thread::sleep(moment);
     if let Some(status) = child.try_wait()? {
         ensure!(status.success(), "the pipeline ended with {status}");
