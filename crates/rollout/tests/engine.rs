@@ -1,7 +1,10 @@
 //! The engine on tiny random checkpoints: what it samples, and that company changes nothing.
 
+mod common;
+
 use burn::tensor::activation::log_softmax;
-use ruminate_data::{Completion, FinishReason, Seed};
+use common::requests;
+use ruminate_data::{Completion, FinishReason};
 use ruminate_model::{Batch, Decoder, Routes, load};
 use ruminate_rollout::{
     Dtype, Error, Flow, Options, RecordRouting, Request, Sampling, generate, generate_streaming,
@@ -19,16 +22,6 @@ fn options(temperature: f64) -> Options {
         max_num_seqs: 8,
         record_routing: RecordRouting::Yes,
     }
-}
-
-/// Requests with prompts of different length, some shared.
-fn requests(count: u64) -> Vec<Request> {
-    (0..count)
-        .map(|i| Request {
-            prompt_ids: (0..=i % 5).map(|t| 2 + (7 * (i % 5) + 3 * t) as u32 % 38).collect(),
-            seed: Seed::new(11).index(i),
-        })
-        .collect()
 }
 
 fn run(decoder: &Decoder, requests: &[Request], options: &Options) -> Vec<Completion> {

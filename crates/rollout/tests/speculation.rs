@@ -1,7 +1,10 @@
 //! Speculation against the plain engine and against probabilities that were added up: it may change how fast tokens come,
 //! and not which.
 
+mod common;
+
 use burn::tensor::activation::log_softmax;
+use common::requests;
 use ruminate_data::{Completion, Seed};
 use ruminate_model::{Batch, Config, Decoder, Routes, load};
 use ruminate_rollout::{
@@ -22,16 +25,6 @@ fn options(sampling: Sampling) -> Options {
 fn plain(options: &Options) -> Options {
     let sampling = Sampling { speculative: Speculative::None, ..options.sampling };
     Options { sampling, ..options.clone() }
-}
-
-/// Requests with prompts of different length, some shared.
-fn requests(count: u64) -> Vec<Request> {
-    (0..count)
-        .map(|i| Request {
-            prompt_ids: (0..=i % 5).map(|t| 2 + (7 * (i % 5) + 3 * t) as u32 % 38).collect(),
-            seed: Seed::new(11).index(i),
-        })
-        .collect()
 }
 
 fn run(decoder: &Decoder, requests: &[Request], options: &Options) -> (Vec<Completion>, Tally) {
