@@ -35,6 +35,7 @@ pub use attention::{
 };
 pub use candidates::{TopLogprobs, candidate_logprobs, top_logprobs};
 pub use cpu::{Precision, keep_freed_memory};
+pub use dispatch::compose_only;
 pub use experts::{ExpertWeights, Permutation, experts};
 pub use linear::linear;
 pub use logprobs::{TokenStatistics, token_logprobs};
