@@ -138,6 +138,19 @@ fn students_of_logits_and_on_their_own_way_go_on_after_a_crash_bit_by_bit() {
 }
 
 #[test]
+fn a_student_whose_sampler_and_trainer_disagree_exits_8_as_under_train_rl() {
+    let place = Place::new();
+    // Both agree to f32's rounding, which is too much for this limit at every step.
+    let sets = ["distill.method=on_policy", "distill.max_mismatch_kl=1e-300"];
+    let stopped = place.distill("disagree", &sets, &[]);
+    assert_code(&stopped, 8);
+    assert!(told(&stopped).contains("step 3: the sampler's and the trainer's"), "{}", told(&stopped));
+    assert_eq!(timeless_metrics(&place.file("disagree")).len(), 3, "the step that raised it is told");
+    // What was told to round is to differ.
+    assert_code(&place.distill("rounded", &[&sets[..], &["rollout.dtype=int8"]].concat(), &[]), 0);
+}
+
+#[test]
 fn a_teacher_is_asked_once_about_its_traces() {
     let place = Place::new();
     let sets = ["distill.method=logits"];

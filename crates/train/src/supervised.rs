@@ -4,7 +4,7 @@
 // B rows, T places a row, N places with loss
 
 use crate::config::{RouterTraining, at_least_one};
-use crate::lesson::{Batch, Batches, Loss, TokenLoss, next_token};
+use crate::lesson::{Batch, Batches, Check, Loss, TokenLoss, next_token};
 use crate::load::ExpertLoad;
 use crate::logprobs::at_places;
 use crate::memory::{self, MemoryPlan, Shape};
@@ -131,17 +131,18 @@ pub fn train(
     let mut batches = |_: &State, indices: Range<u64>, _: &mut dyn Observer| {
         Ok(Batch::from(indices.map(&mut *source).collect::<Vec<Sample>>()))
     };
-    train_by::<_, Error>(state, &mut batches, &next_token, config, observer)
+    train_by::<_, Error>(state, &mut batches, &next_token, &mut |_, _| Ok(()), config, observer)
 }
 
-/// The same by any loss, on batches that may depend on the policy.
+/// The same by any loss, on batches that may depend on the policy, as long as `check` lets it.
 ///
 /// # Errors
-/// As [`train`], and those of `batches`.
+/// As [`train`], and those of `batches` and `check`.
 pub fn train_by<I: Borrow<Sample> + Sync, E: From<Error>>(
     mut state: State,
     batches: &mut Batches<I, E>,
     loss: &Loss<I>,
+    check: &mut Check<E>,
     config: &Config,
     observer: &mut dyn Observer,
 ) -> Result<State, E> {
@@ -159,6 +160,7 @@ pub fn train_by<I: Borrow<Sample> + Sync, E: From<Error>>(
         metrics.set("step_time_s", started.elapsed().as_secs_f64());
         observer.step(state.step, &metrics);
         observer.updated(state.step, &state.policy);
+        check(state.step, &metrics)?;
         if state.step == config.max_steps || is_due(state.step, config.eval_steps) {
             observer.evaluate(state.step, &state.policy.valid());
         }
