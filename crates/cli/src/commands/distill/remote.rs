@@ -50,8 +50,8 @@ impl<'a> Server<'a> {
     /// is kept.
     pub(super) fn sample(&self, judge: &Judge, asked: &[Problem], log: &Path) -> Result<Written> {
         let samples = self.recipe.distill.learning.num_samples;
-        let hash = |index: usize| chat::hash(self.recipe, &asked[index].task.prompt);
-        let answers = Answers::open(log, asked.len(), samples, hash)?;
+        let requests = asked.iter().map(|problem| chat::hash(self.recipe, &problem.task.prompt)).collect();
+        let answers = Answers::open(log, requests, samples)?;
         let open: Vec<usize> = (0..asked.len()).filter(|&index| answers.of(index).len() < samples).collect();
         let next = AtomicUsize::new(0);
         let work = || -> Result<()> {
@@ -65,7 +65,7 @@ impl<'a> Server<'a> {
                     let first = answers.of(index).len();
                     let made = self.choices(&asked[index], index, first).inspect_err(|_| answers.fail())?;
                     let room = samples - first;
-                    answers.add(index, made.into_iter().take(room), &hash(index));
+                    answers.add(index, made.into_iter().take(room));
                 }
             }
         };
