@@ -13,9 +13,7 @@ use crate::recipe::Recipe;
 use crate::scoring::Judge;
 use anyhow::Result;
 use ruminate_data::decontaminate::{Decontaminator, R1_NGRAM};
-use ruminate_data::{
-    self as data, Completion, FinishReason, Group, Message, Outcome, Prompt, Seed, Task, jsonl,
-};
+use ruminate_data::{Completion, FinishReason, Group, Message, Outcome, Prompt, Sample, Seed, Task, jsonl};
 use ruminate_distill as distill;
 use ruminate_grpo::Problem;
 use ruminate_model::Decoder;
@@ -49,9 +47,9 @@ pub(super) struct Trace {
 
 impl Trace {
     /// What the student learns of it.
-    pub(super) fn sample(&self, language: &Language) -> Result<data::Sample> {
+    pub(super) fn sample(&self, language: &Language) -> Result<Sample> {
         let prompt = language.prompt_ids(&self.prompt)?;
-        Ok(data::Sample::completion_only(&prompt, &language.completion_ids(&self.completion)?))
+        Ok(Sample::completion_only(&prompt, &language.completion_ids(&self.completion)?))
     }
 }
 
@@ -84,9 +82,17 @@ pub(super) fn options(recipe: &Recipe, language: &Language) -> Options {
 
 /// A completion, as the log keeps it.
 #[derive(Serialize, Deserialize)]
-struct Sample {
+struct Kept {
     ids: Vec<u32>,
     finish_reason: FinishReason,
+}
+
+impl Kept {
+    fn completion(self, prompt: &[u32]) -> Completion {
+        let Self { ids, finish_reason } = self;
+        let logprobs = vec![f32::NAN; ids.len()]; // no filter asks for them
+        Completion { prompt_ids: prompt.to_vec(), logprobs, ids, finish_reason, routing: None }
+    }
 }
 
 /// Samples a teacher that is here, but for what lies in the log at `path`.
@@ -105,26 +111,19 @@ pub(super) fn sample(
     let setup =
         distill::Setup { teacher, options, num_samples, seed: Seed::new(recipe.seed).child("distill") };
     let (mut log, known) = Sampled::open(path, requests(recipe, folder, options, asked)?, num_samples)?;
-    let completion = |(prompt, sample): (&[u32], Option<Sample>)| {
-        sample.map(|Sample { ids, finish_reason }| Completion {
-            prompt_ids: prompt.to_vec(),
-            logprobs: vec![f32::NAN; ids.len()], // nobody asks for them
-            ids,
-            finish_reason,
-            routing: None,
-        })
-    };
     let known: Vec<Vec<Option<Completion>>> = known
         .into_iter()
         .zip(&prompts)
-        .map(|(group, &(_, prompt))| group.into_iter().map(|sample| completion((prompt, sample))).collect())
+        .map(|(group, &(_, prompt))| {
+            group.into_iter().map(|kept| kept.map(|kept: Kept| kept.completion(prompt))).collect()
+        })
         .collect();
     let mut done = known.iter().flatten().flatten().count() as u64;
     let mut progress = Progress::new("traces", (asked.len() * num_samples) as u64, done);
     let groups =
         distill::sample_traces(&setup, &prompts, known, judge, &mut |problem, sample, completion| {
             let (ids, finish_reason) = (completion.ids.clone(), completion.finish_reason);
-            log.add(problem, sample, &Sample { ids, finish_reason }, &mut progress);
+            log.add(problem, sample, &Kept { ids, finish_reason }, &mut progress);
             done += 1;
             progress.at(done, "");
             if interrupt::requested() { Flow::Stop } else { Flow::Continue }
