@@ -17,6 +17,7 @@ mod dispatch;
 mod experts;
 mod graph;
 mod linear;
+mod logits;
 mod logprobs;
 #[cfg(test)]
 mod noise;
