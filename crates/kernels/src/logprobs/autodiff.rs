@@ -32,6 +32,16 @@ pub(crate) trait LogprobOps: Backend {
         upstream: FloatTensor<Self>,
         plan: Plan,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// That of `hidden` alone, under a frozen head: its gradient would be as large as the head.
+    fn token_logprobs_backward_hidden(
+        hidden: FloatTensor<Self>,
+        head: FloatTensor<Self>,
+        targets: Vec<u32>,
+        log_sums: FloatTensor<Self>,
+        upstream: FloatTensor<Self>,
+        plan: Plan,
+    ) -> FloatTensor<Self>;
 }
 
 impl LogprobOps for Flex {
@@ -54,6 +64,17 @@ impl LogprobOps for Flex {
     ) -> (FlexTensor, FlexTensor) {
         flex::backward(&hidden, &head, &targets, &log_sums, &upstream, plan)
     }
+
+    fn token_logprobs_backward_hidden(
+        hidden: FlexTensor,
+        head: FlexTensor,
+        targets: Vec<u32>,
+        log_sums: FlexTensor,
+        upstream: FlexTensor,
+        plan: Plan,
+    ) -> FlexTensor {
+        flex::backward_hidden(&hidden, &head, &targets, &log_sums, &upstream, plan)
+    }
 }
 
 #[derive(Debug)]
@@ -73,6 +94,12 @@ impl<B: LogprobOps> Backward<B, 2> for TokenLogprobs {
     type State = Kept<B::FloatTensorPrimitive>;
 
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        if let [Some(node), None] = &ops.parents {
+            let (node, upstream) = (node.id, gradients.consume::<B>(&ops.node));
+            let Kept { hidden, head, targets, log_sums, plan } = ops.state;
+            let computed = B::token_logprobs_backward_hidden(hidden, head, targets, log_sums, upstream, plan);
+            return gradients.register::<B>(node, computed);
+        }
         differentiated::<B, _, _>(ops, gradients, |kept, upstream| {
             let Kept { hidden, head, targets, log_sums, plan } = kept;
             B::token_logprobs_backward(hidden, head, targets, log_sums, upstream, plan).into()
@@ -109,6 +136,17 @@ impl<B: LogprobOps, C: CheckpointStrategy> LogprobOps for Autodiff<B, C> {
         _: FloatTensor<Self>,
         _: Plan,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        unreachable!("gradients of gradients are never asked for")
+    }
+
+    fn token_logprobs_backward_hidden(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: Vec<u32>,
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: Plan,
+    ) -> FloatTensor<Self> {
         unreachable!("gradients of gradients are never asked for")
     }
 }

@@ -58,11 +58,38 @@ pub(super) fn backward(
     upstream: &FlexTensor,
     plan: Plan,
 ) -> (FlexTensor, FlexTensor) {
+    let ([_, width], [vocabulary, _]) = (hidden.layout().shape().dims(), head.layout().shape().dims());
+    let mut d_head = vec![0.0; vocabulary * width];
+    let d_hidden = gradients(hidden, head, targets, log_sums, upstream, plan, Some(&mut d_head));
+    (d_hidden, tensor(d_head, [vocabulary, width]))
+}
+
+/// That of `hidden` alone.
+pub(super) fn backward_hidden(
+    hidden: &FlexTensor,
+    head: &FlexTensor,
+    targets: &[u32],
+    log_sums: &FlexTensor,
+    upstream: &FlexTensor,
+    plan: Plan,
+) -> FlexTensor {
+    gradients(hidden, head, targets, log_sums, upstream, plan, None)
+}
+
+/// The gradient of `hidden`; that of `head` goes where it is wanted.
+fn gradients(
+    hidden: &FlexTensor,
+    head: &FlexTensor,
+    targets: &[u32],
+    log_sums: &FlexTensor,
+    upstream: &FlexTensor,
+    plan: Plan,
+    mut d_head: Option<&mut [f32]>,
+) -> FlexTensor {
     let chunks = Chunks::new(hidden, head, plan);
     let (log_sums, upstream) = (Floats::of(log_sums), Floats::of(upstream));
     let (width, vocabulary) = (chunks.width, chunks.vocabulary);
     let mut d_hidden = vec![0.0; targets.len() * width];
-    let mut d_head = vec![0.0; vocabulary * width];
     let mut logits = chunks.buffer();
     for (start, rows) in chunks.starts() {
         chunks.logits(start, rows, &mut logits);
@@ -81,11 +108,13 @@ pub(super) fn backward(
         let d_rows = &mut d_hidden[start * width..(start + rows) * width];
         let d_rows = MatrixMut::new(d_rows, rows, width);
         product(d_rows, Store::Replace, 1.0, d_logits, chunks.head(), Threads::Pool);
-        let d_weight = MatrixMut::new(&mut d_head, vocabulary, width);
-        let store = if start == 0 { Store::Replace } else { Store::Add };
-        product(d_weight, store, 1.0, d_logits.transposed(), chunks.rows(start, rows), Threads::Pool);
+        if let Some(d_head) = &mut d_head {
+            let d_weight = MatrixMut::new(d_head, vocabulary, width);
+            let store = if start == 0 { Store::Replace } else { Store::Add };
+            product(d_weight, store, 1.0, d_logits.transposed(), chunks.rows(start, rows), Threads::Pool);
+        }
     }
-    (tensor(d_hidden, [targets.len(), width]), tensor(d_head, [vocabulary, width]))
+    tensor(d_hidden, [targets.len(), width])
 }
 
 /// The hidden states and the head, and how many tokens' logits there are at once.
