@@ -1,5 +1,5 @@
 //! The plan of a run's memory is what the run then holds, within 15 %, whether learning takes most of it or sampling: each
-//! in a process of its own, on a model whose tensors are large beside what malloc keeps of what was freed.
+//! in a process of its own, on a model whose tensors are large beside the program and what malloc keeps of what was freed.
 #![cfg(target_os = "linux")]
 
 use ruminate_data::{Completion, Outcome, Prompt, Seed, Task, Verdict};
@@ -11,20 +11,20 @@ use ruminate_train::{Observer, State, Trained};
 use serde_json::json;
 use std::path::Path;
 
-const VOCABULARY: u32 = 8192;
+const VOCABULARY: u32 = 16_384;
 
 /// Tokens of a prompt.
-const PROMPT: usize = 64;
+const PROMPT: usize = 96;
 
 struct Silent;
 
 impl Observer for Silent {}
 
-/// 16 million parameters, 64 MiB.
+/// 7 million parameters, 28 MiB.
 fn model() -> Model {
     let keys = json!({
-        "model_type": "llama", "vocab_size": VOCABULARY, "hidden_size": 384, "intermediate_size": 1536,
-        "num_hidden_layers": 6, "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 64,
+        "model_type": "llama", "vocab_size": VOCABULARY, "hidden_size": 256, "intermediate_size": 1024,
+        "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 64,
         "tie_word_embeddings": true, "eos_token_id": 1, "max_position_embeddings": 512,
     });
     Model::from_json(&keys).expect("a configuration")
@@ -61,7 +61,6 @@ fn check(adapters: Option<&lora::Config>, config: &Config, max_new_tokens: usize
     let demand = Demand { trained, prompt_tokens: PROMPT, evaluated: 0 };
     let plan = memory_plan(&model, demand, &setup).expect("there is no limit").memory;
 
-    let before = testkit::holding();
     let mut rng = Seed::new(0).rng();
     let mut policy = Decoder::init(&model, &mut rng, &device);
     if let Some(adapters) = adapters {
@@ -69,31 +68,26 @@ fn check(adapters: Option<&lora::Config>, config: &Config, max_new_tokens: usize
     }
     let state = State::fresh(policy, setup.train);
     train(state, &mut problem, &evens, &setup, &mut Silent).expect("it trains");
-    let (held, planned) = (testkit::held() - before, plan.tensors());
+    let (held, planned) = (testkit::held(), plan.peak());
     let ratio = planned as f64 / held as f64;
-    println!("{ratio:.3} of {} MiB: {plan:?}", held >> 20);
     assert!((0.85..1.15).contains(&ratio), "{planned} bytes were planned and {held} held: {plan:?}");
-}
-
-/// 16 completions at once.
-fn config() -> Config {
-    Config { prompts_per_step: 4, num_generations: 4, ..Config::default() }
-}
-
-#[test]
-fn of_learning() {
-    testkit::alone("of_learning", || check(None, &config(), 48));
 }
 
 #[test]
 fn of_learning_beside_a_reference() {
-    let config = Config { beta: 0.01, micro_batch_tokens: 512, ..config() };
-    testkit::alone("of_learning_beside_a_reference", || check(None, &config, 48));
+    let config = Config { prompts_per_step: 4, num_generations: 4, beta: 0.01, ..Config::default() };
+    testkit::alone("of_learning_beside_a_reference", || check(None, &config, 12));
 }
 
 #[test]
 fn of_sampling() {
     // Adapters, which have the base for their reference, and long prompts for many short completions.
-    let config = Config { beta: 0.01, num_generations: 32, micro_batch_tokens: 256, ..config() };
-    testkit::alone("of_sampling", || check(Some(&lora::Config::default()), &config, 8));
+    let config = Config {
+        prompts_per_step: 4,
+        num_generations: 16,
+        beta: 0.01,
+        micro_batch_tokens: 128,
+        ..Config::default()
+    };
+    testkit::alone("of_sampling", || check(Some(&lora::Config::default()), &config, 4));
 }

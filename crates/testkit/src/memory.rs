@@ -5,17 +5,8 @@ use std::{env, fs};
 
 /// The most that this process has held, in bytes.
 pub fn held() -> u64 {
-    of_process("VmHWM:")
-}
-
-/// What this process holds now, in bytes.
-pub fn holding() -> u64 {
-    of_process("VmRSS:")
-}
-
-fn of_process(key: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").expect("Linux has it");
-    let line = status.lines().find_map(|line| line.strip_prefix(key)).expect("the line is there");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the line is there");
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
     kib << 10
 }

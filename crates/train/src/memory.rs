@@ -100,13 +100,8 @@ impl MemoryPlan {
     /// The most that is held at once, the program included: in the backward pass, where activations go as gradients come,
     /// or while sampling.
     pub fn peak(&self) -> u64 {
-        PROGRAM + self.tensors()
-    }
-
-    /// The same without the program.
-    pub fn tensors(&self) -> u64 {
         let backward = self.sums + (self.activations + self.beginning).max(self.gradients + self.end);
-        self.weights + self.moments + backward.max(self.prepared + self.caches)
+        PROGRAM + self.weights + self.moments + backward.max(self.prepared + self.caches)
     }
 }
 
