@@ -84,7 +84,7 @@ fn of_sampling() {
     // Adapters, which have the base for their reference, and long prompts for many short completions.
     let config = Config {
         prompts_per_step: 4,
-        num_generations: 16,
+        num_generations: 48,
         beta: 0.01,
         micro_batch_tokens: 128,
         ..Config::default()

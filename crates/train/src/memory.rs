@@ -28,6 +28,8 @@ pub enum Trained {
 /// Bytes by what holds them. Not all are held at the same moment: [`MemoryPlan::peak`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryPlan {
+    /// The program, its threads and its tokenizer.
+    pub program: u64,
     /// Parameters, frozen ones and those of a reference policy included.
     pub weights: u64,
     /// AdamW's two moments of each that learns.
@@ -48,8 +50,11 @@ pub struct MemoryPlan {
     pub caches: u64,
 }
 
-/// The program, its tokenizer and its threads.
-const PROGRAM: u64 = 64 << 20;
+/// The program and its threads.
+const PROGRAM: u64 = 24 << 20;
+
+/// What a tokenizer holds for each of its tokens: text, number, merge and where these are found.
+const OF_A_TOKEN: u64 = 512;
 
 /// Logits that the head has in memory at once, in numbers.
 const LOGITS: usize = 1 << 24;
@@ -84,6 +89,7 @@ pub fn memory_plan(model: &Model, trained: Trained, shape: Shape, config: &Confi
     let bytes = |numbers: usize| size_of::<f32>() as u64 * numbers as u64;
     let at_once = config.workers().get().min(microbatches.max(1)) as u64;
     MemoryPlan {
+        program: PROGRAM + OF_A_TOKEN * model.vocab_size as u64,
         weights: bytes(weights),
         moments: 2 * bytes(learning),
         sums: if microbatches > 1 { bytes(learning) } else { 0 },
@@ -97,11 +103,11 @@ pub fn memory_plan(model: &Model, trained: Trained, shape: Shape, config: &Confi
 }
 
 impl MemoryPlan {
-    /// The most that is held at once, the program included: in the backward pass, where activations go as gradients come,
+    /// The most that is held at once: in the backward pass, where activations go as gradients come,
     /// or while sampling.
     pub fn peak(&self) -> u64 {
         let backward = self.sums + (self.activations + self.beginning).max(self.gradients + self.end);
-        PROGRAM + self.weights + self.moments + backward.max(self.prepared + self.caches)
+        self.program + self.weights + self.moments + backward.max(self.prepared + self.caches)
     }
 }
 
