@@ -236,6 +236,10 @@ pub(crate) struct BenchGenerateArgs {
     /// Timed repetitions, after one that is not counted
     #[arg(long, default_value_t = 3)]
     pub(crate) repeats: usize,
+    /// Compute with compositions of Burn operations in place of the fused forms, which are checked and measured against
+    /// them
+    #[arg(long)]
+    pub(crate) composed: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }
@@ -256,6 +260,10 @@ pub(crate) struct BenchTrainArgs {
     /// Optimizer steps
     #[arg(long, default_value_t = 4)]
     pub(crate) steps: usize,
+    /// Compute with compositions of Burn operations in place of the fused forms, which are checked and measured against
+    /// them
+    #[arg(long)]
+    pub(crate) composed: bool,
 }
 
 #[derive(Clone, Debug, ClapArgs)]
@@ -280,6 +288,10 @@ pub(crate) struct BenchGrpoArgs {
     /// GRPO steps, of which the first does not count
     #[arg(long, default_value_t = 3)]
     pub(crate) steps: usize,
+    /// Compute with compositions of Burn operations in place of the fused forms, which are checked and measured against
+    /// them
+    #[arg(long)]
+    pub(crate) composed: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

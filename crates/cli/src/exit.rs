@@ -109,7 +109,6 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<grpo::Error>() {
         return Some(match error {
             grpo::Error::Range { .. } | grpo::Error::Sampling(_) | grpo::Error::Greedy => USAGE,
-            grpo::Error::Mismatch { .. } => ALARM,
             grpo::Error::Train(error) => of_train(error),
             grpo::Error::Rollout(error) => of_rollout(error),
         });
@@ -177,6 +176,7 @@ fn of_train(error: &train::Error) -> u8 {
         E::Range { .. } | E::Changed { .. } => USAGE,
         E::TooLong { .. } | E::EmptyPrompt { .. } | E::NothingToLearn { .. } => INPUT,
         E::NonFinite { .. } => NON_FINITE,
+        E::Mismatch { .. } => ALARM,
         E::Run(error) => of_run(error),
         E::Save(_) => DISK,
         E::Load(_) | E::Malformed { .. } => CHECKPOINT,

@@ -51,6 +51,7 @@ fn main() -> ExitCode {
     if let Some(code) = ruminate_reward::code::sandbox::helper_main() {
         return code;
     }
+    ruminate_model::keep_freed_memory();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(error) => {

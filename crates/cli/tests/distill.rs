@@ -3,24 +3,16 @@
 
 mod common;
 
-use common::{assert_code, command, qwen2, rows_of, ruminate, timeless_metrics, told};
+use common::{assert_code, command, qwen2, rows_of, ruminate, small_llama, timeless_metrics, told};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-/// A teacher and a student of a few thousand parameters on short sums.
+/// A teacher and a student on short sums, their models left out.
 const RECIPE: &str = r#"
     [data]
     task = "chain_sum"
     params = { terms = 3, first_max = 15, term_max = 9, total_max = 19, pad = 2 }
-    [model]
-    model_type = "llama"
-    hidden_size = 16
-    num_hidden_layers = 1
-    num_attention_heads = 2
-    intermediate_size = 16
-    max_position_embeddings = 96
-    initializer_range = 0.08
     [pretrain]
     max_steps = 80
     batch_size = 16
@@ -39,14 +31,6 @@ const RECIPE: &str = r#"
     prompts = 16
     num_samples = 2
     top_k = 8
-    [distill.student]
-    model_type = "llama"
-    hidden_size = 8
-    num_hidden_layers = 1
-    num_attention_heads = 2
-    intermediate_size = 16
-    max_position_embeddings = 96
-    initializer_range = 0.08
     [sft]
     max_steps = 6
     batch_size = 8
@@ -65,7 +49,8 @@ impl Place {
     /// With a teacher, pretrained.
     fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        fs::write(folder.path().join("recipe.toml"), RECIPE).expect("written");
+        let recipe = [RECIPE, &small_llama("model", 16), &small_llama("distill.student", 8)].concat();
+        fs::write(folder.path().join("recipe.toml"), recipe).expect("written");
         let place = Self { folder, teacher: String::new() };
         assert_code(&place.run("pretrain", "teacher", &[], &[]), 0);
         let teacher = format!("distill.teacher={}", place.file("teacher/final").display());
@@ -135,6 +120,42 @@ fn students_of_logits_and_on_their_own_way_go_on_after_a_crash_bit_by_bit() {
     let completions = rows_of(&place.file("on_policy/completions/step-000003.jsonl"));
     assert_eq!(completions.len(), 8);
     assert!(completions[0]["advantage"].is_number() && completions[0]["verdict"].is_string());
+}
+
+#[test]
+fn a_student_whose_sampler_and_trainer_disagree_exits_8_as_under_train_rl() {
+    let place = Place::new();
+    // Both agree to f32's rounding, which is too much for this limit at every step.
+    let sets = ["distill.method=on_policy", "distill.max_mismatch_kl=1e-300"];
+    let stopped = place.distill("disagree", &sets, &[]);
+    assert_code(&stopped, 8);
+    assert!(told(&stopped).contains("step 3: the sampler's and the trainer's"), "{}", told(&stopped));
+    assert_eq!(timeless_metrics(&place.file("disagree")).len(), 3, "the step that raised it is told");
+    // What was told to round is to differ.
+    assert_code(&place.distill("rounded", &[&sets[..], &["rollout.dtype=int8"]].concat(), &[]), 0);
+}
+
+#[test]
+fn traces_that_were_sampled_before_a_crash_are_not_sampled_again() {
+    let place = Place::new();
+    assert_code(&place.distill("whole", &[], &[]), 0);
+    let of = |run: &str, file: &str| fs::read(place.file(run).join(file)).expect("written");
+    let log = of("whole", "sampled.jsonl");
+    assert_eq!(rows_of(&place.file("whole/sampled.jsonl")).len(), 32);
+    // Killed in the middle of a line, and after the last.
+    for cut in [log.len() / 2, log.len()] {
+        let broken = format!("broken-{cut}");
+        fs::create_dir(place.file(&broken)).expect("made");
+        fs::write(place.file(&broken).join("sampled.jsonl"), &log[..cut]).expect("written");
+        let lines = log[..cut].split(|&byte| byte == b'\n').count() - 1;
+        let resumed = place.distill(&broken, &[], &["--resume", "auto"]);
+        assert_code(&resumed, 0);
+        let told = told(&resumed);
+        assert!(told.contains(&format!("{lines} of 32 traces were sampled before")), "{told}");
+        assert_eq!(of(&broken, "traces.jsonl"), of("whole", "traces.jsonl"));
+        assert_eq!(of(&broken, "final/model.safetensors"), of("whole", "final/model.safetensors"));
+        assert_eq!(rows_of(&place.file(&broken).join("sampled.jsonl")).len(), 32);
+    }
 }
 
 #[test]

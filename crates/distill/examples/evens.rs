@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let eos_token_ids = (1..40).step_by(2).collect();
     let options = Options { sampling, eos_token_ids, max_num_seqs: 64, record_routing: RecordRouting::No };
     let setup = Setup { teacher: &fresh(0), options: &options, num_samples: 8, seed: Seed::new(0) };
-    let groups = sample_traces(&setup, &problems, &score, &mut || Flow::Continue)?;
+    let groups = sample_traces(&setup, &problems, Vec::new(), &score, &mut |_, _, _| Flow::Continue)?;
 
     let rules = Config { required_rewards: Vec::new(), max_traces_per_prompt: 2, ..Config::default() };
     let selection = select(&groups, &rules);

@@ -30,6 +30,8 @@ pub struct Config {
     pub temperature: f64,
     /// Of `logits`: the teacher's most probable tokens that are kept of each place, the others as one; 0 keeps all.
     pub top_k: usize,
+    /// Of `on_policy`: mismatch KL between sampler and trainer that stops the run when exceeded three steps in a row.
+    pub max_mismatch_kl: f64,
     /// Completions a problem.
     pub num_samples: usize,
     /// Components of the verdict that must be exactly 1, by name; one that a verdict lacks counts as missed.
@@ -53,6 +55,7 @@ impl Default for Config {
             beta: 0.0,
             temperature: 1.0,
             top_k: 64,
+            max_mismatch_kl: 1e-3,
             num_samples: 4,
             required_rewards: vec!["format".to_owned()],
             max_traces_per_prompt: 0,
@@ -77,6 +80,11 @@ impl Config {
         if !(self.temperature > 0.0 && self.temperature.is_finite()) {
             let expected = "a finite number above 0";
             return Err(Error::Range { key: "temperature", found: self.temperature.to_string(), expected });
+        }
+        // NaN limits nothing either, and would say so to nobody.
+        if self.max_mismatch_kl.is_nan() || self.max_mismatch_kl <= 0.0 {
+            let (found, expected) = (self.max_mismatch_kl.to_string(), "a number above 0, or inf");
+            return Err(Error::Range { key: "max_mismatch_kl", found, expected });
         }
         if self.num_samples == 0 {
             let expected = "a whole number from 1";
@@ -123,6 +131,7 @@ mod tests {
         let broken = [
             ("beta", Config { beta: 1.5, ..Config::default() }),
             ("temperature", Config { temperature: 0.0, ..Config::default() }),
+            ("max_mismatch_kl", Config { max_mismatch_kl: f64::NAN, ..Config::default() }),
             ("num_samples", Config { num_samples: 0, ..Config::default() }),
             ("max_length", Config { min_length: 5, max_length: 4, ..Config::default() }),
             ("repetition_ngram", Config { repetition_ngram: 0, ..Config::default() }),

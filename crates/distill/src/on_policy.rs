@@ -19,10 +19,10 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use ruminate_data::{Completion, FinishReason, Group, Sample, Score, Seed, Task};
 use ruminate_model::Decoder;
-use ruminate_rollout::{Flow, Sampling, generate_siblings};
+use ruminate_rollout::{Dtype, Flow, Sampling, generate_siblings};
 use ruminate_train::logprobs::{score, token_logprobs};
 use ruminate_train::packing::Packed;
-use ruminate_train::{Batch, Metrics, Observer, State, TokenLoss, supervised};
+use ruminate_train::{Batch, Metrics, MismatchAlarm, Observer, State, TokenLoss, supervised};
 use std::borrow::Borrow;
 use std::ops::Range;
 
@@ -47,21 +47,27 @@ impl Borrow<Sample> for Judged {
 /// outweigh all others.
 const RATIO_CAP: f64 = 3.0;
 
+/// The measure that the alarm hears.
+const MISMATCH_KL: &str = "sampling/mismatch_kl";
+
 /// Sequences that the teacher scores at once.
 const SEQUENCES: usize = 16;
 
 /// Trains `state` on its own completions to `config.max_steps`, or until the observer is interrupted.
 ///
 /// `problems` gives the problem of an index, always the same one; a step takes the `batch_size / num_samples` after those
-/// of the step before. Verdicts of `score` are told, and teach nothing.
+/// of the step before. Verdicts of `score` are told, and teach nothing. `max_mismatch_kl` is what sampler and trainer may differ
+/// by, in nats a token, before three such steps in a row end the run; a sampler that was told to round may differ by anything.
 ///
 /// # Errors
-/// What [`validate`] refuses; a problem without a prompt or too long; those of [`supervised::train`].
+/// What [`validate`] refuses; a problem without a prompt or too long; a mismatch that raises the alarm; those of
+/// [`supervised::train`].
 pub fn train(
     state: State,
     problems: &mut dyn FnMut(u64) -> (Task, Vec<u32>),
     score: &dyn Score,
     setup: &Setup,
+    max_mismatch_kl: f64,
     config: &supervised::Config,
     observer: &mut dyn Observer,
 ) -> Result<State, Error> {
@@ -76,7 +82,13 @@ pub fn train(
     let loss = |policy: &Decoder, hidden: Tensor<2>, packed: &Packed, items: &[&Judged]| {
         on_policy_loss(policy, hidden, packed, items, temperature)
     };
-    supervised::train_by(state, &mut batches, &loss, config, observer)
+    let mut alarm = match setup.options.sampling.dtype {
+        Dtype::Float32 => MismatchAlarm::new(max_mismatch_kl),
+        Dtype::Bfloat16 | Dtype::Int8 => MismatchAlarm::silent(),
+    };
+    let mut check =
+        |step: usize, metrics: &Metrics| Ok(alarm.check(step, metrics.get(MISMATCH_KL).unwrap_or_default())?);
+    supervised::train_by(state, &mut batches, &loss, &mut check, config, observer)
 }
 
 /// Checks what can be checked before anything is computed.
@@ -199,7 +211,7 @@ pub fn on_policy_loss(
     let measures = vec![
         ("reverse_kl", -sum_of(&advantages)),
         ("entropy", -sum_of(&old)),
-        ("sampling/mismatch_kl", now.iter().zip(&old).map(mismatch).sum()),
+        (MISMATCH_KL, now.iter().zip(&old).map(mismatch).sum()),
     ];
     TokenLoss { sum: policy_gradient(logprobs, &old, &advantages), measures }
 }

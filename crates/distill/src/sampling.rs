@@ -3,7 +3,7 @@
 use crate::Error;
 use ruminate_data::{Completion, Group, Score, Seed, Task};
 use ruminate_model::Decoder;
-use ruminate_rollout::{Flow, Options, generate_siblings};
+use ruminate_rollout::{Flow, Options, Request, generate};
 
 /// Who is asked, and how.
 #[derive(Clone, Copy, Debug)]
@@ -21,24 +21,51 @@ pub struct Setup<'a> {
 
 /// Samples `num_samples` completions of each problem and scores them: one group a problem, in the order given.
 ///
-/// A problem is a task and its prompt as token ids. `finished` is called after each completion and decides
-/// whether to go on.
+/// A problem is a task and its prompt as token ids. `known` are the completions that are there already, by problem and sample:
+/// they are not sampled again, and change no other; empty, nothing is. `finished` gets each new one, with its problem and its
+/// place in the group, and decides whether to go on.
 ///
 /// # Errors
 /// A sampling parameter out of range, a prompt that is empty or too long for the teacher's positions, all found
-/// before anything is sampled; those of [`generate_siblings`].
+/// before anything is sampled; those of [`generate`], and [`Stopped`](ruminate_rollout::Error::Stopped) when `finished` says so.
 pub fn sample_traces(
     setup: &Setup,
     problems: &[(&Task, &[u32])],
+    mut known: Vec<Vec<Option<Completion>>>,
     score: &dyn Score,
-    finished: &mut dyn FnMut() -> Flow,
+    finished: &mut dyn FnMut(usize, usize, &Completion) -> Flow,
 ) -> Result<Vec<Group>, Error> {
     let Setup { teacher, options, num_samples, seed } = *setup;
     options.sampling.validate()?;
     let prompts: Vec<&[u32]> = problems.iter().map(|&(_, prompt)| prompt).collect();
     check_prompts(&prompts, options, &[teacher])?;
-    let seed_of = |problem: usize| seed.index(problem as u64);
-    let completions = generate_siblings(teacher, &prompts, num_samples, options, seed_of, finished)?;
+    known.resize_with(problems.len(), Vec::new);
+    for group in &mut known {
+        group.resize_with(num_samples, || None);
+    }
+    let places = |problem: usize| (0..num_samples).map(move |sample| (problem, sample));
+    let open: Vec<(usize, usize)> = (0..problems.len())
+        .flat_map(places)
+        .filter(|&(problem, sample)| known[problem][sample].is_none())
+        .collect();
+    let request = |&(problem, sample): &(usize, usize)| Request {
+        prompt_ids: prompts[problem].to_vec(),
+        seed: seed.index(problem as u64).index(sample as u64),
+    };
+    let requests: Vec<Request> = open.iter().map(request).collect();
+    let mut flow = Flow::Continue;
+    generate(teacher, &requests, options, |request, completion| {
+        let (problem, sample) = open[request];
+        flow = finished(problem, sample, &completion);
+        known[problem][sample] = Some(completion);
+        flow
+    })?;
+    let completions: Vec<Vec<Completion>> =
+        known.into_iter().map(|group| group.into_iter().flatten().collect()).collect();
+    if flow == Flow::Stop {
+        let (finished, requested) = (completions.iter().map(Vec::len).sum(), problems.len() * num_samples);
+        return Err(ruminate_rollout::Error::Stopped { finished, requested }.into());
+    }
     let written: Vec<(&Task, &[Completion])> =
         problems.iter().zip(&completions).map(|(&(task, _), group)| (task, group.as_slice())).collect();
     let verdicts = score.score(&written);

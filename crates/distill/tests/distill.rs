@@ -46,7 +46,7 @@ fn groups(teacher: &Decoder, prompts: &[Vec<u32>], options: &Options) -> Result<
     let tasks: Vec<Task> = (0..prompts.len() as u32).map(task).collect();
     let problems: Vec<(&Task, &[u32])> = tasks.iter().zip(prompts.iter().map(Vec::as_slice)).collect();
     let setup = Setup { teacher, options, num_samples: 4, seed: Seed::new(7).child("distill") };
-    sample_traces(&setup, &problems, &score, &mut || Flow::Continue)
+    sample_traces(&setup, &problems, Vec::new(), &score, &mut |_, _, _| Flow::Continue)
 }
 
 fn prompts() -> Vec<Vec<u32>> {
@@ -75,7 +75,7 @@ fn a_caller_can_stop_and_learns_how_far_it_got() {
     let (task, options) = (task(0), options(1));
     let setup = Setup { teacher: &teacher, options: &options, num_samples: 5, seed: Seed::new(0) };
     let mut left = 2;
-    let stopped = sample_traces(&setup, &[(&task, &[3, 4])], &score, &mut || {
+    let stopped = sample_traces(&setup, &[(&task, &[3, 4])], Vec::new(), &score, &mut |_, _, _| {
         left -= 1;
         if left == 0 { Flow::Stop } else { Flow::Continue }
     });
@@ -83,6 +83,38 @@ fn a_caller_can_stop_and_learns_how_far_it_got() {
         matches!(stopped, Err(Error::Rollout(rollout::Error::Stopped { finished: 2, requested: 5 }))),
         "{stopped:?}"
     );
+}
+
+#[test]
+fn what_is_known_is_not_sampled_again_and_changes_nothing_else() {
+    let (teacher, options, tasks) = (fresh(0), options(64), [task(0), task(1)]);
+    let problems = [(&tasks[0], &[20, 5, 0][..]), (&tasks[1], &[21, 5, 1])];
+    let setup = Setup { teacher: &teacher, options: &options, num_samples: 4, seed: Seed::new(7) };
+    let mut sampled = Vec::new();
+    let mut go = |known| {
+        sampled.clear();
+        let groups = sample_traces(&setup, &problems, known, &score, &mut |problem, sample, _| {
+            sampled.push((problem, sample));
+            Flow::Continue
+        });
+        sampled.sort_unstable();
+        let groups: Vec<Vec<Completion>> =
+            groups.expect("sampled").into_iter().map(|group| group.completions).collect();
+        (groups, sampled.clone())
+    };
+    let (whole, all) = go(Vec::new());
+    assert_eq!(all.len(), 8);
+    let known = |kept: &[(usize, usize)]| -> Vec<Vec<Option<Completion>>> {
+        let of = |problem: usize, group: &[Completion]| {
+            let place =
+                |(sample, one): (usize, &Completion)| kept.contains(&(problem, sample)).then(|| one.clone());
+            group.iter().enumerate().map(place).collect()
+        };
+        whole.iter().enumerate().map(|(problem, group)| of(problem, group)).collect()
+    };
+    let (rest, missing) = go(known(&all[..3]));
+    assert_eq!((rest, missing), (whole.clone(), all[3..].to_vec()));
+    assert_eq!(go(known(&all)), (whole.clone(), Vec::new()));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ruminate_data::{Completion, Outcome, Prompt, Sample, Seed, Task, Verdict};
 use ruminate_distill::logits::{Kept, Taught, Top, from_bytes, logit_loss, teacher_top, to_bytes};
 use ruminate_distill::{Error, Setup, on_policy, order};
 use ruminate_model::{Config as Architecture, Decoder, ParameterVisitor, load_config};
-use ruminate_rollout::{Options, RecordRouting, Sampling};
+use ruminate_rollout::{Dtype, Options, RecordRouting, Sampling};
 use ruminate_testkit as testkit;
 use ruminate_train::packing::Packed;
 use ruminate_train::{Batch, Metrics, Observer, Scheduler, State, checkpoint, supervised};
@@ -97,8 +97,8 @@ fn run_logits(state: State, tops: &[Top], beta: f64, max_steps: usize, record: &
     };
     let mut config = config(max_steps);
     config.train.save_steps = 5;
-    supervised::train_by::<_, ruminate_train::Error>(state, &mut batches, &loss, &config, record)
-        .expect("it trains")
+    let check = &mut |_, _: &Metrics| Ok::<_, ruminate_train::Error>(());
+    supervised::train_by(state, &mut batches, &loss, check, &config, record).expect("it trains")
 }
 
 #[test]
@@ -197,12 +197,23 @@ fn options() -> Options {
 }
 
 fn run_on_policy(state: State, max_steps: usize, record: &mut Record) -> Result<State, Error> {
-    let (teacher, options) = (teacher(), options());
+    run_with_limit(state, max_steps, 1e-3, Dtype::Float32, record)
+}
+
+fn run_with_limit(
+    state: State,
+    max_steps: usize,
+    max_mismatch_kl: f64,
+    dtype: Dtype,
+    record: &mut Record,
+) -> Result<State, Error> {
+    let (teacher, mut options) = (teacher(), options());
+    options.sampling.dtype = dtype;
     let setup = Setup { teacher: &teacher, options: &options, num_samples: 2, seed: Seed::new(7) };
     let mut config = config(max_steps);
     config.batch_size = 32;
     config.train.save_steps = 5;
-    on_policy::train(state, &mut problem, &judge, &setup, &config, record)
+    on_policy::train(state, &mut problem, &judge, &setup, max_mismatch_kl, &config, record)
 }
 
 #[test]
@@ -218,6 +229,18 @@ fn a_student_on_its_own_way_comes_near_its_teacher() {
     let loss = record.values("loss");
     assert!(loss.iter().zip(&kl).all(|(loss, kl)| (loss - kl).abs() < 1e-4), "{loss:?}, {kl:?}");
     assert!(record.values("sampling/mismatch_kl").iter().all(|kl| kl.abs() < 1e-6));
+}
+
+#[test]
+fn a_mismatch_of_three_steps_stops_a_student_whose_sampler_was_not_told_to_round() {
+    let fresh = || State::fresh(fresh(1), &config(6).train);
+    for (dtype, steps) in [(Dtype::Float32, 3), (Dtype::Int8, 6)] {
+        let mut record = Record { metrics: Vec::new(), folder: None };
+        let ended = run_with_limit(fresh(), 6, 1e-300, dtype, &mut record);
+        assert_eq!(record.metrics.len(), steps, "{dtype}");
+        let raised = matches!(ended, Err(Error::Train(ruminate_train::Error::Mismatch { step: 3, .. })));
+        assert_eq!(raised, dtype == Dtype::Float32, "{dtype}");
+    }
 }
 
 #[test]

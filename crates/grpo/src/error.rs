@@ -19,20 +19,6 @@ pub enum Error {
     /// Learning cannot work from greedy completions: a group of equals has no advantage.
     #[error("`rollout.temperature` is 0; expected a number above 0: equal completions teach nothing")]
     Greedy,
-    /// Sampler and trainer disagree about the same tokens.
-    #[error(
-        "step {step}: the sampler's and the trainer's log-probabilities of the same tokens differ, mismatch KL \
-         {kl:.2e} (limit {limit:.0e}) for three steps in a row; training on would follow a wrong ratio. Try \
-         `grpo.router_replay = \"on\"`, or a device and dtype on which both agree"
-    )]
-    Mismatch {
-        /// The step.
-        step: usize,
-        /// The last mismatch KL.
-        kl: f64,
-        /// `max_mismatch_kl`.
-        limit: f64,
-    },
     /// Nothing could be sampled.
     #[error("`rollout`: {0}")]
     Rollout(#[from] ruminate_rollout::Error),

@@ -11,7 +11,7 @@ use rand::seq::SliceRandom;
 use ruminate_data::{Completion, Group, Score, Seed, Task, Verdict};
 use ruminate_model::Decoder;
 use ruminate_rollout::{Dtype, Sampling};
-use ruminate_train::{Metrics, Observer, RouterTraining, Schedule, State, logprobs};
+use ruminate_train::{Metrics, MismatchAlarm, Observer, RouterTraining, Schedule, State, logprobs};
 use std::time::Instant;
 
 /// A problem as the policy sees it.
@@ -53,6 +53,13 @@ impl Setup<'_> {
             config.delta = config.delta.or(Some(MISMATCH_CAP.max(1.0 + config.epsilon_high())));
         }
         config
+    }
+
+    fn alarm(&self) -> MismatchAlarm {
+        match self.sampling.dtype {
+            Dtype::Float32 => MismatchAlarm::new(self.config.max_mismatch_kl),
+            Dtype::Bfloat16 | Dtype::Int8 => MismatchAlarm::silent(),
+        }
     }
 
     /// Checks all tables, before any tensor is made.
@@ -98,7 +105,7 @@ pub fn train(
         observer.evaluate(0, &state.policy.valid());
     }
     let weights = score.weights();
-    let mut alarms = 0;
+    let mut alarm = setup.alarm();
     while state.step < setup.max_steps && !observer.interrupted() {
         let started = Instant::now();
         let first = state.cursor;
@@ -135,7 +142,7 @@ pub fn train(
             observer.expert_load(state.step, &mismatch.load);
         }
         observer.updated(state.step, &state.policy);
-        alarms = alarm(alarms, &mismatch, state.step, setup)?;
+        alarm.check(state.step, mismatch.kl())?;
 
         if config.beta > 0.0 && is_due(state.step, config.ref_model_sync_steps) {
             state.models.insert(REFERENCE.to_owned(), state.policy.valid());
@@ -249,20 +256,6 @@ fn examples<'a>(
 fn reference(state: &State, config: &Config) -> Option<Decoder> {
     let kept = state.models.get(REFERENCE).cloned();
     kept.or_else(|| (config.beta > 0.0).then(|| state.policy.valid().without_adapters()))
-}
-
-/// Counts steps in a row with too large a mismatch; the third stops the run. A sampler that was told to round differs
-/// by what it was told: that is logged and corrected by the ratio, not an error.
-fn alarm(alarms: usize, mismatch: &Mismatch, step: usize, setup: &Setup) -> Result<usize, Error> {
-    let limit = match setup.sampling.dtype {
-        Dtype::Float32 => setup.config.max_mismatch_kl,
-        Dtype::Bfloat16 | Dtype::Int8 => f64::INFINITY,
-    };
-    match (mismatch.kl() > limit, alarms) {
-        (false, _) => Ok(0),
-        (true, 2..) => Err(Error::Mismatch { step, kl: mismatch.kl(), limit }),
-        (true, _) => Ok(alarms + 1),
-    }
 }
 
 fn sampled_tokens(groups: &[Group]) -> u64 {

@@ -2,6 +2,16 @@
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Tensor};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the process wants no fused form.
+static COMPOSED: AtomicBool = AtomicBool::new(false);
+
+/// Computes with the compositions of Burn operations from now on, in the whole process: for a program that measures what
+/// the fused forms are worth, or looks for a fault in them. To be called before the first tensor is made.
+pub fn compose_only() {
+    COMPOSED.store(true, Ordering::Relaxed);
+}
 
 /// The forms that an operation can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,5 +31,6 @@ pub(crate) fn form<const D: usize>(tensor: &Tensor<D>) -> Form {
         #[allow(unreachable_patterns, reason = "reachable when another backend is compiled in")]
         _ => false,
     };
-    if flex && tensor.dtype() == DType::F32 { Form::Flex } else { Form::Reference }
+    let fused = flex && tensor.dtype() == DType::F32 && !COMPOSED.load(Ordering::Relaxed);
+    if fused { Form::Flex } else { Form::Reference }
 }

@@ -17,6 +17,7 @@ mod dispatch;
 mod experts;
 mod graph;
 mod linear;
+mod logits;
 mod logprobs;
 #[cfg(test)]
 mod noise;
@@ -34,7 +35,8 @@ pub use attention::{
     KeyValueRing, Latest, Segments, attention, decode_attention, decode_latent_attention, latent_attention,
 };
 pub use candidates::{TopLogprobs, candidate_logprobs, top_logprobs};
-pub use cpu::Precision;
+pub use cpu::{Precision, keep_freed_memory};
+pub use dispatch::compose_only;
 pub use experts::{ExpertWeights, Permutation, experts};
 pub use linear::linear;
 pub use logprobs::{TokenStatistics, token_logprobs};

@@ -2,7 +2,8 @@
 
 use crate::chart::number;
 use crate::escape::{Text, clipped, json};
-use crate::folder::{Evaluation, Run};
+use crate::folder::Run;
+use crate::records::Evaluation;
 use serde_json::Value;
 use std::fmt::Write as _;
 

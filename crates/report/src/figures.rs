@@ -6,7 +6,7 @@ use crate::folder::Run;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// Above it three times in a row, a run ends: `grpo.max_mismatch_kl`.
+/// Above it three times in a row, a run ends, unless `max_mismatch_kl` says otherwise.
 const MISMATCH_LIMIT: f64 = 1e-3;
 
 /// Sets that are drawn in one chart.
@@ -239,6 +239,8 @@ fn zero(run: &Run, name: &str) -> bool {
 }
 
 fn mismatch_limit(run: &Run) -> f64 {
-    let set = run.config.get("grpo").and_then(|grpo| grpo.get("max_mismatch_kl")?.as_f64());
+    let distilled = run.config.get("command").is_some_and(|command| command == "distill");
+    let table = run.config.get(if distilled { "distill" } else { "grpo" });
+    let set = table.and_then(|table| table.get("max_mismatch_kl")?.as_f64());
     set.filter(|limit| *limit > 0.0).unwrap_or(MISMATCH_LIMIT)
 }

@@ -1,7 +1,7 @@
 //! Which experts the tokens went to: a map of layers and experts over the steps. It refuses to know why.
 
 use crate::escape::Text;
-use crate::folder::Load;
+use crate::records::Load;
 use std::fmt::Write as _;
 
 /// Columns of the map; more steps are summed.
@@ -139,7 +139,7 @@ fn told(rows: &[&Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{class, html, multiples};
-    use crate::folder::Load;
+    use crate::records::Load;
 
     #[test]
     fn balance_is_neutral_and_collapse_is_not() {

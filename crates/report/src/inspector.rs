@@ -2,8 +2,9 @@
 //! read. It refuses to compute what a run has not recorded: a measure that is not there is not offered.
 
 use crate::escape::{Text, clipped, json};
-use crate::folder::{Completion, Run, TokenRow};
+use crate::folder::Run;
 use crate::pairs::verdict;
+use crate::records::{Completion, TokenRow};
 use ruminate_data::FinishReason;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -150,7 +151,8 @@ fn clip(run: &Run) -> [f64; 2] {
 #[cfg(test)]
 mod tests {
     use super::html;
-    use crate::folder::{Completion, Run, TokenRow};
+    use crate::folder::Run;
+    use crate::records::{Completion, TokenRow};
     use ruminate_data::Outcome;
 
     fn run(tokens: Vec<String>, ratio: Vec<Option<f64>>) -> Run {

@@ -18,10 +18,12 @@ mod inspector;
 mod lines;
 mod page;
 mod pairs;
+mod records;
 mod stages;
 pub mod tensorboard;
 
 pub use error::Error;
-pub use folder::{Completion, Evaluation, Load, Report, Run, Sample, TokenRow, read};
+pub use folder::{Report, Run, read};
 pub use lines::Table;
 pub use page::html;
+pub use records::{Completion, Evaluation, Load, Sample, TokenRow};

@@ -2,7 +2,8 @@
 //! was judged as it was.
 
 use crate::escape::{Text, clipped};
-use crate::folder::{Run, Sample};
+use crate::folder::Run;
+use crate::records::Sample;
 use ruminate_data::Outcome;
 use std::fmt::Write as _;
 

@@ -2,7 +2,8 @@
 
 use crate::chart::number;
 use crate::escape::{Text, clipped};
-use crate::folder::{Evaluation, Run};
+use crate::folder::Run;
+use crate::records::Evaluation;
 use std::fmt::Write as _;
 
 /// The set whose other figures are shown.
@@ -197,7 +198,8 @@ fn all_zero(rows: &[Measured], name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::stages;
-    use crate::folder::{Evaluation, Run};
+    use crate::folder::Run;
+    use crate::records::Evaluation;
     use std::collections::BTreeMap;
 
     fn run(name: &str, rows: &[(u64, &str)]) -> Run {

@@ -67,6 +67,20 @@ pub enum Error {
         /// How many were allowed.
         allowed: usize,
     },
+    /// Sampler and trainer disagree about the same tokens.
+    #[error(
+        "step {step}: the sampler's and the trainer's log-probabilities of the same tokens differ, mismatch KL \
+         {kl:.2e} (limit {limit:.0e}) for three steps in a row; training on would follow a wrong ratio. Try a device and \
+         dtype on which both agree, or, for a mixture of experts under GRPO, `grpo.router_replay = \"on\"`"
+    )]
+    Mismatch {
+        /// The step, counted from 1.
+        step: usize,
+        /// The last mismatch KL, in nats a token.
+        kl: f64,
+        /// `max_mismatch_kl`.
+        limit: f64,
+    },
     /// A checkpoint folder could not be written, read or verified.
     #[error(transparent)]
     Run(#[from] ruminate_run::Error),

@@ -34,6 +34,9 @@ pub type Batches<'a, I, E> = dyn FnMut(&State, Range<u64>, &mut dyn Observer) ->
 /// order in which their sequences were packed.
 pub type Loss<'a, I> = dyn Fn(&Decoder, Tensor<2>, &Packed, &[&I]) -> TokenLoss + Sync + 'a;
 
+/// Hears a step's number and metrics, after the observer has, and says whether to go on.
+pub type Check<'a, E> = dyn FnMut(usize, &Metrics) -> Result<(), E> + 'a;
+
 /// Sums over the places with loss of a microbatch; the trainer divides by their number in the whole step.
 #[derive(Debug)]
 pub struct TokenLoss {

@@ -7,9 +7,11 @@
 //! - [`Gradients`], [`Optimizer`], [`Schedule`]: one step, by Hugging Face parameter names.
 //! - [`supervised`]: the trainer of pretrain, sft and distill, of the next token or by any loss of tokens.
 //! - [`checkpoint`]: a [`State`] as a folder and back, bit by bit.
+//! - [`MismatchAlarm`]: stops a run whose sampler and trainer disagree.
 //! - [`State`], [`Observer`], [`Metrics`]: what all trainers share with the outside.
 
 mod adamw;
+mod alarm;
 pub mod checkpoint;
 mod config;
 mod error;
@@ -29,10 +31,11 @@ mod schedule;
 mod state;
 pub mod supervised;
 
+pub use alarm::MismatchAlarm;
 pub use config::{Config, RouterTraining, Scheduler};
 pub use error::Error;
 pub use gradients::Gradients;
-pub use lesson::{Batch, Batches, Loss, TokenLoss};
+pub use lesson::{Batch, Batches, Check, Loss, TokenLoss};
 pub use load::ExpertLoad;
 pub use memory::{MemoryPlan, Shape, Trained, memory_plan};
 pub use metrics::Metrics;

@@ -63,12 +63,18 @@ pub(super) fn works(model: &Path, extent: Extent) -> Vec<Work> {
     };
     let grpo = |id, title, full, targets| {
         let shape = shape(full, "--prompts 2 --generations 2 --max-completion 8 --steps 2");
-        let args = arguments("bench grpo --tasks bench/tasks.jsonl --model", model, shape);
+        let args = |flags| {
+            arguments("bench grpo --tasks bench/tasks.jsonl --model", model, &format!("{shape} {flags}"))
+        };
         let peer = ("peer_grpo.py", arguments("", model, &format!("bench/tasks.jsonl {shape}")));
         let lacks_tokenizer = !crate::root().join(model).join("tokenizer.json").exists();
         let impossible =
             lacks_tokenizer.then_some("--model DIR with SmolLM2's tokenizer and weights is needed");
-        Work { id, title, sides: vec![Side { name: "f32", args, targets }], peer, impossible }
+        let sides = vec![
+            Side { name: "f32", args: args(""), targets },
+            Side { name: "f32 without fused forms", args: args("--composed"), targets: Vec::new() },
+        ];
+        Work { id, title, sides, peer, impossible }
     };
     vec![
         train(

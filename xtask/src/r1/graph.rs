@@ -178,43 +178,25 @@ fn dependency(input: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::GRAPH;
     use super::Graph;
     use crate::root;
 
-    const SMALL: &str = r#"
-        [[stage]]
-        name = "base"
-        command = "pretrain"
-        recipe = "base.toml"
-        minutes = 1
-        [[stage]]
-        name = "zero"
-        command = "train-rl"
-        recipe = "zero.toml"
-        inputs = { model = "base/final" }
-        minutes = 2
-        [evaluate]
-        recipe = "eval.toml"
-        set = "fresh"
-        minutes = 0.5
-        models = ["base", "zero"]
-    "#;
-
     fn refused(from: &str, to: &str) -> String {
-        let text = SMALL.replace(from, to);
-        assert_ne!(text, SMALL);
+        let text = GRAPH.replace(from, to);
+        assert_ne!(text, GRAPH);
         let graph = toml::from_str::<Graph>(&text).map_err(anyhow::Error::from);
         format!("{:#}", graph.and_then(|graph| graph.check()).expect_err("refused"))
     }
 
     #[test]
     fn evaluations_follow_the_stages() {
-        let graph: Graph = toml::from_str(SMALL).expect("well-formed");
+        let graph: Graph = toml::from_str(GRAPH).expect("well-formed");
         graph.check().expect("valid");
         let stages = graph.all_stages();
         let names: Vec<&str> = stages.iter().map(|stage| stage.name.as_str()).collect();
-        assert_eq!(names, ["base", "zero", "eval-base", "eval-zero"]);
-        assert_eq!(stages[3].dependencies().collect::<Vec<_>>(), ["zero"]);
+        assert_eq!(names, ["base", "zero", "other", "eval-base", "eval-zero"]);
+        assert_eq!(stages[4].dependencies().collect::<Vec<_>>(), ["zero"]);
     }
 
     #[test]
@@ -225,11 +207,7 @@ mod tests {
             ("name = \"zero\"", "name = \"../zero\"", "letters, digits"),
             ("models = [\"base\"", "models = [\"bass\"", "`bass`"),
             ("minutes = 2", "minuts = 2", "minuts"),
-            (
-                "[evaluate]",
-                "[[shape]]\nkind = \"exceeds\"\nsays = \"s\"\nmetric = \"pass@1\"\nmodel = \"zero\"\nover = \"one\"\n[evaluate]",
-                "`one`",
-            ),
+            ("over = \"base\"", "over = \"one\"", "`one`"),
         ] {
             let message = refused(from, to);
             assert!(message.contains(says), "{from} -> {to}: {message}");

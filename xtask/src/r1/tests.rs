@@ -12,7 +12,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const GRAPH: &str = r#"
+/// Two stages of which one needs the other, and one by itself.
+pub(super) const GRAPH: &str = r#"
     [[stage]]
     name = "base"
     command = "pretrain"

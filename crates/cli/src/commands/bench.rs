@@ -62,6 +62,15 @@ struct Measured {
 }
 
 pub(crate) fn run(command: BenchCommand) -> Result<()> {
+    let composed = match &command {
+        BenchCommand::Generate(args) => args.composed,
+        BenchCommand::Train(args) => args.composed,
+        BenchCommand::Grpo(args) => args.composed,
+        BenchCommand::Ceiling(_) => false,
+    };
+    if composed {
+        model::compose_only();
+    }
     let (device, dtype, measured) = match command {
         BenchCommand::Generate(args) => (args.device.device, args.engine.dtype, generation(&args)?),
         BenchCommand::Train(args) => (args.device.device, Dtype::Float32, training(&args)?),

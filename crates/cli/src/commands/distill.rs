@@ -3,6 +3,7 @@
 
 mod logits;
 mod remote;
+mod sampled;
 mod student;
 mod traces;
 
@@ -65,10 +66,11 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     let judge = Judge::new(recipe, &language)?;
     let teacher = policy::Source::new(&folder, None)?.load(&session.device)?;
     let asked = traces::asked(recipe, &language, &mut problems);
+    let log = stage.folder.path().join("sampled.jsonl");
     let Some(student) = student else {
         // Traces alone, for `sft` to read.
         stage.record()?;
-        let written = traces::sample(recipe, &folder, &teacher, &judge, &asked)?;
+        let written = traces::sample(recipe, &folder, &teacher, &judge, &asked, &log)?;
         let (traces, summary) = traces::select(recipe, &written, &asked, &problems)?;
         traces::write(&stage.folder.traces_path(), &traces)?;
         stage.finish_files(summary.clone())?;
@@ -87,7 +89,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
         judged = Some(policy::compute(fitted.num_tokens, teacher.config()));
         fitted
     } else {
-        let written = traces::sample(recipe, &folder, &teacher, &judge, &asked)?;
+        let written = traces::sample(recipe, &folder, &teacher, &judge, &asked, &log)?;
         let (traces, _) = traces::select(recipe, &written, &asked, &problems)?;
         drop(teacher);
         traces::write(&stage.folder.traces_path(), &traces)?;

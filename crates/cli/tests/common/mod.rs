@@ -31,6 +31,22 @@ pub(crate) const TINY: [&str; 22] = [
     "sft.batch_size=4",
 ];
 
+/// A recipe's table of a model of a few thousand parameters.
+pub(crate) fn small_llama(table: &str, hidden_size: usize) -> String {
+    format!(
+        r#"
+    [{table}]
+    model_type = "llama"
+    hidden_size = {hidden_size}
+    num_hidden_layers = 1
+    num_attention_heads = 2
+    intermediate_size = 16
+    max_position_embeddings = 96
+    initializer_range = 0.08
+"#
+    )
+}
+
 /// The binary with these arguments.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ruminate"));

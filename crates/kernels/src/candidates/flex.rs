@@ -1,34 +1,22 @@
-//! Log-probabilities of candidates on the CPU. The logits of a chunk live in one buffer that the next chunk overwrites;
-//! the backward computes them again instead of keeping them.
+//! Log-probabilities of candidates on the CPU, from the logits of a chunk of tokens.
 
-// N tokens, n of them at once, D hidden, V vocabulary, K candidates
-
-use crate::cpu::{
-    Floats, Matrix, MatrixMut, Store, Threads, exp, lanewise, largest, product, tensor, total, vectorized,
-};
-use crate::logprobs::{Chunks, Plan};
+use crate::cpu::{Floats, exp, lanewise, largest, tensor, total, vectorized};
+use crate::logits::Chunks;
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 /// `[N, K + 1]`, and the log-sums of `e^logit` that the backward needs: over all of a row, and over its others, `[N, 2]`.
-pub(super) fn forward(
-    hidden: &FlexTensor,
-    head: &FlexTensor,
-    candidates: &[u32],
-    plan: Plan,
-) -> (FlexTensor, FlexTensor) {
-    let chunks = Chunks::new(hidden, head, plan);
+pub(crate) fn forward(chunks: &Chunks, candidates: &[u32]) -> (FlexTensor, FlexTensor) {
     let (tokens, chosen) = (chunks.tokens, candidates.len() / chunks.tokens);
-    let mut logprobs = vec![0.0; tokens * (chosen + 1)];
+    let columns = chosen + 1;
+    let mut logprobs = vec![0.0; tokens * columns];
     let mut log_sums = vec![0.0; tokens * 2];
-    let mut logits = chunks.buffer();
-    for (start, rows) in chunks.starts() {
-        chunks.logits(start, rows, &mut logits);
-        let end = start + rows;
+    chunks.for_each(|places, logits| {
+        let (start, end) = (places.start, places.end);
         logits
             .par_chunks_mut(chunks.vocabulary)
             .zip(candidates[start * chosen..end * chosen].par_chunks(chosen))
-            .zip(logprobs[start * (chosen + 1)..end * (chosen + 1)].par_chunks_mut(chosen + 1))
+            .zip(logprobs[start * columns..end * columns].par_chunks_mut(columns))
             .zip(log_sums[start * 2..end * 2].par_chunks_mut(2))
             .for_each(|(((logits, ids), row), log_sums)| {
                 for (column, &id) in row.iter_mut().zip(ids) {
@@ -42,8 +30,8 @@ pub(super) fn forward(
                 }
                 log_sums.copy_from_slice(&[of_all, of_others]);
             });
-    }
-    (tensor(logprobs, [tokens, chosen + 1]), tensor(log_sums, [tokens, 2]))
+    });
+    (tensor(logprobs, [tokens, columns]), tensor(log_sums, [tokens, 2]))
 }
 
 /// `ln sum e^x`; `-inf` of nothing.
@@ -58,29 +46,23 @@ pub(super) fn log_sum(values: &[f32]) -> f32 {
 /// The gradients of `hidden` and `head`. With u the upstream of a row and U its sum, p the softmax, o what is chosen of
 /// the others among themselves (softmax without the candidates), r their share:
 /// `d logit[v] = (u[k] - U p[v]) / temperature` of a candidate, `o[v] (u[K] - U r) / temperature` of another.
-pub(super) fn backward(
-    hidden: &FlexTensor,
-    head: &FlexTensor,
+pub(crate) fn backward(
+    chunks: &Chunks,
     candidates: &[u32],
     log_sums: &FlexTensor,
     upstream: &FlexTensor,
-    plan: Plan,
+    temperature: f64,
 ) -> (FlexTensor, FlexTensor) {
-    let chunks = Chunks::new(hidden, head, plan);
     let (log_sums, upstream) = (Floats::of(log_sums), Floats::of(upstream));
-    let (tokens, width, vocabulary) = (chunks.tokens, chunks.width, chunks.vocabulary);
-    let chosen = candidates.len() / tokens;
-    let inverse_temperature = (1.0 / plan.temperature) as f32;
-    let mut d_hidden = vec![0.0; tokens * width];
-    let mut d_head = vec![0.0; vocabulary * width];
-    let mut logits = chunks.buffer();
-    for (start, rows) in chunks.starts() {
-        chunks.logits(start, rows, &mut logits);
-        let end = start + rows;
+    let chosen = candidates.len() / chunks.tokens;
+    let columns = chosen + 1;
+    let inverse_temperature = (1.0 / temperature) as f32;
+    chunks.backward(|places, logits| {
+        let (start, end) = (places.start, places.end);
         logits
-            .par_chunks_mut(vocabulary)
+            .par_chunks_mut(chunks.vocabulary)
             .zip(candidates[start * chosen..end * chosen].par_chunks(chosen))
-            .zip(upstream.slice()[start * (chosen + 1)..end * (chosen + 1)].par_chunks(chosen + 1))
+            .zip(upstream.slice()[start * columns..end * columns].par_chunks(columns))
             .zip(log_sums.slice()[start * 2..end * 2].par_chunks(2))
             .for_each(|(((logits, ids), upstream), log_sums)| {
                 let (of_all, of_others) = (log_sums[0], log_sums[1]);
@@ -105,12 +87,5 @@ pub(super) fn backward(
                     logits[id as usize] = gradient;
                 }
             });
-        let d_logits = Matrix::new(&logits, rows, vocabulary);
-        let d_rows = MatrixMut::new(&mut d_hidden[start * width..end * width], rows, width);
-        product(d_rows, Store::Replace, 1.0, d_logits, chunks.head(), Threads::Pool);
-        let d_weight = MatrixMut::new(&mut d_head, vocabulary, width);
-        let store = if start == 0 { Store::Replace } else { Store::Add };
-        product(d_weight, store, 1.0, d_logits.transposed(), chunks.rows(start, rows), Threads::Pool);
-    }
-    (tensor(d_hidden, [tokens, width]), tensor(d_head, [vocabulary, width]))
+    })
 }

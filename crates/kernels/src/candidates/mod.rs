@@ -3,12 +3,11 @@
 
 // N tokens, D hidden, V vocabulary, K candidates
 
-mod autodiff;
-mod flex;
+pub(crate) mod flex;
 mod top;
 
 use crate::dispatch::{Form, form};
-use crate::logprobs::Plan;
+use crate::logits::{self, Asked, Plan};
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 pub use top::{TopLogprobs, top_logprobs};
 
@@ -36,8 +35,12 @@ pub fn candidate_logprobs(
     let plan = Plan::new(temperature, vocabulary);
     match form(&hidden) {
         Form::Reference => reference(hidden, head, candidates, plan),
-        Form::Flex => autodiff::fused(hidden, head, candidates, plan),
+        Form::Flex => fused(hidden, head, candidates, plan),
     }
+}
+
+fn fused(hidden: Tensor<2>, head: Tensor<2>, candidates: &[u32], plan: Plan) -> Tensor<2> {
+    logits::fused(hidden, head, Asked::Candidates(candidates.to_vec()), plan).0
 }
 
 /// Added to a logit to leave it out of a sum: finite, so that no gradient becomes NaN.
@@ -76,8 +79,8 @@ fn log_sum(x: Tensor<2>) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
-    use super::{autodiff, candidate_logprobs, reference};
-    use crate::logprobs::Plan;
+    use super::{candidate_logprobs, fused, reference};
+    use crate::logits::Plan;
     use crate::noise;
     use crate::same::same_with_gradients;
     use proptest::prelude::*;
@@ -116,7 +119,7 @@ mod tests {
             }
             let plan = Plan { temperature, tokens_at_once: 3 };
             for actual in [
-                autodiff::fused(hidden.clone(), head.clone(), &ids, plan),
+                fused(hidden.clone(), head.clone(), &ids, plan),
                 reference(hidden, head, &ids, plan),
             ] {
                 testkit::assert_close(&testkit::floats(actual), &expected, 1e-4);
@@ -138,7 +141,7 @@ mod tests {
             same_with_gradients(
                 (hidden, head),
                 |(hidden, head)| reference(hidden, head, &ids, Plan { temperature, tokens_at_once: tokens }),
-                |(hidden, head)| autodiff::fused(hidden, head, &ids, Plan { temperature, tokens_at_once }),
+                |(hidden, head)| fused(hidden, head, &ids, Plan { temperature, tokens_at_once }),
             );
         }
     }
@@ -157,7 +160,7 @@ mod tests {
         same_with_gradients(
             (hidden, head),
             |(hidden, head)| reference(hidden, head, &ids, plan).narrow(1, 0, 5),
-            |(hidden, head)| autodiff::fused(hidden, head, &ids, plan).narrow(1, 0, 5),
+            |(hidden, head)| fused(hidden, head, &ids, plan).narrow(1, 0, 5),
         );
     }
 

@@ -5,7 +5,7 @@
 use super::flex::log_sum;
 use crate::cpu::vectorized;
 use crate::linear::linear;
-use crate::logprobs::Plan;
+use crate::logits::Plan;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 

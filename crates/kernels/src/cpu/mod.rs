@@ -2,6 +2,7 @@
 //! knows an operation.
 
 mod gemm;
+mod memory;
 mod packed;
 mod simd;
 mod small;
@@ -9,6 +10,7 @@ mod tensor;
 mod times_transposed;
 
 pub(crate) use gemm::{Matrix, MatrixMut, Store, Threads, product};
+pub use memory::keep_freed_memory;
 pub use packed::Precision;
 pub(crate) use packed::{Packed, round};
 pub(crate) use simd::{dot, exp, lanewise, lanewise_pairs, largest, sigmoid, total, vectorized};

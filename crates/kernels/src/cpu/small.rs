@@ -39,10 +39,14 @@ impl WithSimd for Product<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(mut self, simd: S) {
         let (rows, columns) = (self.out.rows, self.out.columns);
-        // Accumulators, the right operand's vectors and a broadcast have to fit the registers: 8 x 2 or 4 x 4 of 32, and
-        // 4 x 2 of 16. Few rows do little arithmetic with what they read, so they read it in long runs.
+        // Accumulators, a broadcast for each row and a vector have to fit the registers: 8 x 2, 4 x 4 or 3 x 8 of 32,
+        // and 4 x 2 of 16. Few rows do little arithmetic with what they read, so they read it in long runs.
         let roomy = S::REGISTER_COUNT >= 32;
-        let vectors = if roomy && rows <= 4 { 4 } else { 2 };
+        let vectors = match rows {
+            ..=3 if roomy => 8,
+            4 if roomy => 4,
+            _ => 2,
+        };
         let mut column = 0;
         while column < columns {
             let width = (columns - column).min(vectors * S::F32_LANES);
@@ -52,7 +56,11 @@ impl WithSimd for Product<'_> {
                 1 => self.strip::<S, 4, 1>(simd, column, width),
                 2 => self.strip::<S, 4, 2>(simd, column, width),
                 3 => self.strip::<S, 4, 3>(simd, column, width),
-                _ => self.strip::<S, 4, 4>(simd, column, width),
+                4 => self.strip::<S, 4, 4>(simd, column, width),
+                5 => self.strip::<S, 3, 5>(simd, column, width),
+                6 => self.strip::<S, 3, 6>(simd, column, width),
+                7 => self.strip::<S, 3, 7>(simd, column, width),
+                _ => self.strip::<S, 3, 8>(simd, column, width),
             }
             column += width;
         }
@@ -116,14 +124,14 @@ impl Product<'_> {
             let mut left = lhs.values.as_ptr().wrapping_add(row * lhs.row_stride);
             let mut right = rhs.values.as_ptr().wrapping_add(column);
             for _ in 0..lhs.columns {
-                let mut vectors = [simd.splat_f32s(0.0); N];
-                for (n, vector) in vectors.iter_mut().enumerate() {
-                    *vector = load(right.add(n * S::F32_LANES), n);
+                let mut factors = [simd.splat_f32s(0.0); M];
+                for (m, factor) in factors.iter_mut().enumerate() {
+                    *factor = simd.splat_f32s(*left.add(m * lhs.row_stride));
                 }
-                for (m, sums) in sums.iter_mut().enumerate() {
-                    let factor = simd.splat_f32s(*left.add(m * lhs.row_stride));
-                    for (sum, vector) in sums.iter_mut().zip(vectors) {
-                        *sum = simd.mul_add_e_f32s(factor, vector, *sum);
+                for n in 0..N {
+                    let vector = load(right.add(n * S::F32_LANES), n);
+                    for (sums, factor) in sums.iter_mut().zip(factors) {
+                        sums[n] = simd.mul_add_e_f32s(factor, vector, sums[n]);
                     }
                 }
                 left = left.wrapping_add(lhs.column_stride);

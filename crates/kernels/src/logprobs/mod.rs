@@ -1,12 +1,11 @@
 //! Log-probabilities of given next tokens, from hidden states, a chunk of tokens at a time: the logits of a
 //! whole batch are never in memory at once.
 
-mod autodiff;
-mod flex;
+pub(crate) mod flex;
 
 use crate::dispatch::{Form, form};
+use crate::logits::{self, Asked, Plan};
 use burn::tensor::{Int, Tensor, activation::log_softmax};
-pub(crate) use flex::Chunks;
 
 /// What a policy says of given tokens.
 #[derive(Clone, Debug)]
@@ -34,23 +33,14 @@ pub fn token_logprobs(
     let plan = Plan::new(temperature, head.dims()[0]);
     match form(&hidden) {
         Form::Reference => reference(hidden, head, targets, plan),
-        Form::Flex => autodiff::fused(hidden, head, targets, plan),
+        Form::Flex => fused(hidden, head, targets, plan),
     }
 }
 
-/// How the logits are made.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
-    pub(crate) temperature: f64,
-    /// Tokens whose logits are in memory together.
-    pub(crate) tokens_at_once: usize,
-}
-
-impl Plan {
-    /// As many tokens as have 64 MiB of logits in f32; at least 64, below which products of matrices become slow.
-    pub(crate) fn new(temperature: f64, vocabulary: usize) -> Self {
-        Self { temperature, tokens_at_once: ((1 << 24) / vocabulary.max(1)).max(64) }
-    }
+fn fused(hidden: Tensor<2>, head: Tensor<2>, targets: &[u32], plan: Plan) -> TokenStatistics {
+    let tokens = targets.len();
+    let (logprobs, besides) = logits::fused(hidden, head, Asked::Targets(targets.to_vec()), plan);
+    TokenStatistics { logprobs, entropy: besides.narrow(1, 0, 1).reshape([tokens]) }
 }
 
 fn reference(hidden: Tensor<2>, head: Tensor<2>, targets: &[u32], plan: Plan) -> TokenStatistics {
@@ -74,7 +64,7 @@ fn reference(hidden: Tensor<2>, head: Tensor<2>, targets: &[u32], plan: Plan) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{Plan, autodiff, reference};
+    use super::{Plan, fused, reference};
     use crate::noise;
     use crate::same::same_with_gradients;
     use burn::tensor::Tensor;
@@ -109,7 +99,7 @@ mod tests {
             }
             let plan = Plan { temperature, tokens_at_once: 3 };
             for actual in [
-                autodiff::fused(hidden.clone(), head.clone(), &targets, plan),
+                fused(hidden.clone(), head.clone(), &targets, plan),
                 reference(hidden, head, &targets, plan),
             ] {
                 testkit::assert_close(&testkit::floats(actual.logprobs), &logprobs, 1e-4);
@@ -135,7 +125,7 @@ mod tests {
                     reference(hidden, head, &targets, Plan { temperature, tokens_at_once: tokens }).logprobs
                 },
                 |(hidden, head)| {
-                    autodiff::fused(hidden, head, &targets, Plan { temperature, tokens_at_once }).logprobs
+                    fused(hidden, head, &targets, Plan { temperature, tokens_at_once }).logprobs
                 },
             );
         }
@@ -153,7 +143,7 @@ mod tests {
             let head = noise::tensor::<2>([vocabulary, width], seed + 1, &device);
             let gradient = |head: Tensor<2>| {
                 let hidden = noise::tensor::<2>([tokens, width], seed, &device).require_grad();
-                let logprobs = autodiff::fused(hidden.clone(), head.clone(), &targets, plan).logprobs;
+                let logprobs = fused(hidden.clone(), head.clone(), &targets, plan).logprobs;
                 let gradients = logprobs.sum().backward();
                 (testkit::floats(hidden.grad(&gradients).expect("tracked")), head.grad(&gradients).is_some())
             };

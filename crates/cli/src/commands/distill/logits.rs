@@ -78,7 +78,7 @@ pub(super) fn cached(teacher: &Teacher, samples: &[Sample], kept: Kept, folder: 
 }
 
 /// The hashes of the files that decide what a model computes.
-fn identity(folder: &Path) -> Result<String> {
+pub(super) fn identity(folder: &Path) -> Result<String> {
     let mut files: Vec<PathBuf> = entries(folder)
         .into_iter()
         .filter(|path| path.extension().is_some_and(|e| e == "safetensors" || e == "json"))

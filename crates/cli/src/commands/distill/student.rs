@@ -148,7 +148,8 @@ impl Student {
             let loss = |policy: &Decoder, hidden: Tensor<2>, packed: &Packed, items: &[&Taught]| {
                 logit_loss(policy, hidden, packed, items, beta, temperature)
             };
-            Ok(supervised::train_by::<_, train::Error>(state, &mut batches, &loss, settings, observer)?)
+            let check = &mut |_, _: &train::Metrics| Ok::<_, train::Error>(());
+            Ok(supervised::train_by(state, &mut batches, &loss, check, settings, observer)?)
         })
     }
 
@@ -170,6 +171,7 @@ impl Student {
             num_samples: recipe.distill.learning.num_samples,
             seed: Seed::new(recipe.seed).child("on_policy"),
         };
+        let max_mismatch_kl = recipe.distill.learning.max_mismatch_kl;
         let prompts = recipe.distill.prompts as u64;
         let mut problem = |index: u64| {
             let problem = problems.training(&self.language, index % prompts);
@@ -178,7 +180,7 @@ impl Student {
         let length = problem(0).1.len() + recipe.rollout.max_new_tokens / 2;
         let fit = self.fit(recipe.distill.prompts * setup.num_samples, length, evaluator);
         fit.run(session, stage, |state, settings, _, observer: &mut Observer| {
-            Ok(on_policy::train(state, &mut problem, judge, &setup, settings, observer)?)
+            Ok(on_policy::train(state, &mut problem, judge, &setup, max_mismatch_kl, settings, observer)?)
         })
     }
 }

@@ -1,6 +1,8 @@
 //! A teacher's traces: sampled, filtered, cleared of what an evaluation asks, and written as conversations with where they
 //! come from. It refuses to know where a teacher computes.
 
+use super::logits::identity;
+use super::sampled::Sampled;
 use crate::exit::Refusal;
 use crate::interrupt;
 use crate::language::Language;
@@ -11,12 +13,13 @@ use crate::recipe::Recipe;
 use crate::scoring::Judge;
 use anyhow::Result;
 use ruminate_data::decontaminate::{Decontaminator, R1_NGRAM};
-use ruminate_data::{Group, Message, Outcome, Prompt, Sample, Seed, Task, jsonl};
+use ruminate_data::{Completion, FinishReason, Group, Message, Outcome, Prompt, Sample, Seed, Task, jsonl};
 use ruminate_distill as distill;
 use ruminate_grpo::Problem;
 use ruminate_model::Decoder;
 use ruminate_rollout::{Flow, Options, RecordRouting};
-use serde::Serialize;
+use ruminate_run::sha256_hex;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -77,13 +80,29 @@ pub(super) fn options(recipe: &Recipe, language: &Language) -> Options {
     }
 }
 
-/// Samples a teacher that is here.
+/// A completion, as the log keeps it.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    ids: Vec<u32>,
+    finish_reason: FinishReason,
+}
+
+impl Kept {
+    fn completion(self, prompt: &[u32]) -> Completion {
+        let Self { ids, finish_reason } = self;
+        let logprobs = vec![f32::NAN; ids.len()]; // no filter asks for them
+        Completion { prompt_ids: prompt.to_vec(), logprobs, ids, finish_reason, routing: None }
+    }
+}
+
+/// Samples a teacher that is here, but for what lies in the log at `path`.
 pub(super) fn sample(
     recipe: &Recipe,
     folder: &Path,
     teacher: &Decoder,
     judge: &Judge,
     asked: &[Problem],
+    path: &Path,
 ) -> Result<Written> {
     let prompts: Vec<(&Task, &[u32])> =
         asked.iter().map(|problem| (&problem.task, problem.prompt_ids.as_slice())).collect();
@@ -91,13 +110,24 @@ pub(super) fn sample(
     let options = &options(recipe, judge.language);
     let setup =
         distill::Setup { teacher, options, num_samples, seed: Seed::new(recipe.seed).child("distill") };
-    let mut progress = Progress::new("traces", (asked.len() * num_samples) as u64, 0);
-    let mut done = 0;
-    let groups = distill::sample_traces(&setup, &prompts, judge, &mut || {
-        done += 1;
-        progress.at(done, "");
-        if interrupt::requested() { Flow::Stop } else { Flow::Continue }
-    })?;
+    let (mut log, known) = Sampled::open(path, requests(recipe, folder, options, asked)?, num_samples)?;
+    let known: Vec<Vec<Option<Completion>>> = known
+        .into_iter()
+        .zip(&prompts)
+        .map(|(group, &(_, prompt))| {
+            group.into_iter().map(|kept| kept.map(|kept: Kept| kept.completion(prompt))).collect()
+        })
+        .collect();
+    let mut done = known.iter().flatten().flatten().count() as u64;
+    let mut progress = Progress::new("traces", (asked.len() * num_samples) as u64, done);
+    let groups =
+        distill::sample_traces(&setup, &prompts, known, judge, &mut |problem, sample, completion| {
+            let (ids, finish_reason) = (completion.ids.clone(), completion.finish_reason);
+            log.add(problem, sample, &Kept { ids, finish_reason }, &mut progress);
+            done += 1;
+            progress.at(done, "");
+            if interrupt::requested() { Flow::Stop } else { Flow::Continue }
+        })?;
     let tokens = groups.iter().flat_map(|group| &group.completions);
     let num_tokens: usize = tokens.map(|completion| completion.prompt_ids.len() + completion.ids.len()).sum();
     let text = |group: &Group| group.completions.iter().map(|c| judge.language.text(&c.ids)).collect();
@@ -107,6 +137,21 @@ pub(super) fn sample(
         groups,
         compute: Some(policy::compute(num_tokens as u64, teacher.config())),
     })
+}
+
+/// Hashes of everything that decides what a teacher writes, one a problem.
+fn requests(recipe: &Recipe, folder: &Path, options: &Options, asked: &[Problem]) -> Result<Vec<String>> {
+    let teacher = identity(folder)?;
+    let decides = |problem: &Problem| {
+        json!({
+            "teacher": teacher,
+            "prompt_ids": problem.prompt_ids,
+            "sampling": options.sampling,
+            "eos_token_ids": options.eos_token_ids,
+            "seed": recipe.seed,
+        })
+    };
+    Ok(asked.iter().map(|problem| sha256_hex(decides(problem).to_string().as_bytes())).collect())
 }
 
 /// Keeps what is worth learning; with an account of it.
