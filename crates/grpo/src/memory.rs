@@ -46,10 +46,11 @@ pub fn memory_plan(model: &Model, demand: Demand, setup: &Setup) -> Result<Plan,
     let wanted = config.max_num_seqs.min(config.prompts_per_step * config.num_generations);
     let Budget { slots, bytes, .. } = Budget::new(model, sampling, wanted, prompt_tokens)?;
     let of_evaluation = Budget::new(model, sampling, config.max_num_seqs.min(evaluated), prompt_tokens)?;
-    // Prompts enter a cache, and it shrinks, a layer at a time by copying.
     let most = bytes.max(of_evaluation.bytes);
-    memory.caches = most + most / model.num_hidden_layers as u64;
-    memory.prepared = prepared(model, sampling.dtype) + logits(model, slots.max(of_evaluation.slots));
+    // Prompts enter a cache, and it shrinks, a layer at a time by copying; at other times tokens are drawn.
+    let a_layer = most / model.num_hidden_layers as u64;
+    memory.caches = most + a_layer.max(logits(model, slots.max(of_evaluation.slots)));
+    memory.prepared = prepared(model, sampling.dtype);
     Ok(Plan { memory, slots, wanted })
 }
 

@@ -44,9 +44,9 @@ pub struct MemoryPlan {
     pub beginning: u64,
     /// Beside the gradients where it ends: a block's inside, or the embedding's gradient on its way.
     pub end: u64,
-    /// Weights packed for sampling, and what it computes with them.
+    /// Weights packed for sampling.
     pub prepared: u64,
-    /// Caches of decoding.
+    /// Caches of decoding, and what comes and goes beside them.
     pub caches: u64,
 }
 
