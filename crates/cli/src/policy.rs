@@ -11,6 +11,7 @@ use ruminate_data::Seed;
 use ruminate_model::{self as model, Config, Decoder, lora};
 use ruminate_run::FolderWriter;
 use ruminate_text::Tokenizer;
+use ruminate_train::Trained;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
@@ -58,6 +59,17 @@ pub(crate) fn fresh(config: &Config, seed: Seed, device: &Device) -> Decoder {
 /// With exit code 2, for a name that is no module of the model.
 pub(crate) fn check_adapters(lora: Option<&lora::Config>, config: &Config, device: &Device) -> Result<()> {
     Ok(lora.map_or(Ok(()), |lora| lora.check(config, device))?)
+}
+
+/// What learns of a model of that architecture.
+///
+/// # Errors
+/// As [`check_adapters`].
+pub(crate) fn trained(lora: Option<&lora::Config>, config: &Config, device: &Device) -> Result<Trained> {
+    Ok(match lora {
+        None => Trained::Weights,
+        Some(lora) => Trained::Adapters(lora.parameters(config, device)?),
+    })
 }
 
 /// The policy to train: all weights of a folder, or fresh adapters on them.

@@ -19,5 +19,5 @@ mod trainer;
 pub use advantages::{Advantages, advantages, decoupled_advantages};
 pub use config::{Aggregation, Config, ImportanceLevel, LossType, RouterReplay, Scale};
 pub use error::Error;
-pub use memory::{Plan, memory_plan};
+pub use memory::{Demand, Plan, memory_plan};
 pub use trainer::{Problem, Setup, train};

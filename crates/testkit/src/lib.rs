@@ -5,11 +5,16 @@
 //! - [`device`], [`autodiff_device`]: one place names the backend of the tests.
 //! - [`fixture_path`], [`json`], [`Tensors`]: the files of `fixtures/`, by their path below it.
 //! - [`assert_close`], [`assert_close_relative`], [`floats`]: compare what a tensor holds.
+//! - [`alone`], [`held`]: memory, measured in a process of the test's own.
 
 mod close;
 mod device;
 mod fixture;
+#[cfg(target_os = "linux")]
+mod memory;
 
 pub use close::{Difference, assert_close, assert_close_relative, max_difference};
 pub use device::{autodiff_device, device, floats};
 pub use fixture::{Tensors, fixture_path, json};
+#[cfg(target_os = "linux")]
+pub use memory::{alone, held};

@@ -37,7 +37,7 @@ pub use error::Error;
 pub use gradients::Gradients;
 pub use lesson::{Batch, Batches, Check, Loss, TokenLoss};
 pub use load::ExpertLoad;
-pub use memory::{MemoryPlan, Shape, memory_plan};
+pub use memory::{MemoryPlan, Shape, Trained, memory_plan};
 pub use metrics::Metrics;
 pub use microbatches::accumulate;
 pub use objective::Objective;

@@ -16,12 +16,23 @@ pub struct Shape {
     pub microbatches: usize,
 }
 
+/// What learns: it has gradients, and moments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trained {
+    /// All weights.
+    Weights,
+    /// Adapters of so many parameters on frozen weights.
+    Adapters(usize),
+}
+
 /// Bytes by what holds them. Not all are held at the same moment: [`MemoryPlan::peak`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryPlan {
-    /// Parameters.
+    /// The program, its threads and its tokenizer.
+    pub program: u64,
+    /// Parameters, frozen ones and those of a reference policy included.
     pub weights: u64,
-    /// AdamW's two moments of each.
+    /// AdamW's two moments of each that learns.
     pub moments: u64,
     /// Sums over the microbatches, where there are several.
     pub sums: u64,
@@ -29,48 +40,74 @@ pub struct MemoryPlan {
     pub gradients: u64,
     /// What their forward passes keep.
     pub activations: u64,
-    /// The logits of a chunk, and the gradients of the output head and the embedding, which come first and last.
-    pub head: u64,
-    /// Caches of decoding.
+    /// Beside these where the backward pass begins: logits or a block's inside, and the gradient of the output head.
+    pub beginning: u64,
+    /// Beside the gradients where it ends: a block's inside, or the embedding's gradient on its way.
+    pub end: u64,
+    /// Weights packed for sampling.
+    pub prepared: u64,
+    /// Caches of decoding, and what comes and goes beside them.
     pub caches: u64,
 }
 
-/// The program, its tokenizer and its threads.
-const PROGRAM: u64 = 64 << 20;
+/// The program and its threads.
+const PROGRAM: u64 = 24 << 20;
 
-/// Logits that are in memory at once.
-const LOGITS: u64 = 64 << 20;
+/// What a tokenizer holds for each of its tokens: text, number, merge and where these are found.
+const OF_A_TOKEN: u64 = 512;
+
+/// Logits that the head has in memory at once, in numbers.
+const LOGITS: usize = 1 << 24;
 
 /// The plan of a trainer's steps.
-pub fn memory_plan(model: &Model, shape: Shape, config: &Config) -> MemoryPlan {
-    let bytes = |numbers: usize| 4 * numbers as u64;
-    let weights = bytes(model.parameters().all);
-    let width = model.hidden_size;
-    let blocks = 0..model.num_hidden_layers;
-    let blocks: usize = if config.gradient_checkpointing {
-        // A state a block, and all of one block: twice, with the gradients inside it.
-        blocks.len() * width + 2 * blocks.map(|layer| model.kept_by_block(layer)).max().unwrap_or(0)
+pub fn memory_plan(model: &Model, trained: Trained, shape: Shape, config: &Config) -> MemoryPlan {
+    let Shape { tokens, loss_tokens, microbatches } = shape;
+    let (layers, width) = (0..model.num_hidden_layers, model.hidden_size);
+    let widest = |size: fn(&Model, usize) -> usize| layers.clone().map(|layer| size(model, layer)).max();
+    let passing = widest(Model::passing_by_block).unwrap_or(0);
+    // Numbers a token: between the passes, and while a block is computed.
+    let (kept, inside) = if config.gradient_checkpointing {
+        // A state a block, and all of the block that is computed again, with its result, that one's gradient and their
+        // product.
+        let again = widest(Model::kept_by_block).unwrap_or(0) + 3 * width;
+        (layers.len() * width, again + passing)
     } else {
-        blocks.map(|layer| model.kept_by_block(layer)).sum()
+        (layers.clone().map(|layer| model.kept_by_block(layer)).sum(), passing)
     };
-    let kept = shape.tokens * (blocks + 2 * width) + shape.loss_tokens * width;
-    let at_once = config.workers().get().min(shape.microbatches.max(1)) as u64;
+    // Behind the blocks: the last state, its norm, and the rows with loss.
+    let kept = tokens * (kept + 2 * width) + loss_tokens * width;
+    let inside = tokens * inside;
+    let logits = loss_tokens.min((LOGITS / model.vocab_size.max(1)).max(64)) * model.vocab_size;
+    let weights = model.parameters().all + model.module_parameters();
+    let embedding = model.vocab_size * width;
+    let (learning, head, embedded) = match trained {
+        Trained::Adapters(count) => (count, 0, 0),
+        // Rows are added into a copy of zeros, which for a tied embedding is added to the head's gradient.
+        Trained::Weights => (weights, embedding, if model.tie_word_embeddings { 2 } else { 1 } * embedding),
+    };
+
+    let bytes = |numbers: usize| size_of::<f32>() as u64 * numbers as u64;
+    let at_once = config.workers().get().min(microbatches.max(1)) as u64;
     MemoryPlan {
-        weights,
-        moments: 2 * weights,
-        sums: if shape.microbatches > 1 { weights } else { 0 },
-        gradients: at_once * weights,
+        program: PROGRAM + OF_A_TOKEN * model.vocab_size as u64,
+        weights: bytes(weights),
+        moments: 2 * bytes(learning),
+        sums: if microbatches > 1 { bytes(learning) } else { 0 },
+        gradients: at_once * bytes(learning),
         activations: at_once * bytes(kept),
-        head: at_once * (LOGITS + bytes(model.vocab_size * width)),
+        beginning: at_once * bytes(head + loss_tokens * width + logits.max(inside)),
+        end: at_once * bytes(embedded.max(inside)),
+        prepared: 0,
         caches: 0,
     }
 }
 
 impl MemoryPlan {
-    /// The most that is held at once: in the backward pass, where activations go as gradients come, or while sampling.
+    /// The most that is held at once: in the backward pass, where activations go as gradients come,
+    /// or while sampling.
     pub fn peak(&self) -> u64 {
-        let backward = self.sums + (self.activations + self.head).max(self.gradients);
-        PROGRAM + self.weights + self.moments + backward.max(self.caches)
+        let backward = self.sums + (self.activations + self.beginning).max(self.gradients + self.end);
+        self.program + self.weights + self.moments + backward.max(self.prepared + self.caches)
     }
 }
 
@@ -87,7 +124,7 @@ impl fmt::Display for MemoryPlan {
             gib(self.activations)
         )?;
         if self.caches > 0 {
-            write!(f, ", caches {:.2}", gib(self.caches))?;
+            write!(f, ", sampling {:.2}", gib(self.prepared + self.caches))?;
         }
         write!(f, " (not all at once)")
     }

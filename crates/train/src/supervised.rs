@@ -9,7 +9,7 @@ use crate::config::RouterTraining;
 use crate::lesson::{Batch, Batches, Check, Loss, TokenLoss, next_token};
 use crate::load::ExpertLoad;
 use crate::logprobs::at_places;
-use crate::memory::{self, MemoryPlan, Shape};
+use crate::memory::{self, MemoryPlan, Shape, Trained};
 use crate::metrics::Metrics;
 use crate::microbatches::accumulate;
 use crate::observer::Observer;
@@ -28,11 +28,16 @@ use std::time::Instant;
 pub use config::Config;
 
 /// The memory of a run on sequences of about `length` tokens each.
-pub fn memory_plan(model: &ruminate_model::Config, length: usize, config: &Config) -> MemoryPlan {
+pub fn memory_plan(
+    model: &ruminate_model::Config,
+    trained: Trained,
+    length: usize,
+    config: &Config,
+) -> MemoryPlan {
     let sequences = config.batch_size.div_ceil(config.gradient_accumulation_steps);
     let tokens = sequences * length.min(config.row_length);
     let shape = Shape { tokens, loss_tokens: tokens, microbatches: config.gradient_accumulation_steps };
-    memory::memory_plan(model, shape, &config.train)
+    memory::memory_plan(model, trained, shape, &config.train)
 }
 
 /// Trains `state` on the next tokens of samples to `max_steps`, or until the observer is interrupted: then the returned

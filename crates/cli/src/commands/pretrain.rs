@@ -2,6 +2,7 @@
 //! the base policies of `train-rl` and `distill`, too.
 
 use crate::args::RunArgs;
+use crate::commands::sft;
 use crate::exit::Refusal;
 use crate::language::Language;
 use crate::observer::{Observer, Settings};
@@ -16,7 +17,7 @@ use ruminate_data::jsonl::{self, Mismatch};
 use ruminate_data::traces::Traces;
 use ruminate_data::{Sample, Seed};
 use ruminate_model::{Config, Parameters};
-use ruminate_train::supervised;
+use ruminate_train::{Trained, supervised};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::BufReader;
@@ -85,7 +86,9 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         policy::millions(active)
     );
 
-    let plan = supervised::memory_plan(spec.config, spec.settings.row_length, spec.settings);
+    let first: Vec<Sample> = (0..spec.settings.batch_size as u64).map(&mut *source).collect();
+    let plan =
+        supervised::memory_plan(spec.config, Trained::Weights, sft::mean_length(&first), spec.settings);
     eprintln!("{}: memory {plan}", spec.label);
     let autodiff = session.device.clone().autodiff();
     let state = stage

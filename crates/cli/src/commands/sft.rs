@@ -127,7 +127,9 @@ impl Fit<'_> {
             Start::Folder(folder) => policy::trainable(folder, session.recipe.lora.as_ref(), seed, &autodiff),
             Start::Fresh(config) => Ok(policy::fresh(config, seed, &autodiff)),
         })?;
-        eprintln!("sft: memory {}", supervised::memory_plan(state.policy.config(), self.length, settings));
+        let trained = policy::trained(session.recipe.lora.as_ref(), state.policy.config(), &session.device)?;
+        let plan = supervised::memory_plan(state.policy.config(), trained, self.length, settings);
+        eprintln!("sft: memory {plan}");
         let watched = Settings {
             folder: &stage.folder,
             language: self.language,

@@ -56,7 +56,12 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         seed: seed.child("grpo"),
     };
     let prompt_tokens = problems.training(&language, 0).prompt_ids.len();
-    let plan = grpo::memory_plan(&config, prompt_tokens, &setup)?;
+    let demand = grpo::Demand {
+        trained: policy::trained(recipe.lora.as_ref(), &config, &session.device)?,
+        prompt_tokens,
+        evaluated: problems.held_out.len() * recipe.eval.num_samples,
+    };
+    let plan = grpo::memory_plan(&config, demand, &setup)?;
 
     let stage = match enter(session, out, session.identity(&["sft", "distill"])?, Earlier::Kept)? {
         Entered::Complete(summary) => {

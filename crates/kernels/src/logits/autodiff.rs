@@ -1,6 +1,6 @@
 //! An operation on logits as a node of the graph: it keeps the hidden states and two numbers a token.
 
-use super::{Chunks, Plan};
+use super::{Chunks, Learning, Plan};
 use crate::graph::differentiated;
 use crate::{candidates, logprobs};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -33,7 +33,7 @@ pub(crate) trait LogitOps: Backend {
         plan: Plan,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// The gradients of `hidden` and `head` from that of the log-probabilities.
+    /// The gradients of `hidden` and `head` from that of the log-probabilities; of a frozen head, one without rows.
     fn logit_operation_backward(
         hidden: FloatTensor<Self>,
         head: FloatTensor<Self>,
@@ -41,6 +41,7 @@ pub(crate) trait LogitOps: Backend {
         besides: FloatTensor<Self>,
         upstream: FloatTensor<Self>,
         plan: Plan,
+        learning: Learning,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
@@ -65,8 +66,9 @@ impl LogitOps for Flex {
         besides: FlexTensor,
         upstream: FlexTensor,
         plan: Plan,
+        learning: Learning,
     ) -> (FlexTensor, FlexTensor) {
-        let chunks = Chunks::new(&hidden, &head, plan);
+        let chunks = Chunks::new(&hidden, &head, plan).with(learning);
         match asked {
             Asked::Targets(ids) => {
                 logprobs::flex::backward(&chunks, &ids, &besides, &upstream, plan.temperature)
@@ -95,9 +97,10 @@ impl<B: LogitOps> Backward<B, 2> for LogitOperation {
     type State = Kept<B::FloatTensorPrimitive>;
 
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let learning = if ops.parents[1].is_some() { Learning::Head } else { Learning::HiddenOnly };
         differentiated::<B, _, _>(ops, gradients, |kept, upstream| {
             let Kept { hidden, head, asked, besides, plan } = kept;
-            B::logit_operation_backward(hidden, head, asked, besides, upstream, plan).into()
+            B::logit_operation_backward(hidden, head, asked, besides, upstream, plan, learning).into()
         });
     }
 }
@@ -129,6 +132,7 @@ impl<B: LogitOps, C: CheckpointStrategy> LogitOps for Autodiff<B, C> {
         _: FloatTensor<Self>,
         _: FloatTensor<Self>,
         _: Plan,
+        _: Learning,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         unreachable!("gradients of gradients are never asked for")
     }

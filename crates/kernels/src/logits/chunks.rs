@@ -16,6 +16,16 @@ pub(crate) struct Chunks {
     pub(crate) vocabulary: usize,
     width: usize,
     plan: Plan,
+    learning: Learning,
+}
+
+/// Whose gradients are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Learning {
+    /// Those of the hidden states and the head.
+    Head,
+    /// The head is frozen; its gradient would be as large as it is.
+    HiddenOnly,
 }
 
 impl Chunks {
@@ -23,7 +33,11 @@ impl Chunks {
         let (rows, columns) = (hidden.layout().shape(), head.layout().shape());
         let ([tokens, width], vocabulary) = ([rows[0], rows[1]], columns[0]);
         let (hidden, head) = (Floats::of(hidden), Floats::of(head));
-        Self { hidden, head, tokens, vocabulary, width, plan }
+        Self { hidden, head, tokens, vocabulary, width, plan, learning: Learning::Head }
+    }
+
+    pub(crate) fn with(self, learning: Learning) -> Self {
+        Self { learning, ..self }
     }
 
     /// Shows the logits `[n, V]` of each chunk, `hidden W^T / temperature`, with the places of its tokens. They are `visit`'s to
@@ -41,7 +55,7 @@ impl Chunks {
         }
     }
 
-    /// The gradients of `hidden` and `head`. `differentiate` overwrites the logits of a chunk by the gradients of
+    /// The gradients of `hidden` and `head`, of which a frozen one has no rows. `differentiate` overwrites the logits of a chunk by the gradients of
     /// `hidden W^T`, so with the temperature in them.
     pub(crate) fn backward(
         &self,
@@ -49,18 +63,21 @@ impl Chunks {
     ) -> (FlexTensor, FlexTensor) {
         let Self { tokens, width, vocabulary, .. } = *self;
         let mut d_hidden = vec![0.0; tokens * width];
-        let mut d_head = vec![0.0; vocabulary * width];
+        let learned = if self.learning == Learning::Head { vocabulary } else { 0 };
+        let mut d_head = vec![0.0; learned * width];
         self.for_each(|places, logits| {
             differentiate(places.clone(), logits);
             let d_logits = Matrix::new(logits, places.len(), vocabulary);
             let d_rows = &mut d_hidden[places.start * width..places.end * width];
             let d_rows = MatrixMut::new(d_rows, places.len(), width);
             product(d_rows, Store::Replace, 1.0, d_logits, self.head(), Threads::Pool);
-            let d_weight = MatrixMut::new(&mut d_head, vocabulary, width);
-            let store = if places.start == 0 { Store::Replace } else { Store::Add };
-            product(d_weight, store, 1.0, d_logits.transposed(), self.rows(&places), Threads::Pool);
+            if learned > 0 {
+                let d_weight = MatrixMut::new(&mut d_head, vocabulary, width);
+                let store = if places.start == 0 { Store::Replace } else { Store::Add };
+                product(d_weight, store, 1.0, d_logits.transposed(), self.rows(&places), Threads::Pool);
+            }
         });
-        (tensor(d_hidden, [tokens, width]), tensor(d_head, [vocabulary, width]))
+        (tensor(d_hidden, [tokens, width]), tensor(d_head, [learned, width]))
     }
 
     fn rows(&self, places: &Range<usize>) -> Matrix<'_> {

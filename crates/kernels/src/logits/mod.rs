@@ -5,7 +5,7 @@ mod autodiff;
 mod chunks;
 
 pub(crate) use autodiff::{Asked, fused};
-pub(crate) use chunks::Chunks;
+pub(crate) use chunks::{Chunks, Learning};
 
 /// How the logits are made.
 #[derive(Clone, Copy, Debug)]

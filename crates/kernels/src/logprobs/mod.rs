@@ -67,6 +67,7 @@ mod tests {
     use super::{Plan, fused, reference};
     use crate::noise;
     use crate::same::same_with_gradients;
+    use burn::tensor::Tensor;
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
 
@@ -127,6 +128,29 @@ mod tests {
                     fused(hidden, head, &targets, Plan { temperature, tokens_at_once }).logprobs
                 },
             );
+        }
+
+        #[test]
+        fn a_frozen_head_changes_no_gradient_of_the_hidden_states(
+            [tokens, width] in prop::array::uniform2(1_usize..20),
+            vocabulary in 1_usize..150,
+            tokens_at_once in 1_usize..25,
+            seed in 0_u32..1000,
+        ) {
+            let device = testkit::autodiff_device();
+            let targets = targets(tokens, vocabulary, seed);
+            let plan = Plan { temperature: 0.6, tokens_at_once };
+            let head = noise::tensor::<2>([vocabulary, width], seed + 1, &device);
+            let gradient = |head: Tensor<2>| {
+                let hidden = noise::tensor::<2>([tokens, width], seed, &device).require_grad();
+                let logprobs = fused(hidden.clone(), head.clone(), &targets, plan).logprobs;
+                let gradients = logprobs.sum().backward();
+                (testkit::floats(hidden.grad(&gradients).expect("tracked")), head.grad(&gradients).is_some())
+            };
+            let (tracked, has_one) = gradient(head.clone().require_grad());
+            let (frozen, has_none) = gradient(head);
+            prop_assert_eq!(tracked, frozen);
+            prop_assert!(has_one && !has_none);
         }
     }
 }

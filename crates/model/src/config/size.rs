@@ -20,19 +20,34 @@ impl Config {
         let head = if self.tie_word_embeddings { 0 } else { embeddings };
         let (mut all, mut active) = (embeddings + head, embeddings + head);
         for layer in 0..self.num_hidden_layers {
-            let (held, used) = match self.moe.filter(|_| self.is_moe(layer)) {
-                None => (3 * width * self.intermediate_size, 3 * width * self.intermediate_size),
-                Some(moe) => {
-                    let expert = 3 * width * moe.moe_intermediate_size;
-                    let router = width * moe.n_routed_experts;
-                    let count = |routed: usize| router + expert * (routed + moe.n_shared_experts);
-                    (count(moe.n_routed_experts), count(moe.num_experts_per_tok))
-                }
-            };
-            all += self.attention_parameters() + held;
-            active += self.attention_parameters() + used;
+            let block = self.block_parameters(layer);
+            all += block.all;
+            active += block.active;
         }
         Parameters { all, active }
+    }
+
+    /// Those of the multi-token prediction module, where there is one.
+    pub fn module_parameters(&self) -> usize {
+        let width = self.hidden_size;
+        // A mixture wherever the model has one.
+        let of_one = || 2 * width * width + self.block_parameters(usize::MAX).all;
+        if self.num_nextn_predict_layers > 0 { of_one() } else { 0 }
+    }
+
+    fn block_parameters(&self, layer: usize) -> Parameters {
+        let width = self.hidden_size;
+        let (held, used) = match self.moe.filter(|_| self.is_moe(layer)) {
+            None => (3 * width * self.intermediate_size, 3 * width * self.intermediate_size),
+            Some(moe) => {
+                let expert = 3 * width * moe.moe_intermediate_size;
+                let router = width * moe.n_routed_experts;
+                let count = |routed: usize| router + expert * (routed + moe.n_shared_experts);
+                (count(moe.n_routed_experts), count(moe.num_experts_per_tok))
+            }
+        };
+        let attention = self.attention_parameters();
+        Parameters { all: attention + held, active: attention + used }
     }
 
     fn attention_parameters(&self) -> usize {
@@ -83,6 +98,20 @@ impl Config {
         };
         // The residual stream and its normed form, before each half.
         4 * width + attention + feed_forward
+    }
+
+    /// Numbers that computing block `layer` or its gradients holds a token for a moment, beside what is kept: those of the
+    /// feed-forward layer's inside, which is wider than attention's, and of the states around it.
+    pub fn passing_by_block(&self, layer: usize) -> usize {
+        let feed_forward = match self.moe.filter(|_| self.is_moe(layer)) {
+            None => 3 * self.intermediate_size,
+            // Every chosen expert's share of the state.
+            Some(moe) => {
+                moe.num_experts_per_tok * self.hidden_size
+                    + 3 * moe.moe_intermediate_size * moe.n_shared_experts
+            }
+        };
+        2 * self.hidden_size + feed_forward
     }
 
     /// Numbers that the cache of decoding keeps a token and layer.

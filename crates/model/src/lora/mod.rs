@@ -14,6 +14,7 @@ pub(crate) use adapter::Adapter;
 pub(crate) use files::save;
 pub use files::{base_folder, load_adapter};
 
+use crate::layers::Linear;
 use crate::{Config as Architecture, Decoder};
 use burn::module::{Module, Param};
 use burn::tensor::Device;
@@ -120,6 +121,19 @@ impl Config {
         let one =
             Architecture { num_hidden_layers: layers, num_nextn_predict_layers: 0, ..architecture.clone() };
         self.targets(&mut Decoder::blank(&one, device)).map(drop)
+    }
+
+    /// Parameters of the adapters of a model of that architecture, before any weight is read.
+    ///
+    /// # Errors
+    /// Those of [`Self::check`].
+    pub fn parameters(&self, architecture: &Architecture, device: &Device) -> Result<usize, Error> {
+        self.validate()?;
+        let mut decoder = Decoder::blank(architecture, device);
+        let targets = self.targets(&mut decoder)?;
+        let of_one = |linear: &mut Linear| linear.weight.lazy_shape().dims::<2>().into_iter().sum::<usize>();
+        let adapted = decoder.adaptable().filter(|(name, _)| targets.contains(last(name)));
+        Ok(self.r * adapted.map(|(_, linear)| of_one(linear)).sum::<usize>())
     }
 
     /// The names of modules that get an adapter, each of which the decoder has.
