@@ -3,9 +3,11 @@
 
 mod layout;
 mod packed;
+mod rows;
 
 use crate::Error;
 use layout::Layout;
+use rows::{even, first_fit};
 use ruminate_data::Sample;
 use std::ops::Range;
 
@@ -58,7 +60,7 @@ pub fn one_a_row(sequences: &[Sequence]) -> Packed {
     lay_out(sequences, &rows)
 }
 
-/// Packs completions into rows of about `row_length` places. A prompt that neighbours share is laid out, and computed,
+/// Packs completions into rows of at most about `row_length` places, evenly filled. A prompt that neighbours share is laid out, and computed,
 /// once for all of them: they become branches of a tree, and see what they would see alone.
 ///
 /// A tree that fits no row is divided into several, each with the prompt; a single completion that fits none makes rows
@@ -66,7 +68,7 @@ pub fn one_a_row(sequences: &[Sequence]) -> Packed {
 pub fn pack_completions(completions: &[Continuation], row_length: usize) -> Packed {
     let trees = trees(completions, row_length);
     let lengths: Vec<usize> = trees.iter().map(|tree| tree_length(&completions[tree.clone()])).collect();
-    let rows = first_fit(&lengths, lengths.iter().fold(row_length, |longest, &length| longest.max(length)));
+    let rows = even(&lengths, lengths.iter().fold(row_length, |longest, &length| longest.max(length)));
     let used = |row: &Vec<usize>| row.iter().map(|&tree| lengths[tree]).sum::<usize>();
     let mut layout = Layout::new(rows.len(), rows.iter().map(used).max().unwrap_or(0), completions.len());
     for (row, members) in rows.iter().enumerate() {
@@ -113,22 +115,6 @@ pub fn completion_microbatches(
         current = part;
     }
     parts
-}
-
-/// Indices of what goes into each row: from long to short, each into the first row that has room for it.
-fn first_fit(lengths: &[usize], row_length: usize) -> Vec<Vec<usize>> {
-    let mut rows: Vec<(usize, Vec<usize>)> = Vec::new();
-    for index in microbatches(lengths, lengths.len()).concat() {
-        let length = lengths[index];
-        match rows.iter_mut().find(|(used, _)| used + length <= row_length) {
-            Some((used, row)) => {
-                *used += length;
-                row.push(index);
-            }
-            None => rows.push((length, vec![index])),
-        }
-    }
-    rows.into_iter().map(|(_, row)| row).collect()
 }
 
 /// Neighbours with the same prompt, as long as they fit a row together.
@@ -268,6 +254,14 @@ mod tests {
         assert_eq!(packed.batch.tokens, [1, 2, 5, 6, 7, 1, 2, 3, 4, 0, 8, 9, 0, 0, 0]);
         // What is longer than a row makes rows longer.
         assert_eq!(pack_completions(&COMPLETIONS, 1).batch.shape, [3, 5]);
+    }
+
+    #[test]
+    fn equal_trees_share_rows_evenly() {
+        let completions = [1, 2, 3, 4].map(|prompt| [prompt]);
+        let completions: Vec<Continuation> =
+            completions.iter().map(|prompt| Continuation { prompt, completion: &[9, 9] }).collect();
+        assert_eq!(pack_completions(&completions, 10).batch.shape, [2, 6]);
     }
 
     #[test]
