@@ -55,8 +55,8 @@ impl Chunks {
         }
     }
 
-    /// The gradients of `hidden` and `head`, of which a frozen one has no rows. `differentiate` overwrites the logits of a chunk by the gradients of
-    /// `hidden W^T`, so with the temperature in them.
+    /// The gradients of `hidden` and `head`, of which a frozen one has no rows. `differentiate` overwrites the logits of a
+    /// chunk by the gradients of `hidden W^T`, so with the temperature in them.
     pub(crate) fn backward(
         &self,
         mut differentiate: impl FnMut(Range<usize>, &mut [f32]),
