@@ -60,13 +60,17 @@ impl fmt::Display for DeviceName {
 }
 
 impl DeviceName {
-    /// The device without gradients; `.autodiff()` of it is the one to train on.
+    /// The device without gradients; `.autodiff()` of it is the one to train on. The CPU computes with as many threads as
+    /// [`set_threads`] said before, or one a core.
     ///
     /// # Errors
     /// When this binary was built without the backend, or the machine has no such device.
     pub(crate) fn open(self) -> Result<Device> {
         match self {
-            Self::Flex => Ok(Device::flex()),
+            Self::Flex => {
+                set_threads(0);
+                Ok(Device::flex())
+            }
             #[cfg(feature = "cuda")]
             Self::Cuda(index) => {
                 let found = Device::enumerate(burn::tensor::DeviceType::Cuda).len();
@@ -115,12 +119,14 @@ fn threads_in_use(threads: usize) -> usize {
     if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, usize::from) }
 }
 
-/// Sets the number of threads that the CPU computes with; 0 leaves it at the number of cores.
+/// Sets the number of threads that the CPU computes with; 0 leaves it at the number of cores. The first call counts.
 ///
-/// Results do not depend on it. To be called before the first tensor is made.
+/// Results do not depend on it. To be called before the first tensor is made, by the thread that will compute: it is one
+/// of them. Otherwise every operation that is shared out would wake two others and put this one to sleep, which is
+/// hundreds of times a token.
 pub(crate) fn set_threads(threads: usize) {
     // A pool that exists already (a second stage in one process) keeps its size.
-    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread().build_global();
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use ruminate_model::Decoder;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Sums the gradients of every microbatch's loss, and returns what `loss` reported of each, in order.
 ///
@@ -23,7 +23,7 @@ pub fn accumulate<M: Sync, T: Send>(
     workers: NonZeroUsize,
     loss: impl Fn(&Decoder, &M) -> Option<(Objective, T)> + Sync,
 ) -> (Gradients, Vec<T>) {
-    let sum = Mutex::new(InOrder::new(router));
+    let sum = InOrder::new(router);
     let next = AtomicUsize::new(0);
     let work = |decoder: &Decoder| {
         loop {
@@ -34,51 +34,85 @@ pub fn accumulate<M: Sync, T: Send>(
                 gradients.backward(decoder, objective);
                 (gradients, report)
             });
-            // A panic of another worker will be raised when the scope ends.
-            sum.lock().unwrap_or_else(PoisonError::into_inner).insert(index, part);
+            sum.insert(index, part);
         }
     };
     let workers = workers.get().min(microbatches.len());
     if workers <= 1 {
         work(policy);
     } else {
-        std::thread::scope(|scope| {
+        // In the pool that also shares out large operations: a worker splits its own, and who is idle takes a part.
+        rayon::scope(|scope| {
             for _ in 0..workers {
                 // Leaves of its own: decoders that share leaves share a graph, and graphs have a lock.
                 let decoder = policy.clone().fork(&policy.device());
-                scope.spawn(|| {
+                scope.spawn(|_| {
                     let decoder = decoder;
                     work(&decoder);
                 });
             }
         });
     }
-    let InOrder { gradients, reports, .. } = sum.into_inner().unwrap_or_else(PoisonError::into_inner);
-    (gradients, reports)
+    sum.into_sum()
 }
 
 /// Adds parts in the order of their indices; floating-point addition is not associative.
-struct InOrder<T> {
-    gradients: Gradients,
-    reports: Vec<T>,
-    waiting: BTreeMap<usize, Option<(Gradients, T)>>,
+struct InOrder<T>(Mutex<Queue<T>>);
+
+/// A microbatch's gradients and what is reported of it; None of one that was skipped.
+type Part<T> = Option<(Gradients, T)>;
+
+struct Queue<T> {
+    waiting: BTreeMap<usize, Part<T>>,
     next: usize,
+    /// What has been added; taken away while somebody adds to it.
+    sum: Option<(Gradients, Vec<T>)>,
 }
 
 impl<T> InOrder<T> {
     fn new(router: RouterTraining) -> Self {
-        Self { gradients: Gradients::new(router), reports: Vec::new(), waiting: BTreeMap::new(), next: 0 }
+        let sum = Some((Gradients::new(router), Vec::new()));
+        Self(Mutex::new(Queue { waiting: BTreeMap::new(), next: 0, sum }))
     }
 
-    fn insert(&mut self, index: usize, part: Option<(Gradients, T)>) {
-        self.waiting.insert(index, part);
-        while let Some(part) = self.waiting.remove(&self.next) {
-            self.next += 1;
-            if let Some((gradients, report)) = part {
-                self.gradients.merge(gradients);
-                self.reports.push(report);
-            }
+    /// Adds the part, and whatever waited for it. A worker that comes while another one adds leaves its part to that one.
+    ///
+    /// The lock is free during additions: they run in the pool, whose threads, while they wait, may begin another
+    /// microbatch, which ends here.
+    fn insert(&self, index: usize, part: Part<T>) {
+        let mut queue = self.queue();
+        queue.waiting.insert(index, part);
+        while let Some(part) = queue.take_next() {
+            let Some((gradients, report)) = part else { continue };
+            let Some((mut sum, mut reports)) = queue.sum.take() else {
+                unreachable!("`take_next` saw to it")
+            };
+            drop(queue);
+            sum.merge(gradients);
+            reports.push(report);
+            queue = self.queue();
+            queue.sum = Some((sum, reports));
         }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue<T>> {
+        // A panic of another worker will be raised when the scope ends.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn into_sum(self) -> (Gradients, Vec<T>) {
+        let queue = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        queue.sum.expect("nobody adds any more")
+    }
+}
+
+impl<T> Queue<T> {
+    /// The part whose turn it is, if it has come and nobody is adding.
+    fn take_next(&mut self) -> Option<Part<T>> {
+        self.sum.as_ref()?;
+        let part = self.waiting.remove(&self.next)?;
+        self.next += 1;
+        Some(part)
     }
 }
 
@@ -90,12 +124,12 @@ mod tests {
 
     #[test]
     fn parts_are_added_in_their_order_whoever_was_first() {
-        let mut sum = InOrder::new(RouterTraining::Update);
+        let sum = InOrder::new(RouterTraining::Update);
         let part = |report| Some((Gradients::new(RouterTraining::Update), report));
         sum.insert(2, part('c'));
         sum.insert(0, part('a'));
-        assert_eq!(sum.reports, ['a']);
+        assert_eq!(sum.queue().sum.as_ref().map(|(_, reports)| reports.clone()), Some(vec!['a']));
         sum.insert(1, None);
-        assert_eq!(sum.reports, ['a', 'c']);
+        assert_eq!(sum.into_sum().1, ['a', 'c']);
     }
 }
