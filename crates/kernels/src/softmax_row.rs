@@ -23,17 +23,22 @@ impl SoftmaxRow {
     #[must_use]
     pub fn fill(&mut self, logits: &[f32], inverse_temperature: f32) -> bool {
         self.inverse_temperature = inverse_temperature;
-        self.largest = vectorized(|| largest(logits));
+        self.largest = vectorized!(|logits: &[f32]| -> f32 { largest(logits) });
         if !self.largest.is_finite() {
             return false;
         }
         self.weights.resize(logits.len(), 0.0);
         self.running.clear();
+        let largest = self.largest;
         let mut sum = 0.0;
         for (weights, logits) in self.weights.chunks_mut(BLOCK).zip(logits.chunks(BLOCK)) {
-            let block = vectorized(|| {
+            let block = vectorized!(|weights: &mut [f32],
+                                     logits: &[f32],
+                                     largest: f32,
+                                     inverse_temperature: f32|
+             -> f32 {
                 for (weight, logit) in weights.iter_mut().zip(logits) {
-                    *weight = exp((logit - self.largest) * inverse_temperature);
+                    *weight = exp((logit - largest) * inverse_temperature);
                 }
                 total(lanewise(weights.len(), |v| weights[v]))
             });

@@ -24,13 +24,19 @@ pub(super) fn adamw(
     let [rest1, rest2] = [(1.0 - beta1) as f32, (1.0 - beta2) as f32];
     let [beta1, beta2, clip, keep, step, epsilon] =
         [beta1, beta2, clip, keep, step, epsilon].map(|factor| factor as f32);
+    let factors = [rest1, rest2, beta1, beta2, clip, keep, step, epsilon];
     parameter
         .storage_mut::<f32>()
         .par_chunks_mut(block)
         .zip(moments)
         .zip(gradient.slice().par_chunks(block))
         .for_each(|((parameter, (mean, square)), gradient)| {
-            vectorized(|| {
+            vectorized!(|parameter: &mut [f32],
+                         mean: &mut [f32],
+                         square: &mut [f32],
+                         gradient: &[f32],
+                         factors: [f32; 8]| {
+                let [rest1, rest2, beta1, beta2, clip, keep, step, epsilon] = factors;
                 let moments = mean.iter_mut().zip(square);
                 for ((parameter, (mean, square)), gradient) in parameter.iter_mut().zip(moments).zip(gradient)
                 {
@@ -47,8 +53,11 @@ pub(super) fn adamw(
 /// Blocks of fixed size, each in lanes; the blocks' sums are added in f64, in their order.
 pub(super) fn sum_of_squares(values: &FlexTensor) -> FlexTensor {
     let values = Floats::of(values);
-    let blocks: Vec<f32> =
-        values.slice().par_chunks(rows_at_once(1)).map(|block| vectorized(|| dot(block, block))).collect();
+    let blocks: Vec<f32> = values
+        .slice()
+        .par_chunks(rows_at_once(1))
+        .map(|block| vectorized!(|block: &[f32]| -> f32 { dot(block, block) }))
+        .collect();
     let sum: f64 = blocks.into_iter().map(f64::from).sum();
     tensor(vec![sum as f32], [1])
 }

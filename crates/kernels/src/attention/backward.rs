@@ -168,7 +168,10 @@ impl Pass<'_> {
         }
         let (scores, gradients) =
             (scores.as_chunks_mut::<QUERIES>().0, gradients.as_chunks_mut::<QUERIES>().0);
-        vectorized(|| {
+        vectorized!(|block: &Block<'_>,
+                     scores: &mut [[f32; QUERIES]],
+                     gradients: &mut [[f32; QUERIES]],
+                     log_sums: [f32; QUERIES]| {
             let mut sums = [0.0; QUERIES];
             for (source, (score, gradient)) in block.seen.places().zip(scores.iter_mut().zip(&*gradients)) {
                 let open = block.open(source);

@@ -167,7 +167,7 @@ pub(super) fn forward(inputs: &Inputs, spans: &Spans) -> (FlexTensor, FlexTensor
 
 /// Turns scores into `e^(score - largest)`, 0 where nothing is seen; returns each lane's largest score and its sum.
 fn softmax(block: &Block<'_>, scores: &mut [f32]) -> ([f32; QUERIES], [f32; QUERIES]) {
-    vectorized(|| {
+    vectorized!(|block: &Block<'_>, scores: &mut [f32]| -> ([f32; QUERIES], [f32; QUERIES]) {
         let rows = scores.as_chunks_mut::<QUERIES>().0;
         let mut largest = [MASKED; QUERIES];
         for (source, row) in block.seen.places().zip(&*rows) {

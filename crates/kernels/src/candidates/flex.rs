@@ -22,9 +22,9 @@ pub(crate) fn forward(chunks: &Chunks, candidates: &[u32]) -> (FlexTensor, FlexT
                 for (column, &id) in row.iter_mut().zip(ids) {
                     *column = std::mem::replace(&mut logits[id as usize], f32::NEG_INFINITY);
                 }
-                let of_others = vectorized(|| log_sum(logits));
+                let of_others = log_sum(logits);
                 row[chosen] = of_others;
-                let of_all = vectorized(|| log_sum(row));
+                let of_all = log_sum(row);
                 for column in row.iter_mut() {
                     *column -= of_all;
                 }
@@ -36,11 +36,13 @@ pub(crate) fn forward(chunks: &Chunks, candidates: &[u32]) -> (FlexTensor, FlexT
 
 /// `ln sum e^x`; `-inf` of nothing.
 pub(super) fn log_sum(values: &[f32]) -> f32 {
-    let top = largest(values);
-    if top == f32::NEG_INFINITY {
-        return top;
-    }
-    top + total(lanewise(values.len(), |v| exp(values[v] - top))).ln()
+    vectorized!(|values: &[f32]| -> f32 {
+        let top = largest(values);
+        if top == f32::NEG_INFINITY {
+            return top;
+        }
+        top + total(lanewise(values.len(), |v| exp(values[v] - top))).ln()
+    })
 }
 
 /// The gradients of `hidden` and `head`. With u the upstream of a row and U its sum, p the softmax, o what is chosen of
@@ -76,10 +78,10 @@ pub(crate) fn backward(
                 if has_others {
                     let scale = (of_the_last - sum * (of_others - of_all).exp()) * inverse_temperature;
                     // A candidate may lie far above the others; its place is written anew below.
-                    let share = |logit: f32| scale * exp((logit - of_others).min(0.0));
-                    vectorized(|| {
-                        for logit in logits.iter_mut() {
-                            *logit = share(*logit);
+                    let others = &mut *logits;
+                    vectorized!(|others: &mut [f32], scale: f32, of_others: f32| {
+                        for logit in others {
+                            *logit = scale * exp((*logit - of_others).min(0.0));
                         }
                     });
                 }

@@ -3,7 +3,6 @@
 // N tokens, n of them at once, V vocabulary, K kept
 
 use super::flex::log_sum;
-use crate::cpu::vectorized;
 use crate::linear::linear;
 use crate::logits::Plan;
 use burn::tensor::Tensor;
@@ -63,8 +62,8 @@ fn fill(logits: &mut [f32], ids: &mut [u32], logprobs: &mut [f32], rest: &mut f3
     for (logprob, &id) in logprobs.iter_mut().zip(&order) {
         *logprob = std::mem::replace(&mut logits[id as usize], f32::NEG_INFINITY);
     }
-    let of_others = vectorized(|| log_sum(logits));
-    let of_all = log_sum(&[vectorized(|| log_sum(logprobs)), of_others]);
+    let of_others = log_sum(logits);
+    let of_all = log_sum(&[log_sum(logprobs), of_others]);
     for logprob in logprobs {
         *logprob -= of_all;
     }

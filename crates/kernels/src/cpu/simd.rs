@@ -1,22 +1,44 @@
 //! Vector arithmetic without intrinsics: loops over fixed lanes that the compiler turns into whatever the machine
-//! has, inside [`vectorized`], which chooses the instruction set at run time.
+//! has, inside [`vectorized!`], which chooses the instruction set at run time.
 //!
 //! The order of additions is fixed by [`LANES`], not by the machine: sums are the same on every x86.
 
 #![allow(
     clippy::inline_always,
-    reason = "only what is inlined into `vectorized` is compiled for its instruction set"
+    reason = "only what is inlined into `vectorized!` is compiled for its instruction set"
 )]
-
-use pulp::Arch;
 
 /// Accumulators of a sum: two AVX-512 registers' worth.
 const LANES: usize = 32;
 
-/// Runs `op` compiled for the widest vectors that this machine has (AVX-512, AVX2, or the target's baseline).
-pub(crate) fn vectorized<R>(op: impl FnOnce() -> R) -> R {
-    Arch::new().dispatch(op)
+/// `vectorized!(|name: Type, ...| -> Result { ... })`: runs the block on the variables of these names, compiled for the
+/// widest vectors that this machine has (AVX-512, AVX2, or the target's baseline).
+///
+/// It is no closure, although it looks like one: the optimiser may compile a closure by itself, and does so where it is
+/// long, and then for the baseline, four numbers at a time. The block becomes a function that is always inlined into the
+/// entry for each instruction set, so it sees only what is named. The same holds for what it calls: that has to be
+/// short, or `#[inline(always)]`.
+macro_rules! vectorized {
+    (|$($name:ident: $type:ty),+ $(,)?| $body:block) => {
+        crate::cpu::vectorized!(|$($name: $type),+| -> () $body)
+    };
+    (|$($name:ident: $type:ty),+ $(,)?| -> $result:ty $body:block) => {{
+        struct Vectorized<T>(T);
+
+        impl pulp::WithSimd for Vectorized<($($type,)+)> {
+            type Output = $result;
+
+            #[allow(clippy::inline_always, reason = "to be compiled for the caller's vectors")]
+            #[inline(always)]
+            fn with_simd<S: pulp::Simd>(self, _: S) -> $result {
+                let Self(($($name,)+)) = self;
+                $body
+            }
+        }
+        pulp::Arch::new().dispatch(Vectorized(($($name,)+)))
+    }};
 }
+pub(crate) use vectorized;
 
 /// `e^x` within 2 units in the last place; 0 below -87.3, where results stop being normal, and about 2e38 above 88.3.
 ///

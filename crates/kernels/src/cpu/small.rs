@@ -7,7 +7,7 @@
               into the entry is compiled for its instruction set"
 )]
 
-use super::gemm::{Matrix, MatrixMut, Store};
+use super::matrix::{Matrix, MatrixMut, Store};
 use pulp::{Arch, MemMask, Simd, WithSimd};
 
 /// `out = lhs rhs`, or `out += lhs rhs`, on the calling thread. The columns of `rhs` must be adjacent.

@@ -1,6 +1,6 @@
 //! The parts against plain arithmetic.
 
-use super::{Matrix, MatrixMut, Store, Threads, dot, exp, product, small_product, vectorized};
+use super::{Matrix, MatrixMut, Store, Threads, dot, exp, product, product_of, small_product};
 use crate::noise;
 use proptest::prelude::*;
 use ruminate_testkit as testkit;
@@ -8,7 +8,7 @@ use ruminate_testkit as testkit;
 #[test]
 fn exp_is_right_over_the_whole_range() {
     let inputs: Vec<f32> = (-87_000..=88_000).map(|i| i as f32 * 1e-3).collect();
-    let ours: Vec<f32> = vectorized(|| inputs.iter().map(|&x| exp(x)).collect());
+    let ours: Vec<f32> = inputs.iter().map(|&x| exp(x)).collect();
     for (x, ours) in inputs.iter().zip(ours) {
         let exact = f64::from(*x).exp();
         assert!((f64::from(ours) / exact - 1.0).abs() < 2.5e-7, "exp({x}) = {ours}, not {exact}");
@@ -47,7 +47,6 @@ proptest! {
         product(
             MatrixMut::strided(&mut out, m, n, out_stride),
             if add { Store::Add } else { Store::Replace },
-            0.5,
             Matrix::strided(&lhs, m, k, left_stride),
             Matrix::new(&rhs, n, k).transposed(),
             Threads::Pool,
@@ -61,10 +60,33 @@ proptest! {
                     return old; // a gap between rows stays as it is
                 }
                 let sum: f32 = (0..k).map(|l| lhs[i * left_stride + l] * rhs[j * k + l]).sum();
-                0.5 * sum + if add { old } else { 0.0 }
+                sum + if add { old } else { 0.0 }
             })
             .collect();
         testkit::assert_close(&out, &expected, 1e-5);
+    }
+
+    #[test]
+    fn however_it_is_shared_out_a_product_has_the_bits_of_one_chain(
+        [m, n] in prop::array::uniform2(1_usize..300),
+        k in prop_oneof![1_usize..40, 300_usize..900], // one stretch of the inner dimension, or several
+        [left_lies_in_rows, right_lies_in_rows] in prop::array::uniform2(any::<bool>()),
+        threads in prop::sample::select(vec![Threads::One, Threads::Pool]),
+        seed in 0_u32..1000,
+    ) {
+        let (lhs, rhs) = (noise::values(m * k, seed), noise::values(k * n, seed + 1));
+        let mut expected = vec![f32::NAN; m * n];
+        let out = MatrixMut::new(&mut expected, m, n);
+        small_product(out, Store::Replace, Matrix::new(&lhs, m, k), Matrix::new(&rhs, k, n));
+        let turned = |values: &[f32], rows: usize, columns: usize| -> Vec<f32> {
+            (0..columns * rows).map(|at| values[at % rows * columns + at / rows]).collect()
+        };
+        let (turned_lhs, turned_rhs) = (turned(&lhs, m, k), turned(&rhs, k, n));
+        let lhs =
+            if left_lies_in_rows { Matrix::new(&lhs, m, k) } else { Matrix::new(&turned_lhs, k, m).transposed() };
+        let rhs =
+            if right_lies_in_rows { Matrix::new(&rhs, k, n) } else { Matrix::new(&turned_rhs, n, k).transposed() };
+        prop_assert!(product_of(lhs, rhs, threads) == expected);
     }
 
     #[test]
@@ -90,7 +112,7 @@ proptest! {
         let store = if add { Store::Add } else { Store::Replace };
         let out = |values| MatrixMut::strided(values, m, n, n + gap_out);
         small_product(out(&mut actual), store, lhs, rhs);
-        product(out(&mut expected), store, 1.0, lhs, rhs, Threads::One);
-        testkit::assert_close(&actual, &expected, 1e-5);
+        product(out(&mut expected), store, lhs, rhs, Threads::One);
+        prop_assert_eq!(actual, expected);
     }
 }

@@ -8,7 +8,8 @@
 
 // M rows, D inner dimension, O outputs
 
-use super::gemm::{Matrix, MatrixMut, Store, Threads, WORTH_SHARING, product};
+use super::matrix::{Matrix, MatrixMut, Store, Threads, WORTH_SHARING};
+use super::product::{product, product_of};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -33,7 +34,23 @@ pub(crate) fn times_transposed(
         return few_rows(out, x, weight, [rows, width, outputs], threads);
     }
     let (x, weight) = (Matrix::new(x, rows, width), Matrix::new(weight, outputs, width));
-    product(MatrixMut::new(out, rows, outputs), Store::Replace, 1.0, x, weight.transposed(), threads);
+    product(MatrixMut::new(out, rows, outputs), Store::Replace, x, weight.transposed(), threads);
+}
+
+/// `x W^T` `[M, O]`, as [`times_transposed`].
+pub(crate) fn times_transposed_of(
+    x: &[f32],
+    weight: &[f32],
+    [rows, width, outputs]: [usize; 3],
+    threads: Threads,
+) -> Vec<f32> {
+    if rows <= FEW_ROWS {
+        let mut out = vec![0.0; rows * outputs];
+        few_rows(&mut out, x, weight, [rows, width, outputs], threads);
+        return out;
+    }
+    let (x, weight) = (Matrix::new(x, rows, width), Matrix::new(weight, outputs, width));
+    product_of(x, weight.transposed(), threads)
 }
 
 /// Each element is a sum in the same order whatever the other rows are and however many threads there are.

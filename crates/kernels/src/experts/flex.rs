@@ -5,9 +5,9 @@
 // N tokens, K chosen experts a token, E experts, D hidden, F expert width
 
 use super::Permutation;
+use super::gate::{gated, gated_backward};
 use crate::cpu::{
-    Floats, Matrix, MatrixMut, Store, Threads, dot, product, rows_at_once, sigmoid, tensor, times_transposed,
-    vectorized,
+    Floats, Matrix, MatrixMut, Store, Threads, product, rows_at_once, tensor, times_transposed, vectorized,
 };
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -150,17 +150,10 @@ impl<'a> Layer<'a> {
         let gate_up = self.gate_up_of(expert);
         times_transposed(gates_and_ups, x, gate_up, [rows, width, 2 * inner], Threads::One);
         let activation = sized(&mut scratch.activation, rows * inner);
-        let route = self.route_weights.slice();
-        vectorized(|| {
-            let rows = activation.chunks_exact_mut(inner).zip(gates_and_ups.chunks_exact(2 * inner));
-            for (place, (activation, gate_up)) in places.clone().zip(rows) {
-                let weight = route[self.permutation.slot(place)];
-                let (gate, up) = gate_up.split_at(inner);
-                for ((activation, gate), up) in activation.iter_mut().zip(gate).zip(up) {
-                    *activation = weight * gate * sigmoid(*gate) * up;
-                }
-            }
-        });
+        let pairs = activation.chunks_exact_mut(inner).zip(gates_and_ups.chunks_exact(2 * inner));
+        for (place, (activation, gate_up)) in places.zip(pairs) {
+            gated(activation, gate_up, self.route_weight(place));
+        }
         times_transposed(out, activation, self.down_of(expert), [rows, inner, width], Threads::One);
     }
 
@@ -221,39 +214,25 @@ impl<'a> Layer<'a> {
             product(
                 MatrixMut::new(d_activation, rows, inner),
                 Store::Replace,
-                1.0,
                 from_above,
                 Matrix::new(self.down_of(expert), width, inner),
                 threads,
             );
             let gates_and_ups = &gates_and_ups[places.start * 2 * inner..places.end * 2 * inner];
-            let route = self.route_weights.slice();
-            vectorized(|| {
-                for (row, (place, d_route)) in places.zip(d_route).enumerate() {
-                    let weight = route[self.permutation.slot(place)];
-                    let (gate, up) = gates_and_ups[row * 2 * inner..][..2 * inner].split_at(inner);
-                    let (d_gate, d_up) = d_gates_and_ups[row * 2 * inner..][..2 * inner].split_at_mut(inner);
-                    let activation = &mut activation[row * inner..][..inner];
-                    let pull = &d_activation[row * inner..][..inner];
-                    for i in 0..inner {
-                        let open = sigmoid(gate[i]);
-                        let silu = gate[i] * open;
-                        let weighted = weight * pull[i];
-                        d_up[i] = weighted * silu;
-                        d_gate[i] = weighted * up[i] * (open + silu * (1.0 - open));
-                        activation[i] = silu * up[i];
-                    }
-                    *d_route = dot(pull, activation);
-                    for activation in activation {
-                        *activation *= weight;
-                    }
-                }
-            });
+            for (row, (place, d_route)) in places.zip(d_route).enumerate() {
+                let (both, one) = (row * 2 * inner..(row + 1) * 2 * inner, row * inner..(row + 1) * inner);
+                *d_route = gated_backward(
+                    &mut d_gates_and_ups[both.clone()],
+                    &mut activation[one.clone()],
+                    &gates_and_ups[both],
+                    &d_activation[one],
+                    self.route_weight(place),
+                );
+            }
             let d_gates_and_ups = Matrix::new(d_gates_and_ups, rows, 2 * inner);
             product(
                 MatrixMut::new(d_down, width, inner),
                 store,
-                1.0,
                 from_above.transposed(),
                 Matrix::new(activation, rows, inner),
                 threads,
@@ -261,7 +240,6 @@ impl<'a> Layer<'a> {
             product(
                 MatrixMut::new(d_gate_up, 2 * inner, width),
                 store,
-                1.0,
                 d_gates_and_ups.transposed(),
                 Matrix::new(x, rows, width),
                 threads,
@@ -269,7 +247,6 @@ impl<'a> Layer<'a> {
             product(
                 MatrixMut::new(d_x, rows, width),
                 Store::Replace,
-                1.0,
                 d_gates_and_ups,
                 Matrix::new(self.gate_up_of(expert), 2 * inner, width),
                 threads,
@@ -302,7 +279,11 @@ impl<'a> Layer<'a> {
         let mut out = vec![0.0; self.x.slice().len()];
         let block = rows_at_once(width * per_token);
         let add = |out: &mut [f32], places: &[u32]| {
-            vectorized(|| {
+            vectorized!(|out: &mut [f32],
+                         places: &[u32],
+                         by_place: &[f32],
+                         width: usize,
+                         per_token: usize| {
                 for (out, places) in out.chunks_exact_mut(width).zip(places.chunks_exact(per_token)) {
                     for &place in places {
                         let row = &by_place[place as usize * width..][..width];
@@ -322,6 +303,10 @@ impl<'a> Layer<'a> {
                 .for_each(|(out, places)| add(out, places));
         }
         out
+    }
+
+    fn route_weight(&self, place: usize) -> f32 {
+        self.route_weights.slice()[self.permutation.slot(place)]
     }
 
     /// `[2 F, D]`

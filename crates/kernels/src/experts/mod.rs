@@ -3,6 +3,7 @@
 
 mod autodiff;
 mod flex;
+pub(crate) mod gate;
 mod permutation;
 
 use crate::dispatch::{Form, form};

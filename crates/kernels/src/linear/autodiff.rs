@@ -1,7 +1,7 @@
 //! The linear map as a node of the graph. Its gradients come out row-major, ready for the optimizer: autodiff's own
 //! product would give the transpose of a transposed weight's gradient, to be copied into place.
 
-use crate::cpu::{Floats, Matrix, MatrixMut, Store, Threads, product, tensor, times_transposed};
+use crate::cpu::{Floats, Matrix, Threads, product_of, tensor, times_transposed_of};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
@@ -29,8 +29,7 @@ impl LinearOps for Flex {
         let [rows, input] = dims(&x);
         let [output, _] = dims(&weight);
         let (x, weight) = (Floats::of(&x), Floats::of(&weight));
-        let mut out = vec![0.0; rows * output];
-        times_transposed(&mut out, x.slice(), weight.slice(), [rows, input, output], Threads::Pool);
+        let out = times_transposed_of(x.slice(), weight.slice(), [rows, input, output], Threads::Pool);
         tensor(out, [rows, output])
     }
 
@@ -39,7 +38,8 @@ impl LinearOps for Flex {
         let [_, input] = dims(&weight);
         let (upstream, weight) = (Floats::of(&upstream), Floats::of(&weight));
         let upstream = Matrix::new(upstream.slice(), rows, output);
-        multiply(upstream, Matrix::new(weight.slice(), output, input), [rows, input])
+        let weight = Matrix::new(weight.slice(), output, input);
+        tensor(product_of(upstream, weight, Threads::Pool), [rows, input])
     }
 
     fn linear_backward_weight(upstream: FlexTensor, x: FlexTensor) -> FlexTensor {
@@ -47,19 +47,14 @@ impl LinearOps for Flex {
         let [_, input] = dims(&x);
         let (upstream, x) = (Floats::of(&upstream), Floats::of(&x));
         let upstream = Matrix::new(upstream.slice(), rows, output);
-        multiply(upstream.transposed(), Matrix::new(x.slice(), rows, input), [output, input])
+        let x = Matrix::new(x.slice(), rows, input);
+        tensor(product_of(upstream.transposed(), x, Threads::Pool), [output, input])
     }
 }
 
 fn dims(tensor: &FlexTensor) -> [usize; 2] {
     let shape = tensor.layout().shape();
     [shape[0], shape[1]]
-}
-
-fn multiply(lhs: Matrix<'_>, rhs: Matrix<'_>, [rows, columns]: [usize; 2]) -> FlexTensor {
-    let mut out = vec![0.0; rows * columns];
-    product(MatrixMut::new(&mut out, rows, columns), Store::Replace, 1.0, lhs, rhs, Threads::Pool);
-    tensor(out, [rows, columns])
 }
 
 #[derive(Debug)]

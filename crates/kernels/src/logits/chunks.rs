@@ -1,10 +1,10 @@
-//! Logits on the CPU: those of a chunk live in one buffer that the next chunk overwrites, and the backward computes them again
-//! instead of keeping them.
+//! Logits on the CPU: those of a chunk are gone before the next ones come, and the backward computes them again instead of
+//! keeping them.
 
 // N tokens, n of them at once, D hidden, V vocabulary
 
 use super::Plan;
-use crate::cpu::{Floats, Matrix, MatrixMut, Store, Threads, product, tensor};
+use crate::cpu::{Floats, Matrix, MatrixMut, Store, Threads, product, product_of, tensor};
 use burn_flex::FlexTensor;
 use std::ops::Range;
 
@@ -45,12 +45,11 @@ impl Chunks {
     pub(crate) fn for_each(&self, mut visit: impl FnMut(Range<usize>, &mut [f32])) {
         let at_once = self.plan.tokens_at_once.min(self.tokens);
         let scale = (1.0 / self.plan.temperature) as f32;
-        let mut logits = Vec::with_capacity(at_once * self.vocabulary);
         for start in (0..self.tokens).step_by(at_once) {
             let places = start..self.tokens.min(start + at_once);
-            logits.resize(places.len() * self.vocabulary, 0.0);
-            let out = MatrixMut::new(&mut logits, places.len(), self.vocabulary);
-            product(out, Store::Replace, scale, self.rows(&places), self.head().transposed(), Threads::Pool);
+            let cooled: Vec<f32> = self.hidden_of(&places).iter().map(|x| x * scale).collect();
+            let cooled = Matrix::new(&cooled, places.len(), self.width);
+            let mut logits = product_of(cooled, self.head().transposed(), Threads::Pool);
             visit(places, &mut logits);
         }
     }
@@ -70,19 +69,20 @@ impl Chunks {
             let d_logits = Matrix::new(logits, places.len(), vocabulary);
             let d_rows = &mut d_hidden[places.start * width..places.end * width];
             let d_rows = MatrixMut::new(d_rows, places.len(), width);
-            product(d_rows, Store::Replace, 1.0, d_logits, self.head(), Threads::Pool);
+            product(d_rows, Store::Replace, d_logits, self.head(), Threads::Pool);
             if learned > 0 {
                 let d_weight = MatrixMut::new(&mut d_head, vocabulary, width);
                 let store = if places.start == 0 { Store::Replace } else { Store::Add };
-                product(d_weight, store, 1.0, d_logits.transposed(), self.rows(&places), Threads::Pool);
+                let rows = Matrix::new(self.hidden_of(&places), places.len(), width);
+                product(d_weight, store, d_logits.transposed(), rows, Threads::Pool);
             }
         });
         (tensor(d_hidden, [tokens, width]), tensor(d_head, [learned, width]))
     }
 
-    fn rows(&self, places: &Range<usize>) -> Matrix<'_> {
-        let rows = &self.hidden.slice()[places.start * self.width..places.end * self.width];
-        Matrix::new(rows, places.len(), self.width)
+    /// `[n, D]`
+    fn hidden_of(&self, places: &Range<usize>) -> &[f32] {
+        &self.hidden.slice()[places.start * self.width..places.end * self.width]
     }
 
     fn head(&self) -> Matrix<'_> {

@@ -16,7 +16,7 @@ pub(crate) fn forward(chunks: &Chunks, targets: &[u32]) -> (FlexTensor, FlexTens
             .zip(&mut logprobs[places.clone()])
             .zip(besides[places.start * 2..places.end * 2].par_chunks_mut(2))
             .for_each(|(((logits, &target), logprob), besides)| {
-                vectorized(|| {
+                vectorized!(|logits: &[f32], target: u32, logprob: &mut f32, besides: &mut [f32]| {
                     let top = largest(logits);
                     let sums = lanewise_pairs(logits.len(), |v| {
                         let below = logits[v] - top;
@@ -50,8 +50,12 @@ pub(crate) fn backward(
             .zip(&upstream.slice()[places])
             .for_each(|(((logits, &target), besides), upstream)| {
                 let (scale, log_sum) = (upstream / temperature as f32, besides[1]);
-                vectorized(|| logits.iter_mut().for_each(|logit| *logit = -scale * exp(*logit - log_sum)));
-                logits[target as usize] += scale;
+                vectorized!(|logits: &mut [f32], target: u32, scale: f32, log_sum: f32| {
+                    for logit in logits.iter_mut() {
+                        *logit = -scale * exp(*logit - log_sum);
+                    }
+                    logits[target as usize] += scale;
+                });
             });
     })
 }

@@ -15,7 +15,8 @@ pub(super) fn forward(x: &FlexTensor, gamma: &FlexTensor, eps: f64) -> FlexTenso
     let mut out = vec![0.0; x.len()];
     let block = rows_at_once(width) * width;
     out.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(out, x)| {
-        vectorized(|| {
+        vectorized!(|out: &mut [f32], x: &[f32], gamma: &[f32], eps: f64| {
+            let width = gamma.len();
             for (out, x) in out.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
                 let scale = inverse_rms(x, eps);
                 for ((out, x), gamma) in out.iter_mut().zip(x).zip(gamma) {
@@ -46,7 +47,14 @@ pub(super) fn backward(
         .zip(x.par_chunks(block).zip(upstream.par_chunks(block)))
         .map(|(d_x, (x, upstream))| {
             let mut d_gamma = vec![0.0; width];
-            vectorized(|| {
+            let sums = d_gamma.as_mut_slice();
+            vectorized!(|d_x: &mut [f32],
+                         sums: &mut [f32],
+                         x: &[f32],
+                         upstream: &[f32],
+                         gamma: &[f32],
+                         eps: f64| {
+                let width = gamma.len();
                 let rows = x.chunks_exact(width).zip(upstream.chunks_exact(width));
                 for (d_x, (x, upstream)) in d_x.chunks_exact_mut(width).zip(rows) {
                     let scale = inverse_rms(x, eps);
@@ -54,7 +62,7 @@ pub(super) fn backward(
                     let pull = product * scale * scale / width as f32;
                     for i in 0..width {
                         d_x[i] = scale * (upstream[i] * gamma[i] - x[i] * pull);
-                        d_gamma[i] += upstream[i] * x[i] * scale;
+                        sums[i] += upstream[i] * x[i] * scale;
                     }
                 }
             });

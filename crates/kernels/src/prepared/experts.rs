@@ -3,8 +3,9 @@
 // N tokens, K chosen experts a token, E experts, D hidden, F expert width
 
 use super::rounded;
-use crate::cpu::{Floats, Packed, Precision, Threads, flex, sigmoid, tensor, vectorized};
+use crate::cpu::{Floats, Packed, Precision, Threads, flex, tensor};
 use crate::dispatch::{Form, form};
+use crate::experts::gate::gated;
 use crate::experts::{ExpertWeights, Permutation, experts};
 use burn::backend::Flex;
 use burn::tensor::Tensor;
@@ -105,16 +106,10 @@ fn packed(experts: &[Expert], x: &[f32], route: &[f32], permutation: &Permutatio
         let mut gates_and_ups = vec![0.0; rows * both];
         expert.gate_up.times(&mut gates_and_ups, &gathered, rows, Threads::One);
         let mut activation = vec![0.0; rows * both / 2];
-        vectorized(|| {
-            let rows = activation.chunks_exact_mut(both / 2).zip(gates_and_ups.chunks_exact(both));
-            for (place, (activation, gate_up)) in places.zip(rows) {
-                let weight = route[permutation.slot(place)];
-                let (gate, up) = gate_up.split_at(both / 2);
-                for ((activation, gate), up) in activation.iter_mut().zip(gate).zip(up) {
-                    *activation = weight * gate * sigmoid(*gate) * up;
-                }
-            }
-        });
+        let pairs = activation.chunks_exact_mut(both / 2).zip(gates_and_ups.chunks_exact(both));
+        for (place, (activation, gate_up)) in places.zip(pairs) {
+            gated(activation, gate_up, route[permutation.slot(place)]);
+        }
         expert.down.times(out, &activation, rows, Threads::One);
     };
     if permutation.n_places() * width * width < WORTH_SHARING {

@@ -65,8 +65,7 @@ impl PreparedWeight {
             Prepared::Packed(packed) => {
                 let [rows, _] = x.dims();
                 let x = Floats::of(&flex(x));
-                let mut out = vec![0.0; rows * packed.outputs()];
-                packed.times(&mut out, x.slice(), rows, Threads::Pool);
+                let out = packed.times_of(x.slice(), rows, Threads::Pool);
                 Tensor::from_primitive::<Flex>(tensor(out, [rows, packed.outputs()]))
             }
         }

@@ -22,14 +22,22 @@ pub(super) fn rotate(x: &FlexTensor, table: &Table, pairs: Pairs, direction: Dir
     let shape = x.layout().shape().clone();
     let x = Heads::of(x); // a part of a wider product is read where it lies
     let [batch, places, heads, width] = x.shape;
-    let (token, half) = (heads * width, table.frequencies);
-    let still = width - 2 * half;
+    let token = heads * width;
     let mut out = vec![0.0; batch * places * token];
     let at_once = rows_at_once(token);
     out.par_chunks_mut((at_once * token).max(1)).enumerate().for_each(|(block, out)| {
-        vectorized(|| {
+        let (x, first) = (&x, block * at_once);
+        vectorized!(|out: &mut [f32],
+                     x: &Heads,
+                     table: &Table,
+                     pairs: Pairs,
+                     direction: Direction,
+                     first: usize| {
+            let [_, places, heads, width] = x.shape;
+            let half = table.frequencies;
+            let (token, still) = (heads * width, width - 2 * half);
             for (index, out) in out.chunks_exact_mut(token).enumerate() {
-                let index = block * at_once + index;
+                let index = first + index;
                 let (cos, sin) = (&table.cos[index * half..][..half], &table.sin[index * half..][..half]);
                 for (number, out) in out.chunks_exact_mut(width).enumerate() {
                     let x = x.columns(index / places, index % places, number);

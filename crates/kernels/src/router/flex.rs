@@ -2,8 +2,8 @@
 
 use super::{Normalisation, SUM_EPSILON, Scoring};
 use crate::cpu::{
-    Floats, Matrix, MatrixMut, Store, Threads, dot, exp, product, rows_at_once, sigmoid, tensor,
-    times_transposed, vectorized,
+    Floats, Matrix, Threads, dot, exp, product_of, rows_at_once, sigmoid, tensor, times_transposed_of,
+    vectorized,
 };
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -12,12 +12,21 @@ use rayon::prelude::*;
 pub(super) fn scores(x: &FlexTensor, weight: &FlexTensor, scoring: Scoring) -> FlexTensor {
     let ([rows, width], [n_experts, _]) = (x.layout().shape().dims(), weight.layout().shape().dims());
     let (x, weight) = (Floats::of(x), Floats::of(weight));
-    let mut scores = vec![0.0; rows * n_experts];
-    times_transposed(&mut scores, x.slice(), weight.slice(), [rows, width, n_experts], Threads::Pool);
+    let mut scores = times_transposed_of(x.slice(), weight.slice(), [rows, width, n_experts], Threads::Pool);
     scores.par_chunks_mut(rows_at_once(n_experts) * n_experts).for_each(|rows| {
-        vectorized(|| match scoring {
-            Scoring::Sigmoid => rows.iter_mut().for_each(|score| *score = sigmoid(*score)),
-            Scoring::Softmax => rows.chunks_exact_mut(n_experts).for_each(softmax),
+        vectorized!(|rows: &mut [f32], scoring: Scoring, n_experts: usize| {
+            match scoring {
+                Scoring::Sigmoid => {
+                    for score in rows {
+                        *score = sigmoid(*score);
+                    }
+                }
+                Scoring::Softmax => {
+                    for row in rows.chunks_exact_mut(n_experts) {
+                        softmax(row);
+                    }
+                }
+            }
         });
     });
     tensor(scores, [rows, n_experts])
@@ -52,38 +61,33 @@ pub(super) fn scores_backward(
     let block = rows_at_once(n_experts) * n_experts;
     let parts = scores.slice().par_chunks(block).zip(upstream.slice().par_chunks(block));
     d_logits.par_chunks_mut(block).zip(parts).for_each(|(d_logits, (scores, upstream))| {
-        vectorized(|| {
+        vectorized!(|d_logits: &mut [f32],
+                     scores: &[f32],
+                     upstream: &[f32],
+                     scoring: Scoring,
+                     n_experts: usize| {
             let rows = scores.chunks_exact(n_experts).zip(upstream.chunks_exact(n_experts));
             for (d_logits, (scores, upstream)) in d_logits.chunks_exact_mut(n_experts).zip(rows) {
                 let row = d_logits.iter_mut().zip(scores.iter().zip(upstream));
                 match scoring {
-                    Scoring::Sigmoid => row.for_each(|(out, (score, up))| *out = score * (1.0 - score) * up),
+                    Scoring::Sigmoid => {
+                        for (out, (score, up)) in row {
+                            *out = score * (1.0 - score) * up;
+                        }
+                    }
                     Scoring::Softmax => {
                         let mean = dot(scores, upstream);
-                        row.for_each(|(out, (score, up))| *out = score * (up - mean));
+                        for (out, (score, up)) in row {
+                            *out = score * (up - mean);
+                        }
                     }
                 }
             }
         });
     });
     let d_logits = Matrix::new(&d_logits, rows, n_experts);
-    let (mut d_x, mut d_weight) = (vec![0.0; rows * width], vec![0.0; n_experts * width]);
-    product(
-        MatrixMut::new(&mut d_x, rows, width),
-        Store::Replace,
-        1.0,
-        d_logits,
-        Matrix::new(weight.slice(), n_experts, width),
-        Threads::Pool,
-    );
-    product(
-        MatrixMut::new(&mut d_weight, n_experts, width),
-        Store::Replace,
-        1.0,
-        d_logits.transposed(),
-        Matrix::new(x.slice(), rows, width),
-        Threads::Pool,
-    );
+    let d_x = product_of(d_logits, Matrix::new(weight.slice(), n_experts, width), Threads::Pool);
+    let d_weight = product_of(d_logits.transposed(), Matrix::new(x.slice(), rows, width), Threads::Pool);
     (tensor(d_x, [rows, width]), tensor(d_weight, [n_experts, width]))
 }
 

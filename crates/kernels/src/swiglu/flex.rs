@@ -11,10 +11,12 @@ pub(super) fn forward(gate: &FlexTensor, up: &FlexTensor) -> FlexTensor {
     let [rows, width] = shape.dims();
     let mut out = vec![0.0; rows * width];
     let at_once = rows_at_once(width);
+    let (gate, up) = (&gate, &up);
     out.par_chunks_mut((at_once * width).max(1)).enumerate().for_each(|(block, out)| {
-        vectorized(|| {
+        let first = block * at_once;
+        vectorized!(|out: &mut [f32], gate: &Rows, up: &Rows, first: usize, width: usize| {
             for (row, out) in out.chunks_exact_mut(width).enumerate() {
-                let row = block * at_once + row;
+                let row = first + row;
                 for ((out, &gate), up) in out.iter_mut().zip(gate.row(row)).zip(up.row(row)) {
                     *out = gate / (1.0 + exp(-gate)) * up;
                 }
@@ -41,7 +43,7 @@ pub(super) fn backward(
         .zip(upstream.slice().par_chunks(block));
     let outputs = d_gate.par_chunks_mut(block).zip(d_up.par_chunks_mut(block));
     outputs.zip(inputs).for_each(|((d_gate, d_up), ((gate, up), upstream))| {
-        vectorized(|| {
+        vectorized!(|d_gate: &mut [f32], d_up: &mut [f32], gate: &[f32], up: &[f32], upstream: &[f32]| {
             let inputs = gate.iter().zip(up).zip(upstream);
             for ((d_gate, d_up), ((&gate, up), upstream)) in d_gate.iter_mut().zip(d_up).zip(inputs) {
                 let sigmoid = 1.0 / (1.0 + exp(-gate));

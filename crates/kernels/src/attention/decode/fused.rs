@@ -63,7 +63,7 @@ pub(super) fn fused(
                 );
                 done += places.len();
             }
-            vectorized(|| weights.chunks_exact_mut(count).for_each(softmax));
+            softmax_of_rows(weights, count);
             let mut done = 0;
             for (places, store) in places.iter().zip([Store::Replace, Store::Add]) {
                 let values = &values[places.start * value_width..places.end * value_width];
@@ -80,18 +80,20 @@ pub(super) fn fused(
     tensor(out, [slots, heads, value_width])
 }
 
-/// Softmax of a row.
-#[allow(clippy::inline_always, reason = "to be compiled for the caller's vectors")]
-#[inline(always)]
-fn softmax(row: &mut [f32]) {
-    let largest = largest(row);
-    for weight in row.iter_mut() {
-        *weight = exp(*weight - largest);
-    }
-    let inverse = total(lanewise(row.len(), |i| row[i])).recip();
-    for weight in row {
-        *weight *= inverse;
-    }
+/// Softmax of each row of `[m, n]`.
+fn softmax_of_rows(weights: &mut [f32], count: usize) {
+    vectorized!(|weights: &mut [f32], count: usize| {
+        for row in weights.chunks_exact_mut(count) {
+            let largest = largest(row);
+            for weight in row.iter_mut() {
+                *weight = exp(*weight - largest);
+            }
+            let inverse = total(lanewise(row.len(), |i| row[i])).recip();
+            for weight in row {
+                *weight *= inverse;
+            }
+        }
+    });
 }
 
 /// One task a slot: it writes its column. Keys and values are the same latents, as they lie, and all heads' queries share
@@ -135,7 +137,7 @@ pub(super) fn fused_latent(
                 );
                 done += places.len();
             }
-            vectorized(|| softmax_of_lanes(weights, lanes));
+            softmax_of_lanes(weights, lanes);
             let mut done = 0;
             for (places, store) in places.iter().zip([Store::Replace, Store::Add]) {
                 let values = &kept[places.start * key_width..places.end * key_width];
@@ -163,30 +165,30 @@ fn turn(queries: &[f32], scale: f32, lanes: usize, turned: &mut [f32]) {
 }
 
 /// Softmax of each lane over the rows of `[n, lanes]`.
-#[allow(clippy::inline_always, reason = "to be compiled for the caller's vectors")]
-#[inline(always)]
 fn softmax_of_lanes(weights: &mut [f32], lanes: usize) {
-    let (weights, _) = weights.as_chunks_mut::<HEADS>();
-    let vectors = lanes / HEADS;
-    for first in 0..vectors {
-        let mut largest = [MASKED; HEADS];
-        for row in weights.iter().skip(first).step_by(vectors) {
-            for lane in 0..HEADS {
-                largest[lane] = if row[lane] > largest[lane] { row[lane] } else { largest[lane] };
+    vectorized!(|weights: &mut [f32], lanes: usize| {
+        let (weights, _) = weights.as_chunks_mut::<HEADS>();
+        let vectors = lanes / HEADS;
+        for first in 0..vectors {
+            let mut largest = [MASKED; HEADS];
+            for row in weights.iter().skip(first).step_by(vectors) {
+                for lane in 0..HEADS {
+                    largest[lane] = if row[lane] > largest[lane] { row[lane] } else { largest[lane] };
+                }
+            }
+            let mut sums = [0.0; HEADS];
+            for row in weights.iter_mut().skip(first).step_by(vectors) {
+                for lane in 0..HEADS {
+                    row[lane] = exp(row[lane] - largest[lane]);
+                    sums[lane] += row[lane];
+                }
+            }
+            let inverse = sums.map(f32::recip);
+            for row in weights.iter_mut().skip(first).step_by(vectors) {
+                for lane in 0..HEADS {
+                    row[lane] *= inverse[lane];
+                }
             }
         }
-        let mut sums = [0.0; HEADS];
-        for row in weights.iter_mut().skip(first).step_by(vectors) {
-            for lane in 0..HEADS {
-                row[lane] = exp(row[lane] - largest[lane]);
-                sums[lane] += row[lane];
-            }
-        }
-        let inverse = sums.map(f32::recip);
-        for row in weights.iter_mut().skip(first).step_by(vectors) {
-            for lane in 0..HEADS {
-                row[lane] *= inverse[lane];
-            }
-        }
-    }
+    });
 }

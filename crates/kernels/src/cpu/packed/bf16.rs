@@ -9,9 +9,12 @@
 
 // D inner dimension, D2 = D / 2 pairs, the last one padded with 0
 
-use super::{PANEL, Sums, interleave, padded};
+use super::{Sums, interleave};
+use crate::cpu::parts::Parts;
+use crate::cpu::tile::{PANEL, TALL, padded, tallest};
 use crate::cpu::vectorized;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// `[panel][D2][outputs of the panel]`, the earlier number of a pair in the lower half.
 #[derive(Debug)]
@@ -55,7 +58,7 @@ impl Inputs {
         let mut pairs = vec![0; x.len() / width * half];
         let rows = crate::cpu::rows_at_once(width);
         pairs.par_chunks_mut(rows * half).zip(x.par_chunks(rows * width)).for_each(|(pairs, x)| {
-            vectorized(|| {
+            vectorized!(|pairs: &mut [u32], x: &[f32], width: usize, half: usize| {
                 for (pairs, x) in pairs.chunks_exact_mut(half).zip(x.chunks_exact(width)) {
                     let (whole, rest) = x.as_chunks::<2>();
                     for (pair, [low, high]) in pairs.iter_mut().zip(whole) {
@@ -81,13 +84,27 @@ fn rounded(x: f32) -> u32 {
 
 impl super::Panels for Panels {
     type Inputs<'a> = Inputs;
-    const TALLEST: usize = 8;
 
     fn bytes(&self) -> usize {
         size_of_val(self.pairs.as_slice())
     }
 
-    fn tile(&self, panel: usize, x: &Inputs, row: usize, height: usize, sums: &mut Sums) {
+    unsafe fn times(&self, panel: usize, x: &Inputs, rows: usize, out: &Parts<'_>, outputs: &Range<usize>) {
+        let mut sums: Sums = [[0.0; PANEL]; TALL];
+        let mut row = 0;
+        while row < rows {
+            let height = tallest(rows - row);
+            self.products(panel, x, row, height, &mut sums);
+            // SAFETY: the caller keeps other threads away.
+            unsafe { out.put(row, outputs, &sums[..height]) };
+            row += height;
+        }
+    }
+}
+
+impl Panels {
+    /// The products of a tile. Those of outputs that the panel does not have mean nothing.
+    pub(super) fn products(&self, panel: usize, x: &Inputs, row: usize, height: usize, sums: &mut Sums) {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") {
             let (panel, x) = (self.panel(panel), self.rows(x, row, height));
@@ -96,12 +113,13 @@ impl super::Panels for Panels {
         }
         self.portable_tile(panel, x, row, height, sums);
     }
-}
 
-impl Panels {
     /// The tile on a machine without the instructions.
     pub(super) fn portable_tile(&self, panel: usize, x: &Inputs, row: usize, height: usize, sums: &mut Sums) {
-        vectorized(|| portable(self.panel(panel), self.rows(x, row, height), self.width, sums));
+        let (panel, x, width) = (self.panel(panel), self.rows(x, row, height), self.width);
+        vectorized!(|panel: &[u32], x: &[u32], width: usize, sums: &mut Sums| {
+            portable(panel, x, width, sums);
+        });
     }
 
     fn panel(&self, panel: usize) -> &[u32] {

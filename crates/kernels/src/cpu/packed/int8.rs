@@ -16,9 +16,12 @@
 
 // M rows, D inner dimension, Q = D / 4 quads, B blocks
 
-use super::{PANEL, Sums, padded};
+use super::Sums;
+use crate::cpu::parts::Parts;
+use crate::cpu::tile::{PANEL, TALL, padded, tallest};
 use crate::cpu::vectorized;
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Inputs of a block. Outliers spoil the resolution of their block only; smaller ones cost more scales.
 const BLOCK: usize = 64;
@@ -52,7 +55,7 @@ impl Panels {
             for (output, row) in rows.iter().enumerate() {
                 for (block, row) in row.chunks(BLOCK).enumerate() {
                     let mut integers = [0; BLOCK];
-                    scales[block * lanes + output] = vectorized(|| quantized(row, &mut integers));
+                    scales[block * lanes + output] = quantized_block(row, &mut integers);
                     let quads = quads[block * QUADS * lanes..].iter_mut().skip(output).step_by(lanes);
                     for (quad, integers) in quads.zip(integers.as_chunks::<4>().0) {
                         *quad = u32::from_le_bytes(integers.map(|x| x.cast_unsigned().wrapping_add(BIAS)));
@@ -78,6 +81,10 @@ fn quantized(values: &[f32], integers: &mut [i8; BLOCK]) -> f32 {
         *integer = (x * inverse + ROUND).to_bits() as i8;
     }
     if largest.is_finite() { largest / 127.0 } else { f32::NAN }
+}
+
+fn quantized_block(values: &[f32], integers: &mut [i8; BLOCK]) -> f32 {
+    vectorized!(|values: &[f32], integers: &mut [i8; BLOCK]| -> f32 { quantized(values, integers) })
 }
 
 /// What the format holds of a row of numbers.
@@ -117,7 +124,12 @@ impl Inputs {
             .zip(inputs.scales.par_chunks_mut(at_once * blocks))
             .zip(inputs.starts.par_chunks_mut(at_once * blocks));
         outputs.zip(x.par_chunks(at_once * width)).for_each(|(((quads, scales), starts), x)| {
-            vectorized(|| {
+            vectorized!(|quads: &mut [i32],
+                         scales: &mut [f32],
+                         starts: &mut [i32],
+                         x: &[f32],
+                         width: usize| {
+                let (count, blocks) = (width.div_ceil(4), width.div_ceil(BLOCK));
                 let rows = quads
                     .chunks_exact_mut(count)
                     .zip(scales.chunks_exact_mut(blocks))
@@ -141,6 +153,9 @@ impl Inputs {
     }
 }
 
+/// The most rows of a tile: it has 4 x 3 sums of a block and as many of all blocks.
+const TALLEST: usize = 4;
+
 /// A panel and the rows of a tile.
 #[derive(Clone, Copy)]
 struct Tile<'a> {
@@ -156,14 +171,27 @@ struct Tile<'a> {
 
 impl super::Panels for Panels {
     type Inputs<'a> = Inputs;
-    /// 4 x 3 sums of a block and as many of all blocks.
-    const TALLEST: usize = 4;
 
     fn bytes(&self) -> usize {
         size_of_val(self.quads.as_slice()) + size_of_val(self.scales.as_slice())
     }
 
-    fn tile(&self, panel: usize, x: &Inputs, row: usize, height: usize, sums: &mut Sums) {
+    unsafe fn times(&self, panel: usize, x: &Inputs, rows: usize, out: &Parts<'_>, outputs: &Range<usize>) {
+        let mut sums: Sums = [[0.0; PANEL]; TALL];
+        let mut row = 0;
+        while row < rows {
+            let height = tallest(rows - row).min(TALLEST);
+            self.products(panel, x, row, height, &mut sums);
+            // SAFETY: the caller keeps other threads away.
+            unsafe { out.put(row, outputs, &sums[..height]) };
+            row += height;
+        }
+    }
+}
+
+impl Panels {
+    /// The products of a tile. Those of outputs that the panel does not have mean nothing.
+    pub(super) fn products(&self, panel: usize, x: &Inputs, row: usize, height: usize, sums: &mut Sums) {
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
             // SAFETY: the machine has the instructions.
@@ -171,12 +199,11 @@ impl super::Panels for Panels {
         }
         self.portable_tile(panel, x, row, height, sums);
     }
-}
 
-impl Panels {
     /// The tile on a machine without the instructions.
     pub(super) fn portable_tile(&self, panel: usize, x: &Inputs, row: usize, height: usize, sums: &mut Sums) {
-        vectorized(|| portable(self.tile_of(panel, x, row, height), sums));
+        let tile = self.tile_of(panel, x, row, height);
+        vectorized!(|tile: Tile<'_>, sums: &mut Sums| { portable(tile, sums) });
     }
 
     fn tile_of<'a>(&'a self, panel: usize, x: &'a Inputs, row: usize, height: usize) -> Tile<'a> {

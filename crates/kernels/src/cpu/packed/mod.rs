@@ -3,7 +3,7 @@
 
 #![allow(
     unsafe_code,
-    reason = "tasks own columns of the result, which no safe slice expresses; this file checks that they are disjoint"
+    reason = "tasks own columns of the result, which no safe slice expresses; this file sees to it that they are disjoint"
 )]
 
 // M rows, D inner dimension, O outputs
@@ -14,18 +14,11 @@ mod int8;
 #[cfg(test)]
 mod tests;
 
-use super::gemm::Threads;
+use super::matrix::{MatrixMut, Store, Threads};
+use super::parts::Parts;
+use super::tile::{PANEL, TALL, VECTOR, padded};
 use rayon::prelude::*;
-use std::marker::PhantomData;
-
-/// Outputs of a panel: three vectors of AVX-512. With eight rows they fill 24 of its 32 registers with sums.
-const PANEL: usize = 48;
-
-/// Outputs of a vector: panels are padded to whole ones.
-const VECTOR: usize = 16;
-
-/// The most rows of a tile.
-const TALL: usize = 8;
+use std::ops::Range;
 
 /// The products of a tile, by row.
 type Sums = [[f32; PANEL]; TALL];
@@ -87,36 +80,34 @@ impl Packed {
     /// `out = x W^T` for `x` `[M, D]`, `out` `[M, O]`. Each element is computed in the same order whatever the other
     /// rows are and however many threads there are.
     pub(crate) fn times(&self, out: &mut [f32], x: &[f32], rows: usize, threads: Threads) {
-        assert!(
-            x.len() == rows * self.width && out.len() == rows * self.outputs,
-            "shapes of a product must fit"
-        );
-        if self.width == 0 || out.is_empty() {
-            return out.fill(0.0);
+        self.fill(Parts::of(MatrixMut::new(out, rows, self.outputs)), x, rows, threads);
+    }
+
+    /// `x W^T` `[M, O]`
+    pub(crate) fn times_of(&self, x: &[f32], rows: usize, threads: Threads) -> Vec<f32> {
+        // SAFETY: panels have all outputs, and each is multiplied with all rows.
+        unsafe { Parts::collect(rows, self.outputs, |out| self.fill(out, x, rows, threads)) }
+    }
+
+    /// Writes all of `out`, `[M, O]`.
+    fn fill(&self, out: Parts<'_>, x: &[f32], rows: usize, threads: Threads) {
+        assert!(x.len() == rows * self.width, "shapes of a product must fit");
+        if self.width == 0 || rows == 0 {
+            return out.clear(Store::Replace);
         }
         match &self.panels {
-            Format::Full(panels) => self.run(panels, out, &full::Inputs::new(x, self.width), rows, threads),
-            Format::Bf16(panels) => self.run(panels, out, &bf16::Inputs::new(x, self.width), rows, threads),
-            Format::Int8(panels) => self.run(panels, out, &int8::Inputs::new(x, self.width), rows, threads),
+            Format::Full(panels) => self.run(panels, &out, &full::Inputs::new(x, self.width), rows, threads),
+            Format::Bf16(panels) => self.run(panels, &out, &bf16::Inputs::new(x, self.width), rows, threads),
+            Format::Int8(panels) => self.run(panels, &out, &int8::Inputs::new(x, self.width), rows, threads),
         }
     }
 
-    fn run<P: Panels>(&self, panels: &P, out: &mut [f32], x: &P::Inputs<'_>, rows: usize, threads: Threads) {
-        let columns = Columns::new(out, rows, self.outputs);
+    fn run<P: Panels>(&self, panels: &P, out: &Parts<'_>, x: &P::Inputs<'_>, rows: usize, threads: Threads) {
         let panel = |index: usize| {
             let first = index * PANEL;
-            let count = (self.outputs - first).min(PANEL);
-            let mut sums: Sums = [[0.0; PANEL]; TALL];
-            let mut row = 0;
-            while row < rows {
-                let height = tallest(rows - row).min(P::TALLEST);
-                panels.tile(index, x, row, height, &mut sums);
-                for (m, sums) in sums.iter().take(height).enumerate() {
-                    // SAFETY: a task has panels of its own, and those are columns of the result that no other has.
-                    unsafe { columns.write(row + m, first, &sums[..count]) };
-                }
-                row += height;
-            }
+            let outputs = first..self.outputs.min(first + PANEL);
+            // SAFETY: a task has panels of its own, and those are columns of the result that no other has.
+            unsafe { panels.times(index, x, rows, out, &outputs) };
         };
         let (count, bytes) = (self.outputs.div_ceil(PANEL), panels.bytes());
         if threads == Threads::Pool && bytes * rows >= WORTH_SHARING {
@@ -137,24 +128,26 @@ pub(crate) fn round(row: &mut [f32], precision: Precision) {
     }
 }
 
-/// Rows of the next tile where so many are left: 8, 4, 2 or 1.
-fn tallest(left: usize) -> usize {
-    1 << left.min(TALL).ilog2()
-}
-
 /// Panels in one format.
 trait Panels: Sync {
     /// Rows of x as this format wants them.
     type Inputs<'a>: Sync;
-    /// The most rows of a tile, at most [`TALL`].
-    const TALLEST: usize;
 
     /// Bytes of all panels.
     fn bytes(&self) -> usize;
 
-    /// The products of `height` (1, 2, 4 or 8) rows from `row` on with the outputs of a panel. Sums of outputs that a
-    /// panel does not have mean nothing.
-    fn tile(&self, panel: usize, x: &Self::Inputs<'_>, row: usize, height: usize, sums: &mut Sums);
+    /// Multiplies all rows by the outputs of a panel, into those columns of the result.
+    ///
+    /// # Safety
+    /// No other thread reads or writes these columns at the same time.
+    unsafe fn times(
+        &self,
+        panel: usize,
+        x: &Self::Inputs<'_>,
+        rows: usize,
+        out: &Parts<'_>,
+        outputs: &Range<usize>,
+    );
 }
 
 /// Fills a weight's panels: `[panel][line][outputs of the panel]`, a line being what `join` makes of `group` neighbours
@@ -179,39 +172,4 @@ fn interleave<T: Copy + Send>(
             }
         }
     });
-}
-
-/// Outputs of a panel of so many, padded to whole vectors.
-fn padded(outputs: usize) -> usize {
-    outputs.next_multiple_of(VECTOR)
-}
-
-/// A result that tasks write by columns.
-struct Columns<'a> {
-    out: *mut f32,
-    rows: usize,
-    columns: usize,
-    borrowed: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: the pointer comes from an exclusive borrow that lives as long, and `write` has its caller see to it that
-// no two threads write the same columns.
-unsafe impl Sync for Columns<'_> {}
-
-impl<'a> Columns<'a> {
-    fn new(out: &'a mut [f32], rows: usize, columns: usize) -> Self {
-        assert_eq!(out.len(), rows * columns, "the result has all columns of all rows");
-        Self { out: out.as_mut_ptr(), rows, columns, borrowed: PhantomData }
-    }
-
-    /// # Safety
-    /// No other thread writes these columns at the same time.
-    unsafe fn write(&self, row: usize, column: usize, values: &[f32]) {
-        assert!(row < self.rows && column + values.len() <= self.columns, "a tile lies inside the result");
-        // SAFETY: the assertion keeps the place inside the borrowed slice, and the caller keeps others away from it.
-        unsafe {
-            let place = self.out.add(row * self.columns + column);
-            place.copy_from_nonoverlapping(values.as_ptr(), values.len());
-        }
-    }
 }

@@ -112,7 +112,7 @@ fn without_inputs_or_outputs_there_is_nothing_to_add() {
 mod instructions {
     //! On a machine that has them; elsewhere these tests have nothing to compare.
 
-    use super::super::{PANEL, Panels as _, Sums, TALL, bf16, int8};
+    use super::super::{PANEL, Sums, TALL, bf16, int8};
     use crate::noise;
     use ruminate_testkit as testkit;
 
@@ -129,14 +129,14 @@ mod instructions {
 
             let (panels, x16) = (bf16::Panels::pack(&weight, width), bf16::Inputs::new(&x, width));
             let (mut chosen, mut portable) = (sums(), sums());
-            panels.tile(0, &x16, 0, rows, &mut chosen);
+            panels.products(0, &x16, 0, rows, &mut chosen);
             panels.portable_tile(0, &x16, 0, rows, &mut portable);
             let tolerance = 1e-6 * noise::magnitude(portable.as_flattened());
             testkit::assert_close(chosen.as_flattened(), portable.as_flattened(), tolerance);
 
             let (panels, x8) = (int8::Panels::pack(&weight, width), int8::Inputs::new(&x, width));
             let (mut chosen, mut portable) = (sums(), sums());
-            panels.tile(0, &x8, 0, rows, &mut chosen);
+            panels.products(0, &x8, 0, rows, &mut chosen);
             panels.portable_tile(0, &x8, 0, rows, &mut portable);
             assert_eq!(chosen, portable);
         }

@@ -1,8 +1,4 @@
-//! Matrix products of strided slices, by the `gemm` crate; its raw pointers end here.
-#![allow(
-    unsafe_code,
-    reason = "gemm takes pointers and strides; this file checks that they stay inside slices"
-)]
+//! Matrices inside slices: where their elements lie, and that they lie there.
 
 use std::ops::Range;
 
@@ -28,6 +24,11 @@ impl<'a> Matrix<'a> {
         Self { values, rows, columns, row_stride, column_stride: 1 }
     }
 
+    /// Some of the rows, without moving anything.
+    pub(crate) fn rows(self, range: Range<usize>) -> Self {
+        self.transposed().columns(range).transposed()
+    }
+
     /// Some of the columns, without moving anything.
     pub(crate) fn columns(self, range: Range<usize>) -> Self {
         assert!(
@@ -48,6 +49,12 @@ impl<'a> Matrix<'a> {
             column_stride: self.row_stride,
             ..self
         }
+    }
+
+    /// Row `row` where its elements are adjacent.
+    pub(super) fn row(&self, row: usize) -> &'a [f32] {
+        debug_assert_eq!(self.column_stride, 1, "elements of a row are adjacent");
+        &self.values[row * self.row_stride..][..self.columns]
     }
 }
 
@@ -105,59 +112,3 @@ pub(crate) enum Threads {
 
 /// Multiplications below which waking another thread costs more than it saves.
 pub(super) const WORTH_SHARING: usize = 1 << 21;
-
-/// `out = scale * lhs rhs`, or `out += scale * lhs rhs`.
-///
-/// # Panics
-/// When the shapes do not fit.
-pub(crate) fn product(
-    out: MatrixMut<'_>,
-    store: Store,
-    scale: f32,
-    lhs: Matrix<'_>,
-    rhs: Matrix<'_>,
-    threads: Threads,
-) {
-    let (m, n, k) = (lhs.rows, rhs.columns, lhs.columns);
-    assert!(rhs.rows == k && out.rows == m && out.columns == n, "shapes of a product must fit");
-    if m == 0 || n == 0 {
-        return;
-    }
-    if k == 0 {
-        // gemm leaves the result alone here.
-        if store == Store::Replace {
-            out.values.chunks_mut(out.row_stride).take(m).for_each(|row| row[..n].fill(0.0));
-        }
-        return;
-    }
-    let threads = match threads {
-        Threads::Pool if m * n * k >= WORTH_SHARING => gemm::Parallelism::Rayon(0),
-        Threads::Pool | Threads::One => gemm::Parallelism::None,
-    };
-    let keep = if store == Store::Add { 1.0 } else { 0.0 };
-    // SAFETY: the constructors checked that every element of the three matrices lies inside its slice; `out` is
-    // borrowed mutably, so it overlaps neither operand, and its rows do not overlap each other.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.values.as_mut_ptr(),
-            1,
-            out.row_stride as isize,
-            store == Store::Add,
-            lhs.values.as_ptr(),
-            lhs.column_stride as isize,
-            lhs.row_stride as isize,
-            rhs.values.as_ptr(),
-            rhs.column_stride as isize,
-            rhs.row_stride as isize,
-            keep,
-            scale,
-            false,
-            false,
-            false,
-            threads,
-        );
-    }
-}

@@ -1,0 +1,208 @@
+//! Products of matrices of any size and any strides. A task has a part of the result, and packs what it reads: of the
+//! right operand one panel at a time, which stays in the second-level cache while all rows of the part pass by (Goto and van
+//! de Geijn, doi:10.1145/1356052.1356053), of the left one its rows, unless they can be read as they lie.
+//!
+//! Every element is a sum in the same order however the result is shared out.
+#![allow(
+    unsafe_code,
+    reason = "tasks own parts of the result that no safe slice expresses; this file checks that they are disjoint"
+)]
+
+// M rows, N columns, K inner dimension
+
+use super::matrix::{Matrix, MatrixMut, Store, Threads, WORTH_SHARING};
+use super::parts::Parts;
+use super::tile::{PANEL, Rows, TALL, VECTOR, padded, times_panel};
+use super::transpose::transpose;
+use super::vectorized;
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::ops::Range;
+
+/// Of the inner dimension, how much is multiplied before sums are stored: a panel of it has 144 KiB.
+const DEPTH: usize = 768;
+
+/// As much where rows are packed, too, and the most rows of a part then: panels are packed anew for each part, so it
+/// is better tall than deep. Both fill three quarters of a second-level cache of 1 MiB.
+const PACKED_DEPTH: usize = 384;
+const PACKED_ROWS: usize = 512;
+
+/// Rows below which a part is not divided: its panels would cost more than its products.
+const FEW_ROWS: usize = 64;
+
+/// `out = lhs rhs`, or `out += lhs rhs`.
+///
+/// # Panics
+/// When the shapes do not fit, or neither rows nor columns of an operand are contiguous.
+pub(crate) fn product(out: MatrixMut<'_>, store: Store, lhs: Matrix<'_>, rhs: Matrix<'_>, threads: Threads) {
+    assert!(out.rows == lhs.rows && out.columns == rhs.columns, "shapes of a product must fit");
+    multiply(Parts::of(out), store, lhs, rhs, threads);
+}
+
+/// `lhs rhs`, row-major.
+///
+/// # Panics
+/// As [`product`].
+pub(crate) fn product_of(lhs: Matrix<'_>, rhs: Matrix<'_>, threads: Threads) -> Vec<f32> {
+    // SAFETY: the parts of a product are all of it.
+    unsafe { Parts::collect(lhs.rows, rhs.columns, |out| multiply(out, Store::Replace, lhs, rhs, threads)) }
+}
+
+/// Writes every element of `out`, which has the rows of `lhs` and the columns of `rhs`.
+fn multiply(out: Parts<'_>, store: Store, lhs: Matrix<'_>, rhs: Matrix<'_>, threads: Threads) {
+    let (m, n, k) = (lhs.rows, rhs.columns, lhs.columns);
+    let in_lines = |matrix: &Matrix<'_>| matrix.column_stride == 1 || matrix.row_stride == 1;
+    assert!(in_lines(&lhs) && in_lines(&rhs), "rows or columns are contiguous");
+    assert!(rhs.rows == k, "shapes of a product must fit");
+    if k == 0 {
+        return out.clear(store);
+    }
+    if m == 0 || n == 0 {
+        return;
+    }
+    let job = Job { out, store, lhs, rhs, packs_rows: lhs.column_stride != 1 };
+    if threads == Threads::Pool && m * n * k >= WORTH_SHARING {
+        let parts = job.parts(rayon::current_num_threads());
+        parts.into_par_iter().with_max_len(1).for_each(|part| job.run(part));
+    } else {
+        job.parts(1).into_iter().for_each(|part| job.run(part));
+    }
+}
+
+/// A product.
+struct Job<'a> {
+    out: Parts<'a>,
+    store: Store,
+    lhs: Matrix<'a>,
+    rhs: Matrix<'a>,
+    packs_rows: bool,
+}
+
+/// What a task computes.
+struct Part {
+    rows: Range<usize>,
+    columns: Range<usize>,
+}
+
+#[derive(Default)]
+struct Scratch {
+    /// `[k][columns of the panel]`
+    panel: Vec<f32>,
+    /// `[tile][k][TALL]`
+    rows: Vec<f32>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl Job<'_> {
+    /// Divides the result among so many threads, as far as it is large enough: rows of whole tiles, columns of whole
+    /// panels.
+    fn parts(&self, threads: usize) -> Vec<Part> {
+        let (m, n) = (self.lhs.rows, self.rhs.columns);
+        let panels = n.div_ceil(PANEL);
+        let (tall, wide) = if self.packs_rows {
+            // A part packs its rows once, and panels for them: it has many rows, and all columns if that makes parts enough.
+            let count = m.div_ceil(PACKED_ROWS).next_multiple_of(threads).min(m.div_ceil(FEW_ROWS));
+            (m.div_ceil(count), panels.div_ceil(threads.div_ceil(count)))
+        } else {
+            // It packs its panels once: it has all rows, if there are panels enough. The last parts even out.
+            let wanted = if threads > 1 { 2 * threads } else { 1 };
+            let wide = panels.div_ceil(wanted);
+            ((m / wanted.div_ceil(panels.div_ceil(wide))).max(FEW_ROWS), wide)
+        };
+        let ranges = |end: usize, step: usize| (0..end).step_by(step).map(move |x| x..end.min(x + step));
+        let parts = ranges(m, tall.next_multiple_of(TALL)).flat_map(|rows| {
+            ranges(n, wide * PANEL).map(move |columns| Part { rows: rows.clone(), columns })
+        });
+        parts.collect()
+    }
+
+    fn run(&self, part: Part) {
+        SCRATCH.with_borrow_mut(|Scratch { panel, rows }| {
+            let depth = self.lhs.columns;
+            let most = if self.packs_rows { PACKED_DEPTH } else { DEPTH };
+            let step = depth.div_ceil(depth.div_ceil(most));
+            let mut store = self.store;
+            for first in (0..depth).step_by(step) {
+                let inner = first..depth.min(first + step);
+                let lhs = self.lhs.rows(part.rows.clone()).columns(inner.clone());
+                if self.packs_rows {
+                    pack_rows(rows, lhs);
+                }
+                for start in part.columns.clone().step_by(PANEL) {
+                    let columns = start..part.columns.end.min(start + PANEL);
+                    let panel = pack_panel(panel, self.rhs.rows(inner.clone()).columns(columns.clone()));
+                    let rows = if self.packs_rows {
+                        Rows::Packed(part.rows.len(), rows)
+                    } else {
+                        Rows::InPlace(lhs)
+                    };
+                    // SAFETY: no other part has these rows and columns; if they are added to, they were written before.
+                    unsafe { times_panel(rows, panel, &self.out, part.rows.start, &columns, store) };
+                }
+                store = Store::Add;
+            }
+        });
+    }
+}
+
+/// `[K][columns]`, padded to whole vectors by zeros.
+fn pack_panel<'a>(panel: &'a mut Vec<f32>, rhs: Matrix<'_>) -> &'a [f32] {
+    let lanes = padded(rhs.columns);
+    let panel = sized(panel, rhs.rows * lanes);
+    let to = &mut *panel;
+    if rhs.column_stride == 1 {
+        vectorized!(|to: &mut [f32], rhs: Matrix<'_>, lanes: usize| {
+            for (row, line) in to.chunks_exact_mut(lanes).enumerate() {
+                copy::<VECTOR>(line, rhs.row(row));
+            }
+        });
+    } else {
+        transpose(to, lanes, rhs.transposed());
+    }
+    if rhs.columns < lanes {
+        panel.chunks_exact_mut(lanes).for_each(|line| line[rhs.columns..].fill(0.0));
+    }
+    panel
+}
+
+/// `[tile][K][TALL]` of a matrix whose columns are contiguous; the rows that the last tile lacks mean nothing.
+fn pack_rows(packed: &mut Vec<f32>, lhs: Matrix<'_>) {
+    /// Columns that are copied for all tiles before the next ones: they stay in the first-level cache.
+    const COLUMNS: usize = 16;
+    let (columns, depth) = (lhs.transposed(), lhs.columns);
+    let packed = sized(packed, lhs.rows.next_multiple_of(TALL) * depth);
+    vectorized!(|packed: &mut [f32], columns: Matrix<'_>, depth: usize| {
+        for first in (0..depth).step_by(COLUMNS) {
+            for (index, tile) in packed.chunks_exact_mut(TALL * depth).enumerate() {
+                let rows = index * TALL..columns.columns.min((index + 1) * TALL);
+                let lines = tile.as_chunks_mut::<TALL>().0[first..].iter_mut().take(COLUMNS);
+                for (column, line) in lines.enumerate() {
+                    copy::<TALL>(line, &columns.row(first + column)[rows.clone()]);
+                }
+            }
+        }
+    });
+}
+
+/// Copies numbers to the begin of a line, `N` at a time.
+#[allow(clippy::inline_always, reason = "to be compiled for the caller's vectors")]
+#[inline(always)]
+fn copy<const N: usize>(to: &mut [f32], from: &[f32]) {
+    let (whole, rest) = from.as_chunks::<N>();
+    for (to, from) in to.as_chunks_mut::<N>().0.iter_mut().zip(whole) {
+        *to = *from;
+    }
+    for (to, from) in to[whole.len() * N..].iter_mut().zip(rest) {
+        *to = *from;
+    }
+}
+
+fn sized(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    if buffer.len() < length {
+        buffer.resize(length, 0.0);
+    }
+    &mut buffer[..length]
+}

@@ -1,0 +1,137 @@
+//! Rows into columns: what products pack where an operand lies the other way round.
+#![allow(
+    unsafe_code,
+    reason = "shuffles that the portable layer does not know; this file checks that all elements lie inside slices"
+)]
+
+use super::matrix::Matrix;
+
+/// Side of a block that is transposed in registers.
+const SIDE: usize = 16;
+
+/// Writes row `j` of `columns`' transpose, so column `j` of it, to `out[j * line..]`.
+///
+/// # Panics
+/// When elements of a row of `columns` are not adjacent, or `out` is too short.
+pub(super) fn transpose(out: &mut [f32], line: usize, matrix: Matrix<'_>) {
+    let Matrix { rows, columns, .. } = matrix;
+    assert!(rows <= line && columns * line <= out.len() + line - rows, "a line for each column");
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") {
+        // SAFETY: the machine has the instructions.
+        return unsafe { x86::transpose(out, line, matrix) };
+    }
+    strips(out, line, matrix, 0..rows);
+}
+
+/// Some of the rows, element by element; in blocks, so that what is written stays in the first-level cache.
+fn strips(out: &mut [f32], line: usize, matrix: Matrix<'_>, rows: std::ops::Range<usize>) {
+    for first in (0..matrix.columns).step_by(SIDE) {
+        for row in rows.clone() {
+            let values = matrix.row(row)[first..].iter().take(SIDE);
+            for (place, value) in out[first * line + row..].iter_mut().step_by(line).zip(values) {
+                *place = *value;
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    //! Blocks of 16 x 16 in 32 registers.
+
+    use super::{Matrix, SIDE, strips};
+    use std::arch::x86_64::{
+        __m512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_loadu_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4,
+        _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    };
+
+    /// As [`transpose`](super::transpose), whose assertion holds.
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn transpose(out: &mut [f32], line: usize, matrix: Matrix<'_>) {
+        let Matrix { rows, columns, .. } = matrix;
+        let [whole_rows, whole_columns] = [rows, columns].map(|count| count - count % SIDE);
+        for row in (0..whole_rows).step_by(SIDE) {
+            for column in (0..whole_columns).step_by(SIDE) {
+                let mut block = [_mm512_setzero_ps(); SIDE];
+                for (i, vector) in block.iter_mut().enumerate() {
+                    let values = &matrix.row(row + i)[column..column + SIDE];
+                    // SAFETY: the slice has as many numbers as the vector.
+                    *vector = unsafe { _mm512_loadu_ps(values.as_ptr()) };
+                }
+                for (j, vector) in transposed(&block).into_iter().enumerate() {
+                    let place = &mut out[(column + j) * line + row..][..SIDE];
+                    // SAFETY: the slice has as many numbers as the vector.
+                    unsafe { _mm512_storeu_ps(place.as_mut_ptr(), vector) };
+                }
+            }
+        }
+        if whole_columns < columns {
+            let rest = matrix.columns(whole_columns..columns);
+            strips(&mut out[whole_columns * line..], line, rest, 0..whole_rows);
+        }
+        strips(out, line, matrix, whole_rows..rows);
+    }
+
+    /// Pairs of rows, then fours of them, are interleaved within quarters of vectors; quarters then find their places.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn transposed(rows: &[__m512; SIDE]) -> [__m512; SIDE] {
+        let mut fours = *rows;
+        for i in (0..SIDE).step_by(4) {
+            let (low, high) =
+                (_mm512_unpacklo_ps(rows[i], rows[i + 1]), _mm512_unpackhi_ps(rows[i], rows[i + 1]));
+            let (low2, high2) =
+                (_mm512_unpacklo_ps(rows[i + 2], rows[i + 3]), _mm512_unpackhi_ps(rows[i + 2], rows[i + 3]));
+            let [low, high, low2, high2] = [low, high, low2, high2].map(|x| _mm512_castps_pd(x));
+            // Vector i + j: in quarter q, column 4 q + j of rows i to i + 3.
+            fours[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, low2));
+            fours[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, low2));
+            fours[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(high, high2));
+            fours[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(high, high2));
+        }
+        let mut columns = fours;
+        for j in 0..4 {
+            let [a, b, c, d] = [fours[j], fours[4 + j], fours[8 + j], fours[12 + j]];
+            // Quarters 0 and 2 of both, then 1 and 3.
+            let (even, odd) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xdd>(a, b));
+            let (even2, odd2) = (_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xdd>(c, d));
+            columns[j] = _mm512_shuffle_f32x4::<0x88>(even, even2);
+            columns[4 + j] = _mm512_shuffle_f32x4::<0x88>(odd, odd2);
+            columns[8 + j] = _mm512_shuffle_f32x4::<0xdd>(even, even2);
+            columns[12 + j] = _mm512_shuffle_f32x4::<0xdd>(odd, odd2);
+        }
+        columns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{strips, transpose};
+    use crate::cpu::matrix::Matrix;
+    use crate::noise;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_transpose_has_columns_for_rows(
+            [rows, columns] in prop::array::uniform2(1_usize..50),
+            [gap, padding] in prop::array::uniform2(0_usize..4),
+        ) {
+            let (stride, line) = (columns + gap, rows + padding);
+            let values = noise::values(rows * stride, 3);
+            let matrix = Matrix::strided(&values, rows, columns, stride);
+            let mut expected = vec![7.0; columns * line];
+            for row in 0..rows {
+                for column in 0..columns {
+                    expected[column * line + row] = values[row * stride + column];
+                }
+            }
+            let (mut ours, mut portable) = (vec![7.0; columns * line], vec![7.0; columns * line]);
+            transpose(&mut ours, line, matrix);
+            strips(&mut portable, line, matrix, 0..rows);
+            prop_assert_eq!(&ours, &expected);
+            prop_assert_eq!(&portable, &expected);
+        }
+    }
+}
