@@ -160,7 +160,10 @@ fn pack_panel<'a>(panel: &'a mut Vec<f32>, rhs: Matrix<'_>) -> &'a [f32] {
             }
         });
     } else {
-        transpose(to, lanes, rhs.transposed());
+        let columns = rhs.transposed();
+        let mut lines = [[].as_slice(); PANEL];
+        lines.iter_mut().zip(0..columns.rows).for_each(|(line, column)| *line = columns.row(column));
+        transpose(to, lanes, &lines[..columns.rows]);
     }
     if rhs.columns < lanes {
         panel.chunks_exact_mut(lanes).for_each(|line| line[rhs.columns..].fill(0.0));

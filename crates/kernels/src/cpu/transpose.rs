@@ -4,32 +4,32 @@
     reason = "shuffles that the portable layer does not know; this file checks that all elements lie inside slices"
 )]
 
-use super::matrix::Matrix;
-
 /// Side of a block that is transposed in registers.
 const SIDE: usize = 16;
 
-/// Writes row `j` of `columns`' transpose, so column `j` of it, to `out[j * line..]`.
+/// Writes column `j` of the matrix with these rows to `out[j * line..]`.
 ///
 /// # Panics
-/// When elements of a row of `columns` are not adjacent, or `out` is too short.
-pub(super) fn transpose(out: &mut [f32], line: usize, matrix: Matrix<'_>) {
-    let Matrix { rows, columns, .. } = matrix;
-    assert!(rows <= line && columns * line <= out.len() + line - rows, "a line for each column");
+/// When rows are not equally long, or `out` is too short.
+pub(super) fn transpose(out: &mut [f32], line: usize, rows: &[&[f32]]) {
+    let columns = rows.first().map_or(0, |row| row.len());
+    assert!(rows.iter().all(|row| row.len() == columns), "rows are equally long");
+    assert!(rows.len() <= line && columns * line <= out.len() + line - rows.len(), "a line for each column");
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx512f") {
         // SAFETY: the machine has the instructions.
-        return unsafe { x86::transpose(out, line, matrix) };
+        return unsafe { x86::transpose(out, line, rows) };
     }
-    strips(out, line, matrix, 0..rows);
+    strips(out, line, rows, 0);
 }
 
-/// Some of the rows, element by element; in blocks, so that what is written stays in the first-level cache.
-fn strips(out: &mut [f32], line: usize, matrix: Matrix<'_>, rows: std::ops::Range<usize>) {
-    for first in (0..matrix.columns).step_by(SIDE) {
-        for row in rows.clone() {
-            let values = matrix.row(row)[first..].iter().take(SIDE);
-            for (place, value) in out[first * line + row..].iter_mut().step_by(line).zip(values) {
+/// Element by element, from column `first` on; in blocks, so that what is written stays in the first-level cache.
+fn strips(out: &mut [f32], line: usize, rows: &[&[f32]], first: usize) {
+    let columns = rows.first().map_or(0, |row| row.len());
+    for start in (first..columns).step_by(SIDE) {
+        for (index, row) in rows.iter().enumerate() {
+            let values = row[start..].iter().take(SIDE);
+            for (place, value) in out[start * line + index..].iter_mut().step_by(line).zip(values) {
                 *place = *value;
             }
         }
@@ -40,37 +40,36 @@ fn strips(out: &mut [f32], line: usize, matrix: Matrix<'_>, rows: std::ops::Rang
 mod x86 {
     //! Blocks of 16 x 16 in 32 registers.
 
-    use super::{Matrix, SIDE, strips};
+    use super::{SIDE, strips};
     use std::arch::x86_64::{
-        __m512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_loadu_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4,
-        _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+        __m512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_loadu_ps, _mm512_shuffle_f32x4, _mm512_storeu_ps,
+        _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
     };
 
     /// As [`transpose`](super::transpose), whose assertion holds.
     #[target_feature(enable = "avx512f")]
-    pub(super) fn transpose(out: &mut [f32], line: usize, matrix: Matrix<'_>) {
-        let Matrix { rows, columns, .. } = matrix;
-        let [whole_rows, whole_columns] = [rows, columns].map(|count| count - count % SIDE);
-        for row in (0..whole_rows).step_by(SIDE) {
-            for column in (0..whole_columns).step_by(SIDE) {
-                let mut block = [_mm512_setzero_ps(); SIDE];
-                for (i, vector) in block.iter_mut().enumerate() {
-                    let values = &matrix.row(row + i)[column..column + SIDE];
+    pub(super) fn transpose(out: &mut [f32], line: usize, rows: &[&[f32]]) {
+        let (blocks, rest) = rows.as_chunks::<SIDE>();
+        for (index, rows) in blocks.iter().enumerate() {
+            let columns = rows[0].len();
+            let whole = columns - columns % SIDE;
+            for column in (0..whole).step_by(SIDE) {
+                let block = rows.map(|row| {
+                    let values = &row[column..column + SIDE];
                     // SAFETY: the slice has as many numbers as the vector.
-                    *vector = unsafe { _mm512_loadu_ps(values.as_ptr()) };
-                }
+                    unsafe { _mm512_loadu_ps(values.as_ptr()) }
+                });
                 for (j, vector) in transposed(&block).into_iter().enumerate() {
-                    let place = &mut out[(column + j) * line + row..][..SIDE];
+                    let place = &mut out[(column + j) * line + index * SIDE..][..SIDE];
                     // SAFETY: the slice has as many numbers as the vector.
                     unsafe { _mm512_storeu_ps(place.as_mut_ptr(), vector) };
                 }
             }
+            strips(&mut out[index * SIDE..], line, rows, whole);
         }
-        if whole_columns < columns {
-            let rest = matrix.columns(whole_columns..columns);
-            strips(&mut out[whole_columns * line..], line, rest, 0..whole_rows);
+        if !rest.is_empty() {
+            strips(&mut out[blocks.len() * SIDE..], line, rest, 0);
         }
-        strips(out, line, matrix, whole_rows..rows);
     }
 
     /// Pairs of rows, then fours of them, are interleaved within quarters of vectors; quarters then find their places.
@@ -108,7 +107,6 @@ mod x86 {
 #[cfg(test)]
 mod tests {
     use super::{strips, transpose};
-    use crate::cpu::matrix::Matrix;
     use crate::noise;
     use proptest::prelude::*;
 
@@ -120,7 +118,7 @@ mod tests {
         ) {
             let (stride, line) = (columns + gap, rows + padding);
             let values = noise::values(rows * stride, 3);
-            let matrix = Matrix::strided(&values, rows, columns, stride);
+            let lines: Vec<&[f32]> = values.chunks_exact(stride).map(|row| &row[..columns]).collect();
             let mut expected = vec![7.0; columns * line];
             for row in 0..rows {
                 for column in 0..columns {
@@ -128,8 +126,8 @@ mod tests {
                 }
             }
             let (mut ours, mut portable) = (vec![7.0; columns * line], vec![7.0; columns * line]);
-            transpose(&mut ours, line, matrix);
-            strips(&mut portable, line, matrix, 0..rows);
+            transpose(&mut ours, line, &lines);
+            strips(&mut portable, line, &lines, 0);
             prop_assert_eq!(&ours, &expected);
             prop_assert_eq!(&portable, &expected);
         }

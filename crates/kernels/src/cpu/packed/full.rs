@@ -3,10 +3,11 @@
 
 // D inner dimension
 
-use super::interleave;
 use crate::cpu::matrix::{Matrix, Store};
 use crate::cpu::parts::Parts;
 use crate::cpu::tile::{PANEL, Rows, padded, times_panel};
+use crate::cpu::transpose::transpose;
+use rayon::prelude::*;
 use std::ops::Range;
 
 /// `[panel][D][outputs of the panel]`
@@ -19,7 +20,10 @@ pub(super) struct Panels {
 impl Panels {
     pub(super) fn pack(rows: &[&[f32]], width: usize) -> Self {
         let mut values = vec![0.0; padded(rows.len()) * width];
-        interleave(rows, &mut values, width, 1, |x| x[0]);
+        let panels = values.par_chunks_mut((PANEL * width).max(1));
+        panels
+            .zip(rows.par_chunks(PANEL))
+            .for_each(|(panel, rows)| transpose(panel, padded(rows.len()), rows));
         Self { values, width }
     }
 }
