@@ -42,8 +42,8 @@ mod x86 {
 
     use super::{SIDE, strips};
     use std::arch::x86_64::{
-        __m512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_loadu_ps, _mm512_shuffle_f32x4, _mm512_storeu_ps,
-        _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+        __m512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_loadu_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4,
+        _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
     };
 
     /// As [`transpose`](super::transpose), whose assertion holds.
@@ -54,11 +54,13 @@ mod x86 {
             let columns = rows[0].len();
             let whole = columns - columns % SIDE;
             for column in (0..whole).step_by(SIDE) {
-                let block = rows.map(|row| {
+                // Plain loops: `map` would be compiled by itself, without the instructions.
+                let mut block = [_mm512_setzero_ps(); SIDE];
+                for (vector, row) in block.iter_mut().zip(rows) {
                     let values = &row[column..column + SIDE];
                     // SAFETY: the slice has as many numbers as the vector.
-                    unsafe { _mm512_loadu_ps(values.as_ptr()) }
-                });
+                    *vector = unsafe { _mm512_loadu_ps(values.as_ptr()) };
+                }
                 for (j, vector) in transposed(&block).into_iter().enumerate() {
                     let place = &mut out[(column + j) * line + index * SIDE..][..SIDE];
                     // SAFETY: the slice has as many numbers as the vector.
@@ -82,7 +84,8 @@ mod x86 {
                 (_mm512_unpacklo_ps(rows[i], rows[i + 1]), _mm512_unpackhi_ps(rows[i], rows[i + 1]));
             let (low2, high2) =
                 (_mm512_unpacklo_ps(rows[i + 2], rows[i + 3]), _mm512_unpackhi_ps(rows[i + 2], rows[i + 3]));
-            let [low, high, low2, high2] = [low, high, low2, high2].map(|x| _mm512_castps_pd(x));
+            let (low, high) = (_mm512_castps_pd(low), _mm512_castps_pd(high));
+            let (low2, high2) = (_mm512_castps_pd(low2), _mm512_castps_pd(high2));
             // Vector i + j: in quarter q, column 4 q + j of rows i to i + 3.
             fours[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, low2));
             fours[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, low2));
