@@ -20,7 +20,7 @@ pub(crate) use packed::{Packed, round};
 pub(crate) use product::{product, product_of};
 pub(crate) use simd::{dot, exp, lanewise, lanewise_pairs, largest, sigmoid, total, vectorized};
 pub(crate) use small::small_product;
-pub(crate) use tensor::{Floats, Rows, flex, owned, rows_at_once, tensor};
+pub(crate) use tensor::{Floats, Rows, flex, owned, rows_at_once, sized, tensor};
 pub(crate) use times_transposed::{times_transposed, times_transposed_of};
 
 #[cfg(test)]

@@ -12,6 +12,7 @@
 
 use super::matrix::{Matrix, MatrixMut, Store, Threads, WORTH_SHARING};
 use super::parts::Parts;
+use super::tensor::sized;
 use super::tile::{PANEL, Rows, TALL, VECTOR, padded, times_panel};
 use super::transpose::transpose;
 use super::vectorized;
@@ -201,11 +202,4 @@ fn copy<const N: usize>(to: &mut [f32], from: &[f32]) {
     for (to, from) in to[whole.len() * N..].iter_mut().zip(rest) {
         *to = *from;
     }
-}
-
-fn sized(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
-    if buffer.len() < length {
-        buffer.resize(length, 0.0);
-    }
-    &mut buffer[..length]
 }

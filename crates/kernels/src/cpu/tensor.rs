@@ -67,3 +67,11 @@ pub(crate) fn tensor(values: Vec<f32>, shape: impl Into<Shape>) -> FlexTensor {
 pub(crate) fn rows_at_once(width: usize) -> usize {
     (16_384 / width.max(1)).max(1)
 }
+
+/// The first `length` numbers of a buffer that is used again and again, whatever they are; it grows where it must.
+pub(crate) fn sized(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
+    if buffer.len() < length {
+        buffer.resize(length, 0.0);
+    }
+    &mut buffer[..length]
+}

@@ -7,7 +7,8 @@
 use super::Permutation;
 use super::gate::{gated, gated_backward};
 use crate::cpu::{
-    Floats, Matrix, MatrixMut, Store, Threads, product, rows_at_once, tensor, times_transposed, vectorized,
+    Floats, Matrix, MatrixMut, Store, Threads, product, rows_at_once, sized, tensor, times_transposed,
+    vectorized,
 };
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -333,11 +334,4 @@ struct ExpertGradients<'a> {
 
 fn blocks_of(places: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     places.clone().step_by(BLOCK).map(move |start| start..places.end.min(start + BLOCK))
-}
-
-fn sized(buffer: &mut Vec<f32>, length: usize) -> &mut [f32] {
-    if buffer.len() < length {
-        buffer.resize(length, 0.0);
-    }
-    &mut buffer[..length]
 }

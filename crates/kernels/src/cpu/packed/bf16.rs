@@ -9,7 +9,7 @@
 
 // D inner dimension, D2 = D / 2 pairs, the last one padded with 0
 
-use super::{Sums, interleave};
+use super::Sums;
 use crate::cpu::parts::Parts;
 use crate::cpu::tile::{PANEL, TALL, padded, tallest};
 use crate::cpu::vectorized;
@@ -26,9 +26,22 @@ pub(super) struct Panels {
 
 impl Panels {
     pub(super) fn pack(rows: &[&[f32]], width: usize) -> Self {
+        /// Lines that are filled for all outputs before the next ones: they stay in the first-level cache.
+        const LINES: usize = 32;
         let width = width.div_ceil(2);
         let mut pairs = vec![0; padded(rows.len()) * width];
-        interleave(rows, &mut pairs, width, 2, pair);
+        let panels = pairs.par_chunks_mut((PANEL * width).max(1));
+        rows.par_chunks(PANEL).zip(panels).for_each(|(rows, panel)| {
+            let lanes = padded(rows.len());
+            for (block, panel) in panel.chunks_mut(LINES * lanes).enumerate() {
+                for (lane, row) in rows.iter().enumerate() {
+                    let neighbours = row[block * LINES * 2..].chunks(2);
+                    for (value, neighbours) in panel[lane..].iter_mut().step_by(lanes).zip(neighbours) {
+                        *value = pair(neighbours);
+                    }
+                }
+            }
+        });
         Self { pairs, width }
     }
 }
@@ -162,7 +175,8 @@ fn later(pair: u32) -> f32 {
 mod x86 {
     //! The tile by AVX512-BF16.
 
-    use super::{super::VECTOR, Sums};
+    use super::Sums;
+    use crate::cpu::tile::VECTOR;
     use std::arch::x86_64::{
         __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_ps,
         _mm512_setzero_si512, _mm512_storeu_ps,

@@ -16,7 +16,7 @@ mod tests;
 
 use super::matrix::{MatrixMut, Store, Threads};
 use super::parts::Parts;
-use super::tile::{PANEL, TALL, VECTOR, padded};
+use super::tile::{PANEL, TALL};
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -148,28 +148,4 @@ trait Panels: Sync {
         out: &Parts<'_>,
         outputs: &Range<usize>,
     );
-}
-
-/// Fills a weight's panels: `[panel][line][outputs of the panel]`, a line being what `join` makes of `group` neighbours
-/// along the inner dimension.
-fn interleave<T: Copy + Send>(
-    rows: &[&[f32]],
-    values: &mut [T],
-    lines: usize,
-    group: usize,
-    join: impl Fn(&[f32]) -> T + Sync,
-) {
-    /// Lines that are filled for all outputs before the next ones: they stay in the first-level cache.
-    const LINES: usize = 32;
-    rows.par_chunks(PANEL).zip(values.par_chunks_mut((PANEL * lines).max(1))).for_each(|(rows, panel)| {
-        let lanes = padded(rows.len());
-        for (block, panel) in panel.chunks_mut(LINES * lanes).enumerate() {
-            for (lane, row) in rows.iter().enumerate() {
-                let groups = row[block * LINES * group..].chunks(group);
-                for (value, group) in panel[lane..].iter_mut().step_by(lanes).zip(groups) {
-                    *value = join(group);
-                }
-            }
-        }
-    });
 }
