@@ -14,7 +14,15 @@ const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Held until it is dropped or the process dies.
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Closing the file would leave the lock to a child that another thread has begun to start: until it runs its own
+    /// program, it has the file open, too.
+    fn drop(&mut self) {
+        let _ = self.file.unlock(); // closing it, which comes next, is all that is left to try
+    }
 }
 
 impl Lock {
@@ -27,7 +35,7 @@ impl Lock {
         let path = folder.join(LOCK);
         let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path);
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-        Ok(locked(&file, &path)?.then_some(Self { _file: file }))
+        Ok(locked(&file, &path)?.then(|| Self { file }))
     }
 }
 
@@ -36,6 +44,7 @@ pub(crate) fn holder(run: &Path) -> Option<u32> {
     let path = run.join(LOCK);
     let file = File::open(&path).ok()?;
     if locked(&file, &path).ok()? {
+        drop(Lock { file });
         return None;
     }
     fs::read_to_string(&path).ok()?.trim().parse().ok()
@@ -70,6 +79,7 @@ fn wait_for(run: &Path, patience: Duration) -> Result<()> {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+    drop(Lock { file });
     Ok(())
 }
 
@@ -88,6 +98,16 @@ fn locked(file: &File, path: &Path) -> Result<bool> {
 mod tests {
     use super::{Lock, wait_for};
     use std::time::Duration;
+
+    #[test]
+    fn a_lock_is_free_once_dropped_though_a_child_that_is_being_started_has_its_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lock = Lock::of(folder.path()).expect("no error").expect("free");
+        let of_the_child = lock.file.try_clone().expect("another handle of the same open file");
+        drop(lock);
+        assert!(Lock::of(folder.path()).expect("no error").is_some());
+        drop(of_the_child);
+    }
 
     #[test]
     fn a_folder_is_locked_once_and_waited_for() {
