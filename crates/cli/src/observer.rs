@@ -63,8 +63,6 @@ pub(crate) struct Observer<'a> {
     pub(crate) before: Option<Evaluation>,
     /// What ended an evaluation; it stops the run.
     failure: Option<anyhow::Error>,
-    /// The step of the last checkpoint.
-    pub(crate) saved: Option<usize>,
 }
 
 impl<'a> Observer<'a> {
@@ -87,7 +85,6 @@ impl<'a> Observer<'a> {
             latest: None,
             before: None,
             failure: None,
-            saved: None,
         };
         observer.events = observer.kept(events);
         Ok(observer)
@@ -99,9 +96,9 @@ impl<'a> Observer<'a> {
     /// A failed evaluation; an interruption, with what was saved.
     pub(crate) fn finish(&mut self, step: usize, policy: &Decoder) -> Result<()> {
         if step < self.total && interrupt::requested() {
-            let saved = match self.saved {
-                Some(step) => format!(" after step {step}, which is saved; go on with --resume auto"),
-                None => " before the first step; nothing is lost, run the command again".to_owned(),
+            let saved = match step {
+                0 => " before the first step; nothing is lost, run the command again".to_owned(),
+                step => format!(" after step {step}, which is saved; go on with --resume auto"),
             };
             return Err(crate::exit::Refusal::Interrupted(saved).into());
         }
@@ -227,7 +224,6 @@ impl train::Observer for Observer<'_> {
         let files: Vec<(&str, &[u8])> = self.settings.language.tokenizer.files().collect();
         let companions = Companions { identity: self.settings.identity, files: &files };
         checkpoint::save(self.settings.folder.path(), state, companions, self.settings.keep_last)?;
-        self.saved = Some(state.step);
         Ok(())
     }
 

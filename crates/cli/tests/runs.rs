@@ -104,7 +104,7 @@ fn an_interrupted_run_resumes_to_the_same_metrics() {
     assert!(signalled.is_ok_and(|status| status.success()), "the signal was sent");
     let output = child.wait_with_output().expect("it ends");
     assert_code(&output, 130);
-    assert!(told(&output).contains("--resume auto"), "{}", told(&output));
+    assert!(told(&output).contains("which is saved; go on with --resume auto"), "{}", told(&output));
 
     assert_code(&ruminate(&tiny("train-rl", broken_name, &sets)), 2); // neither forgotten nor overwritten
     let changed =

@@ -11,7 +11,9 @@ use rand::seq::SliceRandom;
 use ruminate_data::{Completion, Group, Score, Seed, Task, Verdict};
 use ruminate_model::Decoder;
 use ruminate_rollout::{Dtype, Sampling};
-use ruminate_train::{Metrics, MismatchAlarm, Observer, RouterTraining, Schedule, State, logprobs};
+use ruminate_train::{
+    Metrics, MismatchAlarm, Observer, RouterTraining, Schedule, State, Steps, is_due, logprobs,
+};
 use std::time::Instant;
 
 /// A problem as the policy sees it.
@@ -101,12 +103,14 @@ pub fn train(
     if copied && !state.models.contains_key(REFERENCE) {
         state.models.insert(REFERENCE.to_owned(), state.policy.valid());
     }
-    if state.step == 0 {
-        observer.evaluate(0, &state.policy.valid());
-    }
     let weights = score.weights();
     let mut alarm = setup.alarm();
-    while state.step < setup.max_steps && !observer.interrupted() {
+    let steps = Steps {
+        max_steps: setup.max_steps,
+        eval_steps: config.eval_steps,
+        save_steps: setup.train.save_steps,
+    };
+    steps.run(state, observer, &mut |mut state, observer| {
         let started = Instant::now();
         let first = state.cursor;
         let asked: Vec<Problem> =
@@ -147,14 +151,8 @@ pub fn train(
         if config.beta > 0.0 && is_due(state.step, config.ref_model_sync_steps) {
             state.models.insert(REFERENCE.to_owned(), state.policy.valid());
         }
-        if state.step == setup.max_steps || is_due(state.step, config.eval_steps) {
-            observer.evaluate(state.step, &state.policy.valid());
-        }
-        if is_due(state.step, setup.train.save_steps) || observer.interrupted() {
-            observer.save(&state)?;
-        }
-    }
-    Ok(state)
+        Ok(state)
+    })
 }
 
 /// The name under which the reference policy is kept and saved.
@@ -261,8 +259,4 @@ fn reference(state: &State, config: &Config) -> Option<Decoder> {
 fn sampled_tokens(groups: &[Group]) -> u64 {
     let tokens = |completion: &Completion| (completion.prompt_ids.len() + completion.ids.len()) as u64;
     groups.iter().flat_map(|group| &group.completions).map(tokens).sum()
-}
-
-fn is_due(step: usize, every: usize) -> bool {
-    every > 0 && step.is_multiple_of(every)
 }

@@ -8,6 +8,7 @@
 //! - [`supervised`]: the trainer of pretrain, sft and distill, of the next token or by any loss of tokens.
 //! - [`checkpoint`]: a [`State`] as a folder and back, bit by bit.
 //! - [`MismatchAlarm`]: stops a run whose sampler and trainer disagree.
+//! - [`Steps`]: the loop around every trainer's step: evaluations, checkpoints, the wish to stop.
 //! - [`State`], [`Observer`], [`Metrics`]: what all trainers share with the outside.
 
 mod adamw;
@@ -29,6 +30,7 @@ mod optimizer;
 pub mod packing;
 mod schedule;
 mod state;
+mod steps;
 pub mod supervised;
 
 pub use alarm::MismatchAlarm;
@@ -45,3 +47,4 @@ pub use observer::Observer;
 pub use optimizer::{Optimizer, StepOutcome, StepReport};
 pub use schedule::Schedule;
 pub use state::State;
+pub use steps::{Steps, is_due};

@@ -33,7 +33,7 @@ pub trait Observer {
         Ok(())
     }
 
-    /// Whether the user asked to stop. Asked after each step; the trainer saves and returns.
+    /// Whether the user asked to stop. Asked once before the first step and once after each; the trainer saves and returns.
     fn interrupted(&self) -> bool {
         false
     }

@@ -16,8 +16,7 @@ use crate::observer::Observer;
 use crate::optimizer::StepOutcome;
 use crate::packing::{Packed, Sequence, microbatches, pack};
 use crate::schedule::Schedule;
-use crate::{Error, Objective, State};
-use burn::module::Module;
+use crate::{Error, Objective, State, Steps};
 use burn::tensor::Tensor;
 use ruminate_data::Sample;
 use ruminate_model::{self as model, Decoder, LayerRouting, Routes, balance_loss};
@@ -65,7 +64,7 @@ pub fn train(
 /// # Errors
 /// As [`train`], and those of `batches` and `check`.
 pub fn train_by<I: Borrow<Sample> + Sync, E: From<Error>>(
-    mut state: State,
+    state: State,
     batches: &mut Batches<I, E>,
     loss: &Loss<I>,
     check: &mut Check<E>,
@@ -74,27 +73,19 @@ pub fn train_by<I: Borrow<Sample> + Sync, E: From<Error>>(
 ) -> Result<State, E> {
     config.validate()?;
     let schedule = Schedule::new(&config.train, config.max_steps);
-    if state.step == 0 {
-        observer.evaluate(0, &state.policy.valid());
-    }
-    while state.step < config.max_steps && !observer.interrupted() {
+    let Config { max_steps, eval_steps, .. } = *config;
+    let steps = Steps { max_steps, eval_steps, save_steps: config.train.save_steps };
+    steps.run(state, observer, &mut |state, observer| {
         let started = Instant::now();
         let indices = state.cursor..state.cursor + config.batch_size as u64;
         let batch = batches(&state, indices.clone(), observer)?;
-        let mut metrics;
-        (state, metrics) = step(state, batch, indices, loss, config, schedule, observer)?;
+        let (state, mut metrics) = step(state, batch, indices, loss, config, schedule, observer)?;
         metrics.set("step_time_s", started.elapsed().as_secs_f64());
         observer.step(state.step, &metrics);
         observer.updated(state.step, &state.policy);
         check(state.step, &metrics)?;
-        if state.step == config.max_steps || is_due(state.step, config.eval_steps) {
-            observer.evaluate(state.step, &state.policy.valid());
-        }
-        if is_due(state.step, config.train.save_steps) || observer.interrupted() {
-            observer.save(&state)?;
-        }
-    }
-    Ok(state)
+        Ok(state)
+    })
 }
 
 fn step<I: Borrow<Sample> + Sync>(
@@ -286,10 +277,6 @@ fn balance(routing: &[LayerRouting], batch: &model::Batch, config: &Config) -> O
     }
     let sum = routing.iter().map(|layer| balance_loss(layer, batch)).reduce(|sum, layer| sum + layer)?;
     Some(sum.mul_scalar(alpha))
-}
-
-fn is_due(step: usize, every: usize) -> bool {
-    every > 0 && step.is_multiple_of(every)
 }
 
 fn scalar(tensor: &Tensor<1>) -> f64 {

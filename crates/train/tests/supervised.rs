@@ -263,28 +263,6 @@ fn a_step_that_is_not_finite_changes_nothing_and_too_many_stop() {
 }
 
 #[test]
-fn an_interrupted_run_saves_and_returns() {
-    struct StopAfterTwo(usize, Vec<usize>);
-    impl Observer for StopAfterTwo {
-        fn step(&mut self, step: usize, _: &Metrics) {
-            self.0 = step;
-        }
-        fn save(&mut self, state: &State) -> Result<(), Error> {
-            self.1.push(state.step);
-            Ok(())
-        }
-        fn interrupted(&self) -> bool {
-            self.0 == 2
-        }
-    }
-    let config = config(5);
-    let state = State::fresh(decoder("llama_tied", &testkit::autodiff_device()), &config.train);
-    let mut observer = StopAfterTwo(0, Vec::new());
-    let state = supervised::train(state, &mut counting, &config, &mut observer).expect("it trains");
-    assert_eq!((state.step, observer.1), (2, vec![2]));
-}
-
-#[test]
 fn samples_without_loss_are_an_error_not_a_step() {
     let config = config(5);
     let state = State::fresh(decoder("llama_tied", &testkit::autodiff_device()), &config.train);

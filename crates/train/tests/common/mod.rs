@@ -1,4 +1,5 @@
 //! Tiny decoders and tasks that the tests of this crate share.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use burn::tensor::Device;
 use ruminate_data::{Sample, Seed};
