@@ -1,7 +1,7 @@
-//! Log-probabilities of candidates on the CPU, from the logits of a chunk of tokens.
+//! Log-probabilities of candidates on the CPU, from blocks of logits.
 
-use crate::cpu::{Floats, exp, lanewise, largest, tensor, total, vectorized};
-use crate::logits::Chunks;
+use crate::cpu::{Floats, exp, lanewise, largest, rows_at_once, tensor, total, vectorized};
+use crate::logits::{Chunks, Sums};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
@@ -10,27 +10,33 @@ pub(crate) fn forward(chunks: &Chunks, candidates: &[u32]) -> (FlexTensor, FlexT
     let (tokens, chosen) = (chunks.tokens, candidates.len() / chunks.tokens);
     let columns = chosen + 1;
     let mut logprobs = vec![0.0; tokens * columns];
-    let mut log_sums = vec![0.0; tokens * 2];
-    chunks.for_each(|places, logits| {
-        let (start, end) = (places.start, places.end);
-        logits
-            .par_chunks_mut(chunks.vocabulary)
-            .zip(candidates[start * chosen..end * chosen].par_chunks(chosen))
+    let mut others = vec![Sums::NONE; tokens];
+    chunks.for_each(|block, logits| {
+        let (start, end, width) = (block.tokens.start, block.tokens.end, block.ids.len());
+        let rows =
+            logits.par_chunks_mut(width).zip(candidates[start * chosen..end * chosen].par_chunks(chosen));
+        let rows = rows
             .zip(logprobs[start * columns..end * columns].par_chunks_mut(columns))
-            .zip(log_sums[start * 2..end * 2].par_chunks_mut(2))
-            .for_each(|(((logits, ids), row), log_sums)| {
-                for (column, &id) in row.iter_mut().zip(ids) {
-                    *column = std::mem::replace(&mut logits[id as usize], f32::NEG_INFINITY);
+            .zip(&mut others[start..end]);
+        rows.with_min_len(rows_at_once(width)).for_each(|(((logits, ids), row), others)| {
+            for (column, &id) in row.iter_mut().zip(ids) {
+                if let Some(place) = block.place(id) {
+                    *column = std::mem::replace(&mut logits[place], f32::NEG_INFINITY);
                 }
-                let of_others = log_sum(logits);
-                row[chosen] = of_others;
-                let of_all = log_sum(row);
-                for column in row.iter_mut() {
-                    *column -= of_all;
-                }
-                log_sums.copy_from_slice(&[of_all, of_others]);
-            });
+            }
+            others.add(logits);
+        });
     });
+    let mut log_sums = vec![0.0; tokens * 2];
+    let rows = logprobs.chunks_exact_mut(columns).zip(&others).zip(log_sums.as_chunks_mut::<2>().0);
+    for ((row, others), log_sums) in rows {
+        row[chosen] = others.log();
+        let of_all = log_sum(row);
+        for column in row.iter_mut() {
+            *column -= of_all;
+        }
+        *log_sums = [of_all, others.log()];
+    }
     (tensor(logprobs, [tokens, columns]), tensor(log_sums, [tokens, 2]))
 }
 
@@ -56,38 +62,40 @@ pub(crate) fn backward(
     temperature: f64,
 ) -> (FlexTensor, FlexTensor) {
     let (log_sums, upstream) = (Floats::of(log_sums), Floats::of(upstream));
+    let log_sums = log_sums.slice().as_chunks::<2>().0;
     let chosen = candidates.len() / chunks.tokens;
     let columns = chosen + 1;
     let inverse_temperature = (1.0 / temperature) as f32;
-    chunks.backward(|places, logits| {
-        let (start, end) = (places.start, places.end);
-        logits
-            .par_chunks_mut(chunks.vocabulary)
-            .zip(candidates[start * chosen..end * chosen].par_chunks(chosen))
+    chunks.backward(|block, logits| {
+        let (start, end, width) = (block.tokens.start, block.tokens.end, block.ids.len());
+        let rows =
+            logits.par_chunks_mut(width).zip(candidates[start * chosen..end * chosen].par_chunks(chosen));
+        let rows = rows
             .zip(upstream.slice()[start * columns..end * columns].par_chunks(columns))
-            .zip(log_sums.slice()[start * 2..end * 2].par_chunks(2))
-            .for_each(|(((logits, ids), upstream), log_sums)| {
-                let (of_all, of_others) = (log_sums[0], log_sums[1]);
-                let has_others = of_others != f32::NEG_INFINITY;
-                let of_the_last = if has_others { upstream[chosen] } else { 0.0 };
-                let sum = upstream[..chosen].iter().sum::<f32>() + of_the_last;
-                let gradient_of = |(&id, &upstream): (&u32, &f32)| {
-                    (upstream - sum * (logits[id as usize] - of_all).exp()) * inverse_temperature
-                };
-                let of_candidates: Vec<f32> = ids.iter().zip(upstream).map(gradient_of).collect();
-                if has_others {
-                    let scale = (of_the_last - sum * (of_others - of_all).exp()) * inverse_temperature;
-                    // A candidate may lie far above the others; its place is written anew below.
-                    let others = &mut *logits;
-                    vectorized!(|others: &mut [f32], scale: f32, of_others: f32| {
-                        for logit in others {
-                            *logit = scale * exp((*logit - of_others).min(0.0));
-                        }
-                    });
-                }
-                for (&id, gradient) in ids.iter().zip(of_candidates) {
-                    logits[id as usize] = gradient;
-                }
-            });
+            .zip(&log_sums[start..end]);
+        rows.with_min_len(rows_at_once(width)).for_each(|(((logits, ids), upstream), log_sums)| {
+            let [of_all, of_others] = *log_sums;
+            let has_others = of_others != f32::NEG_INFINITY;
+            let of_the_last = if has_others { upstream[chosen] } else { 0.0 };
+            let sum = upstream[..chosen].iter().sum::<f32>() + of_the_last;
+            let gradient_of = |(&id, &upstream): (&u32, &f32)| {
+                let place = block.place(id)?;
+                Some((place, (upstream - sum * (logits[place] - of_all).exp()) * inverse_temperature))
+            };
+            let of_candidates: Vec<(usize, f32)> = ids.iter().zip(upstream).filter_map(gradient_of).collect();
+            if has_others {
+                let scale = (of_the_last - sum * (of_others - of_all).exp()) * inverse_temperature;
+                // A candidate may lie far above the others; its place is written anew below.
+                let others = &mut *logits;
+                vectorized!(|others: &mut [f32], scale: f32, of_others: f32| {
+                    for logit in others {
+                        *logit = scale * exp((*logit - of_others).min(0.0));
+                    }
+                });
+            }
+            for (place, gradient) in of_candidates {
+                logits[place] = gradient;
+            }
+        });
     })
 }

@@ -1,5 +1,5 @@
-//! Log-probabilities of some candidates of each token, and of all other tokens together, from hidden states, a chunk of
-//! tokens at a time: what a divergence from a distribution of which only the top is known takes.
+//! Log-probabilities of some candidates of each token, and of all other tokens together, from hidden states, a block
+//! of logits at a time: what a divergence from a distribution of which only the top is known takes.
 
 // N tokens, D hidden, V vocabulary, K candidates
 
@@ -32,10 +32,9 @@ pub fn candidate_logprobs(
     assert!(tokens > 0 && candidates.len().is_multiple_of(tokens), "as many candidates for each token");
     let chosen = candidates.len() / tokens;
     assert!((1..=vocabulary).contains(&chosen), "from 1 to {vocabulary} candidates a token, found {chosen}");
-    let plan = Plan::new(temperature, vocabulary);
     match form(&hidden) {
-        Form::Reference => reference(hidden, head, candidates, plan),
-        Form::Flex => fused(hidden, head, candidates, plan),
+        Form::Reference => reference(hidden, head, candidates, Plan::rows(temperature, vocabulary)),
+        Form::Flex => fused(hidden, head, candidates, Plan::blocks(temperature)),
     }
 }
 
@@ -47,7 +46,7 @@ fn fused(hidden: Tensor<2>, head: Tensor<2>, candidates: &[u32], plan: Plan) -> 
 const OUT: f32 = -1e30;
 
 fn reference(hidden: Tensor<2>, head: Tensor<2>, candidates: &[u32], plan: Plan) -> Tensor<2> {
-    let Plan { temperature, tokens_at_once } = plan;
+    let Plan { temperature, tokens_at_once, .. } = plan;
     let ([tokens, _], [vocabulary, _]) = (hidden.dims(), head.dims());
     let chosen = candidates.len() / tokens;
     let head = head.transpose(); // [D, V]
@@ -117,7 +116,7 @@ mod tests {
                 let others: f64 = weights.iter().enumerate().filter(of_others).map(|(_, w)| w).sum();
                 expected.push((others / all).ln() as f32);
             }
-            let plan = Plan { temperature, tokens_at_once: 3 };
+            let plan = Plan { temperature, tokens_at_once: 3, ids_at_once: 4 };
             for actual in [
                 fused(hidden.clone(), head.clone(), &ids, plan),
                 reference(hidden, head, &ids, plan),
@@ -131,7 +130,7 @@ mod tests {
             [tokens, width] in prop::array::uniform2(1_usize..20),
             (vocabulary, chosen) in (2_usize..150).prop_flat_map(|v| (Just(v), 1..v)),
             temperature in prop::sample::select(vec![0.6, 1.0]),
-            tokens_at_once in 1_usize..25,
+            [tokens_at_once, ids_at_once] in [1_usize..25, 1_usize..170],
             seed in 0_u32..1000,
         ) {
             let device = testkit::autodiff_device();
@@ -140,8 +139,8 @@ mod tests {
             let ids = candidates(tokens, chosen, vocabulary, seed as usize);
             same_with_gradients(
                 (hidden, head),
-                |(hidden, head)| reference(hidden, head, &ids, Plan { temperature, tokens_at_once: tokens }),
-                |(hidden, head)| fused(hidden, head, &ids, Plan { temperature, tokens_at_once }),
+                |(hidden, head)| reference(hidden, head, &ids, Plan::rows(temperature, vocabulary)),
+                |(hidden, head)| fused(hidden, head, &ids, Plan { temperature, tokens_at_once, ids_at_once }),
             );
         }
     }
@@ -151,7 +150,7 @@ mod tests {
         let device = testkit::autodiff_device();
         let (hidden, head) = (noise::tensor::<2>([3, 4], 1, &device), noise::tensor::<2>([5, 4], 2, &device));
         let ids = candidates(3, 5, 5, 0);
-        let plan = Plan { temperature: 1.0, tokens_at_once: 2 };
+        let plan = Plan { temperature: 1.0, tokens_at_once: 2, ids_at_once: 2 };
         let whole = testkit::floats(candidate_logprobs(hidden.clone(), head.clone(), &ids, 1.0));
         for row in whole.chunks(6) {
             assert_eq!(row[5], f32::NEG_INFINITY);

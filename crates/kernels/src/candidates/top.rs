@@ -29,7 +29,7 @@ pub struct TopLogprobs {
 pub fn top_logprobs(hidden: Tensor<2>, head: Tensor<2>, count: usize, temperature: f64) -> TopLogprobs {
     let ([tokens, _], [vocabulary, _]) = (hidden.dims(), head.dims());
     assert!((1..=vocabulary).contains(&count), "from 1 to {vocabulary} tokens of a row, found {count}");
-    let step = Plan::new(temperature, vocabulary).tokens_at_once;
+    let step = Plan::rows(temperature, vocabulary).tokens_at_once;
     let mut top = TopLogprobs {
         ids: vec![0; tokens * count],
         logprobs: vec![0.0; tokens * count],

@@ -1,6 +1,7 @@
 //! What the Flex forms are made of: tensors as slices of rows, vector arithmetic, matrix products. Nothing here
 //! knows an operation.
 
+mod ahead;
 mod matrix;
 mod memory;
 mod packed;

@@ -141,7 +141,7 @@ impl Job<'_> {
                         Rows::InPlace(lhs)
                     };
                     // SAFETY: no other part has these rows and columns; if they are added to, they were written before.
-                    unsafe { times_panel(rows, panel, &self.out, part.rows.start, &columns, store) };
+                    unsafe { times_panel(rows, [panel, panel], &self.out, part.rows.start, &columns, store) };
                 }
                 store = Store::Add;
             }

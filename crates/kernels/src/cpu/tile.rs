@@ -10,6 +10,7 @@
 
 // K inner dimension
 
+use super::ahead::Ahead;
 use super::matrix::{Matrix, Store};
 use super::parts::Parts;
 use pulp::{Arch, MemMask, Simd, WithSimd};
@@ -65,14 +66,15 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// All rows times a panel `[K][columns of the panel]`, into the result from row `first` on.
+/// All rows times a panel `[K][columns of the panel]`, into the result from row `first` on. Meanwhile `next` is brought
+/// closer: what is wanted after this panel, or nothing.
 ///
 /// # Safety
 /// No other thread reads or writes these rows and columns of the result at the same time; with [`Store::Add`] they are
 /// initialised.
 pub(super) unsafe fn times_panel(
     rows: Rows<'_>,
-    panel: &[f32],
+    [panel, next]: [&[f32]; 2],
     out: &Parts<'_>,
     first: usize,
     columns: &Range<usize>,
@@ -86,13 +88,24 @@ pub(super) unsafe fn times_panel(
         "as deep as the panel"
     );
     let (place, stride) = out.place(&(first..first + count), columns);
-    Arch::new().dispatch(Tiles { rows, panel, depth, lanes, place, stride, width: columns.len(), store });
+    Arch::new().dispatch(Tiles {
+        rows,
+        panel,
+        next,
+        depth,
+        lanes,
+        place,
+        stride,
+        width: columns.len(),
+        store,
+    });
 }
 
 /// `place` is the first of `width` columns of as many rows as `rows` has, `stride` apart, that nobody else has.
 struct Tiles<'a> {
     rows: Rows<'a>,
     panel: &'a [f32],
+    next: &'a [f32],
     depth: usize,
     lanes: usize,
     place: *mut f32,
@@ -147,7 +160,7 @@ impl Tiles<'_> {
         row: usize,
         first: usize,
     ) {
-        let Self { panel, depth, lanes, place, stride, width, store, .. } = *self;
+        let Self { panel, next, depth, lanes, place, stride, width, store, .. } = *self;
         let start = first * S::F32_LANES;
         assert!(start + N * S::F32_LANES <= lanes, "vectors of the panel");
         assert!(rows.rows == M && rows.columns == depth, "rows of the tile");
@@ -158,6 +171,8 @@ impl Tiles<'_> {
             *mask = simd.mask_between_m32s(0, count as u32).mask().into();
         }
         let mut products = [[simd.splat_f32s(0.0); N]; M];
+        // A line for each of the inner dimension: a few tiles bring all of the next panel.
+        let mut ahead = Ahead::of(next, row / TALL * depth);
         // SAFETY: `right` moves through the panel's `depth` lines of `lanes` numbers, of which the first assertion says
         // that they hold the vectors read; the constructors of `Matrix` checked that its elements lie inside its slice, and
         // element `k < depth` of row `m < M` is one of them by the second. Of the result, these rows are nobody else's, and
@@ -189,6 +204,7 @@ impl Tiles<'_> {
                         *product = simd.mul_add_e_f32s(factor, vector, *product);
                     }
                 }
+                ahead.bring();
                 right = right.wrapping_add(lanes);
                 left = left.wrapping_add(rows.column_stride);
             }

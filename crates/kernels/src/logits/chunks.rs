@@ -1,14 +1,15 @@
-//! Logits on the CPU: those of a chunk are gone before the next ones come, and the backward computes them again instead of
-//! keeping them.
+//! Logits on the CPU: a block of them, some tokens by some ids, is gone before the next one comes, and the backward computes
+//! them again instead of keeping them. A block stays in the cache while what is asked of it is computed; a row's numbers are
+//! put together from those of its blocks.
 
-// N tokens, n of them at once, D hidden, V vocabulary
+// N tokens, n of them in a block, D hidden, V vocabulary, v ids of it in a block
 
 use super::Plan;
-use crate::cpu::{Floats, Matrix, MatrixMut, Store, Threads, product, product_of, tensor};
+use crate::cpu::{Floats, Matrix, MatrixMut, Store, Threads, product, sized, tensor};
 use burn_flex::FlexTensor;
 use std::ops::Range;
 
-/// The hidden states and the head, and how many tokens' logits there are at once.
+/// The hidden states and the head, and how large a block of logits is.
 pub(crate) struct Chunks {
     hidden: Floats,
     head: Floats,
@@ -28,6 +29,21 @@ pub(crate) enum Learning {
     HiddenOnly,
 }
 
+/// Which logits a block has.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    pub(crate) tokens: Range<usize>,
+    pub(crate) ids: Range<usize>,
+}
+
+impl Block {
+    /// Where in a row of the block the logit of an id is, if it is there.
+    pub(crate) fn place(&self, id: u32) -> Option<usize> {
+        let id = id as usize;
+        self.ids.contains(&id).then(|| id - self.ids.start)
+    }
+}
+
 impl Chunks {
     pub(crate) fn new(hidden: &FlexTensor, head: &FlexTensor, plan: Plan) -> Self {
         let (rows, columns) = (hidden.layout().shape(), head.layout().shape());
@@ -40,52 +56,66 @@ impl Chunks {
         Self { learning, ..self }
     }
 
-    /// Shows the logits `[n, V]` of each chunk, `hidden W^T / temperature`, with the places of its tokens. They are `visit`'s to
-    /// overwrite.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(Range<usize>, &mut [f32])) {
-        let at_once = self.plan.tokens_at_once.min(self.tokens);
-        let scale = (1.0 / self.plan.temperature) as f32;
-        for start in (0..self.tokens).step_by(at_once) {
-            let places = start..self.tokens.min(start + at_once);
-            let cooled: Vec<f32> = self.hidden_of(&places).iter().map(|x| x * scale).collect();
-            let cooled = Matrix::new(&cooled, places.len(), self.width);
-            let mut logits = product_of(cooled, self.head().transposed(), Threads::Pool);
-            visit(places, &mut logits);
+    /// Shows the logits `[n, v]` of each block, `hidden W^T / temperature`: of the same tokens those of all ids one after
+    /// the other. They are `visit`'s to overwrite.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&Block, &mut [f32])) {
+        let Plan { temperature, tokens_at_once, ids_at_once } = self.plan;
+        let scale = (1.0 / temperature) as f32;
+        let mut buffer = Vec::new();
+        for tokens in even(self.tokens, tokens_at_once) {
+            let cooled: Vec<f32> = self.hidden_of(&tokens).iter().map(|x| x * scale).collect();
+            let cooled = Matrix::new(&cooled, tokens.len(), self.width);
+            for ids in even(self.vocabulary, ids_at_once) {
+                let logits = sized(&mut buffer, tokens.len() * ids.len());
+                let out = MatrixMut::new(logits, tokens.len(), ids.len());
+                product(out, Store::Replace, cooled, self.head_of(&ids).transposed(), Threads::Pool);
+                visit(&Block { tokens: tokens.clone(), ids }, logits);
+            }
         }
     }
 
     /// The gradients of `hidden` and `head`, of which a frozen one has no rows. `differentiate` overwrites the logits of a
-    /// chunk by the gradients of `hidden W^T`, so with the temperature in them.
+    /// block by the gradients of `hidden W^T`, so with the temperature in them.
     pub(crate) fn backward(
         &self,
-        mut differentiate: impl FnMut(Range<usize>, &mut [f32]),
+        mut differentiate: impl FnMut(&Block, &mut [f32]),
     ) -> (FlexTensor, FlexTensor) {
         let Self { tokens, width, vocabulary, .. } = *self;
         let mut d_hidden = vec![0.0; tokens * width];
         let learned = if self.learning == Learning::Head { vocabulary } else { 0 };
         let mut d_head = vec![0.0; learned * width];
-        self.for_each(|places, logits| {
-            differentiate(places.clone(), logits);
-            let d_logits = Matrix::new(logits, places.len(), vocabulary);
-            let d_rows = &mut d_hidden[places.start * width..places.end * width];
-            let d_rows = MatrixMut::new(d_rows, places.len(), width);
-            product(d_rows, Store::Replace, d_logits, self.head(), Threads::Pool);
+        let from_zero = |start: usize| if start == 0 { Store::Replace } else { Store::Add };
+        self.for_each(|block, logits| {
+            differentiate(block, logits);
+            let Block { tokens, ids } = block;
+            let d_logits = Matrix::new(logits, tokens.len(), ids.len());
+            let d_rows = &mut d_hidden[tokens.start * width..tokens.end * width];
+            let d_rows = MatrixMut::new(d_rows, tokens.len(), width);
+            product(d_rows, from_zero(ids.start), d_logits, self.head_of(ids), Threads::Pool);
             if learned > 0 {
-                let d_weight = MatrixMut::new(&mut d_head, vocabulary, width);
-                let store = if places.start == 0 { Store::Replace } else { Store::Add };
-                let rows = Matrix::new(self.hidden_of(&places), places.len(), width);
-                product(d_weight, store, d_logits.transposed(), rows, Threads::Pool);
+                let d_weight = &mut d_head[ids.start * width..ids.end * width];
+                let d_weight = MatrixMut::new(d_weight, ids.len(), width);
+                let rows = Matrix::new(self.hidden_of(tokens), tokens.len(), width);
+                product(d_weight, from_zero(tokens.start), d_logits.transposed(), rows, Threads::Pool);
             }
         });
         (tensor(d_hidden, [tokens, width]), tensor(d_head, [learned, width]))
     }
 
     /// `[n, D]`
-    fn hidden_of(&self, places: &Range<usize>) -> &[f32] {
-        &self.hidden.slice()[places.start * self.width..places.end * self.width]
+    fn hidden_of(&self, tokens: &Range<usize>) -> &[f32] {
+        &self.hidden.slice()[tokens.start * self.width..tokens.end * self.width]
     }
 
-    fn head(&self) -> Matrix<'_> {
-        Matrix::new(self.head.slice(), self.vocabulary, self.width)
+    /// `[v, D]`
+    fn head_of(&self, ids: &Range<usize>) -> Matrix<'_> {
+        let rows = &self.head.slice()[ids.start * self.width..ids.end * self.width];
+        Matrix::new(rows, ids.len(), self.width)
     }
+}
+
+/// `0..end` in as few pieces as have at most so many, all about as long.
+fn even(end: usize, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let step = end.div_ceil(end.div_ceil(most).max(1)).max(1);
+    (0..end).step_by(step).map(move |start| start..end.min(start + step))
 }

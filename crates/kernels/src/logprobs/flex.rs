@@ -1,35 +1,27 @@
-//! Token log-probabilities on the CPU, from the logits of a chunk of tokens.
+//! Token log-probabilities on the CPU, from blocks of logits.
 
-use crate::cpu::{Floats, exp, lanewise_pairs, largest, tensor, total, vectorized};
-use crate::logits::Chunks;
+use crate::cpu::{Floats, exp, rows_at_once, tensor, vectorized};
+use crate::logits::{Chunks, Sums};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 /// `ln p(target)`, `[N]`, and the entropy and `ln sum_v e^logit` of each token, `[N, 2]`.
 pub(crate) fn forward(chunks: &Chunks, targets: &[u32]) -> (FlexTensor, FlexTensor) {
-    let mut logprobs = vec![0.0; targets.len()];
-    let mut besides = vec![0.0; targets.len() * 2];
-    chunks.for_each(|places, logits| {
-        logits
-            .par_chunks(chunks.vocabulary)
-            .zip(&targets[places.clone()])
-            .zip(&mut logprobs[places.clone()])
-            .zip(besides[places.start * 2..places.end * 2].par_chunks_mut(2))
-            .for_each(|(((logits, &target), logprob), besides)| {
-                vectorized!(|logits: &[f32], target: u32, logprob: &mut f32, besides: &mut [f32]| {
-                    let top = largest(logits);
-                    let sums = lanewise_pairs(logits.len(), |v| {
-                        let below = logits[v] - top;
-                        let weight = exp(below);
-                        [weight, weight * below]
-                    });
-                    let [sum, weighted] = sums.map(total);
-                    let log_sum = top + sum.ln();
-                    *logprob = logits[target as usize] - log_sum;
-                    besides.copy_from_slice(&[sum.ln() - weighted / sum, log_sum]);
-                });
-            });
+    let mut of_targets = vec![0.0; targets.len()];
+    let mut sums = vec![Sums::NONE; targets.len()];
+    chunks.for_each(|block, logits| {
+        let width = block.ids.len();
+        let rows = logits.par_chunks(width).zip(&targets[block.tokens.clone()]);
+        let rows = rows.zip(&mut of_targets[block.tokens.clone()]).zip(&mut sums[block.tokens.clone()]);
+        rows.with_min_len(rows_at_once(width)).for_each(|(((logits, &target), of_target), sums)| {
+            sums.add(logits);
+            if let Some(place) = block.place(target) {
+                *of_target = logits[place];
+            }
+        });
     });
+    let logprobs = of_targets.iter().zip(&sums).map(|(logit, sums)| logit - sums.log()).collect();
+    let besides = sums.iter().flat_map(|sums| [sums.entropy(), sums.log()]).collect();
     (tensor(logprobs, [targets.len()]), tensor(besides, [targets.len(), 2]))
 }
 
@@ -42,20 +34,22 @@ pub(crate) fn backward(
     temperature: f64,
 ) -> (FlexTensor, FlexTensor) {
     let (besides, upstream) = (Floats::of(besides), Floats::of(upstream));
-    chunks.backward(|places, logits| {
-        logits
-            .par_chunks_mut(chunks.vocabulary)
-            .zip(&targets[places.clone()])
-            .zip(besides.slice()[places.start * 2..places.end * 2].par_chunks(2))
-            .zip(&upstream.slice()[places])
-            .for_each(|(((logits, &target), besides), upstream)| {
-                let (scale, log_sum) = (upstream / temperature as f32, besides[1]);
-                vectorized!(|logits: &mut [f32], target: u32, scale: f32, log_sum: f32| {
-                    for logit in logits.iter_mut() {
-                        *logit = -scale * exp(*logit - log_sum);
-                    }
-                    logits[target as usize] += scale;
-                });
+    let besides = besides.slice().as_chunks::<2>().0;
+    chunks.backward(|block, logits| {
+        let width = block.ids.len();
+        let rows = logits.par_chunks_mut(width).zip(&targets[block.tokens.clone()]);
+        let rows = rows.zip(&besides[block.tokens.clone()]).zip(&upstream.slice()[block.tokens.clone()]);
+        rows.with_min_len(rows_at_once(width)).for_each(|(((logits, &target), besides), upstream)| {
+            let (scale, log_sum) = (upstream / temperature as f32, besides[1]);
+            let row = &mut *logits;
+            vectorized!(|row: &mut [f32], scale: f32, log_sum: f32| {
+                for logit in row {
+                    *logit = -scale * exp(*logit - log_sum);
+                }
             });
+            if let Some(place) = block.place(target) {
+                logits[place] += scale;
+            }
+        });
     })
 }

@@ -1,4 +1,4 @@
-//! Log-probabilities of given next tokens, from hidden states, a chunk of tokens at a time: the logits of a
+//! Log-probabilities of given next tokens, from hidden states, a block of logits at a time: the logits of a
 //! whole batch are never in memory at once.
 
 pub(crate) mod flex;
@@ -30,10 +30,12 @@ pub fn token_logprobs(
     temperature: f64,
 ) -> TokenStatistics {
     assert!(!targets.is_empty() && targets.len() == hidden.dims()[0], "one target a token, at least one");
-    let plan = Plan::new(temperature, head.dims()[0]);
     match form(&hidden) {
-        Form::Reference => reference(hidden, head, targets, plan),
-        Form::Flex => fused(hidden, head, targets, plan),
+        Form::Reference => {
+            let plan = Plan::rows(temperature, head.dims()[0]);
+            reference(hidden, head, targets, plan)
+        }
+        Form::Flex => fused(hidden, head, targets, Plan::blocks(temperature)),
     }
 }
 
@@ -44,7 +46,7 @@ fn fused(hidden: Tensor<2>, head: Tensor<2>, targets: &[u32], plan: Plan) -> Tok
 }
 
 fn reference(hidden: Tensor<2>, head: Tensor<2>, targets: &[u32], plan: Plan) -> TokenStatistics {
-    let Plan { temperature, tokens_at_once } = plan;
+    let Plan { temperature, tokens_at_once, .. } = plan;
     let [tokens, _] = hidden.dims();
     let targets: Vec<i32> = targets.iter().map(|&target| target as i32).collect();
     let targets = Tensor::<1, Int>::from_ints(targets.as_slice(), &hidden.device());
@@ -97,7 +99,7 @@ mod tests {
                 logprobs.push((scaled[target as usize] - total) as f32);
                 entropy.push(scaled.iter().map(|x| (x - total).exp() * (total - x)).sum::<f64>() as f32);
             }
-            let plan = Plan { temperature, tokens_at_once: 3 };
+            let plan = Plan { temperature, tokens_at_once: 3, ids_at_once: 4 };
             for actual in [
                 fused(hidden.clone(), head.clone(), &targets, plan),
                 reference(hidden, head, &targets, plan),
@@ -112,7 +114,7 @@ mod tests {
             [tokens, width] in prop::array::uniform2(1_usize..20),
             vocabulary in 1_usize..150,
             temperature in prop::sample::select(vec![0.6, 1.0]),
-            tokens_at_once in 1_usize..25,
+            [tokens_at_once, ids_at_once] in [1_usize..25, 1_usize..170],
             seed in 0_u32..1000,
         ) {
             let device = testkit::autodiff_device();
@@ -122,10 +124,10 @@ mod tests {
             same_with_gradients(
                 (hidden, head),
                 |(hidden, head)| {
-                    reference(hidden, head, &targets, Plan { temperature, tokens_at_once: tokens }).logprobs
+                    reference(hidden, head, &targets, Plan::rows(temperature, vocabulary)).logprobs
                 },
                 |(hidden, head)| {
-                    fused(hidden, head, &targets, Plan { temperature, tokens_at_once }).logprobs
+                    fused(hidden, head, &targets, Plan { temperature, tokens_at_once, ids_at_once }).logprobs
                 },
             );
         }
@@ -134,12 +136,12 @@ mod tests {
         fn a_frozen_head_changes_no_gradient_of_the_hidden_states(
             [tokens, width] in prop::array::uniform2(1_usize..20),
             vocabulary in 1_usize..150,
-            tokens_at_once in 1_usize..25,
+            [tokens_at_once, ids_at_once] in [1_usize..25, 1_usize..170],
             seed in 0_u32..1000,
         ) {
             let device = testkit::autodiff_device();
             let targets = targets(tokens, vocabulary, seed);
-            let plan = Plan { temperature: 0.6, tokens_at_once };
+            let plan = Plan { temperature: 0.6, tokens_at_once, ids_at_once };
             let head = noise::tensor::<2>([vocabulary, width], seed + 1, &device);
             let gradient = |head: Tensor<2>| {
                 let hidden = noise::tensor::<2>([tokens, width], seed, &device).require_grad();

@@ -50,16 +50,18 @@ impl super::Panels for Panels {
 
     unsafe fn times(
         &self,
-        panel: usize,
+        index: usize,
         x: &Inputs<'_>,
         rows: usize,
         out: &Parts<'_>,
         outputs: &Range<usize>,
     ) {
-        let start = panel * PANEL * self.width;
-        let end = (start + PANEL * self.width).min(self.values.len());
+        let panel = |index: usize| {
+            let start = index * PANEL * self.width;
+            self.values.get(start..self.values.len().min(start + PANEL * self.width)).unwrap_or_default()
+        };
         let x = Rows::InPlace(Matrix::new(x.x, rows, x.width));
         // SAFETY: the caller keeps other threads away.
-        unsafe { times_panel(x, &self.values[start..end], out, 0, outputs, Store::Replace) };
+        unsafe { times_panel(x, [panel(index), panel(index + 1)], out, 0, outputs, Store::Replace) };
     }
 }
