@@ -37,7 +37,7 @@ impl NormOps for Flex {
         upstream: FlexTensor,
         eps: f64,
     ) -> (FlexTensor, FlexTensor) {
-        flex::backward(&x, &gamma, &upstream, eps)
+        flex::backward(&x, &gamma, upstream, eps)
     }
 }
 

@@ -2,7 +2,7 @@
 
 // N rows, D columns
 
-use crate::cpu::{Floats, dot, lanewise, rows_at_once, tensor, total, vectorized};
+use crate::cpu::{Floats, dot, lanewise, owned, rows_at_once, tensor, total, vectorized};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
@@ -28,41 +28,36 @@ pub(super) fn forward(x: &FlexTensor, gamma: &FlexTensor, eps: f64) -> FlexTenso
     tensor(out, shape)
 }
 
-/// `dx = r (g - x r^2 mean(g x))` with `g = dy gamma`; `dgamma = sum over rows of dy x r`.
+/// `dx = r (g - x r^2 mean(g x))` with `g = dy gamma`; `dgamma = sum over rows of dy x r`. `dx` takes the place of `dy`, unless
+/// somebody else holds that.
 pub(super) fn backward(
     x: &FlexTensor,
     gamma: &FlexTensor,
-    upstream: &FlexTensor,
+    upstream: FlexTensor,
     eps: f64,
 ) -> (FlexTensor, FlexTensor) {
-    let (shape, gamma_shape) = (x.layout().shape().clone(), gamma.layout().shape().clone());
-    let (x, gamma, upstream) = (Floats::of(x), Floats::of(gamma), Floats::of(upstream));
-    let (x, gamma, upstream) = (x.slice(), gamma.slice(), upstream.slice());
+    let gamma_shape = gamma.layout().shape().clone();
+    let (x, gamma, mut d_x) = (Floats::of(x), Floats::of(gamma), owned(upstream));
+    let (x, gamma) = (x.slice(), gamma.slice());
     let width = gamma.len();
-    let mut d_x = vec![0.0; x.len()];
     let block = rows_at_once(width) * width;
     // A sum over rows for each block; the blocks are then added in their order, whoever was first.
     let partial: Vec<Vec<f32>> = d_x
+        .storage_mut::<f32>()
         .par_chunks_mut(block)
-        .zip(x.par_chunks(block).zip(upstream.par_chunks(block)))
-        .map(|(d_x, (x, upstream))| {
+        .zip(x.par_chunks(block))
+        .map(|(upstream, x)| {
             let mut d_gamma = vec![0.0; width];
             let sums = d_gamma.as_mut_slice();
-            vectorized!(|d_x: &mut [f32],
-                         sums: &mut [f32],
-                         x: &[f32],
-                         upstream: &[f32],
-                         gamma: &[f32],
-                         eps: f64| {
+            vectorized!(|upstream: &mut [f32], sums: &mut [f32], x: &[f32], gamma: &[f32], eps: f64| {
                 let width = gamma.len();
-                let rows = x.chunks_exact(width).zip(upstream.chunks_exact(width));
-                for (d_x, (x, upstream)) in d_x.chunks_exact_mut(width).zip(rows) {
+                for (upstream, x) in upstream.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
                     let scale = inverse_rms(x, eps);
                     let product = total(lanewise(width, |i| upstream[i] * gamma[i] * x[i]));
                     let pull = product * scale * scale / width as f32;
                     for i in 0..width {
-                        d_x[i] = scale * (upstream[i] * gamma[i] - x[i] * pull);
                         sums[i] += upstream[i] * x[i] * scale;
+                        upstream[i] = scale * (upstream[i] * gamma[i] - x[i] * pull);
                     }
                 }
             });
@@ -75,7 +70,7 @@ pub(super) fn backward(
             *sum += part;
         }
     }
-    (tensor(d_x, shape), tensor(d_gamma, gamma_shape))
+    (d_x, tensor(d_gamma, gamma_shape))
 }
 
 #[allow(clippy::inline_always, reason = "to be compiled for the caller's vectors")]

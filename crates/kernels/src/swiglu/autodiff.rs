@@ -31,7 +31,7 @@ impl GateOps for Flex {
     }
 
     fn swiglu_backward(gate: FlexTensor, up: FlexTensor, upstream: FlexTensor) -> (FlexTensor, FlexTensor) {
-        flex::backward(&gate, &up, &upstream)
+        flex::backward(gate, &up, upstream)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The gate on the CPU: one pass forward, one backward that computes the sigmoid again instead of keeping it.
 
-use crate::cpu::{Floats, Rows, exp, rows_at_once, tensor, vectorized};
+use crate::cpu::{Floats, Rows, exp, owned, rows_at_once, sigmoid, tensor, vectorized};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
@@ -26,31 +26,22 @@ pub(super) fn forward(gate: &FlexTensor, up: &FlexTensor) -> FlexTensor {
     tensor(out, shape)
 }
 
-/// With `s = sigmoid(gate)`: `d gate = upstream up s (1 + gate (1 - s))`, `d up = upstream gate s`.
-pub(super) fn backward(
-    gate: &FlexTensor,
-    up: &FlexTensor,
-    upstream: &FlexTensor,
-) -> (FlexTensor, FlexTensor) {
-    let shape = gate.layout().shape().clone();
-    let (gate, up, upstream) = (Floats::of(gate), Floats::of(up), Floats::of(upstream));
-    let (mut d_gate, mut d_up) = (vec![0.0; gate.slice().len()], vec![0.0; gate.slice().len()]);
+/// With `s = sigmoid(gate)`: `d gate = upstream up s (1 + gate (1 - s))`, `d up = upstream gate s`. They take the places of
+/// `gate` and `upstream`, unless somebody else holds these.
+pub(super) fn backward(gate: FlexTensor, up: &FlexTensor, upstream: FlexTensor) -> (FlexTensor, FlexTensor) {
+    let (mut d_gate, mut d_up, up) = (owned(gate), owned(upstream), Floats::of(up));
     let block = rows_at_once(1);
-    let inputs = gate
-        .slice()
-        .par_chunks(block)
-        .zip(up.slice().par_chunks(block))
-        .zip(upstream.slice().par_chunks(block));
-    let outputs = d_gate.par_chunks_mut(block).zip(d_up.par_chunks_mut(block));
-    outputs.zip(inputs).for_each(|((d_gate, d_up), ((gate, up), upstream))| {
-        vectorized!(|d_gate: &mut [f32], d_up: &mut [f32], gate: &[f32], up: &[f32], upstream: &[f32]| {
-            let inputs = gate.iter().zip(up).zip(upstream);
-            for ((d_gate, d_up), ((&gate, up), upstream)) in d_gate.iter_mut().zip(d_up).zip(inputs) {
-                let sigmoid = 1.0 / (1.0 + exp(-gate));
-                *d_gate = upstream * up * sigmoid * (1.0 + gate * (1.0 - sigmoid));
-                *d_up = upstream * gate * sigmoid;
+    let blocks = d_gate.storage_mut::<f32>().par_chunks_mut(block);
+    let blocks =
+        blocks.zip(d_up.storage_mut::<f32>().par_chunks_mut(block)).zip(up.slice().par_chunks(block));
+    blocks.for_each(|((gate, upstream), up)| {
+        vectorized!(|gate: &mut [f32], upstream: &mut [f32], up: &[f32]| {
+            for ((gate, upstream), up) in gate.iter_mut().zip(upstream).zip(up) {
+                let (g, u, sigmoid) = (*gate, *upstream, sigmoid(*gate));
+                *gate = u * up * sigmoid * (1.0 + g * (1.0 - sigmoid));
+                *upstream = u * g * sigmoid;
             }
         });
     });
-    (tensor(d_gate, shape.clone()), tensor(d_up, shape))
+    (d_gate, d_up)
 }
