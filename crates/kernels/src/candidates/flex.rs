@@ -1,17 +1,17 @@
 //! Log-probabilities of candidates on the CPU, from blocks of logits.
 
 use crate::cpu::{Floats, exp, lanewise, largest, rows_at_once, tensor, total, vectorized};
-use crate::logits::{Chunks, Sums};
+use crate::logits::{Blocks, Sums};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 /// `[N, K + 1]`, and the log-sums of `e^logit` that the backward needs: over all of a row, and over its others, `[N, 2]`.
-pub(crate) fn forward(chunks: &Chunks, candidates: &[u32]) -> (FlexTensor, FlexTensor) {
-    let (tokens, chosen) = (chunks.tokens, candidates.len() / chunks.tokens);
+pub(crate) fn forward(blocks: &Blocks, candidates: &[u32]) -> (FlexTensor, FlexTensor) {
+    let (tokens, chosen) = (blocks.tokens, candidates.len() / blocks.tokens);
     let columns = chosen + 1;
     let mut logprobs = vec![0.0; tokens * columns];
     let mut others = vec![Sums::NONE; tokens];
-    chunks.for_each(|block, logits| {
+    blocks.for_each(|block, logits| {
         let (start, end, width) = (block.tokens.start, block.tokens.end, block.ids.len());
         let rows =
             logits.par_chunks_mut(width).zip(candidates[start * chosen..end * chosen].par_chunks(chosen));
@@ -55,7 +55,7 @@ pub(super) fn log_sum(values: &[f32]) -> f32 {
 /// the others among themselves (softmax without the candidates), r their share:
 /// `d logit[v] = (u[k] - U p[v]) / temperature` of a candidate, `o[v] (u[K] - U r) / temperature` of another.
 pub(crate) fn backward(
-    chunks: &Chunks,
+    blocks: &Blocks,
     candidates: &[u32],
     log_sums: &FlexTensor,
     upstream: &FlexTensor,
@@ -63,10 +63,10 @@ pub(crate) fn backward(
 ) -> (FlexTensor, FlexTensor) {
     let (log_sums, upstream) = (Floats::of(log_sums), Floats::of(upstream));
     let log_sums = log_sums.slice().as_chunks::<2>().0;
-    let chosen = candidates.len() / chunks.tokens;
+    let chosen = candidates.len() / blocks.tokens;
     let columns = chosen + 1;
     let inverse_temperature = (1.0 / temperature) as f32;
-    chunks.backward(|block, logits| {
+    blocks.backward(|block, logits| {
         let (start, end, width) = (block.tokens.start, block.tokens.end, block.ids.len());
         let rows =
             logits.par_chunks_mut(width).zip(candidates[start * chosen..end * chosen].par_chunks(chosen));

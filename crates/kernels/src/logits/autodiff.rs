@@ -1,6 +1,6 @@
 //! An operation on logits as a node of the graph: it keeps the hidden states and two numbers a token.
 
-use super::{Chunks, Learning, Plan};
+use super::{Blocks, Learning, Plan};
 use crate::graph::differentiated;
 use crate::{candidates, logprobs};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -52,10 +52,10 @@ impl LogitOps for Flex {
         asked: Asked,
         plan: Plan,
     ) -> (FlexTensor, FlexTensor) {
-        let chunks = Chunks::new(&hidden, &head, plan);
+        let blocks = Blocks::new(&hidden, &head, plan);
         match asked {
-            Asked::Targets(ids) => logprobs::flex::forward(&chunks, &ids),
-            Asked::Candidates(ids) => candidates::flex::forward(&chunks, &ids),
+            Asked::Targets(ids) => logprobs::flex::forward(&blocks, &ids),
+            Asked::Candidates(ids) => candidates::flex::forward(&blocks, &ids),
         }
     }
 
@@ -68,13 +68,13 @@ impl LogitOps for Flex {
         plan: Plan,
         learning: Learning,
     ) -> (FlexTensor, FlexTensor) {
-        let chunks = Chunks::new(&hidden, &head, plan).with(learning);
+        let blocks = Blocks::new(&hidden, &head, plan).with(learning);
         match asked {
             Asked::Targets(ids) => {
-                logprobs::flex::backward(&chunks, &ids, &besides, &upstream, plan.temperature)
+                logprobs::flex::backward(&blocks, &ids, &besides, &upstream, plan.temperature)
             }
             Asked::Candidates(ids) => {
-                candidates::flex::backward(&chunks, &ids, &besides, &upstream, plan.temperature)
+                candidates::flex::backward(&blocks, &ids, &besides, &upstream, plan.temperature)
             }
         }
     }

@@ -2,11 +2,11 @@
 //! memory at once, and one node of the graph. What is asked of the logits is each operation's own.
 
 mod autodiff;
-mod chunks;
+mod blocks;
 mod sums;
 
 pub(crate) use autodiff::{Asked, fused};
-pub(crate) use chunks::{Chunks, Learning};
+pub(crate) use blocks::{Blocks, Learning};
 pub(crate) use sums::Sums;
 
 /// How the logits are made.

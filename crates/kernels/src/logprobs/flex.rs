@@ -1,15 +1,15 @@
 //! Token log-probabilities on the CPU, from blocks of logits.
 
 use crate::cpu::{Floats, exp, rows_at_once, tensor, vectorized};
-use crate::logits::{Chunks, Sums};
+use crate::logits::{Blocks, Sums};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
 /// `ln p(target)`, `[N]`, and the entropy and `ln sum_v e^logit` of each token, `[N, 2]`.
-pub(crate) fn forward(chunks: &Chunks, targets: &[u32]) -> (FlexTensor, FlexTensor) {
+pub(crate) fn forward(blocks: &Blocks, targets: &[u32]) -> (FlexTensor, FlexTensor) {
     let mut of_targets = vec![0.0; targets.len()];
     let mut sums = vec![Sums::NONE; targets.len()];
-    chunks.for_each(|block, logits| {
+    blocks.for_each(|block, logits| {
         let width = block.ids.len();
         let rows = logits.par_chunks(width).zip(&targets[block.tokens.clone()]);
         let rows = rows.zip(&mut of_targets[block.tokens.clone()]).zip(&mut sums[block.tokens.clone()]);
@@ -27,7 +27,7 @@ pub(crate) fn forward(chunks: &Chunks, targets: &[u32]) -> (FlexTensor, FlexTens
 
 /// The gradients of `hidden` and `head`: `d logit[n, v] = upstream[n] (1[v = target] - p[v]) / temperature`.
 pub(crate) fn backward(
-    chunks: &Chunks,
+    blocks: &Blocks,
     targets: &[u32],
     besides: &FlexTensor,
     upstream: &FlexTensor,
@@ -35,7 +35,7 @@ pub(crate) fn backward(
 ) -> (FlexTensor, FlexTensor) {
     let (besides, upstream) = (Floats::of(besides), Floats::of(upstream));
     let besides = besides.slice().as_chunks::<2>().0;
-    chunks.backward(|block, logits| {
+    blocks.backward(|block, logits| {
         let width = block.ids.len();
         let rows = logits.par_chunks_mut(width).zip(&targets[block.tokens.clone()]);
         let rows = rows.zip(&besides[block.tokens.clone()]).zip(&upstream.slice()[block.tokens.clone()]);

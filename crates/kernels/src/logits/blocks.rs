@@ -10,7 +10,7 @@ use burn_flex::FlexTensor;
 use std::ops::Range;
 
 /// The hidden states and the head, and how large a block of logits is.
-pub(crate) struct Chunks {
+pub(crate) struct Blocks {
     hidden: Floats,
     head: Floats,
     pub(crate) tokens: usize,
@@ -44,7 +44,7 @@ impl Block {
     }
 }
 
-impl Chunks {
+impl Blocks {
     pub(crate) fn new(hidden: &FlexTensor, head: &FlexTensor, plan: Plan) -> Self {
         let (rows, columns) = (hidden.layout().shape(), head.layout().shape());
         let ([tokens, width], vocabulary) = ([rows[0], rows[1]], columns[0]);
