@@ -39,6 +39,7 @@ pub use cpu::{Precision, keep_freed_memory};
 pub use dispatch::compose_only;
 pub use experts::{ExpertWeights, Permutation, experts};
 pub use linear::linear;
+pub use logits::LOGITS_AT_ONCE;
 pub use logprobs::{TokenStatistics, token_logprobs};
 pub use norm::rms_norm;
 pub use prepared::{PreparedExperts, PreparedWeight};

@@ -2,6 +2,7 @@
 //! microbatches. An estimate for people, of f32 on the fused forms; it refuses nothing.
 
 use crate::Config;
+use ruminate_kernels::LOGITS_AT_ONCE;
 use ruminate_model::Config as Model;
 use std::fmt;
 
@@ -56,9 +57,6 @@ const PROGRAM: u64 = 24 << 20;
 /// What a tokenizer holds for each of its tokens: text, number, merge and where these are found.
 const OF_A_TOKEN: u64 = 512;
 
-/// Logits that the head has in memory at once: a block of `kernels`, in numbers.
-const LOGITS: usize = 1024 * 768;
-
 /// The plan of a trainer's steps.
 pub fn memory_plan(model: &Model, trained: Trained, shape: Shape, config: &Config) -> MemoryPlan {
     let Shape { tokens, loss_tokens, microbatches } = shape;
@@ -77,7 +75,7 @@ pub fn memory_plan(model: &Model, trained: Trained, shape: Shape, config: &Confi
     // Behind the blocks: the last state, its norm, and the rows with loss.
     let kept = tokens * (kept + 2 * width) + loss_tokens * width;
     let inside = tokens * inside;
-    let logits = LOGITS.min(loss_tokens * model.vocab_size);
+    let logits = LOGITS_AT_ONCE.min(loss_tokens * model.vocab_size);
     let weights = model.parameters().all + model.module_parameters();
     let embedding = model.vocab_size * width;
     let (learning, head, embedded) = match trained {

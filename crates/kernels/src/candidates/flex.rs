@@ -1,6 +1,6 @@
 //! Log-probabilities of candidates on the CPU, from blocks of logits.
 
-use crate::cpu::{Floats, exp, lanewise, largest, rows_at_once, tensor, total, vectorized};
+use crate::cpu::{Floats, exp, rows_at_once, tensor, vectorized};
 use crate::logits::{Blocks, Sums};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
@@ -31,24 +31,13 @@ pub(crate) fn forward(blocks: &Blocks, candidates: &[u32]) -> (FlexTensor, FlexT
     let rows = logprobs.chunks_exact_mut(columns).zip(&others).zip(log_sums.as_chunks_mut::<2>().0);
     for ((row, others), log_sums) in rows {
         row[chosen] = others.log();
-        let of_all = log_sum(row);
+        let of_all = Sums::of(row).log();
         for column in row.iter_mut() {
             *column -= of_all;
         }
         *log_sums = [of_all, others.log()];
     }
     (tensor(logprobs, [tokens, columns]), tensor(log_sums, [tokens, 2]))
-}
-
-/// `ln sum e^x`; `-inf` of nothing.
-pub(super) fn log_sum(values: &[f32]) -> f32 {
-    vectorized!(|values: &[f32]| -> f32 {
-        let top = largest(values);
-        if top == f32::NEG_INFINITY {
-            return top;
-        }
-        top + total(lanewise(values.len(), |v| exp(values[v] - top))).ln()
-    })
 }
 
 /// The gradients of `hidden` and `head`. With u the upstream of a row and U its sum, p the softmax, o what is chosen of

@@ -2,9 +2,8 @@
 
 // N tokens, n of them at once, V vocabulary, K kept
 
-use super::flex::log_sum;
 use crate::linear::linear;
-use crate::logits::Plan;
+use crate::logits::{Plan, Sums};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
@@ -62,8 +61,8 @@ fn fill(logits: &mut [f32], ids: &mut [u32], logprobs: &mut [f32], rest: &mut f3
     for (logprob, &id) in logprobs.iter_mut().zip(&order) {
         *logprob = std::mem::replace(&mut logits[id as usize], f32::NEG_INFINITY);
     }
-    let of_others = log_sum(logits);
-    let of_all = log_sum(&[log_sum(logprobs), of_others]);
+    let of_others = Sums::of(logits).log();
+    let of_all = Sums::of(&[Sums::of(logprobs).log(), of_others]).log();
     for logprob in logprobs {
         *logprob -= of_all;
     }

@@ -67,7 +67,7 @@ impl<'a> Rows<'a> {
 }
 
 /// All rows times a panel `[K][columns of the panel]`, into the result from row `first` on. Meanwhile `next` is brought
-/// closer: what is wanted after this panel, or nothing.
+/// closer: what is wanted after this panel, or the panel itself.
 ///
 /// # Safety
 /// No other thread reads or writes these rows and columns of the result at the same time; with [`Store::Add`] they are

@@ -9,6 +9,12 @@ pub(crate) use autodiff::{Asked, fused};
 pub(crate) use blocks::{Blocks, Learning};
 pub(crate) use sums::Sums;
 
+/// The shape of a block of logits, tokens by ids: products of it are fast, and a cache has room for its 3 MiB.
+const BLOCK: [usize; 2] = [1024, 768];
+
+/// Logits that operations on an output head have in memory at once, in numbers, where their fused form runs.
+pub const LOGITS_AT_ONCE: usize = BLOCK[0] * BLOCK[1];
+
 /// How the logits are made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
@@ -20,9 +26,10 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Blocks that a second-level cache has room for, of a shape at which products of matrices are fast: 3 MiB.
+    /// For the fused form, [`BLOCK`] by block.
     pub(crate) fn blocks(temperature: f64) -> Self {
-        Self { temperature, tokens_at_once: 1024, ids_at_once: 768 }
+        let [tokens_at_once, ids_at_once] = BLOCK;
+        Self { temperature, tokens_at_once, ids_at_once }
     }
 
     /// For a composition, which takes the whole vocabulary at once: as many tokens as have 64 MiB of logits in f32; at least

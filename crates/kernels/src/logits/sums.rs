@@ -16,6 +16,13 @@ impl Sums {
     /// Those of nothing.
     pub(crate) const NONE: Self = Self { top: f32::NEG_INFINITY, sum: 0.0, weighted: 0.0 };
 
+    /// Those of a whole row.
+    pub(crate) fn of(logits: &[f32]) -> Self {
+        let mut sums = Self::NONE;
+        sums.add(logits);
+        sums
+    }
+
     /// Takes up a block; `-inf` adds nothing.
     pub(crate) fn add(&mut self, logits: &[f32]) {
         let [top, sum, weighted] = vectorized!(|logits: &[f32]| -> [f32; 3] {

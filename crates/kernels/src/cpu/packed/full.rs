@@ -58,10 +58,12 @@ impl super::Panels for Panels {
     ) {
         let panel = |index: usize| {
             let start = index * PANEL * self.width;
-            self.values.get(start..self.values.len().min(start + PANEL * self.width)).unwrap_or_default()
+            self.values.get(start..self.values.len().min(start + PANEL * self.width))
         };
+        let next = panel(index + 1);
+        let panel = panel(index).expect("a panel of this weight");
         let x = Rows::InPlace(Matrix::new(x.x, rows, x.width));
         // SAFETY: the caller keeps other threads away.
-        unsafe { times_panel(x, [panel(index), panel(index + 1)], out, 0, outputs, Store::Replace) };
+        unsafe { times_panel(x, [panel, next.unwrap_or(panel)], out, 0, outputs, Store::Replace) };
     }
 }
