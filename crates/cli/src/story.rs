@@ -2,6 +2,7 @@
 //! dimmed, and where everything lies. All of it for people, on standard error.
 
 use crate::evaluate::{Evaluation, Shown, reports_of_step};
+use crate::outputs;
 use crate::screen::{self, Look};
 use anyhow::Result;
 use ruminate_data::Outcome;
@@ -133,11 +134,11 @@ pub(crate) fn end(summary: &Value, run: &Path) -> Result<()> {
     serde_json::from_value::<Story>(summary.clone()).unwrap_or_default().tell();
     let model = run.join("final");
     eprintln!("\nrun folder    {}", run.display());
-    let mut line = json!({ "run": run });
+    let mut line = json!({ "run": outputs::json(run) });
     // A run that leaves files has no model.
     if model.is_dir() {
         eprintln!("model folder  {}", model.display());
-        line["model"] = json!(model);
+        line["model"] = outputs::json(&model);
     }
     crate::lines::Output::open(None)?.line(&line)
 }

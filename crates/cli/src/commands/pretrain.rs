@@ -4,6 +4,7 @@
 use crate::args::RunArgs;
 use crate::commands::sft;
 use crate::exit::Refusal;
+use crate::folders;
 use crate::language::Language;
 use crate::observer::{Observer, Settings};
 use crate::policy;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::new("pretrain", args)?;
     let (out, settings) = (session.out(), session.recipe.pretrain.clone());
+    folders::admit(&session, &out, &[])?;
     let Some(Model::Inline(keys)) = &session.recipe.model else {
         return Err(Refusal::usage(
             "pretrain makes a model from random weights: expected a table [model] with the keys of a config.json",
@@ -70,10 +72,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
     let seed = Seed::new(recipe.seed).child("pretrain");
     let identity = identity(session, spec)?;
     let stage = match enter(session, spec.path, identity, spec.earlier)? {
-        Entered::Complete(summary) => {
-            eprintln!("{}: {} is complete", spec.label, spec.path.display());
-            return Ok(summary);
-        }
+        Entered::Complete(summary) => return Ok(summary),
         Entered::Open(stage) => stage,
     };
     let language = Language::embedded(PromptStyle::Bare)?;
@@ -91,8 +90,9 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         supervised::memory_plan(spec.config, Trained::Weights, sft::mean_length(&first), spec.settings);
     eprintln!("{}: memory {plan}", spec.label);
     let autodiff = session.device.clone().autodiff();
-    let state = stage
-        .state(&spec.settings.train, &session.device, || Ok(policy::fresh(spec.config, seed, &autodiff)))?;
+    let state = stage.state(&spec.settings.train, None, &session.device, || {
+        Ok(policy::fresh(spec.config, seed, &autodiff))
+    })?;
     let settings = Settings {
         folder: &stage.folder,
         language: &language,

@@ -4,6 +4,7 @@
 use crate::args::RunArgs;
 use crate::evaluate::{Evaluation, Evaluator};
 use crate::exit::Refusal;
+use crate::folders;
 use crate::language::Language;
 use crate::observer::{Observer, Settings};
 use crate::policy;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("sft", args)?;
     let (recipe, out) = (&session.recipe, session.out());
+    folders::admit(&session, &out, &[])?;
     let Some(model) = &recipe.model else {
         return Err(Refusal::usage("`model` is missing; expected a model folder, or a table [model]"));
     };
@@ -123,7 +125,8 @@ impl Fit<'_> {
         let settings = &session.recipe.sft.for_samples(self.samples);
         let seed = Seed::new(session.recipe.seed).child("sft");
         let autodiff = session.device.clone().autodiff();
-        let state = stage.state(&settings.train, &session.device, || match &self.start {
+        let eval_steps = self.evaluator.map(|_| settings.eval_steps);
+        let state = stage.state(&settings.train, eval_steps, &session.device, || match &self.start {
             Start::Folder(folder) => policy::trainable(folder, session.recipe.lora.as_ref(), seed, &autodiff),
             Start::Fresh(config) => Ok(policy::fresh(config, seed, &autodiff)),
         })?;
