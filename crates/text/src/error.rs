@@ -78,6 +78,15 @@ pub enum Error {
         /// The library's reason.
         reason: String,
     },
+    /// A prompt and its completion cannot be told apart in token ids.
+    #[error(
+        "the tokenizer joins the whole prompt with the start of the completion in the token {token}: expected a \
+         prompt with a token of its own; make it longer, or give token ids"
+    )]
+    NoBorder {
+        /// The id of the token that takes both.
+        token: u32,
+    },
     /// The tokenizer's decoder failed.
     #[error("the tokenizer cannot decode these {tokens} token ids: {reason}")]
     Decode {

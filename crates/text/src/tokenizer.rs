@@ -5,6 +5,7 @@ use crate::chat::MarkedChat;
 use crate::files::{self, Config, SpecialTokens};
 use crate::{Error, embedded};
 use std::path::Path;
+use tokenizers::PostProcessorWrapper;
 
 /// What [`Tokenizer::decode`] does with special tokens (those that `tokenizer.json` marks `special`; reasoning
 /// tags such as `<think>` usually are not).
@@ -94,21 +95,56 @@ impl Tokenizer {
         }
     }
 
+    /// Token ids of a prompt and of the completion after it, encoded as one text and cut at the border.
+    ///
+    /// A completion that is encoded by itself may begin otherwise: SentencePiece puts a space before every text. A
+    /// token that spans the border is the completion's, as in TRL and in transformers' mask of the assistant's tokens:
+    /// the completion keeps all its text, and the prompt ends before that token. An added token that strips the
+    /// whitespace after it stays the prompt's when only that whitespace lies beyond the border.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode); [`Error::NoBorder`] when one token takes the whole prompt and a part of the
+    /// completion.
+    pub fn encode_pair(&self, prompt: &str, completion: &str) -> Result<(Vec<u32>, Vec<u32>), Error> {
+        let text = [prompt, completion].concat();
+        let encoding = self.encoding(&text)?;
+        let (mut ids, border) = (encoding.get_ids().to_vec(), prompt.len());
+        let in_prompt = |&(id, (start, end)): &(u32, (usize, usize))| {
+            end <= border
+                || (self.is_added(id)
+                    && start + text.get(start..end).map_or(0, |text| text.trim_ascii_end().len()) <= border)
+        };
+        let offsets = encoding.get_offsets().iter().copied();
+        let length = ids.iter().copied().zip(offsets).take_while(in_prompt).count();
+        let completion_ids = ids.split_off(length);
+        if ids.is_empty() && !prompt.is_empty() && !completion_ids.is_empty() {
+            return Err(Error::NoBorder { token: completion_ids[0] });
+        }
+        Ok((ids, completion_ids))
+    }
+
     /// Token ids of a chat, and which of them the assistant wrote: those that stand, if only in part, in its spans.
     ///
     /// # Errors
     /// As [`encode`](Self::encode).
     pub fn encode_marked(&self, chat: &MarkedChat) -> Result<(Vec<u32>, Vec<bool>), Error> {
-        let encoding = match self.inner.encode(chat.text.as_str(), false) {
-            Ok(encoding) => encoding,
-            Err(error) => return Err(self.blame(&chat.text, error.to_string())),
-        };
+        let encoding = self.encoding(&chat.text)?;
         let mut spans = chat.assistant.iter().peekable();
         let mask = encoding.get_offsets().iter().map(|&(start, end)| {
             while spans.next_if(|span| span.end <= start).is_some() {}
             spans.peek().is_some_and(|span| span.start < end)
         });
         Ok((encoding.get_ids().to_vec(), mask.collect()))
+    }
+
+    /// The tokens of a text with the bytes of it that each stands for.
+    fn encoding(&self, text: &str) -> Result<tokenizers::Encoding, Error> {
+        self.inner.encode(text, false).map_err(|error| self.blame(text, error.to_string()))
+    }
+
+    /// Whether a token is found in the text itself, before the model of the tokenizer splits the rest.
+    fn is_added(&self, id: u32) -> bool {
+        self.inner.get_added_vocabulary().simple_id_to_token(id).is_some()
     }
 
     /// The first character that fails on its own, else the library's reason.
@@ -219,8 +255,10 @@ fn parse(bytes: &[u8], path: &Path) -> Result<tokenizers::Tokenizer, Error> {
     let refuse = |reason: String| Error::Tokenizer { path: path.to_path_buf(), reason };
     let mut tokenizer =
         tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| refuse(error.to_string()))?;
-    // A tokenizer.json may carry somebody's truncation and padding, which would cut our prompts silently.
+    // A tokenizer.json may carry truncation and padding, which would cut prompts silently.
     tokenizer.with_truncation(None).map_err(|error| refuse(error.to_string()))?;
     tokenizer.with_padding(None);
+    // It adds special tokens, which no text gets here, and takes spaces off the offsets, by which texts are cut.
+    tokenizer.with_post_processor(None::<PostProcessorWrapper>);
     Ok(tokenizer)
 }
