@@ -24,7 +24,9 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
     }
     let source = Source::new(&base, Some(&args.adapter))?;
     let config = model::load_config(&source.base)?;
-    let language = optional_language(&source.base, config.vocab_size, false)?;
+    // What is there has to come along.
+    let needed = source.base.join("tokenizer.json").exists();
+    let language = optional_language(&source.base, &config, needed)?;
     let merged = source.load(&DeviceName::default().open()?)?;
     policy::save(&args.out, &merged, language.as_ref(), Format::default())
 }
