@@ -51,9 +51,9 @@ impl Language {
         if let Some(id) = tokenizer.eos_id().filter(|id| *id as usize >= vocab_size) {
             let eos = tokenizer.special_tokens().eos.as_deref().unwrap_or_default();
             return Err(Refusal::input(format!(
-                "{}: `eos_token` is {eos:?}, whose id {id} has no embedding: the model's vocab_size is {vocab_size}; take \
-                 tokenizer and weights from the same model folder",
-                folder.join("tokenizer_config.json").display()
+                "{}: the tokenizer's `eos_token` is {eos:?}, whose id {id} has no embedding: the model's vocab_size is \
+                 {vocab_size}; take tokenizer and weights from the same model folder",
+                folder.display()
             )));
         }
         if let [(id, token), ..] = beyond.as_slice() {

@@ -122,6 +122,20 @@ fn an_ending_token_beyond_the_vocabulary_exits_3_in_every_command() {
 }
 
 #[test]
+fn an_ending_token_of_the_tokenizer_without_an_embedding_exits_3() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let model =
+        model(folder.path(), "gpt2", 301, &[("special_tokens_map.json", json!({"eos_token": "<|stop|>"}))]);
+    let output = greedy(&model, &json!({"prompt": "the cat"}));
+    assert_code(&output, 3);
+    assert!(
+        told(&output).contains("`eos_token` is \"<|stop|>\", whose id 301 has no embedding"),
+        "{}",
+        told(&output)
+    );
+}
+
+#[test]
 fn each_file_s_ending_token_ends_a_completion() {
     let folder = tempfile::tempdir().expect("a folder");
     let model = model(folder.path(), "gpt2", 301, &[]);

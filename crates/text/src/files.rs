@@ -40,7 +40,8 @@ const MAX_BYTES: u64 = 512 << 20;
 pub fn is_tokenizer_file(name: &str) -> bool {
     match name.split_once('/') {
         Some((folder, template)) => {
-            folder == NAMED_TEMPLATES && template.ends_with(".jinja") && !template.contains('/')
+            folder == NAMED_TEMPLATES
+                && template.strip_suffix(".jinja").is_some_and(|name| !name.contains('/'))
         }
         None => READ.contains(&name) || KEPT.contains(&name),
     }
