@@ -1,5 +1,5 @@
 //! What `generation_config.json` and `config.json` of a model folder say beyond its architecture: the tokens that end a
-//! completion, and recommended sampling values. It knows no tokenizer.
+//! completion, and recommended sampling values. Does not load the tokenizer.
 
 use crate::exit::Refusal;
 use anyhow::Result;

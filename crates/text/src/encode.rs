@@ -1,4 +1,4 @@
-//! Text to token ids and back, and where in the ids a part of the text lies. It refuses to know where a tokenizer comes from.
+//! Text to token ids and back, and which ids a part of the text has. Does not load tokenizers.
 
 use crate::chat::MarkedChat;
 use crate::guard::{Failure, guarded};

@@ -1,4 +1,4 @@
-//! The tokenizer's files of a model folder: which they are, and their bytes. It refuses to know what they mean.
+//! The tokenizer's files of a model folder: which they are, and their bytes. Does not parse them.
 
 use crate::Error;
 use std::fs;

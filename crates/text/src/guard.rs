@@ -1,5 +1,4 @@
-//! Calls into the `tokenizers` crate, which unwraps in places what a file can make it fail at. What it was asked is not known
-//! here.
+//! Guarded calls into the `tokenizers` crate, which panics on some malformed files. Does not interpret what is called.
 
 use std::cell::Cell;
 use std::fmt::Display;

@@ -155,7 +155,7 @@ pub(crate) fn optional_language(
     config: &model::Config,
     needed: bool,
 ) -> Result<Option<Language>> {
-    // These are no matter of text.
+    // Bad ending tokens are refused whether or not text is needed.
     ends::end_ids(folder, config)?;
     if !needed && !folder.join("tokenizer.json").exists() {
         return Ok(None);

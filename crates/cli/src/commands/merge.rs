@@ -24,7 +24,7 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
     }
     let source = Source::new(&base, Some(&args.adapter))?;
     let config = model::load_config(&source.base)?;
-    // What is there has to come along.
+    // A tokenizer that exists is saved with the merged model, so it has to load.
     let needed = source.base.join("tokenizer.json").exists();
     let language = optional_language(&source.base, &config, needed)?;
     let merged = source.load(&DeviceName::default().open()?)?;
