@@ -153,12 +153,12 @@ fn source(data: &Data, settings: &supervised::Config, language: &Language, seed:
     };
     let traces = Traces::new(family, data.mix.clone(), data.split, seed)?;
     let tokenizer = language.tokenizer.clone();
-    let end = language.end_ids.first().copied();
+    let end = language.taught_end();
     let sample = move |index: u64| -> Result<Sample> {
         let trace = traces.trace(index)?;
-        let mut completion = tokenizer.encode(&trace.completion)?;
+        let (prompt, mut completion) = tokenizer.encode_pair(&trace.prompt, &trace.completion)?;
         completion.extend(end);
-        Ok(Sample::completion_only(&tokenizer.encode(&trace.prompt)?, &completion))
+        Ok(Sample::completion_only(&prompt, &completion))
     };
     let first = sample(0).context("the first trace")?;
     fits(settings, |index| sample(index).map_or(0, |sample| sample.ids.len()))?;
