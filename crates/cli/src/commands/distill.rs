@@ -185,6 +185,9 @@ fn teacher(session: &Session) -> Result<PathBuf> {
         warn_of_another_task(&run, &session.recipe.data);
     } else {
         eprintln!("teacher: none in {}, training it first", run.display());
+        if let Some(out) = &session.args.out {
+            folders::reserve(session, out)?;
+        }
         train_rl::train(&session.stage("train-rl", run.clone()), &run)?;
     }
     Ok(folder)
