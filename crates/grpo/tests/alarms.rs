@@ -159,7 +159,7 @@ fn what_was_not_scored_has_no_reward_and_what_is_no_part_of_the_reward_is_a_meas
 fn an_absurd_reward_ends_the_run_before_it_is_learned_from() {
     for absurd in [1e308, f64::INFINITY, f64::NAN] {
         let score = |_: &Task, completion: &Completion| {
-            let reward = if completion.ids.len() % 2 == 0 { absurd } else { 0.0 };
+            let reward = if completion.ids.len().is_multiple_of(2) { absurd } else { 0.0 };
             verdict(Outcome::Wrong, reward, "")
         };
         let (ended, log) = run(policy(), &score, 1, &alarms::Config::default());

@@ -68,7 +68,7 @@ fn sharing_a_prompt_changes_neither_loss_nor_gradients() {
             let weights: Vec<Vec<f32>> =
                 completions.iter().map(|c| c.iter().map(|&id| (id as f32).sin()).collect()).collect();
             let weights = packed.over_loss_places(&weights);
-            let weights = burn::tensor::Tensor::<1>::from_floats(weights.as_slice(), &decoder.device());
+            let weights = Tensor::<1>::from_floats(weights.as_slice(), &decoder.device());
             let values = packed.by_sequence(&testkit::floats(logprobs.clone()));
             let gradients = (logprobs * weights).sum().backward();
             let mut all = Vec::new();
@@ -98,7 +98,7 @@ struct Collect<'a> {
 }
 
 impl ruminate_model::ParameterVisitor for Collect<'_> {
-    fn visit<const D: usize>(&mut self, name: &str, tensor: &burn::tensor::Tensor<D>, _: bool) {
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
         self.all.extend(
             tensor.grad(&self.gradients).map(|gradient| (name.to_owned(), testkit::floats(gradient))),
         );

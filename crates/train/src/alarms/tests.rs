@@ -16,6 +16,9 @@ const GOOD: [(&str, f64); 7] = [
     ("judge_wait_time_s", 0.1),
 ];
 
+/// What a step has in place of the values of [`GOOD`].
+type Departures = [(&'static str, f64)];
+
 fn metrics(departures: &[(&str, f64)]) -> Metrics {
     let mut metrics = Metrics::default();
     metrics.set("step_time_s", 1.0);
@@ -66,7 +69,7 @@ fn the_embedded_default_and_the_recipe_of_ci_raise_nothing() {
 
 #[test]
 fn each_pattern_raises_its_alarm_after_its_steps() {
-    let always: [(&[(&str, f64)], usize, Kind); 5] = [
+    let always: [(&Departures, usize, Kind); 5] = [
         (&[("frac_reward_zero_std", 1.0)], 3, Kind::AllEqual),
         (&[("frac_reward_zero_std", 0.95)], 10, Kind::MostlyEqual),
         (&[("completions/clipped_ratio", 0.51)], 3, Kind::Clipped),
@@ -104,7 +107,7 @@ fn what_is_no_fault_raises_nothing() {
 
 #[test]
 fn an_alarm_is_raised_once_and_again_after_a_recovery() {
-    let (bad, good): (&[(&str, f64)], &[(&str, f64)]) = (&[("frac_reward_zero_std", 1.0)], &[]);
+    let (bad, good): (&Departures, &Departures) = (&[("frac_reward_zero_std", 1.0)], &[]);
     let mut alarms = alarms();
     let raised = raised(&mut alarms, [bad, bad, bad, bad, bad, good, bad, bad, bad]);
     let steps: Vec<usize> = (0..raised.len()).filter(|&at| !raised[at].is_empty()).map(|at| at + 1).collect();
@@ -116,8 +119,7 @@ fn an_alarm_is_raised_once_and_again_after_a_recovery() {
 
 #[test]
 fn one_bad_step_or_two_and_one_apart_raise_nothing() {
-    let (bad, good): (&[(&str, f64)], &[(&str, f64)]) =
-        (&[("frac_reward_zero_std", 1.0), ("unscored", 16.0)], &[]);
+    let (bad, good): (&Departures, &Departures) = (&[("frac_reward_zero_std", 1.0), ("unscored", 16.0)], &[]);
     let steps = [bad, bad, good, bad, bad, good, bad];
     assert!(raised(&mut alarms(), steps).iter().all(Vec::is_empty));
 }
