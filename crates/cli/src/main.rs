@@ -19,6 +19,7 @@ macro_rules! eprintln {
     ($($arg:tt)*) => { eprint!("{}\n", format_args!($($arg)*)) };
 }
 
+mod alarms;
 mod args;
 mod commands;
 mod completions;

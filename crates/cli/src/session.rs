@@ -122,7 +122,8 @@ impl Session {
     pub(crate) fn identity(&self, unread: &[&str]) -> Result<Value> {
         let mut identity = serde_json::to_value(&self.recipe)?;
         if let Some(keys) = identity.as_object_mut() {
-            for key in unread {
+            // What a run says of itself makes it no other run.
+            for key in unread.iter().chain(&["alarms"]) {
                 keys.shift_remove(*key);
             }
         }

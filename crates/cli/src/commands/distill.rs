@@ -161,6 +161,7 @@ fn end(
     if let Some(teacher) = teacher {
         story.add("teacher", teacher);
     }
+    story.add_alarms(&stage.folder);
     let mut summary = story.to_value()?;
     summary["compute"] = compute;
     if let Some(judged) = judged {

@@ -9,6 +9,7 @@ use crate::language::Language;
 use crate::observer::{Observer, Settings};
 use crate::policy;
 use crate::recipe::{Data, Model, PromptStyle};
+use crate::screen;
 use crate::session::{Session, without_threads};
 use crate::stage::{Earlier, Entered, enter};
 use crate::story;
@@ -88,12 +89,13 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
     let first: Vec<Sample> = (0..spec.settings.batch_size as u64).map(&mut *source).collect();
     let plan =
         supervised::memory_plan(spec.config, Trained::Weights, sft::mean_length(&first), spec.settings);
-    eprintln!("{}: memory {plan}", spec.label);
+    eprintln!("{}", screen::wrapped(&format!("{}: memory {plan}", spec.label)));
     let autodiff = session.device.clone().autodiff();
     let state = stage.state(&spec.settings.train, None, &session.device, || {
         Ok(policy::fresh(spec.config, seed, &autodiff))
     })?;
     let settings = Settings {
+        recipe,
         folder: &stage.folder,
         language: &language,
         identity: &stage.identity,
@@ -104,7 +106,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
     };
     let mut observer = Observer::new(spec.label, spec.settings.max_steps, state.step, settings)?;
     let state = supervised::train(state, &mut *source, spec.settings, &mut observer)?;
-    observer.finish(state.step, &state.policy)?;
+    observer.finish(state.step)?;
     drop(observer);
     let summary = json!({ "compute": policy::compute(state.num_tokens, spec.config) });
     stage.finish(&state.policy, &language, summary.clone())?;

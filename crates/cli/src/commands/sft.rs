@@ -9,6 +9,7 @@ use crate::language::Language;
 use crate::observer::{Observer, Settings};
 use crate::policy;
 use crate::recipe::{Data, Model};
+use crate::screen;
 use crate::session::Session;
 use crate::stage::{Earlier, Entered, Stage, enter};
 use crate::story;
@@ -133,8 +134,9 @@ impl Fit<'_> {
         })?;
         let trained = policy::trained(session.recipe.lora.as_ref(), state.policy.config(), &session.device)?;
         let plan = supervised::memory_plan(state.policy.config(), trained, self.length, settings);
-        eprintln!("sft: memory {plan}");
+        eprintln!("{}", screen::wrapped(&format!("sft: memory {plan}")));
         let watched = Settings {
+            recipe: &session.recipe,
             folder: &stage.folder,
             language: self.language,
             identity: &stage.identity,
@@ -145,7 +147,7 @@ impl Fit<'_> {
         };
         let mut observer = Observer::new("sft", settings.max_steps, state.step, watched)?;
         let state = train(state, settings, seed, &mut observer)?;
-        observer.finish(state.step, &state.policy)?;
+        observer.finish(state.step)?;
         Ok(Fitted {
             policy: state.policy,
             step: state.step,

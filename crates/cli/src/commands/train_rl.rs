@@ -10,6 +10,7 @@ use crate::policy;
 use crate::problems::Problems;
 use crate::recipe::{Model, Recipe};
 use crate::scoring::Judge;
+use crate::screen;
 use crate::session::Session;
 use crate::stage::{Earlier, Entered, enter};
 use crate::story::{self, Story};
@@ -55,6 +56,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         train: &recipe.train,
         sampling: &recipe.rollout,
         eos_token_ids: &language.end_ids,
+        alarms: &recipe.alarms,
         max_steps: recipe.max_steps,
         seed: seed.child("grpo"),
     };
@@ -71,7 +73,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         Entered::Open(stage) => stage,
     };
     announce(session, model, &config, out, prompt_tokens);
-    eprintln!("  memory: {plan}");
+    eprintln!("{}", screen::wrapped(&format!("  memory: {plan}")));
     let base = match model {
         Model::Folder(folder) => folder.clone(),
         Model::Inline(_) => base(session, &out.join("base"), &config, &recipe.pretrain)?,
@@ -81,6 +83,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let fresh = || policy::trainable(&base, recipe.lora.as_ref(), seed, &autodiff);
     let state = stage.state(&recipe.train, Some(recipe.grpo.eval_steps), &session.device, fresh)?;
     let settings = Settings {
+        recipe,
         folder: &stage.folder,
         language: &language,
         identity: &stage.identity,
@@ -92,11 +95,12 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let mut observer = Observer::new("grpo", recipe.max_steps, state.step, settings)?;
     let state =
         grpo::train(state, &mut |index| problems.training(&language, index), &judge, &setup, &mut observer)?;
-    observer.finish(state.step, &state.policy)?;
+    observer.finish(state.step)?;
 
     let mut story = Story::default();
     story.add_step("before", observer.before.take(), &stage.folder, 0);
     story.add_step("after", observer.latest.take(), &stage.folder, state.step);
+    story.add_alarms(&stage.folder);
     drop(observer);
     let mut summary = story.to_value()?;
     summary["compute"] = policy::compute(state.num_tokens, &config);
@@ -135,12 +139,13 @@ fn announce(session: &Session, model: &Model, config: &Config, out: &Path, promp
     );
     if matches!(model, Model::Inline(_)) {
         let pretrain = &recipe.pretrain;
-        eprintln!(
+        let line = format!(
             "  1. pretrain a base policy: {} steps of {} traces (skipped where {} has it)",
             pretrain.max_steps,
             pretrain.batch_size,
             out.join("base").display()
         );
+        eprintln!("{}", screen::wrapped(&line));
     }
     let grpo = &recipe.grpo;
     eprintln!(

@@ -56,6 +56,8 @@ pub(crate) struct Recipe {
     pub(crate) distill: Distill,
     /// What is measured before and after.
     pub(crate) eval: Eval,
+    /// When a run is said to learn nothing, or the wrong thing. Only `unscored` decides anything of the run.
+    pub(crate) alarms: train::alarms::Config,
     /// How the weights of `final/` are stored. Checkpoints, and the base that is trained on, are f32 always.
     pub(crate) save: Format,
 }
@@ -77,6 +79,7 @@ impl Default for Recipe {
             reward: Reward::default(),
             distill: Distill::default(),
             eval: Eval::default(),
+            alarms: train::alarms::Config::default(),
             save: Format::default(),
         }
     }
@@ -109,6 +112,7 @@ impl Recipe {
         self.reward.rubric(&self.data, None).map(drop).context("[reward]")?;
         self.distill.validate().context("[distill]")?;
         self.eval.validate().context("[eval]")?;
+        self.alarms.validate().context("[alarms]")?;
         for (name, model) in [("model", &self.model), ("distill.student", &self.distill.student)] {
             if let Some(Model::Inline(keys)) = model {
                 crate::policy::inline_config(name, keys)?;
