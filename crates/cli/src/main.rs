@@ -19,6 +19,7 @@ macro_rules! eprintln {
     ($($arg:tt)*) => { eprint!("{}\n", format_args!($($arg)*)) };
 }
 
+mod announce;
 mod args;
 mod commands;
 mod completions;
@@ -35,6 +36,7 @@ mod logs;
 mod observer;
 mod outputs;
 mod policy;
+mod preamble;
 mod problems;
 mod progress;
 mod rates;
@@ -44,6 +46,7 @@ mod scoring;
 mod screen;
 mod session;
 mod stage;
+mod starts;
 mod story;
 mod tokens;
 mod watch;
