@@ -20,6 +20,7 @@ macro_rules! eprintln {
 }
 
 mod alarms;
+mod announce;
 mod args;
 mod commands;
 mod completions;
@@ -36,14 +37,17 @@ mod logs;
 mod observer;
 mod outputs;
 mod policy;
+mod preamble;
 mod problems;
 mod progress;
+mod rates;
 mod recipe;
 mod samples;
 mod scoring;
 mod screen;
 mod session;
 mod stage;
+mod starts;
 mod story;
 mod tokens;
 mod watch;

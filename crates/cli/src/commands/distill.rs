@@ -7,13 +7,13 @@ mod sampled;
 mod student;
 mod traces;
 
+use crate::announce;
 use crate::args::RunArgs;
 use crate::commands::sft::{Fitted, check_adapters};
 use crate::commands::train_rl;
 use crate::evaluate::{Evaluation, Evaluator, Sets};
 use crate::exit::Refusal;
 use crate::folders;
-use crate::language::Language;
 use crate::outputs;
 use crate::policy;
 use crate::problems::Problems;
@@ -56,7 +56,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     let student = recipe.distill.student.as_ref();
     let student = student.map(|given| student::student(&session, given, teachers.as_ref())).transpose()?;
     let folder = teacher(&session)?;
-    let language = policy::language(&Model::Folder(folder.clone()), recipe.data.prompt)?;
+    let language = policy::language(&Model::Folder(folder.clone()), recipe)?;
     let config = model::load_config(&folder)?;
     let seed = Seed::new(recipe.seed);
     let mut problems = Problems::new(recipe, &language, config.max_position_embeddings, seed)?;
@@ -67,6 +67,8 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
         Entered::Complete(summary) => return story::end(&summary, &out),
         Entered::Open(stage) => stage,
     };
+    session.tell_settings();
+    announce::distill(recipe, &folder.display().to_string(), &problems);
     let judge = Judge::new(recipe, &language)?;
     let teacher = policy::Source::new(&folder, None)?.load(&session.device)?;
     let asked = traces::asked(recipe, &language, &mut problems);
@@ -113,12 +115,11 @@ fn from_server(session: &Session, url: &str) -> Result<()> {
     let server = remote::Server::new(recipe, url)?;
     let student = recipe.distill.student.as_ref();
     let student = student.map(|given| student::student(session, given, None)).transpose()?;
-    let spoken =
-        recipe.model.as_ref().map(|model| policy::language(model, recipe.data.prompt)).transpose()?;
+    let spoken = recipe.model.as_ref().map(|model| policy::language(model, recipe)).transpose()?;
     let language = match (&student, &spoken) {
         (Some(student), _) => &student.language,
         (None, Some(language)) => language,
-        (None, None) => &Language::embedded(recipe.data.prompt)?,
+        (None, None) => &policy::language(&Model::Inline(serde_json::Map::new()), recipe)?,
     };
     let mut problems = Problems::new(recipe, language, usize::MAX, Seed::new(recipe.seed))?;
     let identity = session.identity(&["pretrain", "train", "grpo"])?;
@@ -126,6 +127,7 @@ fn from_server(session: &Session, url: &str) -> Result<()> {
         Entered::Complete(summary) => return story::end(&summary, &out),
         Entered::Open(stage) => stage,
     };
+    announce::distill(recipe, url, &problems);
     let judge = Judge::new(recipe, language)?;
     let asked = traces::asked(recipe, language, &mut problems);
     let written = server.sample(&judge, &asked, &stage.folder.path().join("remote.jsonl"))?;

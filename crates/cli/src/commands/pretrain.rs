@@ -1,6 +1,7 @@
 //! `pretrain`: next-token training from random weights, on a corpus or on the traces of a procedural family. It makes
 //! the base policies of `train-rl` and `distill`, too.
 
+use crate::announce;
 use crate::args::RunArgs;
 use crate::commands::sft;
 use crate::exit::Refusal;
@@ -86,6 +87,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         policy::millions(active)
     );
 
+    announce::supervised(spec.label, recipe, spec.settings, None);
     let first: Vec<Sample> = (0..spec.settings.batch_size as u64).map(&mut *source).collect();
     let plan =
         supervised::memory_plan(spec.config, Trained::Weights, sft::mean_length(&first), spec.settings);

@@ -1,6 +1,7 @@
 //! `sft`: supervised fine-tuning on conversations or on prompts with their completions, the loss on what the policy
 //! would write. `distill` fits its student by the same function.
 
+use crate::announce;
 use crate::args::RunArgs;
 use crate::evaluate::{Evaluation, Evaluator};
 use crate::exit::Refusal;
@@ -8,6 +9,7 @@ use crate::folders;
 use crate::language::Language;
 use crate::observer::{Observer, Settings};
 use crate::policy;
+use crate::preamble::refuse_beside_texts;
 use crate::recipe::{Data, Model};
 use crate::screen;
 use crate::session::Session;
@@ -36,12 +38,13 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
         ));
     };
     check_adapters(&session, model, 0)?;
-    let language = policy::language(model, recipe.data.prompt)?;
+    let language = policy::language(model, recipe)?;
     let samples = samples(path, &recipe.data, &language, recipe.sft.row_length)?;
     let stage = match enter(&session, &out, session.identity(&["grpo", "distill"])?, Earlier::Kept)? {
         Entered::Complete(summary) => return story::end(&summary, &out),
         Entered::Open(stage) => stage,
     };
+    session.tell_settings();
     let start = Start::of(model)?;
     let fit = Fit {
         start,
@@ -133,6 +136,7 @@ impl Fit<'_> {
             Start::Fresh(config) => Ok(policy::fresh(config, seed, &autodiff)),
         })?;
         let trained = policy::trained(session.recipe.lora.as_ref(), state.policy.config(), &session.device)?;
+        announce::supervised("sft", &session.recipe, settings, Some(self.samples));
         let plan = supervised::memory_plan(state.policy.config(), trained, self.length, settings);
         eprintln!("{}", screen::wrapped(&format!("sft: memory {plan}")));
         let watched = Settings {
@@ -188,7 +192,7 @@ fn samples(path: &Path, data: &Data, language: &Language, row_length: usize) -> 
     for row in rows.rows {
         let made = match row.value.get("messages") {
             Some(messages) => conversation(messages, language),
-            None => pair(&row.value, language).map(|sample| vec![sample]),
+            None => refuse_beside_texts(data).and_then(|()| Ok(vec![pair(&row.value, language)?])),
         };
         let made = made.map_err(|error| Refusal::line(path, row.line, format!("{error:#}")))?;
         let longest = made.iter().map(|sample| sample.ids.len()).max().unwrap_or(0);
@@ -238,11 +242,17 @@ fn conversation(messages: &Value, language: &Language) -> Result<Vec<Sample>> {
     if !language.has_template() {
         return Ok(vec![exchange(&messages, language)?]);
     }
-    if let Some(sample) = language.marked(&messages)? {
+    // What stands before is read, not learned: a template that marks every turn would mark the examples' too.
+    let leading = language.preamble.leading(&messages);
+    let messages = language.preamble.before(&messages);
+    if !language.preamble.has_shots()
+        && let Some(sample) = language.marked(&messages)?
+    {
         return Ok(vec![sample]);
     }
     let mut samples = Vec::new();
-    for (i, _) in messages.iter().enumerate().filter(|(_, message)| message.role == "assistant") {
+    for (i, _) in messages.iter().enumerate().skip(leading).filter(|(_, message)| message.role == "assistant")
+    {
         let prompt = language.chat(&messages[..i], GenerationPrompt::Add)?;
         let whole = language.chat(&messages[..=i], GenerationPrompt::Omit)?;
         let Some(completion) = whole.strip_prefix(&prompt) else {

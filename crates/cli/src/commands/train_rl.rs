@@ -1,5 +1,6 @@
 //! `train-rl`: a base policy (pretrained on the spot where the recipe describes one), GRPO, and what came of it.
 
+use crate::announce;
 use crate::args::RunArgs;
 use crate::commands::pretrain;
 use crate::evaluate::Evaluator;
@@ -46,7 +47,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     };
     policy::check_adapters(recipe.lora.as_ref(), &config, &session.device)?;
     let seed = Seed::new(recipe.seed);
-    let language = policy::language(model, recipe.data.prompt)?;
+    let language = policy::language(model, recipe)?;
     let mut problems = Problems::new(recipe, &language, config.max_position_embeddings, seed)?;
     let judge = Judge::new(recipe, &language)?;
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
@@ -72,7 +73,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         Entered::Complete(summary) => return Ok(summary),
         Entered::Open(stage) => stage,
     };
-    announce(session, model, &config, out, prompt_tokens);
+    announce(session, model, &config, out, &problems, prompt_tokens);
     eprintln!("{}", screen::wrapped(&format!("  memory: {plan}")));
     let base = match model {
         Model::Folder(folder) => folder.clone(),
@@ -124,38 +125,18 @@ pub(crate) fn base(
 }
 
 /// Says what is going to happen, and roughly how long it takes.
-fn announce(session: &Session, model: &Model, config: &Config, out: &Path, prompt_tokens: usize) {
+fn announce(
+    session: &Session,
+    model: &Model,
+    config: &Config,
+    out: &Path,
+    problems: &Problems,
+    prompt_tokens: usize,
+) {
+    session.tell_settings();
     let recipe = &session.recipe;
-    let Parameters { all, active } = config.parameters();
-    let task = match (&recipe.data.train, &recipe.data.task) {
-        (Some(path), _) => path.display().to_string(),
-        (None, task) => task.clone().unwrap_or_default(),
-    };
-    eprintln!(
-        "train-rl: {} parameters ({} active a token), {task}, seed {}",
-        policy::millions(all),
-        policy::millions(active),
-        recipe.seed
-    );
-    if matches!(model, Model::Inline(_)) {
-        let pretrain = &recipe.pretrain;
-        let line = format!(
-            "  1. pretrain a base policy: {} steps of {} traces (skipped where {} has it)",
-            pretrain.max_steps,
-            pretrain.batch_size,
-            out.join("base").display()
-        );
-        eprintln!("{}", screen::wrapped(&line));
-    }
-    let grpo = &recipe.grpo;
-    eprintln!(
-        "  2. GRPO: {} steps of {} problems x {} completions of at most {} tokens",
-        recipe.max_steps, grpo.prompts_per_step, grpo.num_generations, recipe.rollout.max_new_tokens
-    );
-    eprintln!(
-        "  3. measure before and after on {} held-out problems, {} samples each",
-        recipe.eval.n, recipe.eval.num_samples
-    );
+    announce::train_rl(recipe, model, config, out, problems);
+    let Parameters { active, .. } = config.parameters();
     // Completions end somewhere before the limit.
     let length = prompt_tokens + recipe.rollout.max_new_tokens / 2;
     let forecast =

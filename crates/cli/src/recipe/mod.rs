@@ -4,14 +4,19 @@
 mod data;
 mod distill;
 mod eval;
+mod foreign;
+pub(crate) mod layers;
 pub(crate) mod load;
+pub(crate) mod paths;
 mod per_task;
 mod reward;
+pub(crate) mod write;
 
-pub(crate) use data::{Data, PromptStyle};
+pub(crate) use data::{Data, PromptStyle, Shots};
 pub(crate) use distill::{Distill, StudentTokenizer};
 pub(crate) use eval::Eval;
-pub(crate) use load::{Loaded, load};
+pub(crate) use layers::Layers;
+pub(crate) use load::{Loaded, read};
 pub(crate) use reward::Reward;
 
 use anyhow::{Context, Result};
