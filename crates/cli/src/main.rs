@@ -37,6 +37,7 @@ mod outputs;
 mod policy;
 mod problems;
 mod progress;
+mod rates;
 mod recipe;
 mod samples;
 mod scoring;
