@@ -4,11 +4,14 @@
 use crate::exit::Refusal;
 use crate::language::Language;
 use crate::recipe::{Data, Recipe};
+use crate::room::Room;
 use anyhow::Result;
 use rand::seq::SliceRandom;
+use rayon::prelude::*;
+use ruminate_data::jsonl::{self, Row};
 use ruminate_data::procedural::Stream;
 use ruminate_data::split::{Split, is_held_out};
-use ruminate_data::{Seed, Task, jsonl};
+use ruminate_data::{Seed, Task};
 use ruminate_grpo::Problem;
 use ruminate_text as text;
 use std::path::Path;
@@ -23,8 +26,8 @@ pub(crate) struct Problems {
 }
 
 enum Source {
-    /// Drawn by index. `first` stands in where an index has no problem, which none has been seen to.
-    Drawn { stream: Stream, first: Problem },
+    /// Drawn by index. `first` stands in where an index has no problem that fits, which none has been seen to.
+    Drawn { stream: Stream, first: Problem, room: Room },
     /// A file's problems, in a new order each epoch.
     Listed { problems: Vec<Problem>, seed: Seed, epoch: Option<u64>, order: Vec<usize> },
 }
@@ -36,10 +39,10 @@ impl Problems {
     /// A bad line or a character without a token (exit code 3, with path and line), a family that has too few
     /// problems (2).
     pub(crate) fn new(recipe: &Recipe, language: &Language, positions: usize, seed: Seed) -> Result<Self> {
-        let room = positions.saturating_sub(recipe.rollout.max_new_tokens);
+        let room = Room::new(positions, recipe.rollout.max_new_tokens);
         match &recipe.data.train {
             Some(path) => Self::listed(&recipe.data, path, recipe.eval.n, language, room, seed),
-            None => Self::drawn(&recipe.data, recipe.eval.n, language, seed),
+            None => Self::drawn(recipe, language, room, seed),
         }
     }
 
@@ -56,7 +59,7 @@ impl Problems {
         let (Some(path), None) = (&recipe.data.eval, &recipe.data.train) else {
             return Self::new(recipe, language, positions, seed);
         };
-        let room = positions.saturating_sub(recipe.rollout.max_new_tokens);
+        let room = Room::new(positions, recipe.rollout.max_new_tokens);
         let mut held_out: Vec<Task> =
             read(path, &recipe.data, language, room)?.into_iter().map(|problem| problem.task).collect();
         let (all, n) = (held_out.len(), recipe.eval.n);
@@ -68,7 +71,11 @@ impl Problems {
         Ok(Self { source, held_out, fresh: Vec::new() })
     }
 
-    fn drawn(data: &Data, n: usize, language: &Language, seed: Seed) -> Result<Self> {
+    fn drawn(recipe: &Recipe, language: &Language, room: Room, seed: Seed) -> Result<Self> {
+        /// Training problems whose length is looked at.
+        const LOOKED_AT: usize = 4096;
+
+        let (data, n) = (&recipe.data, recipe.eval.n);
         let Some(family) = data.family()? else {
             return Err(Refusal::usage(
                 "no problems: set `data.task` to a procedural family or `data.train` to a JSONL file",
@@ -81,11 +88,18 @@ impl Problems {
         let set = |split, share: f64| {
             if share > 0.0 { Ok(stream(split)?.distinct(n)?) } else { anyhow::Ok(Vec::new()) }
         };
-        Ok(Self {
-            source: Source::Drawn { stream: training, first },
-            held_out: set(Split::HeldOut, data.split.held_out)?,
-            fresh: set(Split::Fresh, data.split.fresh)?,
-        })
+        let held_out = set(Split::HeldOut, data.split.held_out)?;
+        let fresh = set(Split::Fresh, data.split.fresh)?;
+        let mut longest = first.prompt_ids.len();
+        let asked = recipe.max_steps.saturating_mul(recipe.grpo.prompts_per_step).max(recipe.distill.prompts);
+        for index in 0..asked.min(LOOKED_AT) as u64 {
+            longest = longest.max(problem(language, training.task(index)?)?.prompt_ids.len());
+        }
+        for task in held_out.iter().chain(&fresh) {
+            longest = longest.max(language.prompt_ids(&task.prompt)?.len());
+        }
+        room.check(longest)?;
+        Ok(Self { source: Source::Drawn { stream: training, first, room }, held_out, fresh })
     }
 
     fn listed(
@@ -93,7 +107,7 @@ impl Problems {
         path: &Path,
         n: usize,
         language: &Language,
-        room: usize,
+        room: Room,
         seed: Seed,
     ) -> Result<Self> {
         let (mut training, mut held_out) = (Vec::new(), Vec::new());
@@ -127,11 +141,15 @@ impl Problems {
     /// The training problem at an index, the same whatever was asked before.
     pub(crate) fn training(&mut self, language: &Language, index: u64) -> Problem {
         match &mut self.source {
-            Source::Drawn { stream, first } => stream
+            Source::Drawn { stream, first, room } => stream
                 .task(index)
                 .map_err(anyhow::Error::from)
                 .and_then(|task| problem(language, task))
-                .unwrap_or_else(|_| first.clone()),
+                .and_then(|problem| room.check(problem.prompt_ids.len()).map(|()| problem))
+                .unwrap_or_else(|error| {
+                    eprintln!("warning: training problem {index} is replaced by the first one: {error:#}");
+                    first.clone()
+                }),
             Source::Listed { problems, seed, epoch, order } => {
                 let count = problems.len() as u64;
                 let wanted = index / count;
@@ -152,35 +170,45 @@ fn problem(language: &Language, task: Task) -> Result<Problem> {
 }
 
 /// A file's tasks with their token ids; what is too long is dropped and counted.
-fn read(path: &Path, data: &Data, language: &Language, room: usize) -> Result<Vec<Problem>> {
+fn read(path: &Path, data: &Data, language: &Language, room: Room) -> Result<Vec<Problem>> {
     let rows = jsonl::tasks(path, data.bad_lines.into())?;
     if let Some(example) = &rows.first_skipped {
         eprintln!("warning: {} bad lines left out, such as {example}", rows.skipped);
     }
     let total = rows.rows.len();
-    let mut problems = Vec::new();
-    for row in rows.rows {
-        match problem(language, row.value) {
-            Ok(problem) if problem.prompt_ids.is_empty() => {
-                return Err(Refusal::line(path, row.line, "the prompt has no token"));
+    let (mut problems, mut shortest) = (Vec::new(), usize::MAX);
+    // What cannot fit is not encoded: a text of megabytes would take seconds.
+    let encode = |row: Row<Task>| {
+        let excess = room.excess(&row.value.prompt.text());
+        (row.line, excess.map_or_else(|| problem(language, row.value).map(Ok), |least| Ok(Err(least))))
+    };
+    let encoded: Vec<_> = rows.rows.into_par_iter().map(encode).collect();
+    for (line, problem) in encoded {
+        match problem {
+            Ok(Err(least)) => shortest = shortest.min(least),
+            Ok(Ok(problem)) if problem.prompt_ids.is_empty() => {
+                return Err(Refusal::line(path, line, "the prompt has no token"));
             }
-            Ok(problem) if problem.prompt_ids.len() <= room => problems.push(problem),
-            Ok(_) => {}
-            Err(error) => return Err(Refusal::line(path, row.line, advice(&error))),
+            Ok(Ok(problem)) if room.holds(problem.prompt_ids.len()) => problems.push(problem),
+            Ok(Ok(problem)) => shortest = shortest.min(problem.prompt_ids.len()),
+            Err(error) => return Err(Refusal::line(path, line, advice(&error))),
         }
     }
     let dropped = total - problems.len();
     if dropped > 0 {
         eprintln!(
-            "warning: {}: {dropped} of {total} prompts have more than {room} tokens and were left out",
-            path.display()
+            "warning: {}: {dropped} of {total} prompts have more than {} tokens and were left out",
+            path.display(),
+            room.prompt()
         );
     }
     if problems.is_empty() {
         return Err(Refusal::input(format!(
-            "{}: all {total} prompts have more than {room} tokens; lower `rollout.max_new_tokens`, or choose a \
-             model with more positions",
-            path.display()
+            "{}: all {total} prompts have more than {} tokens: {}; {}",
+            path.display(),
+            room.prompt(),
+            room.sum(shortest),
+            room.advice(shortest)
         )));
     }
     Ok(problems)

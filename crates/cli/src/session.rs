@@ -32,6 +32,7 @@ impl Session {
     /// With exit code 2.
     pub(crate) fn new(command: &'static str, args: RunArgs) -> Result<Self> {
         let recipe::Loaded { mut recipe, given } = recipe::load(args.recipe.as_deref(), &args.set)?;
+        recipe.threads = device::threads(recipe.threads);
         device::set_threads(recipe.threads);
         let workers =
             if is_wide(recipe.model.as_ref()) { 1 } else { args.device.device.workers(recipe.threads) };

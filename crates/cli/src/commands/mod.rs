@@ -3,6 +3,7 @@
 mod bench;
 mod chat;
 mod distill;
+mod doctor;
 mod eval;
 mod generate;
 mod import;
@@ -26,6 +27,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::TrainRl(args) => train_rl::run(args),
         Command::Distill(args) => distill::run(args),
         Command::Eval(args) => eval::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Generate(mut args) => {
             args.model = hub::folder(&args.model)?;
             if args.chat { chat::run(&args) } else { generate::run(&args) }

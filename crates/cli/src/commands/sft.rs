@@ -2,6 +2,7 @@
 //! would write. `distill` fits its student by the same function.
 
 use crate::args::RunArgs;
+use crate::doctor::{self, Work};
 use crate::evaluate::{Evaluation, Evaluator};
 use crate::exit::Refusal;
 use crate::folders;
@@ -24,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("sft", args)?;
+    doctor::quick(&session, Work::Sft)?;
     let (recipe, out) = (&session.recipe, session.out());
     folders::admit(&session, &out, &[])?;
     let Some(model) = &recipe.model else {

@@ -2,6 +2,7 @@
 
 use crate::args::RunArgs;
 use crate::commands::pretrain;
+use crate::doctor::{self, Work};
 use crate::evaluate::Evaluator;
 use crate::exit::Refusal;
 use crate::folders;
@@ -23,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("train-rl", args)?;
+    doctor::quick(&session, Work::TrainRl)?;
     let out = session.out();
     let summary = train(&session, &out)?;
     story::end(&summary, &out)

@@ -8,11 +8,11 @@ pub(crate) mod load;
 mod per_task;
 mod reward;
 
-pub(crate) use data::{Data, PromptStyle};
+pub(crate) use data::{BadLines, Data, PromptStyle};
 pub(crate) use distill::{Distill, StudentTokenizer};
 pub(crate) use eval::Eval;
 pub(crate) use load::{Loaded, load};
-pub(crate) use reward::Reward;
+pub(crate) use reward::{Component, Reward};
 
 use anyhow::{Context, Result};
 use ruminate_grpo as grpo;
