@@ -1,4 +1,4 @@
-//! The end of a process whose memory has run out: what it had planned, which keys to lower, and exit code 9 in place of an
+//! Out of memory: the process prints its memory plan and the keys that lower it, then exits with code 9 in place of an
 //! abort. It does not know what memory is for.
 //!
 //! The standard library's own hook for this (`set_alloc_error_hook`) is not stable, and its default aborts without running
@@ -67,7 +67,7 @@ fn checked(pointer: *mut u8, bytes: usize) -> *mut u8 {
     pointer
 }
 
-/// Says it and ends the process, at once and without allocating: other threads may be waiting for memory, too.
+/// Prints the message and ends the process, at once and without allocating: other threads may be waiting for memory.
 #[cold]
 fn end(bytes: usize) -> ! {
     let mut text = [0_u8; 160];

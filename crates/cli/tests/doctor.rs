@@ -225,6 +225,35 @@ fn a_dead_reward_command_is_found_by_asking_it_once() {
 }
 
 #[test]
+fn a_recipe_is_examined_for_its_command() {
+    let place = Place::new();
+    let turns = |i: usize| {
+        json!({ "messages": [
+            { "role": "user", "content": format!("What is {i} plus 7?") },
+            { "role": "assistant", "content": format!("It is {}.", i + 7) },
+        ] })
+    };
+    let rows: Vec<String> = (0..40).map(|i| turns(i % 30).to_string()).collect();
+    fs::write(place.path("chats.jsonl"), rows.join("\n")).expect("written");
+    let chats = format!("data.train={}", place.path("chats.jsonl"));
+    let sft = |sets: &[&str]| place.run(&["doctor", "--for", "sft"], &[&[chats.as_str()], sets].concat());
+    let fits = sft(&[]);
+    assert_code(&fits, 0);
+    assert!(names(&fits, "warning").contains(&"duplicates".to_owned()), "{}", told(&fits));
+    assert_severe(&sft(&["sft.learning_rate=0.5"]), "learning_rate", "sft.learning_rate");
+    assert_severe(
+        &sft(&["sft.batch_size=2", "sft.gradient_accumulation_steps=4"]),
+        "groups",
+        "sft.batch_size",
+    );
+    // An evaluation may want to know whether a model writes tags that are not asked for.
+    let eval = place.run(&["doctor", "--for", "eval"], &["reward.verifier=exact"]);
+    assert_code(&eval, 0);
+    assert!(names(&eval, "warning").contains(&"answer_tags".to_owned()), "{}", told(&eval));
+    assert_code(&ruminate(&["doctor", "--for", "serve"]), 2);
+}
+
+#[test]
 fn a_severe_finding_refuses_the_run_before_its_folder_and_force_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("run");
@@ -363,7 +392,7 @@ fn our_recipes_have_no_severe_finding() {
             name.extension().is_some_and(|extension| extension == "toml") && name.as_os_str() != "graph.toml"
         })
         .count();
-    assert_eq!(all, recipes.len() + without_data.len(), "a recipe that nobody looks at");
+    assert_eq!(all, recipes.len() + without_data.len(), "a recipe that this test does not examine");
     for (recipe, commands) in recipes {
         for command in commands {
             let output = Command::new(env!("CARGO_BIN_EXE_ruminate"))

@@ -46,7 +46,7 @@ fn recipes_for_checkpoints_run_a_step() {
         let small = [
             "max_steps=1",
             &model,
-            "rollout.max_new_tokens=4",
+            "rollout.max_new_tokens=64",
             "grpo.prompts_per_step=2",
             "grpo.num_generations=2",
             "grpo.num_minibatches=1",

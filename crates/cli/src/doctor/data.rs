@@ -231,7 +231,7 @@ fn conversation(line: &str) -> Result<Task, Mismatch> {
     Ok(Task { prompt, answer, columns })
 }
 
-/// What the files say of each other and of themselves.
+/// Checks each file, and the two against each other.
 pub(super) fn check(kind: Rows, data: &Data, train: Option<&Scan>, eval: Option<&Scan>) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
         train.into_iter().chain(eval).flat_map(|scan| of_file(kind, data, scan)).collect();

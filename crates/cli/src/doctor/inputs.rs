@@ -1,5 +1,5 @@
 //! What the checks look at, read once: the model's configuration, its language, data files, and some prompts as the policy
-//! sees them. What cannot be read is a finding of a whole examination; before a run it is left to the run, which says so
+//! sees them. What cannot be read is a finding of a whole examination; before a run it is left to the run, which reports it
 //! with its own exit code.
 
 use super::data::{Rows, Scan};

@@ -1,5 +1,5 @@
-//! The doctor: what a recipe will not survive, found before anything is sampled or trained. It draws from no seed of a run
-//! and changes nothing. `ruminate doctor` examines a recipe as a whole; every command that runs one has a quick look first.
+//! The doctor: static checks of a recipe, before anything is sampled or trained. It draws from no seed of a run and changes
+//! nothing. `ruminate doctor` runs all of them; every command that runs a recipe runs them first within two seconds.
 
 mod batch;
 pub(crate) mod data;
@@ -62,10 +62,10 @@ impl FromStr for Work {
     }
 }
 
-/// How long the doctor may look.
+/// How thorough an examination is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Depth {
-    /// Before a run: what a run says itself is left to it, and the whole takes at most two seconds.
+    /// Before a run: at most two seconds, without errors that the run reports itself.
     Quick,
     /// On request.
     Whole,
@@ -80,6 +80,9 @@ impl Depth {
         if self.whole() { whole } else { quick }
     }
 }
+
+/// Findings that the run itself reports in more detail, with exit code 3.
+const REPORTED_BY_THE_RUN: [&str; 3] = ["bad_lines", "rows", "split"];
 
 /// Everything that the doctor finds, in the order in which it is read: what is run, on what, at which cost.
 pub(crate) fn examine(session: &Session, work: Work, depth: Depth) -> Vec<Finding> {
@@ -111,13 +114,14 @@ pub(crate) fn examine(session: &Session, work: Work, depth: Depth) -> Vec<Findin
     findings
 }
 
-/// The look before a run: warnings are shown, and severe findings refuse it unless `--force` is given.
+/// Examines a recipe before its run: prints warnings, and refuses the run for severe findings unless `--force` is given.
 ///
 /// # Errors
 /// With exit code 2 and what to change; with 9 for a memory plan that cannot fit, 7 for a disk too small, 3 for an input
 /// file.
 pub(crate) fn quick(session: &Session, work: Work) -> Result<()> {
-    let findings = examine(session, work, Depth::Quick);
+    let mut findings = examine(session, work, Depth::Quick);
+    findings.retain(|finding| !REPORTED_BY_THE_RUN.contains(&finding.name));
     let (severe, others): (Vec<_>, Vec<_>) = findings.into_iter().partition(Finding::is_severe);
     let warnings = others.iter().filter(|finding| finding.severity == Severity::Warning);
     for finding in warnings.chain(severe.iter().filter(|_| session.args.force)) {
@@ -134,6 +138,6 @@ fn refusal(severe: &[Finding]) -> anyhow::Error {
     let code = severe.iter().map(Finding::code).max().unwrap_or(exit::USAGE);
     let list: Vec<String> = severe.iter().map(|finding| format!("\n  {finding}")).collect();
     let message =
-        format!("refused; `--force` runs it all the same, with what was found as warnings:{}", list.concat());
+        format!("refused; `--force` runs it anyway, with these findings as warnings:{}", list.concat());
     Refusal::Doctor { code, message }.into()
 }

@@ -6,7 +6,7 @@ use super::findings::Finding;
 use super::inputs::{Inputs, Known};
 use crate::rates::{Kind, sensible};
 
-/// A stated rate so many times above the range is a slip, not a decision.
+/// A stated rate so many times above the range is taken for a typing error.
 const SLIP: f64 = 30.0;
 
 pub(super) fn check(inputs: &Inputs) -> Vec<Finding> {
@@ -58,7 +58,7 @@ fn rate(inputs: &Inputs, known: &Known, table: &str, rate: f64) -> Finding {
     let name = "learning_rate";
     if rate > range.high {
         let stated = inputs.session.args.set.iter().any(|set| set.starts_with(&format!("{table}.{name}")));
-        // Before a run what someone has decided is a warning, unless it is beyond any decision.
+        // Before a run a rate that the user states is a warning, unless it can only be a typing error.
         if stated && !inputs.depth.whole() && rate <= SLIP * range.high {
             return Finding::warning(name, found, advice);
         }
