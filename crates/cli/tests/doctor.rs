@@ -142,11 +142,13 @@ fn what_cannot_learn_is_severe_by_the_name_of_its_check() {
     let long: Vec<(String, String)> =
         (0..40).map(|i| (format!("{i} {}", "how much is that? ".repeat(400)), "3".to_owned())).collect();
     place.rows("long.jsonl", &long);
+    place.rows("same.jsonl", &vec![("What is 1 plus 7?".to_owned(), "8".to_owned()); 30]);
     let data = |name: &str| format!("data.train={}", place.path(name));
+    let same = data("same.jsonl");
     let eval = format!("data.eval={}", place.path("sums.jsonl"));
     let (text, conflicts, long) = (data("text.jsonl"), data("conflicts.jsonl"), data("long.jsonl"));
     let dead = "reward.components=[{ kind = \"command\", command = [\"false\"] }]";
-    let cases: [(&[&str], &str, &str); 17] = [
+    let cases: [(&[&str], &str, &str); 18] = [
         (&["train.learning_rate=5"], "learning_rate", "train.learning_rate"),
         (&["rollout.max_new_tokens=1"], "max_new_tokens", "rollout.max_new_tokens"),
         (&["reward.format=0.1"], "format", "reward.format"),
@@ -164,6 +166,7 @@ fn what_cannot_learn_is_severe_by_the_name_of_its_check() {
         (&["lora.r=65"], "lora_rank", "lora.r"),
         (&["reward.verifier=exact"], "answer_tags", "data.system"),
         (&["data.train=absent.jsonl"], "data", "absent.jsonl"),
+        (&[&same], "split", "the same prompt"),
     ];
     for (sets, name, says) in cases {
         let output = place.doctor(sets);
@@ -241,11 +244,9 @@ fn a_recipe_is_examined_for_its_command() {
     assert_code(&fits, 0);
     assert!(names(&fits, "warning").contains(&"duplicates".to_owned()), "{}", told(&fits));
     assert_severe(&sft(&["sft.learning_rate=0.5"]), "learning_rate", "sft.learning_rate");
-    assert_severe(
-        &sft(&["sft.batch_size=2", "sft.gradient_accumulation_steps=4"]),
-        "groups",
-        "sft.batch_size",
-    );
+    let uneven = sft(&["sft.batch_size=2", "sft.gradient_accumulation_steps=4"]);
+    assert_code(&uneven, 0);
+    assert!(names(&uneven, "warning").contains(&"groups".to_owned()), "{}", told(&uneven));
     // An evaluation may want to know whether a model writes tags that are not asked for.
     let eval = place.run(&["doctor", "--for", "eval"], &["reward.verifier=exact"]);
     assert_code(&eval, 0);
