@@ -127,7 +127,7 @@ fn from_server(session: &Session, url: &str) -> Result<()> {
         (None, None) => &Language::embedded(recipe.data.prompt)?,
     };
     // A server keeps to its own positions; what the student is asked has to fit into its own.
-    let positions = student.as_ref().map(|student| student.config()).transpose()?;
+    let positions = student.as_ref().map(Student::config).transpose()?;
     let positions = positions.map_or(usize::MAX, |config| config.max_position_embeddings);
     let mut problems = Problems::new(recipe, language, positions, Seed::new(recipe.seed))?;
     let identity = session.identity(&["pretrain", "train", "grpo"])?;

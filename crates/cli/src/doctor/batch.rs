@@ -4,6 +4,7 @@ use super::Work;
 use super::findings::Finding;
 use crate::recipe::Recipe;
 use ruminate_train::supervised;
+use std::fmt::Write as _;
 
 /// Epochs of a file above which a policy is likely to know its rows by heart.
 const MANY_EPOCHS: f64 = 20.0;
@@ -74,7 +75,7 @@ pub(super) fn groups(recipe: &Recipe, rows: Option<usize>) -> Vec<Finding> {
     );
     if let Some(rows) = rows.filter(|rows| *rows > 0) {
         let epochs = (recipe.max_steps * prompts) as f64 / rows as f64;
-        found += &format!(", {} of {rows} rows", told(epochs));
+        let _ = write!(found, ", {} of {rows} rows", told(epochs));
         findings.extend(repeated("grpo.prompts_per_step", "max_steps", prompts, rows, epochs));
     }
     findings.insert(0, Finding::note("batch", found));
@@ -110,11 +111,13 @@ pub(super) fn supervised(table: &str, config: &supervised::Config, rows: Option<
     let mut findings = Vec::new();
     let mut found = format!("{batch} sequences a step in {parts} passes");
     match rows.filter(|rows| *rows > 0) {
-        None => found += &format!(", {} steps", config.max_steps),
+        None => {
+            let _ = write!(found, ", {} steps", config.max_steps);
+        }
         Some(rows) => {
             let steps = config.for_samples(rows).max_steps;
             let epochs = (steps * batch) as f64 / rows as f64;
-            found += &format!(", {steps} steps, {} of {rows} rows", told(epochs));
+            let _ = write!(found, ", {steps} steps, {} of {rows} rows", told(epochs));
             let key = if config.num_train_epochs > 0.0 { "num_train_epochs" } else { "max_steps" };
             let (batch_key, key) = (format!("{table}.batch_size"), format!("{table}.{key}"));
             findings.extend(repeated(&batch_key, &key, batch, rows, epochs));

@@ -381,7 +381,7 @@ mod tests {
         findings.iter().find(|finding| finding.name == name).map(|finding| finding.severity)
     }
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     #[test]
     fn repeated_prompts_count_by_whether_their_answers_agree() {

@@ -102,7 +102,7 @@ impl<'a> Inputs<'a> {
             }
             return;
         }
-        let time = self.depth.time(Duration::from_millis(400), Duration::from_secs(60));
+        let time = self.depth.time(Duration::from_millis(400), Duration::from_mins(1));
         let mut scan = |path: &Option<PathBuf>| -> Option<Scan> {
             let scan = Scan::new(path.as_ref()?, kind, data.split.held_out, time);
             read("data", scan.map_err(Into::into), self.depth, findings)
@@ -113,9 +113,8 @@ impl<'a> Inputs<'a> {
     /// Renders and encodes some prompts.
     fn ask(&mut self, findings: &mut Vec<Finding>) {
         let tasks: Vec<Task> = match (&self.train, &self.eval, self.work) {
-            (_, _, Work::Pretrain) => Vec::new(),
+            (_, _, Work::Pretrain) | (None, None, Work::Sft) => Vec::new(),
             (Some(scan), _, _) | (None, Some(scan), _) => spread(&scan.sample).cloned().collect(),
-            (None, None, Work::Sft) => Vec::new(),
             (None, None, _) => drawn(self.recipe),
         };
         let Some(language) = &self.language else { return };
