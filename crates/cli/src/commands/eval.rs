@@ -4,8 +4,8 @@
 
 use crate::args::EvalArgs;
 use crate::commands::report;
-use crate::ends;
 use crate::doctor::{self, Work};
+use crate::ends;
 use crate::evaluate::{Evaluation, Evaluator, Sets};
 use crate::exit::Refusal;
 use crate::folders;
