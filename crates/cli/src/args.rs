@@ -5,6 +5,7 @@ mod engine;
 mod fit;
 
 use crate::device::DeviceName;
+use crate::doctor::Work;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -34,6 +35,8 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// pass@1, pass@k and cons@k with confidence intervals
     Eval(EvalArgs),
+    /// Look at a recipe before a run: what will not learn or not fit, and which key to change; nothing is sampled
+    Doctor(DoctorArgs),
     /// Completions for prompts, JSONL in, JSONL out; or a conversation with `--chat`
     Generate(GenerateArgs),
     /// Log-probabilities of given completions: JSONL in, JSONL out
@@ -72,9 +75,23 @@ pub(crate) struct RunArgs {
     /// may be killed
     #[arg(long)]
     pub(crate) stop_at_eof: bool,
+    /// Run in spite of severe findings of the doctor, which are then warnings
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Override a key of the recipe; VALUE is TOML, or else a text; without a VALUE the key is removed [may be repeated]
     #[arg(long, value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+/// What `doctor` takes.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) fit: FitArgs,
+    /// The command that the recipe is for: train-rl, sft, pretrain, distill or eval [default: train-rl, or the one that
+    /// wrote RECIPE, where that is the config.json of a run folder]
+    #[arg(long = "for", value_name = "COMMAND")]
+    pub(crate) work: Option<Work>,
 }
 
 /// What `eval` takes.

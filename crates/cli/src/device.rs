@@ -114,6 +114,18 @@ impl DeviceName {
     }
 }
 
+/// The threads to use where a recipe asks for so many: not more than there are cores, which is told. More would only take
+/// turns on them: a thousand threads take a hundred times as long as two.
+pub(crate) fn threads(asked: usize) -> usize {
+    let cores = threads_in_use(0);
+    if asked > cores {
+        eprintln!(
+            "warning: `threads` is {asked}, and this machine has {cores} cores for it: {cores} threads are used"
+        );
+    }
+    asked.min(cores)
+}
+
 /// What `threads` of a recipe means: 0 is one a core.
 fn threads_in_use(threads: usize) -> usize {
     if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, usize::from) }

@@ -1,5 +1,6 @@
 //! Errors to exit codes: the one place that knows them. 0 done; 2 usage or recipe; 3 an input file; 4 our own
 //! checkpoints; 5 numbers that are not finite; 6 rollout engine or sandbox; 7 disk; 8 an alarm that ends a run;
+//! 9 out of memory;
 //! 130 interrupted.
 
 use ruminate_data as data;
@@ -26,6 +27,7 @@ pub(crate) const NON_FINITE: u8 = 5;
 pub(crate) const ENGINE: u8 = 6; // or the sandbox
 pub(crate) const DISK: u8 = 7;
 pub(crate) const ALARM: u8 = 8;
+pub(crate) const MEMORY: u8 = 9; // none left, or a plan that cannot fit
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// What the binary itself refuses; libraries have their own errors.
@@ -43,6 +45,9 @@ pub(crate) enum Refusal {
     /// A result that could not be written.
     #[error("cannot write {path}: {source}")]
     Write { path: String, source: io::Error },
+    /// Severe findings of the doctor, with the code of the worst.
+    #[error("{message}")]
+    Doctor { code: u8, message: String },
     /// A signal came, and what there is was saved.
     #[error("interrupted{0}")]
     Interrupted(String),
@@ -98,6 +103,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
             // Whoever reads our output has closed it, having had enough: `ruminate generate | head`.
             Refusal::Write { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => 0,
             Refusal::Write { .. } => DISK,
+            Refusal::Doctor { code, .. } => *code,
             Refusal::Interrupted(_) => INTERRUPTED,
         });
     }

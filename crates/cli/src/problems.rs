@@ -7,11 +7,14 @@ use crate::exit::Refusal;
 use crate::language::Language;
 use crate::preamble::asks_one_of;
 use crate::recipe::{Data, Recipe};
+use crate::room::Room;
 use anyhow::Result;
 use rand::seq::SliceRandom;
+use rayon::prelude::*;
+use ruminate_data::jsonl::{self, Row};
 use ruminate_data::procedural::Stream;
 use ruminate_data::split::{Split, is_held_out};
-use ruminate_data::{Seed, Task, jsonl};
+use ruminate_data::{Seed, Task};
 use ruminate_grpo::Problem;
 use ruminate_text as text;
 use std::collections::HashSet;
@@ -29,8 +32,8 @@ pub(crate) struct Problems {
 }
 
 enum Source {
-    /// Drawn by index. `first` stands in where an index has no problem, which none has been seen to.
-    Drawn { stream: Stream, first: Problem },
+    /// Drawn by index. `first` stands in where an index has no problem that fits, which none has been seen to.
+    Drawn { stream: Stream, first: Problem, room: Room },
     /// A file's problems, in a new order each epoch.
     Listed { problems: Vec<Problem>, seed: Seed, epoch: Option<u64>, order: Vec<usize> },
 }
@@ -42,9 +45,10 @@ impl Problems {
     /// A bad line or a character without a token (exit code 3, with path and line), a family that has too few
     /// problems (2).
     pub(crate) fn new(recipe: &Recipe, language: &Language, positions: usize, seed: Seed) -> Result<Self> {
+        let room = Room::new(positions, recipe.rollout.max_new_tokens);
         match &recipe.data.train {
-            Some(path) => Self::listed(recipe, path, language, Room::new(recipe, positions), seed),
-            None => Self::drawn(&recipe.data, recipe.eval.n, language, seed),
+            Some(path) => Self::listed(recipe, path, language, room, seed),
+            None => Self::drawn(recipe, language, room, seed),
         }
     }
 
@@ -61,7 +65,7 @@ impl Problems {
         let (Some(path), None) = (&recipe.data.eval, &recipe.data.train) else {
             return Self::new(recipe, language, positions, seed);
         };
-        let read = read(path, &recipe.data, language, Room::new(recipe, positions))?;
+        let read = read(path, &recipe.data, language, Room::new(positions, recipe.rollout.max_new_tokens))?;
         let mut told = vec![read.told(path)];
         let shown: Vec<&str> = language.preamble.questions().collect();
         let mut held_out: Vec<Task> = read.problems.into_iter().map(|problem| problem.task).collect();
@@ -84,7 +88,11 @@ impl Problems {
         }
     }
 
-    fn drawn(data: &Data, n: usize, language: &Language, seed: Seed) -> Result<Self> {
+    fn drawn(recipe: &Recipe, language: &Language, room: Room, seed: Seed) -> Result<Self> {
+        /// Training problems whose length is looked at.
+        const LOOKED_AT: usize = 4096;
+
+        let (data, n) = (&recipe.data, recipe.eval.n);
         let Some(family) = data.family()? else {
             return Err(Refusal::usage(
                 "no problems: set `data.task` to a procedural family or `data.train` to a JSONL file",
@@ -97,12 +105,18 @@ impl Problems {
         let set = |split, share: f64| {
             if share > 0.0 { Ok(stream(split)?.distinct(n)?) } else { anyhow::Ok(Vec::new()) }
         };
-        Ok(Self {
-            source: Source::Drawn { stream: training, first },
-            held_out: set(Split::HeldOut, data.split.held_out)?,
-            fresh: set(Split::Fresh, data.split.fresh)?,
-            told: Vec::new(),
-        })
+        let held_out = set(Split::HeldOut, data.split.held_out)?;
+        let fresh = set(Split::Fresh, data.split.fresh)?;
+        let mut longest = first.prompt_ids.len();
+        let asked = recipe.max_steps.saturating_mul(recipe.grpo.prompts_per_step).max(recipe.distill.prompts);
+        for index in 0..asked.min(LOOKED_AT) as u64 {
+            longest = longest.max(problem(language, training.task(index)?)?.prompt_ids.len());
+        }
+        for task in held_out.iter().chain(&fresh) {
+            longest = longest.max(language.prompt_ids(&task.prompt)?.len());
+        }
+        room.check(longest)?;
+        Ok(Self { source: Source::Drawn { stream: training, first, room }, held_out, fresh, told: Vec::new() })
     }
 
     fn listed(recipe: &Recipe, path: &Path, language: &Language, room: Room, seed: Seed) -> Result<Self> {
@@ -159,11 +173,15 @@ impl Problems {
     /// The training problem at an index, the same whatever was asked before.
     pub(crate) fn training(&mut self, language: &Language, index: u64) -> Problem {
         match &mut self.source {
-            Source::Drawn { stream, first } => stream
+            Source::Drawn { stream, first, room } => stream
                 .task(index)
                 .map_err(anyhow::Error::from)
                 .and_then(|task| problem(language, task))
-                .unwrap_or_else(|_| first.clone()),
+                .and_then(|problem| room.check(problem.prompt_ids.len()).map(|()| problem))
+                .unwrap_or_else(|error| {
+                    eprintln!("warning: training problem {index} is replaced by the first one: {error:#}");
+                    first.clone()
+                }),
             Source::Listed { problems, seed, epoch, order } => {
                 let count = problems.len() as u64;
                 let wanted = index / count;
@@ -212,31 +230,6 @@ fn lacking(data: &Data, all: usize, texts: usize, training: bool) -> String {
     }
 }
 
-/// Tokens that a prompt may have.
-#[derive(Clone, Copy)]
-struct Room {
-    positions: usize,
-    max_new_tokens: usize,
-}
-
-impl Room {
-    fn new(recipe: &Recipe, positions: usize) -> Self {
-        Self { positions, max_new_tokens: recipe.rollout.max_new_tokens }
-    }
-
-    fn tokens(self) -> usize {
-        self.positions.saturating_sub(self.max_new_tokens)
-    }
-
-    /// Where the number comes from.
-    fn why(self) -> String {
-        let Self { positions, max_new_tokens } = self;
-        format!(
-            "the model has {positions} positions, and `rollout.max_new_tokens` = {max_new_tokens} are kept for the answer"
-        )
-    }
-}
-
 /// What a file has.
 struct Read {
     problems: Vec<Problem>,
@@ -275,45 +268,47 @@ fn read(path: &Path, data: &Data, language: &Language, room: Room) -> Result<Rea
         eprintln!("warning: {} bad lines left out, such as {example}", rows.skipped);
     }
     let total = rows.rows.len();
-    let tokens = room.tokens();
     let (mut problems, mut shortest) = (Vec::new(), usize::MAX);
-    for row in rows.rows {
-        choices::refuse_lost(&row.value).map_err(|problem| Refusal::line(path, row.line, problem))?;
-        match problem(language, row.value) {
-            Ok(problem) if problem.prompt_ids.is_empty() => {
-                return Err(Refusal::line(path, row.line, "the prompt has no token"));
+    // What cannot fit is not encoded: a text of megabytes would take seconds.
+    let encode = |row: Row<Task>| {
+        let line = row.line;
+        if let Err(choices) = choices::refuse_lost(&row.value) {
+            return (line, Err(anyhow::anyhow!("{choices}")));
+        }
+        let excess = room.excess(&row.value.prompt.text());
+        (line, excess.map_or_else(|| problem(language, row.value).map(Ok), |least| Ok(Err(least))))
+    };
+    let encoded: Vec<_> = rows.rows.into_par_iter().map(encode).collect();
+    for (line, problem) in encoded {
+        match problem {
+            Ok(Err(least)) => shortest = shortest.min(least),
+            Ok(Ok(problem)) if problem.prompt_ids.is_empty() => {
+                return Err(Refusal::line(path, line, "the prompt has no token"));
             }
-            Ok(problem) => {
+            Ok(Ok(problem)) => {
                 shortest = shortest.min(problem.prompt_ids.len());
-                if problem.prompt_ids.len() <= tokens {
+                if room.holds(problem.prompt_ids.len()) {
                     problems.push(problem);
                 }
             }
-            Err(error) => return Err(Refusal::line(path, row.line, advice(&error))),
+            Err(error) => return Err(Refusal::line(path, line, advice(&error))),
         }
     }
     let too_long = total - problems.len();
     if problems.is_empty() {
-        let out = if shortest < room.positions {
-            format!("lower `rollout.max_new_tokens` to at most {}", room.positions - shortest)
-        } else {
-            "the prompts alone are longer than that: no `rollout.max_new_tokens` helps, only".to_owned()
-        };
-        let or = if shortest < room.positions {
-            ", or choose a model with more positions"
-        } else {
-            " a model with more positions"
-        };
         return Err(Refusal::input(format!(
-            "{}: all {total} prompts have more than {tokens} tokens ({}), the shortest {shortest}; {out}{or}",
+            "{}: all {total} prompts have more than {} tokens: of the shortest, {}; {}",
             path.display(),
-            room.why()
+            room.prompt(),
+            room.sum(shortest),
+            room.advice(shortest)
         )));
     }
     if too_long > 0 {
         eprintln!(
-            "warning: {}: {too_long} of {total} prompts have more than {tokens} tokens and were left out; {}",
+            "warning: {}: {too_long} of {total} prompts have more than {} tokens and were left out: {}",
             path.display(),
+            room.prompt(),
             room.why()
         );
     }

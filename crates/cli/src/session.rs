@@ -60,7 +60,8 @@ impl Session {
         args: RunArgs,
         fit: impl FnOnce(&Asked, Recipe, &Layers) -> Result<(Recipe, Starts)>,
     ) -> Result<Self> {
-        let recipe::Loaded { recipe, layers } = recipe::read(args.recipe.as_deref(), &args.set)?;
+        let recipe::Loaded { mut recipe, layers } = recipe::read(args.recipe.as_deref(), &args.set)?;
+        recipe.threads = device::threads(recipe.threads);
         recipe::paths::check(command, &recipe.data, &recipe.distill, args.recipe.as_deref())?;
         device::set_threads(recipe.threads);
         let device = args.device.device.open()?;

@@ -35,7 +35,7 @@ fn recipes_for_checkpoints_run_a_step() {
     for (recipe, data) in [
         ("qwen2.5-0.5b-countdown.toml", &[][..]),
         ("gsm8k.toml", &files[..]),
-        ("lora-24gb.toml", &files[..]),
+        ("lora-24gb.toml", &[files[0], files[1], "lora.r=8"][..]), // the model is 16 wide
         ("smollm2-sums.toml", &sums[..]),
         ("smollm2-sums-lora.toml", &sums[..]),
     ] {
@@ -46,7 +46,7 @@ fn recipes_for_checkpoints_run_a_step() {
         let small = [
             "max_steps=1",
             &model,
-            "rollout.max_new_tokens=4",
+            "rollout.max_new_tokens=64",
             "grpo.prompts_per_step=2",
             "grpo.num_generations=2",
             "grpo.num_minibatches=1",

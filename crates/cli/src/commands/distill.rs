@@ -11,6 +11,7 @@ use crate::announce;
 use crate::args::RunArgs;
 use crate::commands::sft::{Fitted, check_adapters};
 use crate::commands::train_rl;
+use crate::doctor::{self, Work};
 use crate::evaluate::{Evaluation, Evaluator, Sets};
 use crate::exit::Refusal;
 use crate::folders;
@@ -33,6 +34,7 @@ use student::Student;
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("distill", args)?;
+    doctor::quick(&session, Work::Distill)?;
     let (recipe, out) = (&session.recipe, session.out());
     let base = recipe.distill.student.is_some() && recipe.distill.pretrain_steps > 0;
     folders::admit(&session, &out, if base { &["student-base"] } else { &[] })?;
@@ -59,7 +61,11 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     let language = policy::language(&Model::Folder(folder.clone()), recipe)?;
     let config = model::load_config(&folder)?;
     let seed = Seed::new(recipe.seed);
-    let mut problems = Problems::new(recipe, &language, config.max_position_embeddings, seed)?;
+    let mut positions = config.max_position_embeddings;
+    if let Some(student) = &student {
+        positions = positions.min(student.config()?.max_position_embeddings);
+    }
+    let mut problems = Problems::new(recipe, &language, positions, seed)?;
 
     let mut identity = session.identity(&["model", "pretrain", "train", "grpo"])?;
     identity["teacher"] = outputs::json(&folder);
@@ -121,7 +127,10 @@ fn from_server(session: &Session, url: &str) -> Result<()> {
         (None, Some(language)) => language,
         (None, None) => &policy::language(&Model::Inline(serde_json::Map::new()), recipe)?,
     };
-    let mut problems = Problems::new(recipe, language, usize::MAX, Seed::new(recipe.seed))?;
+    // A server keeps to its own positions; what the student is asked has to fit into its own.
+    let positions = student.as_ref().map(Student::config).transpose()?;
+    let positions = positions.map_or(usize::MAX, |config| config.max_position_embeddings);
+    let mut problems = Problems::new(recipe, language, positions, Seed::new(recipe.seed))?;
     let identity = session.identity(&["pretrain", "train", "grpo"])?;
     let stage = match enter(session, &out, identity, Earlier::Kept)? {
         Entered::Complete(summary) => return story::end(&summary, &out),

@@ -5,6 +5,7 @@
 use crate::announce;
 use crate::args::EvalArgs;
 use crate::commands::report;
+use crate::doctor::{self, Work};
 use crate::ends;
 use crate::evaluate::{Evaluation, Evaluator, Sets};
 use crate::exit::Refusal;
@@ -45,6 +46,7 @@ fn evaluate(mut session: Session) -> Result<()> {
         session.recipe.data.task = None;
         session.recipe.data.tasks = Vec::new();
     }
+    doctor::quick(&session, Work::Eval)?;
     let recipe = &session.recipe;
     let folder = model_folder(recipe.model.as_ref())?;
     let config = model::load_config(folder)?;

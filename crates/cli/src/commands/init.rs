@@ -21,6 +21,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<()> {
         resume: None::<Resume>,
         allow_changed: false,
         stop_at_eof: false,
+        force: false,
         set: Vec::new(),
     };
     let run = FitArgs { run, model: args.model.clone(), data: args.data.clone() }.into_run(command)?;

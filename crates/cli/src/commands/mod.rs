@@ -3,6 +3,7 @@
 mod bench;
 mod chat;
 mod distill;
+mod doctor;
 mod eval;
 mod generate;
 mod import;
@@ -28,6 +29,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         Command::Distill(args) => distill::run(args.into_run("distill")?),
         Command::Init(args) => init::run(&args),
         Command::Eval(args) => eval::run(args),
+        Command::Doctor(args) => doctor::run(args),
         Command::Generate(mut args) => {
             args.model = hub::folder(&args.model)?;
             if args.chat { chat::run(&args) } else { generate::run(&args) }

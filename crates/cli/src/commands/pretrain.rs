@@ -4,6 +4,7 @@
 use crate::announce;
 use crate::args::RunArgs;
 use crate::commands::sft;
+use crate::doctor::{self, Work};
 use crate::exit::Refusal;
 use crate::folders;
 use crate::language::Language;
@@ -29,6 +30,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::new("pretrain", args)?;
+    doctor::quick(&session, Work::Pretrain)?;
     let (out, settings) = (session.out(), session.recipe.pretrain.clone());
     folders::admit(&session, &out, &[])?;
     let Some(Model::Inline(keys)) = &session.recipe.model else {

@@ -3,6 +3,7 @@
 
 use crate::announce;
 use crate::args::RunArgs;
+use crate::doctor::{self, Work};
 use crate::evaluate::{Evaluation, Evaluator};
 use crate::exit::Refusal;
 use crate::folders;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("sft", args)?;
+    doctor::quick(&session, Work::Sft)?;
     let (recipe, out) = (&session.recipe, session.out());
     folders::admit(&session, &out, &[])?;
     let Some(model) = &recipe.model else {

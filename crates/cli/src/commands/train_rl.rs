@@ -3,6 +3,7 @@
 use crate::announce;
 use crate::args::RunArgs;
 use crate::commands::pretrain;
+use crate::doctor::{self, Work};
 use crate::evaluate::Evaluator;
 use crate::exit::Refusal;
 use crate::folders;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("train-rl", args)?;
+    doctor::quick(&session, Work::TrainRl)?;
     let out = session.out();
     let summary = train(&session, &out)?;
     story::end(&summary, &out)

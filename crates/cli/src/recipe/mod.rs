@@ -12,12 +12,12 @@ mod per_task;
 mod reward;
 pub(crate) mod write;
 
-pub(crate) use data::{Data, PromptStyle, Shots};
+pub(crate) use data::{BadLines, Data, PromptStyle, Shots};
 pub(crate) use distill::{Distill, StudentTokenizer};
 pub(crate) use eval::Eval;
 pub(crate) use layers::Layers;
 pub(crate) use load::{Loaded, read};
-pub(crate) use reward::Reward;
+pub(crate) use reward::{Component, Reward};
 
 use anyhow::{Context, Result};
 use ruminate_grpo as grpo;

@@ -88,7 +88,7 @@ impl Student {
     }
 
     /// Its architecture.
-    fn config(&self) -> Result<model::Config> {
+    pub(super) fn config(&self) -> Result<model::Config> {
         Ok(match &self.start {
             Start::Folder(folder) => model::load_config(folder)?,
             Start::Fresh(config) => config.as_ref().clone(),
