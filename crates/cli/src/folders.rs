@@ -3,7 +3,7 @@
 
 use crate::exit::Refusal;
 use crate::outputs::resolve;
-use crate::recipe::Model;
+use crate::recipe::{Model, Shots};
 use crate::session::Session;
 use crate::stage::hash;
 use anyhow::Result;
@@ -195,6 +195,9 @@ fn inputs(session: &Session) -> Vec<(String, PathBuf)> {
         [("`data.train`", &data.train), ("`data.eval`", &data.eval), ("`data.corpus`", &data.corpus)]
     {
         inputs.extend(path.clone().map(|path| (key.to_owned(), path)));
+    }
+    if let Some(Shots::File(path)) = &data.shots {
+        inputs.push(("`data.shots`".to_owned(), path.clone()));
     }
     inputs.extend(
         recipe.distill.decontaminate.iter().map(|path| ("`distill.decontaminate`".to_owned(), path.clone())),

@@ -248,3 +248,26 @@ fn a_folder_whose_teacher_comes_first_is_its_runs_from_the_beginning() {
     assert_eq!(second.status.code(), first.status.code(), "{}", told(&second));
     assert!(!told(&second).contains("no run made"), "{}", told(&second));
 }
+
+#[test]
+fn a_teacher_that_was_trained_on_another_task_is_a_warning() {
+    let world = World::new();
+    common::world::copy(&world.path("rl"), &world.path("runs/train-rl-seed0"));
+    let distill = |task: &str| {
+        let args = world.args("distill", &[task, "distill.student=", "distill.prompts=1"]);
+        let args: Vec<&str> = args[..args.len() - 2].iter().map(String::as_str).collect();
+        let mut process = common::command(&args);
+        told(&process.current_dir(world.root()).output().expect("the binary starts"))
+    };
+    let other = distill("data={ task = 'gcd', params = { wording = 'bare', max_value = 9, min_value = 2 } }");
+    assert!(
+        other.contains("warning: the teacher in runs/train-rl-seed0 was trained on `data.task` = chain_sum"),
+        "{other}"
+    );
+    assert!(other.contains("and is asked `data.task` = gcd here"), "{other}");
+    let same = distill("seed=0");
+    assert!(
+        same.contains("teacher: runs/train-rl-seed0/final") && !same.contains("was trained on"),
+        "{same}"
+    );
+}

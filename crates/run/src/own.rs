@@ -53,9 +53,8 @@ pub fn is_run_file(relative: &Path) -> bool {
     let mut parts = relative.iter().map(|part| part.to_str().unwrap_or_default());
     let Some((_, kind)) = parts.next().and_then(entry) else { return false };
     match (kind, parts.next(), parts.next()) {
-        (Kind::File, None, _) => true,
+        (Kind::File, None, _) | (Kind::Committed, Some(_), _) => true,
         (Kind::Steps | Kind::Events | Kind::Hashed, Some(name), None) => is_member(kind, name),
-        (Kind::Committed, Some(_), _) => true,
         (Kind::Checkpoints, Some(step), Some(_)) => checkpoints::step_of(step).is_some(),
         _ => false,
     }
