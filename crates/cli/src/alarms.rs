@@ -168,7 +168,7 @@ impl<'a> RunAlarms<'a> {
                 let why = self.verdicts.unscored_because.as_ref().map_or("none was given", |(why, _)| why.as_str());
                 format!(
                     "{value} of {completions} completions could not be scored, and most could not for three steps in a row, \
-                     which ends the run; most frequent reason: {why}. Mend what `[reward]` names and go on with --resume auto"
+                     which ends the run; most frequent reason: {why}. Fix what `[reward]` names and go on with --resume auto"
                 )
             }
             Kind::Entropy => format!(

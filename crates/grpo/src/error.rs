@@ -27,7 +27,7 @@ pub enum Error {
     Rollout(#[from] ruminate_rollout::Error),
     /// A completion's reward is no number that a group can be compared by.
     #[error(
-        "step {step}: a completion has the reward {reward:e}{}; expected a finite number of at most {max:e} in size: mend \
+        "step {step}: a completion has the reward {reward:e}{}; expected a finite number of at most {max:e} in size: fix \
          what gives it, or scale it down, in `[reward]`",
         component.as_ref().map(|name| format!(", of the component `{name}`")).unwrap_or_default(),
         max = MAX_REWARD
@@ -55,7 +55,7 @@ pub enum Error {
     #[error(
         "step {step}: {unscored} of {completions} completions could not be scored, and most could not for {in_a_row} steps in a \
          row; the most frequent reason: {why}. These steps do not count: the newest checkpoint is from before them. \
-         Mend the reward and go on with --resume auto (`alarms.unscored` says how many may be unscored)",
+         Fix the reward and go on with --resume auto (`alarms.unscored` says how many may be unscored)",
         in_a_row = IN_A_ROW
     )]
     Unscored {

@@ -130,7 +130,7 @@ pub fn train(
         let verdicts = Verdicts::of(groups);
         let is_unscored = setup.alarms.is_unscored(verdicts.unscored(), verdicts.completions);
         if is_unscored && state.unscored_steps == 0 && state.step > 0 {
-            // Where the verdicts stay away, the run goes on from here.
+            // If there are no verdicts in the next steps either, a resumed run continues from here.
             observer.save(&state)?;
         }
         let advantages = compare(groups, &weights, config);

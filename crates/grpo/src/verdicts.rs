@@ -43,7 +43,7 @@ impl Verdicts {
         self.completions - self.scored
     }
 
-    /// Why a run ends whose verdicts stay away.
+    /// The error of a run that ends for lack of verdicts.
     pub(crate) fn unscored_error(self, step: usize) -> Error {
         let unscored = self.unscored();
         let why = self.unscored_because.map(|(why, _)| why).filter(|why| !why.is_empty());

@@ -129,7 +129,7 @@ fn three_unscored_steps_end_the_run_and_the_newest_checkpoint_is_from_before_the
 fn a_run_whose_verdicts_come_back_goes_on_and_saves_again() {
     let (state, log) = run(policy(), &Absent::in_steps(5..7), 1, &alarms::Config::default());
     assert_eq!(state.expect("two steps are no pattern").step, 10);
-    // Step 4 once more where they stay away; the observer may leave that out.
+    // Step 4 is due once more before the first unscored step; an observer may skip it.
     assert_eq!(log.saved, [1, 2, 3, 4, 4, 7, 8, 9, 10]);
 }
 
@@ -137,7 +137,7 @@ fn a_run_whose_verdicts_come_back_goes_on_and_saves_again() {
 fn a_silenced_alarm_ends_nothing() {
     let silent = alarms::Config { unscored: Limit::Off, ..alarms::Config::default() };
     let (state, log) = run(policy(), &Absent::in_steps(5..99), 5, &silent);
-    assert_eq!(state.expect("nobody asked to end it").step, 10);
+    assert_eq!(state.expect("the alarm is silenced").step, 10);
     assert_eq!(log.saved, [5, 10]);
 }
 
