@@ -70,6 +70,10 @@ pub(crate) struct RunArgs {
     /// Override a key of the recipe; VALUE is TOML, or else a text [may be repeated]
     #[arg(long, value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,
+    /// The same, but ignored where the command does not read the key: for a program that runs several commands with one
+    /// override [may be repeated]
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    pub(crate) set_if_read: Vec<String>,
 }
 
 /// What `eval` takes.
@@ -78,7 +82,7 @@ pub(crate) struct EvalArgs {
     #[command(flatten)]
     pub(crate) run: RunArgs,
     /// Compare two evaluations of the same problems, made by `eval`, with a significance test; nothing is sampled
-    #[arg(long, num_args = 2, value_names = ["RUN_A", "RUN_B"], conflicts_with_all = ["recipe", "rescore", "out", "set"])]
+    #[arg(long, num_args = 2, value_names = ["RUN_A", "RUN_B"], conflicts_with_all = ["recipe", "rescore", "out", "set", "set_if_read"])]
     pub(crate) compare: Option<Vec<PathBuf>>,
     /// Judge the samples of an evaluation again, by its own recipe or by RECIPE and --set; nothing is sampled
     #[arg(long, value_name = "RUN", conflicts_with = "out")]

@@ -3,6 +3,7 @@
 
 use crate::completions;
 use crate::evaluate::{Evaluation, Evaluator, Sets, reports_of_step};
+use crate::held_out::{self, HeldOut};
 use crate::interrupt;
 use crate::language::Language;
 use crate::progress::Progress;
@@ -10,12 +11,12 @@ use crate::tokens::Watched;
 use anyhow::Result;
 use burn::module::Module;
 use ruminate_data::Group;
-use ruminate_eval::Report;
 use ruminate_model::Decoder;
 use ruminate_report::tensorboard::EventFile;
 use ruminate_run::{Appended, JsonlAppender, RunFolder};
 use ruminate_train::checkpoint::{self, Companions};
 use ruminate_train::{self as train, ExpertLoad, Metrics, State};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::io;
 use std::num::NonZeroUsize;
@@ -43,6 +44,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) temperature: f64,
     /// What to measure; nothing where it is absent.
     pub(crate) evaluator: Option<&'a Evaluator<'a>>,
+    /// Samples whose loss is measured.
+    pub(crate) held_out: Option<&'a HeldOut>,
 }
 
 /// The binary's [`train::Observer`].
@@ -59,6 +62,8 @@ pub(crate) struct Observer<'a> {
     total: usize,
     /// The last evaluation.
     pub(crate) latest: Option<Evaluation>,
+    /// The last loss of held-out samples.
+    held_out_loss: Option<f64>,
     /// The evaluation before the first step, where it was in this process.
     pub(crate) before: Option<Evaluation>,
     /// What ended an evaluation; it stops the run.
@@ -83,6 +88,7 @@ impl<'a> Observer<'a> {
             total,
             settings,
             latest: None,
+            held_out_loss: None,
             before: None,
             failure: None,
         };
@@ -103,7 +109,11 @@ impl<'a> Observer<'a> {
             return Err(crate::exit::Refusal::Interrupted(saved).into());
         }
         // An earlier process may have ended between the last step and its evaluation.
-        let measured = self.latest.is_some() || !reports_of_step(self.settings.folder, step).is_empty();
+        let folder = self.settings.folder;
+        let measured = match self.settings.held_out {
+            Some(_) => held_out::row_of_step(folder, step).is_some(),
+            None => self.latest.is_some() || !reports_of_step(folder, step).is_empty(),
+        };
         if self.failure.is_none() && !measured {
             train::Observer::evaluate(self, step, &policy.valid());
         }
@@ -134,15 +144,27 @@ impl<'a> Observer<'a> {
     }
 
     /// A row of `eval.jsonl`, and its numbers for TensorBoard.
-    fn write_report(&mut self, step: usize, report: &Report) {
-        let appended = self.eval.append(report);
+    fn write_row(&mut self, step: usize, row: &impl Serialize) {
+        let appended = self.eval.append(row);
         self.lost(appended);
-        let row = serde_json::to_value(report).unwrap_or_default();
+        let row = serde_json::to_value(row).unwrap_or_default();
+        let set = row["set"].as_str().unwrap_or_default();
         let numbers = row.as_object().into_iter().flatten().filter(|(name, _)| *name != "step");
         let numbers: Vec<(String, f64)> = numbers
-            .filter_map(|(name, value)| Some((format!("eval/{}/{name}", report.set), value.as_f64()?)))
+            .filter_map(|(name, value)| Some((format!("eval/{set}/{name}"), value.as_f64()?)))
             .collect();
         self.scalars(step, numbers.iter().map(|(name, value)| (name.as_str(), *value)));
+    }
+
+    /// Measures the loss of held-out samples.
+    fn measure(&mut self, held_out: &HeldOut, step: usize, policy: &Decoder) {
+        match held_out.measure(step, policy) {
+            Ok(row) => {
+                self.write_row(step, &row);
+                self.held_out_loss = row.loss;
+            }
+            Err(error) => self.failure = Some(error),
+        }
     }
 
     /// Whether this step's completions are written.
@@ -161,8 +183,13 @@ impl train::Observer for Observer<'_> {
         let has_reward = metrics.get("reward").is_some();
         let glance = GLANCE.iter().filter_map(|(name, short)| Some((*short, metrics.get(name)?)));
         let loss = metrics.get("loss").filter(|_| !has_reward).map(|loss| ("loss", loss));
-        let message: Vec<String> =
-            loss.into_iter().chain(glance).map(|(name, value)| format!("{name} {}", short(value))).collect();
+        let held_out = self.held_out_loss.map(|loss| ("held out", loss));
+        let message: Vec<String> = loss
+            .into_iter()
+            .chain(held_out)
+            .chain(glance)
+            .map(|(name, value)| format!("{name} {}", short(value)))
+            .collect();
         self.progress.at(step as u64, &message.join("  "));
     }
 
@@ -196,12 +223,15 @@ impl train::Observer for Observer<'_> {
     }
 
     fn evaluate(&mut self, step: usize, policy: &Decoder) {
+        if let Some(held_out) = self.settings.held_out {
+            self.measure(held_out, step, policy);
+        }
         let Some(evaluator) = self.settings.evaluator else { return };
         let sets = if step == 0 || step == self.total { Sets::All } else { Sets::Development };
         match evaluator.run(step, policy, sets) {
             Ok(evaluation) => {
                 for report in &evaluation.reports {
-                    self.write_report(step, report);
+                    self.write_row(step, report);
                 }
                 if let Err(error) = evaluation.write_samples(self.settings.folder, step) {
                     self.progress.say(&format!("warning: {error}; training goes on without this file"));

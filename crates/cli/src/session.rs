@@ -3,6 +3,7 @@
 use crate::args::RunArgs;
 use crate::device;
 use crate::hub;
+use crate::identity;
 use crate::interrupt;
 use crate::recipe::{self, Model, Recipe};
 use anyhow::Result;
@@ -31,7 +32,10 @@ impl Session {
     /// # Errors
     /// With exit code 2.
     pub(crate) fn new(command: &'static str, args: RunArgs) -> Result<Self> {
-        let recipe::Loaded { mut recipe, given } = recipe::load(args.recipe.as_deref(), &args.set)?;
+        let if_read = recipe::keys::where_read(command, &args.set_if_read);
+        let sets: Vec<String> = if_read.chain(&args.set).cloned().collect();
+        let recipe::Loaded { mut recipe, given, stated } = recipe::load(args.recipe.as_deref(), &sets)?;
+        recipe::keys::refuse_unread(command, &stated, &args.set)?;
         device::set_threads(recipe.threads);
         let workers =
             if is_wide(recipe.model.as_ref()) { 1 } else { args.device.device.workers(recipe.threads) };
@@ -107,19 +111,12 @@ impl Session {
         Ok(config)
     }
 
-    /// What a run must not change between two of its steps: the recipe without the tables that it does not read.
+    /// What makes a run of this command the one that it is. `covered` are keys that something else stands for.
     ///
     /// # Errors
-    /// None for recipes that were read.
-    pub(crate) fn identity(&self, unread: &[&str]) -> Result<Value> {
-        let mut identity = serde_json::to_value(&self.recipe)?;
-        if let Some(keys) = identity.as_object_mut() {
-            for key in unread {
-                keys.shift_remove(*key);
-            }
-        }
-        identity["stage"] = json!(self.command);
-        Ok(without_threads(identity))
+    /// With exit code 3 where an input cannot be read.
+    pub(crate) fn identity(&self, covered: &[&str]) -> Result<Value> {
+        identity::of(self.command, &self.recipe, covered)
     }
 }
 
@@ -128,17 +125,6 @@ impl Session {
 fn is_wide(model: Option<&Model>) -> bool {
     let Some(Model::Folder(folder)) = model else { return false };
     ruminate_model::load_config(folder).is_ok_and(|config| config.hidden_size >= 512)
-}
-
-/// An identity without the numbers of threads: no result depends on them.
-pub(crate) fn without_threads(mut identity: Value) -> Value {
-    if let Some(keys) = identity.as_object_mut() {
-        keys.shift_remove("threads");
-        for table in keys.values_mut().filter_map(Value::as_object_mut) {
-            table.shift_remove("workers");
-        }
-    }
-    identity
 }
 
 /// The commit of the sources that this binary was built from, where they are still there and git is.

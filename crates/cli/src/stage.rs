@@ -4,6 +4,7 @@
 use crate::args::Resume;
 use crate::commands::report;
 use crate::exit::Refusal;
+use crate::identity;
 use crate::language::Language;
 use crate::policy;
 use crate::session::Session;
@@ -81,8 +82,9 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Ea
         }
         Status::Complete(_) => {
             return Err(Refusal::usage(format!(
-                "{} holds a complete run of another recipe; choose another folder with --out",
-                path.display()
+                "{} holds a complete run of another recipe{}; choose another folder with --out",
+                path.display(),
+                identity::difference(path, &identity)
             )));
         }
         Status::Started if resume.is_none() && has_steps(&folder) => {
@@ -113,12 +115,13 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Ea
 
 impl Stage {
     /// The state to train on from: the checkpoint's, or a fresh policy's. Logs are rewound to it, and from here on
-    /// the folder's recipe is this one.
+    /// the folder's recipe is this one. `steps` is the last step of the run.
     ///
     /// # Errors
     /// A checkpoint that is broken or of another run.
     pub(crate) fn state(
         &self,
+        steps: usize,
         config: &train::Config,
         device: &Device,
         fresh: impl FnOnce() -> Result<Decoder>,
@@ -126,14 +129,8 @@ impl Stage {
         let state = match &self.checkpoint {
             None => State::fresh(fresh()?, config),
             Some(path) => {
+                identity::check(path, &self.identity, steps, self.allow_changed)?;
                 let loaded = checkpoint::load(path, config, device)?;
-                if self.allow_changed {
-                    for difference in loaded.differences(&self.identity) {
-                        eprintln!("warning: changed since the checkpoint: {difference}");
-                    }
-                } else {
-                    loaded.check(&self.identity)?;
-                }
                 eprintln!("resumed from {} (step {})", path.display(), loaded.state.step);
                 loaded.state
             }
@@ -154,7 +151,11 @@ impl Stage {
     /// With exit code 7 when something cannot be written.
     pub(crate) fn record(&self) -> Result<()> {
         write_file(&self.folder.recipe_path(), self.recipe.as_bytes())?;
-        Ok(write_file(&self.folder.config_path(), &serde_json::to_vec_pretty(&self.config)?)?)
+        let mut config = self.config.clone();
+        if let Some(inputs) = identity::inputs(&self.identity) {
+            config[identity::INPUTS] = inputs.clone();
+        }
+        Ok(write_file(&self.folder.config_path(), &serde_json::to_vec_pretty(&config)?)?)
     }
 
     /// Says that a run which leaves no model is complete.

@@ -2,6 +2,7 @@
 //! dimmed, and where everything lies. All of it for people, on standard error.
 
 use crate::evaluate::{Evaluation, Shown, reports_of_step};
+use crate::held_out;
 use crate::screen::{self, Look};
 use anyhow::Result;
 use ruminate_data::Outcome;
@@ -131,6 +132,7 @@ impl Story {
 pub(crate) fn end(summary: &Value, run: &Path) -> Result<()> {
     // A summary of another kind (of `pretrain`, say) has nothing to compare.
     serde_json::from_value::<Story>(summary.clone()).unwrap_or_default().tell();
+    held_out::tell(summary);
     let model = run.join("final");
     eprintln!("\nrun folder    {}", run.display());
     let mut line = json!({ "run": run });

@@ -12,6 +12,7 @@ use crate::commands::sft::{Fitted, check_adapters};
 use crate::commands::train_rl;
 use crate::evaluate::{Evaluation, Evaluator, Sets};
 use crate::exit::Refusal;
+use crate::identity;
 use crate::language::Language;
 use crate::policy;
 use crate::problems::Problems;
@@ -28,6 +29,9 @@ use ruminate_model as model;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use student::Student;
+
+/// Keys that make the teacher, which its folder stands for; of a server's answers, `model` says in which language they are.
+const TEACHERS: [&str; 5] = ["model", "max_steps", "pretrain", "train", "grpo"];
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("distill", args)?;
@@ -57,8 +61,8 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     let seed = Seed::new(recipe.seed);
     let mut problems = Problems::new(recipe, &language, config.max_position_embeddings, seed)?;
 
-    let mut identity = session.identity(&["model", "pretrain", "train", "grpo"])?;
-    identity["teacher"] = serde_json::to_value(&folder)?;
+    let mut identity = identity(&session, &TEACHERS)?;
+    identity::add_model(&mut identity, "distill.teacher", &folder)?;
     let stage = match enter(&session, &out, identity, Earlier::Kept)? {
         Entered::Complete(summary) => return story::end(&summary, &out),
         Entered::Open(stage) => stage,
@@ -117,7 +121,7 @@ fn from_server(session: &Session, url: &str) -> Result<()> {
         (None, None) => &Language::embedded(recipe.data.prompt)?,
     };
     let mut problems = Problems::new(recipe, language, usize::MAX, Seed::new(recipe.seed))?;
-    let identity = session.identity(&["pretrain", "train", "grpo"])?;
+    let identity = identity(session, &TEACHERS[1..])?;
     let stage = match enter(session, &out, identity, Earlier::Kept)? {
         Entered::Complete(summary) => return story::end(&summary, &out),
         Entered::Open(stage) => stage,
@@ -138,6 +142,19 @@ fn from_server(session: &Session, url: &str) -> Result<()> {
     let samples = traces.iter().map(|trace| trace.sample(&student.language)).collect::<Result<Vec<_>>>()?;
     let fitted = student.by_traces(session, &stage, &samples, &evaluator)?;
     end(&stage, &student, fitted, None, None, &out)
+}
+
+/// The identity of a run whose teacher something else stands for.
+fn identity(session: &Session, teachers: &[&str]) -> Result<Value> {
+    let recipe = &session.recipe;
+    let pretrained =
+        matches!(recipe.distill.student, Some(Model::Inline(_))) && recipe.distill.pretrain_steps > 0;
+    if !pretrained {
+        return session.identity(&[teachers, &["data.mix", "data.corpus"]].concat());
+    }
+    let mut identity = session.identity(teachers)?;
+    identity::add_student_base(&mut identity, recipe)?;
+    Ok(identity)
 }
 
 /// Leaves the student, and tells what became of it. `teacher` is its teacher's evaluation, `judged` what the teacher took to

@@ -4,6 +4,7 @@ use crate::args::RunArgs;
 use crate::commands::pretrain;
 use crate::evaluate::Evaluator;
 use crate::exit::Refusal;
+use crate::identity;
 use crate::observer::{Observer, Settings};
 use crate::policy;
 use crate::problems::Problems;
@@ -63,7 +64,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     };
     let plan = grpo::memory_plan(&config, demand, &setup)?;
 
-    let stage = match enter(session, out, session.identity(&["sft", "distill"])?, Earlier::Kept)? {
+    let stage = match enter(session, out, session.identity(identity::of_a_base(recipe))?, Earlier::Kept)? {
         Entered::Complete(summary) => {
             eprintln!("{} is complete", out.display());
             return Ok(summary);
@@ -79,7 +80,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
 
     let autodiff = session.device.clone().autodiff();
     let fresh = || policy::trainable(&base, recipe.lora.as_ref(), seed, &autodiff);
-    let state = stage.state(&recipe.train, &session.device, fresh)?;
+    let state = stage.state(recipe.max_steps, &recipe.train, &session.device, fresh)?;
     let settings = Settings {
         folder: &stage.folder,
         language: &language,
@@ -88,6 +89,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         completions_steps: recipe.eval.completions_steps,
         temperature: recipe.rollout.temperature,
         evaluator: Some(&evaluator),
+        held_out: None,
     };
     let mut observer = Observer::new("grpo", recipe.max_steps, state.step, settings)?;
     let state =

@@ -17,7 +17,7 @@ const DEFAULT: &str = include_str!("../../../../recipes/default.toml");
 const MAX_DEPTH: usize = 8;
 
 /// Keys of a run folder's `config.json` that say what the run was made with.
-pub(crate) const RUN_KEYS: [&str; 4] = ["command", "device", "versions", "git_commit"];
+pub(crate) const RUN_KEYS: [&str; 5] = ["command", "device", "versions", "git_commit", "inputs"];
 
 /// A recipe with where it came from.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct Loaded {
     pub(crate) recipe: Recipe,
     /// The text as given, with the overrides as comments: `recipe.toml` of the run folder.
     pub(crate) given: String,
+    /// What the file and those that it extends state: neither the embedded default's keys nor those of a resolved recipe.
+    pub(crate) stated: Table,
 }
 
 /// Reads, merges, overrides, checks.
@@ -33,12 +35,12 @@ pub(crate) struct Loaded {
 /// # Errors
 /// With exit code 2: bad TOML, an unknown key, a wrong type, a value out of range.
 pub(crate) fn load(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
+    let resolved = path.is_none_or(|path| path.extension().is_some_and(|extension| extension == "json"));
     let (name, mut given, folder) = match path {
         None => ("the embedded recipe".to_owned(), DEFAULT.to_owned(), PathBuf::new()),
         Some(path) => {
             let folder = path.parent().map(Path::to_owned).unwrap_or_default();
             let text = read(path)?;
-            let resolved = path.extension().is_some_and(|extension| extension == "json");
             let text = if resolved {
                 resolved_recipe(&text).with_context(|| path.display().to_string())?
             } else {
@@ -47,14 +49,15 @@ pub(crate) fn load(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
             (path.display().to_string(), text, folder)
         }
     };
-    let mut table = parse(&given, &folder, 0).with_context(|| name.clone())?;
+    let mut table = parse(&given, &folder, 0, DEFAULT).with_context(|| name.clone())?;
+    let stated = if resolved { Table::new() } else { parse(&given, &folder, 0, "")? };
     for set in sets {
         apply(&mut table, set).with_context(|| format!("--set {set}"))?;
         given = given + "\n# --set " + set;
     }
     let recipe = typed(table).with_context(|| name.clone())?;
     recipe.validate().with_context(|| name)?;
-    Ok(Loaded { recipe, given })
+    Ok(Loaded { recipe, given, stated })
 }
 
 /// The recipe in a run folder's `config.json`, as TOML: without what the run was made with, which is no recipe's.
@@ -81,8 +84,8 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// A table's text and everything that it extends, one table.
-fn parse(text: &str, folder: &Path, depth: usize) -> Result<Table> {
+/// A table's text and everything that it extends, one table. `default` is what `extends = "default"` means.
+fn parse(text: &str, folder: &Path, depth: usize, default: &str) -> Result<Table> {
     let mut table: Table = text.parse()?;
     let Some(base) = table.remove("extends") else { return Ok(table) };
     let base = base.as_str().ok_or_else(|| {
@@ -94,11 +97,11 @@ fn parse(text: &str, folder: &Path, depth: usize) -> Result<Table> {
         )));
     }
     let mut merged = if base == "default" {
-        parse(DEFAULT, Path::new(""), depth + 1)?
+        parse(default, Path::new(""), depth + 1, default)?
     } else {
         let path = folder.join(base);
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        parse(&read(&path)?, &folder, depth + 1).with_context(|| path.display().to_string())?
+        parse(&read(&path)?, &folder, depth + 1, default).with_context(|| path.display().to_string())?
     };
     merge(&mut merged, table);
     Ok(merged)
@@ -126,7 +129,7 @@ fn merge(base: &mut Table, over: Table) {
     }
 }
 
-/// `key.path=value`: the value as TOML, else as text.
+/// `key.path=value`: the value as TOML, else as text; without a value the key is removed.
 fn apply(table: &mut Table, set: &str) -> Result<()> {
     let (path, text) =
         set.split_once('=').ok_or_else(|| Refusal::usage("expected KEY.PATH=VALUE, found no `=`"))?;
@@ -134,6 +137,9 @@ fn apply(table: &mut Table, set: &str) -> Result<()> {
     let last = keys.pop().unwrap_or_default();
     if last.is_empty() || keys.iter().any(|key| key.is_empty()) {
         return Err(Refusal::usage(format!("expected a key before `=`, found {path:?}")));
+    }
+    if text.trim().is_empty() {
+        return remove(table, &keys, last);
     }
     let mut table = table;
     for key in keys {
@@ -148,6 +154,22 @@ fn apply(table: &mut Table, set: &str) -> Result<()> {
     Ok(())
 }
 
+/// Removes a key, which then has its default; one that no recipe has is refused.
+fn remove(table: &mut Table, path: &[&str], last: &str) -> Result<()> {
+    let mut named = Table::from_iter([(last.to_owned(), toml::Value::Boolean(true))]);
+    for key in path.iter().rev() {
+        named = Table::from_iter([((*key).to_owned(), toml::Value::Table(named))]);
+    }
+    if let Value::Object(known) = &known()? {
+        refuse_unknown(&named, known, "")?;
+    }
+    let inner = path.iter().try_fold(table, |table, key| table.get_mut(*key)?.as_table_mut());
+    if let Some(inner) = inner {
+        inner.remove(last);
+    }
+    Ok(())
+}
+
 fn value(text: &str) -> toml::Value {
     let parsed = format!("value = {text}").parse::<Table>().ok();
     let alone = parsed.filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
@@ -156,14 +178,18 @@ fn value(text: &str) -> toml::Value {
 
 /// The recipe of a table.
 fn typed(table: Table) -> Result<Recipe> {
-    // The defaults written out are the list of all keys, so that the list cannot go stale.
-    let mut known = serde_json::to_value(Recipe::default()).context("the default recipe serialises")?;
-    known["lora"] = lora_keys()?; // absent by default
-    if let Value::Object(known) = &known {
+    if let Value::Object(known) = &known()? {
         refuse_unknown(&table, known, "")?;
     }
     let recipe = toml::Value::Table(table).try_into();
     recipe.map_err(|error: toml::de::Error| Refusal::usage(error.to_string().trim().replace('\n', ", ")))
+}
+
+/// All keys of a recipe: the defaults written out, so that the list cannot go stale.
+pub(super) fn known() -> Result<Value> {
+    let mut known = serde_json::to_value(Recipe::default()).context("the default recipe serialises")?;
+    known["lora"] = lora_keys()?; // absent by default
+    Ok(known)
 }
 
 /// The keys of `[lora]`, with the other name that one of them has.
@@ -281,6 +307,16 @@ mod tests {
         let loaded = load(None, &["model=some/folder".into()]).expect("valid");
         assert_eq!(loaded.recipe.model, Some(Model::Folder("some/folder".into())));
         assert!(loaded.given.ends_with("\n# --set model=some/folder"));
+    }
+
+    #[test]
+    fn a_key_without_a_value_has_its_default() {
+        let of = |set: &str| load(None, &[set.to_owned()]).expect("valid").recipe;
+        assert!(of("seed=1").distill.student.is_some());
+        assert_eq!(of("distill.student=").distill.student, None, "the traces alone");
+        assert_eq!(of("data.task=").data.task, None);
+        assert!(of("lora.r= ").lora.is_none(), "no table comes of it");
+        assert!(refusal(&["distill.studnt="]).contains("did you mean `distill.student`?"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod data;
 mod distill;
 mod eval;
+pub(crate) mod keys;
 pub(crate) mod load;
 mod per_task;
 mod reward;
@@ -101,6 +102,11 @@ impl Recipe {
         }
         self.data.validate().context("[data]")?;
         self.pretrain.validate().context("[pretrain]")?;
+        if self.pretrain.num_train_epochs > 0.0 {
+            return Err(Refusal::usage(
+                "`pretrain.num_train_epochs` counts a set of samples, and traces have no end; set `pretrain.max_steps`",
+            ));
+        }
         self.sft.validate().context("[sft]")?;
         self.train.validate().context("[train]")?;
         self.rollout.validate().context("[rollout]")?;
