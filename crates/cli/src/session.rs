@@ -36,6 +36,9 @@ impl Session {
         let sets: Vec<String> = if_read.chain(&args.set).cloned().collect();
         let recipe::Loaded { mut recipe, given, stated } = recipe::load(args.recipe.as_deref(), &sets)?;
         recipe::keys::refuse_unread(command, &stated, &args.set)?;
+        for warning in recipe::idle::warnings(command, &recipe, &args.set) {
+            eprintln!("warning: {warning}");
+        }
         device::set_threads(recipe.threads);
         let workers =
             if is_wide(recipe.model.as_ref()) { 1 } else { args.device.device.workers(recipe.threads) };

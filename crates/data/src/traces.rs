@@ -101,3 +101,25 @@ impl Traces {
         trace.ok_or(Error::NoTraces { family: family.name() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Mix, Traces};
+    use crate::Seed;
+    use crate::procedural::ChainSum;
+    use crate::split::{Shares, is_held_out};
+    use std::sync::Arc;
+
+    #[test]
+    fn held_out_traces_are_of_problems_that_no_training_trace_has() {
+        let family = || Arc::new(ChainSum::tiny());
+        let (mix, shares, seed) = (Mix::default(), Shares::default(), Seed::new(3));
+        let training = Traces::new(family(), mix.clone(), shares, seed).expect("traces");
+        let held_out = Traces::held_out(family(), mix, shares, seed).expect("traces");
+        for index in 0..300 {
+            let prompt = |traces: &Traces| traces.trace(index).expect("a trace").prompt;
+            assert!(!is_held_out(&prompt(&training), shares.held_out));
+            assert!(is_held_out(&prompt(&held_out), shares.held_out));
+        }
+    }
+}

@@ -196,7 +196,7 @@ fn material(
         )));
     }
     let (mut order, mut epoch) = (Vec::new(), None);
-    let source = Box::new(move |index| {
+    let source = Box::new(move |index: u64| {
         let wanted = index / pieces.len() as u64;
         if epoch != Some(wanted) {
             order = (0..pieces.len()).collect::<Vec<usize>>();
@@ -234,7 +234,7 @@ fn traces(
     let longest = held_out.iter().map(|sample: &Sample| sample.ids.len()).max().unwrap_or(0);
     fits(settings, longest, |index| sample(index).map_or(0, |sample| sample.ids.len()))?;
     // A family that has a problem at one index has one at all; should it not, the first stands in.
-    let source = Box::new(move |index| sample(index).unwrap_or_else(|_| first.clone()));
+    let source = Box::new(move |index: u64| sample(index).unwrap_or_else(|_| first.clone()));
     Ok(Material { source, held_out })
 }
 

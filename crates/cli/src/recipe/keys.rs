@@ -252,7 +252,7 @@ fn path(prefix: &str, name: &str) -> String {
 }
 
 /// Whether a key is the table or lies in it.
-fn is_within(key: &str, table: &str) -> bool {
+pub(super) fn is_within(key: &str, table: &str) -> bool {
     key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 

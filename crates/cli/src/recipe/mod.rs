@@ -4,6 +4,7 @@
 mod data;
 mod distill;
 mod eval;
+pub(crate) mod idle;
 pub(crate) mod keys;
 pub(crate) mod load;
 mod per_task;
