@@ -87,6 +87,7 @@ impl HeldOut {
     pub(crate) fn announce(&self, label: &str) {
         let every = match self.settings.eval_steps {
             0 => String::new(),
+            1 => ", after every step,".to_owned(),
             steps => format!(", every {steps} steps,"),
         };
         eprintln!(
