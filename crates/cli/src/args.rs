@@ -54,7 +54,8 @@ pub(crate) struct RunArgs {
     pub(crate) recipe: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) device: DeviceArgs,
-    /// The run folder [default: runs/COMMAND-seedS]
+    /// The run folder: a new one, or one that the same command made [default: runs/COMMAND-seedS, of eval
+    /// runs/eval-MODEL-DATA-seedS]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Go on from the newest checkpoint of the run folder (`auto`), or from the checkpoint DIR

@@ -4,7 +4,7 @@ use crate::language::Language;
 use crate::screen::{self, Look};
 use anyhow::Result;
 use ruminate_data::{Completion, FinishReason, Group, Outcome, Verdict};
-use ruminate_run::{RunFolder, write_file};
+use ruminate_run::RunFolder;
 use ruminate_text::SpecialText;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -32,7 +32,7 @@ pub(crate) fn write(
             bytes.push(b'\n');
         }
     }
-    Ok(write_file(&folder.completions_path(step as u64), &bytes)?)
+    Ok(folder.write(&folder.completions_path(step as u64), &bytes)?)
 }
 
 /// A completion in one line: the verdict, the end of its prompt, what was written, the thought in faint letters.

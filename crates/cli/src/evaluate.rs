@@ -93,7 +93,7 @@ impl Evaluation {
         }
         let mut bytes = Vec::new();
         ruminate_data::jsonl::write(&mut bytes, self.samples.iter().map(|sample| Row { step, sample }))?;
-        Ok(ruminate_run::write_file(&folder.samples_path(step as u64), &bytes)?)
+        Ok(folder.write(&folder.samples_path(step as u64), &bytes)?)
     }
 }
 

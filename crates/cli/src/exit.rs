@@ -157,8 +157,8 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
 
 fn of_run(error: &run::Error) -> u8 {
     match error {
-        run::Error::Locked { .. } | run::Error::NoFolder { .. } => USAGE,
-        run::Error::Disk { .. } => DISK,
+        run::Error::Locked { .. } | run::Error::NotOurs { .. } => USAGE,
+        run::Error::Disk { .. } | run::Error::Vanished { .. } | run::Error::NotRegular { .. } => DISK,
         run::Error::Broken(_) => CHECKPOINT,
     }
 }

@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 /// The folder of a model that a recipe or a flag names.
 ///
 /// # Errors
-/// With exit code 3: the name is the Hub's, and its files cannot be had.
+/// With exit code 3: the name is the Hub's, and its files cannot be had; or it is a run folder, whose model lies below it.
 pub(crate) fn folder(model: &Path) -> Result<PathBuf> {
     match hub_name(model) {
         Some(name) if !model.exists() => download(name),
-        _ => Ok(model.to_owned()),
+        _ => {
+            crate::folders::check_model(model)?;
+            Ok(model.to_owned())
+        }
     }
 }
 

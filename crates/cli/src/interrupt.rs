@@ -6,14 +6,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 static SIGNALS: AtomicU32 = AtomicU32::new(0);
 
-/// Catches the signals from here on.
-pub(crate) fn catch() {
+/// Catches the signals from here on; `then` says what the command does at the first one.
+pub(crate) fn catch(then: &'static str) {
     // Failing to install it costs the graceful end, not the run.
-    let _ = ctrlc::set_handler(|| {
+    let _ = ctrlc::set_handler(move || {
         if SIGNALS.fetch_add(1, Ordering::SeqCst) > 0 {
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
-        eprintln!("\ninterrupted: finishing the step and saving; once more stops at once");
+        eprintln!("\ninterrupted: {then}; once more stops at once");
     });
 }
 

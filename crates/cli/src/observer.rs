@@ -66,7 +66,7 @@ pub(crate) struct Observer<'a> {
     held_out_loss: Option<f64>,
     /// The evaluation before the first step, where it was in this process.
     pub(crate) before: Option<Evaluation>,
-    /// What ended an evaluation; it stops the run.
+    /// What ended an evaluation, or the folder that is gone; it stops the run.
     failure: Option<anyhow::Error>,
 }
 
@@ -79,9 +79,9 @@ impl<'a> Observer<'a> {
         let last = (done > 0).then_some(done as u64);
         let events = EventFile::open(&settings.folder.tensorboard_path(), last);
         let mut observer = Self {
-            metrics: JsonlAppender::open(&settings.folder.metrics_path())?,
-            eval: JsonlAppender::open(&settings.folder.eval_path())?,
-            expert_load: JsonlAppender::open(&settings.folder.expert_load_path())?,
+            metrics: settings.folder.log(&settings.folder.metrics_path())?,
+            eval: settings.folder.log(&settings.folder.eval_path())?,
+            expert_load: settings.folder.log(&settings.folder.expert_load_path())?,
             events: None,
             watched: None,
             progress: Progress::new(label, total as u64, done as u64),
@@ -118,6 +118,14 @@ impl<'a> Observer<'a> {
             train::Observer::evaluate(self, step, &policy.valid());
         }
         self.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Whether the run folder is still there; once it is not, the run stops, and nothing makes it again.
+    fn is_there(&mut self) -> bool {
+        if let (None, Err(gone)) = (&self.failure, self.settings.folder.check()) {
+            self.failure = Some(gone.into());
+        }
+        self.failure.is_none()
     }
 
     fn lost(&self, appended: Appended) {
@@ -176,6 +184,9 @@ impl<'a> Observer<'a> {
 
 impl train::Observer for Observer<'_> {
     fn step(&mut self, step: usize, metrics: &Metrics) {
+        if !self.is_there() {
+            return;
+        }
         let appended = self.metrics.append(&metrics.row(step));
         self.lost(appended);
         self.scalars(step, metrics.iter());
@@ -199,7 +210,7 @@ impl train::Observer for Observer<'_> {
             self.progress
                 .sample(|colours| completions::line(completion, verdict, self.settings.language, colours));
         }
-        if !self.is_shown(step) {
+        if !self.is_shown(step) || !self.is_there() {
             return;
         }
         let Settings { folder, language, .. } = self.settings;
@@ -227,6 +238,9 @@ impl train::Observer for Observer<'_> {
             self.measure(held_out, step, policy);
         }
         let Some(evaluator) = self.settings.evaluator else { return };
+        if !self.is_there() {
+            return;
+        }
         let sets = if step == 0 || step == self.total { Sets::All } else { Sets::Development };
         match evaluator.run(step, policy, sets) {
             Ok(evaluation) => {
@@ -247,6 +261,7 @@ impl train::Observer for Observer<'_> {
     }
 
     fn save(&mut self, state: &State) -> Result<(), train::Error> {
+        self.settings.folder.check()?;
         // Else a power cut could leave a checkpoint whose logs end before it.
         self.metrics.sync()?;
         self.eval.sync()?;

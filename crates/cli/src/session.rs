@@ -49,7 +49,10 @@ impl Session {
             }
         }
         let device = args.device.device.open()?;
-        interrupt::catch();
+        interrupt::catch(match command {
+            "eval" => "nothing is kept of an evaluation that has not ended",
+            _ => "finishing the step and saving",
+        });
         if args.stop_at_eof {
             interrupt::catch_end_of_input();
         }
@@ -72,6 +75,11 @@ impl Session {
             *teacher = hub::folder(teacher)?;
         }
         Ok(session)
+    }
+
+    /// The command that the user ran.
+    pub(crate) fn command(&self) -> &'static str {
+        self.command
     }
 
     /// The run folder.

@@ -4,15 +4,17 @@
 use crate::args::Resume;
 use crate::commands::report;
 use crate::exit::Refusal;
+use crate::folders;
 use crate::identity;
 use crate::language::Language;
+use crate::logs::{self, Logged};
 use crate::policy;
 use crate::session::Session;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use ruminate_model::{Decoder, Format};
 use ruminate_run::{
-    Completed, Error, Leaves, RunFolder, Status, checkpoints, sha256_hex, truncate_after, write_file,
+    Completed, Error, Found, Leaves, Made, RunFolder, Status, checkpoints, clear, sha256_hex,
 };
 use ruminate_train::{self as train, State, checkpoint};
 use serde_json::Value;
@@ -41,6 +43,8 @@ pub(crate) struct Stage {
     pub(crate) folder: RunFolder,
     /// What makes the run this one.
     pub(crate) identity: Value,
+    /// `run.json`
+    made: Made,
     checkpoint: Option<PathBuf>,
     allow_changed: bool,
     /// `recipe.toml`
@@ -51,20 +55,26 @@ pub(crate) struct Stage {
     format: Format,
 }
 
-/// Enters a session's folder at `path` for the run of that identity.
+/// Enters a session's folder at `path` for the run of that identity. Until it is clear that the run goes on, nothing in
+/// the folder changes.
 ///
 /// # Errors
-/// When another process holds it, or another run's results lie in it.
+/// When another process holds it, or anything but an earlier run of the same command lies in it.
 pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Earlier) -> Result<Entered> {
-    let folder = RunFolder::create(path)?;
-    for leftover in folder.leftovers() {
-        eprintln!("warning: removed {}, left by an interrupted save", leftover.display());
-    }
+    let stage = match earlier {
+        Earlier::Kept => session.command().into(),
+        // It is named by its folder.
+        Earlier::Replaced => path.file_name().unwrap_or_default().to_string_lossy(),
+    };
+    let made = folders::made(session, &stage, &hash(&identity));
+    folders::separate(session, path)?;
+    let mut folder = RunFolder::enter(path, &made)?;
+    let mut replaced = false;
     let status = match folder.status() {
         Err(Error::Broken(broken)) if earlier == Earlier::Replaced => {
-            eprintln!("warning: {broken}; it is made anew");
-            clear(&folder)?;
-            Status::Fresh
+            eprintln!("warning: {broken}; it is made again");
+            replaced = true;
+            Status::Started
         }
         status => status?,
     };
@@ -74,34 +84,46 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Ea
     };
     match status {
         Status::Complete(completed) if completed.recipe_sha256 == hash(&identity) => {
+            let again = if earlier == Earlier::Kept { "; here is what it said" } else { "" };
+            eprintln!("{} is complete{again}", path.display());
             return Ok(Entered::Complete(completed.summary));
         }
-        Status::Complete(_) if earlier == Earlier::Replaced => {
-            eprintln!("{}: made by another recipe, it is made anew", path.display());
-            clear(&folder)?;
-        }
+        Status::Complete(_) if earlier == Earlier::Replaced => replaced = true,
         Status::Complete(_) => {
             return Err(Refusal::usage(format!(
-                "{} holds a complete run of another recipe{}; choose another folder with --out",
+                "{} {}: it is complete, and of another recipe{}; choose another folder with --out",
                 path.display(),
+                folder.found(),
                 identity::difference(path, &identity)
             )));
         }
-        Status::Started if resume.is_none() && has_steps(&folder) => {
-            return Err(Refusal::usage(format!(
-                "{} holds a run that has not ended; go on with --resume auto, or choose another folder with --out",
-                path.display()
-            )));
+        Status::Started if resume.is_none() && folders::has_steps(path) => {
+            return Err(folders::unfinished(path));
         }
         Status::Started | Status::Fresh => {}
     }
-    let mut checkpoint = resume.map(|resume| find(path, resume)).transpose()?.flatten();
-    if earlier == Earlier::Replaced
-        && let Some(path) = &checkpoint
-        && saved_identity(path).as_ref() != Some(&identity)
-    {
-        clear(&folder)?;
-        checkpoint = None;
+    if earlier == Earlier::Replaced && matches!(folder.found(), Found::Unmarked { .. }) {
+        return Err(Refusal::usage(format!(
+            "{} {}: it is of another recipe, and nothing says that it may be removed; move it away, or choose another \
+             folder with --out",
+            path.display(),
+            folder.found()
+        )));
+    }
+    for leftover in folder.claim(&made)? {
+        eprintln!("warning: removed {}, left by an interrupted save", leftover.display());
+    }
+    let mut checkpoint = None;
+    if !replaced {
+        checkpoint = resume.map(|resume| find(path, resume)).transpose()?.flatten();
+        let other = |path: &PathBuf| saved_identity(path).as_ref() != Some(&identity);
+        if earlier == Earlier::Replaced && checkpoint.as_ref().is_some_and(other) {
+            (checkpoint, replaced) = (None, true);
+        }
+    }
+    if replaced {
+        eprintln!("{}: made by another recipe, it is made again", path.display());
+        clear(path, &made.files)?;
     }
     let (recipe, config) = (session.recipe_toml().to_owned(), session.config_json()?);
     let allow_changed = session.args.allow_changed;
@@ -110,12 +132,21 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Ea
         // What is trained on is not rounded.
         Earlier::Replaced => Format::default(),
     };
-    Ok(Entered::Open(Box::new(Stage { folder, identity, checkpoint, allow_changed, recipe, config, format })))
+    Ok(Entered::Open(Box::new(Stage {
+        folder,
+        identity,
+        made,
+        checkpoint,
+        allow_changed,
+        recipe,
+        config,
+        format,
+    })))
 }
 
 impl Stage {
     /// The state to train on from: the checkpoint's, or a fresh policy's. Logs are rewound to it, and from here on
-    /// the folder's recipe is this one. `steps` is the last step of the run.
+    /// the folder's recipe is this one. `steps` is the last step of the run, `eval_steps` is how often the run evaluates, where it does.
     ///
     /// # Errors
     /// A checkpoint that is broken or of another run.
@@ -123,6 +154,7 @@ impl Stage {
         &self,
         steps: usize,
         config: &train::Config,
+        eval_steps: Option<usize>,
         device: &Device,
         fresh: impl FnOnce() -> Result<Decoder>,
     ) -> Result<State> {
@@ -135,27 +167,24 @@ impl Stage {
                 loaded.state
             }
         };
-        for log in [self.folder.metrics_path(), self.folder.eval_path(), self.folder.expert_load_path()] {
-            let step = state.step as u64;
-            // A run that begins anew has an evaluation of step 0 to come.
-            let kept = |row: &Value| step > 0 && row["step"].as_u64().is_some_and(|of| of <= step);
-            truncate_after(&log, kept)?;
-        }
+        let experts = state.policy.config().moe_layers() > 0;
+        logs::rewind(&self.folder, state.step, Logged { eval_steps, experts })?;
         self.record()?;
         Ok(state)
     }
 
-    /// Writes down what the run is: `recipe.toml` and `config.json`.
+    /// Writes down what the run is: `run.json`, `recipe.toml` and `config.json`.
     ///
     /// # Errors
     /// With exit code 7 when something cannot be written.
     pub(crate) fn record(&self) -> Result<()> {
-        write_file(&self.folder.recipe_path(), self.recipe.as_bytes())?;
+        self.folder.mark(&self.made)?;
+        self.folder.write(&self.folder.recipe_path(), self.recipe.as_bytes())?;
         let mut config = self.config.clone();
         if let Some(inputs) = identity::inputs(&self.identity) {
             config[identity::INPUTS] = inputs.clone();
         }
-        Ok(write_file(&self.folder.config_path(), &serde_json::to_vec_pretty(&config)?)?)
+        Ok(self.folder.write(&self.folder.config_path(), &serde_json::to_vec_pretty(&config)?)?)
     }
 
     /// Says that a run which leaves no model is complete.
@@ -172,6 +201,7 @@ impl Stage {
     /// # Errors
     /// With exit code 7 when something cannot be written.
     pub(crate) fn finish(&self, policy: &Decoder, language: &Language, summary: Value) -> Result<()> {
+        self.folder.check()?;
         policy::save(&self.folder.final_path(), policy, Some(language), self.format)?;
         let recipe_sha256 = hash(&self.identity);
         self.folder.complete(&Completed { recipe_sha256, summary, leaves: Leaves::Model })?;
@@ -204,30 +234,7 @@ fn saved_identity(checkpoint: &Path) -> Option<Value> {
     serde_json::from_str::<Value>(&text).ok()?.get("identity").cloned()
 }
 
-fn has_steps(folder: &RunFolder) -> bool {
-    fs::metadata(folder.metrics_path()).is_ok_and(|file| file.len() > 0)
-}
-
-/// Removes what a run has written: results first said to be complete go last said.
-fn clear(folder: &RunFolder) -> Result<()> {
-    let removed = |path: &Path, result: std::io::Result<()>| match result {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(Refusal::Write { path: path.display().to_string(), source })
-        }
-        _ => Ok(()),
-    };
-    for name in ["complete.json", "metrics.jsonl", "eval.jsonl", "moe.jsonl", "samples.jsonl", "report.html"]
-    {
-        let path = folder.path().join(name);
-        removed(&path, fs::remove_file(&path))?;
-    }
-    for name in ["checkpoints", "completions", "final", "samples", "tensorboard", "tokens"] {
-        let path = folder.path().join(name);
-        removed(&path, fs::remove_dir_all(&path))?;
-    }
-    Ok(())
-}
-
-fn hash(identity: &Value) -> String {
+/// What names a run: the hash of everything that makes it this one.
+pub(crate) fn hash(identity: &Value) -> String {
     sha256_hex(identity.to_string().as_bytes())
 }

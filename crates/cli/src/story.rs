@@ -3,6 +3,7 @@
 
 use crate::evaluate::{Evaluation, Shown, reports_of_step};
 use crate::held_out;
+use crate::outputs;
 use crate::screen::{self, Look};
 use anyhow::Result;
 use ruminate_data::Outcome;
@@ -135,11 +136,11 @@ pub(crate) fn end(summary: &Value, run: &Path) -> Result<()> {
     held_out::tell(summary);
     let model = run.join("final");
     eprintln!("\nrun folder    {}", run.display());
-    let mut line = json!({ "run": run });
+    let mut line = json!({ "run": outputs::json(run) });
     // A run that leaves files has no model.
     if model.is_dir() {
         eprintln!("model folder  {}", model.display());
-        line["model"] = json!(model);
+        line["model"] = outputs::json(&model);
     }
     crate::lines::Output::open(None)?.line(&line)
 }

@@ -5,7 +5,7 @@ use crate::language::Language;
 use anyhow::Result;
 use ruminate_data::{Completion, Group, Sample};
 use ruminate_model::{Decoder, Routes};
-use ruminate_run::{RunFolder, write_file};
+use ruminate_run::RunFolder;
 use ruminate_text::SpecialText;
 use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Sequence, one_a_row};
@@ -81,7 +81,7 @@ impl Watched {
                 Row { step, index: *index, sample: *sample, tokens, ..look(policy, completion, temperature) };
             ruminate_data::jsonl::write(&mut bytes, [row])?;
         }
-        Ok(write_file(&folder.tokens_path(step as u64), &bytes)?)
+        Ok(folder.write(&folder.tokens_path(step as u64), &bytes)?)
     }
 }
 

@@ -146,6 +146,7 @@ fn traces_that_were_sampled_before_a_crash_are_not_sampled_again() {
     for cut in [log.len() / 2, log.len()] {
         let broken = format!("broken-{cut}");
         fs::create_dir(place.file(&broken)).expect("made");
+        fs::write(place.file(&broken).join("run.json"), of("whole", "run.json")).expect("written");
         fs::write(place.file(&broken).join("sampled.jsonl"), &log[..cut]).expect("written");
         let lines = log[..cut].split(|&byte| byte == b'\n').count() - 1;
         let resumed = place.distill(&broken, &[], &["--resume", "auto"]);

@@ -29,10 +29,14 @@ impl EventFile {
     /// with none, the file begins anew.
     ///
     /// # Errors
-    /// When it cannot be read or written.
+    /// When it cannot be read or written, or is no regular file.
     pub fn open(folder: &Path, last: Option<u64>) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         let path = folder.join(NAME);
+        // A link may lead to a device, and reading that may never end.
+        if path.symlink_metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(io::Error::other(format!("{NAME} is no regular file")));
+        }
         let kept = match last {
             Some(last) => kept(&path, last)?,
             None => 0,
@@ -135,6 +139,17 @@ mod tests {
         assert_eq!(steps(&path), [0, 1, 2]);
         drop(EventFile::open(folder.path(), None).expect("opened"));
         assert_eq!(steps(&path), [0], "the version alone");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_refused_without_being_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::os::unix::fs::symlink("/dev/zero", folder.path().join(NAME)).expect("a link");
+        for last in [None, Some(3)] {
+            let error = EventFile::open(folder.path(), last).expect_err("it has no end");
+            assert!(error.to_string().contains("no regular file"), "{error}");
+        }
     }
 
     fn steps(path: &std::path::Path) -> Vec<u64> {

@@ -1,7 +1,7 @@
 //! `checkpoints/step-NNNNNN` of a run folder: which there are, which to resume from, which to retire. It refuses to
 //! know what a checkpoint holds.
 
-use crate::atomic::remove_folder;
+use crate::atomic::remove_committed;
 use crate::error::{Broken, Error};
 use crate::manifest::{Manifest, verify};
 use std::fs;
@@ -71,7 +71,8 @@ pub fn newest(run: &Path) -> Result<Newest, Error> {
     Ok(Newest { found: None, skipped })
 }
 
-/// Deletes checkpoints that are older than the `keep_last` newest that verify, and returns the deleted.
+/// Deletes checkpoints that are older than the `keep_last` newest that verify, and returns the deleted. What their
+/// manifests do not list stays, and so does a folder without a manifest.
 ///
 /// Only what verifies counts as kept, so that a broken save never costs a good checkpoint: with fewer than
 /// `keep_last` good ones nothing is deleted. Hashes what it keeps.
@@ -89,7 +90,13 @@ pub fn retain(run: &Path, keep_last: NonZeroUsize) -> Result<Vec<Checkpoint>, Er
             Err(e) => return Err(e),
         }
     }
-    newest_first.map(|old| remove_folder(&old.path).map(|()| old)).collect()
+    let mut deleted = Vec::new();
+    for old in newest_first {
+        if remove_committed(&old.path)? {
+            deleted.push(old);
+        }
+    }
+    Ok(deleted)
 }
 
 fn folder(run: &Path) -> PathBuf {
@@ -97,7 +104,7 @@ fn folder(run: &Path) -> PathBuf {
 }
 
 /// `step-000100` is step 100. Six digits are a minimum, so that names sort; longer runs have longer ones.
-fn step_of(name: &str) -> Option<u64> {
+pub(crate) fn step_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("step-")?;
     (digits.len() >= 6 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }

@@ -1,6 +1,7 @@
 //! Why a run folder could not be used, one variant a cause that callers treat differently. It refuses to know
 //! exit codes: those are the binary's.
 
+use crate::owner::Found;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -19,11 +20,38 @@ pub enum Error {
         /// The process that wrote the lock, where it can be read.
         holder: Option<u32>,
     },
-    /// The folder to open is not there.
-    #[error("{} is no run folder: expected a folder that an earlier run wrote, found none", path.display())]
-    NoFolder {
-        /// Where it was looked for.
+    /// The folder is not this run's to write into. Nothing in it was touched.
+    #[error(
+        "{} {found}; expected a new folder, an empty one, or one that an earlier {wanted} made: choose another with \
+         --out{}",
+        path.display(),
+        found_advice(found)
+    )]
+    NotOurs {
+        /// The folder.
         path: PathBuf,
+        /// What lies there.
+        found: Box<Found>,
+        /// The command, with its stage, that wanted it.
+        wanted: String,
+    },
+    /// The folder was moved or deleted, or another was put in its place, while the run was writing into it.
+    #[error(
+        "{} is gone: it was moved or deleted while the run was writing into it; the run ends, and nothing is written \
+         to another folder of that name",
+        path.display()
+    )]
+    Vanished {
+        /// Where the folder was.
+        path: PathBuf,
+    },
+    /// A log is not a file that can be read back.
+    #[error("{} is {kind}; expected a regular file or none: remove it, or choose another folder with --out", path.display())]
+    NotRegular {
+        /// The log.
+        path: PathBuf,
+        /// What it is, with its article.
+        kind: &'static str,
     },
     /// The operating system refused to read or write.
     #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
@@ -114,5 +142,13 @@ fn advice(error: &io::Error) -> &'static str {
         "; choose a writable folder with --out"
     } else {
         ""
+    }
+}
+
+fn found_advice(found: &Found) -> &'static str {
+    match found {
+        Found::Unmarked { .. } => ", or remove the old run",
+        Found::Foreign { .. } => ", or move these files away",
+        _ => "",
     }
 }

@@ -1,25 +1,40 @@
 //! The run folder: one run at a time, the names of what lies in it, and how it says that it is complete. It refuses
 //! to know what the files hold.
 
-use crate::atomic::{sweep, write_file};
+use crate::atomic::write_file;
 use crate::checkpoints;
 use crate::error::{Broken, Error, Fault};
+use crate::jsonl::{JsonlAppender, check_regular};
 use crate::manifest::verify;
+use crate::own::sweep_run;
+use crate::owner::{Found, LOCK, Made, RUN, inspect, read_small};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-const LOCK: &str = ".lock";
 const COMPLETE: &str = "complete.json";
 
-/// A run folder that this process holds: the lock is released when it is dropped, or when the process dies.
+/// A run folder that this process holds: the lock is released when it is dropped, or when the process dies. Until it
+/// is [claimed](Self::claim) nothing in it has changed, and dropping it leaves it as it was.
 #[derive(Debug)]
 pub struct RunFolder {
     path: PathBuf,
-    leftovers: Vec<PathBuf>,
-    /// Held for its lock only.
-    _lock: File,
+    found: Found,
+    state: State,
+    lock: File,
+    /// Held open so that no other folder can get its number.
+    identity: Identity,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// Locked; with what was made for it, which goes again.
+    Entered {
+        made_lock: bool,
+        made_folder: bool,
+    },
+    Claimed,
 }
 
 /// How far a run has come, as its folder tells.
@@ -58,33 +73,102 @@ pub enum Leaves {
 }
 
 impl RunFolder {
-    /// Makes the folder where it is missing, locks it, and removes what an interrupted save left in it.
+    /// Locks the folder for a run, making it where it is missing.
     ///
     /// # Errors
-    /// [`Error::Locked`] when another run holds it, [`Error::Disk`] when it cannot be made or written.
-    pub fn create(path: &Path) -> Result<Self, Error> {
+    /// [`Error::NotOurs`] when anything but a run of the same command and stage lies there, [`Error::Locked`] when
+    /// another process holds it, [`Error::Disk`] when it cannot be made or locked. It is then as it was.
+    pub fn enter(path: &Path, run: &Made) -> Result<Self, Error> {
+        let ours = || {
+            let found = inspect(path)?;
+            if found.is_open_to(run) {
+                return Ok(found);
+            }
+            let wanted = if run.stage == run.command {
+                format!("`{}`", run.command)
+            } else {
+                format!("stage {} of `{}`", run.stage, run.command)
+            };
+            Err(Error::NotOurs { path: path.to_owned(), found: Box::new(found), wanted })
+        };
+        ours()?;
+        let made_folder = !path.exists();
         fs::create_dir_all(path).map_err(Error::disk("create", path))?;
-        let lock = lock(path)?;
-        let leftovers = sweep_run(path)?;
-        Ok(Self { path: path.to_owned(), leftovers, _lock: lock })
+        let (lock, made_lock) = lock(path)?;
+        // Another process may have claimed it meanwhile.
+        let found = ours()?;
+        let state = State::Entered { made_lock, made_folder };
+        Ok(Self { path: path.to_owned(), found, state, lock, identity: Identity::of(path)? })
     }
 
-    /// Like [`create`](Self::create), but the folder must be there: to resume a run that was named.
+    /// Makes the folder this run's: writes `run.json`, where there is none, and who holds the lock, and removes what an
+    /// interrupted save of an earlier process left. Returns the removed temporary files and folders, which are worth a
+    /// warning.
     ///
     /// # Errors
-    /// [`Error::NoFolder`] and those of [`create`](Self::create).
-    pub fn open(path: &Path) -> Result<Self, Error> {
-        if path.is_dir() { Self::create(path) } else { Err(Error::NoFolder { path: path.to_owned() }) }
+    /// [`Error::Disk`].
+    pub fn claim(&mut self, run: &Made) -> Result<Vec<PathBuf>, Error> {
+        self.state = State::Claimed;
+        let path = self.path.join(LOCK);
+        self.lock
+            .set_len(0)
+            .and_then(|()| writeln!(self.lock, "{}", std::process::id()))
+            .map_err(Error::disk("write", &path))?;
+        let leftovers = sweep_run(&self.path)?;
+        if !matches!(self.found, Found::Run(_)) {
+            self.mark(run)?;
+        }
+        Ok(leftovers)
+    }
+
+    /// Writes `run.json`: from here on the folder is this very run's.
+    ///
+    /// # Errors
+    /// [`Error::Vanished`] and [`Error::Disk`].
+    pub fn mark(&self, run: &Made) -> Result<(), Error> {
+        let path = self.path.join(RUN);
+        let bytes = serde_json::to_vec_pretty(run).map_err(|e| Error::disk("encode", &path)(e.into()))?;
+        self.write(&path, &bytes)
+    }
+
+    /// What lay there when it was entered.
+    pub fn found(&self) -> &Found {
+        &self.found
+    }
+
+    /// Checks that the folder is still the one that was entered: to be called before something is written into it,
+    /// since most writes would make it again.
+    ///
+    /// # Errors
+    /// [`Error::Vanished`].
+    pub fn check(&self) -> Result<(), Error> {
+        match Identity::of(&self.path) {
+            Ok(now) if now.is(&self.identity) => Ok(()),
+            _ => Err(Error::Vanished { path: self.path.clone() }),
+        }
+    }
+
+    /// Writes one of its files, complete or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Vanished`] and [`Error::Disk`].
+    pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        self.check()?;
+        write_file(path, bytes)
+    }
+
+    /// Opens one of its logs for appending.
+    ///
+    /// # Errors
+    /// [`Error::NotRegular`] and [`Error::Disk`].
+    pub fn log(&self, path: &Path) -> Result<JsonlAppender, Error> {
+        check_regular(path)?;
+        JsonlAppender::open(path)
     }
 
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Temporary files and folders of an interrupted save, found and removed on opening: worth a warning.
-    pub fn leftovers(&self) -> &[PathBuf] {
-        &self.leftovers
     }
 
     /// How far the run has come.
@@ -94,13 +178,14 @@ impl RunFolder {
     /// does not parse, [`Error::Disk`] when reading fails.
     pub fn status(&self) -> Result<Status, Error> {
         let path = self.path.join(COMPLETE);
-        match fs::read(&path) {
+        match read_small(&path) {
             Ok(bytes) => {
                 let completed: Completed = serde_json::from_slice(&bytes).map_err(|e| self.bad_mark(&e))?;
                 self.verify_model(completed.leaves)?;
                 Ok(Status::Complete(completed))
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => self.unfinished(),
+            Err(e) if e.kind() == io::ErrorKind::Other => Err(self.bad_mark(&e).into()),
             Err(e) => Err(Error::disk("read", &path)(e)),
         }
     }
@@ -114,7 +199,7 @@ impl RunFolder {
         let path = self.path.join(COMPLETE);
         let bytes =
             serde_json::to_vec_pretty(completed).map_err(|e| Error::disk("encode", &path)(e.into()))?;
-        write_file(&path, &bytes)
+        self.write(&path, &bytes)
     }
 
     fn verify_model(&self, leaves: Leaves) -> Result<(), Error> {
@@ -198,7 +283,7 @@ impl RunFolder {
         self.path.join(folder).join(format!("step-{step:06}.jsonl"))
     }
 
-    fn bad_mark(&self, error: &serde_json::Error) -> Broken {
+    fn bad_mark(&self, error: &dyn std::error::Error) -> Broken {
         let fault =
             Fault::Malformed { file: COMPLETE.to_owned(), reason: format!("does not parse: {error}") };
         Broken { folder: self.path.clone(), fault }
@@ -206,7 +291,8 @@ impl RunFolder {
 
     fn unfinished(&self) -> Result<Status, Error> {
         for entry in fs::read_dir(&self.path).map_err(Error::disk("list", &self.path))? {
-            if entry.map_err(Error::disk("list", &self.path))?.file_name() != LOCK {
+            let name = entry.map_err(Error::disk("list", &self.path))?.file_name();
+            if ![LOCK, RUN].iter().any(|own| name == *own) {
                 return Ok(Status::Started);
             }
         }
@@ -214,37 +300,63 @@ impl RunFolder {
     }
 }
 
-fn lock(folder: &Path) -> Result<File, Error> {
+impl Drop for RunFolder {
+    fn drop(&mut self) {
+        let State::Entered { made_lock, made_folder } = self.state else { return };
+        // Nothing depends on either: an empty folder with a lock is free for the next run.
+        if made_lock {
+            let _ = fs::remove_file(self.path.join(LOCK));
+        }
+        if made_folder {
+            let _ = fs::remove_dir(&self.path);
+        }
+    }
+}
+
+/// The lock, and whether its file was made for it.
+fn lock(folder: &Path) -> Result<(File, bool), Error> {
     let path = folder.join(LOCK);
-    let mut file = OpenOptions::new()
+    let made = path.symlink_metadata().is_err();
+    let file = OpenOptions::new()
         .create(true)
         .write(true)
         .truncate(false) // the holder's process id stays readable until the lock is ours
         .open(&path)
         .map_err(Error::disk("open", &path))?;
     match file.try_lock() {
-        Ok(()) => {}
+        Ok(()) => Ok((file, made)),
         Err(TryLockError::WouldBlock) => {
             let holder = fs::read_to_string(&path).ok().and_then(|pid| pid.trim().parse().ok());
-            return Err(Error::Locked { path: folder.to_owned(), holder });
+            Err(Error::Locked { path: folder.to_owned(), holder })
         }
-        Err(TryLockError::Error(e)) => return Err(Error::disk("lock", &path)(e)),
+        Err(TryLockError::Error(e)) => Err(Error::disk("lock", &path)(e)),
     }
-    file.set_len(0)
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(Error::disk("write", &path))?;
-    Ok(file)
 }
 
-/// Sweeps the folder and the folders in it, save those that are run folders themselves and sweep on their own.
-fn sweep_run(path: &Path) -> Result<Vec<PathBuf>, Error> {
-    let mut leftovers = sweep(path)?;
-    for entry in fs::read_dir(path).map_err(Error::disk("list", path))? {
-        let inner = entry.map_err(Error::disk("list", path))?.path();
-        if inner.is_dir() && !inner.join(LOCK).exists() {
-            leftovers.extend(sweep(&inner)?);
-        }
+/// Which folder it is, whatever its name.
+#[derive(Debug)]
+struct Identity(#[cfg(unix)] File);
+
+impl Identity {
+    #[cfg(unix)]
+    fn of(path: &Path) -> Result<Self, Error> {
+        File::open(path).map(Self).map_err(Error::disk("open", path))
     }
-    leftovers.sort();
-    Ok(leftovers)
+
+    #[cfg(not(unix))]
+    fn of(path: &Path) -> Result<Self, Error> {
+        fs::read_dir(path).map(|_| Self()).map_err(Error::disk("open", path))
+    }
+
+    #[cfg(unix)]
+    fn is(&self, other: &Self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let number = |folder: &Self| folder.0.metadata().map(|found| (found.dev(), found.ino())).ok();
+        number(self).is_some() && number(self) == number(other)
+    }
+
+    #[cfg(not(unix))]
+    fn is(&self, _: &Self) -> bool {
+        true
+    }
 }

@@ -3,6 +3,7 @@
 
 use crate::atomic::write_file;
 use crate::error::Error;
+use crate::owner::kind;
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -37,8 +38,10 @@ pub struct Truncation {
     pub kept: usize,
     /// Lines that the caller did not want.
     pub dropped: usize,
-    /// Lines that are not JSON, such as the last one of a run that was killed: gone as well.
+    /// Lines that are not JSON: gone as well.
     pub unreadable: usize,
+    /// A last line without its end, as a run leaves it that was killed while writing: gone as well.
+    pub unfinished: usize,
 }
 
 impl JsonlAppender {
@@ -109,12 +112,29 @@ impl JsonlAppender {
     }
 }
 
+/// Refuses a log that is a link, a device or a pipe: it could not be rewound, and reading it may never end.
+///
+/// # Errors
+/// [`Error::NotRegular`].
+pub fn check_regular(path: &Path) -> Result<(), Error> {
+    match path.symlink_metadata() {
+        Ok(metadata) if !metadata.is_file() => {
+            Err(Error::NotRegular { path: path.to_owned(), kind: kind(&metadata) })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Rewinds a log: keeps the lines that `keep` wants and drops the others, atomically. On resume the caller keeps
 /// those whose `step` is not beyond the checkpoint's. A log that is not there is empty.
 ///
 /// # Errors
-/// [`Error::Disk`]; the log is then as it was.
-pub fn truncate_after(path: &Path, keep: impl Fn(&serde_json::Value) -> bool) -> Result<Truncation, Error> {
+/// [`Error::NotRegular`] and [`Error::Disk`]; the log is then as it was.
+pub fn truncate_after(
+    path: &Path,
+    mut keep: impl FnMut(&serde_json::Value) -> bool,
+) -> Result<Truncation, Error> {
+    check_regular(path)?;
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Truncation::default()),
@@ -124,8 +144,11 @@ pub fn truncate_after(path: &Path, keep: impl Fn(&serde_json::Value) -> bool) ->
     let mut kept = Vec::with_capacity(bytes.len());
     for line in bytes.split_inclusive(|&b| b == b'\n') {
         // Without its newline even a line that parses may be half a number: {"step": 1, ..}\n is the unit.
-        let row = line.ends_with(b"\n").then(|| serde_json::from_slice(line).ok()).flatten();
-        match row {
+        if !line.ends_with(b"\n") {
+            truncation.unfinished += 1;
+            continue;
+        }
+        match serde_json::from_slice(line).ok() {
             None => truncation.unreadable += 1,
             Some(row) if keep(&row) => {
                 truncation.kept += 1;

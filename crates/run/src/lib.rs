@@ -1,10 +1,13 @@
 //! Run folders: what a run writes is complete or absent. This crate knows files, hashes and JSON; it refuses to
 //! know tensors, recipes and what a metric means.
 //!
-//! - [`RunFolder`] locks a folder for one run, names what lies in it, and says whether the run is complete.
+//! - [`RunFolder`] locks a folder for one run, names what lies in it, and says whether the run is complete. A folder
+//!   belongs to the run that its `run.json` ([`Made`]) names; [`inspect`] says what lies in any other.
+//! - [`clear`] removes what runs write, by name, and nothing else.
 //! - [`write_file`] and [`FolderWriter`] write under a temporary name, fsync and rename; a folder carries a
 //!   [`Manifest`] with the SHA-256 of each file, and only a manifest that [`verify`]s counts.
 //! - [`checkpoints`] lists, picks and retires `checkpoints/step-NNNNNN`.
+//! - [`OutputFile`] writes a result file that the user names, and never replaces a device, a pipe or a link.
 //! - [`JsonlAppender`] writes logs that survive a full disk; [`truncate_after`] rewinds them on resume.
 //!
 //! Every failure is an [`Error`], whose variants are the causes that a caller treats differently.
@@ -15,9 +18,15 @@ mod error;
 mod folder;
 mod jsonl;
 mod manifest;
+mod output;
+mod own;
+mod owner;
 
 pub use atomic::{FolderWriter, write_file};
 pub use error::{Broken, Error, Fault};
 pub use folder::{Completed, Leaves, RunFolder, Status};
-pub use jsonl::{Appended, JsonlAppender, Truncation, truncate_after};
+pub use jsonl::{Appended, JsonlAppender, Truncation, check_regular, truncate_after};
 pub use manifest::{FileEntry, Manifest, sha256_hex, verify};
+pub use output::OutputFile;
+pub use own::{clear, is_run_file};
+pub use owner::{Found, Made, inspect};

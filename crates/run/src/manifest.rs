@@ -7,7 +7,7 @@
 use crate::error::{Broken, Error, Fault};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path};
@@ -67,6 +67,13 @@ pub fn verify(folder: &Path) -> Result<Manifest, Error> {
         }
     }
     Ok(manifest)
+}
+
+/// The files of a committed folder by its manifest, which is one of them; none where no manifest can be read. Nothing
+/// is verified.
+pub(crate) fn listed(folder: &Path) -> Option<BTreeSet<String>> {
+    let manifest = read(folder).ok()?;
+    Some(manifest.files.into_keys().chain([MANIFEST.to_owned()]).collect())
 }
 
 /// SHA-256 in lower-case hexadecimal, as manifests and `complete.json` hold it.

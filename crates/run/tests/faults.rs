@@ -1,6 +1,8 @@
 //! Real faults on real files: what the crate promises when the disk, another run or a crash interferes.
 
-use ruminate_run::{Broken, Completed, Error, Fault, FolderWriter, Leaves, RunFolder, Status, checkpoints};
+use ruminate_run::{
+    Broken, Completed, Error, Fault, FolderWriter, Leaves, Made, RunFolder, Status, checkpoints,
+};
 use ruminate_run::{verify, write_file};
 use serde_json::json;
 use std::fs;
@@ -10,6 +12,18 @@ use tempfile::TempDir;
 
 fn temp() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
+}
+
+fn made() -> Made {
+    let text = |text: &str| text.to_owned();
+    Made { command: text("t"), stage: text("t"), id: text("0"), version: text("1"), files: Vec::new() }
+}
+
+/// Enters and claims a folder; with what was swept.
+fn claimed(path: &Path) -> (RunFolder, Vec<PathBuf>) {
+    let mut run = RunFolder::enter(path, &made()).expect("ours");
+    let leftovers = run.claim(&made()).expect("claimed");
+    (run, leftovers)
 }
 
 /// A committed folder of two files, one in a subfolder.
@@ -110,6 +124,7 @@ fn a_writer_dropped_at_any_stage_leaves_nothing() {
 fn a_crash_at_any_stage_is_swept_and_told_on_the_next_open() {
     for files in 0..3 {
         let dir = temp();
+        drop(claimed(dir.path()));
         committed(&checkpoints::path(dir.path(), 1), 1);
         let writer = FolderWriter::create(&checkpoints::path(dir.path(), 2)).expect("create");
         for k in 0..files {
@@ -117,9 +132,9 @@ fn a_crash_at_any_stage_is_swept_and_told_on_the_next_open() {
         }
         std::mem::forget(writer); // what SIGKILL leaves: no drop runs
 
-        let run = RunFolder::open(dir.path()).expect("open");
+        let (_run, leftovers) = claimed(dir.path());
         let leftover = format!("step-000002.tmp-{}", std::process::id());
-        assert_eq!(run.leftovers(), [dir.path().join("checkpoints").join(leftover)]);
+        assert_eq!(leftovers, [dir.path().join("checkpoints").join(leftover)]);
         assert_eq!(names(&dir.path().join("checkpoints")), ["step-000001"]);
         let newest = checkpoints::newest(dir.path()).expect("list");
         assert_eq!(newest.found.expect("one verifies").0.step, 1);
@@ -129,24 +144,31 @@ fn a_crash_at_any_stage_is_swept_and_told_on_the_next_open() {
 #[test]
 fn a_crash_between_the_renames_of_a_replacement_gives_the_old_folder_back() {
     let dir = temp();
+    drop(claimed(dir.path()));
     committed(&dir.path().join("final"), 1);
     fs::rename(dir.path().join("final"), dir.path().join("final.old-4242")).expect("rename");
     fs::create_dir(dir.path().join("final.tmp-4242")).expect("mkdir");
 
-    let run = RunFolder::open(dir.path()).expect("open");
-    assert_eq!(run.leftovers().len(), 2);
+    let (run, leftovers) = claimed(dir.path());
+    assert_eq!(leftovers.len(), 2);
     assert_eq!(verify(&run.final_path()).expect("restored").metadata, json!({"step": 1}));
 }
 
 #[test]
 fn sweeping_leaves_foreign_files_and_inner_run_folders_alone() {
     let dir = temp();
-    let base = RunFolder::create(&dir.path().join("base")).expect("create");
+    drop(claimed(dir.path()));
+    let (base, _) = claimed(&dir.path().join("base"));
     fs::create_dir(base.path().join("final.tmp-1")).expect("mkdir"); // a save in progress, for all we know
-    fs::write(dir.path().join("notes.tmp"), "mine").expect("write");
-    let run = RunFolder::create(dir.path()).expect("create");
-    assert!(run.leftovers().is_empty());
-    assert!(base.path().join("final.tmp-1").exists() && dir.path().join("notes.tmp").exists());
+    for name in ["notes.tmp", "notes.tmp-12", "thesis.old-7", "final.bak-1"] {
+        fs::write(dir.path().join(name), "mine").expect("write");
+    }
+    fs::create_dir_all(dir.path().join("checkpoints/best.tmp-3")).expect("mkdir");
+    let before = names(dir.path());
+    let (_run, leftovers) = claimed(dir.path());
+    assert_eq!(leftovers, [PathBuf::new(); 0]);
+    assert_eq!(names(dir.path()), before);
+    assert!(base.path().join("final.tmp-1").exists() && dir.path().join("checkpoints/best.tmp-3").exists());
 }
 
 #[test]
@@ -166,34 +188,24 @@ fn committing_over_a_folder_replaces_it_whole() {
 #[test]
 fn a_second_run_on_a_folder_is_refused_by_name_until_the_first_ends() {
     let dir = temp();
-    let first = RunFolder::create(dir.path()).expect("the folder is free");
-    for second in [RunFolder::create(dir.path()), RunFolder::open(dir.path())] {
-        let error = second.expect_err("it is held");
-        assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");
-        match error {
-            Error::Locked { path, holder } => {
-                assert_eq!(path, dir.path());
-                assert_eq!(holder, Some(std::process::id()));
-            }
-            other => panic!("expected Locked, found {other:?}"),
+    let (first, _) = claimed(dir.path());
+    let error = RunFolder::enter(dir.path(), &made()).expect_err("it is held");
+    assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");
+    match error {
+        Error::Locked { path, holder } => {
+            assert_eq!(path, dir.path());
+            assert_eq!(holder, Some(std::process::id()));
         }
+        other => panic!("expected Locked, found {other:?}"),
     }
     drop(first);
-    RunFolder::open(dir.path()).expect("free again");
-}
-
-#[test]
-fn opening_a_folder_that_is_not_there_makes_none() {
-    let dir = temp();
-    let path = dir.path().join("absent");
-    assert!(matches!(RunFolder::open(&path), Err(Error::NoFolder { path: named }) if named == path));
-    assert!(!path.exists());
+    RunFolder::enter(dir.path(), &made()).expect("free again");
 }
 
 #[test]
 fn a_folder_is_fresh_then_started_then_complete() {
     let dir = temp();
-    let run = RunFolder::create(dir.path()).expect("create");
+    let (run, _) = claimed(dir.path());
     assert_eq!(run.status().expect("readable"), Status::Fresh);
     write_file(&run.recipe_path(), b"seed = 0").expect("write");
     assert_eq!(run.status().expect("readable"), Status::Started);
@@ -213,7 +225,7 @@ fn a_folder_is_fresh_then_started_then_complete() {
 #[test]
 fn a_damaged_completion_mark_is_told_as_broken() {
     let dir = temp();
-    let run = RunFolder::create(dir.path()).expect("create");
+    let (run, _) = claimed(dir.path());
     fs::write(dir.path().join("complete.json"), "{\"recipe").expect("write");
     let error = run.status().expect_err("half a mark");
     assert!(matches!(error, Error::Broken(_)), "{error:?}");
@@ -268,13 +280,12 @@ fn a_broken_newest_checkpoint_never_costs_the_good_one_before_it() {
 fn a_failed_file_write_keeps_the_old_content_and_no_temporary() {
     let dir = temp();
     let path = dir.path().join("recipe.toml");
-    write_file(&path, b"old").expect("write");
-    // A folder where the temporary file would go: creating it fails.
-    let blocker = dir.path().join(format!("recipe.toml.tmp-{}", std::process::id()));
-    fs::create_dir(&blocker).expect("mkdir");
+    // A folder of that name: the rename fails.
+    fs::create_dir(&path).expect("mkdir");
+    fs::write(path.join("old"), "old").expect("write");
     assert!(matches!(write_file(&path, b"new"), Err(Error::Disk { .. })));
-    assert_eq!(fs::read(&path).expect("read"), b"old");
-    fs::remove_dir(&blocker).expect("rmdir");
+    assert_eq!((names(dir.path()), names(&path)), (vec!["recipe.toml".into()], vec!["old".into()]));
+    fs::remove_dir_all(&path).expect("removed");
     write_file(&path, b"new").expect("write");
     assert_eq!(fs::read(&path).expect("read"), b"new");
     assert_eq!(names(dir.path()), ["recipe.toml"]);

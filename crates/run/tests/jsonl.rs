@@ -1,6 +1,6 @@
 //! Logs on a working disk, on a full one, and after a crash.
 
-use ruminate_run::{Appended, JsonlAppender, Truncation, truncate_after};
+use ruminate_run::{Appended, Error, JsonlAppender, Truncation, truncate_after};
 use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
@@ -61,16 +61,16 @@ fn rewinding_keeps_the_wanted_lines_byte_by_byte() {
     let (_dir, path) =
         log(b"{\"step\": 1,  \"x\": 0.1e1}\n{\"step\": 2}\n{\"step\": 3}\n{\"step\": 4, \"x\"");
     let truncation = truncate_after(&path, up_to(2)).expect("rewind");
-    assert_eq!(truncation, Truncation { kept: 2, dropped: 1, unreadable: 1 });
+    assert_eq!(truncation, Truncation { kept: 2, dropped: 1, unfinished: 1, ..Default::default() });
     assert_eq!(fs::read(&path).expect("read"), b"{\"step\": 1,  \"x\": 0.1e1}\n{\"step\": 2}\n");
     assert_eq!(truncate_after(&path, up_to(2)).expect("again"), Truncation { kept: 2, ..Default::default() });
 }
 
 #[test]
 fn a_last_line_without_newline_is_not_trusted_even_when_it_parses() {
-    let (_dir, path) = log(b"{\"step\":1}\n{\"step\":1}");
+    let (_dir, path) = log(b"nonsense\n{\"step\":1}\n{\"step\":1}");
     let truncation = truncate_after(&path, up_to(9)).expect("rewind");
-    assert_eq!(truncation, Truncation { kept: 1, dropped: 0, unreadable: 1 });
+    assert_eq!(truncation, Truncation { kept: 1, dropped: 0, unreadable: 1, unfinished: 1 });
 }
 
 #[test]
@@ -79,4 +79,15 @@ fn an_absent_log_is_empty_and_stays_absent() {
     let path = dir.path().join("metrics.jsonl");
     assert_eq!(truncate_after(&path, up_to(1)).expect("nothing to do"), Truncation::default());
     assert!(!path.exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_that_is_no_regular_file_is_refused_without_being_read() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let path = dir.path().join("metrics.jsonl");
+    std::os::unix::fs::symlink("/dev/zero", &path).expect("a link");
+    let error = truncate_after(&path, up_to(1)).expect_err("it has no end");
+    assert!(matches!(error, Error::NotRegular { .. }), "{error:?}");
+    assert!(error.to_string().contains("metrics.jsonl is a link"), "{error}");
 }

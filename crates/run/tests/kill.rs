@@ -1,6 +1,6 @@
 //! SIGKILL at random moments of a run that saves as fast as it can: the claim of the whole crate in one test.
 
-use ruminate_run::{FolderWriter, JsonlAppender, RunFolder, checkpoints, truncate_after};
+use ruminate_run::{FolderWriter, JsonlAppender, Made, RunFolder, checkpoints, truncate_after};
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -10,9 +10,19 @@ use std::time::{Duration, Instant};
 
 const VICTIM: &str = "RUMINATE_TEST_VICTIM";
 
+/// The victims' folder, entered and swept.
+fn claimed(path: &Path) -> RunFolder {
+    let text = |text: &str| text.to_owned();
+    let made =
+        Made { command: text("t"), stage: text("t"), id: text("0"), version: text("1"), files: Vec::new() };
+    let mut run = RunFolder::enter(path, &made).expect("the lock died with the last victim");
+    run.claim(&made).expect("swept");
+    run
+}
+
 /// What the victim does until it is killed: resume, then step, log, save, retire.
 fn save_until_killed(path: &Path) -> ! {
-    let run = RunFolder::open(path).expect("the lock died with the last victim");
+    let run = claimed(path);
     let resumed = checkpoints::newest(path).expect("list").found.map_or(0, |(c, _)| c.step);
     truncate_after(&run.metrics_path(), |row| row["step"].as_u64() <= Some(resumed)).expect("rewind");
     let mut log = JsonlAppender::open(&run.metrics_path()).expect("open");
@@ -47,7 +57,7 @@ fn a_run_killed_at_any_moment_resumes_from_a_checkpoint_that_verifies() {
         victim.kill().expect("SIGKILL");
         victim.wait().expect("reap");
 
-        let run = RunFolder::open(dir.path()).expect("unlocked and swept");
+        let run = claimed(dir.path());
         let newest = checkpoints::newest(dir.path()).expect("list");
         assert_eq!(newest.skipped, [], "round {round}: a checkpoint under its name is whole");
         let (checkpoint, manifest) = newest.found.expect("one verifies");

@@ -1,4 +1,4 @@
-//! Runs what is not complete, one stage after the other: skips, resumes, or makes anew what another recipe made. It
+//! Runs what is not complete, one stage after the other: skips, resumes, or makes again what another recipe made. It
 //! refuses to know what stages do; `complete.json` and the exit code are all that it reads.
 //!
 //! A stage never outlives us: it holds the other end of a pipe, stops when that ends, and lets go of its run folder.
@@ -101,7 +101,7 @@ impl Pipeline<'_> {
         child.wait().with_context(|| format!("cannot wait for {}", stage.name))
     }
 
-    /// Removes what was made by another recipe, and says so.
+    /// Puts aside what was made by another recipe, and says where.
     fn invalidate(
         &self,
         stages: &[Stage],
@@ -115,11 +115,13 @@ impl Pipeline<'_> {
             }
             let before = stage.dependencies().find(|name| !state.stages.contains_key(*name));
             let reason = match before {
-                Some(before) => format!("`{before}`, which it depends on, is made anew"),
+                Some(before) => format!("`{before}`, which it depends on, is made again"),
                 None => "its recipe has changed".to_owned(),
             };
-            eprintln!("{}: {reason}; {} is removed", stage.name, self.folder(stage).display());
-            remove(&self.folder(stage))?;
+            if let Some(aside) = put_aside(&self.folder(stage))? {
+                let folder = self.folder(stage);
+                eprintln!("{}: {reason}; {} is now {}", stage.name, folder.display(), aside.display());
+            }
             state.stages.remove(&stage.name);
             state.write(&self.out)?;
         }
@@ -176,11 +178,26 @@ impl Pipeline<'_> {
     }
 }
 
-fn remove(folder: &Path) -> Result<()> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+/// Moves a stage's folder out of its pipeline, `seed0/zero` to `seed0-earlier/zero-1`: a user's own files may lie in it,
+/// and hours of work. Returns where it is now; none where there was nothing.
+fn put_aside(folder: &Path) -> Result<Option<PathBuf>> {
+    let (Some(pipeline), Some(name)) = (folder.parent(), folder.file_name()) else { return Ok(None) };
+    if folder.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let mut earlier = pipeline.as_os_str().to_owned();
+    earlier.push("-earlier");
+    let earlier = PathBuf::from(earlier);
+    fs::create_dir_all(&earlier).with_context(|| format!("cannot make {}", earlier.display()))?;
+    let mut number = 0;
+    loop {
+        number += 1;
+        let mut numbered = name.to_owned();
+        numbered.push(format!("-{number}"));
+        let aside = earlier.join(numbered);
+        if aside.symlink_metadata().is_err() {
+            fs::rename(folder, &aside).with_context(|| format!("cannot move {}", folder.display()))?;
+            return Ok(Some(aside));
         }
-        _ => Ok(()),
     }
 }

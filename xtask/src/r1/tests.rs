@@ -234,10 +234,13 @@ fn a_changed_recipe_makes_its_stage_and_what_depends_on_it_anew() {
     place.run();
     assert_eq!(place.calls(), ["zero", "eval-zero"]);
     let begun = fs::read_to_string(place.out().join("zero/metrics.jsonl")).expect("a log");
-    assert_eq!(begun.lines().count(), 1, "its folder was removed");
+    assert_eq!(begun.lines().count(), 1, "it began again");
+    let earlier = place.path().join("out-earlier/zero-1/metrics.jsonl");
+    assert!(earlier.is_file(), "what was made before is put aside, not removed");
     fs::write(place.path().join("base.toml"), "max_steps = 4\n").expect("written");
     place.run();
     assert_eq!(place.calls(), ["base", "zero", "eval-base", "eval-zero"]);
+    assert!(place.path().join("out-earlier/zero-2").is_dir() && earlier.is_file());
 }
 
 #[test]

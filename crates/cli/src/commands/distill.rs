@@ -12,11 +12,13 @@ use crate::commands::sft::{Fitted, check_adapters};
 use crate::commands::train_rl;
 use crate::evaluate::{Evaluation, Evaluator, Sets};
 use crate::exit::Refusal;
+use crate::folders;
 use crate::identity;
 use crate::language::Language;
+use crate::outputs;
 use crate::policy;
 use crate::problems::Problems;
-use crate::recipe::Model;
+use crate::recipe::{Data, Model};
 use crate::scoring::Judge;
 use crate::session::Session;
 use crate::stage::{Earlier, Entered, Stage, enter};
@@ -36,6 +38,8 @@ const TEACHERS: [&str; 5] = ["model", "max_steps", "pretrain", "train", "grpo"];
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("distill", args)?;
     let (recipe, out) = (&session.recipe, session.out());
+    let base = recipe.distill.student.is_some() && recipe.distill.pretrain_steps > 0;
+    folders::admit(&session, &out, if base { &["student-base"] } else { &[] })?;
     let method = recipe.distill.learning.method;
     if let Some(student) = &recipe.distill.student {
         check_adapters(&session, student, recipe.distill.pretrain_steps)?;
@@ -76,7 +80,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
         stage.record()?;
         let written = traces::sample(recipe, &folder, &teacher, &judge, &asked, &log)?;
         let (traces, summary) = traces::select(recipe, &written, &asked, &problems)?;
-        traces::write(&stage.folder.traces_path(), &traces)?;
+        traces::write(&stage.folder, &traces)?;
         stage.finish_files(summary.clone())?;
         return story::end(&summary, &out);
     };
@@ -96,7 +100,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
         let written = traces::sample(recipe, &folder, &teacher, &judge, &asked, &log)?;
         let (traces, _) = traces::select(recipe, &written, &asked, &problems)?;
         drop(teacher);
-        traces::write(&stage.folder.traces_path(), &traces)?;
+        traces::write(&stage.folder, &traces)?;
         let samples =
             traces.iter().map(|trace| trace.sample(&student.language)).collect::<Result<Vec<_>>>()?;
         match method {
@@ -130,7 +134,7 @@ fn from_server(session: &Session, url: &str) -> Result<()> {
     let asked = traces::asked(recipe, language, &mut problems);
     let written = server.sample(&judge, &asked, &stage.folder.path().join("remote.jsonl"))?;
     let (traces, summary) = traces::select(recipe, &written, &asked, &problems)?;
-    traces::write(&stage.folder.traces_path(), &traces)?;
+    traces::write(&stage.folder, &traces)?;
     let Some(student) = student else {
         stage.record()?;
         stage.finish_files(summary.clone())?;
@@ -195,9 +199,32 @@ fn teacher(session: &Session) -> Result<PathBuf> {
     let folder = run.join("final");
     if run.join("complete.json").exists() && ruminate_run::verify(&folder).is_ok() {
         eprintln!("teacher: {}", folder.display());
+        warn_of_another_task(&run, &session.recipe.data);
     } else {
         eprintln!("teacher: none in {}, training it first", run.display());
         train_rl::train(&session.stage("train-rl", run.clone()), &run)?;
     }
     Ok(folder)
+}
+
+/// A policy that is found in the default folder may have learnt another task than the recipe's, which it is then asked.
+fn warn_of_another_task(run: &Path, data: &Data) {
+    let text = std::fs::read_to_string(run.join("config.json")).unwrap_or_default();
+    let trained = &serde_json::from_str::<Value>(&text).unwrap_or_default()["data"];
+    let asked = serde_json::to_value(data).unwrap_or_default();
+    if trained.is_null() || ["train", "task", "tasks"].iter().all(|key| trained[*key] == asked[*key]) {
+        return;
+    }
+    let name = |data: &Value| match (&data["train"], &data["task"]) {
+        (Value::String(file), _) => format!("`data.train` = {file}"),
+        (_, Value::String(task)) => format!("`data.task` = {task}"),
+        _ => "`data.tasks`".to_owned(),
+    };
+    eprintln!(
+        "warning: the teacher in {} was trained on {}, and is asked {} here; set the same data, or name another \
+         `distill.teacher`",
+        run.display(),
+        name(trained),
+        name(&asked)
+    );
 }

@@ -6,6 +6,7 @@ use crate::args::EvalArgs;
 use crate::commands::report;
 use crate::evaluate::{Evaluation, Evaluator, Sets};
 use crate::exit::Refusal;
+use crate::folders;
 use crate::lines::Output;
 use crate::policy;
 use crate::problems::Problems;
@@ -13,13 +14,12 @@ use crate::recipe::Model;
 use crate::samples;
 use crate::scoring::Judge;
 use crate::session::Session;
-use crate::stage::{Earlier, Entered, enter};
+use crate::stage::{Earlier, Entered, enter, hash};
 use crate::story::Story;
 use anyhow::Result;
 use ruminate_data::{Completion, Seed, Task};
 use ruminate_eval::compare;
 use ruminate_model as model;
-use ruminate_run::write_file;
 use serde::Serialize;
 use std::path::Path;
 
@@ -32,6 +32,12 @@ pub(crate) fn run(args: EvalArgs) -> Result<()> {
 }
 
 fn evaluate(mut session: Session) -> Result<()> {
+    // An evaluation that has not ended has nothing to go on from.
+    session.args.resume = None;
+    let wanted = session.args.out.clone().unwrap_or_else(|| folders::evaluation_name(&session));
+    if session.args.out.is_some() {
+        folders::admit(&session, &wanted, &[])?;
+    }
     // A file of problems to be measured on goes before a family to draw them from.
     if session.recipe.data.eval.is_some() && session.recipe.data.train.is_none() {
         session.recipe.data.task = None;
@@ -47,11 +53,9 @@ fn evaluate(mut session: Session) -> Result<()> {
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
 
     let identity = session.identity(&[])?;
-    let stage = match enter(&session, &session.out(), identity, Earlier::Replaced)? {
-        Entered::Complete(summary) => {
-            eprintln!("{} is complete: its figures again", session.out().display());
-            return tell(&serde_json::from_value(summary).unwrap_or_default());
-        }
+    let out = folders::of_evaluation(&session, &wanted, &hash(&identity))?;
+    let stage = match enter(&session, &out, identity, Earlier::Kept)? {
+        Entered::Complete(summary) => return tell(&serde_json::from_value(summary).unwrap_or_default()),
         Entered::Open(stage) => stage,
     };
     stage.record()?;
@@ -59,15 +63,16 @@ fn evaluate(mut session: Session) -> Result<()> {
     let mut kept = Vec::new();
     let evaluation = evaluator
         .run_keeping(0, &policy, Sets::All, &mut |measured| samples::write(&mut kept, measured, &language))?;
-    write_file(&stage.folder.all_samples_path(), &kept)?;
+    stage.folder.write(&stage.folder.all_samples_path(), &kept)?;
     let mut rows = Vec::new();
     ruminate_data::jsonl::write(&mut rows, &evaluation.reports)?;
-    write_file(&stage.folder.eval_path(), &rows)?;
+    stage.folder.write(&stage.folder.eval_path(), &rows)?;
     evaluation.write_samples(&stage.folder, 0)?;
     let mut story = Story::default();
     story.add("model", evaluation);
     stage.finish_files(story.to_value()?)?;
     report::leave(&stage.folder);
+    eprintln!("run folder    {}", out.display());
     tell(&story)
 }
 
@@ -93,6 +98,7 @@ fn model_folder(model: Option<&Model>) -> Result<&Path> {
 /// Judges the samples of a run again. Without a recipe of its own it takes the run's, whose resolved form lies in its
 /// `config.json`.
 fn rescore(mut args: crate::args::RunArgs, run: &Path) -> Result<()> {
+    let sampled = folders::samples_of(run)?;
     if args.recipe.is_none() {
         args.recipe = Some(run.join("config.json"));
     }
@@ -102,7 +108,7 @@ fn rescore(mut args: crate::args::RunArgs, run: &Path) -> Result<()> {
     let language = policy::language(&Model::Folder(folder.to_owned()), recipe.data.prompt)?;
     let judge = Judge::new(recipe, &language)?;
     let mut evaluation = Evaluation::default();
-    for mut measured in samples::read(&run.join("samples.jsonl"))? {
+    for mut measured in samples::read(&sampled)? {
         for groups in [&mut measured.sampled, &mut measured.greedy] {
             let written: Vec<(&Task, &[Completion])> =
                 measured.tasks.iter().zip(groups.iter().map(|group| group.completions.as_slice())).collect();
@@ -126,7 +132,7 @@ struct Compared<'a> {
 
 /// Compares two evaluations set by set, on the problems that both were asked.
 fn comparison(a: &Path, b: &Path) -> Result<()> {
-    let read = |run: &Path| samples::read(&run.join("samples.jsonl"));
+    let read = |run: &Path| samples::read(&folders::samples_of(run)?);
     let (first, second) = (read(a)?, read(b)?);
     let mut results = Output::open(None)?;
     let mut found = false;

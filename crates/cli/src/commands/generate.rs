@@ -60,7 +60,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
 
     let device = args.device.device.open()?;
     let policy = source.load(&device)?;
-    interrupt::catch();
+    interrupt::catch("what is complete is written, and the rest is given up");
     let eos_token_ids = match &language {
         Some(language) => language.end_ids.clone(),
         None => language::end_ids(&source.base)?,
@@ -103,8 +103,13 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         if interrupt::requested() { Flow::Stop } else { Flow::Continue }
     })?;
     written?;
+    output.finish()?;
     if next < requests.len() && interrupt::requested() {
-        return Err(Refusal::Interrupted(format!(" after {next} of {} completions", requests.len())).into());
+        return Err(Refusal::Interrupted(format!(
+            " after {next} of {} completions, which are written; the others are not, and the same command begins again",
+            requests.len()
+        ))
+        .into());
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 use crate::args::ImportArgs;
 use crate::exit::Refusal;
+use crate::lines::Output;
+use crate::outputs;
 use crate::progress::Progress;
 use anyhow::{Context, Result};
 use ruminate_gguf::{Gguf, Import};
@@ -30,5 +32,5 @@ pub(crate) fn run(args: &ImportArgs) -> Result<()> {
         let gib = import.weight_bytes() as f64 / f64::from(1 << 30);
         bar.say(&format!("{}: {gib:.2} GiB of weights in {}", args.out.display(), import.dtype()));
     }
-    Ok(())
+    Output::open(None)?.line(&json!({ "model": outputs::json(&args.out) }))
 }

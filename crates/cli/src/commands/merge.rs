@@ -5,9 +5,13 @@ use crate::args::MergeArgs;
 use crate::commands::generate::optional_language;
 use crate::device::DeviceName;
 use crate::exit::Refusal;
+use crate::folders;
+use crate::lines::Output;
+use crate::outputs;
 use crate::policy::{self, Source};
 use anyhow::Result;
 use ruminate_model::{self as model, Format, lora};
+use serde_json::json;
 
 pub(crate) fn run(args: &MergeArgs) -> Result<()> {
     if args.out.symlink_metadata().is_ok() {
@@ -22,9 +26,12 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
         let adapter = args.adapter.display();
         return Err(Refusal::input(format!("{adapter} holds whole weights, not adapters: nothing to merge")));
     }
+    let inputs = [("the adapter", &args.adapter), ("the base", &base)];
+    folders::apart(&args.out, &inputs.map(|(name, path)| (name.to_owned(), path.clone())))?;
     let source = Source::new(&base, Some(&args.adapter))?;
     let config = model::load_config(&source.base)?;
     let language = optional_language(&source.base, config.vocab_size, false)?;
     let merged = source.load(&DeviceName::default().open()?)?;
-    policy::save(&args.out, &merged, language.as_ref(), Format::default())
+    policy::save(&args.out, &merged, language.as_ref(), Format::default())?;
+    Output::open(None)?.line(&json!({ "model": outputs::json(&args.out) }))
 }

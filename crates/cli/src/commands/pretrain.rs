@@ -4,6 +4,7 @@
 use crate::args::RunArgs;
 use crate::commands::sft;
 use crate::exit::Refusal;
+use crate::folders;
 use crate::held_out::{self, HeldOut};
 use crate::identity::{self, read_inputs, without_threads};
 use crate::language::Language;
@@ -30,6 +31,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::new("pretrain", args)?;
     let (out, settings) = (session.out(), session.recipe.pretrain.clone());
+    folders::admit(&session, &out, &[])?;
     let Some(Model::Inline(keys)) = &session.recipe.model else {
         return Err(Refusal::usage(
             "pretrain makes a model from random weights: expected a table [model] with the keys of a config.json",
@@ -76,10 +78,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
     let share = held_out_share(&recipe.data, spec.settings);
     let identity = identity(session, spec, share)?;
     let stage = match enter(session, spec.path, identity, spec.earlier)? {
-        Entered::Complete(summary) => {
-            eprintln!("{}: {} is complete", spec.label, spec.path.display());
-            return Ok(summary);
-        }
+        Entered::Complete(summary) => return Ok(summary),
         Entered::Open(stage) => stage,
     };
     let language = Language::embedded(PromptStyle::Bare)?;
@@ -101,7 +100,9 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         supervised::memory_plan(spec.config, Trained::Weights, sft::mean_length(&first), spec.settings);
     eprintln!("{}: memory {plan}", spec.label);
     let autodiff = session.device.clone().autodiff();
-    let state = stage.state(spec.settings.max_steps, &spec.settings.train, &session.device, || {
+    let eval_steps = held_out.as_ref().map(|_| spec.settings.eval_steps);
+    let (steps, trainer) = (spec.settings.max_steps, &spec.settings.train);
+    let state = stage.state(steps, trainer, eval_steps, &session.device, || {
         Ok(policy::fresh(spec.config, seed, &autodiff))
     })?;
     let settings = Settings {

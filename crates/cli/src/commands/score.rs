@@ -3,6 +3,7 @@
 use crate::args::ScoreArgs;
 use crate::commands::generate::{check_ids, optional_language, token_ids};
 use crate::exit::Refusal;
+use crate::interrupt;
 use crate::lines::{self, Output};
 use crate::policy;
 use anyhow::Result;
@@ -49,10 +50,16 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
     }
     let device = args.device.device.open()?;
     let policy = source.load(&device)?;
+    interrupt::catch("what is computed is written, and the rest is given up");
     let mut output = Output::open(args.lines.output.as_deref())?;
     // A few batches at a time, so that results come as they are computed.
     let size = args.batch.max(1);
-    for (rows, sequences) in lines.chunks(size).zip(sequences.chunks(size)) {
+    for (at, (rows, sequences)) in lines.chunks(size).zip(sequences.chunks(size)).enumerate() {
+        if interrupt::requested() {
+            output.finish()?;
+            let done = format!(" after {} of {} lines, which are written", at * size, lines.len());
+            return Err(Refusal::Interrupted(done).into());
+        }
         let pairs: Vec<(&[u32], &[u32])> =
             sequences.iter().map(|(p, c)| (p.as_slice(), c.as_slice())).collect();
         for (row, logprobs) in rows.iter().zip(logprobs::score(&policy, &pairs, 1.0, size)?) {
@@ -60,7 +67,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
             output.line(&Line { index: row.line - 1, logprobs: &logprobs, sum })?;
         }
     }
-    Ok(())
+    output.finish()
 }
 
 fn parse(line: &str) -> Result<Input, Mismatch> {

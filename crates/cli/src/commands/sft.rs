@@ -4,6 +4,7 @@
 use crate::args::RunArgs;
 use crate::evaluate::{Evaluation, Evaluator};
 use crate::exit::Refusal;
+use crate::folders;
 use crate::held_out::{self, HeldOut};
 use crate::identity;
 use crate::language::Language;
@@ -27,6 +28,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("sft", args)?;
     let (recipe, out) = (&session.recipe, session.out());
+    folders::admit(&session, &out, &[])?;
     let Some(model) = &recipe.model else {
         return Err(Refusal::usage("`model` is missing; expected a model folder, or a table [model]"));
     };
@@ -144,13 +146,13 @@ impl Fit<'_> {
         let settings = &session.recipe.sft.for_samples(self.samples);
         let seed = Seed::new(session.recipe.seed).child("sft");
         let autodiff = session.device.clone().autodiff();
-        let state =
-            stage.state(settings.max_steps, &settings.train, &session.device, || match &self.start {
-                Start::Folder(folder) => {
-                    policy::trainable(folder, session.recipe.lora.as_ref(), seed, &autodiff)
-                }
-                Start::Fresh(config) => Ok(policy::fresh(config, seed, &autodiff)),
-            })?;
+        let evaluates = self.evaluator.is_some() || self.held_out.is_some();
+        let eval_steps = evaluates.then_some(settings.eval_steps);
+        let (steps, trainer) = (settings.max_steps, &settings.train);
+        let state = stage.state(steps, trainer, eval_steps, &session.device, || match &self.start {
+            Start::Folder(folder) => policy::trainable(folder, session.recipe.lora.as_ref(), seed, &autodiff),
+            Start::Fresh(config) => Ok(policy::fresh(config, seed, &autodiff)),
+        })?;
         let trained = policy::trained(session.recipe.lora.as_ref(), state.policy.config(), &session.device)?;
         let plan = supervised::memory_plan(state.policy.config(), trained, self.length, settings);
         eprintln!("sft: memory {plan}");

@@ -4,6 +4,7 @@ use crate::args::RunArgs;
 use crate::commands::pretrain;
 use crate::evaluate::Evaluator;
 use crate::exit::Refusal;
+use crate::folders;
 use crate::identity;
 use crate::observer::{Observer, Settings};
 use crate::policy;
@@ -34,6 +35,8 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
 /// Those of data, training and saving.
 pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let recipe = &session.recipe;
+    let stages: &[&str] = if matches!(recipe.model, Some(Model::Inline(_))) { &["base"] } else { &[] };
+    folders::admit(session, out, stages)?;
     let Some(model) = &recipe.model else {
         return Err(Refusal::usage("`model` is missing; expected a model folder, or a table [model]"));
     };
@@ -65,10 +68,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let plan = grpo::memory_plan(&config, demand, &setup)?;
 
     let stage = match enter(session, out, session.identity(identity::of_a_base(recipe))?, Earlier::Kept)? {
-        Entered::Complete(summary) => {
-            eprintln!("{} is complete", out.display());
-            return Ok(summary);
-        }
+        Entered::Complete(summary) => return Ok(summary),
         Entered::Open(stage) => stage,
     };
     announce(session, model, &config, out, prompt_tokens);
@@ -80,7 +80,8 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
 
     let autodiff = session.device.clone().autodiff();
     let fresh = || policy::trainable(&base, recipe.lora.as_ref(), seed, &autodiff);
-    let state = stage.state(recipe.max_steps, &recipe.train, &session.device, fresh)?;
+    let eval_steps = Some(recipe.grpo.eval_steps);
+    let state = stage.state(recipe.max_steps, &recipe.train, eval_steps, &session.device, fresh)?;
     let settings = Settings {
         folder: &stage.folder,
         language: &language,

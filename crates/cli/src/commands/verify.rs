@@ -19,5 +19,5 @@ pub(crate) fn run(args: &LinesArgs) -> Result<()> {
         verdict.index = row.line - 1;
         output.line(&verdict)?;
     }
-    Ok(())
+    output.finish()
 }

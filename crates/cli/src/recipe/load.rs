@@ -24,7 +24,8 @@ pub(crate) const RUN_KEYS: [&str; 5] = ["command", "device", "versions", "git_co
 pub(crate) struct Loaded {
     /// Checked and whole.
     pub(crate) recipe: Recipe,
-    /// The text as given, with the overrides as comments: `recipe.toml` of the run folder.
+    /// A recipe of the same run, `recipe.toml` of the run folder: the text as given, or where there are overrides or other
+    /// recipes below it, all of them merged.
     pub(crate) given: String,
     /// What the file and those that it extends state: neither the embedded default's keys nor those of a resolved recipe.
     pub(crate) stated: Table,
@@ -36,7 +37,7 @@ pub(crate) struct Loaded {
 /// With exit code 2: bad TOML, an unknown key, a wrong type, a value out of range.
 pub(crate) fn load(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
     let resolved = path.is_none_or(|path| path.extension().is_some_and(|extension| extension == "json"));
-    let (name, mut given, folder) = match path {
+    let (name, given, folder) = match path {
         None => ("the embedded recipe".to_owned(), DEFAULT.to_owned(), PathBuf::new()),
         Some(path) => {
             let folder = path.parent().map(Path::to_owned).unwrap_or_default();
@@ -53,11 +54,28 @@ pub(crate) fn load(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
     let stated = if resolved { Table::new() } else { parse(&given, &folder, 0, "")? };
     for set in sets {
         apply(&mut table, set).with_context(|| format!("--set {set}"))?;
-        given = given + "\n# --set " + set;
     }
+    let given = if sets.is_empty() && stands_alone(&given) { given } else { merged(&name, &table, sets)? };
     let recipe = typed(table).with_context(|| name.clone())?;
     recipe.validate().with_context(|| name)?;
     Ok(Loaded { recipe, given, stated })
+}
+
+/// Whether a recipe means the same wherever it lies: what it extends is found from its folder.
+fn stands_alone(text: &str) -> bool {
+    let table: Table = text.parse().unwrap_or_default();
+    table.get("extends").is_none_or(|base| base.as_str() == Some("default"))
+}
+
+/// The merged recipe as TOML, with what it was merged from as comments.
+fn merged(name: &str, table: &Table, sets: &[String]) -> Result<String> {
+    let comments = sets.iter().map(|set| format!("# --set {}\n", set.replace(['\n', '\r'], " ")));
+    let comments: String = comments.collect();
+    Ok(format!(
+        "# {}, merged with what it extends\n{comments}\n{}",
+        name.replace('\n', " "),
+        toml::to_string(table)?
+    ))
 }
 
 /// The recipe in a run folder's `config.json`, as TOML: without what the run was made with, which is no recipe's.
@@ -129,7 +147,7 @@ fn merge(base: &mut Table, over: Table) {
     }
 }
 
-/// `key.path=value`: the value as TOML, else as text; without a value the key is removed.
+/// `key.path=value`: the value as TOML, else as text; `key.path=` takes the key out, so that its default counts.
 fn apply(table: &mut Table, set: &str) -> Result<()> {
     let (path, text) =
         set.split_once('=').ok_or_else(|| Refusal::usage("expected KEY.PATH=VALUE, found no `=`"))?;
@@ -139,7 +157,7 @@ fn apply(table: &mut Table, set: &str) -> Result<()> {
         return Err(Refusal::usage(format!("expected a key before `=`, found {path:?}")));
     }
     if text.trim().is_empty() {
-        return remove(table, &keys, last);
+        return unset(table, &keys, last);
     }
     let mut table = table;
     for key in keys {
@@ -154,18 +172,20 @@ fn apply(table: &mut Table, set: &str) -> Result<()> {
     Ok(())
 }
 
-/// Removes a key, which then has its default; one that no recipe has is refused.
-fn remove(table: &mut Table, path: &[&str], last: &str) -> Result<()> {
-    let mut named = Table::from_iter([(last.to_owned(), toml::Value::Boolean(true))]);
-    for key in path.iter().rev() {
-        named = Table::from_iter([((*key).to_owned(), toml::Value::Table(named))]);
+/// Takes a key out of the tables that lead to it, where they are there.
+fn unset(table: &mut Table, keys: &[&str], last: &str) -> Result<()> {
+    // A key that is spelt wrong is no more there than one that was never set.
+    let mut probe = Table::from_iter([(last.to_owned(), toml::Value::Boolean(true))]);
+    for key in keys.iter().rev() {
+        probe = Table::from_iter([((*key).to_owned(), toml::Value::Table(probe))]);
     }
-    if let Value::Object(known) = &known()? {
-        refuse_unknown(&named, known, "")?;
+    refuse_unknown(&probe, &known_keys()?, "")?;
+    let mut inner = Some(table);
+    for key in keys {
+        inner = inner.and_then(|table| table.get_mut(*key)).and_then(toml::Value::as_table_mut);
     }
-    let inner = path.iter().try_fold(table, |table, key| table.get_mut(*key)?.as_table_mut());
-    if let Some(inner) = inner {
-        inner.remove(last);
+    if let Some(table) = inner {
+        table.remove(last);
     }
     Ok(())
 }
@@ -178,18 +198,16 @@ fn value(text: &str) -> toml::Value {
 
 /// The recipe of a table.
 fn typed(table: Table) -> Result<Recipe> {
-    if let Value::Object(known) = &known()? {
-        refuse_unknown(&table, known, "")?;
-    }
+    refuse_unknown(&table, &known_keys()?, "")?;
     let recipe = toml::Value::Table(table).try_into();
     recipe.map_err(|error: toml::de::Error| Refusal::usage(error.to_string().trim().replace('\n', ", ")))
 }
 
-/// All keys of a recipe: the defaults written out, so that the list cannot go stale.
-pub(super) fn known() -> Result<Value> {
+/// All keys: the defaults written out, so that the list cannot go stale.
+pub(super) fn known_keys() -> Result<Map<String, Value>> {
     let mut known = serde_json::to_value(Recipe::default()).context("the default recipe serialises")?;
     known["lora"] = lora_keys()?; // absent by default
-    Ok(known)
+    Ok(known.as_object().cloned().unwrap_or_default())
 }
 
 /// The keys of `[lora]`, with the other name that one of them has.
@@ -306,7 +324,7 @@ mod tests {
         assert_eq!(value("1\nother = 2"), toml::Value::String("1\nother = 2".into()));
         let loaded = load(None, &["model=some/folder".into()]).expect("valid");
         assert_eq!(loaded.recipe.model, Some(Model::Folder("some/folder".into())));
-        assert!(loaded.given.ends_with("\n# --set model=some/folder"));
+        assert!(loaded.given.contains("\n# --set model=some/folder\n"));
     }
 
     #[test]
@@ -333,6 +351,41 @@ mod tests {
         assert_eq!(again.seed, 3);
         config = serde_json::to_value(&Recipe { seed: 0, ..again }).expect("JSON");
         assert_eq!(config, serde_json::to_value(&first).expect("JSON"));
+    }
+
+    #[test]
+    fn what_a_run_writes_as_its_recipe_is_the_same_recipe() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (base, path) = (folder.path().join("base.toml"), folder.path().join("a.toml"));
+        fs::write(&base, "extends = 'default'\nseed = 7\n").expect("written");
+        fs::write(&path, "extends = 'base.toml'\nmax_steps = 3\n").expect("written");
+        let elsewhere = tempfile::tempdir().expect("a folder");
+        let written = elsewhere.path().join("recipe.toml");
+        let json = |recipe: &Recipe| serde_json::to_value(recipe).expect("JSON");
+        for (recipe, sets) in [
+            (None, vec![]),
+            (None, vec!["grpo.beta=0.1", "data.params={terms=2}", "model=a/b"]),
+            (Some(path.as_path()), vec![]),
+            (Some(&path), vec!["model.hidden_size=32", "data.params={\nterms=2}"]),
+        ] {
+            let sets: Vec<String> = sets.into_iter().map(str::to_owned).collect();
+            let first = load(recipe, &sets).expect("valid");
+            fs::write(&written, &first.given).expect("written");
+            let again = load(Some(&written), &[]).expect("a recipe");
+            assert_eq!(json(&again.recipe), json(&first.recipe), "{sets:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_value_takes_a_key_out() {
+        let sets = |sets: &[&str]| sets.iter().map(ToString::to_string).collect::<Vec<String>>();
+        let student = |given: &[&str]| load(None, &sets(given)).expect("valid").recipe.distill.student;
+        assert!(student(&[]).is_some(), "else this test shows nothing");
+        assert_eq!(student(&["distill.student="]), None);
+        assert_eq!(student(&["distill.student=a/b", "distill.student= "]), None);
+        let verifier = |given: &[&str]| load(None, &sets(given)).expect("valid").recipe.reward.verifier;
+        assert_eq!(verifier(&["reward.verifier=format", "reward.verifier="]), verifier(&[]));
+        assert!(refusal(&["distill.studnt="]).contains("did you mean `distill.student`?"));
     }
 
     #[test]

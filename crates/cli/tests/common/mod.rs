@@ -1,6 +1,8 @@
 //! Runs the binary as a user does, on models small enough for a debug build.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod world;
+
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

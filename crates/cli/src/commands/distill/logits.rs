@@ -37,7 +37,8 @@ pub(super) struct Teacher<'a> {
     pub(super) device: &'a Device,
 }
 
-/// The teacher's top for every sample, from `folder` or computed and left there. Files of other runs are removed.
+/// The teacher's top for every sample, from `folder` or computed and left there. What `folder` has of other
+/// teachers and traces is removed.
 ///
 /// # Errors
 /// Those of loading the teacher and of writing; an interruption, after which the files that are there are kept.
@@ -70,7 +71,8 @@ pub(super) fn cached(teacher: &Teacher, samples: &[Sample], kept: Kept, folder: 
         progress.at(tops.len() as u64, "");
     }
     let stale = |path: &PathBuf| {
-        path.extension().is_some_and(|extension| extension == "safetensors") && !files.contains(path)
+        let name = Path::new("logits").join(path.file_name().unwrap_or_default());
+        ruminate_run::is_run_file(&name) && !files.contains(path)
     };
     for path in entries(folder).into_iter().filter(stale) {
         fs::remove_file(&path).with_context(|| path.display().to_string())?;

@@ -3,7 +3,7 @@
 
 use crate::progress::Progress;
 use anyhow::Result;
-use ruminate_run::{Appended, JsonlAppender};
+use ruminate_run::{Appended, JsonlAppender, check_regular};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -38,6 +38,7 @@ impl Sampled {
         requests: Vec<String>,
         samples: usize,
     ) -> Result<(Self, Vec<Vec<Option<T>>>)> {
+        check_regular(path)?;
         let log = JsonlAppender::open(path)?;
         let mut known: Vec<Vec<Option<T>>> =
             requests.iter().map(|_| (0..samples).map(|_| None).collect()).collect();

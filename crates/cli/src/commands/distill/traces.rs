@@ -18,7 +18,7 @@ use ruminate_distill as distill;
 use ruminate_grpo::Problem;
 use ruminate_model::Decoder;
 use ruminate_rollout::{Flow, Options, RecordRouting};
-use ruminate_run::sha256_hex;
+use ruminate_run::{RunFolder, sha256_hex};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -242,8 +242,8 @@ fn evaluation_texts(recipe: &Recipe, problems: &Problems) -> Result<Decontaminat
 }
 
 /// Writes `traces.jsonl`.
-pub(super) fn write(path: &Path, traces: &[Trace]) -> Result<()> {
+pub(super) fn write(folder: &RunFolder, traces: &[Trace]) -> Result<()> {
     let mut bytes = Vec::new();
     jsonl::write(&mut bytes, traces)?;
-    Ok(ruminate_run::write_file(path, &bytes)?)
+    Ok(folder.write(&folder.traces_path(), &bytes)?)
 }
