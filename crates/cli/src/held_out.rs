@@ -100,8 +100,8 @@ impl HeldOut {
 /// The row of a step, from an earlier process.
 pub(crate) fn row_of_step(folder: &RunFolder, step: usize) -> Option<Row> {
     let text = fs::read_to_string(folder.eval_path()).unwrap_or_default();
-    let rows = text.lines().filter_map(|line| serde_json::from_str::<Row>(line).ok());
-    rows.filter(|row| row.step == step).last()
+    let mut rows = text.lines().filter_map(|line| serde_json::from_str::<Row>(line).ok());
+    rows.rfind(|row| row.step == step)
 }
 
 /// Adds both ends of a run to its summary, where they were measured.

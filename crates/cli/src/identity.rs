@@ -62,7 +62,7 @@ pub(crate) fn read_inputs(identity: &mut Value) -> Result<()> {
         match hashes.map_err(|error| error.context(format!("`{key}`")))? {
             Some(hashes) if hashes.len() == 1 => stand_for(identity, key, &hashes[0]),
             Some(hashes) if !hashes.is_empty() => {
-                stand_for(identity, key, &sha256_hex(hashes.join("\n").as_bytes()))
+                stand_for(identity, key, &sha256_hex(hashes.join("\n").as_bytes()));
             }
             // A pipe can be read once, which is for training: its path has to do.
             _ => {}

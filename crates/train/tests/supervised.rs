@@ -314,7 +314,7 @@ fn the_loss_of_held_out_samples_is_the_mean_over_their_tokens_however_they_are_s
         let policy = decoder(fixture, &testkit::device());
         // Of lengths that differ, so that a mean of means would be another number.
         let samples: Vec<Sample> = (0..11)
-            .map(|i| Sample::completion_only(&[3, 5], &(0..1 + i % 4).map(|at| at + 7).collect::<Vec<u32>>()))
+            .map(|i| Sample::completion_only(&[3, 5], &(0..=i % 4).map(|at| at + 7).collect::<Vec<u32>>()))
             .collect();
         let pairs: Vec<(&[u32], &[u32])> = samples.iter().map(|sample| sample.ids.split_at(2)).collect();
         let logprobs = ruminate_train::logprobs::score(&policy, &pairs, 1.0, 4).expect("scored");

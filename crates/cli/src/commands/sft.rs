@@ -253,7 +253,7 @@ fn problem(row: &Map<String, Value>) -> String {
     match row.get("messages").and_then(Value::as_array) {
         Some(messages) => {
             let asked = messages.iter().take_while(|message| message["role"] != "assistant");
-            asked.map(|message| format!("{}: {}\n", message["role"], message["content"])).collect()
+            Value::Array(asked.cloned().collect()).to_string()
         }
         None => row.get("prompt").map(ToString::to_string).unwrap_or_default(),
     }
