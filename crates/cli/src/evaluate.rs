@@ -142,11 +142,9 @@ impl<'a> Evaluator<'a> {
         problems: &Problems,
     ) -> Result<Self> {
         let set = |name: &str, tasks: &[Task], forced: &'static str| -> Result<Set> {
-            let forced_ids = language.tokenizer.encode(forced)?;
             let with_ids = |task: &Task| {
-                let mut ids = language.prompt_ids(&task.prompt)?;
-                ids.extend(&forced_ids);
-                Ok((task.clone(), ids))
+                let text = language.render(&task.prompt)? + forced;
+                Ok((task.clone(), language.tokenizer.encode(&text)?))
             };
             let problems = tasks.iter().map(with_ids).collect::<Result<_>>()?;
             Ok(Set { name: name.to_owned(), problems, forced })

@@ -58,6 +58,7 @@ mod client {
     use anyhow::Result;
     use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
     use hf_hub::{Cache, CacheRepo, Repo};
+    use ruminate_text::is_tokenizer_file;
     use serde_json::Value;
     use std::collections::BTreeSet;
     use std::fs;
@@ -67,9 +68,7 @@ mod client {
     const WEIGHTS: &str = "model.safetensors";
     const INDEX: &str = "model.safetensors.index.json";
 
-    /// What a model folder has beside its weights.
-    const SMALL: [&str; 5] =
-        [CONFIG, "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+    const GENERATION: &str = "generation_config.json";
 
     /// Attempts that follow a broken connection; each goes on where the one before it ended.
     const RETRIES: usize = 3;
@@ -122,7 +121,9 @@ mod client {
         } else {
             return Ok(None);
         }
-        for name in SMALL.iter().rev() {
+        // What a model folder has beside its weights and its tokenizer.
+        let tokenizer = listed.iter().map(String::as_str).filter(|name| is_tokenizer_file(name));
+        for name in tokenizer.chain([GENERATION, CONFIG]) {
             get(name)?;
         }
         Ok(Some(folder))

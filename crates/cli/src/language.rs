@@ -1,14 +1,16 @@
 //! The policy's language: text to token ids and back, prompts as the policy sees them, and what ends a completion.
 //! It knows no tensor.
 
+use crate::ends;
 use crate::exit::Refusal;
 use crate::recipe::PromptStyle;
 use anyhow::{Context, Result};
 use ruminate_data::{Message, Prompt, Sample};
+use ruminate_model::Config;
 use ruminate_text::{ChatTemplate, GenerationPrompt, Tokenizer, r1_zero_prompt};
-use serde_json::Value;
-use std::fs;
+use std::collections::HashSet;
 use std::path::Path;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::SystemTime;
 
 /// A tokenizer with its prompt style and its ending tokens.
@@ -16,8 +18,10 @@ pub(crate) struct Language {
     pub(crate) tokenizer: Tokenizer,
     template: Option<ChatTemplate>,
     style: Style,
-    /// Tokens that end a completion.
+    /// Tokens that end a completion: every one that a file of the model names.
     pub(crate) end_ids: Vec<u32>,
+    /// The one of them that a policy is taught to write.
+    taught_end: Option<u32>,
 }
 
 /// A decided [`PromptStyle`].
@@ -37,30 +41,66 @@ impl Language {
     /// A model folder's.
     ///
     /// # Errors
-    /// When a tokenizer file is missing or malformed, or has ids without an embedding.
-    pub(crate) fn load(folder: &Path, vocab_size: usize, style: PromptStyle) -> Result<Self> {
-        let tokenizer = Tokenizer::load(folder)?;
-        tokenizer.check_vocab_size(vocab_size).with_context(|| folder.display().to_string())?;
-        let end_ids = end_ids(folder)?;
+    /// When a tokenizer file is missing or malformed, ordinary text could become an id without an embedding, or an ending
+    /// token has none.
+    pub(crate) fn load(folder: &Path, config: &Config, style: PromptStyle) -> Result<Self> {
+        let vocab_size = config.vocab_size;
+        let end_ids = ends::end_ids(folder, config)?;
+        let (tokenizer, beyond) =
+            Tokenizer::load(folder)?.for_model(vocab_size).with_context(|| folder.display().to_string())?;
+        if let Some(id) = tokenizer.eos_id().filter(|id| *id as usize >= vocab_size) {
+            let eos = tokenizer.special_tokens().eos.as_deref().unwrap_or_default();
+            return Err(Refusal::input(format!(
+                "{}: the tokenizer's `eos_token` is {eos:?}, whose id {id} has no embedding: the model's vocab_size is \
+                 {vocab_size}; take tokenizer and weights from the same model folder",
+                folder.display()
+            )));
+        }
+        if let [(id, token), ..] = beyond.as_slice() {
+            warn_once(format!(
+                "{}: the model, whose vocab_size is {vocab_size}, has no embedding for {} of the tokenizer's added tokens, \
+                 such as {token:?} (id {id}); a text that holds one is refused",
+                folder.display(),
+                beyond.len(),
+            ));
+        }
         Self::new(tokenizer, style, end_ids)
     }
 
     fn new(tokenizer: Tokenizer, style: PromptStyle, mut end_ids: Vec<u32>) -> Result<Self> {
-        if end_ids.is_empty() {
-            end_ids.extend(tokenizer.eos_id());
-        }
+        end_ids.extend(tokenizer.eos_id().filter(|id| !end_ids.contains(id)));
         let template = tokenizer
             .chat_template()
             .map(|source| ChatTemplate::new(source, tokenizer.special_tokens(), SystemTime::now()))
-            .transpose()?;
+            .transpose()
+            .with_context(|| tokenizer.chat_template_path().to_owned())?;
         let style = match (style, &template) {
             (PromptStyle::Auto, _) if is_embedded(&tokenizer) => Style::Bare,
+            (PromptStyle::Auto | PromptStyle::Chat, None) if tokenizer.chat_template_problem().is_some() => {
+                return Err(no_template(&tokenizer));
+            }
             (PromptStyle::Auto | PromptStyle::Chat, Some(_)) => Style::Chat,
             (PromptStyle::Auto | PromptStyle::R1, _) => Style::R1,
             (PromptStyle::Bare, _) => Style::Bare,
-            (PromptStyle::Chat, None) => return Err(no_template()),
+            (PromptStyle::Chat, None) => return Err(no_template(&tokenizer)),
         };
-        Ok(Self { tokenizer, template, style, end_ids })
+        let mut language = Self { tokenizer, template, style, end_ids, taught_end: None };
+        language.taught_end = language.written_end().or_else(|| {
+            let eos = language.tokenizer.eos_id();
+            eos.or_else(|| language.end_ids.first().copied())
+        });
+        Ok(language)
+    }
+
+    /// The ending token that the chat template writes behind what the assistant says, where it writes one.
+    fn written_end(&self) -> Option<u32> {
+        const SAID: &str = "Yes.";
+        let turn = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
+        let chat =
+            self.chat(&[turn("user", "Is it?"), turn("assistant", SAID)], GenerationPrompt::Omit).ok()?;
+        let end = chat.rfind(SAID)? + SAID.len();
+        let (_, behind) = self.tokenizer.encode_pair(&chat[..end], &chat[end..]).ok()?;
+        behind.into_iter().find(|id| self.end_ids.contains(id))
     }
 
     /// The prompt as the policy sees it.
@@ -83,7 +123,7 @@ impl Language {
 
     /// A chat in the model's template.
     pub(crate) fn chat(&self, messages: &[Message], prompt: GenerationPrompt) -> Result<String> {
-        let template = self.template.as_ref().ok_or_else(no_template)?;
+        let template = self.template.as_ref().ok_or_else(|| no_template(&self.tokenizer))?;
         Ok(template.render(messages, prompt)?)
     }
 
@@ -109,14 +149,46 @@ impl Language {
         Ok(self.tokenizer.encode(&self.render(prompt)?)?)
     }
 
-    /// A completion's token ids, its ending token included.
+    /// Token ids of a prompt, as the policy reads it, and of the completion behind it with its ending token: one text, cut
+    /// where the completion begins ([`Tokenizer::encode_pair`]).
+    pub(crate) fn pair_ids(&self, prompt: &str, completion: &str) -> Result<(Vec<u32>, Vec<u32>)> {
+        let (prompt, completion) = self.tokenizer.encode_pair(prompt, completion)?;
+        Ok((prompt, self.ended(completion)))
+    }
+
+    /// A sample that teaches a completion of a prompt, as [`pair_ids`](Self::pair_ids) encodes them.
+    pub(crate) fn pair(&self, prompt: &str, completion: &str) -> Result<Sample> {
+        let (prompt, completion) = self.pair_ids(prompt, completion)?;
+        Ok(Sample::completion_only(&prompt, &completion))
+    }
+
+    /// The token ids of a text that stands alone, with its ending token.
     pub(crate) fn completion_ids(&self, text: &str) -> Result<Vec<u32>> {
-        let mut ids = self.tokenizer.encode(text)?;
+        Ok(self.ended(self.tokenizer.encode(text)?))
+    }
+
+    fn ended(&self, mut ids: Vec<u32>) -> Vec<u32> {
         // A template may have written the ending token out.
         if !ids.last().is_some_and(|last| self.end_ids.contains(last)) {
-            ids.extend(self.end_ids.first());
+            ids.extend(self.taught_end);
         }
-        Ok(ids)
+        ids
+    }
+
+    /// The token that a policy is taught to end with.
+    pub(crate) fn taught_end(&self) -> Option<u32> {
+        self.taught_end
+    }
+
+    /// Says so where nothing ends a completion: what is taught then teaches no end.
+    pub(crate) fn warn_without_end(&self) {
+        if self.end_ids.is_empty() {
+            warn_once(
+                "no file of the model names an ending token: no completion is taught to end, and sampling ends at \
+                 `rollout.max_new_tokens`; set `eos_token_id` in its config.json"
+                    .to_owned(),
+            );
+        }
     }
 
     /// What the policy wrote, without the token that ended it. Ids that do not decode read as nothing: a verifier
@@ -126,37 +198,83 @@ impl Language {
     }
 }
 
-/// The ending tokens of a model folder: `generation_config.json`, else `config.json`; none where both are silent.
-///
-/// # Errors
-/// When one of them is no JSON.
-pub(crate) fn end_ids(folder: &Path) -> Result<Vec<u32>> {
-    for name in ["generation_config.json", "config.json"] {
-        let path = folder.join(name);
-        let Ok(text) = fs::read_to_string(&path) else { continue };
-        let json: Value = serde_json::from_str(&text)
-            .map_err(|error| Refusal::input(format!("{}: not valid JSON: {error}", path.display())))?;
-        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        let ids: Vec<u32> = match &json["eos_token_id"] {
-            Value::Array(ids) => ids.iter().filter_map(id).collect(),
-            one => id(one).into_iter().collect(),
-        };
-        if !ids.is_empty() {
-            return Ok(ids);
-        }
-    }
-    Ok(Vec::new())
-}
-
 /// Whether it is the embedded tokenizer, also where a model folder that we wrote gives it back.
 fn is_embedded(tokenizer: &Tokenizer) -> bool {
     let embedded = Tokenizer::embedded();
     tokenizer.files().eq(embedded.files())
 }
 
-fn no_template() -> anyhow::Error {
-    Refusal::input(
-        "the prompt is a list of messages, but the model has no chat template; expected chat_template.jinja, or \
-         `chat_template` in tokenizer_config.json",
-    )
+fn no_template(tokenizer: &Tokenizer) -> anyhow::Error {
+    match tokenizer.chat_template_problem() {
+        Some(problem) => Refusal::input(problem),
+        None => Refusal::input(
+            "the prompt is a list of messages, but the model has no chat template; expected chat_template.jinja, or \
+             `chat_template` in tokenizer_config.json",
+        ),
+    }
+}
+
+/// Warns on standard error; of a model that is loaded several times in a run once.
+fn warn_once(warning: String) {
+    static TOLD: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    if !told.contains(&warning) {
+        eprintln!("warning: {warning}");
+        told.insert(warning);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+    use std::fs;
+
+    /// The byte-level tokenizer of the fixtures, `<|im_end|>` being 300, in a folder with these files.
+    fn language(eos_token_id: &Value, files: &[(&str, &str)]) -> Language {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fixture =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text/byte_level/tokenizer.json");
+        fs::copy(fixture, folder.path().join("tokenizer.json")).expect("copied");
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).expect("written");
+        }
+        let config = json!({
+            "model_type": "llama", "vocab_size": 303, "hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "intermediate_size": 4, "eos_token_id": eos_token_id,
+        });
+        let config = Config::from_json(&config).expect("valid");
+        Language::load(folder.path(), &config, PromptStyle::Auto).expect("well-formed")
+    }
+
+    const TEMPLATE: (&str, &str) = (
+        "chat_template.jinja",
+        "{% for message in messages %}{{ message.role }}: {{ message.content }}<|im_end|>\n{% endfor %}",
+    );
+    const EOS: (&str, &str) = ("tokenizer_config.json", r#"{"eos_token": "</think>"}"#);
+
+    #[test]
+    fn what_is_taught_as_the_end_is_what_the_template_writes() {
+        let both = language(&json!([5, 300]), &[TEMPLATE, EOS]);
+        assert_eq!((both.end_ids.as_slice(), both.taught_end()), ([5, 300, 302].as_slice(), Some(300)));
+        let without_template = language(&json!([5, 300]), &[EOS]);
+        assert_eq!(without_template.taught_end(), Some(302));
+        let first = language(&json!([5, 300]), &[]);
+        assert_eq!(first.taught_end(), Some(5));
+        // What no file calls an end does not end a completion, whatever the template writes.
+        let other = language(&json!(5), &[TEMPLATE]);
+        assert_eq!((other.end_ids.as_slice(), other.taught_end()), ([5].as_slice(), Some(5)));
+        assert_eq!(language(&Value::Null, &[]).taught_end(), None);
+    }
+
+    #[test]
+    fn an_end_is_written_once() {
+        let language = language(&json!([5, 300]), &[TEMPLATE]);
+        let hat = language.tokenizer.encode("hat").expect("encoded");
+        for text in ["hat", "hat<|im_end|>"] {
+            let (prompt, completion) = language.pair_ids("the\n", text).expect("encoded");
+            assert_eq!(prompt, language.tokenizer.encode("the\n").expect("encoded"));
+            assert_eq!(completion, [hat.as_slice(), &[300]].concat());
+        }
+    }
 }

@@ -23,6 +23,7 @@ mod args;
 mod commands;
 mod completions;
 mod device;
+mod ends;
 mod evaluate;
 mod exit;
 mod folders;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         return code;
     }
     ruminate_model::keep_freed_memory();
+    ruminate_text::silence_caught_panics();
     let args = match args::Args::try_parse() {
         Ok(args) => args,
         Err(error) => {

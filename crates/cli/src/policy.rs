@@ -45,6 +45,12 @@ pub(crate) fn inline_config_for(
         return Err(Refusal::usage(format!("unknown key `{name}.{key}`{}", hint.unwrap_or_default())));
     }
     tokenizer.check_vocab_size(config.vocab_size).with_context(|| format!("[{name}]"))?;
+    if let Some(id) = config.eos_token_ids.iter().find(|id| **id as usize >= config.vocab_size) {
+        return Err(Refusal::usage(format!(
+            "`{name}.eos_token_id`: expected token ids below `{name}.vocab_size` = {}, found {id}",
+            config.vocab_size
+        )));
+    }
     Ok(config)
 }
 
@@ -138,7 +144,7 @@ pub(crate) fn language(model: &Model, style: PromptStyle) -> Result<Language> {
     match model {
         Model::Inline(_) => Language::embedded(style),
         Model::Folder(folder) => {
-            Language::load(&lora::base_folder(folder)?, model::load_config(folder)?.vocab_size, style)
+            Language::load(&lora::base_folder(folder)?, &model::load_config(folder)?, style)
         }
     }
 }

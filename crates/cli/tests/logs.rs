@@ -99,7 +99,7 @@ fn a_folder_that_goes_away_stops_its_run_and_does_not_come_back() {
     let world = World::new();
     for aside in [false, true] {
         let out = world.path("run");
-        let args = world.args("train-rl", &["max_steps=5000", "eval.n=2"]);
+        let args = world.args("train-rl", &["max_steps=5000", "eval.n=2", "train.save_steps=5000"]);
         let child = command(&args.iter().map(String::as_str).collect::<Vec<_>>())
             .arg("--out")
             .arg(&out)

@@ -132,19 +132,12 @@ impl ChatTemplate {
             tools => Value::from(()),
             documents => Value::from(()),
             // A token that the folder does not name is undefined, as in transformers.
-            ..Value::from_pairs(self.named_tokens())
+            ..Value::from_pairs(self.special.named())
         };
         let template = self.env.get_template(name).map_err(|error| failure(&error))?;
         let mut output = Capped(Vec::new());
         template.render_captured_to(context, &mut output).map_err(|error| failure(&error))?;
         String::from_utf8(output.0).map_err(|error| Error::TemplateRender { reason: error.to_string() })
-    }
-
-    fn named_tokens(&self) -> impl Iterator<Item = (&'static str, String)> {
-        let SpecialTokens { bos, eos, pad, unk } = self.special.clone();
-        [("bos_token", bos), ("eos_token", eos), ("pad_token", pad), ("unk_token", unk)]
-            .into_iter()
-            .filter_map(|(name, token)| Some((name, token?)))
     }
 }
 

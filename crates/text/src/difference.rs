@@ -11,6 +11,11 @@ impl Tokenizer {
     /// How another tokenizer encodes differently, in words; None where both give the same ids to every text. What pads,
     /// truncates and decodes is left out.
     pub fn difference(&self, other: &Self) -> Option<String> {
+        if self.splits_special() != other.splits_special() {
+            return Some(
+                "only one of them has `split_special_tokens` in its tokenizer_config.json".to_owned(),
+            );
+        }
         let (own, other) = (self.parts(), other.parts());
         let part = DECIDE.into_iter().find(|part| own.get(*part) != other.get(*part))?;
         Some(match part {
@@ -42,9 +47,20 @@ fn difference_of_models(own: &Value, other: &Value) -> String {
 fn difference_of_tokens(own: &Value, other: &Value) -> String {
     let [own, other] = [own, other].map(|tokens| tokens.as_array().map(Vec::as_slice).unwrap_or_default());
     match own.iter().zip(other).find(|(own, other)| own != other) {
-        Some((own, other)) => format!("added tokens are {own} in one and {other} in the other"),
+        Some((own, other)) if own["content"] == other["content"] && own["id"] == other["id"] => {
+            format!("the added token {} has other flags in one than in the other", named(own))
+        }
+        Some((own, other)) => {
+            format!("the added token {} of one is {} in the other", named(own), named(other))
+        }
         None => format!("one has {} added tokens, the other {}", own.len(), other.len()),
     }
+}
+
+/// An added token by its text, cut where that is long, and its id.
+fn named(token: &Value) -> String {
+    let text: String = token["content"].as_str().unwrap_or_default().chars().take(40).collect();
+    format!("{text:?} (id {})", token["id"])
 }
 
 #[cfg(test)]
@@ -86,7 +102,7 @@ mod tests {
         let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text/byte_level");
         let other = Tokenizer::load(&fixture).expect("a fixture");
         let told = Tokenizer::embedded().difference(&other).expect("another tokenizer");
-        assert!(told.contains("added tokens"), "{told}");
+        assert_eq!(told, r#"the added token "<|pad|>" (id 0) of one is "<|im_end|>" (id 300) in the other"#);
         let renamed = changed("\"z\"", "\"\u{e4}\"");
         let told = Tokenizer::embedded().difference(&renamed).expect("another vocabulary");
         assert!(told.contains("\"z\"") && told.contains("none in the other"), "{told}");

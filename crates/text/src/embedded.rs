@@ -4,7 +4,7 @@
 //! Ids are part of the format of saved models and never change: pad 0, end 1, the four tags 2-5, the newline 6,
 //! then U+0020 to U+007E from 7. Everything else has no token: encoding it fails rather than losing it.
 
-use crate::files;
+use crate::files::{self, File};
 use tokenizers::decoders::fuse::Fuse;
 use tokenizers::models::wordlevel::WordLevel;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
@@ -24,7 +24,7 @@ fn vocabulary() -> impl Iterator<Item = String> {
 }
 
 /// `tokenizer.json` and `tokenizer_config.json`.
-pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
+pub(crate) fn files() -> Vec<File> {
     let config = serde_json::json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": END,
@@ -33,8 +33,8 @@ pub(crate) fn files() -> Vec<(&'static str, Vec<u8>)> {
         "model_input_names": ["input_ids", "attention_mask"],
     });
     vec![
-        (files::TOKENIZER, tokenizer_json().into_bytes()),
-        (files::CONFIG, format!("{config:#}\n").into_bytes()),
+        (files::TOKENIZER.to_owned(), tokenizer_json().into_bytes()),
+        (files::CONFIG.to_owned(), format!("{config:#}\n").into_bytes()),
     ]
 }
 

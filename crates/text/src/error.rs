@@ -29,23 +29,28 @@ pub enum Error {
         /// The library's reason.
         reason: String,
     },
-    /// `tokenizer_config.json` does not have the expected form.
-    #[error("{}: expected the `tokenizer_config.json` of Hugging Face's `transformers`, found {reason}", path.display())]
+    /// A file beside `tokenizer.json` does not have the expected form.
+    #[error("{}: {reason}", path.display())]
     Config {
         /// The file.
         path: PathBuf,
-        /// The parser's reason, with line and column.
+        /// What was expected of which key, and what was found.
         reason: String,
     },
-    /// `tokenizer_config.json` names a token that the tokenizer does not have.
-    #[error("{}: `{key}` is {token:?}, but the tokenizer beside it has no such token", path.display())]
-    MissingToken {
-        /// The file that names the token.
+    /// A file gives an id to a token that `tokenizer.json` lacks, and the token cannot have it.
+    #[error(
+        "{}: {token:?} has the id {stated} there, and `tokenizer.json`, which lacks this token, has {given} as its next \
+         free id: expected {given}; take both files from the same model folder", path.display()
+    )]
+    TokenClash {
+        /// The file that states the id.
         path: PathBuf,
-        /// `eos_token` or `pad_token`.
-        key: &'static str,
         /// The token.
         token: String,
+        /// The id there.
+        stated: u32,
+        /// The id that the token would get, in transformers too.
+        given: u32,
     },
     /// The tokenizer can produce ids that the model has no embedding for.
     #[error(
@@ -55,6 +60,19 @@ pub enum Error {
     VocabularyTooLarge {
         /// The tokenizer's highest id.
         highest_id: u32,
+        /// The model's `vocab_size`.
+        vocab_size: usize,
+    },
+    /// A text holds an added token that the model has no embedding for.
+    #[error(
+        "the text holds {token:?}, whose id {id} has no embedding: the model's vocab_size is {vocab_size}; leave it out, or \
+         take tokenizer and weights from the same model folder"
+    )]
+    NoEmbedding {
+        /// The token.
+        token: String,
+        /// Its id.
+        id: u32,
         /// The model's `vocab_size`.
         vocab_size: usize,
     },
@@ -77,6 +95,15 @@ pub enum Error {
         bytes: usize,
         /// The library's reason.
         reason: String,
+    },
+    /// A prompt and its completion cannot be told apart in token ids.
+    #[error(
+        "the tokenizer joins the whole prompt with the start of the completion in the token {token}: expected a \
+         prompt with a token of its own; make it longer, or give token ids"
+    )]
+    NoBorder {
+        /// The id of the token that takes both.
+        token: u32,
     },
     /// The tokenizer's decoder failed.
     #[error("the tokenizer cannot decode these {tokens} token ids: {reason}")]

@@ -1,98 +1,134 @@
-//! The text files of a model folder: where they lie, and what of `tokenizer_config.json` matters here.
+//! The tokenizer's files of a model folder: which they are, and their bytes. Does not parse them.
 
 use crate::Error;
-use serde::Deserialize;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 pub(crate) const CONFIG: &str = "tokenizer_config.json";
 pub(crate) const CHAT_TEMPLATE: &str = "chat_template.jinja";
+pub(crate) const SPECIAL_TOKENS_MAP: &str = "special_tokens_map.json";
+pub(crate) const ADDED_TOKENS: &str = "added_tokens.json";
 
-/// The special tokens that `tokenizer_config.json` names, as text: a chat template refers to them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SpecialTokens {
-    /// `bos_token`: begins a text.
-    pub bos: Option<String>,
-    /// `eos_token`: ends a turn.
-    pub eos: Option<String>,
-    /// `pad_token`: fills a batch.
-    pub pad: Option<String>,
-    /// `unk_token`: stands for what has no token.
-    pub unk: Option<String>,
-}
+/// The folder of chat templates that have a name.
+pub(crate) const NAMED_TEMPLATES: &str = "additional_chat_templates";
 
-/// The part of `tokenizer_config.json` that is used. Unknown keys are ignored: the format is not ours.
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Config {
-    bos_token: Option<TokenField>,
-    eos_token: Option<TokenField>,
-    pad_token: Option<TokenField>,
-    unk_token: Option<TokenField>,
-    chat_template: Option<TemplateField>,
-}
+/// What is read first, and in this order.
+const READ: [&str; 5] = [TOKENIZER, CONFIG, CHAT_TEMPLATE, SPECIAL_TOKENS_MAP, ADDED_TOKENS];
 
-/// A token is written as a string, or as an `AddedToken` object.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum TokenField {
-    Text(String),
-    Added { content: String },
-}
+/// What transformers reads where `tokenizer.json` is missing, and what other programs read: kept, not used.
+const KEPT: [&str; 12] = [
+    "chat_template.json",
+    "merges.txt",
+    "qwen.tiktoken",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+    "tekken.json",
+    "tiktoken.model",
+    "tokenizer.model",
+    "tokenizer.model.v3",
+    "vocab.bpe",
+    "vocab.json",
+    "vocab.txt",
+];
 
-/// A folder has one template, or a list of named ones of which `default` is meant for chat.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum TemplateField {
-    One(String),
-    Named(Vec<NamedTemplate>),
-}
+/// The largest file that is kept. A vocabulary of a million tokens has a tenth of it.
+const MAX_BYTES: u64 = 512 << 20;
 
-#[derive(Debug, Deserialize)]
-struct NamedTemplate {
-    name: String,
-    template: String,
-}
-
-impl Config {
-    pub(crate) fn parse(bytes: &[u8], path: &Path) -> Result<Self, Error> {
-        serde_json::from_slice(bytes)
-            .map_err(|error| Error::Config { path: path.to_path_buf(), reason: error.to_string() })
-    }
-
-    pub(crate) fn special_tokens(&self) -> SpecialTokens {
-        let text = |field: &Option<TokenField>| match field {
-            Some(TokenField::Text(content) | TokenField::Added { content }) => Some(content.clone()),
-            None => None,
-        };
-        SpecialTokens {
-            bos: text(&self.bos_token),
-            eos: text(&self.eos_token),
-            pad: text(&self.pad_token),
-            unk: text(&self.unk_token),
+/// Whether a file of a model folder, named by its path in the folder, belongs to the tokenizer.
+pub fn is_tokenizer_file(name: &str) -> bool {
+    match name.split_once('/') {
+        Some((folder, template)) => {
+            folder == NAMED_TEMPLATES
+                && template.strip_suffix(".jinja").is_some_and(|name| !name.contains('/'))
         }
-    }
-
-    pub(crate) fn chat_template(&self) -> Option<&str> {
-        match self.chat_template.as_ref()? {
-            TemplateField::One(source) => Some(source),
-            TemplateField::Named(list) => {
-                list.iter().find(|t| t.name == "default").map(|t| t.template.as_str())
-            }
-        }
+        None => READ.contains(&name) || KEPT.contains(&name),
     }
 }
 
-/// Reads `folder/name`.
-pub(crate) fn read(folder: &Path, name: &str) -> Result<Vec<u8>, Error> {
+/// Name and content of a file.
+pub(crate) type File = (String, Vec<u8>);
+
+/// The tokenizer's files of a folder; without `tokenizer.json` there is no tokenizer.
+///
+/// # Errors
+/// [`Error::Read`] for a file that cannot be read.
+pub(crate) fn load(folder: &Path) -> Result<Vec<File>, Error> {
+    let mut found = vec![(TOKENIZER.to_owned(), read(folder, TOKENIZER)?)];
+    for name in READ[1..].iter().chain(&KEPT) {
+        found.extend(read_optional(folder, name)?.map(|bytes| ((*name).to_owned(), bytes)));
+    }
+    for name in named_templates(folder)? {
+        let bytes = read(folder, &name)?;
+        found.push((name, bytes));
+    }
+    Ok(found)
+}
+
+/// The content of one of them.
+pub(crate) fn content<'a>(files: &'a [File], name: &str) -> Option<&'a [u8]> {
+    files.iter().find(|(known, _)| known == name).map(|(_, bytes)| bytes.as_slice())
+}
+
+/// The paths of named templates in their folder, sorted.
+fn named_templates(folder: &Path) -> Result<Vec<String>, Error> {
+    let path = folder.join(NAMED_TEMPLATES);
+    let entries = match fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(source) => return Err(Error::Read { path, source }),
+    };
+    // A name that is not UTF-8 cannot be asked for.
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let mut names: Vec<String> = names.map(|name| format!("{NAMED_TEMPLATES}/{name}")).collect();
+    names.retain(|name| is_tokenizer_file(name));
+    names.sort();
+    Ok(names)
+}
+
+fn read(folder: &Path, name: &str) -> Result<Vec<u8>, Error> {
     let path = folder.join(name);
-    std::fs::read(&path).map_err(|source| Error::Read { path, source })
+    match fs::metadata(&path) {
+        Ok(file) if file.len() > MAX_BYTES => {
+            let reason = format!("expected at most {} MiB, found {}", MAX_BYTES >> 20, file.len() >> 20);
+            return Err(Error::Config { path, reason });
+        }
+        Ok(file) if !file.is_file() => {
+            let reason = "expected a file, found something else".to_owned();
+            return Err(Error::Config { path, reason });
+        }
+        _ => {}
+    }
+    fs::read(&path).map_err(|source| Error::Read { path, source })
 }
 
 /// Reads `folder/name` where it exists.
-pub(crate) fn read_optional(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, Error> {
+fn read_optional(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, Error> {
     match read(folder, name) {
         Ok(bytes) => Ok(Some(bytes)),
-        Err(Error::Read { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(Error::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_tokenizer_file;
+
+    #[test]
+    fn what_belongs_to_a_tokenizer_is_known_by_its_path() {
+        for name in
+            ["tokenizer.json", "added_tokens.json", "merges.txt", "additional_chat_templates/rag.jinja"]
+        {
+            assert!(is_tokenizer_file(name), "{name}");
+        }
+        for name in
+            ["config.json", "model.safetensors", "additional_chat_templates/a/b.jinja", "other/rag.jinja"]
+        {
+            assert!(!is_tokenizer_file(name), "{name}");
+        }
     }
 }

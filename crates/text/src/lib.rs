@@ -8,16 +8,22 @@
 mod chat;
 mod difference;
 pub mod embedded;
+mod encode;
 mod error;
 mod files;
+mod guard;
 mod prompt;
+mod special;
 mod stream;
 mod strftime;
+mod templates;
 mod tokenizer;
 
 pub use chat::{ChatTemplate, GenerationPrompt, MarkedChat};
 pub use error::Error;
-pub use files::SpecialTokens;
+pub use files::is_tokenizer_file;
+pub use guard::silence_caught_panics;
 pub use prompt::r1_zero_prompt;
+pub use special::SpecialTokens;
 pub use stream::TextStream;
 pub use tokenizer::{SpecialText, Tokenizer};

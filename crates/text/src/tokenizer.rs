@@ -1,10 +1,13 @@
-//! Text to token ids and back, over Hugging Face's `tokenizers`. Knows nothing of models but their vocabulary
+//! A tokenizer with the files it came from, over Hugging Face's `tokenizers`. Knows nothing of models but their vocabulary
 //! size, and nothing of chats but where the template lies.
 
-use crate::chat::MarkedChat;
-use crate::files::{self, Config, SpecialTokens};
+use crate::files::{self, File};
+use crate::guard::guarded;
+use crate::special::{self, Resolved, SpecialTokens, Stated};
+use crate::templates::Templates;
 use crate::{Error, embedded};
 use std::path::Path;
+use tokenizers::{ModelWrapper, PostProcessorWrapper};
 
 /// What [`Tokenizer::decode`] does with special tokens (those that `tokenizer.json` marks `special`; reasoning
 /// tags such as `<think>` usually are not).
@@ -19,29 +22,27 @@ pub enum SpecialText {
 /// A tokenizer with the files it came from.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    pub(crate) inner: tokenizers::Tokenizer,
     special: SpecialTokens,
     eos_id: Option<u32>,
     pad_id: Option<u32>,
     highest_id: u32,
-    chat_template: Option<String>,
+    /// Ids from this one on have no embedding, and no text may become one of them.
+    pub(crate) embedded_ids: usize,
+    templates: Templates,
     /// Name and content of each file, as read: saving a model that was fine-tuned gives back its tokenizer
     /// byte for byte.
-    files: Vec<(&'static str, Vec<u8>)>,
+    files: Vec<File>,
 }
 
 impl Tokenizer {
-    /// The tokenizer of a model folder: `tokenizer.json`, with `tokenizer_config.json` and
-    /// `chat_template.jinja` where they exist (a chat template inside `tokenizer_config.json` counts too).
+    /// The tokenizer of a model folder: `tokenizer.json`, with the tokens that `tokenizer_config.json`,
+    /// `special_tokens_map.json` and `added_tokens.json` add and name, and the chat templates, wherever they lie.
     ///
     /// # Errors
-    /// When a file cannot be read or parsed, or `eos_token` or `pad_token` names a token that does not exist.
+    /// When a file cannot be read or parsed, or a token cannot have the id that a file gives it.
     pub fn load(folder: &Path) -> Result<Self, Error> {
-        let mut found = vec![(files::TOKENIZER, files::read(folder, files::TOKENIZER)?)];
-        for name in [files::CONFIG, files::CHAT_TEMPLATE] {
-            found.extend(files::read_optional(folder, name)?.map(|bytes| (name, bytes)));
-        }
-        Self::from_files(folder, found)
+        Self::from_files(folder, files::load(folder)?)
     }
 
     /// The embedded tokenizer: printable ASCII by character; see [`embedded`].
@@ -50,105 +51,21 @@ impl Tokenizer {
             .expect("the embedded tokenizer is well formed")
     }
 
-    fn from_files(folder: &Path, found: Vec<(&'static str, Vec<u8>)>) -> Result<Self, Error> {
-        let content = |name| found.iter().find(|(n, _)| *n == name).map(|(_, bytes)| bytes.as_slice());
-        let inner = parse(content(files::TOKENIZER).unwrap_or_default(), &folder.join(files::TOKENIZER))?;
+    fn from_files(folder: &Path, files: Vec<File>) -> Result<Self, Error> {
+        let path = folder.join(files::TOKENIZER);
+        let mut inner = parse(files::content(&files, files::TOKENIZER).unwrap_or_default(), &path)?;
+        let known = inner.get_added_tokens_decoder().into_iter().collect();
+        let padding = inner.get_padding().cloned();
+        let Resolved { special, tokens, splits_special, chat_template } =
+            special::resolve(folder, &files, known, padding.as_ref())?;
+        add(&mut inner, &tokens, folder)?;
+        make_plain(&mut inner, splits_special).map_err(|reason| Error::Tokenizer { path, reason })?;
 
-        let config_path = folder.join(files::CONFIG);
-        let config = match content(files::CONFIG) {
-            Some(bytes) => Config::parse(bytes, &config_path)?,
-            None => Config::default(),
-        };
-        let special = config.special_tokens();
-        let id_of = |key: &'static str, token: &Option<String>| match token {
-            None => Ok(None),
-            Some(token) => match inner.token_to_id(token) {
-                Some(id) => Ok(Some(id)),
-                None => Err(Error::MissingToken { path: config_path.clone(), key, token: token.clone() }),
-            },
-        };
-        let (eos_id, pad_id) = (id_of("eos_token", &special.eos)?, id_of("pad_token", &special.pad)?);
-
-        // As in transformers, the file of its own wins over the key.
-        let chat_template = match content(files::CHAT_TEMPLATE) {
-            Some(bytes) => {
-                Some(String::from_utf8(bytes.to_vec()).map_err(|error| Error::TemplateSyntax {
-                    reason: format!("{}: {error}", folder.join(files::CHAT_TEMPLATE).display()),
-                })?)
-            }
-            None => config.chat_template().map(str::to_owned),
-        };
+        let id_of = |token: &Option<String>| inner.token_to_id(token.as_deref()?);
+        let (eos_id, pad_id) = (id_of(&special.eos), id_of(&special.pad));
+        let templates = Templates::find(folder, &files, chat_template.as_ref());
         let highest_id = inner.get_vocab(true).into_values().max().unwrap_or(0);
-        Ok(Self { inner, special, eos_id, pad_id, highest_id, chat_template, files: found })
-    }
-
-    /// Token ids of a text as it stands: no beginning or ending token is added, but special tokens that are
-    /// written out in the text become their ids.
-    ///
-    /// # Errors
-    /// [`Error::UnknownCharacter`] when no token covers a character.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
-        match self.inner.encode_fast(text, false) {
-            Ok(encoding) => Ok(encoding.get_ids().to_vec()),
-            Err(error) => Err(self.blame(text, error.to_string())),
-        }
-    }
-
-    /// Token ids of a chat, and which of them the assistant wrote: those that stand, if only in part, in its spans.
-    ///
-    /// # Errors
-    /// As [`encode`](Self::encode).
-    pub fn encode_marked(&self, chat: &MarkedChat) -> Result<(Vec<u32>, Vec<bool>), Error> {
-        let encoding = match self.inner.encode(chat.text.as_str(), false) {
-            Ok(encoding) => encoding,
-            Err(error) => return Err(self.blame(&chat.text, error.to_string())),
-        };
-        let mut spans = chat.assistant.iter().peekable();
-        let mask = encoding.get_offsets().iter().map(|&(start, end)| {
-            while spans.next_if(|span| span.end <= start).is_some() {}
-            spans.peek().is_some_and(|span| span.start < end)
-        });
-        Ok((encoding.get_ids().to_vec(), mask.collect()))
-    }
-
-    /// The first character that fails on its own, else the library's reason.
-    fn blame(&self, text: &str, reason: String) -> Error {
-        text.char_indices()
-            .find(|(_, c)| self.inner.encode_fast(c.encode_utf8(&mut [0; 4]) as &str, false).is_err())
-            .map_or(Error::Encode { bytes: text.len(), reason }, |(byte, character)| {
-                Error::UnknownCharacter { character, byte }
-            })
-    }
-
-    /// The text of token ids. An id without a token (models pad their vocabulary, so a policy can sample one)
-    /// reads as U+FFFD: it stays visible, and no verifier takes it for anything.
-    ///
-    /// # Errors
-    /// When the tokenizer's decoder fails.
-    pub fn decode(&self, ids: &[u32], special: SpecialText) -> Result<String, Error> {
-        let skip = special == SpecialText::Skip;
-        let known: Vec<&[u32]> = ids.split(|&id| self.inner.id_to_token(id).is_none()).collect();
-        let parts: Result<Vec<String>, _> = known.iter().map(|part| self.inner.decode(part, skip)).collect();
-        match parts {
-            Ok(parts) => Ok(parts.join("\u{fffd}")),
-            Err(error) => Err(Error::Decode { tokens: ids.len(), reason: error.to_string() }),
-        }
-    }
-
-    /// The text that a verifier reads: everything that the policy wrote, tags and stray special tokens
-    /// included, without the one token that ended it.
-    ///
-    /// Only a last id that is one of `end_ids` is dropped. A padding or ending token in the middle was sampled
-    /// like any other, and leaving it out would let a policy write it for free.
-    ///
-    /// # Errors
-    /// When the tokenizer's decoder fails.
-    pub fn completion_text(&self, ids: &[u32], end_ids: &[u32]) -> Result<String, Error> {
-        let written = match ids.split_last() {
-            Some((last, rest)) if end_ids.contains(last) => rest,
-            _ => ids,
-        };
-        self.decode(written, SpecialText::Keep)
+        Ok(Self { inner, special, eos_id, pad_id, highest_id, embedded_ids: usize::MAX, templates, files })
     }
 
     /// One more than the highest id: the smallest `vocab_size` that a model for this tokenizer can have.
@@ -167,9 +84,35 @@ impl Tokenizer {
         Ok(())
     }
 
+    /// The tokenizer of a model with that `vocab_size`, and the added tokens that have no embedding in it, by id. Padding
+    /// tokens often lie there, and no text of a user holds them; from here on a text that holds one is refused.
+    ///
+    /// # Errors
+    /// [`Error::VocabularyTooLarge`] when ordinary text could become an id without an embedding.
+    pub fn for_model(mut self, vocab_size: usize) -> Result<(Self, Vec<(u32, String)>), Error> {
+        if self.vocab_size() <= vocab_size {
+            return Ok((self, Vec::new()));
+        }
+        let added = self.inner.get_added_tokens_decoder();
+        let of_model = self.inner.get_vocab(false).into_values().filter(|id| !added.contains_key(id)).max();
+        if let Some(highest_id) = of_model.filter(|id| *id as usize >= vocab_size) {
+            return Err(Error::VocabularyTooLarge { highest_id, vocab_size });
+        }
+        let beyond = added.into_iter().filter(|(id, _)| *id as usize >= vocab_size);
+        let mut beyond: Vec<(u32, String)> = beyond.map(|(id, token)| (id, token.content)).collect();
+        beyond.sort_unstable();
+        self.embedded_ids = vocab_size;
+        Ok((self, beyond))
+    }
+
     /// The parts of `tokenizer.json`, however the file spells them.
     pub(crate) fn parts(&self) -> serde_json::Value {
         serde_json::to_value(&self.inner).unwrap_or_default()
+    }
+
+    /// Whether special tokens that are written out in a text are text like any other.
+    pub(crate) fn splits_special(&self) -> bool {
+        self.inner.get_encode_special_tokens()
     }
 
     /// The id of `eos_token`.
@@ -192,14 +135,29 @@ impl Tokenizer {
         &self.special
     }
 
-    /// The source of the folder's chat template.
+    /// The source of the folder's chat template: the one called `default`, where there are several.
     pub fn chat_template(&self) -> Option<&str> {
-        self.chat_template.as_deref()
+        self.templates.for_chat()
     }
 
-    /// Name and content of the files that make up this tokenizer in a model folder, byte for byte as loaded.
+    /// A chat template by its name, such as `tool_use`.
+    pub fn named_chat_template(&self, name: &str) -> Option<&str> {
+        self.templates.get(name)
+    }
+
+    /// Why [`chat_template`](Self::chat_template) is none although the folder has something in its place.
+    pub fn chat_template_problem(&self) -> Option<&str> {
+        self.templates.problem.as_deref()
+    }
+
+    /// The file that holds the chat template, for messages.
+    pub fn chat_template_path(&self) -> &str {
+        &self.templates.path
+    }
+
+    /// Path within a model folder and content of the files that make up this tokenizer, byte for byte as loaded.
     pub fn files(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.files.iter().map(|(name, bytes)| (*name, bytes.as_slice()))
+        self.files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
     }
 
     /// Writes [`files`](Self::files) into an existing folder.
@@ -209,18 +167,58 @@ impl Tokenizer {
     pub fn save(&self, folder: &Path) -> Result<(), Error> {
         for (name, bytes) in self.files() {
             let path = folder.join(name);
-            std::fs::write(&path, bytes).map_err(|source| Error::Write { path, source })?;
+            let parent = path.parent().unwrap_or(folder);
+            let written = std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, bytes));
+            written.map_err(|source| Error::Write { path, source })?;
         }
         Ok(())
     }
 }
 
 fn parse(bytes: &[u8], path: &Path) -> Result<tokenizers::Tokenizer, Error> {
-    let refuse = |reason: String| Error::Tokenizer { path: path.to_path_buf(), reason };
-    let mut tokenizer =
-        tokenizers::Tokenizer::from_bytes(bytes).map_err(|error| refuse(error.to_string()))?;
-    // A tokenizer.json may carry somebody's truncation and padding, which would cut our prompts silently.
-    tokenizer.with_truncation(None).map_err(|error| refuse(error.to_string()))?;
-    tokenizer.with_padding(None);
-    Ok(tokenizer)
+    guarded(|| tokenizers::Tokenizer::from_bytes(bytes))
+        .map_err(|failure| Error::Tokenizer { path: path.to_path_buf(), reason: failure.reason })
+}
+
+/// Gives the tokenizer the tokens that other files state, and their flags.
+fn add(inner: &mut tokenizers::Tokenizer, stated: &[Stated], folder: &Path) -> Result<(), Error> {
+    let known = inner.get_added_tokens_decoder();
+    let is_known = |stated: &&Stated| stated.id.is_some_and(|id| known.get(&id) == Some(&stated.token));
+    if stated.iter().all(|stated| is_known(&stated)) {
+        return Ok(());
+    }
+    let lacking: Vec<&Stated> =
+        stated.iter().filter(|stated| inner.token_to_id(&stated.token.content).is_none()).collect();
+    guarded(|| inner.add_tokens(stated.iter().map(|stated| stated.token.clone()))).map_err(|failure| {
+        Error::Tokenizer { path: folder.join(files::TOKENIZER), reason: failure.reason }
+    })?;
+    for Stated { token, id, file } in lacking {
+        let given = inner.token_to_id(&token.content);
+        if let (Some(stated), Some(given)) = (*id, given)
+            && stated != given
+        {
+            let (path, token) = (folder.join(file), token.content.clone());
+            return Err(Error::TokenClash { path, token, stated, given });
+        }
+    }
+    Ok(())
+}
+
+/// Takes off what makes ids depend on more than the text.
+fn make_plain(inner: &mut tokenizers::Tokenizer, splits_special: bool) -> Result<(), String> {
+    // Truncation and padding would cut prompts silently.
+    inner.with_truncation(None).map_err(|error| error.to_string())?;
+    inner.with_padding(None);
+    // It adds special tokens, which no text gets here, and takes spaces off the offsets, by which texts are cut.
+    inner.with_post_processor(None::<PostProcessorWrapper>);
+    inner.set_encode_special_tokens(splits_special);
+    // Dropout leaves out merges at random, from a generator that no seed reaches.
+    if let ModelWrapper::BPE(bpe) = inner.get_model()
+        && bpe.dropout.is_some()
+    {
+        let mut bpe = bpe.clone();
+        bpe.dropout = None;
+        inner.with_model(bpe);
+    }
+    Ok(())
 }

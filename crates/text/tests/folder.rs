@@ -51,6 +51,14 @@ fn the_config_is_optional_and_tokens_may_be_objects() {
 }
 
 #[test]
+fn a_named_token_that_the_file_lacks_is_added() {
+    let tokenizer = load_with_config(r#"{"eos_token": "<eos>"}"#).unwrap();
+    assert_eq!((tokenizer.eos_id(), tokenizer.vocab_size()), (Some(102), 103));
+    assert_eq!(tokenizer.encode("1<eos>").unwrap().last(), Some(&102));
+    assert!(tokenizer.check_vocab_size(102).is_err());
+}
+
+#[test]
 fn the_template_file_wins_over_the_key_and_named_templates_have_a_default() {
     let named =
         r#"{"chat_template": [{"name": "rag", "template": "r"}, {"name": "default", "template": "d"}]}"#;
@@ -70,11 +78,6 @@ fn the_template_file_wins_over_the_key_and_named_templates_have_a_default() {
 fn what_is_wrong_is_named_with_its_path() {
     let missing = Tokenizer::load(Path::new("/nonexistent/model")).unwrap_err();
     assert!(matches!(&missing, Error::Read { path, .. } if path.ends_with("tokenizer.json")), "{missing}");
-
-    let no_such_token = load_with_config(r#"{"eos_token": "<eos>"}"#).unwrap_err();
-    assert!(
-        matches!(&no_such_token, Error::MissingToken { key: "eos_token", token, .. } if token == "<eos>")
-    );
 
     let not_json = load_with_config("{").unwrap_err();
     assert!(matches!(&not_json, Error::Config { .. }), "{not_json}");
@@ -108,8 +111,14 @@ fn truncation_and_padding_of_the_file_do_not_apply() {
     assert_eq!(tokenizer.encode("12345").unwrap().len(), 5);
 }
 
-static EMBEDDED_JSON: LazyLock<serde_json::Value> =
-    LazyLock::new(|| serde_json::from_slice(Tokenizer::embedded().files().next().unwrap().1).unwrap());
+/// The embedded tokenizer's file, and those of `fixtures/text/pairs`: each model of the library's but WordPiece.
+static FILES: LazyLock<Vec<serde_json::Value>> = LazyLock::new(|| {
+    let pairs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text/pairs");
+    let read = |name: &str| std::fs::read(pairs.join(name).join("tokenizer.json")).unwrap();
+    let embedded = Tokenizer::embedded().files().next().unwrap().1.to_vec();
+    let files = [embedded, read("gpt2"), read("llama"), read("unigram")];
+    files.iter().map(|bytes| serde_json::from_slice(bytes).unwrap()).collect()
+});
 
 /// Replaces the value that a path of positions leads to.
 fn replace(value: &mut serde_json::Value, path: &[usize], with: serde_json::Value) {
@@ -139,11 +148,40 @@ fn scalar() -> impl Strategy<Value = serde_json::Value> {
         any::<i32>().prop_map(Into::into),
         any::<f64>().prop_map(Into::into),
         ".{0,6}".prop_map(Into::into),
-        prop::sample::select(vec!["WordLevel", "BPE", "Unigram", "Metaspace", "[", "(", "", "Regex"])
-            .prop_map(Into::into),
+        prop::sample::select(vec![
+            "WordLevel",
+            "BPE",
+            "Unigram",
+            "Metaspace",
+            "[",
+            "(",
+            "",
+            "Regex",
+            "ByteLevel",
+            "Split",
+            "Prepend",
+            "NFC",
+            "ByteFallback",
+            "Precompiled",
+            "WordPiece",
+            "Digits",
+            "Removed",
+            "MergedWithNext",
+            "\u{2581}",
+            " ",
+        ])
+        .prop_map(Into::into),
         Just(serde_json::json!([])),
         Just(serde_json::json!({})),
         Just(serde_json::json!({"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": ""})),
+        Just(serde_json::json!({"type": "Replace", "pattern": {"String": ""}, "content": "a"})),
+        Just(serde_json::json!({"type": "Precompiled", "precompiled_charsmap": "AAAA"})),
+        Just(serde_json::json!({"type": "Precompiled", "precompiled_charsmap": "BAAAAAAAAAAA"})),
+        Just(serde_json::json!({"type": "Strip", "strip_left": true, "strip_right": true})),
+        Just(serde_json::json!({"type": "Truncate", "max": 0})),
+        Just(serde_json::json!({"type": "FixedLength", "length": 0})),
+        Just(serde_json::json!({"type": "WordPiece", "unk_token": "[U]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": {"a": 0}})),
     ]
 }
 
@@ -152,16 +190,37 @@ proptest! {
 
     #[test]
     fn a_damaged_tokenizer_json_never_panics(
-        path in proptest::collection::vec(0_usize..200, 1..5),
+        file in 0_usize..4,
+        path in proptest::collection::vec(0_usize..400, 1..6),
         with in scalar(),
-        text in "[ -~]{0,20}",
+        text in "[ -~\u{e9}\u{1f600}]{0,20}|</s>",
     ) {
-        let mut json = EMBEDDED_JSON.clone();
+        let mut json = FILES[file].clone();
         replace(&mut json, &path, with);
         if let Ok(tokenizer) = load_json(json.to_string().as_bytes()) {
             // Either way will do: what counts is that the library's failures are errors.
             let ids = tokenizer.encode(&text).unwrap_or_default();
             let _text = tokenizer.decode(&ids, SpecialText::Keep);
+            let _pair = tokenizer.encode_pair("1+1=", &text);
+        }
+    }
+
+    #[test]
+    fn a_damaged_configuration_never_panics(
+        path in proptest::collection::vec(0_usize..40, 1..4),
+        with in scalar(),
+        text in "[ -~]{0,20}",
+    ) {
+        let mut json = serde_json::json!({
+            "added_tokens_decoder": {"0": {"content": "<|pad|>", "special": true}, "102": {"content": "<|a|>", "lstrip": true}},
+            "eos_token": "<|end|>", "bos_token": {"content": "<|b|>", "normalized": true}, "image_token": "<|i|>",
+            "extra_special_tokens": ["<|x|>", {"content": "1+"}], "split_special_tokens": false,
+            "chat_template": [{"name": "default", "template": "a"}, {"name": "rag", "template": "b"}],
+        });
+        replace(&mut json, &path, with);
+        if let Ok(tokenizer) = load_with_config(&json.to_string()) {
+            let _ids = tokenizer.encode(&text);
+            let _problem = (tokenizer.chat_template(), tokenizer.chat_template_problem());
         }
     }
 }

@@ -172,7 +172,7 @@ fn reinforcement(args: &BenchGrpoArgs) -> Result<Measured> {
     }
     let tasks = jsonl::tasks(&args.tasks, BadLines::Refuse)?.rows;
     let policy = decoder(&args.model, &open(args.device.device)?.autodiff())?;
-    let language = Language::load(&hub::folder(&args.model)?, policy.config().vocab_size, PromptStyle::Bare)?;
+    let language = Language::load(&hub::folder(&args.model)?, policy.config(), PromptStyle::Bare)?;
     let mut problems = Vec::new();
     for row in tasks {
         let prompt_ids = language

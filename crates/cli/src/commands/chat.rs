@@ -3,6 +3,7 @@
 
 use crate::args::GenerateArgs;
 use crate::commands::generate::sampling;
+use crate::ends;
 use crate::exit::Refusal;
 use crate::interrupt;
 use crate::language::Language;
@@ -22,7 +23,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let sampling = sampling(args)?;
     let source = policy::Source::new(&args.model, args.adapter.as_deref())?;
     let config = model::load_config(&source.base)?;
-    let language = Language::load(&source.base, config.vocab_size, PromptStyle::Auto)?;
+    let language = Language::load(&source.base, &config, PromptStyle::Auto)?;
+    ends::note_unused_sampling(&source.base, &sampling);
     let device = args.device.device.open()?;
     let policy = source.load(&device)?;
     let mut chat =

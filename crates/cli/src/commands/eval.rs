@@ -4,6 +4,7 @@
 
 use crate::args::EvalArgs;
 use crate::commands::report;
+use crate::ends;
 use crate::evaluate::{Evaluation, Evaluator, Sets};
 use crate::exit::Refusal;
 use crate::folders;
@@ -47,6 +48,7 @@ fn evaluate(mut session: Session) -> Result<()> {
     let folder = model_folder(recipe.model.as_ref())?;
     let config = model::load_config(folder)?;
     let language = policy::language(&Model::Folder(folder.to_owned()), recipe.data.prompt)?;
+    ends::note_unused_sampling(folder, &recipe.eval.sampling(&recipe.rollout));
     let seed = Seed::new(recipe.seed);
     let problems = Problems::to_measure(recipe, &language, config.max_position_embeddings, seed)?;
     let judge = Judge::new(recipe, &language)?;

@@ -1,9 +1,10 @@
 //! `generate`: completions for prompts, given as text, messages or token ids.
 
 use crate::args::GenerateArgs;
+use crate::ends;
 use crate::exit::Refusal;
 use crate::interrupt;
-use crate::language::{self, Language};
+use crate::language::Language;
 use crate::lines::{self, Output};
 use crate::policy;
 use crate::recipe::PromptStyle;
@@ -41,7 +42,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let config = model::load_config(&source.base)?;
     let lines = lines::read(&args.lines, parse)?;
     let needs_text = lines.iter().any(|row| matches!(row.value, Input::Prompt(_)));
-    let language = optional_language(&source.base, config.vocab_size, needs_text)?;
+    let language = optional_language(&source.base, &config, needs_text)?;
     let name = lines::name(&args.lines);
 
     let mut prompts = Vec::new();
@@ -63,8 +64,9 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     interrupt::catch("what is complete is written, and the rest is given up");
     let eos_token_ids = match &language {
         Some(language) => language.end_ids.clone(),
-        None => language::end_ids(&source.base)?,
+        None => ends::end_ids(&source.base, &config)?,
     };
+    ends::note_unused_sampling(&source.base, &sampling);
     let options = Options {
         sampling,
         eos_token_ids,
@@ -152,12 +154,24 @@ fn encode(language: &Language, prompt: &Prompt) -> Result<Vec<u32>> {
     }
 }
 
-/// A folder's language; none where the folder has no tokenizer and nobody needs one.
-pub(crate) fn optional_language(folder: &Path, vocab_size: usize, needed: bool) -> Result<Option<Language>> {
+/// A folder's language; none where it is not needed and the folder has no tokenizer, or one that cannot be used.
+pub(crate) fn optional_language(
+    folder: &Path,
+    config: &model::Config,
+    needed: bool,
+) -> Result<Option<Language>> {
+    // Bad ending tokens are refused whether or not text is needed.
+    ends::end_ids(folder, config)?;
     if !needed && !folder.join("tokenizer.json").exists() {
         return Ok(None);
     }
-    Language::load(folder, vocab_size, PromptStyle::Bare).map(Some)
+    match Language::load(folder, config, PromptStyle::Bare) {
+        Err(error) if !needed => {
+            eprintln!("warning: {error:#}: no tokenizer is used");
+            Ok(None)
+        }
+        loaded => loaded.map(Some),
+    }
 }
 
 /// Whether a model can take these ids as a prompt.
@@ -180,8 +194,9 @@ pub(crate) fn check_ids(ids: &[u32], config: &model::Config) -> Result<(), Strin
 
 fn parse(line: &str) -> Result<Input, Mismatch> {
     let row = parse_object(line)?;
-    let expected = "`prompt` (a text or a list of messages) or `prompt_ids` (a list of token ids)";
-    match (row.get("prompt_ids"), row.get("prompt")) {
+    let expected =
+        "`prompt` or `question` (a text or a list of messages), or `prompt_ids` (a list of token ids)";
+    match (row.get("prompt_ids"), row.get("prompt").or_else(|| row.get("question"))) {
         (Some(ids), _) => token_ids(ids, "prompt_ids").map(Input::Ids),
         (None, Some(prompt)) => serde_json::from_value(prompt.clone())
             .map(Input::Prompt)

@@ -30,7 +30,9 @@ pub(crate) fn run(args: &MergeArgs) -> Result<()> {
     folders::apart(&args.out, &inputs.map(|(name, path)| (name.to_owned(), path.clone())))?;
     let source = Source::new(&base, Some(&args.adapter))?;
     let config = model::load_config(&source.base)?;
-    let language = optional_language(&source.base, config.vocab_size, false)?;
+    // A tokenizer that exists is saved with the merged model, so it has to load.
+    let needed = source.base.join("tokenizer.json").exists();
+    let language = optional_language(&source.base, &config, needed)?;
     let merged = source.load(&DeviceName::default().open()?)?;
     policy::save(&args.out, &merged, language.as_ref(), Format::default())?;
     Output::open(None)?.line(&json!({ "model": outputs::json(&args.out) }))

@@ -220,7 +220,7 @@ fn traces(
     let Some(family) = recipe.data.family()? else {
         return Err(Refusal::usage("nothing to pretrain on: set `data.task` or `data.corpus`"));
     };
-    let (tokenizer, end) = (language.tokenizer.clone(), language.end_ids.first().copied());
+    let (tokenizer, end) = (language.tokenizer.clone(), language.taught_end());
     let mut held_out = Vec::new();
     if share > 0.0 {
         let traces = Traces::held_out(family.clone(), mix.clone(), *split, seed.child("held_out"))?;
@@ -242,9 +242,9 @@ fn traces(
 /// The trace of an index as token ids, the loss on what the policy would write.
 fn written(traces: &Traces, tokenizer: &Tokenizer, end: Option<u32>, index: u64) -> Result<Sample> {
     let trace = traces.trace(index)?;
-    let mut completion = tokenizer.encode(&trace.completion)?;
+    let (prompt, mut completion) = tokenizer.encode_pair(&trace.prompt, &trace.completion)?;
     completion.extend(end);
-    Ok(Sample::completion_only(&tokenizer.encode(&trace.prompt)?, &completion))
+    Ok(Sample::completion_only(&prompt, &completion))
 }
 
 /// Checks that a row holds every trace that the run will see, as far as that can be seen in advance. `held_out` is the longest

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
     let config = model::load_config(&source.base)?;
     let lines = lines::read(&args.lines, parse)?;
     let needs_text = lines.iter().any(|row| matches!(row.value, Input::Text { .. }));
-    let language = optional_language(&source.base, config.vocab_size, needs_text)?;
+    let language = optional_language(&source.base, &config, needs_text)?;
     let name = lines::name(&args.lines);
     let mut sequences = Vec::new();
     for row in &lines {
@@ -38,9 +38,8 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
         let (prompt, completion) = match (&row.value, &language) {
             (Input::Ids { prompt, completion }, _) => (prompt.clone(), completion.clone()),
             (Input::Text { prompt, completion }, Some(language)) => {
-                let encode =
-                    |text: &str| language.tokenizer.encode(text).map_err(|error| at(error.to_string()));
-                (encode(prompt)?, encode(completion)?)
+                let pair = language.tokenizer.encode_pair(prompt, completion);
+                pair.map_err(|error| at(error.to_string()))?
             }
             (Input::Text { .. }, None) => return Err(at("text needs a tokenizer".to_owned())),
         };

@@ -143,6 +143,7 @@ impl Fit<'_> {
         stage: &Stage,
         train: impl FnOnce(State, &supervised::Config, Seed, &mut Observer) -> Result<State>,
     ) -> Result<Fitted> {
+        self.language.warn_without_end();
         let settings = &session.recipe.sft.for_samples(self.samples);
         let seed = Seed::new(session.recipe.seed).child("sft");
         let autodiff = session.device.clone().autodiff();
@@ -267,16 +268,14 @@ fn pair(row: &Map<String, Value>, language: &Language) -> Result<Sample> {
             ))
         })
     };
-    let prompt = language.tokenizer.encode(text("prompt")?)?;
-    Ok(Sample::completion_only(&prompt, &language.completion_ids(text("completion")?)?))
+    language.pair(text("prompt")?, text("completion")?)
 }
 
 /// A question and its answer, for a model that has no chat template: the question as the policy is asked it elsewhere.
 fn exchange(messages: &[Message], language: &Language) -> Result<Sample> {
     match messages {
         [user, assistant] if user.role == "user" && assistant.role == "assistant" => {
-            let prompt = language.prompt_ids(&Prompt::Text(user.content.clone()))?;
-            Ok(Sample::completion_only(&prompt, &language.completion_ids(&assistant.content)?))
+            language.pair(&language.render(&Prompt::Text(user.content.clone()))?, &assistant.content)
         }
         _ => Err(Refusal::input(
             "the model has no chat template, so that only one turn of `user` and one of `assistant` can be told apart; \
@@ -307,8 +306,7 @@ fn conversation(messages: &Value, language: &Language) -> Result<Vec<Sample>> {
                 "the chat template renders a turn differently once it is answered: its completion cannot be told apart",
             ));
         };
-        let prompt = language.tokenizer.encode(&prompt)?;
-        samples.push(Sample::completion_only(&prompt, &language.completion_ids(completion.trim_end())?));
+        samples.push(language.pair(&prompt, completion.trim_end())?);
     }
     Ok(samples)
 }

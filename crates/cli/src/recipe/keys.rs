@@ -138,7 +138,7 @@ const MEANT: [(&str, &str, &str); 10] = [
 
 /// Whether a command reads a key, or of a table some key in it.
 pub(crate) fn is_read(command: &str, key: &str) -> bool {
-    of(command).iter().any(|read| is_within(key, read) || is_within(read, key))
+    reads(command, key, |key, read| is_within(key, read) || is_within(read, key))
 }
 
 /// What of a resolved recipe a command reads.
@@ -146,7 +146,7 @@ pub(crate) fn only_read(command: &str, recipe: &Value) -> Value {
     fn keep(command: &str, prefix: &str, table: &Map<String, Value>) -> Map<String, Value> {
         let kept = table.iter().filter_map(|(name, value)| {
             let key = path(prefix, name);
-            if of(command).iter().any(|read| is_within(&key, read)) {
+            if reads(command, &key, is_within) {
                 return Some((name.clone(), value.clone()));
             }
             let inner = value.as_object().filter(|_| is_read(command, &key))?;
@@ -209,8 +209,10 @@ fn no_effect(command: &str, key: &str) -> anyhow::Error {
     ))
 }
 
-fn of(command: &str) -> &'static [&'static str] {
-    READS.iter().find(|reads| reads.command == command).map_or(&[], |reads| reads.keys)
+/// What a command reads. One that runs no recipe itself, but looks at it, reads all of it.
+fn reads(command: &str, key: &str, matches: fn(&str, &str) -> bool) -> bool {
+    let list = READS.iter().find(|reads| reads.command == command);
+    list.is_none_or(|reads| reads.keys.iter().any(|read| matches(key, read)))
 }
 
 /// The keys that an override states: its path, or those of a table that it gives as a whole.
@@ -395,5 +397,6 @@ mod tests {
         assert_eq!(keys(&read["data"]), ["split", "train", "eval", "bad_lines", "prompt"]);
         assert_eq!(keys(&read["data"]["split"]), ["held_out"]);
         assert_eq!(only_read("distill", &recipe), recipe);
+        assert_eq!(only_read("doctor", &recipe), recipe, "it looks at recipes for every command");
     }
 }

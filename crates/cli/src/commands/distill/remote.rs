@@ -18,7 +18,7 @@ use answers::Answers;
 use anyhow::Result;
 use chat::Choice;
 use retry::{Ask, GaveUp, Reply};
-use ruminate_data::{Completion, Group, Outcome, Seed, Verdict};
+use ruminate_data::{Completion, Group, Outcome, Prompt, Seed, Verdict};
 use ruminate_grpo::Problem;
 use ruminate_reward::{Attempt, Attempts};
 use ruminate_rollout::Error as Rollout;
@@ -106,7 +106,10 @@ impl<'a> Server<'a> {
         let attempts = |(problem, answers): (&Problem, &Vec<Choice>)| Attempts {
             task: problem.task.clone(),
             prompt: String::new(), // nothing was put into the teacher's mouth
-            attempts: answers.iter().map(|choice| attempt(judge.language, choice)).collect(),
+            attempts: answers
+                .iter()
+                .map(|choice| attempt(judge.language, &problem.task.prompt, choice))
+                .collect(),
         };
         let written: Vec<Attempts> = asked.iter().zip(&answers).map(attempts).collect();
         let ids: Vec<Vec<Vec<u32>>> =
@@ -134,8 +137,9 @@ impl<'a> Server<'a> {
     }
 }
 
-fn attempt(language: &Language, Choice { text, finish_reason }: &Choice) -> Attempt {
-    let ids = language.completion_ids(text).unwrap_or_default();
+fn attempt(language: &Language, prompt: &Prompt, Choice { text, finish_reason }: &Choice) -> Attempt {
+    let encoded = language.render(prompt).and_then(|prompt| language.pair_ids(&prompt, text));
+    let ids = encoded.map(|(_, completion)| completion).unwrap_or_default();
     Attempt { text: text.clone(), finish_reason: *finish_reason, ids }
 }
 

@@ -48,8 +48,7 @@ pub(super) struct Trace {
 impl Trace {
     /// What the student learns of it.
     pub(super) fn sample(&self, language: &Language) -> Result<Sample> {
-        let prompt = language.prompt_ids(&self.prompt)?;
-        Ok(Sample::completion_only(&prompt, &language.completion_ids(&self.completion)?))
+        language.pair(&language.render(&self.prompt)?, &self.completion)
     }
 }
 
