@@ -2,17 +2,19 @@
 //! later: this module refuses to know.
 
 mod engine;
+mod fit;
 
 use crate::device::DeviceName;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use std::path::PathBuf;
 
 pub(crate) use engine::EngineArgs;
+pub(crate) use fit::{FitArgs, InitArgs};
 
 /// DeepSeek-R1-style reasoning training: reinforcement learning from rewards that a program can check, and
 /// distillation of what was learnt.
 #[derive(Debug, Parser)]
-#[command(name = "ruminate", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "ruminate", version, max_term_width = 100)]
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -23,11 +25,13 @@ pub(crate) enum Command {
     /// Next-token training from scratch, on a corpus or on procedural traces
     Pretrain(RunArgs),
     /// Supervised fine-tuning on `messages` or on `prompt` and `completion`
-    Sft(RunArgs),
+    Sft(FitArgs),
     /// GRPO from a checkable reward: without a recipe, a tiny model learns to think in minutes
-    TrainRl(RunArgs),
+    TrainRl(FitArgs),
     /// Sample a teacher's correct traces and train a student on them
-    Distill(RunArgs),
+    Distill(FitArgs),
+    /// Write a recipe that fits a model and its data, with the reason of each value
+    Init(InitArgs),
     /// pass@1, pass@k and cons@k with confidence intervals
     Eval(EvalArgs),
     /// Completions for prompts, JSONL in, JSONL out; or a conversation with `--chat`
@@ -68,7 +72,7 @@ pub(crate) struct RunArgs {
     /// may be killed
     #[arg(long)]
     pub(crate) stop_at_eof: bool,
-    /// Override a key of the recipe; VALUE is TOML, or else a text [may be repeated]
+    /// Override a key of the recipe; VALUE is TOML, or else a text; without a VALUE the key is removed [may be repeated]
     #[arg(long, value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,
     /// The same, but ignored where the command does not read the key: for a program that runs several commands with one
@@ -81,9 +85,9 @@ pub(crate) struct RunArgs {
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct EvalArgs {
     #[command(flatten)]
-    pub(crate) run: RunArgs,
+    pub(crate) fit: FitArgs,
     /// Compare two evaluations of the same problems, made by `eval`, with a significance test; nothing is sampled
-    #[arg(long, num_args = 2, value_names = ["RUN_A", "RUN_B"], conflicts_with_all = ["recipe", "rescore", "out", "set", "set_if_read"])]
+    #[arg(long, num_args = 2, value_names = ["RUN_A", "RUN_B"], conflicts_with_all = ["recipe", "rescore", "out", "set", "set_if_read", "model", "data"])]
     pub(crate) compare: Option<Vec<PathBuf>>,
     /// Judge the samples of an evaluation again, by its own recipe or by RECIPE and --set; nothing is sampled
     #[arg(long, value_name = "RUN", conflicts_with = "out")]
@@ -157,6 +161,9 @@ pub(crate) struct GenerateArgs {
     /// Completions a prompt
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) num_samples: usize,
+    /// A system message before messages that have none; before a prompt of bare text, text
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
     /// Sequences decoded at once
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) max_num_seqs: usize,

@@ -166,6 +166,15 @@ impl<'a> Evaluator<'a> {
         })
     }
 
+    /// The names of the sets that are looked at, the main one first.
+    pub(crate) fn names(&self, which: Sets) -> impl Iterator<Item = &str> {
+        self.sets(which).map(|set| set.name.as_str())
+    }
+
+    fn sets(&self, which: Sets) -> impl Iterator<Item = &Set> {
+        self.sets.iter().filter(move |set| which == Sets::All || set.name != FRESH)
+    }
+
     /// Evaluates on sets, one after the other.
     ///
     /// # Errors
@@ -185,12 +194,12 @@ impl<'a> Evaluator<'a> {
         which: Sets,
         keep: &mut dyn FnMut(&Measured) -> Result<()>,
     ) -> Result<Evaluation> {
-        let sets = || self.sets.iter().filter(|set| which == Sets::All || set.name != FRESH);
-        let completions: usize = sets().map(|set| set.problems.len() * (self.num_samples + 1)).sum();
+        let completions: usize =
+            self.sets(which).map(|set| set.problems.len() * (self.num_samples + 1)).sum();
         let mut progress = Progress::new("evaluate", completions as u64, 0);
         let mut evaluation = Evaluation::default();
         let mut done = 0;
-        for set in sets() {
+        for set in self.sets(which) {
             let sampled =
                 self.groups(policy, set, self.sampled, self.num_samples, &mut progress, &mut done)?;
             let greedy = Sampling { temperature: 0.0, ..self.sampled };
@@ -252,9 +261,7 @@ impl<'a> Evaluator<'a> {
         })
         .map_err(|error| match error {
             rollout::Error::Stopped { .. } => Refusal::Interrupted(" while evaluating".to_owned()).into(),
-            error @ (rollout::Error::CacheMemory { .. } | rollout::Error::NoModule) => {
-                anyhow::Error::from(error)
-            }
+            error => anyhow::Error::from(error).context(format!("evaluating on {}", set.name)),
         })?;
         let written: Vec<(&Task, &[Completion])> =
             set.problems.iter().map(|(task, _)| task).zip(completions.iter().map(Vec::as_slice)).collect();

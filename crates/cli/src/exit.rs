@@ -1,5 +1,6 @@
 //! Errors to exit codes: the one place that knows them. 0 done; 2 usage or recipe; 3 an input file; 4 our own
-//! checkpoints; 5 numbers that are not finite; 6 rollout engine or sandbox; 7 disk; 8 an alarm; 130 interrupted.
+//! checkpoints; 5 numbers that are not finite; 6 rollout engine or sandbox; 7 disk; 8 an alarm that ends a run;
+//! 130 interrupted.
 
 use ruminate_data as data;
 use ruminate_distill as distill;
@@ -109,6 +110,8 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<grpo::Error>() {
         return Some(match error {
             grpo::Error::Range { .. } | grpo::Error::Sampling(_) | grpo::Error::Greedy => USAGE,
+            grpo::Error::Reward { .. } | grpo::Error::NotFinite { .. } => NON_FINITE,
+            grpo::Error::Unscored { .. } => ALARM,
             grpo::Error::Train(error) => of_train(error),
             grpo::Error::Rollout(error) => of_rollout(error),
         });
@@ -166,6 +169,7 @@ fn of_run(error: &run::Error) -> u8 {
 fn of_rollout(error: &rollout::Error) -> u8 {
     match error {
         rollout::Error::CacheMemory { .. } | rollout::Error::NoModule => USAGE,
+        rollout::Error::NotFinite { .. } => NON_FINITE,
         rollout::Error::Stopped { .. } => INTERRUPTED,
     }
 }
@@ -175,7 +179,7 @@ fn of_train(error: &train::Error) -> u8 {
     match error {
         E::Range { .. } => USAGE,
         E::TooLong { .. } | E::EmptyPrompt { .. } | E::NothingToLearn { .. } => INPUT,
-        E::NonFinite { .. } => NON_FINITE,
+        E::NonFinite { .. } | E::NotANumber { .. } => NON_FINITE,
         E::Mismatch { .. } => ALARM,
         E::Run(error) => of_run(error),
         E::Save(_) => DISK,
@@ -202,6 +206,18 @@ mod tests {
         assert_eq!(code(&Refusal::line(Path::new("a.jsonl"), 3, "bad")), INPUT);
         let closed = Refusal::Write { path: "-".into(), source: io::ErrorKind::BrokenPipe.into() };
         assert_eq!(code(&closed.into()), 0);
+    }
+
+    #[test]
+    fn what_is_not_finite_and_what_an_alarm_ends_have_codes_of_their_own() {
+        let not_finite = rollout::Error::NotFinite { request: 0, token: 0 };
+        assert_eq!(code(&not_finite.clone().into()), NON_FINITE);
+        assert_eq!(code(&grpo::Error::Rollout(not_finite.clone()).into()), NON_FINITE);
+        assert_eq!(code(&distill::Error::Rollout(not_finite).into()), NON_FINITE);
+        assert_eq!(code(&train::Error::NotANumber { sequence: 0, token: 3 }.into()), NON_FINITE);
+        assert_eq!(code(&grpo::Error::Reward { step: 1, reward: 1e308, component: None }.into()), NON_FINITE);
+        let unscored = grpo::Error::Unscored { step: 9, unscored: 8, completions: 8, why: "gone".into() };
+        assert_eq!(code(&unscored.into()), ALARM);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::exit::Refusal;
 use crate::outputs::resolve;
 use crate::recipe::Model;
 use crate::session::Session;
+use crate::stage::hash;
 use anyhow::Result;
 use ruminate_model::lora;
 use ruminate_run::{Error, Found, Made, RunFolder, inspect};
@@ -103,6 +104,16 @@ fn open_to(session: &Session, path: &Path, stage: &str) -> Result<Found> {
     // Entering fails with the right words, and leaves the folder alone.
     RunFolder::enter(path, &run)?;
     Ok(found)
+}
+
+/// Makes a folder the session's before its run begins: a stage that lies in it comes first.
+///
+/// # Errors
+/// As entering it.
+pub(crate) fn reserve(session: &Session, path: &Path) -> Result<()> {
+    let run = made(session, session.command(), &hash(&serde_json::to_value(&session.recipe)?));
+    RunFolder::enter(path, &run)?.claim(&run)?;
+    Ok(())
 }
 
 /// Whether a run has made steps there.

@@ -23,7 +23,7 @@ pub(crate) use contents::of_folder;
 pub(crate) use resume::{check, difference};
 
 /// Keys whose value is a data file, or a list of such.
-const FILES: [&str; 4] = ["data.train", "data.eval", "data.corpus", "distill.decontaminate"];
+const FILES: [&str; 5] = ["data.train", "data.eval", "data.corpus", "data.shots", "distill.decontaminate"];
 
 /// Keys whose value is a model folder, or a table.
 const MODELS: [&str; 3] = ["model", "distill.student", "distill.teacher"];
@@ -38,7 +38,8 @@ pub(crate) const INPUTS: &str = "inputs";
 /// With exit code 3 where an input cannot be read.
 pub(crate) fn of(command: &str, recipe: &Recipe, covered: &[&str]) -> Result<Value> {
     let mut identity = only_read(command, &serde_json::to_value(recipe)?);
-    for key in covered {
+    // What a run says of itself makes it no other run.
+    for key in covered.iter().chain(&["alarms"]) {
         take(&mut identity, key);
     }
     identity["stage"] = json!(command);

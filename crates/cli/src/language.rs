@@ -3,6 +3,7 @@
 
 use crate::ends;
 use crate::exit::Refusal;
+use crate::preamble::Preamble;
 use crate::recipe::PromptStyle;
 use anyhow::{Context, Result};
 use ruminate_data::{Message, Prompt, Sample};
@@ -22,6 +23,8 @@ pub(crate) struct Language {
     pub(crate) end_ids: Vec<u32>,
     /// The one of them that a policy is taught to write.
     taught_end: Option<u32>,
+    /// What stands before every prompt.
+    pub(crate) preamble: Preamble,
 }
 
 /// A decided [`PromptStyle`].
@@ -84,7 +87,8 @@ impl Language {
             (PromptStyle::Bare, _) => Style::Bare,
             (PromptStyle::Chat, None) => return Err(no_template(&tokenizer)),
         };
-        let mut language = Self { tokenizer, template, style, end_ids, taught_end: None };
+        let mut language =
+            Self { tokenizer, template, style, end_ids, taught_end: None, preamble: Preamble::default() };
         language.taught_end = language.written_end().or_else(|| {
             let eos = language.tokenizer.eos_id();
             eos.or_else(|| language.end_ids.first().copied())
@@ -106,14 +110,21 @@ impl Language {
     /// The prompt as the policy sees it.
     pub(crate) fn render(&self, prompt: &Prompt) -> Result<String> {
         match (prompt, self.style) {
-            (Prompt::Text(text), Style::Bare) => Ok(text.clone()),
-            (Prompt::Text(text), Style::R1) => Ok(r1_zero_prompt(text)),
+            (Prompt::Text(text), Style::Bare) => Ok(self.preamble.text() + text),
+            (Prompt::Text(text), Style::R1) => Ok(self.preamble.text() + &r1_zero_prompt(text)),
             (Prompt::Text(text), Style::Chat) => {
                 let turn = Message { role: "user".to_owned(), content: text.clone() };
-                self.chat(&[turn], GenerationPrompt::Add)
+                self.chat(&self.preamble.before(&[turn]), GenerationPrompt::Add)
             }
-            (Prompt::Messages(messages), _) => self.chat(messages, GenerationPrompt::Add),
+            (Prompt::Messages(messages), _) => {
+                self.chat(&self.preamble.before(messages), GenerationPrompt::Add)
+            }
         }
+    }
+
+    /// Whether it is the embedded one, also where a model folder that we wrote gives it back.
+    pub(crate) fn is_embedded(&self) -> bool {
+        is_embedded(&self.tokenizer)
     }
 
     /// Whether the model has a chat template.

@@ -19,6 +19,8 @@ macro_rules! eprintln {
     ($($arg:tt)*) => { eprint!("{}\n", format_args!($($arg)*)) };
 }
 
+mod alarms;
+mod announce;
 mod args;
 mod commands;
 mod completions;
@@ -37,14 +39,17 @@ mod logs;
 mod observer;
 mod outputs;
 mod policy;
+mod preamble;
 mod problems;
 mod progress;
+mod rates;
 mod recipe;
 mod samples;
 mod scoring;
 mod screen;
 mod session;
 mod stage;
+mod starts;
 mod story;
 mod tokens;
 mod watch;

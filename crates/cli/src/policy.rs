@@ -2,8 +2,9 @@
 
 use crate::exit::Refusal;
 use crate::language::Language;
+use crate::preamble::Preamble;
 use crate::progress::Progress;
-use crate::recipe::{Model, PromptStyle, load::nearest};
+use crate::recipe::{Model, Recipe, load::nearest};
 use anyhow::{Context, Result};
 use burn::module::Module;
 use burn::tensor::Device;
@@ -139,14 +140,17 @@ impl Source {
     }
 }
 
-/// The language that a model speaks.
-pub(crate) fn language(model: &Model, style: PromptStyle) -> Result<Language> {
-    match model {
-        Model::Inline(_) => Language::embedded(style),
+/// The language that a model speaks, with what the recipe wants before its prompts.
+pub(crate) fn language(model: &Model, recipe: &Recipe) -> Result<Language> {
+    let style = recipe.data.prompt;
+    let mut language = match model {
+        Model::Inline(_) => Language::embedded(style)?,
         Model::Folder(folder) => {
-            Language::load(&lora::base_folder(folder)?, &model::load_config(folder)?, style)
+            Language::load(&lora::base_folder(folder)?, &model::load_config(folder)?, style)?
         }
-    }
+    };
+    language.preamble = Preamble::load(recipe)?;
+    Ok(language)
 }
 
 /// A folder's policy, with a bar for one that takes a while.

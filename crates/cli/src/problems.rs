@@ -1,8 +1,11 @@
 //! Problems to train on and to be measured on, as the recipe's `[data]` names them: drawn from a procedural family or
 //! read from a file, held out by problem. Everything that can be wrong with a file is found before any training.
 
+mod choices;
+
 use crate::exit::Refusal;
 use crate::language::Language;
+use crate::preamble::asks_one_of;
 use crate::recipe::{Data, Recipe};
 use anyhow::Result;
 use rand::seq::SliceRandom;
@@ -11,6 +14,7 @@ use ruminate_data::split::{Split, is_held_out};
 use ruminate_data::{Seed, Task, jsonl};
 use ruminate_grpo::Problem;
 use ruminate_text as text;
+use std::collections::HashSet;
 use std::path::Path;
 
 /// Training problems by index, and the sets that training never sees.
@@ -20,6 +24,8 @@ pub(crate) struct Problems {
     pub(crate) held_out: Vec<Task>,
     /// What only final figures see; empty where tasks come from a file.
     pub(crate) fresh: Vec<Task>,
+    /// What became of a file's rows, for people.
+    pub(crate) told: Vec<String>,
 }
 
 enum Source {
@@ -36,9 +42,8 @@ impl Problems {
     /// A bad line or a character without a token (exit code 3, with path and line), a family that has too few
     /// problems (2).
     pub(crate) fn new(recipe: &Recipe, language: &Language, positions: usize, seed: Seed) -> Result<Self> {
-        let room = positions.saturating_sub(recipe.rollout.max_new_tokens);
         match &recipe.data.train {
-            Some(path) => Self::listed(&recipe.data, path, recipe.eval.n, language, room, seed),
+            Some(path) => Self::listed(recipe, path, language, Room::new(recipe, positions), seed),
             None => Self::drawn(&recipe.data, recipe.eval.n, language, seed),
         }
     }
@@ -56,16 +61,27 @@ impl Problems {
         let (Some(path), None) = (&recipe.data.eval, &recipe.data.train) else {
             return Self::new(recipe, language, positions, seed);
         };
-        let room = positions.saturating_sub(recipe.rollout.max_new_tokens);
-        let mut held_out: Vec<Task> =
-            read(path, &recipe.data, language, room)?.into_iter().map(|problem| problem.task).collect();
+        let read = read(path, &recipe.data, language, Room::new(recipe, positions))?;
+        let mut told = vec![read.told(path)];
+        let shown: Vec<&str> = language.preamble.questions().collect();
+        let mut held_out: Vec<Task> = read.problems.into_iter().map(|problem| problem.task).collect();
+        held_out.retain(|task| !asks_one_of(task, &shown));
         let (all, n) = (held_out.len(), recipe.eval.n);
         if all > n {
             eprintln!("{}: the first {n} of {all} problems are asked; `eval.n` decides", path.display());
             held_out.truncate(n);
         }
+        told.push(judged(recipe)?);
         let source = Source::Listed { problems: Vec::new(), seed, epoch: None, order: Vec::new() };
-        Ok(Self { source, held_out, fresh: Vec::new() })
+        Ok(Self { source, held_out, fresh: Vec::new(), told })
+    }
+
+    /// Different training problems, where a file has them all.
+    pub(crate) fn count(&self) -> Option<usize> {
+        match &self.source {
+            Source::Drawn { .. } => None,
+            Source::Listed { problems, .. } => Some(problems.len()),
+        }
     }
 
     fn drawn(data: &Data, n: usize, language: &Language, seed: Seed) -> Result<Self> {
@@ -85,19 +101,18 @@ impl Problems {
             source: Source::Drawn { stream: training, first },
             held_out: set(Split::HeldOut, data.split.held_out)?,
             fresh: set(Split::Fresh, data.split.fresh)?,
+            told: Vec::new(),
         })
     }
 
-    fn listed(
-        data: &Data,
-        path: &Path,
-        n: usize,
-        language: &Language,
-        room: usize,
-        seed: Seed,
-    ) -> Result<Self> {
+    fn listed(recipe: &Recipe, path: &Path, language: &Language, room: Room, seed: Seed) -> Result<Self> {
+        let data = &recipe.data;
+        let shown: Vec<&str> = language.preamble.questions().collect();
         let (mut training, mut held_out) = (Vec::new(), Vec::new());
-        for problem in read(path, data, language, room)? {
+        let of_file = read(path, data, language, room)?;
+        let mut told = vec![of_file.told(path)];
+        let (all, texts) = (of_file.problems.len(), of_file.different());
+        for problem in of_file.problems {
             let text = problem.task.prompt.text();
             match &data.eval {
                 None if is_held_out(&text, data.split.held_out) => held_out.push(problem.task),
@@ -105,23 +120,40 @@ impl Problems {
             }
         }
         if let Some(path) = &data.eval {
-            held_out.extend(read(path, data, language, room)?.into_iter().map(|problem| problem.task));
-            let texts: std::collections::HashSet<String> =
-                held_out.iter().map(|task| task.prompt.text()).collect();
+            let read = read(path, data, language, room)?;
+            told.push(read.told(path));
+            held_out.extend(read.problems.into_iter().map(|problem| problem.task));
+            let texts: HashSet<String> = held_out.iter().map(|task| task.prompt.text()).collect();
             training.retain(|problem| !texts.contains(&problem.task.prompt.text()));
         }
-        held_out.truncate(n);
+        // What is shown solved before each prompt teaches nothing and measures nothing.
+        training.retain(|problem| !asks_one_of(&problem.task, &shown));
+        held_out.retain(|task| !asks_one_of(task, &shown));
+        let apart = held_out.len();
+        held_out.truncate(recipe.eval.n);
         if training.is_empty() || held_out.is_empty() {
+            let why = lacking(data, all, texts, training.is_empty());
             return Err(Refusal::input(format!(
-                "{}: expected problems to train on and to hold out, found {} and {}; give more tasks, or `data.eval`",
+                "{}: expected problems to train on and to hold out, found {} and {}: {why}",
                 path.display(),
                 training.len(),
                 held_out.len()
             )));
         }
+        told.push(format!(
+            "{} problems to train on, {apart} held out{}{}",
+            training.len(),
+            if data.eval.is_some() { " (`data.eval`)" } else { " by the hash of their prompts" },
+            if held_out.len() < apart {
+                format!(", of which the first {} are asked (`eval.n`)", held_out.len())
+            } else {
+                String::new()
+            }
+        ));
+        told.push(judged(recipe)?);
         let seed = seed.child("shuffle");
         let source = Source::Listed { problems: training, seed, epoch: None, order: Vec::new() };
-        Ok(Self { source, held_out, fresh: Vec::new() })
+        Ok(Self { source, held_out, fresh: Vec::new(), told })
     }
 
     /// The training problem at an index, the same whatever was asked before.
@@ -151,39 +183,141 @@ fn problem(language: &Language, task: Task) -> Result<Problem> {
     Ok(Problem { task, prompt_ids })
 }
 
+/// Which verifier judges, and who says so.
+fn judged(recipe: &Recipe) -> Result<String> {
+    let (kind, who) = recipe.reward.judged_by(&recipe.data)?;
+    Ok(format!("judged by `{kind}` (so says {who})"))
+}
+
+/// Why a file has nothing to train on, or nothing to hold out.
+fn lacking(data: &Data, all: usize, texts: usize, training: bool) -> String {
+    match (&data.eval, training) {
+        (Some(eval), true) => format!(
+            "all of its problems are in `data.eval` ({}) too, and what is measured on is not trained on; name another file, or \
+             leave `data.eval` out to hold out a share",
+            eval.display()
+        ),
+        (Some(eval), false) => {
+            format!("`data.eval` ({}) has only examples of `data.shots`; give more problems", eval.display())
+        }
+        (None, _) if texts == 1 && all > 1 => format!(
+            "all {all} rows have the same prompt, and problems are held out by their prompts; give different ones, or `data.eval`"
+        ),
+        (None, true) => "all were held out; give more problems, or `data.eval`".to_owned(),
+        (None, false) => format!(
+            "none of its {texts} different prompts falls into the share of {} that is held out by hash; give more problems, \
+             `data.eval`, or a larger `data.split.held_out`",
+            data.split.held_out
+        ),
+    }
+}
+
+/// Tokens that a prompt may have.
+#[derive(Clone, Copy)]
+struct Room {
+    positions: usize,
+    max_new_tokens: usize,
+}
+
+impl Room {
+    fn new(recipe: &Recipe, positions: usize) -> Self {
+        Self { positions, max_new_tokens: recipe.rollout.max_new_tokens }
+    }
+
+    fn tokens(self) -> usize {
+        self.positions.saturating_sub(self.max_new_tokens)
+    }
+
+    /// Where the number comes from.
+    fn why(self) -> String {
+        let Self { positions, max_new_tokens } = self;
+        format!(
+            "the model has {positions} positions, and `rollout.max_new_tokens` = {max_new_tokens} are kept for the answer"
+        )
+    }
+}
+
+/// What a file has.
+struct Read {
+    problems: Vec<Problem>,
+    rows: usize,
+    bad: usize,
+    too_long: usize,
+}
+
+impl Read {
+    fn different(&self) -> usize {
+        self.problems.iter().map(|problem| problem.task.prompt.text()).collect::<HashSet<_>>().len()
+    }
+
+    /// Its rows, in words.
+    fn told(&self, path: &Path) -> String {
+        let Self { problems, rows, bad, too_long } = self;
+        let repeated = problems.len() - self.different();
+        let mut parts = vec![format!("{rows} rows")];
+        for (count, what) in [
+            (bad, "bad and left out"),
+            (too_long, "too long and left out"),
+            (&repeated, "with a prompt seen before"),
+        ] {
+            if *count > 0 {
+                parts.push(format!("{count} {what}"));
+            }
+        }
+        format!("{}: {}", path.display(), parts.join(", "))
+    }
+}
+
 /// A file's tasks with their token ids; what is too long is dropped and counted.
-fn read(path: &Path, data: &Data, language: &Language, room: usize) -> Result<Vec<Problem>> {
+fn read(path: &Path, data: &Data, language: &Language, room: Room) -> Result<Read> {
     let rows = jsonl::tasks(path, data.bad_lines.into())?;
     if let Some(example) = &rows.first_skipped {
         eprintln!("warning: {} bad lines left out, such as {example}", rows.skipped);
     }
     let total = rows.rows.len();
-    let mut problems = Vec::new();
+    let tokens = room.tokens();
+    let (mut problems, mut shortest) = (Vec::new(), usize::MAX);
     for row in rows.rows {
+        choices::refuse_lost(&row.value).map_err(|problem| Refusal::line(path, row.line, problem))?;
         match problem(language, row.value) {
             Ok(problem) if problem.prompt_ids.is_empty() => {
                 return Err(Refusal::line(path, row.line, "the prompt has no token"));
             }
-            Ok(problem) if problem.prompt_ids.len() <= room => problems.push(problem),
-            Ok(_) => {}
+            Ok(problem) => {
+                shortest = shortest.min(problem.prompt_ids.len());
+                if problem.prompt_ids.len() <= tokens {
+                    problems.push(problem);
+                }
+            }
             Err(error) => return Err(Refusal::line(path, row.line, advice(&error))),
         }
     }
-    let dropped = total - problems.len();
-    if dropped > 0 {
-        eprintln!(
-            "warning: {}: {dropped} of {total} prompts have more than {room} tokens and were left out",
-            path.display()
-        );
-    }
+    let too_long = total - problems.len();
     if problems.is_empty() {
+        let out = if shortest < room.positions {
+            format!("lower `rollout.max_new_tokens` to at most {}", room.positions - shortest)
+        } else {
+            "the prompts alone are longer than that: no `rollout.max_new_tokens` helps, only".to_owned()
+        };
+        let or = if shortest < room.positions {
+            ", or choose a model with more positions"
+        } else {
+            " a model with more positions"
+        };
         return Err(Refusal::input(format!(
-            "{}: all {total} prompts have more than {room} tokens; lower `rollout.max_new_tokens`, or choose a \
-             model with more positions",
-            path.display()
+            "{}: all {total} prompts have more than {tokens} tokens ({}), the shortest {shortest}; {out}{or}",
+            path.display(),
+            room.why()
         )));
     }
-    Ok(problems)
+    if too_long > 0 {
+        eprintln!(
+            "warning: {}: {too_long} of {total} prompts have more than {tokens} tokens and were left out; {}",
+            path.display(),
+            room.why()
+        );
+    }
+    Ok(Read { problems, rows: total + rows.skipped, bad: rows.skipped, too_long })
 }
 
 fn advice(error: &anyhow::Error) -> String {

@@ -1,5 +1,6 @@
 //! Progress for people, on standard error: a bar on a terminal, a line every few seconds in a pipe.
 
+use crate::screen::{Look, wrapped};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -23,16 +24,26 @@ struct Bar {
     lines: MultiProgress,
     bar: ProgressBar,
     sample: Option<ProgressBar>,
+    is_drawn: bool,
+}
+
+impl Bar {
+    fn draw(&mut self) {
+        if !std::mem::replace(&mut self.is_drawn, true) {
+            self.lines.set_draw_target(ProgressDrawTarget::stderr());
+        }
+    }
 }
 
 impl Progress {
     /// Of `total` steps, `done` of them in an earlier process.
     pub(crate) fn new(label: &str, total: u64, done: u64) -> Self {
         let bar = stderr().is_terminal().then(|| {
-            let lines = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+            // Drawn from its first step on: what is written before would leave an empty bar above it.
+            let lines = MultiProgress::with_draw_target(ProgressDrawTarget::hidden());
             let bar = lines.add(ProgressBar::new(total));
             let style = ProgressStyle::with_template(
-                "{prefix:<12} {bar:28.cyan/dim} {pos}/{len} {elapsed} < {eta} {wide_msg}",
+                "{prefix} {bar:12.cyan/dim} {pos}/{len} {elapsed} < {eta} {wide_msg}",
             );
             // The template is constant; without it the bar has indicatif's own look.
             if let Ok(style) = style {
@@ -41,7 +52,7 @@ impl Progress {
             bar.set_prefix(label.to_owned());
             bar.set_position(done);
             bar.reset_eta();
-            Bar { lines, bar, sample: None }
+            Bar { lines, bar, sample: None, is_drawn: false }
         });
         let now = Instant::now();
         Self { label: label.to_owned(), total, first: done, started: now, shown: now, bar }
@@ -49,10 +60,11 @@ impl Progress {
 
     /// `done` steps are done; the message has the numbers that matter.
     pub(crate) fn at(&mut self, done: u64, message: &str) {
-        match &self.bar {
-            Some(Bar { bar, .. }) => {
-                bar.set_message(message.to_owned());
-                bar.set_position(done);
+        match &mut self.bar {
+            Some(shown) => {
+                shown.draw();
+                shown.bar.set_message(message.to_owned());
+                shown.bar.set_position(done);
             }
             None if done == self.total || self.shown.elapsed() >= LINE_INTERVAL => {
                 self.shown = Instant::now();
@@ -75,7 +87,9 @@ impl Progress {
     /// What was written last, in a line below the bar that is cut to the terminal's width; nothing in a pipe. `line`
     /// is told whether there are colours.
     pub(crate) fn sample(&mut self, line: impl FnOnce(bool) -> String) {
-        let Some(Bar { lines, sample, .. }) = &mut self.bar else { return };
+        let Some(shown) = &mut self.bar else { return };
+        shown.draw();
+        let Bar { lines, sample, .. } = shown;
         let sample = sample.get_or_insert_with(|| {
             let below = lines.add(ProgressBar::new_spinner());
             if let Ok(style) = ProgressStyle::with_template("  {wide_msg}") {
@@ -85,6 +99,30 @@ impl Progress {
         });
         sample.set_message(line(std::env::var_os("NO_COLOR").is_none()));
         sample.tick();
+    }
+
+    /// Takes the bar away until the next step: something else has the terminal meanwhile.
+    pub(crate) fn pause(&mut self) {
+        if let Some(shown) = &mut self.bar
+            && std::mem::replace(&mut shown.is_drawn, false)
+        {
+            let _ = shown.lines.clear(); // a terminal that does not take it shows an old line
+            shown.lines.set_draw_target(ProgressDrawTarget::hidden());
+        }
+    }
+
+    /// Whether there is a terminal that takes colours.
+    pub(crate) fn colours(&self) -> bool {
+        self.bar.is_some() && Look::of(&stderr()) == Look::Terminal
+    }
+
+    /// A line that stays and must be seen.
+    pub(crate) fn alarm(&self, line: &str) {
+        match (&self.bar, self.colours()) {
+            (Some(_), true) => self.say(&format!("\x1b[1;33m{}\x1b[0m", wrapped(line))),
+            (Some(_), false) => self.say(&wrapped(line)),
+            (None, _) => self.say(line),
+        }
     }
 
     /// A line that stays, above the bar.
@@ -98,11 +136,13 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if let Some(Bar { bar, sample, .. }) = &self.bar {
-            if let Some(sample) = sample {
+        let Some(shown) = &mut self.bar else { return };
+        if shown.bar.position() > self.first {
+            shown.draw(); // it may be taken away for the last evaluation
+            if let Some(sample) = &shown.sample {
                 sample.finish_and_clear();
             }
-            bar.abandon(); // what it last showed stays
+            shown.bar.abandon(); // what it last showed stays
         }
     }
 }

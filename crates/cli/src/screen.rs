@@ -42,6 +42,30 @@ pub(crate) fn shown(text: &str, look: Look) -> String {
     String::from_utf8_lossy(&screen.unwrap_or_default()).into_owned() // memory does not fail
 }
 
+/// Columns that every terminal has.
+const COLUMNS: usize = 79;
+
+/// A line for people, broken between words so that no terminal breaks it within one; what follows the first line is
+/// indented as that is, and by two more.
+pub(crate) fn wrapped(line: &str) -> String {
+    let indent = line.len() - line.trim_start_matches(' ').len();
+    let mut text = " ".repeat(indent);
+    let mut column = indent;
+    for (place, word) in line.split_whitespace().enumerate() {
+        let length = word.chars().count();
+        if place > 0 && column + 1 + length > COLUMNS {
+            text = text + "\n" + &" ".repeat(indent + 2);
+            column = indent + 2;
+        } else if place > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(word);
+        column += length;
+    }
+    text
+}
+
 /// One answer on its way to a reader. A tag may come in pieces: what could be the start of one is held back.
 pub(crate) struct Screen<W: Write> {
     writer: W,
@@ -124,6 +148,19 @@ impl<W: Write> Screen<W> {
 #[cfg(test)]
 mod tests {
     use super::{Look, Screen};
+
+    #[test]
+    fn lines_are_broken_between_words_and_keep_their_indentation() {
+        let line = format!("  memory: {}", "about 3.25 GiB, ".repeat(12));
+        let text = super::wrapped(&line);
+        assert!(text.lines().count() > 2 && text.lines().all(|line| line.len() <= 79), "{text}");
+        assert!(text.starts_with("  memory: about") && text.lines().skip(1).all(|l| l.starts_with("    ")));
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&text), words(&line));
+        let path = "x".repeat(100);
+        assert_eq!(super::wrapped(&path), path, "a word is never cut");
+        assert_eq!(super::wrapped("short"), "short");
+    }
 
     fn shown(look: Look, in_thought: bool, pieces: &[&str]) -> String {
         let mut screen = Screen::new(Vec::new(), look, in_thought).expect("memory");

@@ -5,7 +5,8 @@ use crate::device;
 use crate::hub;
 use crate::identity;
 use crate::interrupt;
-use crate::recipe::{self, Model, Recipe};
+use crate::recipe::{self, Layers, Model, Recipe};
+use crate::starts::{self, Asked, Starts};
 use anyhow::Result;
 use burn::tensor::Device;
 use serde_json::{Value, json};
@@ -19,8 +20,8 @@ const BURN: &str = "0.22.1";
 pub(crate) struct Session {
     pub(crate) args: RunArgs,
     pub(crate) recipe: Recipe,
-    /// The recipe's text as given.
-    given: String,
+    /// What was derived from the model and its data.
+    starts: Starts,
     /// The device without gradients; training takes [`Device::autodiff`] of it.
     pub(crate) device: Device,
     command: &'static str,
@@ -32,14 +33,47 @@ impl Session {
     /// # Errors
     /// With exit code 2.
     pub(crate) fn new(command: &'static str, args: RunArgs) -> Result<Self> {
+        Self::open(command, args, |_, recipe, layers| starts::leave(recipe, layers))
+    }
+
+    /// The same for a command that takes models: those that are named as the Hub names them become folders here, and what the
+    /// recipe does not state is derived from them.
+    ///
+    /// # Errors
+    /// With exit code 2, and 3 where a model or a file cannot be had.
+    pub(crate) fn with_models(command: &'static str, args: RunArgs) -> Result<Self> {
+        Self::open(command, args, |asked, mut recipe, layers| {
+            let distill = &mut recipe.distill;
+            for model in [&mut recipe.model, &mut distill.student] {
+                if let Some(Model::Folder(folder)) = model {
+                    *folder = hub::folder(folder)?;
+                }
+            }
+            if let Some(teacher) = &mut distill.teacher {
+                *teacher = hub::folder(teacher)?;
+            }
+            starts::fit(asked, recipe, layers)
+        })
+    }
+
+    fn open(
+        command: &'static str,
+        args: RunArgs,
+        fit: impl FnOnce(&Asked, Recipe, &Layers) -> Result<(Recipe, Starts)>,
+    ) -> Result<Self> {
         let if_read = recipe::keys::where_read(command, &args.set_if_read);
         let sets: Vec<String> = if_read.chain(&args.set).cloned().collect();
-        let recipe::Loaded { mut recipe, given, stated } = recipe::load(args.recipe.as_deref(), &sets)?;
-        recipe::keys::refuse_unread(command, &stated, &args.set)?;
+        let recipe::Loaded { recipe, layers } = recipe::read(args.recipe.as_deref(), &sets)?;
+        recipe::keys::refuse_unread(command, &layers, &args.set)?;
         for warning in recipe::idle::warnings(command, &recipe, &args.set) {
             eprintln!("warning: {warning}");
         }
+        recipe::paths::check(command, &recipe.data, &recipe.distill, args.recipe.as_deref())?;
         device::set_threads(recipe.threads);
+        let device = args.device.device.open()?;
+        let out = args.out.clone().unwrap_or_else(|| default_out(command, recipe.seed));
+        let asked = Asked { command, out: &out, device: args.device.device };
+        let (mut recipe, starts) = fit(&asked, recipe, &layers)?;
         let workers =
             if is_wide(recipe.model.as_ref()) { 1 } else { args.device.device.workers(recipe.threads) };
         for trainer in [&mut recipe.pretrain.train, &mut recipe.sft.train, &mut recipe.train] {
@@ -48,7 +82,6 @@ impl Session {
                 trainer.workers = workers;
             }
         }
-        let device = args.device.device.open()?;
         interrupt::catch(match command {
             "eval" => "nothing is kept of an evaluation that has not ended",
             _ => "finishing the step and saving",
@@ -56,25 +89,7 @@ impl Session {
         if args.stop_at_eof {
             interrupt::catch_end_of_input();
         }
-        Ok(Self { args, recipe, given, device, command })
-    }
-
-    /// The same for a command that takes models: those that are named as the Hub names them become folders here.
-    ///
-    /// # Errors
-    /// With exit code 2, and 3 where a model cannot be had.
-    pub(crate) fn with_models(command: &'static str, args: RunArgs) -> Result<Self> {
-        let mut session = Self::new(command, args)?;
-        let distill = &mut session.recipe.distill;
-        for model in [&mut session.recipe.model, &mut distill.student] {
-            if let Some(Model::Folder(folder)) = model {
-                *folder = hub::folder(folder)?;
-            }
-        }
-        if let Some(teacher) = &mut distill.teacher {
-            *teacher = hub::folder(teacher)?;
-        }
-        Ok(session)
+        Ok(Self { args, recipe, starts, device, command })
     }
 
     /// The command that the user ran.
@@ -89,7 +104,12 @@ impl Session {
 
     /// The default run folder of a command, with this run's seed.
     pub(crate) fn default_out(&self, command: &str) -> PathBuf {
-        Path::new("runs").join(format!("{command}-seed{}", self.recipe.seed))
+        default_out(command, self.recipe.seed)
+    }
+
+    /// Prints the settings that were derived, with their reasons.
+    pub(crate) fn tell_settings(&self) {
+        self.starts.tell();
     }
 
     /// The same session with another recipe: a stage of a longer command.
@@ -98,15 +118,29 @@ impl Session {
         Self {
             args,
             recipe: self.recipe.clone(),
-            given: self.given.clone(),
+            starts: self.starts.clone(),
             device: self.device.clone(),
             command,
         }
     }
 
-    /// `recipe.toml`.
-    pub(crate) fn recipe_toml(&self) -> &str {
-        &self.given
+    /// `recipe.toml`: a recipe for the same run, with `--set` and derived settings in it.
+    pub(crate) fn recipe_toml(&self) -> String {
+        let command = self.command;
+        self.starts.recipe(&format!(
+            "What `ruminate {command}` ran: the recipe with what it extends, --set, and what was derived. `ruminate {command} \
+             recipe.toml` is the same run."
+        ))
+    }
+
+    /// A recipe to begin with, for a file of that name.
+    pub(crate) fn initial_recipe(&self, file: &Path) -> String {
+        let command = self.command;
+        self.starts.initial_recipe(&format!(
+            "Start it by `ruminate {command} {}` from the folder in which it was written: relative paths are relative to that.\n\
+             Every value may be changed; `--set KEY.PATH=VALUE` goes before what stands here.",
+            file.display()
+        ))
     }
 
     /// `config.json`: the recipe with every default, and what it ran with.
@@ -129,6 +163,10 @@ impl Session {
     pub(crate) fn identity(&self, covered: &[&str]) -> Result<Value> {
         identity::of(self.command, &self.recipe, covered)
     }
+}
+
+fn default_out(command: &str, seed: u64) -> PathBuf {
+    Path::new("runs").join(format!("{command}-seed{seed}"))
 }
 
 /// Whether a checkpoint's products are large enough to be split themselves: another microbatch beside would only take the

@@ -125,7 +125,7 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Ea
         eprintln!("{}: made by another recipe, it is made again", path.display());
         clear(path, &made.files)?;
     }
-    let (recipe, config) = (session.recipe_toml().to_owned(), session.config_json()?);
+    let (recipe, config) = (session.recipe_toml(), session.config_json()?);
     let allow_changed = session.args.allow_changed;
     let format = match earlier {
         Earlier::Kept => session.recipe.save,

@@ -1,13 +1,14 @@
 //! What a run tells at its end, and tells again when it is asked again: tables, a few completions with the thought
 //! dimmed, and where everything lies. All of it for people, on standard error.
 
+use crate::alarms::{self, Raised};
 use crate::evaluate::{Evaluation, Shown, reports_of_step};
 use crate::held_out;
 use crate::outputs;
 use crate::screen::{self, Look};
 use anyhow::Result;
 use ruminate_data::Outcome;
-use ruminate_eval::{Report, Slice, slice_table, table};
+use ruminate_eval::{Report, Slice, cut_off, slice_table, table};
 use ruminate_run::RunFolder;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -23,6 +24,9 @@ const TOLD: usize = 3;
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Story {
     columns: Vec<Column>,
+    /// The alarms of the run, by step.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    alarms: Vec<Raised>,
 }
 
 /// One policy.
@@ -53,6 +57,11 @@ impl Story {
     ) {
         let rows = || Evaluation { reports: reports_of_step(folder, step), ..Evaluation::default() };
         self.add(heading, measured.unwrap_or_else(rows));
+    }
+
+    /// Adds the alarms that the run's logs have.
+    pub(crate) fn add_alarms(&mut self, folder: &RunFolder) {
+        self.alarms = alarms::of_logs(folder);
     }
 
     /// The rows of all policies.
@@ -99,6 +108,15 @@ impl Story {
             };
             text += &slice_table("pass@1 by task", &parts(|report| &report.tasks));
             text += &slice_table("pass@1 by difficulty", &parts(|report| &report.difficulties));
+            for line in cut_off(&columns) {
+                let _ = writeln!(text, "{}", screen::wrapped(&format!("warning: {line}")));
+            }
+        }
+        if !self.alarms.is_empty() {
+            text += "\nalarms\n";
+        }
+        for raised in &self.alarms {
+            let _ = writeln!(text, "{}", screen::wrapped(&format!("  {}", raised.line())));
         }
         for column in self.columns.iter().filter(|column| !column.expert_load.is_empty()) {
             let _ = writeln!(text, "\nexperts of {}: share of a layer's choices, %", column.heading);

@@ -229,3 +229,22 @@ fn what_has_no_samples_says_what_it_is() {
     }
     assert_untouched(&before, world.root(), "nothing is written");
 }
+
+#[test]
+fn a_folder_whose_teacher_comes_first_is_its_runs_from_the_beginning() {
+    let world = World::new();
+    let out = world.path("distilled");
+    let args = world.args("distill", &["distill.teacher=", "max_steps=2"]);
+    // The teacher's key comes last in these arguments; without it the teacher is trained in OUT.
+    let args: Vec<&str> = args[..args.len() - 2].iter().map(String::as_str).collect();
+    let run = || common::command(&args).arg("--out").arg(&out).output().expect("the binary starts");
+    let first = run();
+    assert!(told(&first).contains("training it first"), "{}", told(&first));
+    assert!(out.join("teacher/complete.json").is_file(), "{}", told(&first));
+    let made = fs::read_to_string(out.join("run.json")).expect("a marker");
+    assert!(made.contains("\"distill\""), "{made}");
+    // So small a teacher is seldom right, and then there is nothing to learn.
+    let second = run();
+    assert_eq!(second.status.code(), first.status.code(), "{}", told(&second));
+    assert!(!told(&second).contains("no run made"), "{}", told(&second));
+}

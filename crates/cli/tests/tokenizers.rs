@@ -256,6 +256,18 @@ fn ids_need_no_tokenizer_that_can_be_used() {
 }
 
 #[test]
+fn a_tokenizer_on_which_the_library_panics_exits_3_without_a_panic() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let model = model(folder.path(), "gpt2", 301, &[]);
+    set_key(&model, "tokenizer.json", "pre_tokenizer", &json!({"type": "FixedLength", "length": 0}));
+    let output = greedy(&model, &json!({"prompt": "the cat"}));
+    assert_code(&output, 3);
+    let told = told(&output);
+    assert!(told.contains("<stdin>:1") && told.contains("chunk size must be non-zero"), "{told}");
+    assert!(!told.contains("panicked at"), "{told}");
+}
+
+#[test]
 fn a_template_that_cannot_be_used_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let model = model(folder.path(), "gpt2", 301, &[("tokenizer_config.json", json!({"eos_token": "</s>"}))]);

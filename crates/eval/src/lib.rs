@@ -3,7 +3,7 @@
 //!
 //! - [`Report::new`] turns the [`Group`](ruminate_data::Group)s of one evaluation into one row of `eval.jsonl`.
 //! - [`slices`] tells it by task and by difficulty; [`compare`] two policies on the same problems.
-//! - [`table`] sets reports side by side for people.
+//! - [`table`] sets reports side by side for people; [`cut_off`] says which figures are doubtful.
 //! - [`metrics`] has the estimators one by one, with their sources.
 //!
 //! A completion that the verifier left unscored is neither right nor wrong: it is left out of every mean and
@@ -18,4 +18,4 @@ mod table;
 pub use comparison::{Comparison, compare};
 pub use report::{AtK, Error, Report};
 pub use slices::{Slice, slices};
-pub use table::{slice_table, table};
+pub use table::{cut_off, slice_table, table};

@@ -18,13 +18,14 @@ pub struct Report {
     pub set: String,
     /// Number of problems.
     pub n: usize,
-    /// The chance that one sample solves a problem: the mean over problems of the mean over their samples.
+    /// The chance that one sample solves a problem: the mean over problems of the mean over their samples. None where every
+    /// completion was cut off at the length limit: then the limit was measured, and not the policy.
     #[serde(rename = "pass@1")]
-    pub pass_at_1: f64,
+    pub pass_at_1: Option<f64>,
     /// The 95 % confidence interval of `pass_at_1`, low and high, by bootstrap over problems.
     #[serde(rename = "pass@1_ci")]
-    pub pass_at_1_ci: [f64; 2],
-    /// pass@1 of greedy decoding, where it was asked for.
+    pub pass_at_1_ci: Option<[f64; 2]>,
+    /// pass@1 of greedy decoding, where it was asked for and not every such completion was cut off.
     #[serde(rename = "pass@1_greedy", default, skip_serializing_if = "Option::is_none")]
     pub pass_at_1_greedy: Option<f64>,
     /// What more than one sample a problem can tell; absent with one.
@@ -67,8 +68,8 @@ pub struct AtK {
     pub k: usize,
     /// The chance that at least one of `k` samples is correct; `None` when no problem has all of them scored.
     pub pass: Option<f64>,
-    /// Share of problems whose majority answer is correct.
-    pub cons: f64,
+    /// Share of problems whose majority answer is correct; `None` where every completion was cut off.
+    pub cons: Option<f64>,
 }
 
 /// Why completions make no report.
@@ -130,22 +131,24 @@ impl Report {
             None => None,
             Some(greedy) => {
                 samples_a_problem(set, greedy)?;
-                mean(solve_rates(set, greedy)?)
+                let rates = solve_rates(set, greedy)?;
+                mean(rates).filter(|_| truncated(greedy) < 1.0)
             }
         };
         let completions = || sampled.iter().flat_map(scored);
-        let is_truncated = |(c, _): (&Completion, &Verdict)| c.finish_reason == FinishReason::Length;
+        let truncated = truncated(sampled);
+        let is_measured = truncated < 1.0;
         Ok(Self {
             step,
             set: set.to_owned(),
             n: sampled.len(),
-            pass_at_1: rates.iter().sum::<f64>() / rates.len() as f64,
-            pass_at_1_ci: bootstrap_ci(&rates, seed),
+            pass_at_1: is_measured.then(|| rates.iter().sum::<f64>() / rates.len() as f64),
+            pass_at_1_ci: is_measured.then(|| bootstrap_ci(&rates, seed)),
             pass_at_1_greedy,
-            at_k: (k > 1).then(|| AtK::new(k, sampled)),
+            at_k: (k > 1).then(|| if is_measured { AtK::new(k, sampled) } else { AtK::unmeasured(k) }),
             completion_length_mean: mean(completions().map(|(c, _)| c.ids.len() as f64)).unwrap_or_default(),
             thought_length_mean: component_mean(sampled, "thought_length"),
-            truncated: mean(completions().map(|c| f64::from(u8::from(is_truncated(c))))).unwrap_or_default(),
+            truncated,
             well_formed: component_mean(sampled, "format"),
             all_steps: component_mean(sampled, "all_steps"),
             self_check: component_mean(sampled, "self_check"),
@@ -157,7 +160,7 @@ impl Report {
     }
 
     /// The report with its parts by task and by difficulty, one label of each a group. What has one part only is left
-    /// whole.
+    /// whole, and so is what was not measured.
     ///
     /// # Panics
     /// Unless there is one label a group.
@@ -171,7 +174,7 @@ impl Report {
     ) -> Self {
         let parts = |labels, purpose| {
             let parts = slices(labels, sampled, seed.child(purpose));
-            if parts.len() > 1 { parts } else { BTreeMap::new() }
+            if parts.len() > 1 && self.pass_at_1.is_some() { parts } else { BTreeMap::new() }
         };
         self.tasks = parts(tasks, "tasks");
         self.difficulties = parts(difficulties, "difficulties");
@@ -188,9 +191,16 @@ impl AtK {
         Self {
             k,
             pass: mean(all_scored.map(|group| pass_at_k(k, correct(group), k))),
-            cons: mean(sampled.iter().filter_map(consensus).map(|right| f64::from(u8::from(right))))
-                .unwrap_or_default(),
+            cons: Some(
+                mean(sampled.iter().filter_map(consensus).map(|right| f64::from(u8::from(right))))
+                    .unwrap_or_default(),
+            ),
         }
+    }
+
+    /// Of completions that say nothing.
+    fn unmeasured(k: usize) -> Self {
+        Self { k, pass: None, cons: None }
     }
 }
 
@@ -220,6 +230,13 @@ fn solve_rates(set: &str, groups: &[Group]) -> Result<Vec<f64>, Error> {
         return Err(Error::NothingScored { set: set.to_owned(), completions: unscored(groups), why });
     }
     Ok(rates)
+}
+
+/// Share of scored completions that reached the length limit.
+fn truncated(groups: &[Group]) -> f64 {
+    let is_truncated = |(c, _): (&Completion, &Verdict)| c.finish_reason == FinishReason::Length;
+    let shares = groups.iter().flat_map(scored).map(|c| f64::from(u8::from(is_truncated(c))));
+    mean(shares).unwrap_or_default()
 }
 
 fn unscored(groups: &[Group]) -> usize {

@@ -10,15 +10,17 @@ pub fn table(columns: &[(&str, &Report)]) -> String {
     let mut rows = vec![Row::new("", columns, |_| None)];
     rows[0].cells = columns.iter().map(|(heading, _)| Some((*heading).to_owned())).collect();
     rows.push(Row::new("pass@1, greedy", columns, |r| r.pass_at_1_greedy.map(percent)));
-    rows.push(Row::new("pass@1, sampled", columns, |r| Some(percent(r.pass_at_1))));
+    let unmeasured = || Some("not measured".to_owned());
+    rows.push(Row::new("pass@1, sampled", columns, |r| r.pass_at_1.map(percent).or_else(unmeasured)));
     rows.push(Row::new("  95 % interval", columns, |r| {
-        Some(format!("{:.1}-{}", 100.0 * r.pass_at_1_ci[0], percent(r.pass_at_1_ci[1])))
+        r.pass_at_1_ci.map(|[low, high]| format!("{:.1}-{}", 100.0 * low, percent(high)))
     }));
+    rows.push(Row::new("cut off at the limit", columns, |r| Some(percent(r.truncated))));
     let ks: BTreeSet<usize> = columns.iter().filter_map(|(_, r)| r.at_k.map(|at| at.k)).collect();
     for k in ks {
         let at = |r: &Report| r.at_k.filter(|at| at.k == k);
         rows.push(Row::new(&format!("pass@{k}"), columns, |r| at(r)?.pass.map(percent)));
-        rows.push(Row::new(&format!("cons@{k}"), columns, |r| Some(percent(at(r)?.cons))));
+        rows.push(Row::new(&format!("cons@{k}"), columns, |r| at(r)?.cons.map(percent)));
     }
     rows.push(Row::new("mean length (tokens)", columns, |r| {
         Some(format!("{:.1}", r.completion_length_mean))
@@ -26,7 +28,6 @@ pub fn table(columns: &[(&str, &Report)]) -> String {
     rows.push(Row::new("mean thought (tokens)", columns, |r| {
         r.thought_length_mean.map(|length| format!("{length:.1}"))
     }));
-    rows.push(Row::new("cut off at the limit", columns, |r| Some(percent(r.truncated))));
     rows.push(Row::new("well-formed", columns, |r| r.well_formed.map(percent)));
     rows.push(Row::new("all steps shown", columns, |r| r.all_steps.map(percent)));
     rows.push(Row::new("takes a step back", columns, |r| r.self_check.map(percent)));
@@ -37,6 +38,37 @@ pub fn table(columns: &[(&str, &Report)]) -> String {
     rows.push(Row::new("problems", columns, |r| Some(r.n.to_string())));
     rows.retain(|row| row.cells.iter().any(Option::is_some));
     align(&rows)
+}
+
+/// From this share on, completions that were cut off make a figure doubtful.
+const DOUBTFUL: f64 = 0.1;
+
+/// What must stand beside the figures of one set's reports of which many completions were cut off, a line a finding; empty
+/// where none has many. A line names reports by their headings.
+pub fn cut_off(columns: &[(&str, &Report)]) -> Vec<String> {
+    let Some(set) = columns.first().map(|(_, report)| &report.set) else { return Vec::new() };
+    let mut lines = Vec::new();
+    for (heading, report) in columns.iter().filter(|(_, report)| report.truncated >= 1.0) {
+        let limit = report.completion_length_mean;
+        lines.push(format!(
+            "{set} ({heading}): nothing was measured: every completion was cut off at {limit:.0} tokens; raise \
+             `rollout.max_new_tokens`"
+        ));
+    }
+    let is_doubtful = |report: &Report| report.truncated > DOUBTFUL && report.truncated < 1.0;
+    let doubtful: Vec<String> = columns
+        .iter()
+        .filter(|(_, report)| is_doubtful(report))
+        .map(|(heading, report)| format!("{} ({heading})", percent(report.truncated)))
+        .collect();
+    if !doubtful.is_empty() {
+        lines.push(format!(
+            "{set}: {} of the completions were cut off at the length limit and are judged as they stand, so that pass@1 may be \
+             too low; raise `rollout.max_new_tokens`",
+            doubtful.join(", ")
+        ));
+    }
+    lines
 }
 
 /// pass@1 by part, a row a part and a column a report, with the number of problems in the last; empty where there are no

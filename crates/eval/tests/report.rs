@@ -4,7 +4,7 @@ mod toy;
 
 use proptest::prelude::*;
 use ruminate_data::{FinishReason, Group, Seed};
-use ruminate_eval::{AtK, Error, Report, table};
+use ruminate_eval::{AtK, Error, Report, cut_off, table};
 use toy::{completion, votes};
 
 fn report(sampled: &[Group], greedy: Option<&[Group]>) -> Report {
@@ -28,10 +28,10 @@ fn a_report_by_hand() {
     let greedy = [votes("c"), votes("w")];
     let report = report(&sampled, Some(&greedy));
     assert_eq!((report.step, report.set.as_str(), report.n), (40, "held_out", 2));
-    assert_eq!(report.pass_at_1, 0.5);
-    assert_eq!(report.pass_at_1_ci, [0.25, 0.75]); // a quarter of the resamples has one problem twice
+    assert_eq!(report.pass_at_1, Some(0.5));
+    assert_eq!(report.pass_at_1_ci, Some([0.25, 0.75])); // a quarter of the resamples has one problem twice
     assert_eq!(report.pass_at_1_greedy, Some(0.5));
-    assert_eq!(report.at_k, Some(AtK { k: 4, pass: Some(1.0), cons: 0.5 }));
+    assert_eq!(report.at_k, Some(AtK { k: 4, pass: Some(1.0), cons: Some(0.5) }));
     assert_eq!((report.completion_length_mean, report.truncated), (10.0, 0.0));
     assert_eq!((report.well_formed, report.all_steps), (Some(0.75), Some(0.5)));
     assert_eq!(report.unscored, 0);
@@ -50,7 +50,11 @@ fn unscored_completions_are_counted_and_change_no_mean() {
     assert_eq!(with_unscored.completion_length_mean, without.completion_length_mean);
     assert_eq!(with_unscored.truncated, without.truncated);
     let at_4 = with_unscored.at_k.expect("k is 4");
-    assert_eq!((at_4.pass, at_4.cons), (None, 1.0), "no problem has 4 scored; c and w tie, c came first");
+    assert_eq!(
+        (at_4.pass, at_4.cons),
+        (None, Some(1.0)),
+        "no problem has 4 scored; c and w tie, c came first"
+    );
 }
 
 #[test]
@@ -59,6 +63,46 @@ fn truncation_and_length_are_means_over_completions() {
     group.completions[0] = completion(30, FinishReason::Length);
     let report = report(&[group], None);
     assert_eq!((report.completion_length_mean, report.truncated), (15.0, 0.25));
+}
+
+/// A group of which so many completions reached the limit of 48 tokens.
+fn truncated(picture: &str, count: usize) -> Group {
+    let mut group = votes(picture);
+    group.completions.iter_mut().take(count).for_each(|c| *c = completion(48, FinishReason::Length));
+    group
+}
+
+#[test]
+fn where_every_completion_was_cut_off_there_is_no_figure() {
+    // Also where a verifier finds an answer in what there is: the limit decided which.
+    let report =
+        report(&[truncated("cwww", 4), truncated("wwww", 4)], Some(&[truncated("w", 1), votes("w")]));
+    assert_eq!((report.pass_at_1, report.pass_at_1_ci), (None, None));
+    assert_eq!(report.at_k, Some(AtK { k: 4, pass: None, cons: None }));
+    assert_eq!((report.truncated, report.pass_at_1_greedy), (1.0, Some(0.0)));
+    let row = serde_json::to_value(&report).expect("plain data");
+    assert!(row["pass@1"].is_null() && row["pass@1_ci"].is_null() && row["cons@4"].is_null(), "{row}");
+    assert_eq!(serde_json::from_value::<Report>(row).expect("its own row"), report);
+    let text = table(&[("model", &report)]);
+    assert!(text.contains("pass@1, sampled       not measured"), "{text}");
+    let [line] = &cut_off(&[("model", &report)])[..] else { panic!("one line") };
+    assert!(
+        line.starts_with("held_out (model): nothing was measured: every completion was cut off at 48 tokens")
+            && line.ends_with("raise `rollout.max_new_tokens`"),
+        "{line}"
+    );
+    let labels = [Some("a".to_owned()), Some("b".to_owned())];
+    let groups = [truncated("cwww", 4), truncated("wwww", 4)];
+    assert!(report.by_part(&groups, &labels, &labels, Seed::new(0)).tasks.is_empty());
+}
+
+#[test]
+fn a_figure_is_doubtful_from_a_tenth_of_completions_that_were_cut_off() {
+    let of = |count| report(&[truncated("cwwwwwwwww", count), votes("cwwwwwwwww")], None);
+    assert!(cut_off(&[("before", &of(2))]).is_empty(), "a tenth");
+    let lines = cut_off(&[("before", &of(2)), ("after", &of(3))]);
+    assert_eq!(lines.len(), 1);
+    assert!(lines[0].starts_with("held_out: 15.0 % (after) of the completions"), "{}", lines[0]);
 }
 
 #[test]
@@ -115,10 +159,10 @@ fn the_table_aligns_columns_and_leaves_out_what_nobody_knows() {
 pass@1, greedy              0.0 %              -
 pass@1, sampled            25.0 %        100.0 %
   95 % interval       25.0-25.0 %  100.0-100.0 %
+cut off at the limit        0.0 %          0.0 %
 pass@4                    100.0 %        100.0 %
 cons@4                      0.0 %        100.0 %
 mean length (tokens)         10.0           10.0
-cut off at the limit        0.0 %          0.0 %
 problems                        2              2
 ";
     assert_eq!(format!("\n{}", table(&[("before", &before), ("after", &after)])), expected);

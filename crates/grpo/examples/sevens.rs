@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         train: &optimizer,
         sampling: &ruminate_rollout::Sampling { max_new_tokens: 8, ..Default::default() },
         eos_token_ids: &[1],
+        alarms: &ruminate_train::alarms::Config::default(),
         max_steps: 20,
         seed: Seed::new(0),
     };

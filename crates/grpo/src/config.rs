@@ -16,10 +16,12 @@ pub struct Config {
     pub num_minibatches: usize,
     /// Passes over a step's completions (mu in the paper).
     pub num_iterations: usize,
-    /// Completions of one forward and backward pass, at most.
+    /// Completions of one forward and backward pass, at most. Fewer take less memory. Loss and gradient are the same but for
+    /// the order of sums; with a mixture of experts the load, and with it the routers' biases, are not: a prompt counts once
+    /// in each microbatch that holds some of its completions.
     pub micro_batch_size: usize,
-    /// About as many tokens have one forward and backward pass, a prompt that completions share counted once; fewer take
-    /// less memory, the result is the same.
+    /// About as many tokens have one forward and backward pass, a prompt that completions share counted once. The same holds
+    /// as for `micro_batch_size`.
     pub micro_batch_tokens: usize,
     /// Sequences decoded at once.
     pub max_num_seqs: usize,

@@ -1,5 +1,8 @@
 //! Why reinforcement could not go on.
 
+use crate::verdicts::MAX_REWARD;
+use ruminate_train::alarms::IN_A_ROW;
+
 /// Everything that can go wrong in this crate.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -22,6 +25,49 @@ pub enum Error {
     /// Nothing could be sampled.
     #[error("`rollout`: {0}")]
     Rollout(#[from] ruminate_rollout::Error),
+    /// A completion's reward is no number that a group can be compared by.
+    #[error(
+        "step {step}: a completion has the reward {reward:e}{}; expected a finite number of at most {max:e} in size: mend \
+         what gives it, or scale it down, in `[reward]`",
+        component.as_ref().map(|name| format!(", of the component `{name}`")).unwrap_or_default(),
+        max = MAX_REWARD
+    )]
+    Reward {
+        /// The step, counted from 1.
+        step: usize,
+        /// The reward.
+        reward: f64,
+        /// The component of it that is out of range itself, where there is one.
+        component: Option<String>,
+    },
+    /// The trainer finds no finite log-probability of anything that was sampled.
+    #[error(
+        "step {step}: the policy has no finite log-probability for any of the {tokens} sampled tokens that were compared; its \
+         weights are damaged or an activation overflows: check the model folder and the checkpoint that the run began from"
+    )]
+    NotFinite {
+        /// The step, counted from 1.
+        step: usize,
+        /// Tokens that were compared.
+        tokens: usize,
+    },
+    /// Most completions have had no verdict for too long.
+    #[error(
+        "step {step}: {unscored} of {completions} completions could not be scored, and most could not for {in_a_row} steps in a \
+         row; the most frequent reason: {why}. These steps do not count: the newest checkpoint is from before them. \
+         Mend the reward and go on with --resume auto (`alarms.unscored` says how many may be unscored)",
+        in_a_row = IN_A_ROW
+    )]
+    Unscored {
+        /// The step, counted from 1.
+        step: usize,
+        /// Completions without a verdict.
+        unscored: usize,
+        /// All of the step's.
+        completions: usize,
+        /// What most of the verdicts say.
+        why: String,
+    },
     /// The training step failed.
     #[error(transparent)]
     Train(#[from] ruminate_train::Error),

@@ -15,9 +15,11 @@ mod metrics;
 mod mismatch;
 mod rollouts;
 mod trainer;
+mod verdicts;
 
 pub use advantages::{Advantages, advantages, decoupled_advantages};
 pub use config::{Aggregation, Config, ImportanceLevel, LossType, RouterReplay, Scale};
 pub use error::Error;
 pub use memory::{Demand, Plan, memory_plan};
 pub use trainer::{Problem, Setup, train};
+pub use verdicts::{MAX_REWARD, Verdicts};

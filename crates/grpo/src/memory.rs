@@ -134,6 +134,7 @@ mod tests {
                 train: &ruminate_train::Config::default(),
                 sampling: &Sampling { max_new_tokens: 12, kv_cache_memory_gib, ..Sampling::default() },
                 eos_token_ids: &[1],
+                alarms: &ruminate_train::alarms::Config::default(),
                 max_steps: 1,
                 seed: Seed::new(0),
             };

@@ -4,7 +4,7 @@ use crate::advantages::{Advantages, mean, std};
 use crate::learn::Report;
 use crate::mismatch::Mismatch;
 use crate::rollouts::Rollout;
-use ruminate_data::{Completion, FinishReason, Group};
+use ruminate_data::{Completion, FinishReason, Group, Outcome, Verdict};
 use ruminate_train::Metrics;
 
 /// Seconds of a step's parts.
@@ -17,6 +17,7 @@ pub(crate) struct Times {
 
 pub(crate) fn collect(
     rollout: &Rollout,
+    parts: &[(String, f64)],
     advantages: &Advantages,
     report: &Report,
     mismatch: &Mismatch,
@@ -25,8 +26,7 @@ pub(crate) fn collect(
 ) -> Metrics {
     let mut metrics = Metrics::default();
     let groups = &rollout.groups;
-    rewards(&mut metrics, groups);
-    metrics.set("frac_reward_zero_std", advantages.frac_reward_zero_std);
+    rewards(&mut metrics, groups, parts, advantages.frac_reward_zero_std);
     completions(&mut metrics, groups);
 
     let updates = report.updates.max(1) as f64;
@@ -57,19 +57,19 @@ pub(crate) fn collect(
     metrics
 }
 
-/// Means over scored completions; unscored ones are counted and take part in nothing.
-fn rewards(metrics: &mut Metrics, groups: &[Group]) {
+/// Means over scored completions; unscored ones are counted and take part in nothing. What nothing was scored for is NaN,
+/// which a row has as null. `parts` are the names of the reward's components: what else a verdict has is a measure.
+fn rewards(metrics: &mut Metrics, groups: &[Group], parts: &[(String, f64)], equal: f64) {
     let verdicts: Vec<_> = groups.iter().flat_map(|group| &group.verdicts).collect();
     let scored: Vec<_> = verdicts.iter().filter(|verdict| verdict.is_scored()).collect();
-    metrics.set("reward", mean(&scored.iter().map(|verdict| verdict.score).collect::<Vec<_>>()));
+    metrics.set("reward", measured(&scored.iter().map(|verdict| verdict.score).collect::<Vec<_>>()));
     let deviations: Vec<f64> = groups
         .iter()
-        .map(|group| {
-            let scores: Vec<f64> = group.verdicts.iter().filter(|v| v.is_scored()).map(|v| v.score).collect();
-            std(&scores)
-        })
+        .map(|group| group.verdicts.iter().filter(|v| v.is_scored()).map(|v| v.score).collect::<Vec<f64>>())
+        .filter(|scores| !scores.is_empty())
+        .map(|scores| std(&scores))
         .collect();
-    metrics.set("reward_std", mean(&deviations));
+    metrics.set("reward_std", measured(&deviations));
     let mut names: Vec<&str> = Vec::new();
     for (name, _) in scored.iter().flat_map(|verdict| &verdict.rewards) {
         if !names.contains(&name.as_str()) {
@@ -78,10 +78,22 @@ fn rewards(metrics: &mut Metrics, groups: &[Group]) {
     }
     for name in names {
         let values: Vec<f64> = scored.iter().filter_map(|verdict| verdict.reward(name)).collect();
-        metrics.set(format!("rewards/{name}/mean"), mean(&values));
-        metrics.set(format!("rewards/{name}/std"), std(&values));
+        if parts.is_empty() || parts.iter().any(|(part, _)| part == name) {
+            metrics.set(format!("rewards/{name}/mean"), mean(&values));
+            metrics.set(format!("rewards/{name}/std"), std(&values));
+        } else {
+            metrics.set(format!("measures/{name}/mean"), mean(&values));
+        }
     }
+    let correct = |verdict: &&&Verdict| f64::from(u8::from(verdict.outcome == Outcome::Correct));
+    metrics.set("correct", measured(&scored.iter().map(correct).collect::<Vec<_>>()));
     metrics.set("unscored", (verdicts.len() - scored.len()) as f64);
+    metrics.set("frac_reward_zero_std", if scored.is_empty() { f64::NAN } else { equal });
+}
+
+/// The mean of what was measured; NaN where nothing was.
+fn measured(values: &[f64]) -> f64 {
+    if values.is_empty() { f64::NAN } else { mean(values) }
 }
 
 fn completions(metrics: &mut Metrics, groups: &[Group]) {
@@ -98,5 +110,5 @@ fn completions(metrics: &mut Metrics, groups: &[Group]) {
         .filter(|logprob| logprob.is_finite())
         .map(|&logprob| -f64::from(logprob))
         .collect();
-    metrics.set("entropy", mean(&surprises));
+    metrics.set("entropy", measured(&surprises));
 }

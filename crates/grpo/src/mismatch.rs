@@ -89,6 +89,11 @@ impl Mismatch {
         self.load.merge(&other.load);
     }
 
+    /// How many tokens were compared, where none of them has a finite log-probability on both sides.
+    pub(crate) fn blind(&self) -> Option<usize> {
+        (self.tokens == 0 && self.absent > 0).then_some(self.absent)
+    }
+
     /// k3 estimate of KL(sampler || trainer), in nats a token.
     pub(crate) fn kl(&self) -> f64 {
         self.kl / self.tokens.max(1) as f64
@@ -122,5 +127,17 @@ impl Mismatch {
                 self.differing += usize::from(as_set(experts) != as_set(other));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Mismatch;
+
+    #[test]
+    fn a_comparison_is_blind_where_no_token_could_be_compared() {
+        assert_eq!(Mismatch::default().blind(), None);
+        assert_eq!(Mismatch { absent: 3, ..Mismatch::default() }.blind(), Some(3));
+        assert_eq!(Mismatch { absent: 3, tokens: 1, ..Mismatch::default() }.blind(), None);
     }
 }

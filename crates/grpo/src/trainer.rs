@@ -5,6 +5,7 @@ use crate::learn::{Example, Report, is_masked, update};
 use crate::metrics::{Times, collect};
 use crate::mismatch::Mismatch;
 use crate::rollouts::rollout;
+use crate::verdicts::{Verdicts, check_rewards};
 use crate::{Aggregation, Config, Error};
 use burn::module::Module;
 use rand::seq::SliceRandom;
@@ -12,7 +13,7 @@ use ruminate_data::{Completion, Group, Score, Seed, Task, Verdict};
 use ruminate_model::Decoder;
 use ruminate_rollout::{Dtype, Sampling};
 use ruminate_train::{
-    Metrics, MismatchAlarm, Observer, RouterTraining, Schedule, State, Steps, is_due, logprobs,
+    Metrics, MismatchAlarm, Observer, RouterTraining, Schedule, State, Steps, alarms, is_due, logprobs,
 };
 use std::time::Instant;
 
@@ -36,6 +37,8 @@ pub struct Setup<'a> {
     pub sampling: &'a Sampling,
     /// Tokens that end a completion.
     pub eos_token_ids: &'a [u32],
+    /// When a run raises alarms; the trainer ends it by one of them.
+    pub alarms: &'a alarms::Config,
     /// Steps of the run.
     pub max_steps: usize,
     /// The run's randomness.
@@ -72,6 +75,7 @@ impl Setup<'_> {
         self.config.validate()?;
         self.train.validate()?;
         self.sampling.validate()?;
+        self.alarms.validate()?;
         if self.sampling.temperature == 0.0 {
             return Err(Error::Greedy);
         }
@@ -86,8 +90,8 @@ impl Setup<'_> {
 /// left out of everything but the count.
 ///
 /// # Errors
-/// A table is out of range, numbers stay non-finite, sampler and trainer disagree, or a checkpoint could not be
-/// saved.
+/// A table is out of range, numbers are not finite or stay so, sampler and trainer disagree, most completions have no
+/// verdict for three steps in a row, or a checkpoint could not be saved.
 pub fn train(
     mut state: State,
     problems: &mut dyn FnMut(u64) -> Problem,
@@ -122,6 +126,13 @@ pub fn train(
         let rollout_time = started.elapsed().as_secs_f64();
 
         let groups = &rollout.groups;
+        check_rewards(groups, state.step + 1)?;
+        let verdicts = Verdicts::of(groups);
+        let is_unscored = setup.alarms.is_unscored(verdicts.unscored(), verdicts.completions);
+        if is_unscored && state.unscored_steps == 0 && state.step > 0 {
+            // Where the verdicts stay away, the run goes on from here.
+            observer.save(&state)?;
+        }
         let advantages = compare(groups, &weights, config);
         observer.groups(state.step + 1, groups, &advantages.values);
         let (report, mismatch);
@@ -136,16 +147,24 @@ pub fn train(
         }
 
         state.step += 1;
+        state.unscored_steps = if is_unscored { state.unscored_steps + 1 } else { 0 };
         state.cursor += config.prompts_per_step as u64;
         state.num_tokens += sampled_tokens(groups);
         let elapsed = started.elapsed().as_secs_f64();
         let times = Times { rollout: rollout_time, train: elapsed - rollout_time, step: elapsed };
-        let metrics: Metrics = collect(&rollout, &advantages, &report, &mismatch, state.num_tokens, times);
+        let metrics: Metrics =
+            collect(&rollout, &weights, &advantages, &report, &mismatch, state.num_tokens, times);
         observer.step(state.step, &metrics);
         if !mismatch.load.layers.is_empty() {
             observer.expert_load(state.step, &mismatch.load);
         }
         observer.updated(state.step, &state.policy);
+        if let Some(tokens) = mismatch.blind() {
+            return Err(Error::NotFinite { step: state.step, tokens });
+        }
+        if state.unscored_steps >= alarms::IN_A_ROW {
+            return Err(verdicts.unscored_error(state.step));
+        }
         alarm.check(state.step, mismatch.kl())?;
 
         if config.beta > 0.0 && is_due(state.step, config.ref_model_sync_steps) {

@@ -100,6 +100,7 @@ impl Run {
             train: &optimizer,
             sampling: &sampling,
             eos_token_ids: &[1],
+            alarms: &ruminate_train::alarms::Config::default(),
             max_steps: self.steps,
             seed: Seed::new(5),
         };

@@ -55,6 +55,7 @@ fn check(adapters: Option<&lora::Config>, config: &Config, max_new_tokens: usize
         train: &ruminate_train::Config::default(),
         sampling: &Sampling { max_new_tokens, ..Sampling::default() },
         eos_token_ids: &[1],
+        alarms: &ruminate_train::alarms::Config::default(),
         max_steps: 2,
         seed: Seed::new(0),
     };

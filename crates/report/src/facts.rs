@@ -38,6 +38,31 @@ fn steps(count: u64) -> &'static str {
     if count == 1 { "step" } else { "steps" }
 }
 
+/// Alarms that are shown, and characters of one.
+const MAX_ALARMS: usize = 40;
+const MAX_ADVICE: usize = 600;
+
+/// The alarms of the run, which a reader must see before any number; nothing where there are none.
+pub(crate) fn alarms(run: &Run) -> String {
+    if run.alarms.is_empty() {
+        return String::new();
+    }
+    let mut html = "<section class=\"alarms\"><h2>Alarms</h2><ul>".to_owned();
+    for alarm in run.alarms.iter().take(MAX_ALARMS) {
+        let _ = write!(
+            html,
+            "<li><b>step {}, {}</b> {}</li>",
+            alarm.step,
+            Text(&clipped(&alarm.name, 40)),
+            Text(&clipped(&alarm.advice, MAX_ADVICE))
+        );
+    }
+    if let Some(more @ 1..) = run.alarms.len().checked_sub(MAX_ALARMS) {
+        let _ = write!(html, "<li>and {more} more, in metrics.jsonl and eval.jsonl</li>");
+    }
+    html + "</ul></section>\n"
+}
+
 /// The numbers that a reader wants first.
 pub(crate) fn tiles(run: &Run) -> String {
     let is_main = |row: &&Evaluation| row.set == "held_out" && row.numbers.contains_key("pass@1");

@@ -39,7 +39,7 @@ const PLANS: [Plan; 11] = [
         unit: "tokens",
         caption: "Of a completion, its end included, and of the thought in well-formed ones.",
         scale: Scale::Linear,
-        metrics: &[("completions/mean_length", "completion"), ("rewards/thought_length/mean", "thought")],
+        metrics: &[("completions/mean_length", "completion"), ("measures/thought_length/mean", "thought")],
     },
     Plan {
         title: "Entropy",

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::lines::{Table, rows};
-use crate::records::{Completion, Evaluation, Load, Sample, TokenRow, evaluation, typed};
+use crate::records::{Alarm, Completion, Evaluation, Load, Sample, TokenRow, alarms, evaluation, typed};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::cell::Cell;
@@ -41,6 +41,8 @@ pub struct Run {
     pub metrics: Table,
     /// `eval.jsonl`, in its order.
     pub evaluations: Vec<Evaluation>,
+    /// What both logs say of alarms, by step.
+    pub alarms: Vec<Alarm>,
     /// `moe.jsonl`
     pub load: Vec<Load>,
     /// `samples/`: of the first evaluation and of the last.
@@ -155,6 +157,7 @@ impl Run {
             config: config(&path.join("config.json"))?,
             metrics: Table::read(&path.join("metrics.jsonl"))?,
             evaluations: rows(&path.join("eval.jsonl"), evaluation)?,
+            alarms: raised(path)?,
             load,
             samples,
             completions,
@@ -162,6 +165,16 @@ impl Run {
             complete: path.join("complete.json").is_file(),
         })
     }
+}
+
+/// The alarms of a run, by step.
+fn raised(run: &Path) -> Result<Vec<Alarm>, Error> {
+    let mut raised = Vec::new();
+    for log in ["metrics.jsonl", "eval.jsonl"] {
+        raised.extend(rows(&run.join(log), |row| alarms(&row))?.into_iter().flatten());
+    }
+    raised.sort_by_key(|alarm| alarm.step);
+    Ok(raised)
 }
 
 /// The completions of a step that are shown: those that were looked at token by token, else the first. The others are

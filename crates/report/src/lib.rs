@@ -26,4 +26,4 @@ pub use error::Error;
 pub use folder::{Report, Run, read};
 pub use lines::Table;
 pub use page::html;
-pub use records::{Completion, Evaluation, Load, Sample, TokenRow};
+pub use records::{Alarm, Completion, Evaluation, Load, Sample, TokenRow};

@@ -9,6 +9,9 @@ use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
+/// The key of a row under which the step's alarms lie, where it raised some.
+pub(crate) const ALARMS: &str = "alarms";
+
 /// Metrics by step: a column a metric, in the order of the file; a gap where a step has no finite value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
@@ -30,7 +33,7 @@ impl Table {
         let mut rows = rows(path, |row| {
             let mut numbers = Vec::with_capacity(row.len());
             let step = step(&row)?;
-            for (name, value) in row {
+            for (name, value) in row.into_iter().filter(|(name, _)| name != ALARMS) {
                 match value {
                     Value::Number(number) => numbers.push((name, number.as_f64())),
                     Value::Null => numbers.push((name, None)),

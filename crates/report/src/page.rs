@@ -36,6 +36,7 @@ pub fn html(report: &Report) -> String {
         Text(name),
         own.map_or(line, facts::line)
     );
+    html += &own.map(facts::alarms).unwrap_or_default();
     html += &own.map(facts::tiles).unwrap_or_default();
     html += &results(report, own);
     for (id, run) in report.runs.iter().enumerate() {
@@ -69,7 +70,8 @@ fn section(run: &Run, id: usize, runs: usize) -> String {
     };
     let mut html = String::new();
     if !own {
-        html = format!("<p class=\"line\">{}</p>{}", facts::line(run), facts::tiles(run));
+        html =
+            format!("<p class=\"line\">{}</p>{}{}", facts::line(run), facts::alarms(run), facts::tiles(run));
         html += &part("pass@1", "", figures::pass_at_1(run));
     }
     if !run.metrics.steps.is_empty() {

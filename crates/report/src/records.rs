@@ -1,6 +1,6 @@
 //! What a line of each log of a run folder says. It refuses to know where the logs lie, and which are read.
 
-use crate::lines::{mismatch, step};
+use crate::lines::{ALARMS, mismatch, step};
 use ruminate_data::jsonl::Mismatch;
 use ruminate_data::{FinishReason, Outcome};
 use serde::Deserialize;
@@ -19,6 +19,17 @@ pub struct Evaluation {
     pub interval: Option<[f64; 2]>,
     /// Everything else that is a number.
     pub numbers: BTreeMap<String, f64>,
+}
+
+/// An alarm of a row of `metrics.jsonl` or `eval.jsonl`: a step at which the run looked like one that learns nothing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alarm {
+    /// The step that raised it.
+    pub step: u64,
+    /// Its name, which is its key in the recipe's `[alarms]`.
+    pub name: String,
+    /// What was found, and what to do.
+    pub advice: String,
 }
 
 /// A row of `moe.jsonl`: tokens by expert.
@@ -106,6 +117,19 @@ pub struct TokenRow {
 pub(crate) fn typed<T: DeserializeOwned>(row: Map<String, Value>) -> Result<T, Mismatch> {
     serde_json::from_value(Value::Object(row))
         .map_err(|error| Mismatch { expected: "the keys of such a row".to_owned(), found: error.to_string() })
+}
+
+/// The alarms of a row; none where it has no such key.
+pub(crate) fn alarms(row: &Map<String, Value>) -> Result<Vec<Alarm>, Mismatch> {
+    let Some(alarms) = row.get(ALARMS) else { return Ok(Vec::new()) };
+    let expected =
+        || mismatch("`alarms` to be a list of objects with texts `name` and `advice`", "something else");
+    let step = step(row)?;
+    let alarm = |alarm: &Value| {
+        let text = |key: &str| alarm.get(key).and_then(Value::as_str).map(str::to_owned).ok_or_else(expected);
+        Ok(Alarm { step, name: text("name")?, advice: text("advice")? })
+    };
+    alarms.as_array().ok_or_else(expected)?.iter().map(alarm).collect()
 }
 
 pub(crate) fn evaluation(row: Map<String, Value>) -> Result<Evaluation, Mismatch> {

@@ -42,6 +42,40 @@ fn a_run_that_has_just_begun_has_a_page_of_what_is_there() {
 }
 
 #[test]
+fn alarms_stand_at_the_top_of_the_page() {
+    let folder = Folder::new();
+    folder.run("", "1+1=", "");
+    assert!(!html(&read(folder.path()).expect("a run")).contains(">Alarms<"));
+    let alarm = |name: &str, advice: &str| serde_json::json!([{ "name": name, "metric": "x", "value": 1.0, "advice": advice }]);
+    let row = serde_json::json!({ "step": 21, "reward": null, "alarms": alarm("all_equal", HOSTILE) });
+    folder.append("metrics.jsonl", &format!("{row}\n"));
+    let row = serde_json::json!({ "step": 20, "set": "held_out", "pass@1": 0.1, "pass@1_ci": [0.0, 0.2],
+        "alarms": alarm("validation", "worse than before") });
+    folder.append("eval.jsonl", &format!("{row}\n"));
+    let report = read(folder.path()).expect("a run");
+    let steps: Vec<(u64, &str)> =
+        report.runs[0].alarms.iter().map(|alarm| (alarm.step, alarm.name.as_str())).collect();
+    assert_eq!(steps, [(20, "validation"), (21, "all_equal")]);
+    let page = html(&report);
+    let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}"));
+    assert!(at(">Alarms<") < at("worse than before") && at("worse than before") < at("<dl class=\"tiles\">"));
+    assert!(page.contains("<b>step 21, all_equal</b>") && !page.contains("<img src=x"));
+    folder.write("metrics.jsonl", "{\"step\":1,\"alarms\":3}\n");
+    let error = read(folder.path()).expect_err("damaged").to_string();
+    assert!(error.contains("metrics.jsonl:1: expected `alarms` to be a list"), "{error}");
+}
+
+#[test]
+fn an_evaluation_that_measured_nothing_is_a_gap() {
+    let folder = Folder::new();
+    folder.run("", "1+1=", "");
+    let row = serde_json::json!({ "step": 20, "set": "fresh", "n": 4, "pass@1": null, "pass@1_ci": null, "pass@8": null,
+        "truncated": 1.0, "unscored": 0 });
+    folder.append("eval.jsonl", &format!("{row}\n"));
+    assert!(html(&read(folder.path()).expect("a run")).contains("<td class=\"none\">–</td>"));
+}
+
+#[test]
 fn a_pipeline_has_a_row_a_stage() {
     let folder = Folder::new();
     for stage in ["10-r1", "2-zero", "1-base"] {

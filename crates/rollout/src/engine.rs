@@ -63,7 +63,8 @@ pub enum Flow {
 /// guesses, where tokens are guessed ahead.
 ///
 /// # Errors
-/// [`Error::CacheMemory`] and [`Error::NoModule`], before anything is computed.
+/// [`Error::CacheMemory`] and [`Error::NoModule`], before anything is computed; [`Error::NotFinite`] where the model gives
+/// no distribution to draw from.
 pub fn generate(
     decoder: &Decoder,
     requests: &[Request],
@@ -111,7 +112,7 @@ pub fn generate_streaming(
     while !(waiting.is_empty() && engine.slots.is_empty()) {
         let free = engine.slots.admissible(waiting.len());
         if !free.is_empty() {
-            engine.admit(&free, &mut waiting);
+            engine.admit(&free, &mut waiting)?;
             if deliver(&mut engine) == Flow::Stop {
                 break;
             }
@@ -119,8 +120,8 @@ pub fn generate_streaming(
         if !engine.slots.is_empty() {
             engine.shrink(waiting.len());
             match engine.speculation.take() {
-                None => engine.step(),
-                Some(speculation) => engine.speculation = Some(engine.step_guessing(speculation)),
+                None => engine.step()?,
+                Some(speculation) => engine.speculation = Some(engine.step_guessing(speculation)?),
             }
             if deliver(&mut engine) == Flow::Stop {
                 break;
@@ -144,14 +145,14 @@ pub(crate) struct Engine<'a> {
 
 impl Engine<'_> {
     /// Feeds every slot's token and draws the next ones.
-    fn step(&mut self) {
+    fn step(&mut self) -> Result<(), Error> {
         let (tokens, positions) = self.slots.inputs();
         let step = DecodeStep { tokens: &tokens, positions: &positions, columns: self.slots.columns() };
         let output = self.decoder.decode(step, &mut self.cache);
         let seated = self.slots.rise();
         let draws: Vec<(usize, usize)> =
             seated.iter().map(|(slot, active)| (active.request, *slot)).collect();
-        let choices = self.choose(output.hidden, &draws);
+        let choices = self.choose(output.hidden, &draws)?;
         for ((slot, Active { request, position, .. }), choice) in seated.into_iter().zip(choices) {
             let experts = self.writing.experts_at(&output.routing, slot..slot + 1);
             self.writing.record(request, &experts);
@@ -159,17 +160,22 @@ impl Engine<'_> {
                 self.slots.seat(slot, Active { request, token: choice.token, position: position + 1 });
             }
         }
+        Ok(())
     }
 
     /// Draws the next token of each (request, row of `hidden`), in parallel: a draw depends on nothing but its row and
     /// its request's seed.
-    pub(crate) fn choose(&self, hidden: Tensor<2>, draws: &[(usize, usize)]) -> Vec<Choice> {
+    pub(crate) fn choose(&self, hidden: Tensor<2>, draws: &[(usize, usize)]) -> Result<Vec<Choice>, Error> {
         let logits = self.logits(hidden);
         let draw = |scratch: &mut SoftmaxRow, &(request, row): &(usize, usize)| {
-            let drawn = self.writing.length(request) as u64;
-            sample(logits.row(row), &self.options.sampling, self.requests[request].seed, drawn, scratch)
+            let token = self.writing.length(request);
+            let seed = self.requests[request].seed;
+            sample(logits.row(row), &self.options.sampling, seed, token as u64, scratch)
+                .ok_or(Error::NotFinite { request, token })
         };
-        draws.par_iter().map_init(SoftmaxRow::default, draw).collect()
+        let choices: Vec<Result<Choice, Error>> =
+            draws.par_iter().map_init(SoftmaxRow::default, draw).collect();
+        choices.into_iter().collect() // in order, so that the first error is the same on any number of threads
     }
 
     pub(crate) fn logits(&self, hidden: Tensor<2>) -> Logits {

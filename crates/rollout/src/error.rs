@@ -22,6 +22,18 @@ pub enum Error {
          expected \"none\", or a model that was trained with the module"
     )]
     NoModule,
+    /// The model gives no distribution to draw a token from.
+    #[error(
+        "the model's logits are not finite at token {token} of completion {request} (both counted from 0), so no token can be \
+         drawn; the weights are damaged or an activation overflows: check the model folder and the checkpoint it comes \
+         from, and sample with `dtype` \"float32\""
+    )]
+    NotFinite {
+        /// Index of the request.
+        request: usize,
+        /// Place of the token in its completion.
+        token: usize,
+    },
     /// The caller stopped the sampling.
     #[error("stopped after {finished} of {requested} completions")]
     Stopped {

@@ -3,6 +3,7 @@
 
 // B distinct prompts, T tokens of the longest, D hidden
 
+use crate::Error;
 use crate::engine::Engine;
 use crate::slots::Active;
 use crate::writing::Ended;
@@ -31,12 +32,12 @@ struct Computed {
 impl<'a> Engine<'a> {
     /// Computes prompts of those who wait longest, one piece. Those whose prompt is then complete leave `waiting`, draw their first
     /// token and sit down in the free slots.
-    pub(crate) fn admit(&mut self, free: &[usize], waiting: &mut VecDeque<usize>) {
+    pub(crate) fn admit(&mut self, free: &[usize], waiting: &mut VecDeque<usize>) -> Result<(), Error> {
         let Chosen { prompts, rows } = self.choose_prompts(free.len(), waiting);
         let computed = if self.is_long(prompts[0]) {
             match self.piece(prompts[0]) {
                 Some(computed) => computed,
-                None => return,
+                None => return Ok(()),
             }
         } else {
             self.whole(&prompts)
@@ -50,7 +51,7 @@ impl<'a> Engine<'a> {
             speculation.admit(free, &computed.last, &rows);
         }
         let draws: Vec<(usize, usize)> = admitted.into_iter().zip(rows).collect();
-        let choices = self.choose(computed.last, &draws);
+        let choices = self.choose(computed.last, &draws)?;
         for ((&slot, (request, row)), choice) in free.iter().zip(draws).zip(choices) {
             self.writing.record(request, &computed.experts[row]);
             if self.writing.take(request, choice) == Ended::No {
@@ -58,6 +59,7 @@ impl<'a> Engine<'a> {
                 self.slots.seat(slot, Active { request, token: choice.token, position });
             }
         }
+        Ok(())
     }
 
     /// As many of those who wait longest as there are free slots and as one batch of their distinct prompts may have

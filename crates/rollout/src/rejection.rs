@@ -67,8 +67,8 @@ pub(crate) fn draft(
     Some(Draft { token, from: Some(from) })
 }
 
-/// The token at `position`, distributed as [`sample`] would draw it, and whether it is the draft. The draws are of
-/// randomness of their own, so they depend neither on each other nor on the draft's.
+/// The token at `position`, distributed as [`sample`] would draw it, and whether it is the draft; None where the target is
+/// no distribution. The draws are of randomness of their own, so they depend neither on each other nor on the draft's.
 pub(crate) fn verify(
     draft: Option<&Draft>,
     logits: &[f32],
@@ -76,13 +76,13 @@ pub(crate) fn verify(
     seed: Seed,
     position: u64,
     row: &mut SoftmaxRow,
-) -> (Choice, bool) {
+) -> Option<(Choice, bool)> {
     let Some(Draft { token, from: Some(drafted) }) = draft else {
-        let choice = sample(logits, sampling, seed, position, row);
-        return (choice, draft.is_some_and(|draft| draft.token == choice.token && !choice.logprob.is_nan()));
+        let choice = sample(logits, sampling, seed, position, row)?;
+        return Some((choice, draft.is_some_and(|draft| draft.token == choice.token)));
     };
     if !row.fill(logits, inverse_temperature(sampling)) {
-        return (Choice { token: 0, logprob: f32::NAN }, false);
+        return None;
     }
     let target = Distribution::of(row, sampling);
     let token = *token as usize;
@@ -99,7 +99,7 @@ pub(crate) fn verify(
             target.draw(uniform(seed.child("residual"), position))
         }
     };
-    (Choice { token: token as u32, logprob: row.logprob(logits[token]) }, accepted)
+    Some((Choice { token: token as u32, logprob: row.logprob(logits[token]) }, accepted))
 }
 
 /// `min(1, p(x) / q(x))`
@@ -197,7 +197,8 @@ mod tests {
             for i in 0..n {
                 let seed = Seed::new(i);
                 let draft = draft(&guess, &sampling, seed, 7, &mut row);
-                let (choice, accepted) = verify(draft.as_ref(), &target, &sampling, seed, 7, &mut row);
+                let (choice, accepted) =
+                    verify(draft.as_ref(), &target, &sampling, seed, 7, &mut row).expect("a distribution");
                 counts[choice.token as usize] += 1.0 / n as f64;
                 taken += f64::from(u8::from(accepted)) / n as f64;
             }
@@ -219,27 +220,28 @@ mod tests {
         let mut row = SoftmaxRow::default();
         for i in 0..50 {
             let draft = draft(&guess, &sampling, Seed::new(i), 0, &mut row);
-            let (choice, _) = verify(draft.as_ref(), &target, &sampling, Seed::new(i), 0, &mut row);
+            let verified = verify(draft.as_ref(), &target, &sampling, Seed::new(i), 0, &mut row);
+            let (choice, _) = verified.expect("a distribution");
             let expected = whole.probability(choice.token as usize).ln() as f32;
             assert!((choice.logprob - expected).abs() < 1e-6);
         }
     }
 
     #[test]
-    fn greedily_the_targets_best_is_taken_and_a_row_without_numbers_is_marked() {
+    fn greedily_the_targets_best_is_taken_and_nothing_is_drawn_from_a_row_without_numbers() {
         let sampling = Sampling { temperature: 0.0, ..Sampling::default() };
         let mut row = SoftmaxRow::default();
         let seed = Seed::new(0);
         for (guess, hit) in [([0.0, 3.0, 1.0], true), ([5.0, 3.0, 1.0], false)] {
             let draft = draft(&guess, &sampling, seed, 0, &mut row);
-            let (choice, accepted) = verify(draft.as_ref(), &[0.0, 2.0, 1.0], &sampling, seed, 0, &mut row);
+            let verified = verify(draft.as_ref(), &[0.0, 2.0, 1.0], &sampling, seed, 0, &mut row);
+            let (choice, accepted) = verified.expect("a distribution");
             assert_eq!((choice.token, accepted), (1, hit));
         }
         assert!(draft(&[f32::NAN; 3], &sampling, seed, 0, &mut row).is_none());
         for sampling in [sampling, Sampling::default()] {
             let guess = draft(&[0.0, 3.0, 1.0], &sampling, seed, 0, &mut row);
-            let (choice, accepted) = verify(guess.as_ref(), &[f32::NAN; 3], &sampling, seed, 0, &mut row);
-            assert!(choice.logprob.is_nan() && !accepted);
+            assert_eq!(verify(guess.as_ref(), &[f32::NAN; 3], &sampling, seed, 0, &mut row), None);
         }
     }
 }

@@ -16,18 +16,18 @@ pub struct Choice {
 /// Draws one token. `position` numbers the draws of a request: the same seed and position give the same
 /// uniform, whatever was drawn before. `row` is scratch space.
 ///
-/// A row with NaN or without a finite logit gives token 0 with the log-probability NaN: the caller masks it.
+/// None where a logit is NaN or none is finite: then there is no distribution to draw from.
 pub(crate) fn sample(
     logits: &[f32],
     sampling: &Sampling,
     seed: Seed,
     position: u64,
     row: &mut SoftmaxRow,
-) -> Choice {
+) -> Option<Choice> {
     if !row.fill(logits, inverse_temperature(sampling)) {
-        return Choice { token: 0, logprob: f32::NAN };
+        return None;
     }
-    let choice = |token: usize| Choice { token: token as u32, logprob: row.logprob(logits[token]) };
+    let choice = |token: usize| Some(Choice { token: token as u32, logprob: row.logprob(logits[token]) });
     let best = || greedy(logits, row);
     if sampling.temperature == 0.0 {
         return choice(best());
@@ -101,7 +101,7 @@ mod tests {
     const LOGITS: [f32; 5] = [0.5, 2.0, -1.0, 1.0, 2.0];
 
     fn sample(logits: &[f32], sampling: &Sampling, seed: Seed, position: u64) -> Choice {
-        super::sample(logits, sampling, seed, position, &mut SoftmaxRow::default())
+        super::sample(logits, sampling, seed, position, &mut SoftmaxRow::default()).expect("a distribution")
     }
 
     fn frequencies(sampling: &Sampling, draws: u64) -> Vec<f64> {
@@ -176,9 +176,15 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_finite_logits_is_marked_not_sampled() {
-        for row in [[f32::NAN, 1.0], [f32::NEG_INFINITY; 2]] {
-            assert!(sample(&row, &Sampling::default(), Seed::new(0), 0).logprob.is_nan());
+    fn nothing_is_drawn_from_a_row_with_nan_or_without_a_finite_logit() {
+        let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+        for row in [[f32::NAN, 1.0], [1.0, f32::NAN], [f32::NEG_INFINITY; 2], [f32::INFINITY, 1.0]] {
+            for sampling in [Sampling::default(), greedy] {
+                let drawn = super::sample(&row, &sampling, Seed::new(0), 0, &mut SoftmaxRow::default());
+                assert_eq!(drawn, None, "{row:?}");
+            }
         }
+        // One token that can be drawn is enough.
+        assert_eq!(sample(&[f32::NEG_INFINITY, 1.0], &Sampling::default(), Seed::new(0), 0).token, 1);
     }
 }

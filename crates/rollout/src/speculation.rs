@@ -6,6 +6,7 @@
 
 // S slots, D hidden
 
+use crate::Error;
 use crate::engine::Engine;
 use crate::rejection::{Draft, draft, verify};
 use crate::sampler::{Choice, sample};
@@ -98,7 +99,7 @@ impl Speculation {
 
 impl Engine<'_> {
     /// Feeds every slot's token and its guess, draws one or two tokens, and guesses again.
-    pub(crate) fn step_guessing(&mut self, mut speculation: Speculation) -> Speculation {
+    pub(crate) fn step_guessing(&mut self, mut speculation: Speculation) -> Result<Speculation, Error> {
         let (mut tokens, positions) = self.slots.inputs();
         let count = tokens.len();
         // Where nobody has guessed, something has to be fed; nothing comes of it.
@@ -107,7 +108,7 @@ impl Engine<'_> {
         let step = DecodeStep { tokens: &tokens, positions: &positions, columns: self.slots.columns() };
         let output = self.decoder.decode(step, &mut self.cache);
 
-        let drawn = self.draw_guessing(output.hidden.clone(), &speculation);
+        let drawn = self.draw_guessing(output.hidden.clone(), &speculation)?;
         let mut places = vec![Places::default(); count];
         let mut seated = Vec::with_capacity(count);
         for Drawn { slot, active: Active { request, token, position }, first, second, guess } in drawn {
@@ -144,31 +145,38 @@ impl Engine<'_> {
         if !seated.is_empty() {
             self.guess(output.hidden, &places, &seated, &mut speculation);
         }
-        speculation
+        Ok(speculation)
     }
 
     /// Verifies the guesses, and draws the token after those that were right.
-    fn draw_guessing(&mut self, hidden: Tensor<2>, speculation: &Speculation) -> Vec<Drawn> {
+    fn draw_guessing(&mut self, hidden: Tensor<2>, speculation: &Speculation) -> Result<Vec<Drawn>, Error> {
         let logits = self.logits(hidden);
         let seated = self.slots.rise();
         let (sampling, count) = (&self.options.sampling, speculation.drafts.len());
         let draw = |row: &mut SoftmaxRow, (slot, active): (usize, Active)| {
-            let seed = self.requests[active.request].seed;
-            let written = self.writing.length(active.request);
+            let (seed, request) = (self.requests[active.request].seed, active.request);
+            let written = self.writing.length(request);
             let draft = speculation.drafts[slot].as_ref();
-            let (first, right) = verify(draft, logits.row(slot), sampling, seed, written as u64, row);
+            let (first, right) = verify(draft, logits.row(slot), sampling, seed, written as u64, row)
+                .ok_or(Error::NotFinite { request, token: written })?;
             let ends =
                 self.options.eos_token_ids.contains(&first.token) || written + 1 >= sampling.max_new_tokens;
             let second = (right && !ends)
-                .then(|| sample(logits.row(count + slot), sampling, seed, written as u64 + 1, row));
+                .then(|| {
+                    sample(logits.row(count + slot), sampling, seed, written as u64 + 1, row)
+                        .ok_or(Error::NotFinite { request, token: written + 1 })
+                })
+                .transpose()?;
             let guess = match draft {
                 None => Guess::Absent,
                 Some(_) if right => Guess::Taken,
                 Some(_) => Guess::Refused,
             };
-            Drawn { slot, active, first, second, guess }
+            Ok(Drawn { slot, active, first, second, guess })
         };
-        seated.into_par_iter().map_init(SoftmaxRow::default, draw).collect()
+        let drawn: Vec<Result<Drawn, Error>> =
+            seated.into_par_iter().map_init(SoftmaxRow::default, draw).collect();
+        drawn.into_iter().collect()
     }
 
     /// Reads the last two places of those who go on, and guesses what comes after the token that is fed next.

@@ -51,7 +51,7 @@ impl<'a> Writing<'a> {
         self.drawn.push((request, token));
         let finish_reason = if self.options.eos_token_ids.contains(&token) {
             FinishReason::Stop
-        } else if written.ids.len() >= self.options.sampling.max_new_tokens || logprob.is_nan() {
+        } else if written.ids.len() >= self.options.sampling.max_new_tokens {
             FinishReason::Length
         } else {
             return Ended::No;

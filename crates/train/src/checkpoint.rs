@@ -145,7 +145,7 @@ pub fn load(folder: &Path, config: &Config, device: &Device) -> Result<Loaded, E
         .map_err(|reason| malformed(&path, reason))?;
     let optimizer = Optimizer { moments, skipped: saved.skipped_in_a_row, ..Optimizer::new(config) };
     let TrainerState { step, cursor, num_tokens, identity, extra, .. } = saved;
-    let state = State { policy, optimizer, step, cursor, num_tokens, models, extra };
+    let state = State { policy, optimizer, step, cursor, num_tokens, models, extra, unscored_steps: 0 };
     Ok(Loaded { state, identity })
 }
 

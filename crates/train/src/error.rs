@@ -67,6 +67,17 @@ pub enum Error {
         /// How many were allowed.
         allowed: usize,
     },
+    /// A model says of a token what is no probability.
+    #[error(
+        "the log-probability of token {token} of completion {sequence} (both counted from 0) is not a number; the model's \
+         weights are damaged or an activation overflows: check the model folder"
+    )]
+    NotANumber {
+        /// Which of the given sequences.
+        sequence: usize,
+        /// Place in its completion.
+        token: usize,
+    },
     /// Sampler and trainer disagree about the same tokens.
     #[error(
         "step {step}: the sampler's and the trainer's log-probabilities of the same tokens differ, mismatch KL \

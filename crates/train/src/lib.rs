@@ -7,12 +7,13 @@
 //! - [`Gradients`], [`Optimizer`], [`Schedule`]: one step, by Hugging Face parameter names.
 //! - [`supervised`]: the trainer of pretrain, sft and distill, of the next token or by any loss of tokens.
 //! - [`checkpoint`]: a [`State`] as a folder and back, bit by bit.
-//! - [`MismatchAlarm`]: stops a run whose sampler and trainer disagree.
+//! - [`alarms`]: what a run's metrics look like that learns nothing; [`MismatchAlarm`] stops one whose sampler and
+//!   trainer disagree.
 //! - [`Steps`]: the loop around every trainer's step: evaluations, checkpoints, the wish to stop.
 //! - [`State`], [`Observer`], [`Metrics`]: what all trainers share with the outside.
 
 mod adamw;
-mod alarm;
+pub mod alarms;
 pub mod checkpoint;
 mod config;
 mod error;
@@ -33,7 +34,7 @@ mod state;
 mod steps;
 pub mod supervised;
 
-pub use alarm::MismatchAlarm;
+pub use alarms::MismatchAlarm;
 pub use config::{Config, RouterTraining, Scheduler};
 pub use error::Error;
 pub use gradients::Gradients;

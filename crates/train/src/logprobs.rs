@@ -90,7 +90,7 @@ fn rows(hidden: Tensor<2>, places: &[u32]) -> Tensor<2> {
 /// At most `max_sequences` sequences are computed at once; a prompt that neighbours share, once for all of them.
 ///
 /// # Errors
-/// [`Error::EmptyPrompt`] when nothing comes before a completion's first token.
+/// [`Error::EmptyPrompt`] when nothing comes before a completion's first token, [`Error::NotANumber`] when the model says NaN.
 pub fn score(
     decoder: &Decoder,
     sequences: &[(&[u32], &[u32])],
@@ -117,5 +117,14 @@ pub fn score(
         let values = logprobs.try_into_vec_as::<f32>().expect("log-probabilities are floats");
         scores.extend(packed.by_sequence(&values));
     }
-    Ok(scores)
+    let not_a_number = |(sequence, logprobs): (usize, &Vec<f32>)| {
+        logprobs
+            .iter()
+            .position(|logprob| logprob.is_nan())
+            .map(|token| Error::NotANumber { sequence, token })
+    };
+    match scores.iter().enumerate().find_map(not_a_number) {
+        Some(error) => Err(error),
+        None => Ok(scores),
+    }
 }

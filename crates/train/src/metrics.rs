@@ -19,6 +19,11 @@ impl Metrics {
         }
     }
 
+    /// The value of that name, where it is a number: a metric that was not measured is NaN, and null in a row.
+    pub fn measured(&self, name: &str) -> Option<f64> {
+        self.get(name).filter(|value| value.is_finite())
+    }
+
     /// The value of that name.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.values.iter().find(|(known, _)| known == name).map(|&(_, value)| value)

@@ -21,11 +21,12 @@ pub trait Observer {
     /// `valid()` of it where something is to be computed, and keep no copy.
     fn updated(&mut self, _step: usize, _policy: &Decoder) {}
 
-    /// Time to evaluate: before the first step (0), every `eval_steps`, and after the last. `policy` does not track
+    /// Time to evaluate: before the first step (0), every `eval_steps`, and after the last; once more at the step that a run
+    /// is resumed from where it is one of these, for an observer that has not heard of its end. `policy` does not track
     /// gradients; keep no copy of it, or the next update cannot happen in place.
     fn evaluate(&mut self, _step: usize, _policy: &Decoder) {}
 
-    /// Time to save: every `save_steps`, and when interrupted. See [`checkpoint::save`](crate::checkpoint::save).
+    /// Time to save: every `save_steps`, after the last step, when interrupted, and before steps that may not count. See [`checkpoint::save`](crate::checkpoint::save).
     ///
     /// # Errors
     /// What stops the run: a checkpoint that cannot be written is worth nothing to train on for.

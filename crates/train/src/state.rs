@@ -23,6 +23,9 @@ pub struct State {
     pub models: BTreeMap<String, Decoder>,
     /// What else the trainer has to remember, as JSON.
     pub extra: serde_json::Value,
+    /// Steps in a row of which most completions had no verdict. While there are any, no checkpoint is written: the newest
+    /// one stays that from before them.
+    pub unscored_steps: usize,
 }
 
 impl State {
@@ -36,6 +39,7 @@ impl State {
             num_tokens: 0,
             models: BTreeMap::new(),
             extra: serde_json::Value::Null,
+            unscored_steps: 0,
         }
     }
 }

@@ -11,13 +11,16 @@ pub struct Steps {
     pub max_steps: usize,
     /// Steps between two evaluations; besides, there is one before the first step and one after the last.
     pub eval_steps: usize,
-    /// Steps between two checkpoints; besides, there is one when the run is interrupted.
+    /// Steps between two checkpoints; besides, there is one after the last step, and one when the run is interrupted.
     pub save_steps: usize,
 }
 
 impl Steps {
     /// Takes `state` to `max_steps`, or until the observer is interrupted: then the returned step is smaller, and it was
-    /// saved unless it is the one that came in.
+    /// saved unless it is the one that came in. Where both are due, a step is saved before it is evaluated: what ends an
+    /// evaluation costs the evaluation alone, and that is made up for when the run is resumed.
+    ///
+    /// A state with [`unscored_steps`](State::unscored_steps) is not saved.
     ///
     /// # Errors
     /// Those of a step, and of a checkpoint that the observer could not save.
@@ -27,23 +30,34 @@ impl Steps {
         observer: &mut dyn Observer,
         step: &mut dyn FnMut(State, &mut dyn Observer) -> Result<State, E>,
     ) -> Result<State, E> {
-        if state.step == 0 {
-            observer.evaluate(0, &state.policy.valid());
+        let is_last = |step: usize| step == self.max_steps;
+        let is_evaluated = |step: usize| is_last(step) || is_due(step, self.eval_steps);
+        // Of a step that is resumed from, an earlier process may not have come to the end of it.
+        if state.step == 0 || is_evaluated(state.step) {
+            observer.evaluate(state.step, &state.policy.valid());
         }
         let mut interrupted = observer.interrupted();
         while state.step < self.max_steps && !interrupted {
             state = step(state, observer)?;
-            if state.step == self.max_steps || is_due(state.step, self.eval_steps) {
+            let is_saved = is_last(state.step) || is_due(state.step, self.save_steps);
+            if is_saved {
+                save(&state, observer)?;
+            }
+            if is_evaluated(state.step) {
                 observer.evaluate(state.step, &state.policy.valid());
             }
             // Asked once a step: who stops for the answer has saved for it.
             interrupted = observer.interrupted();
-            if interrupted || is_due(state.step, self.save_steps) {
-                observer.save(&state)?;
+            if interrupted && !is_saved {
+                save(&state, observer)?;
             }
         }
         Ok(state)
     }
+}
+
+fn save(state: &State, observer: &mut dyn Observer) -> Result<(), Error> {
+    if state.unscored_steps == 0 { observer.save(state) } else { Ok(()) }
 }
 
 /// Whether something that comes every so many steps comes after this one; `every` 0 is never.

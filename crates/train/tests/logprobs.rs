@@ -2,10 +2,11 @@
 
 mod common;
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 use common::{counting, decoder};
 use ruminate_data::Sample;
-use ruminate_model::{Decoder, Routes};
+use ruminate_model::{Decoder, ParameterMapper, Routes};
 use ruminate_testkit as testkit;
 use ruminate_train::logprobs::{score, token_logprobs};
 use ruminate_train::packing::{Continuation, Packed, Sequence, one_a_row, pack, pack_completions};
@@ -67,7 +68,7 @@ fn sharing_a_prompt_changes_neither_loss_nor_gradients() {
             let weights: Vec<Vec<f32>> =
                 completions.iter().map(|c| c.iter().map(|&id| (id as f32).sin()).collect()).collect();
             let weights = packed.over_loss_places(&weights);
-            let weights = burn::tensor::Tensor::<1>::from_floats(weights.as_slice(), &decoder.device());
+            let weights = Tensor::<1>::from_floats(weights.as_slice(), &decoder.device());
             let values = packed.by_sequence(&testkit::floats(logprobs.clone()));
             let gradients = (logprobs * weights).sum().backward();
             let mut all = Vec::new();
@@ -97,7 +98,7 @@ struct Collect<'a> {
 }
 
 impl ruminate_model::ParameterVisitor for Collect<'_> {
-    fn visit<const D: usize>(&mut self, name: &str, tensor: &burn::tensor::Tensor<D>, _: bool) {
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
         self.all.extend(
             tensor.grad(&self.gradients).map(|gradient| (name.to_owned(), testkit::floats(gradient))),
         );
@@ -165,4 +166,18 @@ fn gradients_of_a_seeded_decoder_are_finite_and_not_zero() {
     let mut gradients = Gradients::new(RouterTraining::Update);
     let value = gradients.backward(&decoder, loss);
     assert!(value > 1.0 && gradients.norm() > 0.1, "{value}, {}", gradients.norm());
+}
+
+#[test]
+fn a_model_that_says_nan_is_an_error_with_its_place() {
+    struct Damage;
+    impl ParameterMapper for Damage {
+        fn map<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) -> Tensor<D> {
+            if name == "model.norm.weight" { tensor * f32::NAN } else { tensor }
+        }
+    }
+    let damaged = decoder("llama_tied", &testkit::device()).map_parameters(&mut Damage);
+    let sequences: [(&[u32], &[u32]); 2] = [(&[3, 4], &[]), (&[3], &[5, 6])];
+    let result = score(&damaged, &sequences, 1.0, 8);
+    assert!(matches!(result, Err(Error::NotANumber { sequence: 1, token: 0 })), "{result:?}");
 }

@@ -143,7 +143,9 @@ fn reinforced(run: &Path) -> Result<f64> {
             row[key].as_f64().with_context(|| format!("{}: expected `{key}` in every row", path.display()))
         };
         let so_far = number("num_tokens")?;
-        let trained = 1.0 - number("frac_reward_zero_std")?;
+        // Null where nothing was scored: then no group trained.
+        let is_unscored = row.get("frac_reward_zero_std").is_some_and(Value::is_null);
+        let trained = if is_unscored { 0.0 } else { 1.0 - number("frac_reward_zero_std")? };
         passes += (so_far - before) * (1.0 + 3.0 * trained);
         before = so_far;
     }
@@ -152,8 +154,20 @@ fn reinforced(run: &Path) -> Result<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::figure;
+    use super::{figure, reinforced};
     use serde_json::json;
+    use std::fs;
+
+    #[test]
+    fn a_step_without_verdicts_trains_on_no_token() {
+        let run = tempfile::tempdir().expect("a folder");
+        let write = |rows: &str| fs::write(run.path().join("metrics.jsonl"), rows).expect("written");
+        let first = r#"{"num_tokens": 10, "frac_reward_zero_std": 0.5}"#;
+        write(&format!("{first}\n{{\"num_tokens\": 30, \"frac_reward_zero_std\": null}}\n"));
+        assert_eq!(reinforced(run.path()).expect("numbers"), 10.0 * 2.5 + 20.0);
+        write(&format!("{first}\n{{\"num_tokens\": 30}}\n"));
+        assert!(reinforced(run.path()).is_err(), "a row without the key");
+    }
 
     #[test]
     fn at_k_stands_for_whatever_k_there_is() {

@@ -192,6 +192,7 @@ fn reinforcement(args: &BenchGrpoArgs) -> Result<Measured> {
         train: &optimizer,
         sampling: &sampling,
         eos_token_ids: &language.end_ids,
+        alarms: &train::alarms::Config::silent(),
         max_steps: args.steps,
         seed: Seed::new(0),
     };

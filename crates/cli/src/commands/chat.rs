@@ -8,6 +8,7 @@ use crate::exit::Refusal;
 use crate::interrupt;
 use crate::language::Language;
 use crate::policy;
+use crate::preamble::Preamble;
 use crate::recipe::PromptStyle;
 use crate::screen::{Look, Screen};
 use anyhow::Result;
@@ -23,7 +24,8 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let sampling = sampling(args)?;
     let source = policy::Source::new(&args.model, args.adapter.as_deref())?;
     let config = model::load_config(&source.base)?;
-    let language = Language::load(&source.base, &config, PromptStyle::Auto)?;
+    let mut language = Language::load(&source.base, &config, PromptStyle::Auto)?;
+    language.preamble = Preamble::of_system(args.system.as_deref());
     ends::note_unused_sampling(&source.base, &sampling);
     let device = args.device.device.open()?;
     let policy = source.load(&device)?;

@@ -7,6 +7,7 @@ mod sampled;
 mod student;
 mod traces;
 
+use crate::announce;
 use crate::args::RunArgs;
 use crate::commands::sft::{Fitted, check_adapters};
 use crate::commands::train_rl;
@@ -14,7 +15,7 @@ use crate::evaluate::{Evaluation, Evaluator, Sets};
 use crate::exit::Refusal;
 use crate::folders;
 use crate::identity;
-use crate::language::Language;
+use crate::outputs;
 use crate::policy;
 use crate::problems::Problems;
 use crate::recipe::{Data, Model};
@@ -59,7 +60,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     let student = recipe.distill.student.as_ref();
     let student = student.map(|given| student::student(&session, given, teachers.as_ref())).transpose()?;
     let folder = teacher(&session)?;
-    let language = policy::language(&Model::Folder(folder.clone()), recipe.data.prompt)?;
+    let language = policy::language(&Model::Folder(folder.clone()), recipe)?;
     let config = model::load_config(&folder)?;
     let seed = Seed::new(recipe.seed);
     let mut problems = Problems::new(recipe, &language, config.max_position_embeddings, seed)?;
@@ -70,6 +71,8 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
         Entered::Complete(summary) => return story::end(&summary, &out),
         Entered::Open(stage) => stage,
     };
+    session.tell_settings();
+    announce::distill(recipe, &folder.display().to_string(), &problems);
     let judge = Judge::new(recipe, &language)?;
     let teacher = policy::Source::new(&folder, None)?.load(&session.device)?;
     let asked = traces::asked(recipe, &language, &mut problems);
@@ -116,12 +119,11 @@ fn from_server(session: &Session, url: &str) -> Result<()> {
     let server = remote::Server::new(recipe, url)?;
     let student = recipe.distill.student.as_ref();
     let student = student.map(|given| student::student(session, given, None)).transpose()?;
-    let spoken =
-        recipe.model.as_ref().map(|model| policy::language(model, recipe.data.prompt)).transpose()?;
+    let spoken = recipe.model.as_ref().map(|model| policy::language(model, recipe)).transpose()?;
     let language = match (&student, &spoken) {
         (Some(student), _) => &student.language,
         (None, Some(language)) => language,
-        (None, None) => &Language::embedded(recipe.data.prompt)?,
+        (None, None) => &policy::language(&Model::Inline(serde_json::Map::new()), recipe)?,
     };
     let mut problems = Problems::new(recipe, language, usize::MAX, Seed::new(recipe.seed))?;
     let identity = identity(session, &TEACHERS[1..])?;
@@ -129,6 +131,7 @@ fn from_server(session: &Session, url: &str) -> Result<()> {
         Entered::Complete(summary) => return story::end(&summary, &out),
         Entered::Open(stage) => stage,
     };
+    announce::distill(recipe, url, &problems);
     let judge = Judge::new(recipe, language)?;
     let asked = traces::asked(recipe, language, &mut problems);
     let written = server.sample(&judge, &asked, &stage.folder.path().join("remote.jsonl"))?;
@@ -177,6 +180,7 @@ fn end(
     if let Some(teacher) = teacher {
         story.add("teacher", teacher);
     }
+    story.add_alarms(&stage.folder);
     let mut summary = story.to_value()?;
     summary["compute"] = compute;
     if let Some(judged) = judged {
@@ -201,6 +205,9 @@ fn teacher(session: &Session) -> Result<PathBuf> {
         warn_of_another_task(&run, &session.recipe.data);
     } else {
         eprintln!("teacher: none in {}, training it first", run.display());
+        if let Some(out) = &session.args.out {
+            folders::reserve(session, out)?;
+        }
         train_rl::train(&session.stage("train-rl", run.clone()), &run)?;
     }
     Ok(folder)

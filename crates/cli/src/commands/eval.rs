@@ -2,6 +2,7 @@
 //! `eval.jsonl`, every completion in `samples.jsonl`, the table for people. What was sampled once can be judged again
 //! and compared without sampling.
 
+use crate::announce;
 use crate::args::EvalArgs;
 use crate::commands::report;
 use crate::ends;
@@ -27,8 +28,8 @@ use std::path::Path;
 pub(crate) fn run(args: EvalArgs) -> Result<()> {
     match (args.compare.as_deref(), &args.rescore) {
         (Some([a, b]), _) => comparison(a, b),
-        (_, Some(run)) => rescore(args.run, run),
-        _ => evaluate(Session::with_models("eval", args.run)?),
+        (_, Some(run)) => rescore(args.fit.into_run("eval")?, run),
+        _ => evaluate(Session::with_models("eval", args.fit.into_run("eval")?)?),
     }
 }
 
@@ -47,7 +48,7 @@ fn evaluate(mut session: Session) -> Result<()> {
     let recipe = &session.recipe;
     let folder = model_folder(recipe.model.as_ref())?;
     let config = model::load_config(folder)?;
-    let language = policy::language(&Model::Folder(folder.to_owned()), recipe.data.prompt)?;
+    let language = policy::language(&Model::Folder(folder.to_owned()), recipe)?;
     ends::note_unused_sampling(folder, &recipe.eval.sampling(&recipe.rollout));
     let seed = Seed::new(recipe.seed);
     let problems = Problems::to_measure(recipe, &language, config.max_position_embeddings, seed)?;
@@ -61,6 +62,8 @@ fn evaluate(mut session: Session) -> Result<()> {
         Entered::Open(stage) => stage,
     };
     stage.record()?;
+    session.tell_settings();
+    announce::eval(recipe, folder, &problems);
     let policy = policy::Source::new(folder, None)?.load(&session.device)?;
     let mut kept = Vec::new();
     let evaluation = evaluator
@@ -107,7 +110,7 @@ fn rescore(mut args: crate::args::RunArgs, run: &Path) -> Result<()> {
     let session = Session::new("eval", args)?;
     let recipe = &session.recipe;
     let folder = model_folder(recipe.model.as_ref())?;
-    let language = policy::language(&Model::Folder(folder.to_owned()), recipe.data.prompt)?;
+    let language = policy::language(&Model::Folder(folder.to_owned()), recipe)?;
     let judge = Judge::new(recipe, &language)?;
     let mut evaluation = Evaluation::default();
     for mut measured in samples::read(&sampled)? {

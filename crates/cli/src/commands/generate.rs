@@ -7,6 +7,7 @@ use crate::interrupt;
 use crate::language::Language;
 use crate::lines::{self, Output};
 use crate::policy;
+use crate::preamble::Preamble;
 use crate::recipe::PromptStyle;
 use anyhow::Result;
 use ruminate_data::jsonl::{Mismatch, parse_object};
@@ -42,7 +43,10 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let config = model::load_config(&source.base)?;
     let lines = lines::read(&args.lines, parse)?;
     let needs_text = lines.iter().any(|row| matches!(row.value, Input::Prompt(_)));
-    let language = optional_language(&source.base, &config, needs_text)?;
+    let mut language = optional_language(&source.base, &config, needs_text)?;
+    if let Some(language) = &mut language {
+        language.preamble = Preamble::of_system(args.system.as_deref());
+    }
     let name = lines::name(&args.lines);
 
     let mut prompts = Vec::new();
@@ -146,10 +150,10 @@ pub(crate) fn sampling(args: &GenerateArgs) -> Result<Sampling> {
     Ok(sampling)
 }
 
-/// Text as it stands; messages in the chat template.
+/// Text as it stands, behind the system message where there is one; messages in the chat template.
 fn encode(language: &Language, prompt: &Prompt) -> Result<Vec<u32>> {
     match prompt {
-        Prompt::Text(text) => Ok(language.tokenizer.encode(text)?),
+        Prompt::Text(text) => Ok(language.tokenizer.encode(&(language.preamble.text() + text))?),
         Prompt::Messages(_) => language.prompt_ids(prompt),
     }
 }

@@ -2,8 +2,6 @@
 
 use crate::args::ImportArgs;
 use crate::exit::Refusal;
-use crate::lines::Output;
-use crate::outputs;
 use crate::progress::Progress;
 use anyhow::{Context, Result};
 use ruminate_gguf::{Gguf, Import};
@@ -32,5 +30,5 @@ pub(crate) fn run(args: &ImportArgs) -> Result<()> {
         let gib = import.weight_bytes() as f64 / f64::from(1 << 30);
         bar.say(&format!("{}: {gib:.2} GiB of weights in {}", args.out.display(), import.dtype()));
     }
-    Output::open(None)?.line(&json!({ "model": outputs::json(&args.out) }))
+    Ok(())
 }

@@ -6,6 +6,7 @@ mod distill;
 mod eval;
 mod generate;
 mod import;
+mod init;
 mod merge;
 mod pretrain;
 pub(crate) mod report;
@@ -22,9 +23,10 @@ use anyhow::Result;
 pub(crate) fn run(args: Args) -> Result<()> {
     match args.command {
         Command::Pretrain(args) => pretrain::run(args),
-        Command::Sft(args) => sft::run(args),
-        Command::TrainRl(args) => train_rl::run(args),
-        Command::Distill(args) => distill::run(args),
+        Command::Sft(args) => sft::run(args.into_run("sft")?),
+        Command::TrainRl(args) => train_rl::run(args.into_run("train-rl")?),
+        Command::Distill(args) => distill::run(args.into_run("distill")?),
+        Command::Init(args) => init::run(&args),
         Command::Eval(args) => eval::run(args),
         Command::Generate(mut args) => {
             args.model = hub::folder(&args.model)?;

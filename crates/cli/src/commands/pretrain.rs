@@ -1,6 +1,7 @@
 //! `pretrain`: next-token training from random weights, on a corpus or on the traces of a procedural family. It makes
 //! the base policies of `train-rl` and `distill`, too.
 
+use crate::announce;
 use crate::args::RunArgs;
 use crate::commands::sft;
 use crate::exit::Refusal;
@@ -11,6 +12,7 @@ use crate::language::Language;
 use crate::observer::{Observer, Settings};
 use crate::policy;
 use crate::recipe::{Data, Model, PromptStyle, Recipe, keys};
+use crate::screen;
 use crate::session::Session;
 use crate::stage::{Earlier, Entered, enter};
 use crate::story;
@@ -95,10 +97,11 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         policy::millions(active)
     );
 
+    announce::supervised(spec.label, recipe, spec.settings, None);
     let first: Vec<Sample> = (0..spec.settings.batch_size as u64).map(&mut *source).collect();
     let plan =
         supervised::memory_plan(spec.config, Trained::Weights, sft::mean_length(&first), spec.settings);
-    eprintln!("{}: memory {plan}", spec.label);
+    eprintln!("{}", screen::wrapped(&format!("{}: memory {plan}", spec.label)));
     let autodiff = session.device.clone().autodiff();
     let eval_steps = held_out.as_ref().map(|_| spec.settings.eval_steps);
     let (steps, trainer) = (spec.settings.max_steps, &spec.settings.train);
@@ -106,6 +109,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         Ok(policy::fresh(spec.config, seed, &autodiff))
     })?;
     let settings = Settings {
+        recipe,
         folder: &stage.folder,
         language: &language,
         identity: &stage.identity,
@@ -117,7 +121,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
     };
     let mut observer = Observer::new(spec.label, spec.settings.max_steps, state.step, settings)?;
     let state = supervised::train(state, &mut *source, spec.settings, &mut observer)?;
-    observer.finish(state.step, &state.policy)?;
+    observer.finish(state.step)?;
     drop(observer);
     let mut summary = json!({ "compute": policy::compute(state.num_tokens, spec.config) });
     held_out::summarise(&mut summary, &stage.folder, state.step);

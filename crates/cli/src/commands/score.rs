@@ -6,7 +6,7 @@ use crate::exit::Refusal;
 use crate::interrupt;
 use crate::lines::{self, Output};
 use crate::policy;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use ruminate_data::jsonl::{Mismatch, parse_object};
 use ruminate_model as model;
 use ruminate_train::logprobs;
@@ -61,7 +61,9 @@ pub(crate) fn run(args: &ScoreArgs) -> Result<()> {
         }
         let pairs: Vec<(&[u32], &[u32])> =
             sequences.iter().map(|(p, c)| (p.as_slice(), c.as_slice())).collect();
-        for (row, logprobs) in rows.iter().zip(logprobs::score(&policy, &pairs, 1.0, size)?) {
+        let scores = logprobs::score(&policy, &pairs, 1.0, size);
+        let scores = scores.with_context(|| format!("{}, from line {}", name.display(), rows[0].line))?;
+        for (row, logprobs) in rows.iter().zip(scores) {
             let sum = logprobs.iter().map(|&logprob| f64::from(logprob)).sum();
             output.line(&Line { index: row.line - 1, logprobs: &logprobs, sum })?;
         }

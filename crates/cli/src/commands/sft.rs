@@ -1,6 +1,7 @@
 //! `sft`: supervised fine-tuning on conversations or on prompts with their completions, the loss on what the policy
 //! would write. `distill` fits its student by the same function.
 
+use crate::announce;
 use crate::args::RunArgs;
 use crate::evaluate::{Evaluation, Evaluator};
 use crate::exit::Refusal;
@@ -10,7 +11,9 @@ use crate::identity;
 use crate::language::Language;
 use crate::observer::{Observer, Settings};
 use crate::policy;
+use crate::preamble::refuse_beside_texts;
 use crate::recipe::{Model, Recipe};
+use crate::screen;
 use crate::session::Session;
 use crate::stage::{Earlier, Entered, Stage, enter};
 use crate::story;
@@ -38,7 +41,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
         ));
     };
     check_adapters(&session, model, 0)?;
-    let language = policy::language(model, recipe.data.prompt)?;
+    let language = policy::language(model, recipe)?;
     let share = held_out_share(recipe);
     let Split { training: samples, held_out } = samples(path, recipe, &language, share)?;
     let held_out = match &recipe.data.eval {
@@ -54,6 +57,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
         Entered::Complete(summary) => return story::end(&summary, &out),
         Entered::Open(stage) => stage,
     };
+    session.tell_settings();
     let start = Start::of(model)?;
     let fit = Fit {
         start,
@@ -155,9 +159,11 @@ impl Fit<'_> {
             Start::Fresh(config) => Ok(policy::fresh(config, seed, &autodiff)),
         })?;
         let trained = policy::trained(session.recipe.lora.as_ref(), state.policy.config(), &session.device)?;
+        announce::supervised("sft", &session.recipe, settings, Some(self.samples));
         let plan = supervised::memory_plan(state.policy.config(), trained, self.length, settings);
-        eprintln!("sft: memory {plan}");
+        eprintln!("{}", screen::wrapped(&format!("sft: memory {plan}")));
         let watched = Settings {
+            recipe: &session.recipe,
             folder: &stage.folder,
             language: self.language,
             identity: &stage.identity,
@@ -169,7 +175,7 @@ impl Fit<'_> {
         };
         let mut observer = Observer::new("sft", settings.max_steps, state.step, watched)?;
         let state = train(state, settings, seed, &mut observer)?;
-        observer.finish(state.step, &state.policy)?;
+        observer.finish(state.step)?;
         Ok(Fitted {
             policy: state.policy,
             step: state.step,
@@ -222,7 +228,7 @@ fn samples(path: &Path, recipe: &Recipe, language: &Language, share: f64) -> Res
     for row in rows.rows {
         let made = match row.value.get("messages") {
             Some(messages) => conversation(messages, language),
-            None => pair(&row.value, language).map(|sample| vec![sample]),
+            None => refuse_beside_texts(&recipe.data).and_then(|()| Ok(vec![pair(&row.value, language)?])),
         };
         let made = made.map_err(|error| Refusal::line(path, row.line, format!("{error:#}")))?;
         let longest = made.iter().map(|sample| sample.ids.len()).max().unwrap_or(0);
@@ -294,11 +300,17 @@ fn conversation(messages: &Value, language: &Language) -> Result<Vec<Sample>> {
     if !language.has_template() {
         return Ok(vec![exchange(&messages, language)?]);
     }
-    if let Some(sample) = language.marked(&messages)? {
+    // What stands before is read, not learned: a template that marks every turn would mark the examples' too.
+    let leading = language.preamble.leading(&messages);
+    let messages = language.preamble.before(&messages);
+    if !language.preamble.has_shots()
+        && let Some(sample) = language.marked(&messages)?
+    {
         return Ok(vec![sample]);
     }
     let mut samples = Vec::new();
-    for (i, _) in messages.iter().enumerate().filter(|(_, message)| message.role == "assistant") {
+    for (i, _) in messages.iter().enumerate().skip(leading).filter(|(_, message)| message.role == "assistant")
+    {
         let prompt = language.chat(&messages[..i], GenerationPrompt::Add)?;
         let whole = language.chat(&messages[..=i], GenerationPrompt::Omit)?;
         let Some(completion) = whole.strip_prefix(&prompt) else {

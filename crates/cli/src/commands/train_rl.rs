@@ -1,5 +1,6 @@
 //! `train-rl`: a base policy (pretrained on the spot where the recipe describes one), GRPO, and what came of it.
 
+use crate::announce;
 use crate::args::RunArgs;
 use crate::commands::pretrain;
 use crate::evaluate::Evaluator;
@@ -11,6 +12,7 @@ use crate::policy;
 use crate::problems::Problems;
 use crate::recipe::{Model, Recipe};
 use crate::scoring::Judge;
+use crate::screen;
 use crate::session::Session;
 use crate::stage::{Earlier, Entered, enter};
 use crate::story::{self, Story};
@@ -46,7 +48,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     };
     policy::check_adapters(recipe.lora.as_ref(), &config, &session.device)?;
     let seed = Seed::new(recipe.seed);
-    let language = policy::language(model, recipe.data.prompt)?;
+    let language = policy::language(model, recipe)?;
     let mut problems = Problems::new(recipe, &language, config.max_position_embeddings, seed)?;
     let judge = Judge::new(recipe, &language)?;
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
@@ -56,6 +58,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         train: &recipe.train,
         sampling: &recipe.rollout,
         eos_token_ids: &language.end_ids,
+        alarms: &recipe.alarms,
         max_steps: recipe.max_steps,
         seed: seed.child("grpo"),
     };
@@ -71,8 +74,8 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         Entered::Complete(summary) => return Ok(summary),
         Entered::Open(stage) => stage,
     };
-    announce(session, model, &config, out, prompt_tokens);
-    eprintln!("  memory: {plan}");
+    announce(session, model, &config, out, &problems, prompt_tokens);
+    eprintln!("{}", screen::wrapped(&format!("  memory: {plan}")));
     let base = match model {
         Model::Folder(folder) => folder.clone(),
         Model::Inline(_) => base(session, &out.join("base"), &config, &recipe.pretrain)?,
@@ -83,6 +86,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let eval_steps = Some(recipe.grpo.eval_steps);
     let state = stage.state(recipe.max_steps, &recipe.train, eval_steps, &session.device, fresh)?;
     let settings = Settings {
+        recipe,
         folder: &stage.folder,
         language: &language,
         identity: &stage.identity,
@@ -95,11 +99,12 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let mut observer = Observer::new("grpo", recipe.max_steps, state.step, settings)?;
     let state =
         grpo::train(state, &mut |index| problems.training(&language, index), &judge, &setup, &mut observer)?;
-    observer.finish(state.step, &state.policy)?;
+    observer.finish(state.step)?;
 
     let mut story = Story::default();
     story.add_step("before", observer.before.take(), &stage.folder, 0);
     story.add_step("after", observer.latest.take(), &stage.folder, state.step);
+    story.add_alarms(&stage.folder);
     drop(observer);
     let mut summary = story.to_value()?;
     summary["compute"] = policy::compute(state.num_tokens, &config);
@@ -123,37 +128,18 @@ pub(crate) fn base(
 }
 
 /// Says what is going to happen, and roughly how long it takes.
-fn announce(session: &Session, model: &Model, config: &Config, out: &Path, prompt_tokens: usize) {
+fn announce(
+    session: &Session,
+    model: &Model,
+    config: &Config,
+    out: &Path,
+    problems: &Problems,
+    prompt_tokens: usize,
+) {
+    session.tell_settings();
     let recipe = &session.recipe;
-    let Parameters { all, active } = config.parameters();
-    let task = match (&recipe.data.train, &recipe.data.task) {
-        (Some(path), _) => path.display().to_string(),
-        (None, task) => task.clone().unwrap_or_default(),
-    };
-    eprintln!(
-        "train-rl: {} parameters ({} active a token), {task}, seed {}",
-        policy::millions(all),
-        policy::millions(active),
-        recipe.seed
-    );
-    if matches!(model, Model::Inline(_)) {
-        let pretrain = &recipe.pretrain;
-        eprintln!(
-            "  1. pretrain a base policy: {} steps of {} traces (skipped where {} has it)",
-            pretrain.max_steps,
-            pretrain.batch_size,
-            out.join("base").display()
-        );
-    }
-    let grpo = &recipe.grpo;
-    eprintln!(
-        "  2. GRPO: {} steps of {} problems x {} completions of at most {} tokens",
-        recipe.max_steps, grpo.prompts_per_step, grpo.num_generations, recipe.rollout.max_new_tokens
-    );
-    eprintln!(
-        "  3. measure before and after on {} held-out problems, {} samples each",
-        recipe.eval.n, recipe.eval.num_samples
-    );
+    announce::train_rl(recipe, model, config, out, problems);
+    let Parameters { active, .. } = config.parameters();
     // Completions end somewhere before the limit.
     let length = prompt_tokens + recipe.rollout.max_new_tokens / 2;
     let forecast =

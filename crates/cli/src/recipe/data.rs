@@ -13,7 +13,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Where problems, traces and texts come from. Paths are relative to the current folder.
+/// Where problems, traces and texts come from. Paths are relative to the current folder, or else to the recipe's.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Data {
@@ -37,6 +37,22 @@ pub(crate) struct Data {
     pub(crate) bad_lines: BadLines,
     /// How a bare prompt is put to the policy.
     pub(crate) prompt: PromptStyle,
+    /// The system message before every prompt that has none of its own; before a prompt of bare text, text.
+    #[serde(skip_serializing_if = "Option::is_none")] // a run without it is the same run as ever
+    pub(crate) system: Option<String>,
+    /// Solved examples before every prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shots: Option<Shots>,
+}
+
+/// Where solved examples come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Shots {
+    /// The first rows of `data.train`, which is then trained on without them.
+    Rows(usize),
+    /// All rows of a JSONL file: tasks, `prompt` and `completion`, or `messages`.
+    File(PathBuf),
 }
 
 /// A family of a mixture.

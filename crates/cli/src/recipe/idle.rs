@@ -76,7 +76,7 @@ fn idle(command: &str, recipe: &Recipe) -> Vec<(&'static str, &'static str)> {
 #[cfg(test)]
 mod tests {
     use super::warnings;
-    use crate::recipe::load;
+    use crate::recipe::load::load;
 
     #[test]
     fn an_override_without_effect_is_named_with_the_reason() {

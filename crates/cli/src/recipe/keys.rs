@@ -1,6 +1,7 @@
 //! Which keys of a recipe each command reads, in one list. A key that the command would ignore is refused; the run's identity
 //! holds the keys that it reads and no others. It refuses to know what the values mean.
 
+use super::Layers;
 use crate::exit::Refusal;
 use anyhow::Result;
 use serde_json::{Map, Value};
@@ -47,6 +48,8 @@ const READS: [Reads; 5] = [
             "data.split.held_out",
             "data.bad_lines",
             "data.prompt",
+            "data.system",
+            "data.shots",
             "sft",
             "lora",
             "save",
@@ -67,6 +70,7 @@ const READS: [Reads; 5] = [
             "lora",
             "reward",
             "eval",
+            "alarms",
             "save",
         ],
     },
@@ -87,6 +91,7 @@ const READS: [Reads; 5] = [
             "reward",
             "distill",
             "eval",
+            "alarms",
             "save",
         ],
     },
@@ -104,6 +109,8 @@ const READS: [Reads; 5] = [
             "data.eval",
             "data.bad_lines",
             "data.prompt",
+            "data.system",
+            "data.shots",
             "rollout.max_new_tokens",
             "rollout.kv_cache_memory_gib",
             "rollout.max_num_batched_tokens",
@@ -162,12 +169,16 @@ pub(crate) fn only_read(command: &str, recipe: &Value) -> Value {
 ///
 /// # Errors
 /// With exit code 2, for the first such key.
-pub(crate) fn refuse_unread(command: &str, stated: &Table, sets: &[String]) -> Result<()> {
+pub(crate) fn refuse_unread(command: &str, layers: &Layers, sets: &[String]) -> Result<()> {
     for set in sets {
         if let Some(key) = keys_of(set).into_iter().find(|key| !is_read(command, key)) {
             return Err(no_effect(command, &key));
         }
     }
+    if layers.resolved {
+        return Ok(()); // a `config.json` states every key
+    }
+    let stated = &layers.stated;
     let served = |key: &str| {
         let of_another = |table: &str| !is_read(command, table);
         let reader = |other: &&Reads| is_read(other.command, key);
@@ -269,7 +280,9 @@ mod tests {
     fn refusal(command: &str, recipe: &str, sets: &[&str]) -> Option<String> {
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
         let stated: Table = recipe.parse().expect("TOML");
-        refuse_unread(command, &stated, &sets).err().map(|error| format!("{error:#}"))
+        refuse_unread(command, &Layers { stated, ..Layers::default() }, &sets)
+            .err()
+            .map(|error| format!("{error:#}"))
     }
 
     fn all_keys() -> BTreeSet<String> {
@@ -364,8 +377,8 @@ mod tests {
     fn the_recipes_of_the_repository_have_no_dead_key_under_their_commands() {
         let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
         let check = |command: &str, recipe: &Path| {
-            let stated = load(Some(recipe), &[]).expect("valid").stated;
-            refuse_unread(command, &stated, &[])
+            let layers = load(Some(recipe), &[]).expect("valid").layers;
+            refuse_unread(command, &layers, &[])
                 .unwrap_or_else(|error| panic!("{}: {error:#}", recipe.display()));
         };
         for name in

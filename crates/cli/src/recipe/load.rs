@@ -1,13 +1,14 @@
 //! From sparse TOML to a checked [`Recipe`]: the file (or the embedded default), what it extends, then `--set`.
 //! A key that nobody reads is an error that names the nearest one.
 
-use super::Recipe;
+use super::layers::{Layers, put, remove};
+use super::{Recipe, foreign, paths};
 use crate::exit::Refusal;
 use anyhow::{Context, Result};
 use ruminate_model::lora;
 use serde_json::{Map, Value};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use toml::Table;
 
 /// What every command runs without a recipe.
@@ -22,60 +23,58 @@ pub(crate) const RUN_KEYS: [&str; 5] = ["command", "device", "versions", "git_co
 /// A recipe with where it came from.
 #[derive(Debug)]
 pub(crate) struct Loaded {
-    /// Checked and whole.
+    /// Whole.
     pub(crate) recipe: Recipe,
-    /// A recipe of the same run, `recipe.toml` of the run folder: the text as given, or where there are overrides or other
-    /// recipes below it, all of them merged.
-    pub(crate) given: String,
-    /// What the file and those that it extends state: neither the embedded default's keys nor those of a resolved recipe.
-    pub(crate) stated: Table,
+    /// Who said what.
+    pub(crate) layers: Layers,
 }
 
-/// Reads, merges, overrides, checks.
+/// Reads and checks.
+#[cfg(test)]
+pub(crate) fn load(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
+    let loaded = read(path, sets)?;
+    loaded.recipe.validate().with_context(|| loaded.layers.origin.clone())?;
+    Ok(loaded)
+}
+
+/// Reads, merges, overrides. Ranges are checked later: what only the embedded default states may yet be replaced.
 ///
 /// # Errors
-/// With exit code 2: bad TOML, an unknown key, a wrong type, a value out of range.
-pub(crate) fn load(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
-    let resolved = path.is_none_or(|path| path.extension().is_some_and(|extension| extension == "json"));
-    let (name, given, folder) = match path {
-        None => ("the embedded recipe".to_owned(), DEFAULT.to_owned(), PathBuf::new()),
+/// With exit code 2: bad TOML, an unknown key, a wrong type.
+pub(crate) fn read(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
+    let mut layers = match path {
+        None => Layers {
+            merged: DEFAULT.parse().context("the embedded recipe")?,
+            origin: "the embedded recipe".to_owned(),
+            ..Layers::default()
+        },
         Some(path) => {
             let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-            let text = read(path)?;
-            let text = if resolved {
-                resolved_recipe(&text).with_context(|| path.display().to_string())?
-            } else {
-                text
-            };
-            (path.display().to_string(), text, folder)
+            let mut text = text_of(path)?;
+            let name = path.display().to_string();
+            let resolved = path.extension().is_some_and(|extension| extension == "json");
+            if resolved {
+                text = resolved_recipe(&text).with_context(|| name.clone())?;
+            }
+            let (merged, stated) = parse(&text, &folder, 0).with_context(|| name.clone())?;
+            Layers { merged, stated, resolved, origin: name, ..Layers::default() }
         }
     };
-    let mut table = parse(&given, &folder, 0, DEFAULT).with_context(|| name.clone())?;
-    let stated = if resolved { Table::new() } else { parse(&given, &folder, 0, "")? };
     for set in sets {
-        apply(&mut table, set).with_context(|| format!("--set {set}"))?;
+        apply(&mut layers, set).with_context(|| format!("--set {set}"))?;
     }
-    let given = if sets.is_empty() && stands_alone(&given) { given } else { merged(&name, &table, sets)? };
-    let recipe = typed(table).with_context(|| name.clone())?;
-    recipe.validate().with_context(|| name)?;
-    Ok(Loaded { recipe, given, stated })
+    let recipe = typed(layers.merged.clone()).with_context(|| layers.origin.clone())?;
+    Ok(Loaded { recipe, layers })
 }
 
-/// Whether a recipe means the same wherever it lies: what it extends is found from its folder.
-fn stands_alone(text: &str) -> bool {
-    let table: Table = text.parse().unwrap_or_default();
-    table.get("extends").is_none_or(|base| base.as_str() == Some("default"))
-}
-
-/// The merged recipe as TOML, with what it was merged from as comments.
-fn merged(name: &str, table: &Table, sets: &[String]) -> Result<String> {
-    let comments = sets.iter().map(|set| format!("# --set {}\n", set.replace(['\n', '\r'], " ")));
-    let comments: String = comments.collect();
-    Ok(format!(
-        "# {}, merged with what it extends\n{comments}\n{}",
-        name.replace('\n', " "),
-        toml::to_string(table)?
-    ))
+/// The checked recipe of a table; `name` stands before what is wrong with it.
+///
+/// # Errors
+/// As [`read`], and for a value out of range.
+pub(crate) fn checked(table: &Table, name: &str) -> Result<Recipe> {
+    let recipe = typed(table.clone()).with_context(|| name.to_owned())?;
+    recipe.validate().with_context(|| name.to_owned())?;
+    Ok(recipe)
 }
 
 /// The recipe in a run folder's `config.json`, as TOML: without what the run was made with, which is no recipe's.
@@ -102,10 +101,11 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-/// A table's text and everything that it extends, one table. `default` is what `extends = "default"` means.
-fn parse(text: &str, folder: &Path, depth: usize, default: &str) -> Result<Table> {
+/// A recipe's text and everything that it extends as one table; and the same without the embedded default.
+fn parse(text: &str, folder: &Path, depth: usize) -> Result<(Table, Table)> {
     let mut table: Table = text.parse()?;
-    let Some(base) = table.remove("extends") else { return Ok(table) };
+    paths::beside(&mut table, folder);
+    let Some(base) = table.remove("extends") else { return Ok((table.clone(), table)) };
     let base = base.as_str().ok_or_else(|| {
         Refusal::usage("`extends`: expected \"default\" or the path of a recipe, relative to this one")
     })?;
@@ -114,18 +114,19 @@ fn parse(text: &str, folder: &Path, depth: usize, default: &str) -> Result<Table
             "more than {MAX_DEPTH} recipes extend each other; is it a circle?"
         )));
     }
-    let mut merged = if base == "default" {
-        parse(default, Path::new(""), depth + 1, default)?
+    let (mut merged, mut stated) = if base == "default" {
+        (DEFAULT.parse()?, Table::new())
     } else {
         let path = folder.join(base);
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        parse(&read(&path)?, &folder, depth + 1, default).with_context(|| path.display().to_string())?
+        parse(&text_of(&path)?, &folder, depth + 1).with_context(|| path.display().to_string())?
     };
-    merge(&mut merged, table);
-    Ok(merged)
+    merge(&mut merged, table.clone());
+    merge(&mut stated, table);
+    Ok((merged, stated))
 }
 
-fn read(path: &Path) -> Result<String> {
+fn text_of(path: &Path) -> Result<String> {
     fs::read_to_string(path)
         .map_err(|error| Refusal::usage(format!("cannot read the recipe {}: {error}", path.display())))
 }
@@ -147,45 +148,28 @@ fn merge(base: &mut Table, over: Table) {
     }
 }
 
-/// `key.path=value`: the value as TOML, else as text; `key.path=` takes the key out, so that its default counts.
-fn apply(table: &mut Table, set: &str) -> Result<()> {
+/// `key.path=value`: the value as TOML, else as text; without a value the key is removed, and has its default.
+fn apply(layers: &mut Layers, set: &str) -> Result<()> {
     let (path, text) =
         set.split_once('=').ok_or_else(|| Refusal::usage("expected KEY.PATH=VALUE, found no `=`"))?;
-    let mut keys: Vec<&str> = path.split('.').map(str::trim).collect();
-    let last = keys.pop().unwrap_or_default();
-    if last.is_empty() || keys.iter().any(|key| key.is_empty()) {
+    let keys: Vec<&str> = path.split('.').map(str::trim).collect();
+    if keys.iter().any(|key| key.is_empty()) {
         return Err(Refusal::usage(format!("expected a key before `=`, found {path:?}")));
     }
+    let path = keys.join(".");
     if text.trim().is_empty() {
-        return unset(table, &keys, last);
+        let mut probe = Table::new();
+        put(&mut probe, &path, toml::Value::Boolean(true));
+        refuse_unknown(&probe, &known_keys()?, "")?;
+        remove(&mut layers.merged, &path);
+        remove(&mut layers.stated, &path);
+        remove(&mut layers.sets, &path);
+        layers.removed.push(path);
+        return Ok(());
     }
-    let mut table = table;
-    for key in keys {
-        let entry = table.entry(key).or_insert_with(|| toml::Value::Table(Table::new()));
-        if !entry.is_table() {
-            *entry = toml::Value::Table(Table::new()); // `model` may be a folder in the recipe and a table here
-        }
-        let toml::Value::Table(inner) = entry else { unreachable!("made a table above") };
-        table = inner;
-    }
-    table.insert(last.to_owned(), value(text));
-    Ok(())
-}
-
-/// Takes a key out of the tables that lead to it, where they are there.
-fn unset(table: &mut Table, keys: &[&str], last: &str) -> Result<()> {
-    // A key that is spelt wrong is no more there than one that was never set.
-    let mut probe = Table::from_iter([(last.to_owned(), toml::Value::Boolean(true))]);
-    for key in keys.iter().rev() {
-        probe = Table::from_iter([((*key).to_owned(), toml::Value::Table(probe))]);
-    }
-    refuse_unknown(&probe, &known_keys()?, "")?;
-    let mut inner = Some(table);
-    for key in keys {
-        inner = inner.and_then(|table| table.get_mut(*key)).and_then(toml::Value::as_table_mut);
-    }
-    if let Some(table) = inner {
-        table.remove(last);
+    layers.removed.retain(|gone| *gone != path);
+    for table in [&mut layers.merged, &mut layers.stated, &mut layers.sets] {
+        put(table, &path, value(text));
     }
     Ok(())
 }
@@ -203,11 +187,17 @@ fn typed(table: Table) -> Result<Recipe> {
     recipe.map_err(|error: toml::de::Error| Refusal::usage(error.to_string().trim().replace('\n', ", ")))
 }
 
-/// All keys: the defaults written out, so that the list cannot go stale.
+/// All keys. The defaults written out are the list, so that it cannot go stale.
 pub(super) fn known_keys() -> Result<Map<String, Value>> {
     let mut known = serde_json::to_value(Recipe::default()).context("the default recipe serialises")?;
     known["lora"] = lora_keys()?; // absent by default
-    Ok(known.as_object().cloned().unwrap_or_default())
+    for key in ["system", "shots"] {
+        known["data"][key] = Value::Null; // not written while they are absent
+    }
+    match known {
+        Value::Object(known) => Ok(known),
+        _ => Ok(Map::new()),
+    }
 }
 
 /// The keys of `[lora]`, with the other name that one of them has.
@@ -222,13 +212,15 @@ fn refuse_unknown(table: &Table, known: &Map<String, Value>, prefix: &str) -> Re
     for (key, value) in table {
         match (known.get(key), value) {
             (None, _) => {
-                let suggestion = match nearest(key, known.keys().map(String::as_str)) {
-                    Some(near) => format!("did you mean `{prefix}{near}`?"),
-                    None => format!(
-                        "expected one of {}",
-                        known.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
-                    ),
-                };
+                let suggestion =
+                    match (foreign_advice(key, value), nearest(key, known.keys().map(String::as_str))) {
+                        (Some(advice), _) => format!("here {advice}"),
+                        (None, Some(near)) => format!("did you mean `{prefix}{near}`?"),
+                        (None, None) => format!(
+                            "expected one of {}",
+                            known.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+                        ),
+                    };
                 return Err(Refusal::usage(format!("unknown key `{prefix}{key}`; {suggestion}")));
             }
             (Some(Value::Object(known)), toml::Value::Table(table)) if !known.is_empty() => {
@@ -238,6 +230,12 @@ fn refuse_unknown(table: &Table, known: &Map<String, Value>, prefix: &str) -> Re
         }
     }
     Ok(())
+}
+
+/// What a key of another library is called here; of a table of theirs, its first key that is known.
+fn foreign_advice(key: &str, value: &toml::Value) -> Option<&'static str> {
+    let within = || value.as_table()?.iter().find_map(|(key, value)| foreign_advice(key, value));
+    foreign::advice(key).or_else(within)
 }
 
 /// The candidate most like `key`, if any is like it at all.
@@ -250,6 +248,7 @@ pub(crate) fn nearest<'a>(key: &str, candidates: impl Iterator<Item = &'a str>) 
 mod tests {
     use super::*;
     use crate::recipe::Model;
+    use crate::recipe::write::recipe_text;
 
     fn refusal(sets: &[&str]) -> String {
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
@@ -324,33 +323,23 @@ mod tests {
         assert_eq!(value("1\nother = 2"), toml::Value::String("1\nother = 2".into()));
         let loaded = load(None, &["model=some/folder".into()]).expect("valid");
         assert_eq!(loaded.recipe.model, Some(Model::Folder("some/folder".into())));
-        assert!(loaded.given.contains("\n# --set model=some/folder\n"));
+        assert!(loaded.layers.sets("model") && !loaded.layers.sets("model.model_type"));
     }
 
     #[test]
-    fn a_key_without_a_value_has_its_default() {
-        let of = |set: &str| load(None, &[set.to_owned()]).expect("valid").recipe;
-        assert!(of("seed=1").distill.student.is_some());
-        assert_eq!(of("distill.student=").distill.student, None, "the traces alone");
-        assert_eq!(of("data.task=").data.task, None);
-        assert!(of("lora.r= ").lora.is_none(), "no table comes of it");
-        assert!(refusal(&["distill.studnt="]).contains("did you mean `distill.student`?"));
-    }
-
-    #[test]
-    fn the_resolved_recipe_of_a_run_is_a_recipe() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("config.json");
-        let first = load(None, &["eval.settings=r1".into()]).expect("valid").recipe;
-        let mut config = serde_json::to_value(&first).expect("JSON");
-        for key in RUN_KEYS {
-            config[key] = "x".into();
+    fn a_key_of_another_library_is_told_by_what_it_is_called_here() {
+        for (set, says) in [
+            ("rollout.max_completion_length=9", "`rollout.max_new_tokens`"),
+            ("max_completion_length=9", "`rollout.max_new_tokens`"),
+            ("train.warmup_ratio=0.1", "`train.warmup_steps`"),
+            ("per_device_train_batch_size=8", "`grpo.prompts_per_step`"),
+            ("grpo.num_train_epochs=2", "`sft.num_train_epochs`"),
+            ("rollout.stop=x", "end tokens of the model folder"),
+            ("actor_rollout_ref.rollout.n=8", "`grpo.num_generations`"),
+        ] {
+            let message = refusal(&[set]);
+            assert!(message.contains("unknown key") && message.contains(says), "{set}: {message}");
         }
-        fs::write(&path, config.to_string()).expect("written");
-        let again = load(Some(&path), &["seed=3".into()]).expect("valid").recipe;
-        assert_eq!(again.seed, 3);
-        config = serde_json::to_value(&Recipe { seed: 0, ..again }).expect("JSON");
-        assert_eq!(config, serde_json::to_value(&first).expect("JSON"));
     }
 
     #[test]
@@ -370,7 +359,7 @@ mod tests {
         ] {
             let sets: Vec<String> = sets.into_iter().map(str::to_owned).collect();
             let first = load(recipe, &sets).expect("valid");
-            fs::write(&written, &first.given).expect("written");
+            fs::write(&written, recipe_text(&first.layers.merged, &|_| None)).expect("written");
             let again = load(Some(&written), &[]).expect("a recipe");
             assert_eq!(json(&again.recipe), json(&first.recipe), "{sets:?}");
         }
@@ -386,6 +375,47 @@ mod tests {
         let verifier = |given: &[&str]| load(None, &sets(given)).expect("valid").recipe.reward.verifier;
         assert_eq!(verifier(&["reward.verifier=format", "reward.verifier="]), verifier(&[]));
         assert!(refusal(&["distill.studnt="]).contains("did you mean `distill.student`?"));
+    }
+
+    #[test]
+    fn a_key_without_a_value_is_removed_and_counts_as_stated() {
+        let loaded = load(None, &["distill.student=".into(), "lora=".into()]).expect("valid");
+        assert!(loaded.recipe.distill.student.is_none() && loaded.layers.states("lora"));
+        assert!(
+            !loaded.layers.states("train.learning_rate"),
+            "the embedded default states nothing of the user's"
+        );
+        assert!(refusal(&["distill.studnet="]).contains("did you mean `distill.student`?"));
+    }
+
+    #[test]
+    fn who_stated_a_key_is_known_through_extended_recipes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("a.toml"), "extends = \"default\"\n[train]\nlearning_rate = 1e-5\n").expect("written");
+        fs::write(path("b.toml"), "extends = \"a.toml\"\n[rollout]\ntop_k = 3\n").expect("written");
+        let layers = load(Some(&path("b.toml")), &["eval.n=7".into()]).expect("valid").layers;
+        for key in ["train.learning_rate", "rollout.top_k", "eval.n"] {
+            assert!(layers.states(key), "{key}");
+        }
+        assert!(layers.sets("eval.n") && !layers.sets("rollout.top_k"));
+        assert!(!layers.states("rollout.max_new_tokens"), "that is the embedded default's");
+    }
+
+    #[test]
+    fn the_resolved_recipe_of_a_run_is_a_recipe() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config.json");
+        let first = load(None, &["eval.settings=r1".into()]).expect("valid").recipe;
+        let mut config = serde_json::to_value(&first).expect("JSON");
+        for key in RUN_KEYS {
+            config[key] = "x".into();
+        }
+        fs::write(&path, config.to_string()).expect("written");
+        let again = load(Some(&path), &["seed=3".into()]).expect("valid").recipe;
+        assert_eq!(again.seed, 3);
+        config = serde_json::to_value(&Recipe { seed: 0, ..again }).expect("JSON");
+        assert_eq!(config, serde_json::to_value(&first).expect("JSON"));
     }
 
     #[test]

@@ -4,16 +4,21 @@
 mod data;
 mod distill;
 mod eval;
+mod foreign;
 pub(crate) mod idle;
 pub(crate) mod keys;
+pub(crate) mod layers;
 pub(crate) mod load;
+pub(crate) mod paths;
 mod per_task;
 mod reward;
+pub(crate) mod write;
 
-pub(crate) use data::{Data, PromptStyle};
+pub(crate) use data::{Data, PromptStyle, Shots};
 pub(crate) use distill::{Distill, StudentTokenizer};
 pub(crate) use eval::Eval;
-pub(crate) use load::{Loaded, load};
+pub(crate) use layers::Layers;
+pub(crate) use load::{Loaded, read};
 pub(crate) use reward::Reward;
 
 use anyhow::{Context, Result};
@@ -58,6 +63,8 @@ pub(crate) struct Recipe {
     pub(crate) distill: Distill,
     /// What is measured before and after.
     pub(crate) eval: Eval,
+    /// When a run is said to learn nothing, or the wrong thing. Only `unscored` decides anything of the run.
+    pub(crate) alarms: train::alarms::Config,
     /// How the weights of `final/` are stored. Checkpoints, and the base that is trained on, are f32 always.
     pub(crate) save: Format,
 }
@@ -79,6 +86,7 @@ impl Default for Recipe {
             reward: Reward::default(),
             distill: Distill::default(),
             eval: Eval::default(),
+            alarms: train::alarms::Config::default(),
             save: Format::default(),
         }
     }
@@ -116,6 +124,7 @@ impl Recipe {
         self.reward.rubric(&self.data, None).map(drop).context("[reward]")?;
         self.distill.validate().context("[distill]")?;
         self.eval.validate().context("[eval]")?;
+        self.alarms.validate().context("[alarms]")?;
         for (name, model) in [("model", &self.model), ("distill.student", &self.distill.student)] {
             if let Some(Model::Inline(keys)) = model {
                 crate::policy::inline_config(name, keys)?;

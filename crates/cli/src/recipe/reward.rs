@@ -51,6 +51,9 @@ fn one() -> f64 {
     1.0
 }
 
+/// Kinds that read the content of `<answer>`, and nothing else.
+const TAGGED: [&str; 4] = ["countdown", "exact", PER_TASK, "regex"];
+
 /// The component that says whether a completion is well formed, which evaluation and distillation ask for.
 const FORMAT: &str = "format";
 
@@ -75,6 +78,47 @@ impl Reward {
         let limits = Limits::default();
         let threads = if threads == 0 { limits.threads } else { threads };
         Ok(Pool::new(self.rubric(data, None)?, Limits { threads, deadline: self.deadline()?, ..limits }))
+    }
+
+    /// The kind that the recipe names to decide what is correct.
+    pub(crate) fn stated_kind(&self) -> Option<String> {
+        self.deciding().map(|part| part.kind.clone()).or_else(|| self.verifier.clone())
+    }
+
+    /// The kind that decides what is correct, and who says so.
+    pub(crate) fn judged_by(&self, data: &Data) -> Result<(String, &'static str)> {
+        if let Some(part) = self.deciding() {
+            return Ok((part.kind.clone(), "`reward.components`"));
+        }
+        Ok(match (&self.verifier, data.training_family()?) {
+            (Some(kind), _) => (kind.clone(), "`reward.verifier`"),
+            (None, Some(family)) => (family.verifier_kind().to_owned(), "the family of problems"),
+            (None, None) => match data.kind_of_file() {
+                Some(kind) => (kind, "the first row's `kind`, or its layout"),
+                None => ("exact".to_owned(), "no `reward.verifier` and no column `kind`: the default"),
+            },
+        })
+    }
+
+    /// Whether the verifier reads the content of `<answer>`, where it is of this kind unless the recipe says otherwise.
+    pub(crate) fn tagged_kind(&self, kind: &str) -> bool {
+        match self.deciding() {
+            Some(part) if part.kind == "regex" => {
+                part.options.get("subject").is_none_or(|subject| subject == "answer")
+            }
+            Some(part) => TAGGED.contains(&part.kind.as_str()),
+            None => TAGGED.contains(&self.verifier.as_deref().unwrap_or(kind)),
+        }
+    }
+
+    /// Whether the verifier of these problems reads the content of `<answer>`.
+    pub(crate) fn reads_tags(&self, data: &Data) -> bool {
+        self.judged_by(data).is_ok_and(|(kind, _)| self.tagged_kind(&kind))
+    }
+
+    /// The component that decides what is correct.
+    fn deciding(&self) -> Option<&Component> {
+        self.components.iter().find(|part| !part.is_shaping())
     }
 
     fn deadline(&self) -> Result<Duration> {

@@ -7,6 +7,7 @@ use crate::identity::of_folder;
 use crate::interrupt;
 use crate::language::Language;
 use crate::policy;
+use crate::preamble::Preamble;
 use crate::problems::Problems;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
@@ -203,7 +204,8 @@ pub(super) fn select(
 fn trace(recipe: &Recipe, written: &Written, task: &Task, index: usize, sample: usize) -> Trace {
     let verdict = &written.groups[index].verdicts[sample];
     let completion = written.texts[index][sample].clone();
-    let mut messages = messages(&task.prompt);
+    // The system message asked for the form of the answer: without it the row would teach the form unasked.
+    let mut messages = Preamble::of_system(recipe.data.system.as_deref()).before(&messages(&task.prompt));
     messages.push(Message { role: "assistant".to_owned(), content: completion.clone() });
     Trace {
         messages,

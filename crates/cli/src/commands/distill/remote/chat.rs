@@ -1,6 +1,7 @@
 //! The teacher's dialogue in OpenAI's chat protocol: the question, and what an answer says. It refuses to know how they travel.
 
 use super::super::traces::messages;
+use crate::preamble::Preamble;
 use crate::recipe::Recipe;
 use ruminate_data::{FinishReason, Prompt, Seed};
 use ruminate_run::sha256_hex;
@@ -19,7 +20,8 @@ fn question(recipe: &Recipe, prompt: &Prompt) -> Value {
     let sampling = recipe.rollout;
     let mut question = json!({
         "model": recipe.distill.remote_model.as_deref().unwrap_or_default(),
-        "messages": messages(prompt),
+        // Read without an error before: the language that speaks it has the same.
+        "messages": Preamble::load(recipe).unwrap_or_default().before(&messages(prompt)),
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_new_tokens,

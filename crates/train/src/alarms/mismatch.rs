@@ -1,10 +1,8 @@
 //! The alarm of trainers that learn from what they sample: sampler and trainer must mean the same policy. It refuses to know
 //! how the mismatch is measured, and which trainer measures it.
 
+use super::IN_A_ROW;
 use crate::Error;
-
-/// Steps in a row with too large a mismatch that stop a run; one or two may be a near tie of a router.
-const IN_A_ROW: usize = 3;
 
 /// Watches the mismatch KL of a run's steps.
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,174 @@
+//! Keys of TRL, transformers, verl, open-r1 and vLLM, and where what they set is set here. Used in refusals only.
+
+/// A foreign key's name, and what to do instead, as the end of a sentence.
+const NAMES: &[(&[&str], &str)] = &[
+    (
+        &[
+            "max_completion_length",
+            "max_response_length",
+            "response_length",
+            "max_tokens",
+            "max_gen_len",
+            "max_generation_length",
+        ],
+        "the longest completion is `rollout.max_new_tokens`",
+    ),
+    (
+        &["max_prompt_length", "prompt_length"],
+        "prompts that leave no room for `rollout.max_new_tokens` within the model's positions are left out and counted",
+    ),
+    (
+        &["max_length", "max_seq_length", "max_seq_len", "cutoff_len"],
+        "the longest sample is `sft.row_length`",
+    ),
+    (
+        &["warmup_ratio", "lr_warmup_steps_ratio", "lr_warmup_steps"],
+        "warm-up is a number of steps: `train.warmup_steps`, of sft `sft.warmup_steps`",
+    ),
+    (
+        &[
+            "per_device_train_batch_size",
+            "train_batch_size",
+            "generation_batch_size",
+            "rollout_batch_size",
+            "global_batch_size",
+        ],
+        "a step of train-rl has `grpo.prompts_per_step` prompts times `grpo.num_generations` completions, a step of sft \
+         `sft.batch_size` sequences",
+    ),
+    (
+        &["per_device_eval_batch_size", "val_batch_size"],
+        "an evaluation asks `eval.n` problems, `grpo.max_num_seqs` sequences at once",
+    ),
+    (
+        &["gradient_accumulation_steps", "steps_per_generation"],
+        "train-rl splits a step by `grpo.num_minibatches` (updates) and `grpo.micro_batch_tokens` (memory), sft by \
+         `sft.gradient_accumulation_steps`",
+    ),
+    (
+        &["num_train_epochs", "total_epochs", "num_epochs", "epochs", "max_epochs"],
+        "train-rl counts steps, `max_steps`; sft has `sft.num_train_epochs`",
+    ),
+    (
+        &["total_training_steps", "num_steps", "max_iters"],
+        "the number of steps is `max_steps`, of sft `sft.max_steps`",
+    ),
+    (
+        &["stop", "stop_strings", "stop_token_ids", "eos_token_id", "stop_sequences"],
+        "a completion ends at the end tokens of the model folder (generation_config.json) or after \
+         `rollout.max_new_tokens`; there are no other stops",
+    ),
+    (
+        &["min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "bad_words"],
+        "the distribution is shaped by `rollout.temperature`, `rollout.top_p` and `rollout.top_k` only",
+    ),
+    (
+        &["n", "rollout_n", "num_return_sequences", "n_samples_per_prompt", "group_size", "G"],
+        "completions a prompt are `grpo.num_generations`",
+    ),
+    (&["lr", "actor_lr", "peak_lr"], "the rate is `train.learning_rate`, of sft `sft.learning_rate`"),
+    (
+        &["kl_coef", "kl_loss_coef", "init_kl_coef", "kl_beta", "kl_penalty"],
+        "the weight of the KL term is `grpo.beta`",
+    ),
+    (
+        &["clip_ratio", "clip_range", "cliprange", "clip_ratio_low", "eps_clip"],
+        "the clip range is `grpo.epsilon`",
+    ),
+    (&["clip_ratio_high", "eps_clip_high"], "the upper clip range is `grpo.epsilon_high`"),
+    (&["ppo_epochs", "num_ppo_epochs", "mu"], "passes over a step's completions are `grpo.num_iterations`"),
+    (&["ppo_mini_batch_size", "mini_batch_size"], "a step's updates are `grpo.num_minibatches`"),
+    (
+        &["ppo_micro_batch_size_per_gpu", "ppo_micro_batch_size", "micro_batch_size_per_gpu"],
+        "completions computed at once are `grpo.micro_batch_size` and `grpo.micro_batch_tokens`",
+    ),
+    (&["loss_agg_mode"], "how token losses become one number is `grpo.loss_type`"),
+    (&["max_grad_norm", "grad_clip", "gradient_clip_val"], "gradients are clipped at `train.max_grad_norm`"),
+    (
+        &["reward_funcs", "reward_functions", "reward_weights", "reward_fn", "custom_reward_function"],
+        "the reward is `reward.verifier`, or its parts with their weights are [[reward.components]]",
+    ),
+    (&["system_prompt", "system_message", "system"], "the system prompt is `data.system`"),
+    (&["few_shot", "fewshot", "num_fewshot", "n_shots"], "examples before the prompt are `data.shots`"),
+    (
+        &["chat_template_kwargs"],
+        "variables of the chat template are a table of their own: see `data.template` in docs/data.md",
+    ),
+    (
+        &["dataset", "dataset_name", "train_dataset", "train_file", "train_files", "dataset_path"],
+        "training data is `data.train`, a JSONL file",
+    ),
+    (
+        &["eval_dataset", "val_files", "test_files", "eval_file", "validation_file"],
+        "held-out data is `data.eval`, a JSONL file",
+    ),
+    (
+        &["model_name_or_path", "model_name", "base_model", "model_path", "pretrained"],
+        "the model is `model`, a folder in Hugging Face's layout",
+    ),
+    (&["lora_r", "lora_rank"], "the rank of adapters is `lora.r`"),
+    (&["lora_dropout"], "adapters have no dropout here"),
+    (&["peft_config", "use_peft", "adapter"], "adapters are trained where there is a table [lora]"),
+    (&["output_dir", "default_local_dir", "save_dir"], "the run folder is the flag --out"),
+    (&["resume_from_checkpoint"], "going on is the flag --resume auto"),
+    (&["save_strategy", "save_freq", "save_interval"], "checkpoints come every `train.save_steps` steps"),
+    (
+        &["eval_strategy", "evaluation_strategy", "test_freq", "eval_interval"],
+        "evaluations come every `grpo.eval_steps` steps, of sft every `sft.eval_steps`",
+    ),
+    (&["logging_steps", "logging_strategy"], "every step is a row of metrics.jsonl"),
+    (
+        &["report_to", "wandb_project", "trackers", "run_name"],
+        "a run writes metrics.jsonl, TensorBoard's file and report.html; there is no other tracker",
+    ),
+    (
+        &["bf16", "fp16", "torch_dtype", "mixed_precision"],
+        "training computes in f32; what weights are held in while sampling is `rollout.dtype`",
+    ),
+    (
+        &["use_vllm", "vllm_mode", "tensor_parallel_size"],
+        "sampling is built in: there is no engine to choose",
+    ),
+    (&["gpu_memory_utilization"], "memory for the caches of sampling is `rollout.kv_cache_memory_gib`"),
+    (
+        &["num_workers", "dataloader_num_workers"],
+        "threads are `threads`, microbatches at the same time `train.workers`",
+    ),
+];
+
+/// What sets here what a key of that name sets elsewhere.
+pub(super) fn advice(key: &str) -> Option<&'static str> {
+    NAMES.iter().find(|(names, _)| names.contains(&key)).map(|(_, advice)| *advice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{NAMES, advice};
+    use crate::recipe::Recipe;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn each_foreign_name_stands_once() {
+        let names: Vec<&str> = NAMES.iter().flat_map(|(names, _)| names.iter().copied()).collect();
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+        assert!(
+            advice("max_completion_length").is_some_and(|advice| advice.contains("rollout.max_new_tokens"))
+        );
+        assert_eq!(advice("learning_rat"), None, "a slip of the pen is not a foreign name");
+    }
+
+    #[test]
+    fn every_key_that_is_named_exists() {
+        let mut known = serde_json::to_value(Recipe::default()).expect("JSON");
+        known["lora"] = serde_json::to_value(ruminate_model::lora::Config::default()).expect("JSON");
+        for key in ["system", "shots", "template"] {
+            known["data"][key] = true.into(); // not written while they are absent
+        }
+        for (_, advice) in NAMES {
+            for key in advice.split('`').skip(1).step_by(2) {
+                let found = known.pointer(&format!("/{}", key.replace('.', "/")));
+                assert!(found.is_some(), "{key} in {advice:?}");
+            }
+        }
+    }
+}
