@@ -15,7 +15,6 @@ use crate::evaluate::{Evaluation, Evaluator, Sets};
 use crate::exit::Refusal;
 use crate::folders;
 use crate::identity;
-use crate::outputs;
 use crate::policy;
 use crate::problems::Problems;
 use crate::recipe::{Data, Model};

@@ -120,6 +120,7 @@ fn rl_plan(fitting: &Fitting, recipe: &Recipe, prompt_tokens: usize) -> Result<u
         sampling: &recipe.rollout,
         eos_token_ids: &fitting.language.end_ids,
         max_steps: recipe.max_steps,
+        alarms: &recipe.alarms,
         seed: Seed::new(recipe.seed),
     };
     let demand = grpo::Demand {
