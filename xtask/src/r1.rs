@@ -30,7 +30,7 @@ usage: cargo xtask r1 [RECIPES] [--seed S]... [--out DIR] [--check] [--device DE
   --out DIR where the pipelines lie, as DIR/seedS [default: runs/NAME of RECIPES]
   --check   run nothing; print the stage table and whether the promised shapes hold on the mean of the seeds,
             which the exit code says, too
-  --set     an override for every stage; --device goes to every stage";
+  --set     an override for every stage that reads its key; --device goes to every stage";
 
 /// What was typed.
 #[derive(Debug, PartialEq)]

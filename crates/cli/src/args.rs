@@ -81,6 +81,10 @@ pub(crate) struct RunArgs {
     /// Override a key of the recipe; VALUE is TOML, or else a text; without a VALUE the key is removed [may be repeated]
     #[arg(long, value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,
+    /// The same, but ignored where the command does not read the key: for a program that runs several commands with one
+    /// override [may be repeated]
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    pub(crate) set_if_read: Vec<String>,
 }
 
 /// What `doctor` takes.
@@ -100,7 +104,7 @@ pub(crate) struct EvalArgs {
     #[command(flatten)]
     pub(crate) fit: FitArgs,
     /// Compare two evaluations of the same problems, made by `eval`, with a significance test; nothing is sampled
-    #[arg(long, num_args = 2, value_names = ["RUN_A", "RUN_B"], conflicts_with_all = ["recipe", "rescore", "out", "set", "model", "data"])]
+    #[arg(long, num_args = 2, value_names = ["RUN_A", "RUN_B"], conflicts_with_all = ["recipe", "rescore", "out", "set", "set_if_read", "model", "data"])]
     pub(crate) compare: Option<Vec<PathBuf>>,
     /// Judge the samples of an evaluation again, by its own recipe or by RECIPE and --set; nothing is sampled
     #[arg(long, value_name = "RUN", conflicts_with = "out")]

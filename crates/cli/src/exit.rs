@@ -183,7 +183,7 @@ fn of_rollout(error: &rollout::Error) -> u8 {
 fn of_train(error: &train::Error) -> u8 {
     use train::Error as E;
     match error {
-        E::Range { .. } | E::Changed { .. } => USAGE,
+        E::Range { .. } => USAGE,
         E::TooLong { .. } | E::EmptyPrompt { .. } | E::NothingToLearn { .. } => INPUT,
         E::NonFinite { .. } | E::NotANumber { .. } => NON_FINITE,
         E::Mismatch { .. } => ALARM,

@@ -1,9 +1,10 @@
 //! What a trainer tells, written into the run folder and shown to people: metrics, completions, evaluations,
 //! checkpoints. It refuses to know which algorithm trains.
 
-use crate::alarms::{self, Raised, RunAlarms};
+use crate::alarms::{self, RunAlarms};
 use crate::completions;
 use crate::evaluate::{Evaluation, Evaluator, Sets, reports_of_step};
+use crate::held_out::{self, HeldOut};
 use crate::interrupt;
 use crate::language::Language;
 use crate::progress::Progress;
@@ -12,7 +13,6 @@ use crate::tokens::Watched;
 use anyhow::Result;
 use burn::module::Module;
 use ruminate_data::Group;
-use ruminate_eval::Report;
 use ruminate_grpo::Verdicts;
 use ruminate_model::Decoder;
 use ruminate_report::tensorboard::EventFile;
@@ -25,14 +25,18 @@ use std::num::NonZeroUsize;
 
 /// Metrics that are worth a person's glance while training, with their short names, those that matter most first: a
 /// narrow terminal cuts the rest off.
-const GLANCE: [(&str, &str); 6] = [
+const GLANCE: [(&str, &str); 7] = [
     ("reward", "reward"),
     ("frac_reward_zero_std", "equal"),
     ("entropy", "entropy"),
     ("completions/clipped_ratio", "cut"),
     ("completions/mean_length", "length"),
+    (HELD_OUT, "held out"),
     ("learning_rate", "lr"),
 ];
+
+/// The last loss of held-out samples, among the metrics that are shown.
+const HELD_OUT: &str = "held_out";
 
 /// What of an [`Observer`] is fixed for its run.
 pub(crate) struct Settings<'a> {
@@ -49,6 +53,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) temperature: f64,
     /// What to measure; nothing where it is absent.
     pub(crate) evaluator: Option<&'a Evaluator<'a>>,
+    /// Samples whose loss is measured.
+    pub(crate) held_out: Option<&'a HeldOut>,
 }
 
 /// The binary's [`train::Observer`].
@@ -70,6 +76,8 @@ pub(crate) struct Observer<'a> {
     alarms: RunAlarms<'a>,
     /// The last evaluation.
     pub(crate) latest: Option<Evaluation>,
+    /// The last loss of held-out samples.
+    held_out_loss: Option<f64>,
     /// The evaluation before the first step, where it was in this process.
     pub(crate) before: Option<Evaluation>,
     /// What ended an evaluation, or the folder that is gone; it stops the run.
@@ -100,6 +108,7 @@ impl<'a> Observer<'a> {
             alarms: RunAlarms::new(settings.recipe, folder, done),
             settings,
             latest: None,
+            held_out_loss: None,
             before: None,
             failure: None,
         };
@@ -170,15 +179,30 @@ impl<'a> Observer<'a> {
     }
 
     /// A row of `eval.jsonl`, and its numbers for TensorBoard.
-    fn write_report(&mut self, step: usize, report: &Report, raised: &[Raised]) {
-        let row = alarms::row_with(report, raised).unwrap_or_default();
-        let appended = self.eval.append(&row);
+    fn write_row(&mut self, step: usize, row: &Value) {
+        let appended = self.eval.append(row);
         self.lost(appended);
+        let set = row["set"].as_str().unwrap_or_default();
         let numbers = row.as_object().into_iter().flatten().filter(|(name, _)| *name != "step");
         let numbers: Vec<(String, f64)> = numbers
-            .filter_map(|(name, value)| Some((format!("eval/{}/{name}", report.set), value.as_f64()?)))
+            .filter_map(|(name, value)| Some((format!("eval/{set}/{name}"), value.as_f64()?)))
             .collect();
         self.scalars(step, numbers.iter().map(|(name, value)| (name.as_str(), *value)));
+    }
+
+    /// Measures the loss of held-out samples.
+    fn measure(&mut self, held_out: &HeldOut, step: usize, policy: &Decoder) {
+        // An earlier process may have measured the step that this one goes on from.
+        if step == self.done && held_out::row_of_step(self.settings.folder, step).is_some() {
+            return;
+        }
+        match held_out.measure(step, policy) {
+            Ok(row) => {
+                self.write_row(step, &serde_json::to_value(&row).unwrap_or_default());
+                self.held_out_loss = row.loss;
+            }
+            Err(error) => self.failure = Some(error),
+        }
     }
 
     /// Whether this step's completions are written.
@@ -204,7 +228,11 @@ impl train::Observer for Observer<'_> {
             self.progress.alarm(&raised.line());
         }
         let alarms: Vec<&str> = self.alarms.names().collect();
-        self.progress.at(step as u64, &glance(metrics, &alarms, self.progress.colours()));
+        let mut shown = metrics.clone();
+        if let Some(loss) = self.held_out_loss {
+            shown.set(HELD_OUT, loss);
+        }
+        self.progress.at(step as u64, &glance(&shown, &alarms, self.progress.colours()));
     }
 
     fn groups(&mut self, step: usize, groups: &[Group], advantages: &[Vec<f64>]) {
@@ -238,6 +266,9 @@ impl train::Observer for Observer<'_> {
     }
 
     fn evaluate(&mut self, step: usize, policy: &Decoder) {
+        if let Some(held_out) = self.settings.held_out {
+            self.measure(held_out, step, policy);
+        }
         let Some(evaluator) = self.settings.evaluator else { return };
         if !self.is_there() {
             return;
@@ -257,7 +288,8 @@ impl train::Observer for Observer<'_> {
                     if let Some(raised) = &raised {
                         self.progress.alarm(&raised.line());
                     }
-                    self.write_report(step, report, raised.as_slice());
+                    let row = alarms::row_with(report, raised.as_slice()).unwrap_or_default();
+                    self.write_row(step, &row);
                 }
                 if let Err(error) = evaluation.write_samples(self.settings.folder, step) {
                     self.progress.say(&format!("warning: {error}; training goes on without this file"));

@@ -3,6 +3,7 @@
 use crate::args::RunArgs;
 use crate::device;
 use crate::hub;
+use crate::identity;
 use crate::interrupt;
 use crate::recipe::{self, Layers, Model, Recipe};
 use crate::starts::{self, Asked, Starts};
@@ -60,7 +61,13 @@ impl Session {
         args: RunArgs,
         fit: impl FnOnce(&Asked, Recipe, &Layers) -> Result<(Recipe, Starts)>,
     ) -> Result<Self> {
-        let recipe::Loaded { mut recipe, layers } = recipe::read(args.recipe.as_deref(), &args.set)?;
+        let if_read = recipe::keys::where_read(command, &args.set_if_read);
+        let sets: Vec<String> = if_read.chain(&args.set).cloned().collect();
+        let recipe::Loaded { mut recipe, layers } = recipe::read(args.recipe.as_deref(), &sets)?;
+        recipe::keys::refuse_unread(command, &layers, &args.set)?;
+        for warning in recipe::idle::warnings(command, &recipe, &args.set) {
+            eprintln!("warning: {warning}");
+        }
         recipe.threads = device::threads(recipe.threads);
         recipe::paths::check(command, &recipe.data, &recipe.distill, args.recipe.as_deref())?;
         device::set_threads(recipe.threads);
@@ -150,20 +157,12 @@ impl Session {
         Ok(config)
     }
 
-    /// What a run must not change between two of its steps: the recipe without the tables that it does not read.
+    /// What makes a run of this command the one that it is. `covered` are keys that something else stands for.
     ///
     /// # Errors
-    /// None for recipes that were read.
-    pub(crate) fn identity(&self, unread: &[&str]) -> Result<Value> {
-        let mut identity = serde_json::to_value(&self.recipe)?;
-        if let Some(keys) = identity.as_object_mut() {
-            // What a run says of itself makes it no other run.
-            for key in unread.iter().chain(&["alarms"]) {
-                keys.shift_remove(*key);
-            }
-        }
-        identity["stage"] = json!(self.command);
-        Ok(without_threads(identity))
+    /// With exit code 3 where an input cannot be read.
+    pub(crate) fn identity(&self, covered: &[&str]) -> Result<Value> {
+        identity::of(self.command, &self.recipe, covered)
     }
 }
 
@@ -176,17 +175,6 @@ fn default_out(command: &str, seed: u64) -> PathBuf {
 fn is_wide(model: Option<&Model>) -> bool {
     let Some(Model::Folder(folder)) = model else { return false };
     ruminate_model::load_config(folder).is_ok_and(|config| config.hidden_size >= 512)
-}
-
-/// An identity without the numbers of threads: no result depends on them.
-pub(crate) fn without_threads(mut identity: Value) -> Value {
-    if let Some(keys) = identity.as_object_mut() {
-        keys.shift_remove("threads");
-        for table in keys.values_mut().filter_map(Value::as_object_mut) {
-            table.shift_remove("workers");
-        }
-    }
-    identity
 }
 
 /// The commit of the sources that this binary was built from, where they are still there and git is.

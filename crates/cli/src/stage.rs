@@ -5,6 +5,7 @@ use crate::args::Resume;
 use crate::commands::report;
 use crate::exit::Refusal;
 use crate::folders;
+use crate::identity;
 use crate::language::Language;
 use crate::logs::{self, Logged};
 use crate::policy;
@@ -90,9 +91,10 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Ea
         Status::Complete(_) if earlier == Earlier::Replaced => replaced = true,
         Status::Complete(_) => {
             return Err(Refusal::usage(format!(
-                "{} {}: it is complete, and of another recipe; choose another folder with --out",
+                "{} {}: it is complete, and of another recipe{}; choose another folder with --out",
                 path.display(),
-                folder.found()
+                folder.found(),
+                identity::difference(path, &identity)
             )));
         }
         Status::Started if resume.is_none() && folders::has_steps(path) => {
@@ -144,12 +146,13 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Ea
 
 impl Stage {
     /// The state to train on from: the checkpoint's, or a fresh policy's. Logs are rewound to it, and from here on
-    /// the folder's recipe is this one. `eval_steps` is how often the run evaluates, where it does.
+    /// the folder's recipe is this one. `steps` is the last step of the run, `eval_steps` is how often the run evaluates, where it does.
     ///
     /// # Errors
     /// A checkpoint that is broken or of another run.
     pub(crate) fn state(
         &self,
+        steps: usize,
         config: &train::Config,
         eval_steps: Option<usize>,
         device: &Device,
@@ -158,14 +161,8 @@ impl Stage {
         let state = match &self.checkpoint {
             None => State::fresh(fresh()?, config),
             Some(path) => {
+                identity::check(path, &self.identity, steps, self.allow_changed)?;
                 let loaded = checkpoint::load(path, config, device)?;
-                if self.allow_changed {
-                    for difference in loaded.differences(&self.identity) {
-                        eprintln!("warning: changed since the checkpoint: {difference}");
-                    }
-                } else {
-                    loaded.check(&self.identity)?;
-                }
                 eprintln!("resumed from {} (step {})", path.display(), loaded.state.step);
                 loaded.state
             }
@@ -183,7 +180,11 @@ impl Stage {
     pub(crate) fn record(&self) -> Result<()> {
         self.folder.mark(&self.made)?;
         self.folder.write(&self.folder.recipe_path(), self.recipe.as_bytes())?;
-        Ok(self.folder.write(&self.folder.config_path(), &serde_json::to_vec_pretty(&self.config)?)?)
+        let mut config = self.config.clone();
+        if let Some(inputs) = identity::inputs(&self.identity) {
+            config[identity::INPUTS] = inputs.clone();
+        }
+        Ok(self.folder.write(&self.folder.config_path(), &serde_json::to_vec_pretty(&config)?)?)
     }
 
     /// Says that a run which leaves no model is complete.

@@ -3,6 +3,7 @@
 
 use crate::alarms::{self, Raised};
 use crate::evaluate::{Evaluation, Shown, reports_of_step};
+use crate::held_out;
 use crate::outputs;
 use crate::screen::{self, Look};
 use anyhow::Result;
@@ -150,6 +151,7 @@ impl Story {
 pub(crate) fn end(summary: &Value, run: &Path) -> Result<()> {
     // A summary of another kind (of `pretrain`, say) has nothing to compare.
     serde_json::from_value::<Story>(summary.clone()).unwrap_or_default().tell();
+    held_out::tell(summary);
     let model = run.join("final");
     eprintln!("\nrun folder    {}", run.display());
     let mut line = json!({ "run": outputs::json(run) });

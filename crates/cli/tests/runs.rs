@@ -107,13 +107,13 @@ fn an_interrupted_run_resumes_to_the_same_metrics() {
     assert!(told(&output).contains("which is saved; go on with --resume auto"), "{}", told(&output));
 
     assert_code(&ruminate(&tiny("train-rl", broken_name, &sets)), 2); // neither forgotten nor overwritten
-    let changed =
-        [tiny("train-rl", broken_name, &["max_steps=40", "eval.n=3"]), vec!["--resume", "auto"]].concat();
+    let changed = ["max_steps=40", "eval.n=2", "grpo.epsilon=0.3"];
+    let changed = [tiny("train-rl", broken_name, &changed), vec!["--resume", "auto"]].concat();
     let refused = ruminate(&changed);
     assert_code(&refused, 2);
-    assert!(told(&refused).contains("eval.n: 2, now 3"), "{}", told(&refused));
+    assert!(told(&refused).contains("grpo.epsilon: 0.2, now 0.3"), "{}", told(&refused));
     let recipe = fs::read_to_string(broken.join("recipe.toml")).expect("a recipe");
-    assert!(!recipe.contains("eval.n=3"), "what was refused leaves no trace");
+    assert!(!recipe.contains("grpo.epsilon=0.3"), "what was refused leaves no trace");
     let resumed = ruminate(&[tiny("train-rl", broken_name, &sets), vec!["--resume", "auto"]].concat());
     assert_code(&resumed, 0);
     assert!(told(&resumed).contains("resumed from"), "{}", told(&resumed));

@@ -51,7 +51,7 @@ pub enum Kind {
     Correct,
 }
 
-/// Traces of training problems, by index: there is no way to ask it for another split.
+/// Traces of the training problems, or of the held-out ones to measure on, by index.
 #[derive(Clone, Debug)]
 pub struct Traces {
     stream: Stream,
@@ -65,10 +65,28 @@ impl Traces {
     /// # Errors
     /// [`Error::Params`] for a bad mix or bad shares, [`Error::NoTraces`] for a family without traces.
     pub fn new(family: Arc<dyn Family>, mix: Mix, shares: Shares, seed: Seed) -> Result<Self, Error> {
+        Self::of(Split::Train, family, mix, shares, seed)
+    }
+
+    /// The traces of its held-out problems, which no training stream has.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new); [`Error::EmptySplit`] where nothing is held out.
+    pub fn held_out(family: Arc<dyn Family>, mix: Mix, shares: Shares, seed: Seed) -> Result<Self, Error> {
+        Self::of(Split::HeldOut, family, mix, shares, seed)
+    }
+
+    fn of(
+        split: Split,
+        family: Arc<dyn Family>,
+        mix: Mix,
+        shares: Shares,
+        seed: Seed,
+    ) -> Result<Self, Error> {
         mix.validate()?;
         let seed = seed.child("traces");
         let traces =
-            Self { stream: Stream::new(family, Split::Train, shares, seed)?, mix, seed: seed.child("noise") };
+            Self { stream: Stream::new(family, split, shares, seed)?, mix, seed: seed.child("noise") };
         (0..TRIED).try_for_each(|index| traces.trace(index).map(drop))?;
         Ok(traces)
     }
@@ -81,5 +99,27 @@ impl Traces {
         let (task, family) = (self.stream.task(index)?, self.stream.family());
         let trace = family.trace(&task, &self.mix, &mut self.seed.index(index).rng());
         trace.ok_or(Error::NoTraces { family: family.name() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mix, Traces};
+    use crate::Seed;
+    use crate::procedural::ChainSum;
+    use crate::split::{Shares, is_held_out};
+    use std::sync::Arc;
+
+    #[test]
+    fn held_out_traces_are_of_problems_that_no_training_trace_has() {
+        let family = || Arc::new(ChainSum::tiny());
+        let (mix, shares, seed) = (Mix::default(), Shares::default(), Seed::new(3));
+        let training = Traces::new(family(), mix.clone(), shares, seed).expect("traces");
+        let held_out = Traces::held_out(family(), mix, shares, seed).expect("traces");
+        for index in 0..300 {
+            let prompt = |traces: &Traces| traces.trace(index).expect("a trace").prompt;
+            assert!(!is_held_out(&prompt(&training), shares.held_out));
+            assert!(is_held_out(&prompt(&held_out), shares.held_out));
+        }
     }
 }

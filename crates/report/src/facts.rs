@@ -65,7 +65,8 @@ pub(crate) fn alarms(run: &Run) -> String {
 
 /// The numbers that a reader wants first.
 pub(crate) fn tiles(run: &Run) -> String {
-    let main: Vec<&Evaluation> = run.evaluations.iter().filter(|row| row.set == "held_out").collect();
+    let is_main = |row: &&Evaluation| row.set == "held_out" && row.numbers.contains_key("pass@1");
+    let main: Vec<&Evaluation> = run.evaluations.iter().filter(is_main).collect();
     let (Some(first), Some(last)) = (main.first(), main.last()) else { return training_tiles(run) };
     let share = |value: f64| format!("{:.1} %", 100.0 * value);
     let tokens = |value: f64| number(value, 3);
@@ -88,8 +89,16 @@ fn training_tiles(run: &Run) -> String {
         Some(format!("<div><dt>{label}</dt><dd><s>{}</s> {}</dd></div>", number(first, 3), number(last, 3)))
     };
     let tiles: String = [("loss", "loss"), ("reward", "reward")].into_iter().filter_map(tile).collect();
-    let all = tiles + &time(run);
+    let all = tiles + &held_out_loss(run) + &time(run);
     if all.is_empty() { all } else { format!("<dl class=\"tiles\">{all}</dl>") }
+}
+
+/// The loss of held-out samples, which supervised runs measure.
+fn held_out_loss(run: &Run) -> String {
+    let rows: Vec<&Evaluation> =
+        run.evaluations.iter().filter(|row| row.numbers.contains_key("loss")).collect();
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return String::new() };
+    tile("loss, held out", first, last, "loss", &|value| number(value, 3))
 }
 
 fn tile(

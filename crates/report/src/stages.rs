@@ -72,12 +72,14 @@ pub(crate) fn html(stages: &[Stage]) -> String {
     }
     let mut sets: Vec<&str> = Vec::new();
     for row in stages.iter().flat_map(|stage| &stage.evaluations) {
-        if !sets.contains(&row.set.as_str()) {
+        // Of supervised runs the loss of held-out samples is measured, and no problem is asked.
+        if row.numbers.contains_key("pass@1") && !sets.contains(&row.set.as_str()) {
             sets.push(&row.set);
         }
     }
     sets.truncate(MAX_SETS);
-    by_set(stages, &sets) + &main_set(stages)
+    let by_set = if sets.is_empty() { String::new() } else { by_set(stages, &sets) };
+    by_set + &main_set(stages)
 }
 
 fn by_set(stages: &[Stage], sets: &[&str]) -> String {
@@ -155,7 +157,13 @@ fn main_set(stages: &[Stage]) -> String {
         fixed("self_check", "steps back", Kind::Share),
         fixed("language_mixed", "mixed", Kind::Share),
         fixed("unscored", "unscored", Kind::Number),
-        fixed("n", "problems", Kind::Number),
+        fixed("loss", "loss, nats per token", Kind::Number),
+        fixed("perplexity", "perplexity", Kind::Number),
+        fixed(
+            "n",
+            if names.iter().any(|name| name == "loss") { "samples" } else { "problems" },
+            Kind::Number,
+        ),
     ]);
     columns.retain(|(name, ..)| names.contains(name) && !(name == "unscored" && all_zero(&rows, name)));
     let Some(set) = rows.first().map(|(_, (set, _))| set) else { return String::new() };

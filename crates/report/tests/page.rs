@@ -113,6 +113,21 @@ fn a_pipeline_with_a_graph_has_its_stages_in_the_order_of_the_graph() {
 }
 
 #[test]
+fn a_supervised_run_shows_the_loss_of_its_held_out_samples() {
+    let folder = Folder::new();
+    folder.write("metrics.jsonl", "{\"step\":1,\"loss\":2.5}\n{\"step\":2,\"loss\":1.5}\n");
+    let row = |step: u32, loss: f64| {
+        let row = serde_json::json!({ "step": step, "set": "held_out", "n": 7, "loss": loss, "tokens": 70, "perplexity": loss.exp() });
+        row.to_string() + "\n"
+    };
+    folder.write("eval.jsonl", &(row(0, 2.25) + &row(2, 1.75)));
+    let page = html(&read(folder.path()).expect("a run"));
+    assert!(page.contains("loss, held out") && page.contains("2.25") && page.contains("1.75"), "{page}");
+    assert!(page.contains("loss, nats per token") && page.contains("samples"));
+    assert!(!page.contains("pass@1 in %"), "no problem was asked");
+}
+
+#[test]
 fn what_a_policy_wrote_never_becomes_markup() {
     let folder = Folder::new();
     folder.run("", HOSTILE, HOSTILE);

@@ -19,6 +19,7 @@ use ruminate_run::{FolderWriter, checkpoints, verify};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,26 @@ pub struct Loaded {
     pub state: State,
     /// What [`Companions::identity`] was.
     pub identity: Value,
+}
+
+/// What a checkpoint says of its run.
+#[derive(Clone, Debug)]
+pub struct Saved {
+    /// Steps that were done.
+    pub step: usize,
+    /// What [`Companions::identity`] was.
+    pub identity: Value,
+}
+
+/// A key by which two runs differ. Displayed as `seed: 0, now 1`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// The path of keys, joined by dots.
+    pub key: String,
+    /// The checkpoint's value.
+    pub saved: Value,
+    /// This run's.
+    pub now: Value,
 }
 
 /// `trainer_state.json`
@@ -128,40 +149,48 @@ pub fn load(folder: &Path, config: &Config, device: &Device) -> Result<Loaded, E
     Ok(Loaded { state, identity })
 }
 
-impl Loaded {
-    /// How this run differs from the one that saved, a line each: `seed: 0, now 1`.
-    pub fn differences(&self, identity: &Value) -> Vec<String> {
-        differences(&self.identity, identity)
-    }
+/// Reads what a checkpoint says of its run, without its models: whose it is can be asked before anything is loaded.
+///
+/// # Errors
+/// [`Error::Malformed`] where `trainer_state.json` is missing or does not parse.
+pub fn saved(folder: &Path) -> Result<Saved, Error> {
+    let path = folder.join(TRAINER_STATE);
+    let TrainerState { step, identity, .. } =
+        serde_json::from_slice(&read(&path)?).map_err(|error| malformed(&path, error.to_string()))?;
+    Ok(Saved { step, identity })
+}
 
-    /// Refuses to go on as another run.
-    ///
-    /// # Errors
-    /// [`Error::Changed`] with all differences.
-    pub fn check(&self, identity: &Value) -> Result<(), Error> {
-        let differences = self.differences(identity);
-        if differences.is_empty() { Ok(()) } else { Err(Error::Changed { differences }) }
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}, now {}", self.key, self.saved, self.now)
     }
 }
 
-/// Differences of two JSON values, by path of keys.
-fn differences(saved: &Value, current: &Value) -> Vec<String> {
-    if saved == current {
-        return Vec::new();
+/// The differences of two identities, one per key, in the order of their keys. A key that one side lacks is null there.
+pub fn differences(saved: &Value, now: &Value) -> Vec<Difference> {
+    let mut found = Vec::new();
+    compare(String::new(), saved, now, &mut found);
+    found
+}
+
+fn compare(key: String, saved: &Value, now: &Value, found: &mut Vec<Difference>) {
+    if saved == now {
+        return;
     }
-    let (Value::Object(before), Value::Object(now)) = (saved, current) else {
-        return vec![format!("{saved}, now {current}")];
+    let (Value::Object(before), Value::Object(after)) = (saved, now) else {
+        found.push(Difference { key, saved: saved.clone(), now: now.clone() });
+        return;
     };
-    let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-    keys.into_iter()
-        .flat_map(|key| {
-            let side = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or_default();
-            let (before, now) = (side(before), side(now));
-            let nested = before.is_object() && now.is_object();
-            let separator = if nested { "." } else { ": " };
-            differences(&before, &now).into_iter().map(move |line| format!("{key}{separator}{line}"))
-        })
-        .collect()
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    for name in names {
+        let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+        compare(
+            key,
+            before.get(name).unwrap_or(&Value::Null),
+            after.get(name).unwrap_or(&Value::Null),
+            found,
+        );
+    }
 }
 
 fn save_model(writer: &FolderWriter, prefix: &str, model: &Decoder) -> Result<(), Error> {
@@ -201,7 +230,8 @@ mod tests {
         let before = json!({ "seed": 0, "model": { "hidden_size": 96, "layers": 3 }, "data": "a" });
         let now = json!({ "seed": 1, "model": { "hidden_size": 64, "layers": 3 }, "data": "a", "new": true });
         let expected = ["model.hidden_size: 96, now 64", "new: null, now true", "seed: 0, now 1"];
-        assert_eq!(differences(&before, &now), expected);
+        let told: Vec<String> = differences(&before, &now).iter().map(ToString::to_string).collect();
+        assert_eq!(told, expected);
         assert!(differences(&before, &before).is_empty());
     }
 }

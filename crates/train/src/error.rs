@@ -109,10 +109,4 @@ pub enum Error {
         /// What was expected and found.
         reason: String,
     },
-    /// The checkpoint is of another run than the one that wants to resume from it.
-    #[error("the checkpoint belongs to another run: {}; start over with another --out, or pass --allow-changed", differences.join("; "))]
-    Changed {
-        /// `key: checkpoint's value, this run's value`, one a difference.
-        differences: Vec<String>,
-    },
 }

@@ -4,6 +4,7 @@
 // B rows, T places a row, N places with loss
 
 mod config;
+mod held_out;
 
 use crate::config::RouterTraining;
 use crate::lesson::{Batch, Batches, Check, Loss, TokenLoss, next_token};
@@ -25,6 +26,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 pub use config::Config;
+pub use held_out::{HeldOutLoss, held_out_loss};
 
 /// The memory of a run on sequences of about `length` tokens each.
 pub fn memory_plan(

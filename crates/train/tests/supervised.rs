@@ -131,7 +131,10 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_by_bit() {
         let companions = Companions { identity: &json!({ "seed": 7 }), files: &[] };
         let path = checkpoint::save(folder.path(), &half, companions, keep).expect("it saves");
         let loaded = checkpoint::load(&path, &config.train, &testkit::device()).expect("it loads");
-        assert_eq!(loaded.differences(&json!({ "seed": 8 })), ["seed: 7, now 8"]);
+        let differences = checkpoint::differences(&loaded.identity, &json!({ "seed": 8 }));
+        assert_eq!(differences.iter().map(ToString::to_string).collect::<Vec<_>>(), ["seed: 7, now 8"]);
+        let saved = checkpoint::saved(&path).expect("it says whose it is");
+        assert_eq!((saved.step, saved.identity), (3, loaded.identity.clone()));
 
         let mut after = Record::default();
         let resumed = supervised::train(loaded.state, &mut counting, &config, &mut after).expect("it trains");
@@ -303,4 +306,28 @@ fn parameters(decoder: &Decoder) -> BTreeMap<String, Vec<f32>> {
     let mut collect = Collect::default();
     decoder.visit_parameters(&mut collect);
     collect.0
+}
+
+#[test]
+fn the_loss_of_held_out_samples_is_the_mean_over_their_tokens_however_they_are_split() {
+    for fixture in ["deepseek_v3_mtp", "llama_tied"] {
+        let policy = decoder(fixture, &testkit::device());
+        // Of lengths that differ, so that a mean of means would be another number.
+        let samples: Vec<Sample> = (0..11)
+            .map(|i| Sample::completion_only(&[3, 5], &(0..=i % 4).map(|at| at + 7).collect::<Vec<u32>>()))
+            .collect();
+        let pairs: Vec<(&[u32], &[u32])> = samples.iter().map(|sample| sample.ids.split_at(2)).collect();
+        let logprobs = ruminate_train::logprobs::score(&policy, &pairs, 1.0, 4).expect("scored");
+        let all: Vec<f64> = logprobs.into_iter().flatten().map(f64::from).collect();
+        let expected = -all.iter().sum::<f64>() / all.len() as f64;
+        for (batch_size, gradient_accumulation_steps) in [(8, 1), (8, 3), (1, 1)] {
+            let config = supervised::Config { batch_size, gradient_accumulation_steps, ..config(1) };
+            let held_out = supervised::held_out_loss(&policy, &samples, &config).expect("it fits");
+            let held_out = held_out.expect("tokens with loss");
+            assert_eq!(held_out.tokens, all.len());
+            assert!((held_out.loss - expected).abs() < 1e-5, "{fixture}: {} and {expected}", held_out.loss);
+        }
+        let nothing = Sample { ids: vec![3, 5], loss_mask: vec![false, false] };
+        assert_eq!(supervised::held_out_loss(&policy, &[nothing], &config(1)).expect("it fits"), None);
+    }
 }

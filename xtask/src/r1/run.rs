@@ -24,7 +24,7 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) out: PathBuf,
     /// The `ruminate` binary.
     pub(crate) binary: &'a Path,
-    /// `--set` of every stage.
+    /// Overrides for every stage that reads their keys.
     pub(crate) overrides: Vec<String>,
     /// More arguments of every stage, such as `--device`.
     pub(crate) arguments: Vec<String>,
@@ -145,9 +145,13 @@ impl Pipeline<'_> {
             .arg(self.folder(stage))
             .args(["--resume", "auto", "--stop-at-eof"])
             .args(&self.arguments);
+        for set in &self.overrides {
+            // Every command reads the seed; another key may be for some of the stages.
+            command.arg(if set.starts_with("seed=") { "--set" } else { "--set-if-read" }).arg(set);
+        }
         let inputs =
             stage.inputs.iter().map(|(key, input)| format!("{key}={}", self.out.join(input).display()));
-        for set in self.overrides.iter().cloned().chain(inputs) {
+        for set in inputs {
             command.arg("--set").arg(set);
         }
         command

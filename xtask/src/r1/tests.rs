@@ -110,7 +110,7 @@ impl Place {
             recipes: self.path(),
             out: self.out(),
             binary: &self.path().join("ruminate"),
-            overrides: vec!["seed=7".to_owned()],
+            overrides: vec!["seed=7".to_owned(), "eval.n=3".to_owned()],
             arguments: Vec::new(),
         };
         pipeline.run().expect("the script starts")
@@ -150,6 +150,10 @@ fn every_stage_runs_once_and_a_second_time_nothing_does() {
     assert!(
         zero.starts_with("train-rl ") && zero.contains("--resume auto --stop-at-eof --set seed=7"),
         "{zero}"
+    );
+    assert!(
+        zero.contains(" --set-if-read eval.n=3 "),
+        "other overrides are for the stages that read them: {zero}"
     );
     assert!(zero.ends_with(&format!("--set model={}/base/final", place.out().display())), "{zero}");
     let order = ["base", "zero", "other", "eval-base", "eval-zero"];

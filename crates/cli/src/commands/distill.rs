@@ -15,7 +15,7 @@ use crate::doctor::{self, Work};
 use crate::evaluate::{Evaluation, Evaluator, Sets};
 use crate::exit::Refusal;
 use crate::folders;
-use crate::outputs;
+use crate::identity;
 use crate::policy;
 use crate::problems::Problems;
 use crate::recipe::{Data, Model};
@@ -31,6 +31,9 @@ use ruminate_model as model;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use student::Student;
+
+/// Keys that make the teacher, which its folder stands for; of a server's answers, `model` says in which language they are.
+const TEACHERS: [&str; 5] = ["model", "max_steps", "pretrain", "train", "grpo"];
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("distill", args)?;
@@ -67,8 +70,8 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     }
     let mut problems = Problems::new(recipe, &language, positions, seed)?;
 
-    let mut identity = session.identity(&["model", "pretrain", "train", "grpo"])?;
-    identity["teacher"] = outputs::json(&folder);
+    let mut identity = identity(&session, &TEACHERS)?;
+    identity::add_model(&mut identity, "distill.teacher", &folder)?;
     let stage = match enter(&session, &out, identity, Earlier::Kept)? {
         Entered::Complete(summary) => return story::end(&summary, &out),
         Entered::Open(stage) => stage,
@@ -131,7 +134,7 @@ fn from_server(session: &Session, url: &str) -> Result<()> {
     let positions = student.as_ref().map(Student::config).transpose()?;
     let positions = positions.map_or(usize::MAX, |config| config.max_position_embeddings);
     let mut problems = Problems::new(recipe, language, positions, Seed::new(recipe.seed))?;
-    let identity = session.identity(&["pretrain", "train", "grpo"])?;
+    let identity = identity(session, &TEACHERS[1..])?;
     let stage = match enter(session, &out, identity, Earlier::Kept)? {
         Entered::Complete(summary) => return story::end(&summary, &out),
         Entered::Open(stage) => stage,
@@ -153,6 +156,19 @@ fn from_server(session: &Session, url: &str) -> Result<()> {
     let samples = traces.iter().map(|trace| trace.sample(&student.language)).collect::<Result<Vec<_>>>()?;
     let fitted = student.by_traces(session, &stage, &samples, &evaluator)?;
     end(&stage, &student, fitted, None, None, &out)
+}
+
+/// The identity of a run whose teacher something else stands for.
+fn identity(session: &Session, teachers: &[&str]) -> Result<Value> {
+    let recipe = &session.recipe;
+    let pretrained =
+        matches!(recipe.distill.student, Some(Model::Inline(_))) && recipe.distill.pretrain_steps > 0;
+    if !pretrained {
+        return session.identity(&[teachers, &["data.mix", "data.corpus"]].concat());
+    }
+    let mut identity = session.identity(teachers)?;
+    identity::add_student_base(&mut identity, recipe)?;
+    Ok(identity)
 }
 
 /// Leaves the student, and tells what became of it. `teacher` is its teacher's evaluation, `judged` what the teacher took to

@@ -57,7 +57,7 @@ fn evaluate(mut session: Session) -> Result<()> {
     let judge = Judge::new(recipe, &language)?;
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
 
-    let identity = session.identity(&["pretrain", "sft", "train", "grpo", "distill", "max_steps"])?;
+    let identity = session.identity(&[])?;
     let out = folders::of_evaluation(&session, &wanted, &hash(&identity))?;
     let stage = match enter(&session, &out, identity, Earlier::Kept)? {
         Entered::Complete(summary) => return tell(&serde_json::from_value(summary).unwrap_or_default()),

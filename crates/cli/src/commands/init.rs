@@ -23,6 +23,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<()> {
         stop_at_eof: false,
         force: false,
         set: Vec::new(),
+        set_if_read: Vec::new(),
     };
     let run = FitArgs { run, model: args.model.clone(), data: args.data.clone() }.into_run(command)?;
     let session = Session::with_models(command, run)?;

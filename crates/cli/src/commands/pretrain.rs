@@ -7,12 +7,14 @@ use crate::commands::sft;
 use crate::doctor::{self, Work};
 use crate::exit::Refusal;
 use crate::folders;
+use crate::held_out::{self, HeldOut};
+use crate::identity::{self, read_inputs, without_threads};
 use crate::language::Language;
 use crate::observer::{Observer, Settings};
 use crate::policy;
-use crate::recipe::{Data, Model, PromptStyle};
+use crate::recipe::{Data, Model, PromptStyle, Recipe, keys};
 use crate::screen;
-use crate::session::{Session, without_threads};
+use crate::session::Session;
 use crate::stage::{Earlier, Entered, enter};
 use crate::story;
 use anyhow::{Context, Result};
@@ -21,6 +23,7 @@ use ruminate_data::jsonl::{self, Mismatch};
 use ruminate_data::traces::Traces;
 use ruminate_data::{Sample, Seed};
 use ruminate_model::{Config, Parameters};
+use ruminate_text::Tokenizer;
 use ruminate_train::{Trained, supervised};
 use serde_json::{Value, json};
 use std::fs::File;
@@ -38,14 +41,16 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
             "pretrain makes a model from random weights: expected a table [model] with the keys of a config.json",
         ));
     };
-    if settings.num_train_epochs > 0.0 {
-        return Err(Refusal::usage(
-            "`pretrain.num_train_epochs` counts a set of samples, and traces have no end; set `pretrain.max_steps`",
-        ));
-    }
     if session.recipe.lora.is_some() {
         return Err(Refusal::usage(
             "pretrain trains all weights from random ones: adapters have nothing to adapt; remove [lora]",
+        ));
+    }
+    let data = &session.recipe.data;
+    if data.corpus.is_none() && keys::is_set(&session.args.set, "data.eval") {
+        return Err(Refusal::usage(
+            "`data.eval` has no effect under `pretrain` on traces, whose held-out problems are measured where \
+             `pretrain.eval_steps` is above 0; expected `data.corpus` beside it, or remove it",
         ));
     }
     let config = policy::inline_config("model", keys)?;
@@ -74,13 +79,18 @@ pub(crate) struct Spec<'a> {
 pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
     let recipe = &session.recipe;
     let seed = Seed::new(recipe.seed).child("pretrain");
-    let identity = identity(session, spec)?;
+    let share = held_out_share(&recipe.data, spec.settings);
+    let identity = identity(session, spec, share)?;
     let stage = match enter(session, spec.path, identity, spec.earlier)? {
         Entered::Complete(summary) => return Ok(summary),
         Entered::Open(stage) => stage,
     };
     let language = Language::embedded(PromptStyle::Bare)?;
-    let mut source = source(&recipe.data, spec.settings, &language, seed)?;
+    let Material { mut source, held_out } = material(recipe, spec.settings, &language, share, seed)?;
+    let held_out = (!held_out.is_empty()).then(|| HeldOut::new(held_out, spec.settings)).transpose()?;
+    if let Some(held_out) = &held_out {
+        held_out.announce(spec.label);
+    }
     let Parameters { all, active } = spec.config.parameters();
     eprintln!(
         "{}: {} parameters, {} active a token",
@@ -95,7 +105,9 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         supervised::memory_plan(spec.config, Trained::Weights, sft::mean_length(&first), spec.settings);
     eprintln!("{}", screen::wrapped(&format!("{}: memory {plan}", spec.label)));
     let autodiff = session.device.clone().autodiff();
-    let state = stage.state(&spec.settings.train, None, &session.device, || {
+    let eval_steps = held_out.as_ref().map(|_| spec.settings.eval_steps);
+    let (steps, trainer) = (spec.settings.max_steps, &spec.settings.train);
+    let state = stage.state(steps, trainer, eval_steps, &session.device, || {
         Ok(policy::fresh(spec.config, seed, &autodiff))
     })?;
     let settings = Settings {
@@ -107,75 +119,145 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         completions_steps: 0,
         temperature: 1.0,
         evaluator: None,
+        held_out: held_out.as_ref(),
     };
     let mut observer = Observer::new(spec.label, spec.settings.max_steps, state.step, settings)?;
     let state = supervised::train(state, &mut *source, spec.settings, &mut observer)?;
     observer.finish(state.step)?;
     drop(observer);
-    let summary = json!({ "compute": policy::compute(state.num_tokens, spec.config) });
+    let mut summary = json!({ "compute": policy::compute(state.num_tokens, spec.config) });
+    held_out::summarise(&mut summary, &stage.folder, state.step);
     stage.finish(&state.policy, &language, summary.clone())?;
     Ok(summary)
 }
 
 /// What decides the result, and nothing else, so that a base is found again under another algorithm.
-fn identity(session: &Session, spec: &Spec) -> Result<Value> {
-    let Data { task, tasks, mix, split, corpus, .. } = &session.recipe.data;
-    let params = session.recipe.data.family()?.map(|family| family.params());
-    Ok(without_threads(json!({
+fn identity(session: &Session, spec: &Spec, share: f64) -> Result<Value> {
+    let Recipe { seed, data, eval, .. } = &session.recipe;
+    let Data { task, tasks, mix, split, corpus, .. } = data;
+    let params = data.family()?.map(|family| family.params());
+    let mut identity = without_threads(json!({
         "stage": "pretrain",
-        "seed": session.recipe.seed,
+        "seed": seed,
         "model": spec.config.to_json(),
         "data": { "task": task, "tasks": tasks, "params": params, "mix": mix, "split": split, "corpus": corpus },
         "pretrain": spec.settings,
-    })))
+    }));
+    if corpus.is_some() && data.eval.is_some() {
+        identity["data"]["eval"] = json!(data.eval);
+    }
+    if corpus.is_some() && share > 0.0 {
+        identity::add_held_out(&mut identity, share);
+    }
+    if corpus.is_none() && share > 0.0 {
+        identity["eval"] = json!({ "n": eval.n }); // how many traces are measured
+    }
+    read_inputs(&mut identity)?;
+    Ok(identity)
+}
+
+/// What share is held out: none where nothing is measured on the way, or on a file of its own.
+fn held_out_share(data: &Data, settings: &supervised::Config) -> f64 {
+    let has_file = data.corpus.is_some() && data.eval.is_some();
+    if settings.eval_steps == 0 || has_file { 0.0 } else { data.split.held_out }
 }
 
 /// Traces that are looked at before training, a second's work: a row that is too short for one of them is not found at its
 /// step.
 const LOOKED_AT: u64 = 1 << 18;
 
+/// What is trained on, and what is measured on.
+struct Material {
+    source: Source,
+    held_out: Vec<Sample>,
+}
+
 type Source = Box<dyn FnMut(u64) -> Sample>;
 
-/// Samples by index: pieces of the corpus, or traces with the loss on what the policy would write.
+/// Samples by index: pieces of the corpus, or traces with the loss on what the policy would write. Of a corpus the last
+/// `share` of the pieces is held out; traces are measured on held-out problems, which no training stream has.
 ///
 /// # Errors
 /// With exit code 3 for a bad corpus, and 2 for a row that does not hold the traces of the run.
-fn source(data: &Data, settings: &supervised::Config, language: &Language, seed: Seed) -> Result<Source> {
-    if let Some(path) = &data.corpus {
-        let pieces = corpus(path, settings.row_length, language, data.bad_lines.into())?;
-        let (mut order, mut epoch) = (Vec::new(), None);
-        return Ok(Box::new(move |index| {
-            let wanted = index / pieces.len() as u64;
-            if epoch != Some(wanted) {
-                order = (0..pieces.len()).collect::<Vec<usize>>();
-                order.shuffle(&mut seed.child("shuffle").index(wanted).rng());
-                epoch = Some(wanted);
-            }
-            pieces[order[(index % pieces.len() as u64) as usize]].clone()
-        }));
+fn material(
+    recipe: &Recipe,
+    settings: &supervised::Config,
+    language: &Language,
+    share: f64,
+    seed: Seed,
+) -> Result<Material> {
+    let data = &recipe.data;
+    let Some(path) = &data.corpus else { return traces(recipe, settings, language, share, seed) };
+    let read = |path| corpus(path, settings.row_length, language, data.bad_lines.into());
+    let mut pieces = read(path)?;
+    let held_out = match &data.eval {
+        Some(path) => read(path)?,
+        None => pieces.split_off(pieces.len() - (share * pieces.len() as f64).ceil() as usize),
+    };
+    if pieces.is_empty() {
+        return Err(Refusal::input(format!(
+            "{}: `pretrain.eval_steps` holds out {share} of the rows of {} tokens (`data.split.held_out`), which leaves none to \
+             train on; give more text, a smaller `pretrain.row_length`, or `data.eval`",
+            path.display(),
+            settings.row_length
+        )));
     }
-    let Some(family) = data.family()? else {
-        return Err(Refusal::usage("nothing to pretrain on: set `data.task` or `data.corpus`"));
-    };
-    let traces = Traces::new(family, data.mix.clone(), data.split, seed)?;
-    let tokenizer = language.tokenizer.clone();
-    let end = language.taught_end();
-    let sample = move |index: u64| -> Result<Sample> {
-        let trace = traces.trace(index)?;
-        let (prompt, mut completion) = tokenizer.encode_pair(&trace.prompt, &trace.completion)?;
-        completion.extend(end);
-        Ok(Sample::completion_only(&prompt, &completion))
-    };
-    let first = sample(0).context("the first trace")?;
-    fits(settings, |index| sample(index).map_or(0, |sample| sample.ids.len()))?;
-    // A family that has a problem at one index has one at all; should it not, the first stands in.
-    Ok(Box::new(move |index| sample(index).unwrap_or_else(|_| first.clone())))
+    let (mut order, mut epoch) = (Vec::new(), None);
+    let source = Box::new(move |index: u64| {
+        let wanted = index / pieces.len() as u64;
+        if epoch != Some(wanted) {
+            order = (0..pieces.len()).collect::<Vec<usize>>();
+            order.shuffle(&mut seed.child("shuffle").index(wanted).rng());
+            epoch = Some(wanted);
+        }
+        pieces[order[(index % pieces.len() as u64) as usize]].clone()
+    });
+    Ok(Material { source, held_out })
 }
 
-/// Checks that a row holds every trace that the run will see, as far as that can be seen in advance.
-fn fits(settings: &supervised::Config, length: impl Fn(u64) -> usize) -> Result<()> {
+fn traces(
+    recipe: &Recipe,
+    settings: &supervised::Config,
+    language: &Language,
+    share: f64,
+    seed: Seed,
+) -> Result<Material> {
+    let Data { mix, split, .. } = &recipe.data;
+    let Some(family) = recipe.data.family()? else {
+        return Err(Refusal::usage("nothing to pretrain on: set `data.task` or `data.corpus`"));
+    };
+    let (tokenizer, end) = (language.tokenizer.clone(), language.taught_end());
+    let mut held_out = Vec::new();
+    if share > 0.0 {
+        let traces = Traces::held_out(family.clone(), mix.clone(), *split, seed.child("held_out"))?;
+        held_out = (0..recipe.eval.n as u64)
+            .map(|index| written(&traces, &tokenizer, end, index))
+            .collect::<Result<Vec<_>>>()
+            .context("a held-out trace")?;
+    }
+    let traces = Traces::new(family, mix.clone(), *split, seed)?;
+    let sample = move |index: u64| written(&traces, &tokenizer, end, index);
+    let first = sample(0).context("the first trace")?;
+    let longest = held_out.iter().map(|sample: &Sample| sample.ids.len()).max().unwrap_or(0);
+    fits(settings, longest, |index| sample(index).map_or(0, |sample| sample.ids.len()))?;
+    // A family that has a problem at one index has one at all; should it not, the first stands in.
+    let source = Box::new(move |index: u64| sample(index).unwrap_or_else(|_| first.clone()));
+    Ok(Material { source, held_out })
+}
+
+/// The trace of an index as token ids, the loss on what the policy would write.
+fn written(traces: &Traces, tokenizer: &Tokenizer, end: Option<u32>, index: u64) -> Result<Sample> {
+    let trace = traces.trace(index)?;
+    let (prompt, mut completion) = tokenizer.encode_pair(&trace.prompt, &trace.completion)?;
+    completion.extend(end);
+    Ok(Sample::completion_only(&prompt, &completion))
+}
+
+/// Checks that a row holds every trace that the run will see, as far as that can be seen in advance. `held_out` is the longest
+/// of those that are measured.
+fn fits(settings: &supervised::Config, held_out: usize, length: impl Fn(u64) -> usize) -> Result<()> {
     let seen = settings.max_steps.saturating_mul(settings.batch_size) as u64;
-    let longest = (0..seen.min(LOOKED_AT)).map(length).max().unwrap_or(0);
+    let longest = (0..seen.min(LOOKED_AT)).map(length).max().unwrap_or(0).max(held_out);
     if longest > settings.row_length {
         return Err(Refusal::usage(format!(
             "`pretrain.row_length` = {}: expected room for the longest of the {} traces that the run begins with, which has \

@@ -7,17 +7,20 @@ use crate::doctor::{self, Work};
 use crate::evaluate::{Evaluation, Evaluator};
 use crate::exit::Refusal;
 use crate::folders;
+use crate::held_out::{self, HeldOut};
+use crate::identity;
 use crate::language::Language;
 use crate::observer::{Observer, Settings};
 use crate::policy;
 use crate::preamble::refuse_beside_texts;
-use crate::recipe::{Data, Model};
+use crate::recipe::{Model, Recipe};
 use crate::screen;
 use crate::session::Session;
 use crate::stage::{Earlier, Entered, Stage, enter};
 use crate::story;
 use anyhow::Result;
 use ruminate_data::jsonl;
+use ruminate_data::split::is_held_out;
 use ruminate_data::{Message, Prompt, Sample, Seed};
 use ruminate_model::{self as model, Decoder};
 use ruminate_text::GenerationPrompt;
@@ -41,8 +44,18 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     };
     check_adapters(&session, model, 0)?;
     let language = policy::language(model, recipe)?;
-    let samples = samples(path, &recipe.data, &language, recipe.sft.row_length)?;
-    let stage = match enter(&session, &out, session.identity(&["grpo", "distill"])?, Earlier::Kept)? {
+    let share = held_out_share(recipe);
+    let Split { training: samples, held_out } = samples(path, recipe, &language, share)?;
+    let held_out = match &recipe.data.eval {
+        Some(path) => self::samples(path, recipe, &language, 0.0)?.training,
+        None => held_out,
+    };
+    let held_out = (!held_out.is_empty()).then(|| HeldOut::new(held_out, &recipe.sft)).transpose()?;
+    let mut identity = session.identity(&[])?;
+    if share > 0.0 {
+        identity::add_held_out(&mut identity, share);
+    }
+    let stage = match enter(&session, &out, identity, Earlier::Kept)? {
         Entered::Complete(summary) => return story::end(&summary, &out),
         Entered::Open(stage) => stage,
     };
@@ -54,12 +67,19 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
         samples: samples.len(),
         length: mean_length(&samples),
         evaluator: None,
+        held_out: held_out.as_ref(),
     };
+    eprintln!("sft: {} samples", samples.len());
+    if let Some(held_out) = &held_out {
+        held_out.announce("sft");
+        held_out.warn_of_trained(&samples);
+    }
     let fitted = fit.run(&session, &stage, |state, settings, seed, observer| {
         let mut source = ruminate_distill::source(&samples, seed.child("shuffle"))?;
         Ok(supervised::train(state, &mut source, settings, observer)?)
     })?;
-    let summary = json!({ "samples": samples.len(), "compute": fitted.compute() });
+    let mut summary = json!({ "samples": samples.len(), "compute": fitted.compute() });
+    held_out::summarise(&mut summary, &stage.folder, fitted.step);
     stage.finish(&fitted.policy, &language, summary.clone())?;
     story::end(&summary, &out)
 }
@@ -93,6 +113,7 @@ pub(crate) struct Fit<'a> {
     /// Tokens of a sample, about.
     pub(crate) length: usize,
     pub(crate) evaluator: Option<&'a Evaluator<'a>>,
+    pub(crate) held_out: Option<&'a HeldOut>,
 }
 
 /// A trained policy, and what was measured.
@@ -132,8 +153,10 @@ impl Fit<'_> {
         let settings = &session.recipe.sft.for_samples(self.samples);
         let seed = Seed::new(session.recipe.seed).child("sft");
         let autodiff = session.device.clone().autodiff();
-        let eval_steps = self.evaluator.map(|_| settings.eval_steps);
-        let state = stage.state(&settings.train, eval_steps, &session.device, || match &self.start {
+        let evaluates = self.evaluator.is_some() || self.held_out.is_some();
+        let eval_steps = evaluates.then_some(settings.eval_steps);
+        let (steps, trainer) = (settings.max_steps, &settings.train);
+        let state = stage.state(steps, trainer, eval_steps, &session.device, || match &self.start {
             Start::Folder(folder) => policy::trainable(folder, session.recipe.lora.as_ref(), seed, &autodiff),
             Start::Fresh(config) => Ok(policy::fresh(config, seed, &autodiff)),
         })?;
@@ -150,6 +173,7 @@ impl Fit<'_> {
             completions_steps: session.recipe.eval.completions_steps,
             temperature: session.recipe.rollout.temperature,
             evaluator: self.evaluator,
+            held_out: self.held_out,
         };
         let mut observer = Observer::new("sft", settings.max_steps, state.step, watched)?;
         let state = train(state, settings, seed, &mut observer)?;
@@ -183,18 +207,30 @@ pub(crate) fn check_adapters(session: &Session, model: &Model, pretrain_steps: u
     policy::check_adapters(lora, &config, &session.device)
 }
 
+/// What share of the rows is held out of training: none where nothing is measured on the way, or on a file of its own.
+fn held_out_share(recipe: &Recipe) -> f64 {
+    if recipe.sft.eval_steps == 0 || recipe.data.eval.is_some() { 0.0 } else { recipe.data.split.held_out }
+}
+
+/// The samples of a file.
+struct Split {
+    training: Vec<Sample>,
+    held_out: Vec<Sample>,
+}
+
 /// The samples of a file: one a row; of a conversation one a turn of the assistant, or one whole where the chat template
-/// marks what the assistant writes. None may be longer than a packed row.
-fn samples(path: &Path, data: &Data, language: &Language, row_length: usize) -> Result<Vec<Sample>> {
-    let rows = jsonl::objects(path, data.bad_lines.into())?;
+/// marks what the assistant writes. None may be longer than a packed row. A share of the rows is held out, by their prompts.
+fn samples(path: &Path, recipe: &Recipe, language: &Language, share: f64) -> Result<Split> {
+    let row_length = recipe.sft.row_length;
+    let rows = jsonl::objects(path, recipe.data.bad_lines.into())?;
     if let Some(example) = &rows.first_skipped {
         eprintln!("warning: {} bad lines left out, such as {example}", rows.skipped);
     }
-    let mut samples = Vec::new();
+    let mut split = Split { training: Vec::new(), held_out: Vec::new() };
     for row in rows.rows {
         let made = match row.value.get("messages") {
             Some(messages) => conversation(messages, language),
-            None => refuse_beside_texts(data).and_then(|()| Ok(vec![pair(&row.value, language)?])),
+            None => refuse_beside_texts(&recipe.data).and_then(|()| Ok(vec![pair(&row.value, language)?])),
         };
         let made = made.map_err(|error| Refusal::line(path, row.line, format!("{error:#}")))?;
         let longest = made.iter().map(|sample| sample.ids.len()).max().unwrap_or(0);
@@ -205,9 +241,31 @@ fn samples(path: &Path, data: &Data, language: &Language, row_length: usize) -> 
             );
             return Err(Refusal::line(path, row.line, problem));
         }
-        samples.extend(made);
+        let is_held_out = share > 0.0 && is_held_out(&format!("sft {}", problem(&row.value)), share);
+        if is_held_out { split.held_out.extend(made) } else { split.training.extend(made) }
     }
-    Ok(samples)
+    if share > 0.0 && (split.training.is_empty() || split.held_out.is_empty()) {
+        return Err(Refusal::input(format!(
+            "{}: `sft.eval_steps` holds out {share} of the rows (`data.split.held_out`), which leaves {} samples to train on \
+             and {} to measure on; give more rows, or `data.eval`",
+            path.display(),
+            split.training.len(),
+            split.held_out.len()
+        )));
+    }
+    Ok(split)
+}
+
+/// What a row asks: rows that ask the same stay together. The hash is not that of `data::split`, by which traces of training
+/// problems are all on one side.
+fn problem(row: &Map<String, Value>) -> String {
+    match row.get("messages").and_then(Value::as_array) {
+        Some(messages) => {
+            let asked = messages.iter().take_while(|message| message["role"] != "assistant");
+            Value::Array(asked.cloned().collect()).to_string()
+        }
+        None => row.get("prompt").map(ToString::to_string).unwrap_or_default(),
+    }
 }
 
 fn pair(row: &Map<String, Value>, language: &Language) -> Result<Sample> {

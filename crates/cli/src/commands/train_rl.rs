@@ -7,6 +7,7 @@ use crate::doctor::{self, Work};
 use crate::evaluate::Evaluator;
 use crate::exit::Refusal;
 use crate::folders;
+use crate::identity;
 use crate::observer::{Observer, Settings};
 use crate::policy;
 use crate::problems::Problems;
@@ -71,7 +72,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     };
     let plan = grpo::memory_plan(&config, demand, &setup)?;
 
-    let stage = match enter(session, out, session.identity(&["sft", "distill"])?, Earlier::Kept)? {
+    let stage = match enter(session, out, session.identity(identity::of_a_base(recipe))?, Earlier::Kept)? {
         Entered::Complete(summary) => return Ok(summary),
         Entered::Open(stage) => stage,
     };
@@ -84,7 +85,8 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
 
     let autodiff = session.device.clone().autodiff();
     let fresh = || policy::trainable(&base, recipe.lora.as_ref(), seed, &autodiff);
-    let state = stage.state(&recipe.train, Some(recipe.grpo.eval_steps), &session.device, fresh)?;
+    let eval_steps = Some(recipe.grpo.eval_steps);
+    let state = stage.state(recipe.max_steps, &recipe.train, eval_steps, &session.device, fresh)?;
     let settings = Settings {
         recipe,
         folder: &stage.folder,
@@ -94,6 +96,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         completions_steps: recipe.eval.completions_steps,
         temperature: recipe.rollout.temperature,
         evaluator: Some(&evaluator),
+        held_out: None,
     };
     let mut observer = Observer::new("grpo", recipe.max_steps, state.step, settings)?;
     let state =

@@ -18,7 +18,7 @@ const DEFAULT: &str = include_str!("../../../../recipes/default.toml");
 const MAX_DEPTH: usize = 8;
 
 /// Keys of a run folder's `config.json` that say what the run was made with.
-pub(crate) const RUN_KEYS: [&str; 4] = ["command", "device", "versions", "git_commit"];
+pub(crate) const RUN_KEYS: [&str; 5] = ["command", "device", "versions", "git_commit", "inputs"];
 
 /// A recipe with where it came from.
 #[derive(Debug)]
@@ -188,7 +188,7 @@ fn typed(table: Table) -> Result<Recipe> {
 }
 
 /// All keys. The defaults written out are the list, so that it cannot go stale.
-fn known_keys() -> Result<Map<String, Value>> {
+pub(super) fn known_keys() -> Result<Map<String, Value>> {
     let mut known = serde_json::to_value(Recipe::default()).context("the default recipe serialises")?;
     known["lora"] = lora_keys()?; // absent by default
     for key in ["system", "shots"] {

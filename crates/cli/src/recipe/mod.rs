@@ -5,6 +5,8 @@ mod data;
 mod distill;
 mod eval;
 mod foreign;
+pub(crate) mod idle;
+pub(crate) mod keys;
 pub(crate) mod layers;
 pub(crate) mod load;
 pub(crate) mod paths;
@@ -109,6 +111,11 @@ impl Recipe {
         }
         self.data.validate().context("[data]")?;
         self.pretrain.validate().context("[pretrain]")?;
+        if self.pretrain.num_train_epochs > 0.0 {
+            return Err(Refusal::usage(
+                "`pretrain.num_train_epochs` counts a set of samples, and traces have no end; set `pretrain.max_steps`",
+            ));
+        }
         self.sft.validate().context("[sft]")?;
         self.train.validate().context("[train]")?;
         self.rollout.validate().context("[rollout]")?;

@@ -119,8 +119,8 @@ fn rl_plan(fitting: &Fitting, recipe: &Recipe, prompt_tokens: usize) -> Result<u
         train: &recipe.train,
         sampling: &recipe.rollout,
         eos_token_ids: &fitting.language.end_ids,
-        alarms: &recipe.alarms,
         max_steps: recipe.max_steps,
+        alarms: &recipe.alarms,
         seed: Seed::new(recipe.seed),
     };
     let demand = grpo::Demand {

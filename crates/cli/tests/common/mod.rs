@@ -77,10 +77,13 @@ pub(crate) fn with_input(args: &[&str], input: &str) -> Output {
     child.wait_with_output().expect("the binary ends")
 }
 
-/// A recipe command over the tiny recipe, with more overrides.
+/// A recipe command over the tiny recipe, as far as it reads that, with more overrides.
 pub(crate) fn tiny<'a>(command: &'a str, out: &'a str, sets: &[&'a str]) -> Vec<&'a str> {
     let mut args = vec![command, "--out", out];
-    for set in TINY.iter().chain(sets) {
+    for set in TINY {
+        args.extend(["--set-if-read", set]);
+    }
+    for set in sets {
         args.extend(["--set", set]);
     }
     args

@@ -135,7 +135,10 @@ impl World {
         let all = super::TINY.iter().chain(&SAVING).chain(sets).map(|set| (*set).to_owned());
         // A model folder stands in the place of the recipe's table, so it comes last.
         let tables = own.iter().any(|set| set.starts_with("model="));
-        for set in all.filter(|set| !(tables && set.starts_with("model."))).chain(own.iter().cloned()) {
+        for set in all.filter(|set| !(tables && set.starts_with("model."))) {
+            args.extend(["--set-if-read".to_owned(), set]);
+        }
+        for set in own {
             args.extend(["--set".to_owned(), set]);
         }
         args

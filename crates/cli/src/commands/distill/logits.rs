@@ -8,6 +8,7 @@
 //! HASH is that of the file itself. A file with another key is of another teacher, or of other traces; one with another hash
 //! is broken. Neither is read.
 
+use crate::identity::of_folder;
 use crate::interrupt;
 use crate::policy;
 use crate::progress::Progress;
@@ -17,7 +18,7 @@ use ruminate_data::Sample;
 use ruminate_distill::logits::{Kept, Top, from_bytes, teacher_top, to_bytes};
 use ruminate_model::Decoder;
 use ruminate_rollout::Error as Rollout;
-use ruminate_run::{FileEntry, sha256_hex, write_file};
+use ruminate_run::{sha256_hex, write_file};
 use serde_json::json;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,7 +43,7 @@ pub(super) struct Teacher<'a> {
 /// # Errors
 /// Those of loading the teacher and of writing; an interruption, after which the files that are there are kept.
 pub(super) fn cached(teacher: &Teacher, samples: &[Sample], kept: Kept, folder: &Path) -> Result<Vec<Top>> {
-    let identity = identity(teacher.folder)?;
+    let identity = of_folder(teacher.folder)?;
     let mut progress = Progress::new("logits", samples.len() as u64, 0);
     let (mut loaded, mut tops, mut files): (Option<Decoder>, Vec<Top>, Vec<PathBuf>) = Default::default();
     for shard in samples.chunks(SHARD) {
@@ -77,21 +78,6 @@ pub(super) fn cached(teacher: &Teacher, samples: &[Sample], kept: Kept, folder: 
         fs::remove_file(&path).with_context(|| path.display().to_string())?;
     }
     Ok(tops)
-}
-
-/// The hashes of the files that decide what a model computes.
-pub(super) fn identity(folder: &Path) -> Result<String> {
-    let mut files: Vec<PathBuf> = entries(folder)
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|e| e == "safetensors" || e == "json"))
-        .collect();
-    files.sort();
-    let hash = |path: PathBuf| -> Result<String> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(format!("{name} {}", FileEntry::of(&path)?.sha256))
-    };
-    let hashes = files.into_iter().map(hash).collect::<Result<Vec<String>>>()?;
-    Ok(sha256_hex(hashes.join("\n").as_bytes()))
 }
 
 fn key(identity: &str, samples: &[Sample], kept: Kept) -> String {

@@ -1,9 +1,9 @@
 //! A teacher's traces: sampled, filtered, cleared of what an evaluation asks, and written as conversations with where they
 //! come from. It refuses to know where a teacher computes.
 
-use super::logits::identity;
 use super::sampled::Sampled;
 use crate::exit::Refusal;
+use crate::identity::of_folder;
 use crate::interrupt;
 use crate::language::Language;
 use crate::policy;
@@ -141,7 +141,7 @@ pub(super) fn sample(
 
 /// Hashes of everything that decides what a teacher writes, one a problem.
 fn requests(recipe: &Recipe, folder: &Path, options: &Options, asked: &[Problem]) -> Result<Vec<String>> {
-    let teacher = identity(folder)?;
+    let teacher = of_folder(folder)?;
     let decides = |problem: &Problem| {
         json!({
             "teacher": teacher,
