@@ -216,11 +216,15 @@ pub(crate) struct ReportArgs {
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct ImportArgs {
-    /// The GGUF file: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K or Q6_K
+    /// The GGUF file: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, or Q2_K to Q6_K
     #[arg(value_name = "FILE.gguf")]
     pub(crate) file: PathBuf,
     /// The model folder to make; it must not exist
     pub(crate) out: PathBuf,
+    /// How the training split text into words, for a file that does not say it (`tokenizer.ggml.pre`): gpt-2, smollm, qwen2,
+    /// deepseek-r1-qwen, llama-bpe, llama3 or llama-v3
+    #[arg(long, value_name = "NAME")]
+    pub(crate) pre: Option<String>,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

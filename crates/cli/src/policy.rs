@@ -38,6 +38,8 @@ pub(crate) fn inline_config_for(
     let mut json = keys.clone();
     json.entry("vocab_size").or_insert_with(|| json!(vocab_size));
     json.entry("eos_token_id").or_insert_with(|| json!(tokenizer.eos_id()));
+    // TOML has no null, which is what says that queries are projected directly.
+    json.entry("q_lora_rank").or_insert(Value::Null);
     let config = Config::from_json(&Value::Object(json)).with_context(|| format!("[{name}]"))?;
     let written = config.to_json();
     let known = || written.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
@@ -180,6 +182,47 @@ pub(crate) fn save(
     format: model::Format,
 ) -> Result<()> {
     let writer = FolderWriter::create(target)?;
+    write(&writer, decoder, language, format)?;
+    writer.commit(Value::Null)?;
+    Ok(())
+}
+
+/// The same in the place of nothing: what appears under the name while the weights are written stays, too.
+///
+/// # Errors
+/// As [`refuse_existing`], and those of writing.
+pub(crate) fn save_new(
+    target: &Path,
+    decoder: &Decoder,
+    language: Option<&Language>,
+    format: model::Format,
+) -> Result<()> {
+    let writer = FolderWriter::create(target)?;
+    write(&writer, decoder, language, format)?;
+    refuse_existing(target)?;
+    writer.commit(Value::Null)?;
+    Ok(())
+}
+
+/// Refuses a name under which a folder is to be made and something is already.
+///
+/// # Errors
+/// With exit code 2.
+pub(crate) fn refuse_existing(out: &Path) -> Result<()> {
+    // A link that leads nowhere is in the way, too.
+    if out.symlink_metadata().is_ok() {
+        let out = out.display();
+        return Err(Refusal::usage(format!("{out} exists already; remove it or choose another folder")));
+    }
+    Ok(())
+}
+
+fn write(
+    writer: &FolderWriter,
+    decoder: &Decoder,
+    language: Option<&Language>,
+    format: model::Format,
+) -> Result<()> {
     for (name, bytes) in language.into_iter().flat_map(|language| language.tokenizer.files()) {
         writer.write(name, bytes)?;
     }
@@ -188,7 +231,6 @@ pub(crate) fn save(
         model::save(decoder, adapter.parent().unwrap_or(writer.folder()))?;
     }
     model::save_as(&decoder.valid().merged(), writer.folder(), format)?;
-    writer.commit(Value::Null)?;
     Ok(())
 }
 

@@ -35,6 +35,48 @@ fn an_imported_file_of_every_family_generates_and_scores_text() {
 }
 
 #[test]
+fn a_file_that_names_no_rule_for_its_text_needs_pre() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    let out = out.to_str().expect("UTF-8");
+    let unnamed = folder.path().join("unnamed.gguf");
+    // The key under another name of its length, and the converter's word for a tokenizer that it does not know.
+    let mut bytes = fs::read(gguf("qwen2.gguf")).expect("the fixture");
+    let at = bytes.windows(18).position(|window| window == b"tokenizer.ggml.pre").expect("it is there");
+    bytes[at + 15..at + 18].copy_from_slice(b"was");
+    fs::write(&unnamed, &bytes).expect("written");
+    let file = unnamed.to_str().expect("UTF-8");
+    let refused = ruminate(&["import", file, out]);
+    assert_code(&refused, 3);
+    assert!(told(&refused).contains("state it with `--pre NAME`, one of gpt-2"), "{}", told(&refused));
+    let unknown = ruminate(&["import", file, out, "--pre", "default"]);
+    assert_code(&unknown, 2);
+    assert!(told(&unknown).contains("--pre default: expected one of gpt-2"), "{}", told(&unknown));
+    assert!(!Path::new(out).exists());
+    assert_code(&ruminate(&["import", file, out, "--pre", "qwen2"]), 0);
+    let named = folder.path().join("named");
+    let named = named.to_str().expect("UTF-8");
+    assert_code(&ruminate(&["import", gguf("qwen2.gguf").to_str().expect("UTF-8"), named]), 0);
+    let tokenizer = |folder: &str| fs::read(Path::new(folder).join("tokenizer.json")).expect("a file");
+    assert_eq!(tokenizer(out), tokenizer(named));
+}
+
+#[test]
+fn a_file_without_an_end_is_imported_with_a_warning() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("endless.gguf");
+    let mut bytes = fs::read(gguf("qwen2.gguf")).expect("the fixture");
+    let key = b"tokenizer.ggml.eos_token_id";
+    let at = bytes.windows(key.len()).position(|window| window == key).expect("it is there");
+    bytes[at + 15..at + 18].copy_from_slice(b"was");
+    fs::write(&file, &bytes).expect("written");
+    let out = folder.path().join("out");
+    let output = ruminate(&["import", file.to_str().expect("UTF-8"), out.to_str().expect("UTF-8")]);
+    assert_code(&output, 0);
+    assert!(told(&output).contains("no token ends a text or a turn"), "{}", told(&output));
+}
+
+#[test]
 fn a_folder_that_exists_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let kept = folder.path().join("kept");

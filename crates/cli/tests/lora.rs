@@ -65,7 +65,11 @@ fn all_ways_to_a_model_with_adapters_agree() {
     assert_eq!(speaks(&["--model", &base, "--adapter", &adapter]), expected);
     assert_eq!(speaks(&["--model", &path("run/checkpoints/step-000004")]), expected);
     let made = path("made");
-    assert_code(&ruminate(&["merge", &adapter, &made]), 0);
+    let merging = ruminate(&["merge", &adapter, &made]);
+    assert_code(&merging, 0);
+    let line = &rows(&merging.stdout)[0];
+    assert_eq!((&line["model"], &line["adapter"]), (&made.as_str().into(), &adapter.as_str().into()));
+    assert!(line["base"].as_str().is_some_and(|named| named.ends_with("base/final")), "{line}");
     for file in ["model.safetensors", "config.json", "tokenizer.json"] {
         let read = |folder: &str| fs::read(Path::new(folder).join(file)).expect("a file");
         assert_eq!(read(&made), read(&merged), "{file}");
@@ -81,9 +85,28 @@ fn all_ways_to_a_model_with_adapters_agree() {
     assert_eq!(sets, ["held_out", "fresh"]);
 
     assert_code(&ruminate(&["merge", &adapter, &made]), 2); // it is there
-    assert_code(&ruminate(&["merge", &merged, &path("none")]), 3); // nothing to merge
+    for (name, make) in IN_THE_WAY {
+        let out = path(name);
+        make(Path::new(&out));
+        let refused = ruminate(&["merge", &adapter, &out]);
+        assert_code(&refused, 2);
+        assert!(told(&refused).contains("exists already") && refused.stdout.is_empty(), "{}", told(&refused));
+        assert!(Path::new(&out).symlink_metadata().is_ok(), "{name} is still there");
+    }
+    for whole in [&merged, &path("run")] {
+        let nothing = ruminate(&["merge", whole, &path("none")]);
+        assert_code(&nothing, 3);
+        assert!(told(&nothing).contains("final/adapter"), "{}", told(&nothing));
+    }
     assert_code(&ruminate(&["score", "--model", &adapter, "--adapter", &adapter]), 2);
 }
+
+/// What a merge must not put its model in the place of.
+const IN_THE_WAY: [(&str, fn(&Path)); 3] = [
+    ("a-file", |path| fs::write(path, "mine").expect("written")),
+    ("an-empty-folder", |path| fs::create_dir(path).expect("made")),
+    ("a-link-to-nothing", |path| std::os::unix::fs::symlink("absent", path).expect("linked")),
+];
 
 #[test]
 fn reinforcement_leaves_adapters_beside_the_merged_model_and_refers_to_the_base() {
@@ -129,6 +152,7 @@ fn adapters_that_cannot_be_are_refused_before_anything_is_computed() {
         ("pretrain", vec!["lora.r=4"], "remove [lora]"),
         ("sft", vec!["lora.r=4", "data.train=absent.jsonl"], "random ones"),
         ("train-rl", vec!["lora.r=0"], "`lora.r` is 0"),
+        ("train-rl", vec!["lora.r=17"], "`lora.r` is 17; expected at most"),
     ] {
         let output = ruminate(&tiny(command, run, &sets));
         assert_code(&output, 2);

@@ -21,7 +21,7 @@ fn main() -> Result<(), Error> {
     for tensor in gguf.tensors() {
         println!("{} {:?} {}", tensor.name, tensor.shape, tensor.kind.name());
     }
-    let import = Import::plan(&mut gguf)?;
+    let import = Import::plan(&mut gguf, None)?;
     println!("can be imported: {} bytes of weights in {}", import.weight_bytes(), import.dtype());
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! could not say it. It refuses to know tensors' contents.
 
 use crate::error::{Error, shown};
+use crate::keys::refuse_others;
 use crate::metadata::Metadata;
 use crate::names::{EMBEDDING, HEAD, ROPE_DIVISORS};
 use crate::rope::Scaling;
@@ -78,7 +79,7 @@ impl Architecture {
     ) -> Result<Self, Error> {
         let family = Family::of(metadata)?;
         let keys = Keys { metadata, family };
-        keys.refuse_others()?;
+        refuse_others(metadata, family.name())?;
         let num_hidden_layers = keys.size("block_count")?;
         if num_hidden_layers > tensors.len() as u64 {
             let expected = format!("at most the file's {} tensors", tensors.len());
@@ -204,19 +205,5 @@ impl Keys<'_> {
             Some(number) if number > 0.0 => Ok(number),
             _ => Err(self.metadata.wrong(&key, "a number above 0")),
         }
-    }
-
-    /// What makes it another model than its family's name says.
-    fn refuse_others(&self) -> Result<(), Error> {
-        for (key, expected) in [
-            ("expert_count", "0: mixtures of experts are not read"),
-            ("attention.sliding_window", "0: attention sees the whole sequence"),
-        ] {
-            let key = self.name(key);
-            if self.metadata.unsigned(&key)?.is_some_and(|count| count != 0) {
-                return Err(self.metadata.wrong(&key, expected));
-            }
-        }
-        Ok(())
     }
 }

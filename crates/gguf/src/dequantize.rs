@@ -15,7 +15,12 @@ pub fn dequantize(kind: TensorType, bytes: &[u8], out: &mut Vec<f32>) {
         TensorType::Q8_0 => each(bytes, out, q8_0),
         TensorType::Q4_0 => each(bytes, out, q4_0),
         TensorType::Q4_1 => each(bytes, out, q4_1),
+        TensorType::Q5_0 => each(bytes, out, q5_0),
+        TensorType::Q5_1 => each(bytes, out, q5_1),
+        TensorType::Q2K => each(bytes, out, q2_k),
+        TensorType::Q3K => each(bytes, out, q3_k),
         TensorType::Q4K => each(bytes, out, q4_k),
+        TensorType::Q5K => each(bytes, out, q5_k),
         TensorType::Q6K => each(bytes, out, q6_k),
     }
 }
@@ -51,6 +56,79 @@ fn q4_1(block: &[u8; 20], out: &mut Vec<f32>) {
     let lower = block[4..].iter().map(|q| q & 15);
     let upper = block[4..].iter().map(|q| q >> 4);
     out.extend(lower.chain(upper).map(|q| f32::from(q) * d + m));
+}
+
+/// `d, 4 bytes of fifth bits, 16 bytes`, the lower nibbles first: `d (q - 16)`.
+fn q5_0(block: &[u8; 22], out: &mut Vec<f32>) {
+    let d = half_at(block, 0);
+    out.extend(fives(&block[2..]).map(|q| (f32::from(q) - 16.0) * d));
+}
+
+/// `d, m, 4 bytes of fifth bits, 16 bytes`, the lower nibbles first: `d q + m`.
+fn q5_1(block: &[u8; 24], out: &mut Vec<f32>) {
+    let (d, m) = (half_at(block, 0), half_at(block, 2));
+    out.extend(fives(&block[4..]).map(|q| f32::from(q) * d + m));
+}
+
+/// 32 integers of 5 bits: a bit of each, then nibbles.
+fn fives(packed: &[u8]) -> impl Iterator<Item = u8> {
+    (0..32).map(|i| {
+        let nibble = (packed[4 + i % 16] >> (i / 16 * 4)) & 15;
+        nibble | ((packed[i / 8] >> (i % 8)) & 1) << 4
+    })
+}
+
+/// `16 bytes of scales and minima, 64 bytes of pairs, d, m`: 16 groups of 16, `d scale q - m minimum`. The lowest pairs of
+/// 32 bytes are the first two groups, the next pairs the following ones.
+fn q2_k(block: &[u8; 84], out: &mut Vec<f32>) {
+    let (d, m) = (half_at(block, 80), half_at(block, 82));
+    for (group, q) in pairs(&block[16..80]) {
+        let packed = block[group];
+        let (scale, minimum) = (d * f32::from(packed & 15), m * f32::from(packed >> 4));
+        out.push(scale * f32::from(q) - minimum);
+    }
+}
+
+/// `32 bytes of third bits, 64 bytes of pairs, 12 bytes of scales, d`: groups as in Q2_K, `d (scale - 32) q`, where `q` is
+/// less by 4 without its third bit.
+fn q3_k(block: &[u8; 110], out: &mut Vec<f32>) {
+    let d = half_at(block, 108);
+    for (place, (group, q)) in pairs(&block[32..96]).enumerate() {
+        let scale = q3_k_scale(&block[96..108], group);
+        let bit = (block[place % 32] >> (place / 32)) & 1;
+        let q = f32::from(q) - if bit == 0 { 4.0 } else { 0.0 };
+        out.push(d * (f32::from(scale) - 32.0) * q);
+    }
+}
+
+/// 256 integers of 2 bits, each with its group of 16.
+fn pairs(packed: &[u8]) -> impl Iterator<Item = (usize, u8)> {
+    (0..256).map(|place| {
+        let (half, shift, i) = (place / 128, place % 128 / 32 * 2, place % 32);
+        (place / 16, (packed[32 * half + i] >> shift) & 3)
+    })
+}
+
+/// The scale of a group, 6 bits: the lower 4 in the nibbles of 8 bytes, the upper 2 in the pairs of 4.
+fn q3_k_scale(packed: &[u8], group: usize) -> u8 {
+    let lower = (packed[group % 8] >> (group / 8 * 4)) & 15;
+    let upper = (packed[8 + group % 4] >> (group / 4 * 2)) & 3;
+    lower | upper << 4
+}
+
+/// `d, m, 12 bytes of scales and minima, 32 bytes of fifth bits, 128 bytes`: Q4_K with a bit more of each element, that of
+/// group g in bit g.
+fn q5_k(block: &[u8; 176], out: &mut Vec<f32>) {
+    let (d, m) = (half_at(block, 0), half_at(block, 2));
+    for group in 0..8 {
+        let (scale, minimum) = q4_k_scale(&block[4..16], group);
+        let (scale, minimum) = (d * f32::from(scale), m * f32::from(minimum));
+        let (nibbles, shift) = (&block[48 + group / 2 * 32..][..32], group % 2 * 4);
+        out.extend(nibbles.iter().zip(&block[16..48]).map(|(nibbles, bits)| {
+            let q = (nibbles >> shift) & 15 | ((bits >> group) & 1) << 4;
+            scale * f32::from(q) - minimum
+        }));
+    }
 }
 
 /// `d, m, 12 bytes of scales and minima, 128 bytes`: 8 groups of 32, `d scale q - m minimum`. The lower nibbles of 32

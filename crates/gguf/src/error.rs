@@ -76,6 +76,26 @@ pub enum Error {
         /// What the file says.
         found: String,
     },
+    /// One of the parts of a split file.
+    #[error(
+        "this is part {part} of {of} of a split file (`split.count`); join the parts first, with llama.cpp's \
+         `llama-gguf-split --merge PART-1 WHOLE.gguf`, and import WHOLE.gguf"
+    )]
+    Split {
+        /// Which part, from 1.
+        part: u64,
+        /// How many there are.
+        of: u64,
+    },
+    /// `tokenizer.ggml.pre` is absent, or says that the converter did not know.
+    #[error(
+        "the file does not say how its text is split into words (`tokenizer.ggml.pre` is absent or \"default\", as in files \
+         from before May 2024), and another rule than the training's gives other tokens; state it with `--pre NAME`, one of {known}"
+    )]
+    NoPreTokenizer {
+        /// The names that we know.
+        known: String,
+    },
     /// `tokenizer.ggml.pre` names a way to split text that we do not know.
     #[error("the file splits text by the rule {found:?}; known are {known}")]
     PreTokenizer {
@@ -122,7 +142,7 @@ pub enum Error {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// It does not begin with the magic bytes.
-    #[error("expected the bytes \"GGUF\", found {found:?}")]
+    #[error("expected the bytes \"GGUF\", found {found:?}{}", looks_like(found))]
     Magic {
         /// The first four bytes.
         found: String,
@@ -210,7 +230,10 @@ pub enum Fault {
         block: u64,
     },
     /// A tensor's elements are stored in a way that we do not read.
-    #[error("tensor {name:?} is of ggml type {found}; read are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K, Q6_K")]
+    #[error(
+        "tensor {name:?} is of ggml type {found}; read are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, \
+         Q5_1 and Q2_K to Q6_K"
+    )]
     TensorType {
         /// The tensor.
         name: String,
@@ -239,6 +262,15 @@ pub enum Fault {
         /// Bytes of data in the file.
         left: u64,
     },
+}
+
+/// What begins with such bytes and often lies where a model should.
+fn looks_like(found: &str) -> &'static str {
+    match found.to_ascii_lowercase().as_str() {
+        "vers" => ": this looks like a git-lfs pointer; run `git lfs pull`, or download the file again",
+        "<!do" | "<htm" => ": this looks like an HTML page; download the file itself",
+        _ => "",
+    }
 }
 
 /// A text of the file as a message may show it.

@@ -5,6 +5,7 @@ use crate::architecture::{Architecture, misshapen};
 use crate::container::Gguf;
 use crate::dequantize::dequantize;
 use crate::error::Error;
+use crate::metadata::Metadata;
 use crate::names::{self, Mapped, ROPE_DIVISORS};
 use crate::tokenizer::{SpecialIds, Tokenizer};
 use crate::weights::{self, Dtype};
@@ -19,6 +20,9 @@ pub struct Import {
     architecture: Architecture,
     mapped: Vec<Mapped>,
     dtype: Dtype,
+    /// The rule for splitting text that was stated.
+    pre: Option<String>,
+    has_end: bool,
 }
 
 /// How far the weights are.
@@ -33,17 +37,26 @@ pub struct Progress<'a> {
 }
 
 impl Import {
-    /// Checks that the file is a llama, qwen2 or qwen3 model with all its tensors and a byte-level BPE tokenizer.
+    /// Checks that the file is a llama, qwen2 or qwen3 model with all its tensors and a byte-level BPE tokenizer. `pre` is
+    /// one of [`pre_tokenizers`](crate::pre_tokenizers) for a file that does not say how its text is split.
     ///
     /// # Errors
     /// What is wrong with it; nothing has been written.
-    pub fn plan<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<Self, Error> {
+    pub fn plan<R: Read + Seek>(gguf: &mut Gguf<R>, pre: Option<&str>) -> Result<Self, Error> {
+        refuse_part(gguf.metadata())?;
         let divisors = rope_divisors(gguf)?;
         let architecture = Architecture::read(gguf.metadata(), gguf.tensors(), divisors.as_deref())?;
         let mapped = names::map(&architecture, gguf.tensors())?;
-        Tokenizer::read(gguf.metadata(), architecture.vocab_size)?;
+        let SpecialIds { eos, eot, .. } =
+            Tokenizer::read(gguf.metadata(), architecture.vocab_size, pre)?.special;
         let dtype = Dtype::of(&mapped);
-        Ok(Self { architecture, mapped, dtype })
+        let has_end = eos.or(eot).is_some();
+        Ok(Self { architecture, mapped, dtype, pre: pre.map(str::to_owned), has_end })
+    }
+
+    /// Whether the file names a token that ends a text or a turn; generation with the model ends by length otherwise.
+    pub fn has_end(&self) -> bool {
+        self.has_end
     }
 
     /// How the weights will be stored.
@@ -74,7 +87,7 @@ impl Import {
     }
 
     fn write_texts<R: Read + Seek>(&self, gguf: &Gguf<R>, folder: &Path) -> Result<(), Error> {
-        let tokenizer = Tokenizer::read(gguf.metadata(), self.architecture.vocab_size)?;
+        let tokenizer = Tokenizer::read(gguf.metadata(), self.architecture.vocab_size, self.pre.as_deref())?;
         let mut config = self.architecture.to_json(self.dtype);
         let generation = token_ids(tokenizer.special);
         if let Value::Object(config) = &mut config {
@@ -115,25 +128,25 @@ fn rope_divisors<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<Option<Vec<f32>>,
 /// The token ids of `config.json` and `generation_config.json`. What ends a text and what ends a turn both end
 /// generation.
 fn token_ids(special: SpecialIds) -> Map<String, Value> {
-    let mut ids = Map::new();
-    let mut set = |key: &str, value: Value| {
-        ids.insert(key.to_owned(), value);
+    let end = match (special.eos, special.eot) {
+        (Some(eos), Some(eot)) if eos != eot => json!([eos, eot]),
+        (eos, eot) => json!(eos.or(eot)),
     };
-    if let Some(bos) = special.bos {
-        set("bos_token_id", json!(bos));
-    }
-    match (special.eos, special.eot) {
-        (Some(eos), Some(eot)) if eos != eot => set("eos_token_id", json!([eos, eot])),
-        (eos, eot) => {
-            if let Some(end) = eos.or(eot) {
-                set("eos_token_id", json!(end));
-            }
+    // Null, not absent: llama's class has ids of its own for what a file leaves out.
+    let ids =
+        [("bos_token_id", json!(special.bos)), ("eos_token_id", end), ("pad_token_id", json!(special.pad))];
+    ids.map(|(key, id)| (key.to_owned(), id)).into_iter().collect()
+}
+
+/// Refuses a file that is one of several parts.
+fn refuse_part(metadata: &Metadata) -> Result<(), Error> {
+    match metadata.unsigned("split.count")? {
+        Some(of @ 2..) => {
+            let part = metadata.unsigned("split.no")?.unwrap_or_default().saturating_add(1);
+            Err(Error::Split { part, of })
         }
+        _ => Ok(()),
     }
-    if let Some(pad) = special.pad {
-        set("pad_token_id", json!(pad));
-    }
-    ids
 }
 
 fn write_file(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), Error> {

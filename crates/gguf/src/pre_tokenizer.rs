@@ -2,6 +2,7 @@
 //! out. It refuses to know vocabularies.
 
 use crate::error::{Error, shown};
+use crate::metadata::Metadata;
 use serde_json::{Value, json};
 
 /// What a name stands for: what the tokenizer did with which the model was trained.
@@ -43,10 +44,7 @@ const LLAMA3_RULE: Rule =
     Rule { split: Split::Pattern(LLAMA3), ignore_merges: true, adds_bos: true, ..GPT2_RULE };
 const QWEN2_RULE: Rule = Rule { split: Split::Pattern(QWEN2), normalizer: Normalizer::Nfc, ..GPT2_RULE };
 
-/// `default` is what llama.cpp's converter writes when it does not know a tokenizer. llama.cpp then splits by rules
-/// with which no tokenizer was trained; transformers takes GPT-2's, and so do we.
-const RULES: [(&str, Rule); 8] = [
-    ("default", GPT2_RULE),
+static RULES: [(&str, Rule); 7] = [
     ("gpt-2", GPT2_RULE),
     ("smollm", Rule { split: Split::Digits, ..GPT2_RULE }),
     ("qwen2", QWEN2_RULE),
@@ -57,16 +55,32 @@ const RULES: [(&str, Rule); 8] = [
     ("llama-v3", LLAMA3_RULE),
 ];
 
+/// The key that names the rule.
+const KEY: &str = "tokenizer.ggml.pre";
+
+/// What llama.cpp's converter writes when it does not know a tokenizer: no rule with which one was trained.
+const UNKNOWN: &str = "default";
+
+/// The names of the rules for splitting text that are known, as `tokenizer.ggml.pre` has them.
+pub fn pre_tokenizers() -> impl Iterator<Item = &'static str> {
+    RULES.iter().map(|(name, _)| *name)
+}
+
 impl Rule {
-    /// Of the value of `tokenizer.ggml.pre`; old files have none.
-    pub(crate) fn named(name: Option<&str>) -> Result<Self, Error> {
-        let name = name.unwrap_or("default");
+    /// The rule of a file, or the one that is stated for a file which names none: those from before May 2024, and those
+    /// whose converter did not know the tokenizer.
+    pub(crate) fn of(metadata: &Metadata, stated: Option<&str>) -> Result<Self, Error> {
+        let own = metadata.text(KEY)?.filter(|name| *name != UNKNOWN);
+        let name = match (own, stated) {
+            (Some(own), Some(stated)) if own != stated => {
+                return Err(metadata.wrong(KEY, format!("{stated:?}, the rule that was asked for")));
+            }
+            (Some(name), _) | (None, Some(name)) => name,
+            (None, None) => return Err(Error::NoPreTokenizer { known: known() }),
+        };
         match RULES.iter().find(|(known, _)| *known == name) {
             Some((_, rule)) => Ok(*rule),
-            None => Err(Error::PreTokenizer {
-                found: shown(name),
-                known: RULES.map(|(known, _)| known).join(", "),
-            }),
+            None => Err(Error::PreTokenizer { found: shown(name), known: known() }),
         }
     }
 
@@ -105,4 +119,8 @@ impl Rule {
             Normalizer::Nfc => json!({ "type": "NFC" }),
         }
     }
+}
+
+fn known() -> String {
+    pre_tokenizers().collect::<Vec<_>>().join(", ")
 }

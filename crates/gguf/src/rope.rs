@@ -55,17 +55,25 @@ impl Scaling {
         divisors: Option<&[f32]>,
     ) -> Result<Self, Error> {
         let key = |name: &str| format!("{architecture}.rope.scaling.{name}");
-        let kind = metadata.text(&key("type"))?.unwrap_or("none");
+        // llama.cpp takes a file without the key for one of 2023, which had linear scaling only.
+        let kind = metadata.text(&key("type"))?.unwrap_or("linear");
         let positive = |name: &str, default: Option<f64>| match metadata.number(&key(name))?.or(default) {
             Some(number) if number > 0.0 => Ok(number),
             _ => Err(metadata.wrong(&key(name), "a number above 0")),
         };
-        if metadata.number(&key("attn_factor"))?.is_some_and(|factor| factor != 1.0) {
-            return Err(metadata.wrong(&key("attn_factor"), "1: other attention factors are not read"));
+        // A negative number leaves the choice to the type.
+        let (extrapolation, usual) = (key("yarn_ext_factor"), if kind == "yarn" { 1.0 } else { 0.0 });
+        if metadata.number(&extrapolation)?.is_some_and(|factor| factor >= 0.0 && factor != usual) {
+            return Err(metadata.wrong(&extrapolation, format!("{usual}, or absent")));
+        }
+        if kind == "linear"
+            && metadata.number(&key("factor"))?.is_some_and(|factor| ![0.0, 1.0].contains(&factor))
+        {
+            return Err(metadata.wrong(&key("factor"), "1, or another type: linear scaling is not supported"));
         }
         match (kind, divisors) {
-            ("none", None) => Ok(Self::None),
-            ("none", Some(divisors)) => from_divisors(theta, divisors),
+            ("none" | "linear", None) => Ok(Self::None),
+            ("none" | "linear", Some(divisors)) => from_divisors(theta, divisors),
             ("yarn", None) => Ok(Self::Yarn {
                 factor: positive("factor", None)?,
                 original: match metadata.unsigned(&key("original_context_length"))? {
@@ -77,7 +85,7 @@ impl Scaling {
             }),
             (_, Some(_)) => Err(Error::Metadata {
                 key: key("type"),
-                expected: "\"none\" beside the tensor rope_freqs.weight".to_owned(),
+                expected: "none beside the tensor rope_freqs.weight".to_owned(),
                 found: format!("{:?}", shown(kind)),
             }),
             _ => Err(metadata.wrong(&key("type"), "none or yarn")),

@@ -15,16 +15,39 @@ pub enum TensorType {
     Q4_0,
     /// 32 elements of 4 bits, an f16 scale and an f16 minimum.
     Q4_1,
+    /// 32 elements of 5 bits around 16, an f16 scale.
+    Q5_0,
+    /// 32 elements of 5 bits, an f16 scale and an f16 minimum.
+    Q5_1,
+    /// 256 elements of 2 bits; scales and minima of 4 bits for every 16, f16 scales of both.
+    Q2K,
+    /// 256 elements of 3 bits around 4; scales of 6 bits for every 16, an f16 scale of them.
+    Q3K,
     /// 256 elements of 4 bits; scales and minima of 6 bits for every 32, f16 scales of both.
     Q4K,
+    /// The same with 5 bits.
+    Q5K,
     /// 256 elements of 6 bits around 32; scales of 8 bits for every 16, an f16 scale of them.
     Q6K,
 }
 
 impl TensorType {
     /// All that are read.
-    pub const ALL: [Self; 8] =
-        [Self::F32, Self::F16, Self::Bf16, Self::Q8_0, Self::Q4_0, Self::Q4_1, Self::Q4K, Self::Q6K];
+    pub const ALL: [Self; 13] = [
+        Self::F32,
+        Self::F16,
+        Self::Bf16,
+        Self::Q8_0,
+        Self::Q4_0,
+        Self::Q4_1,
+        Self::Q5_0,
+        Self::Q5_1,
+        Self::Q2K,
+        Self::Q3K,
+        Self::Q4K,
+        Self::Q5K,
+        Self::Q6K,
+    ];
 
     /// The number that stands for it in a header (`enum ggml_type`).
     pub fn number(self) -> u32 {
@@ -33,8 +56,13 @@ impl TensorType {
             Self::F16 => 1,
             Self::Q4_0 => 2,
             Self::Q4_1 => 3,
+            Self::Q5_0 => 6,
+            Self::Q5_1 => 7,
             Self::Q8_0 => 8,
+            Self::Q2K => 10,
+            Self::Q3K => 11,
             Self::Q4K => 12,
+            Self::Q5K => 13,
             Self::Q6K => 14,
             Self::Bf16 => 30,
         }
@@ -49,7 +77,12 @@ impl TensorType {
             Self::Q8_0 => "Q8_0",
             Self::Q4_0 => "Q4_0",
             Self::Q4_1 => "Q4_1",
+            Self::Q5_0 => "Q5_0",
+            Self::Q5_1 => "Q5_1",
+            Self::Q2K => "Q2_K",
+            Self::Q3K => "Q3_K",
             Self::Q4K => "Q4_K",
+            Self::Q5K => "Q5_K",
             Self::Q6K => "Q6_K",
         }
     }
@@ -58,8 +91,8 @@ impl TensorType {
     pub fn block_len(self) -> usize {
         match self {
             Self::F32 | Self::F16 | Self::Bf16 => 1,
-            Self::Q8_0 | Self::Q4_0 | Self::Q4_1 => 32,
-            Self::Q4K | Self::Q6K => 256,
+            Self::Q8_0 | Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 => 32,
+            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K => 256,
         }
     }
 
@@ -71,7 +104,12 @@ impl TensorType {
             Self::Q8_0 => 2 + 32,
             Self::Q4_0 => 2 + 16,
             Self::Q4_1 => 2 + 2 + 16,
+            Self::Q5_0 => 2 + 4 + 16,
+            Self::Q5_1 => 2 + 2 + 4 + 16,
+            Self::Q2K => 16 + 64 + 2 + 2,
+            Self::Q3K => 32 + 64 + 12 + 2,
             Self::Q4K => 2 + 2 + 12 + 128,
+            Self::Q5K => 2 + 2 + 12 + 32 + 128,
             Self::Q6K => 128 + 64 + 16 + 2,
         }
     }
@@ -84,21 +122,37 @@ impl TensorType {
 
 /// The number of a type as a message shows it, with the name of those that we do not read.
 pub(crate) fn type_name(number: u32) -> String {
-    const OTHERS: [(u32, &str); 14] = [
-        (6, "Q5_0"),
-        (7, "Q5_1"),
+    /// `enum ggml_type` of 2026, with those that it no longer has.
+    const OTHERS: [(u32, &str); 29] = [
+        (4, "Q4_2"),
+        (5, "Q4_3"),
         (9, "Q8_1"),
-        (10, "Q2_K"),
-        (11, "Q3_K"),
-        (13, "Q5_K"),
         (15, "Q8_K"),
         (16, "IQ2_XXS"),
+        (17, "IQ2_XS"),
         (18, "IQ3_XXS"),
+        (19, "IQ1_S"),
         (20, "IQ4_NL"),
         (21, "IQ3_S"),
+        (22, "IQ2_S"),
         (23, "IQ4_XS"),
+        (24, "I8"),
+        (25, "I16"),
+        (26, "I32"),
+        (27, "I64"),
         (28, "F64"),
+        (29, "IQ1_M"),
+        (31, "Q4_0_4_4"),
+        (32, "Q4_0_4_8"),
+        (33, "Q4_0_8_8"),
+        (34, "TQ1_0"),
+        (35, "TQ2_0"),
+        (36, "IQ4_NL_4_4"),
+        (37, "IQ4_NL_4_8"),
+        (38, "IQ4_NL_8_8"),
         (39, "MXFP4"),
+        (40, "NVFP4"),
+        (41, "Q1_0"),
     ];
     match OTHERS.iter().find(|(other, _)| *other == number) {
         Some((_, name)) => format!("{number} ({name})"),

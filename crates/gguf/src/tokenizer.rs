@@ -54,7 +54,8 @@ enum Kind {
 
 impl<'a> Tokenizer<'a> {
     /// Reads and checks what `tokenizers` would otherwise refuse, or panic at, when it loads the result.
-    pub(crate) fn read(metadata: &'a Metadata, vocab_size: u64) -> Result<Self, Error> {
+    /// `pre` names the rule for splitting text of a file that names none.
+    pub(crate) fn read(metadata: &'a Metadata, vocab_size: u64, pre: Option<&str>) -> Result<Self, Error> {
         const MODEL: &str = "tokenizer.ggml.model";
         match metadata.text(MODEL)? {
             Some("gpt2") => {}
@@ -75,7 +76,7 @@ impl<'a> Tokenizer<'a> {
                 return Err(Error::Merge { index: place, merge: shown(merge) });
             }
         }
-        let rule = Rule::named(metadata.text("tokenizer.ggml.pre")?)?;
+        let rule = Rule::of(metadata, pre)?;
         let adds_bos = metadata.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(rule.adds_bos);
         let chat_template = metadata.text(TEMPLATE)?;
         Ok(Self { tokens, merges, kinds, rule, adds_bos, special, chat_template })

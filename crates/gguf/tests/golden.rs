@@ -37,7 +37,7 @@ fn tensors_of<'a>(file: &'a SafeTensors<'a>) -> impl Fn(TensorType) -> Vec<f32> 
 fn imported(case: &str, dtype: Dtype) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let mut gguf = Gguf::open(&fixture(&format!("{case}.gguf"))).expect("the fixture");
-    let import = Import::plan(&mut gguf).expect("a model that we know");
+    let import = Import::plan(&mut gguf, None).expect("a model that we know");
     assert_eq!(import.dtype(), dtype, "{case}");
     let mut told = Vec::new();
     import.write(&mut gguf, folder.path(), &mut |at| told.push((at.done, at.of))).expect("written");

@@ -43,7 +43,7 @@ fn measure(path: &Path) {
     let out = tempfile::tempdir().expect("a folder");
     let before = status("VmRSS");
     let imported = Gguf::open(path)
-        .and_then(|mut gguf| Import::plan(&mut gguf)?.write(&mut gguf, out.path(), &mut |_| {}));
+        .and_then(|mut gguf| Import::plan(&mut gguf, None)?.write(&mut gguf, out.path(), &mut |_| {}));
     let grown = status("VmHWM").saturating_sub(before);
     eprintln!("grown {grown} success {}", imported.is_ok());
 }

@@ -24,7 +24,7 @@ fn with_modules(seed: u64, module: usize) -> Decoder {
         "qk_nope_head_dim": 8, "qk_rope_head_dim": 4, "v_head_dim": 8, "n_routed_experts": 4,
         "n_shared_experts": 1, "num_experts_per_tok": 2, "moe_intermediate_size": 16,
         "first_k_dense_replace": 1, "eos_token_id": 1, "initializer_range": 0.3,
-        "num_nextn_predict_layers": module,
+        "num_nextn_predict_layers": module, "n_group": 1, "topk_group": 1, "routed_scaling_factor": 1.0,
     }));
     Decoder::init(
         &config.expect("a valid architecture"),

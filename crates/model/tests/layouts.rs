@@ -4,7 +4,7 @@
 mod common;
 
 use common::{CASES, Stored, bits, copy, read_json, set, tensors, write};
-use ruminate_model::{Config, Decoder, LoadError, load};
+use ruminate_model::{Config, Decoder, LoadError, load, save};
 use ruminate_testkit as testkit;
 use safetensors::Dtype;
 use serde_json::{Value, json};
@@ -13,6 +13,8 @@ use std::fs;
 use std::path::Path;
 
 const INDEX: &str = "model.safetensors.index.json";
+const EMBEDDING: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
 
 fn loaded(folder: &Path) -> Decoder {
     load(folder, &testkit::device()).unwrap_or_else(|error| panic!("{error}"))
@@ -61,19 +63,106 @@ fn both_spellings_of_positions_say_the_same_in_every_family() {
     }
 }
 
-#[test]
-fn a_tied_models_copy_of_the_head_is_left_alone() {
+/// A copy of a tied case with another tensor beside its embedding, and the embedding.
+fn with_head(change: impl Fn(&mut Stored)) -> (tempfile::TempDir, Stored) {
     let folder = copy("llama_tied");
     let mut all = tensors(folder.path());
-    let embedding =
-        all.iter().find(|(name, _)| name == "model.embed_tokens.weight").expect("there").1.clone();
-    let mut stray = embedding.clone();
-    stray.data.fill(0x3f);
-    all.push(("lm_head.weight".to_owned(), stray));
+    let embedding = all.iter().find(|(name, _)| name == EMBEDDING).expect("there").1.clone();
+    let mut head = embedding.clone();
+    change(&mut head);
+    all.push((HEAD.to_owned(), head));
     write(&folder.path().join("model.safetensors"), &all);
-    let head = testkit::floats(loaded(folder.path()).head());
-    let bytes: Vec<u8> = head.iter().flat_map(|value| value.to_le_bytes()).collect();
-    assert_eq!(bytes, embedding.data, "the head is the embedding");
+    (folder, embedding)
+}
+
+fn head(decoder: &Decoder) -> Vec<u8> {
+    testkit::floats(decoder.head()).iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+#[test]
+fn a_tied_models_copy_of_the_head_is_left_alone() {
+    let as_f64 = |head: &mut Stored| {
+        let values = head.data.as_chunks::<4>().0.iter();
+        head.data = values.flat_map(|&bits| f64::from(f32::from_le_bytes(bits)).to_le_bytes()).collect();
+        head.dtype = Dtype::F64;
+    };
+    for change in [(|_: &mut Stored| ()) as fn(&mut Stored), as_f64] {
+        let (folder, embedding) = with_head(change);
+        let decoder = loaded(folder.path());
+        assert!(decoder.config().tie_word_embeddings);
+        assert_eq!(head(&decoder), embedding.data, "the head is the embedding");
+        let out = tempfile::tempdir().expect("a folder");
+        save(&decoder, out.path()).expect("saved");
+        assert!(tensors(out.path()).iter().all(|(name, _)| name != HEAD), "it is not written again");
+    }
+}
+
+#[test]
+fn a_tied_models_head_with_values_of_its_own_is_the_head_and_is_kept() {
+    let (folder, embedding) = with_head(|head| *head.data.last_mut().expect("bytes") ^= 1);
+    let decoder = loaded(folder.path());
+    assert!(!decoder.config().tie_word_embeddings);
+    assert_ne!(head(&decoder), embedding.data);
+    let out = tempfile::tempdir().expect("a folder");
+    save(&decoder, out.path()).expect("saved");
+    assert_eq!(read_json(out.path(), "config.json")["tie_word_embeddings"], json!(false));
+    let again = loaded(out.path());
+    assert_eq!(bits(&again), bits(&decoder));
+    assert_eq!(head(&again), head(&decoder));
+}
+
+#[test]
+fn a_tied_models_one_matrix_may_be_stored_as_its_head() {
+    let folder = copy("llama_tied");
+    let expected = bits(&loaded(folder.path()));
+    let renamed = tensors(folder.path()).into_iter().map(|(name, stored)| match name.as_str() {
+        EMBEDDING => (HEAD.to_owned(), stored),
+        _ => (name, stored),
+    });
+    let renamed: Vec<_> = renamed.collect();
+    write(&folder.path().join("model.safetensors"), &renamed);
+    assert_eq!(bits(&loaded(folder.path())), expected);
+    // Of a model that is not tied the embedding is missing.
+    set(folder.path(), "config.json", &json!({"tie_word_embeddings": false}));
+    match refusal(folder.path()) {
+        LoadError::Tensors { missing, .. } => assert_eq!(missing, [EMBEDDING]),
+        other => panic!("{other}"),
+    }
+}
+
+/// A copy of a case whose tensors have other names.
+fn renamed(case: &str, rename: impl Fn(&str) -> String) -> tempfile::TempDir {
+    let folder = copy(case);
+    let all = tensors(folder.path()).into_iter().map(|(name, stored)| (rename(&name), stored));
+    write(&folder.path().join("model.safetensors"), &all.collect::<Vec<_>>());
+    folder
+}
+
+#[test]
+fn names_without_the_models_prefix_are_read_and_another_prefix_is_named() {
+    for case in ["llama_tied", "llama_untied", "deepseek_v3_fp8"] {
+        let folder = renamed(case, |name| name.strip_prefix("model.").unwrap_or(name).to_owned());
+        let original = testkit::fixture_path(&format!("model/{case}"));
+        assert_eq!(bits(&loaded(folder.path())), bits(&loaded(&original)), "{case}");
+    }
+    for prefix in ["language_model.model.", "_orig_mod.model.", "transformer."] {
+        let folder = renamed("llama_tied", |name| name.replacen("model.", prefix, 1));
+        let error = refusal(folder.path()).to_string();
+        assert!(error.contains(&format!("the names begin with `{prefix}`, expected `model.`")), "{error}");
+    }
+}
+
+#[test]
+fn a_module_is_read_though_the_key_for_it_is_absent() {
+    let folder = copy("deepseek_v3_mtp");
+    let mut config = read_json(folder.path(), "config.json");
+    config.as_object_mut().expect("an object").shift_remove("num_nextn_predict_layers");
+    fs::write(folder.path().join("config.json"), config.to_string()).expect("written");
+    let original = loaded(&testkit::fixture_path("model/deepseek_v3_mtp"));
+    assert_eq!(bits(&loaded(folder.path())), bits(&original));
+    // Newer transformers' name of it.
+    set(folder.path(), "config.json", &json!({"num_mtp_layers": 1}));
+    assert_eq!(loaded(folder.path()).config().num_nextn_predict_layers, 1);
 }
 
 #[test]

@@ -4,10 +4,10 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use ruminate_model::lora::{Config, Error, Shorthand, Targets, base_folder, load_adapter};
+use ruminate_model::lora::{Config, Error, Shorthand, Targets, base_folder};
 use ruminate_model::{
-    Batch, DecodeStep, Decoder, LoadError, ParameterMapper, ParameterVisitor, Precision, PreparedDecoder,
-    Routes, load, save,
+    Batch, DecodeStep, Decoder, ParameterMapper, ParameterVisitor, Precision, PreparedDecoder, Routes, load,
+    save,
 };
 use ruminate_testkit as testkit;
 use std::collections::BTreeMap;
@@ -322,71 +322,22 @@ fn the_routers_biases_stay_under_adapters() {
     assert_eq!(before, after);
 }
 
-/// Copies a fixture's adapter and spoils it.
-fn spoiled(config: impl Fn(&mut serde_json::Value), weights: impl Fn(&mut Vec<u8>)) -> LoadError {
-    let (source, folder) = (testkit::fixture_path("lora/llama"), tempfile::tempdir().expect("a folder"));
-    let mut json: serde_json::Value =
-        serde_json::from_slice(&fs::read(source.join("adapter_config.json")).expect("it")).expect("JSON");
-    config(&mut json);
-    fs::write(folder.path().join("adapter_config.json"), json.to_string()).expect("written");
-    let mut bytes = fs::read(source.join("adapter_model.safetensors")).expect("weights");
-    weights(&mut bytes);
-    fs::write(folder.path().join("adapter_model.safetensors"), bytes).expect("written");
-    load_adapter(base("llama_tied", &testkit::device()), folder.path()).expect_err("it is spoiled")
-}
-
 #[test]
-fn an_adapter_that_we_cannot_compute_is_refused_by_its_key() {
-    use serde_json::json;
-    for (key, value, says) in [
-        ("peft_type", json!("IA3"), "expected `peft_type` to be \"LORA\", found \"IA3\""),
-        ("use_dora", json!(true), "`use_dora` is true"),
-        ("rank_pattern", json!({"q_proj": 8}), "`rank_pattern` is {\"q_proj\":8}"),
-        ("target_parameters", json!(["experts.gate_up_proj"]), "`target_parameters`"),
-        ("modules_to_save", json!(["lm_head"]), "`modules_to_save`"),
-        ("bias", json!("all"), "expected `bias` to be \"none\""),
-        ("r", json!(-1), "`r` and `lora_alpha`"),
-        ("r", json!(0), "`lora.r` is 0"),
-        ("r", json!(8), "lora_A.weight: expected [8, 32], found [4, 32]"),
-        ("lora_alpha", json!("much"), "`r` and `lora_alpha`"),
-        ("r", json!(u64::MAX), "expected [18446744073709551615, 32]"),
-    ] {
-        let error = spoiled(|config| config[key] = value.clone(), |_| ()).to_string();
-        assert!(error.contains(says), "{key}: {error}");
-    }
-}
-
-#[test]
-fn adapter_files_that_lie_are_typed_errors() {
-    let truncated = spoiled(|_| (), |bytes| bytes.truncate(1000));
-    assert!(matches!(truncated, LoadError::Safetensors { .. }), "{truncated}");
-    let endless = spoiled(|_| (), |bytes| bytes[..8].copy_from_slice(&(1_u64 << 63).to_le_bytes()));
-    assert!(matches!(endless, LoadError::Safetensors { .. }), "{endless}");
-    let renamed = |from: &str, to: &str| {
-        spoiled(
-            |_| (),
-            |bytes| {
-                let at =
-                    bytes.windows(from.len()).position(|window| window == from.as_bytes()).expect("there");
-                bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
-            },
-        )
-        .to_string()
+fn a_rank_above_a_modules_width_is_refused_by_name() {
+    let architecture = base("llama_tied", &testkit::device()).config().clone();
+    let check = |r, targets: Option<&str>| {
+        let target_modules = match targets {
+            Some(name) => Targets::Named(vec![name.to_owned()]),
+            None => Targets::Shorthand(Shorthand::AllLinear),
+        };
+        Config { r, target_modules, ..recipe() }.check(&architecture, &testkit::device())
     };
-    let unknown = renamed("layers.1.mlp.up_proj.lora_A", "layers.7.mlp.up_proj.lora_A");
-    assert!(unknown.contains("such as base_model.model.model.layers.1.mlp.up_proj.lora_B"), "{unknown}");
-    let missing = renamed("layers.1.mlp.up_proj.lora_B", "layers.1.mlp.up_proj.lora_C");
-    assert!(missing.contains("up_proj.lora_B.weight is missing"), "{missing}");
-
-    let folder = tempfile::tempdir().expect("a folder");
-    fs::write(
-        folder.path().join("adapter_config.json"),
-        r#"{"peft_type": "LORA", "base_model_name_or_path": "meta-llama/Llama-3.2-1B"}"#,
-    )
-    .expect("written");
-    let error = load(folder.path(), &testkit::device()).expect_err("the base is not here").to_string();
+    check(16, None).expect("the width of keys and values");
+    check(32, Some("q_proj")).expect("the width of queries");
+    let error = check(17, None).expect_err("keys are narrower");
+    assert!(matches!(&error, Error::Rank { module, most: 16, .. } if module == "k_proj"), "{error}");
     assert!(
-        error.contains("\"meta-llama/Llama-3.2-1B\"") && error.contains("--model BASE --adapter"),
-        "{error}"
+        error.to_string().starts_with("`lora.r` is 17; expected at most 16, the smaller side of `k_proj`")
     );
+    assert!(matches!(check(33, Some("q_proj")), Err(Error::Rank { most: 32, .. })));
 }

@@ -183,7 +183,7 @@ fn no_hostile_folder_takes_more_than_64_mib_beyond_its_files() {
 type Spoil = fn(&Path);
 
 /// What is wrong, what the message says, how to make it.
-const HOSTILE: [(&str, &str, Spoil); 9] = [
+const HOSTILE: [(&str, &str, Spoil); 11] = [
     ("a header of 2^63 bytes", "claims 9223372036854775808 bytes", |folder| {
         header(folder, 1 << 63, "{}", 0);
     }),
@@ -213,11 +213,19 @@ const HOSTILE: [(&str, &str, Spoil); 9] = [
         fs::write(folder.join("model.safetensors.index.json"), format!(r#"{{"weight_map":{{{pairs}}}}}"#))
             .expect("written");
     }),
-    ("an endless config.json", "expected at most 262144", |folder| {
+    ("an endless config.json", "expected at most 4194304", |folder| {
         fs::write(folder.join("config.json"), format!("[{}0]", "0,".repeat(50_000_000))).expect("written");
     }),
     ("a config.json of nothing but lists", "model_type is", |folder| {
-        fs::write(folder.join("config.json"), format!("[{}[]]", "[],".repeat(80_000))).expect("written");
+        fs::write(folder.join("config.json"), format!("[{}[]]", "[],".repeat(50_000))).expect("written");
+    }),
+    ("a config.json of nothing but objects", "model_type is", |folder| {
+        fs::write(folder.join("config.json"), format!("[{}0]", "{\"a\":0},".repeat(59_000)))
+            .expect("written");
+    }),
+    ("a config.json of too many objects", "more than 120000 values", |folder| {
+        fs::write(folder.join("config.json"), format!("[{}0]", "{\"a\":0},".repeat(400_000)))
+            .expect("written");
     }),
     ("a vocabulary and experts beyond all memory", "tensors do not fit", |folder| {
         let sizes = json!({"vocab_size": 1 << 28, "num_experts": 65_535, "moe_intermediate_size": 1 << 28});

@@ -70,14 +70,30 @@ fn a_value_that_cannot_be_is_refused_by_its_key() {
         ("llama_tied", "hidden_act", json!({"hidden_act": "gelu"})),
         ("llama_tied", "eos_token_id", json!({"eos_token_id": [1, "two"]})),
         ("llama_tied", "rope_theta", json!({"rope_parameters": {"rope_theta": 1.0}})),
-        ("llama_tied", "rope_scaling", json!({"rope_parameters": {"rope_type": "longrope"}})),
+        ("llama_tied", "rope_parameters", json!({"rope_parameters": {"rope_type": "longrope"}})),
+        ("llama_tied", "rope_scaling", json!({"rope_scaling": {"type": "linear", "factor": 2}})),
+        ("llama_tied", "rope_scaling", json!({"rope_scaling": "yarn"})),
+        ("llama_tied", "rope_type", json!({"rope_scaling": {"rope_type": 1}})),
+        ("llama_tied", "partial_rotary_factor", json!({"rope_parameters": {"partial_rotary_factor": 0.5}})),
+        ("llama_tied", "per_layer_config", json!({"per_layer_config": {"1": {"head_dim": 4}}})),
+        ("llama_tied", "eos_token_id", json!({"eos_token_id": 40})),
+        ("llama_tied", "eos_token_id", json!({"eos_token_id": [1, 40]})),
+        ("llama_tied", "bos_token_id", json!({"bos_token_id": 40})),
+        ("llama_tied", "pad_token_id", json!({"pad_token_id": 40})),
+        ("llama_tied", "pad_token_id", json!({"pad_token_id": -2})),
+        ("deepseek_v3_plain", "num_key_value_heads", json!({"num_key_value_heads": 1})),
+        ("deepseek_v3_plain", "num_local_experts", json!({"num_local_experts": 5})),
         ("llama_tied", "factor", json!({"rope_parameters": {"rope_type": "yarn", "factor": 0}})),
         (
             "llama_tied",
             "attention_factor",
-            json!({"rope_parameters": {"rope_type": "yarn", "attention_factor": 1}}),
+            json!({"rope_parameters": {"rope_type": "yarn", "factor": 4, "attention_factor": "one"}}),
         ),
-        ("llama_tied", "truncate", json!({"rope_parameters": {"rope_type": "yarn", "truncate": false}})),
+        (
+            "llama_tied",
+            "truncate",
+            json!({"rope_parameters": {"rope_type": "yarn", "factor": 2, "truncate": false}}),
+        ),
         ("llama_tied", "rope_parameters", json!({"rope_parameters": {"full_attention": {"rope_theta": 5}}})),
         ("llama_tied", "attention_bias", json!({"attention_bias": true})),
         ("llama_tied", "mlp_bias", json!({"mlp_bias": true})),
@@ -100,6 +116,33 @@ fn a_value_that_cannot_be_is_refused_by_its_key() {
 }
 
 #[test]
+fn a_key_of_a_rope_table_that_no_rule_reads_is_refused_unless_it_is_off() {
+    for table in ["rope_scaling", "rope_parameters"] {
+        for value in [json!([16, 24, 24]), json!(0.25), json!(true), json!("x"), json!(0)] {
+            let changes =
+                json!({"rope_scaling": null, table: {"rope_type": "default", "mrope_section": value}});
+            match with("llama_tied/config.json", &changes) {
+                Err(ConfigError::Unknown { table: named, key, .. }) => {
+                    assert_eq!((named, key.as_str()), (table, "mrope_section"));
+                }
+                other => panic!("{changes}: {other:?}"),
+            }
+        }
+        for off in [json!(null), json!(false), json!([]), json!("")] {
+            let changes =
+                json!({"rope_scaling": null, table: {"rope_type": "default", "mrope_section": off}});
+            with("llama_tied/config.json", &changes).expect("it says that it is not used");
+        }
+    }
+}
+
+#[test]
+fn a_padding_token_counted_from_the_end_is_pytorchs() {
+    with("llama_tied/config.json", &json!({"pad_token_id": -1})).expect("the last row");
+    with("llama_tied/config.json", &json!({"pad_token_id": 39, "bos_token_id": 0})).expect("in range");
+}
+
+#[test]
 fn an_absent_key_and_an_unknown_family_have_their_own_errors() {
     let absent = with("deepseek_v3_plain/config.json", &json!({"kv_lora_rank": null}));
     assert!(matches!(absent, Err(ConfigError::Missing { key: "kv_lora_rank" })), "{absent:?}");
@@ -117,6 +160,18 @@ fn without_a_query_rank_queries_are_projected_directly() {
     assert!(matches!(direct.attention, Attention::Mla(mla) if mla.q_lora_rank.is_none()));
 }
 
+/// Keys that files may have and these have not.
+const OTHER_KEYS: [&str; 8] = [
+    "rope_scaling",
+    "rope_parameters",
+    "rope_theta",
+    "original_max_position_embeddings",
+    "partial_rotary_factor",
+    "num_local_experts",
+    "num_mtp_layers",
+    "pad_token_id",
+];
+
 fn scalars() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -129,10 +184,34 @@ fn scalars() -> impl Strategy<Value = Value> {
 }
 
 fn values() -> impl Strategy<Value = Value> {
-    let rope = ["rope_type", "type", "factor", "rope_theta", "beta_fast", "mscale", "low_freq_factor"];
+    let rope = [
+        "rope_type",
+        "type",
+        "factor",
+        "rope_theta",
+        "beta_fast",
+        "mscale",
+        "low_freq_factor",
+        "attention_factor",
+        "original_max_position_embeddings",
+        "truncate",
+        "partial_rotary_factor",
+        "short_factor",
+    ];
+    let kinds = prop::sample::select(vec!["default", "yarn", "llama3", "linear"]);
+    let whole = json!({
+        "factor": 4, "original_max_position_embeddings": 16, "low_freq_factor": 1, "high_freq_factor": 4,
+    });
     prop_oneof![
         4 => scalars(),
         1 => prop::collection::vec(scalars(), 0..4).prop_map(Value::from),
+        // A whole table with one key spoilt.
+        2 => (kinds, prop::sample::select(rope.to_vec()), scalars()).prop_map(move |(kind, key, value)| {
+            let mut table = whole.clone();
+            table["rope_type"] = json!(kind);
+            table[key] = value;
+            table
+        }),
         1 => prop::collection::hash_map(prop::sample::select(rope.to_vec()), scalars(), 0..4)
             .prop_map(|map| map.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()),
     ]
@@ -148,7 +227,8 @@ proptest! {
     ) {
         let mut json = config(case);
         for (key, value) in mutations {
-            let keys: Vec<String> = json.as_object().expect("an object").keys().cloned().collect();
+            let mut keys: Vec<String> = json.as_object().expect("an object").keys().cloned().collect();
+            keys.extend(OTHER_KEYS.map(str::to_owned));
             json[&keys[key.index(keys.len())]] = value;
         }
         if let Ok(config) = Config::from_json(&json) {
@@ -157,6 +237,7 @@ proptest! {
             if config.rotary_width() <= 1024 {
                 let frequencies = config.rope.frequencies(config.rotary_width());
                 prop_assert!(frequencies.iter().all(|frequency| frequency.is_finite()));
+                prop_assert!(config.rope.angle_factor().is_finite());
             }
         }
     }
@@ -322,7 +403,8 @@ fn a_config_nested_too_deep_or_of_another_kind_is_refused() {
     for (text, says) in [
         ("[".repeat(100_000), "recursion limit"),
         ("{\"a\":".repeat(50_000), "recursion limit"),
-        (" ".repeat(300_000), "expected at most 262144"),
+        (" ".repeat(5 << 20), "expected at most 4194304"),
+        (format!("[{}0]", "0,".repeat(200_000)), "more than 120000 values"),
         ("{\"model_type\": \"llama\", \"vocab_size\": 1000000000000}".to_owned(), "1000000000000"),
     ] {
         fs::write(&path, text).expect("written");

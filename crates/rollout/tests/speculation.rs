@@ -106,6 +106,7 @@ fn sequences_have_the_frequencies_that_the_full_forward_says() {
         "qk_nope_head_dim": 8, "qk_rope_head_dim": 8, "v_head_dim": 8, "n_routed_experts": 4,
         "num_experts_per_tok": 2, "n_shared_experts": 1, "moe_intermediate_size": 12, "eos_token_id": 1,
         "num_nextn_predict_layers": 1, "initializer_range": 0.4, "max_position_embeddings": 16,
+        "q_lora_rank": null, "n_group": 1, "topk_group": 1, "routed_scaling_factor": 1.0,
     }))
     .expect("valid");
     let decoder = Decoder::init(&config, &mut Seed::new(5).child("weights").rng(), &testkit::device());

@@ -30,6 +30,8 @@ fn rows(workers: usize) -> String {
         "intermediate_size": 192, "num_attention_heads": 3, "kv_lora_rank": 48, "qk_nope_head_dim": 32,
         "qk_rope_head_dim": 16, "v_head_dim": 32, "n_routed_experts": 8, "n_shared_experts": 1,
         "num_experts_per_tok": 2, "moe_intermediate_size": 96, "first_k_dense_replace": 0,
+        "q_lora_rank": null, "n_group": 1, "topk_group": 1, "routed_scaling_factor": 1.0,
+        "num_nextn_predict_layers": 0,
     });
     let architecture = Config::from_json(&architecture).expect("it is valid");
     let mut config = supervised::Config {

@@ -2,21 +2,32 @@
 
 use crate::args::ImportArgs;
 use crate::exit::Refusal;
+use crate::policy::refuse_existing;
 use crate::progress::Progress;
 use anyhow::{Context, Result};
-use ruminate_gguf::{Gguf, Import};
+use ruminate_gguf::{Gguf, Import, pre_tokenizers};
 use ruminate_run::FolderWriter;
 use serde_json::json;
 
 pub(crate) fn run(args: &ImportArgs) -> Result<()> {
-    // A link that leads nowhere is in the way, too.
-    if args.out.symlink_metadata().is_ok() {
-        let out = args.out.display();
-        return Err(Refusal::usage(format!("{out} exists already; remove it or choose another folder")));
+    refuse_existing(&args.out)?;
+    if let Some(pre) = &args.pre
+        && !pre_tokenizers().any(|known| known == pre)
+    {
+        let known = pre_tokenizers().collect::<Vec<_>>().join(", ");
+        return Err(Refusal::usage(format!("--pre {pre}: expected one of {known}")));
     }
     let of_file = || args.file.display().to_string();
     let mut gguf = Gguf::open(&args.file).with_context(of_file)?;
-    let import = Import::plan(&mut gguf).with_context(of_file)?;
+    let import = Import::plan(&mut gguf, args.pre.as_deref()).with_context(of_file)?;
+    if !import.has_end() {
+        eprintln!(
+            "warning: {}: no token ends a text or a turn (`tokenizer.ggml.eos_token_id` is absent): completions end by \
+             their length only; set `eos_token_id` in {}",
+            args.file.display(),
+            args.out.join("config.json").display()
+        );
+    }
     let folder = FolderWriter::create(&args.out)?;
     let mut bar = None;
     import
@@ -25,6 +36,8 @@ pub(crate) fn run(args: &ImportArgs) -> Result<()> {
             bar.at(at.done as u64, at.tensor);
         })
         .with_context(of_file)?;
+    // What has appeared there in the meantime stays.
+    refuse_existing(&args.out)?;
     folder.commit(json!({ "imported_from": args.file.file_name().map(|name| name.to_string_lossy()) }))?;
     if let Some(bar) = bar {
         let gib = import.weight_bytes() as f64 / f64::from(1 << 30);

@@ -94,7 +94,7 @@ impl Default for Recipe {
 
 /// A model by its folder, or by its architecture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a model folder, or a table with the keys of a config.json")]
 pub(crate) enum Model {
     /// A folder in Hugging Face's layout.
     Folder(PathBuf),

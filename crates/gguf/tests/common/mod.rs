@@ -41,7 +41,7 @@ type InMemory<'a> = Gguf<Cursor<&'a [u8]>>;
 /// Reads a file held in memory and plans its import.
 pub(crate) fn plan(bytes: &[u8]) -> Result<(InMemory<'_>, Import), Error> {
     let mut gguf = Gguf::read(Cursor::new(bytes))?;
-    let import = Import::plan(&mut gguf)?;
+    let import = Import::plan(&mut gguf, None)?;
     Ok((gguf, import))
 }
 

@@ -1,5 +1,6 @@
 //! `config.json` <-> [`Config`]: the keys, the families' defaults, and what we refuse.
 
+use super::defaults::{self, Heads};
 use super::keys::{ConfigError, Keys};
 use super::rope_keys::{rope, rope_scaling_json};
 use super::{Attention, Bias, Config, Family, Gqa, HeadNorm, Mla, Moe, Router};
@@ -23,22 +24,35 @@ impl Config {
         };
         keys.only("hidden_act", &[json!("silu"), json!("swish")], "\"silu\"")?;
         refuse_other_parts(&keys, family)?;
+        let vocab_size = keys.size("vocab_size")?;
+        let defaults = family.defaults();
+        let max_position_embeddings =
+            keys.size_or("max_position_embeddings", defaults.max_position_embeddings)?;
+        // The other two special ids are checked for what reads the file after us: PyTorch's embedding counts a padding
+        // token from the end where it is -1.
+        if json.get("pad_token_id") != Some(&json!(-1)) {
+            keys.token_ids("pad_token_id", None, vocab_size)?;
+        }
+        keys.token_ids("bos_token_id", None, vocab_size)?;
         let config = Self {
             family,
-            vocab_size: keys.size("vocab_size")?,
+            vocab_size,
             hidden_size: keys.size("hidden_size")?,
             num_hidden_layers: keys.size("num_hidden_layers")?,
             intermediate_size: keys.size("intermediate_size")?,
-            max_position_embeddings: keys.size_or("max_position_embeddings", 4096)?,
-            rms_norm_eps: keys.number_or("rms_norm_eps", 1e-6)?,
+            max_position_embeddings,
+            rms_norm_eps: keys.number_or("rms_norm_eps", defaults::RMS_NORM_EPS)?,
             tie_word_embeddings: keys.flag_or("tie_word_embeddings", false)?,
-            initializer_range: keys.number_or("initializer_range", 0.02)?,
-            eos_token_ids: keys.token_ids("eos_token_id")?,
+            initializer_range: keys.number_or("initializer_range", defaults::INITIALIZER_RANGE)?,
+            eos_token_ids: keys.token_ids("eos_token_id", defaults.eos_token_id, vocab_size)?,
             attention: attention(&keys, family)?,
-            rope: rope(&keys)?,
+            rope: rope(&keys, max_position_embeddings)?,
             moe: moe(&keys, family)?,
             num_nextn_predict_layers: match family {
-                Family::DeepseekV3 => keys.count_or("num_nextn_predict_layers", 0)?,
+                Family::DeepseekV3 => match either(&keys, "num_nextn_predict_layers", "num_mtp_layers")? {
+                    Some(key) => keys.count_or(key, 0)?,
+                    None => defaults::NUM_NEXTN_PREDICT_LAYERS,
+                },
                 _ => 0,
             },
         };
@@ -211,6 +225,7 @@ fn refuse_other_parts(keys: &Keys, family: Family) -> Result<(), ConfigError> {
     }
     keys.only("partial_rotary_factor", &[json!(1), json!(1.0)], "1 (all of a head is rotated)")?;
     keys.only("mlp_bias", &no, "false")?;
+    keys.only("per_layer_config", &[json!({}), json!([])], "empty (all blocks are alike)")?;
     // Qwen2 has its biases always, and not this key.
     if family != Family::Qwen2 {
         keys.only("attention_bias", &no, "false")?;
@@ -227,22 +242,41 @@ fn attention(keys: &Keys, family: Family) -> Result<Attention, ConfigError> {
         if !keys.flag_or("rope_interleave", true)? {
             return Err(keys.wrong("rope_interleave", "true (DeepSeek's interleaved rotary layout)"));
         }
+        keys.only("num_key_value_heads", &[json!(num_attention_heads)], "num_attention_heads")?;
         return Ok(Attention::Mla(Mla {
             num_attention_heads,
-            q_lora_rank: keys.optional_size("q_lora_rank")?,
+            q_lora_rank: if keys.is_null("q_lora_rank") {
+                None
+            } else {
+                Some(keys.size_or("q_lora_rank", defaults::Q_LORA_RANK)?)
+            },
             kv_lora_rank: keys.size("kv_lora_rank")?,
             qk_nope_head_dim: keys.size("qk_nope_head_dim")?,
             qk_rope_head_dim: keys.size("qk_rope_head_dim")?,
             v_head_dim: keys.size("v_head_dim")?,
         }));
     }
-    let head_dim = match keys.optional_size("head_dim")? {
-        Some(width) => width,
-        None => keys.size("hidden_size")? / num_attention_heads,
+    let defaults = family.defaults();
+    let null = keys.is_null("num_key_value_heads");
+    let num_key_value_heads = match (keys.optional_size("num_key_value_heads")?, defaults.num_key_value_heads)
+    {
+        (Some(heads), _) => heads,
+        (None, Heads::OfQueries) => num_attention_heads,
+        (None, Heads::Number(_)) if null => num_attention_heads,
+        (None, Heads::NeverNull(_)) if null => {
+            return Err(ConfigError::Missing { key: "num_key_value_heads" });
+        }
+        (None, Heads::Number(heads) | Heads::NeverNull(heads)) => heads,
+    };
+    let head_dim = match (keys.optional_size("head_dim")?, defaults.head_dim) {
+        (Some(width), _) => width,
+        (None, Some(_)) if keys.is_null("head_dim") => return Err(ConfigError::Missing { key: "head_dim" }),
+        (None, Some(width)) => width,
+        (None, None) => keys.size("hidden_size")? / num_attention_heads,
     };
     Ok(Attention::Gqa(Gqa {
         num_attention_heads,
-        num_key_value_heads: keys.optional_size("num_key_value_heads")?.unwrap_or(num_attention_heads),
+        num_key_value_heads,
         head_dim,
         bias: if family == Family::Qwen2 { Bias::QueryKeyValue } else { Bias::None },
         norm: match family {
@@ -253,18 +287,23 @@ fn attention(keys: &Keys, family: Family) -> Result<Attention, ConfigError> {
 }
 
 fn moe(keys: &Keys, family: Family) -> Result<Option<Moe>, ConfigError> {
+    let norm_topk_prob = || keys.flag_or("norm_topk_prob", family.defaults().norm_topk_prob);
     Ok(match family {
         Family::DeepseekV3 => Some(Moe {
-            n_routed_experts: keys.size("n_routed_experts")?,
-            n_shared_experts: keys.count_or("n_shared_experts", 1)?,
+            n_routed_experts: match either(keys, "n_routed_experts", "num_local_experts")? {
+                Some(key) => keys.size(key)?,
+                None => return Err(ConfigError::Missing { key: "n_routed_experts" }),
+            },
+            n_shared_experts: keys.count_or("n_shared_experts", defaults::N_SHARED_EXPERTS)?,
             num_experts_per_tok: keys.size("num_experts_per_tok")?,
             moe_intermediate_size: keys.size("moe_intermediate_size")?,
-            first_k_dense_replace: keys.count_or("first_k_dense_replace", 0)?,
+            first_k_dense_replace: keys.count_or("first_k_dense_replace", defaults::FIRST_K_DENSE_REPLACE)?,
             router: Router::Sigmoid {
-                n_group: keys.size_or("n_group", 1)?,
-                topk_group: keys.size_or("topk_group", 1)?,
-                norm_topk_prob: keys.flag_or("norm_topk_prob", true)?,
-                routed_scaling_factor: keys.number_or("routed_scaling_factor", 1.0)?,
+                n_group: keys.size_or("n_group", defaults::N_GROUP)?,
+                topk_group: keys.size_or("topk_group", defaults::TOPK_GROUP)?,
+                norm_topk_prob: norm_topk_prob()?,
+                routed_scaling_factor: keys
+                    .number_or("routed_scaling_factor", defaults::ROUTED_SCALING_FACTOR)?,
             },
         }),
         Family::Qwen3Moe => {
@@ -273,17 +312,29 @@ fn moe(keys: &Keys, family: Family) -> Result<Option<Moe>, ConfigError> {
             }
             Some(Moe {
                 // Newer transformers writes the second name.
-                n_routed_experts: match keys.optional_size("num_experts")? {
-                    Some(count) => count,
-                    None => keys.size("num_local_experts")?,
+                n_routed_experts: match either(keys, "num_experts", "num_local_experts")? {
+                    Some(key) => keys.size(key)?,
+                    None => return Err(ConfigError::Missing { key: "num_experts" }),
                 },
                 n_shared_experts: 0,
                 num_experts_per_tok: keys.size("num_experts_per_tok")?,
                 moe_intermediate_size: keys.size("moe_intermediate_size")?,
                 first_k_dense_replace: 0,
-                router: Router::Softmax { norm_topk_prob: keys.flag_or("norm_topk_prob", false)? },
+                router: Router::Softmax { norm_topk_prob: norm_topk_prob()? },
             })
         }
         Family::Llama | Family::Qwen2 | Family::Qwen3 => None,
     })
+}
+
+/// Which of a key's two names the file has, if any; both only with one value.
+fn either(keys: &Keys, name: &'static str, other: &'static str) -> Result<Option<&'static str>, ConfigError> {
+    match (keys.has(name), keys.has(other)) {
+        (true, true) if keys.0[name] != keys.0[other] => {
+            Err(keys.wrong(other, &format!("the value of `{name}`, whose other name it is")))
+        }
+        (true, _) => Ok(Some(name)),
+        (false, true) => Ok(Some(other)),
+        (false, false) => Ok(None),
+    }
 }

@@ -19,6 +19,18 @@ pub enum ConfigError {
         /// The key.
         key: &'static str,
     },
+    /// A key of a table of positions that no rule of ours reads: it may change what is computed.
+    #[error(
+        "config.json: `{table}.{key}` is {found}, which is not supported; expected it absent, null, false or empty"
+    )]
+    Unknown {
+        /// The table.
+        table: &'static str,
+        /// The key.
+        key: String,
+        /// What the file says.
+        found: String,
+    },
     /// A key's value is out of range or of another type.
     #[error("config.json: `{key}` is {found}; expected {expected}")]
     Value {
@@ -42,9 +54,13 @@ impl Keys<'_> {
         self.0.get(key).is_some_and(|value| !value.is_null())
     }
 
+    /// Whether a key is there and null, where that is another thing than its absence.
+    pub(super) fn is_null(&self, key: &str) -> bool {
+        self.0.get(key).is_some_and(Value::is_null)
+    }
+
     pub(super) fn wrong(&self, key: &'static str, expected: &str) -> ConfigError {
-        let found = self.0.get(key).map_or_else(|| "absent".to_owned(), ToString::to_string);
-        let found = found.chars().take(80).collect();
+        let found = self.0.get(key).map_or_else(|| "absent".to_owned(), shown);
         ConfigError::Value { key, found, expected: expected.to_owned() }
     }
 
@@ -115,13 +131,47 @@ impl Keys<'_> {
         self.0[key].as_bool().ok_or_else(|| self.wrong(key, "true or false"))
     }
 
-    pub(super) fn token_ids(&self, key: &'static str) -> Result<Vec<u32>, ConfigError> {
-        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    /// A number that a file may leave to its default by saying 0 or null, as transformers takes it.
+    pub(super) fn positive_unless_zero(&self, key: &'static str, default: f64) -> Result<f64, ConfigError> {
+        Ok(match self.number_or(key, default)? {
+            0.0 => default,
+            number => number,
+        })
+    }
+
+    /// Token ids below `vocab_size`, from a number or a list; none where the key is null, `default` where it is absent.
+    pub(super) fn token_ids(
+        &self,
+        key: &'static str,
+        default: Option<u32>,
+        vocab_size: usize,
+    ) -> Result<Vec<u32>, ConfigError> {
+        let known = |id: &u32| (*id as usize) < vocab_size;
+        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok()).filter(known);
         let ids = match self.0.get(key) {
-            None | Some(Value::Null) => Some(Vec::new()),
+            None => Some(default.into_iter().filter(known).collect()),
+            Some(Value::Null) => Some(Vec::new()),
             Some(Value::Array(many)) => many.iter().map(id).collect(),
             Some(one) => id(one).map(|id| vec![id]),
         };
-        ids.ok_or_else(|| self.wrong(key, "a token id or a list of them"))
+        ids.ok_or_else(|| {
+            self.wrong(key, &format!("a token id, or a list of them, below `vocab_size`, {vocab_size}"))
+        })
     }
+}
+
+/// Whether a value is what files write for a thing that is not used.
+pub(crate) fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(entries) => entries.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Bool(true) | Value::Number(_) => false,
+    }
+}
+
+/// A value as a message shows it.
+pub(super) fn shown(value: &Value) -> String {
+    value.to_string().chars().take(80).collect()
 }

@@ -3,6 +3,7 @@
 //! [`Config`] says which parts the decoder is built of; nothing after it asks for a model's family. The key
 //! names and the families' habits live in [`hugging_face`](self).
 
+mod defaults;
 mod hugging_face;
 mod keys;
 mod rope;
@@ -10,6 +11,7 @@ mod rope_keys;
 mod size;
 
 pub use keys::ConfigError;
+pub(crate) use keys::is_off;
 pub use rope::{Rope, Scaling};
 pub use size::Parameters;
 

@@ -30,6 +30,8 @@ pub enum Scaling {
         mscale: f64,
         /// Its denominator's; also the coefficient of the factor on scores.
         mscale_all_dim: f64,
+        /// The factor on cosines and sines itself, where the file states it.
+        attention_factor: Option<f64>,
     },
     /// Llama 3.1's piecewise rule.
     Llama3 {
@@ -86,6 +88,7 @@ impl Rope {
     /// Factor on cosines and sines.
     pub fn angle_factor(&self) -> f64 {
         match self.scaling {
+            Scaling::Yarn { attention_factor: Some(stated), .. } => stated,
             Scaling::Yarn { factor, mscale, mscale_all_dim, .. }
                 if mscale != 0.0 && mscale_all_dim != 0.0 =>
             {

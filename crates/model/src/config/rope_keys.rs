@@ -1,17 +1,41 @@
-//! Position embedding in `config.json`: `rope_parameters` of newer files, `rope_theta` and `rope_scaling` of older ones.
+//! Position embedding in `config.json`: `rope_parameters` of newer files, `rope_theta` and `rope_scaling` of older ones,
+//! in the order in which transformers takes them (`modeling_rope_utils.py`, 5.24). A key of the table is read, known to
+//! change nothing, or refused.
 
-use super::keys::{ConfigError, Keys};
+use super::keys::{ConfigError, Keys, is_off, shown};
 use super::{Rope, Scaling};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+/// Base of the frequencies where a file says nothing.
+const THETA: f64 = 10_000.0;
+
+/// Keys of the table that are read, or that transformers reads under another `rope_type` only.
+const KNOWN: [&str; 14] = [
+    "rope_type",
+    "type",
+    "rope_theta",
+    "factor",
+    "original_max_position_embeddings",
+    "attention_factor",
+    "beta_fast",
+    "beta_slow",
+    "mscale",
+    "mscale_all_dim",
+    "truncate",
+    "low_freq_factor",
+    "high_freq_factor",
+    "partial_rotary_factor",
+];
+
+/// Of the first YaRN models: says that the weights were tuned for it.
+const HARMLESS: &str = "finetuned";
 
 /// The position embedding, in either form.
-pub(super) fn rope(keys: &Keys) -> Result<Rope, ConfigError> {
-    // Newer files hold theta and scaling in `rope_parameters`, older ones beside each other.
-    let newer = keys.0.get("rope_parameters").filter(|value| value.is_object());
-    let older = keys.0.get("rope_scaling").filter(|value| value.is_object());
-    let theta = match newer.map(Keys).filter(|keys| keys.has("rope_theta")) {
-        Some(inner) => inner.number("rope_theta")?,
-        None => keys.number_or("rope_theta", 10_000.0)?,
+pub(super) fn rope(keys: &Keys, max_position_embeddings: usize) -> Result<Rope, ConfigError> {
+    let chosen = table(keys)?;
+    let theta = match &chosen {
+        Some((_, inner)) if inner.has("rope_theta") => inner.number("rope_theta")?,
+        _ => keys.number_or("rope_theta", THETA)?,
     };
     if theta <= 1.0 {
         return Err(ConfigError::Value {
@@ -20,32 +44,81 @@ pub(super) fn rope(keys: &Keys) -> Result<Rope, ConfigError> {
             expected: "a number above 1".to_owned(),
         });
     }
-    let Some(inner) = newer.or(older).map(Keys) else {
-        return Ok(Rope { theta, scaling: Scaling::None });
+    let scaling = match chosen {
+        Some((name, inner)) => scaling(keys, name, &inner, max_position_embeddings)?,
+        None => Scaling::None,
     };
-    if inner.0.as_object().is_some_and(|keys| keys.values().any(Value::is_object)) {
-        let key = if newer.is_some() { "rope_parameters" } else { "rope_scaling" };
-        return Err(keys.wrong(key, "one set for all blocks"));
+    Ok(Rope { theta, scaling })
+}
+
+/// The table that counts: `rope_scaling` where it says anything, since transformers puts it in the place of the other.
+fn table<'a>(keys: &Keys<'a>) -> Result<Option<(&'static str, Keys<'a>)>, ConfigError> {
+    for key in ["rope_scaling", "rope_parameters"] {
+        match keys.0.get(key) {
+            Some(value) if is_off(value) => {}
+            Some(value @ Value::Object(_)) => return Ok(Some((key, Keys(value)))),
+            Some(_) => return Err(keys.wrong(key, "a table of positions, or null")),
+            None => {}
+        }
     }
-    inner.only("attention_factor", &[], "absent (it follows from `factor` and `mscale`)")?;
-    inner.only("truncate", &[json!(true)], "true")?;
-    let kind = ["rope_type", "type"].iter().find_map(|key| inner.0.get(*key)?.as_str()).unwrap_or("default");
-    let original = || -> Result<f64, ConfigError> {
-        Ok(match inner.optional_size("original_max_position_embeddings")? {
-            Some(tokens) => tokens,
-            None => keys.size_or("max_position_embeddings", 4096)?,
-        } as f64)
+    Ok(None)
+}
+
+fn scaling(
+    keys: &Keys,
+    name: &'static str,
+    inner: &Keys,
+    max_position_embeddings: usize,
+) -> Result<Scaling, ConfigError> {
+    let entries = || inner.0.as_object().into_iter().flat_map(Map::iter);
+    if entries().any(|(_, value)| value.as_object().is_some_and(|inner| !inner.contains_key("__float__"))) {
+        return Err(keys.wrong(name, "one set for all blocks"));
+    }
+    let unknown = |key: &str| !KNOWN.contains(&key) && key != HARMLESS;
+    if let Some((key, value)) = entries().find(|(key, value)| unknown(key) && !is_off(value)) {
+        let key = key.chars().take(80).collect();
+        return Err(ConfigError::Unknown { table: name, key, found: shown(value) });
+    }
+    inner.only("partial_rotary_factor", &[json!(1), json!(1.0)], "1 (all of a head is rotated)")?;
+    let kind = match ["rope_type", "type"].into_iter().find(|key| inner.has(key)) {
+        None => "default",
+        Some(key) => inner.0[key].as_str().ok_or_else(|| inner.wrong(key, "a name, such as \"yarn\""))?,
     };
-    let scaling = match kind {
+    // What stands beside the table comes before what stands in it.
+    let original = || -> Result<f64, ConfigError> {
+        const KEY: &str = "original_max_position_embeddings";
+        let stated = match keys.optional_size(KEY)? {
+            Some(tokens) => Some(tokens),
+            None => inner.optional_size(KEY)?,
+        };
+        Ok(stated.unwrap_or(max_position_embeddings) as f64)
+    };
+    Ok(match kind {
         "default" => Scaling::None,
-        "yarn" => Scaling::Yarn {
-            factor: inner.positive_or("factor", None)?,
-            original_max_position_embeddings: original()?,
-            beta_fast: inner.positive_or("beta_fast", Some(32.0))?,
-            beta_slow: inner.positive_or("beta_slow", Some(1.0))?,
-            mscale: inner.number_or("mscale", 0.0)?,
-            mscale_all_dim: inner.number_or("mscale_all_dim", 0.0)?,
-        },
+        "yarn" => {
+            inner.only("truncate", &[json!(true)], "true")?;
+            if inner.is_null("truncate") {
+                return Err(inner.wrong("truncate", "true"));
+            }
+            let original_max_position_embeddings = original()?;
+            Scaling::Yarn {
+                factor: if inner.is_null("factor") {
+                    max_position_embeddings as f64 / original_max_position_embeddings
+                } else {
+                    inner.positive_or("factor", None)?
+                },
+                original_max_position_embeddings,
+                beta_fast: inner.positive_unless_zero("beta_fast", 32.0)?,
+                beta_slow: inner.positive_unless_zero("beta_slow", 1.0)?,
+                mscale: inner.number_or("mscale", 0.0)?,
+                mscale_all_dim: inner.number_or("mscale_all_dim", 0.0)?,
+                attention_factor: if inner.has("attention_factor") {
+                    Some(inner.positive_or("attention_factor", None)?)
+                } else {
+                    None
+                },
+            }
+        }
         "llama3" => {
             let low_freq_factor = inner.positive_or("low_freq_factor", None)?;
             let high_freq_factor = inner.positive_or("high_freq_factor", None)?;
@@ -61,13 +134,12 @@ pub(super) fn rope(keys: &Keys) -> Result<Rope, ConfigError> {
         }
         other => {
             return Err(ConfigError::Value {
-                key: "rope_scaling",
-                found: format!("{other:?}"),
+                key: name,
+                found: shown(&json!(other)),
                 expected: "default, yarn or llama3".to_owned(),
             });
         }
-    };
-    Ok(Rope { theta, scaling })
+    })
 }
 
 /// `rope_scaling` of the older form, which every version of transformers reads.
@@ -81,6 +153,7 @@ pub(super) fn rope_scaling_json(scaling: Scaling) -> Value {
             beta_slow,
             mscale,
             mscale_all_dim,
+            attention_factor,
         } => {
             let mut json = json!({
                 "rope_type": "yarn",
@@ -94,6 +167,9 @@ pub(super) fn rope_scaling_json(scaling: Scaling) -> Value {
                 if value != 0.0 {
                     json[key] = json!(value);
                 }
+            }
+            if let Some(factor) = attention_factor {
+                json["attention_factor"] = json!(factor);
             }
             json
         }

@@ -132,7 +132,7 @@ mod tests {
     fn a_layer_counts_its_experts_whole_and_its_tokens_share() {
         let json = json!({
             "model_type": "qwen3_moe", "hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2,
-            "head_dim": 4, "intermediate_size": 8, "num_experts": 4, "num_experts_per_tok": 1,
+            "num_key_value_heads": 2, "head_dim": 4, "intermediate_size": 8, "num_experts": 4, "num_experts_per_tok": 1,
             "moe_intermediate_size": 6, "vocab_size": 10, "eos_token_id": 1,
         });
         let config = Config::from_json(&json).expect("valid");

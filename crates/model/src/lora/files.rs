@@ -1,8 +1,8 @@
 //! Adapter folders in PEFT's layout: `adapter_config.json`, `adapter_model.safetensors`. Like every file they are
-//! untrusted, and what PEFT can say and we cannot compute is refused by its key.
+//! untrusted.
 
-use super::{Adapter, Adapters, Config, Targets, last};
-use crate::weights::{pretty, read_json};
+use super::{Adapter, Adapters, Config, Targets, keys, last};
+use crate::weights::{first_not_finite, kind_of, pretty, read_json};
 use crate::{Decoder, LoadError, SaveError};
 use burn::module::Module;
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
@@ -15,27 +15,11 @@ use std::path::{Path, PathBuf};
 
 const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
+/// What older versions of PEFT wrote.
+const PICKLED: &str = "adapter_model.bin";
 
 /// What PEFT puts before the names of a transformers model.
 const PREFIX: &str = "base_model.model.";
-
-/// Keys that change what an adapter computes. Absent, null, false or empty means that they don't.
-const UNSUPPORTED: [&str; 14] = [
-    "alora_invocation_tokens",
-    "alpha_pattern",
-    "arrow_config",
-    "fan_in_fan_out",
-    "kasa_config",
-    "layer_replication",
-    "lora_bias",
-    "modules_to_save",
-    "monteclora_config",
-    "rank_pattern",
-    "target_parameters",
-    "trainable_token_indices",
-    "use_dora",
-    "use_qalora",
-];
 
 /// The model folder that a folder's weights begin with: itself, or the base that an adapter folder names. A relative
 /// name is looked for from the current folder, as PEFT does, then from the adapter's.
@@ -67,53 +51,34 @@ pub fn base_folder(folder: &Path) -> Result<PathBuf, LoadError> {
 /// # Errors
 /// A file is missing or malformed, asks for what we don't compute, or its tensors do not fit the decoder.
 pub fn load_adapter(decoder: Decoder, folder: &Path) -> Result<Decoder, LoadError> {
-    let (config, base) = read_config(&folder.join(CONFIG))?;
+    let (config, base) = keys::read(&folder.join(CONFIG))?;
     let path = folder.join(WEIGHTS);
+    if !path.exists() && folder.join(PICKLED).exists() {
+        let problem = format!(
+            "expected {WEIGHTS}, found {PICKLED}: only safetensors are read; load the adapter in PEFT and save it again, \
+             `save_pretrained(OUT)`"
+        );
+        return Err(LoadError::Adapter { path: folder.to_owned(), problem });
+    }
     let bytes = fs::read(&path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
+    if let Some(found) = kind_of(&bytes) {
+        return Err(LoadError::Kind { path, found });
+    }
     let file = SafeTensors::deserialize(&bytes)
         .map_err(|error| LoadError::Safetensors { path: path.clone(), reason: error.to_string() })?;
-    attach(decoder, &file, config, base).map_err(|problem| LoadError::Adapter { path, problem })
-}
-
-/// The recipe and the base that an `adapter_config.json` describes.
-fn read_config(path: &Path) -> Result<(Config, PathBuf), LoadError> {
-    let json = read_json(path)?;
-    let refused = |problem: String| LoadError::Adapter { path: path.to_owned(), problem };
-    let kind = &json["peft_type"];
-    if kind != "LORA" {
-        return Err(refused(format!("expected `peft_type` to be \"LORA\", found {kind}")));
-    }
-    if let Some(key) = UNSUPPORTED.iter().find(|key| !is_off(&json[**key])) {
-        return Err(refused(format!(
-            "`{key}` is {}, which is not supported; expected it absent, null, false or empty",
-            json[*key]
-        )));
-    }
-    if !(json["bias"].is_null() || json["bias"] == "none") {
-        return Err(refused(format!("expected `bias` to be \"none\", found {}", json["bias"])));
-    }
-    let r = json["r"].as_u64().and_then(|r| usize::try_from(r).ok());
-    let (Some(r), Some(lora_alpha)) = (r, json["lora_alpha"].as_f64()) else {
-        return Err(refused("expected the numbers `r` and `lora_alpha`".to_owned()));
-    };
-    let use_rslora = json["use_rslora"].as_bool().unwrap_or(false);
-    let config = Config { r, lora_alpha, use_rslora, ..Config::default() };
-    config.validate().map_err(|error| refused(error.to_string()))?;
-    Ok((config, PathBuf::from(json["base_model_name_or_path"].as_str().unwrap_or_default())))
-}
-
-fn is_off(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(entries) => entries.is_empty(),
-        Value::Bool(true) | Value::Number(_) | Value::String(_) => false,
-    }
+    attach(decoder, &file, config, base, &path)
 }
 
 /// The file's tensors decide which modules have an adapter: names, patterns and ranges of layers in the configuration
 /// all come down to that.
-fn attach(decoder: Decoder, file: &SafeTensors, config: Config, base: PathBuf) -> Result<Decoder, String> {
+fn attach(
+    decoder: Decoder,
+    file: &SafeTensors,
+    config: Config,
+    base: PathBuf,
+    path: &Path,
+) -> Result<Decoder, LoadError> {
+    let refused = |problem: String| LoadError::Adapter { path: path.to_owned(), problem };
     let device = decoder.device();
     let mut decoder = decoder.no_grad();
     let mut left: BTreeSet<&str> = file.names().into_iter().collect();
@@ -126,19 +91,19 @@ fn attach(decoder: Decoder, file: &SafeTensors, config: Config, base: PathBuf) -
             continue;
         }
         left.remove(b.as_str());
-        let a = tensor(file, &a, [config.r, input], &device)?;
-        let b = tensor(file, &b, [output, config.r], &device)?;
+        let a = tensor(file, &a, [config.r, input], path, &device)?;
+        let b = tensor(file, &b, [output, config.r], path, &device)?;
         linear.adapter = Some(Adapter::new(a, b, config.scale()));
         adapted.insert(name);
     }
     if let Some(name) = left.first() {
-        return Err(format!(
+        return Err(refused(format!(
             "{} tensors belong to no linear map of this model that can be adapted, such as {name}",
             left.len()
-        ));
+        )));
     }
     if adapted.is_empty() {
-        return Err("expected adapters, found none".to_owned());
+        return Err(refused("expected adapters, found none".to_owned()));
     }
     let config = Config { target_modules: Targets::Named(shortened(&adapted, &others)), ..config };
     decoder.set_adapters(Some(Adapters { config, base }));
@@ -154,19 +119,34 @@ fn shortened(adapted: &BTreeSet<String>, others: &BTreeSet<String>) -> Vec<Strin
     short.into_iter().map(str::to_owned).collect()
 }
 
-fn tensor(file: &SafeTensors, name: &str, shape: [usize; 2], device: &Device) -> Result<Tensor<2>, String> {
-    let view = file.tensor(name).map_err(|_| format!("tensor {name} is missing"))?;
+fn tensor(
+    file: &SafeTensors,
+    name: &str,
+    shape: [usize; 2],
+    path: &Path,
+    device: &Device,
+) -> Result<Tensor<2>, LoadError> {
+    let refused = |problem: String| {
+        let problem = format!("tensor {name}{problem}");
+        LoadError::Adapter { path: path.to_owned(), problem }
+    };
+    let view = file.tensor(name).map_err(|_| refused(" is missing".to_owned()))?;
     let dtype = match view.dtype() {
         Dtype::F32 => DType::F32,
         Dtype::F16 => DType::F16,
         Dtype::BF16 => DType::BF16,
-        other => return Err(format!("tensor {name}: expected F32, F16 or BF16, found {other:?}")),
+        other => return Err(refused(format!(": expected F32, F16 or BF16, found {other:?}"))),
     };
     if view.shape() != shape {
-        return Err(format!("tensor {name}: expected {shape:?}, found {:?}", view.shape()));
+        return Err(refused(format!(": expected {shape:?}, found {:?}", view.shape())));
     }
-    let data = TensorData::from_bytes_vec(view.data().to_vec(), Shape::from(shape), dtype);
-    Ok(Tensor::from_data(data.convert::<f32>(), device))
+    let data = TensorData::from_bytes_vec(view.data().to_vec(), Shape::from(shape), dtype).convert::<f32>();
+    let values = data.as_slice::<f32>().expect("converted to f32");
+    if let Some(index) = first_not_finite(values) {
+        let (path, value) = (path.to_owned(), values[index]);
+        return Err(LoadError::NonFinite { path, tensor: name.to_owned(), index, value });
+    }
+    Ok(Tensor::from_data(data, device))
 }
 
 /// Writes the adapters of a decoder into an existing folder and returns the paths.

@@ -9,6 +9,7 @@
 
 mod adapter;
 mod files;
+mod keys;
 
 pub(crate) use adapter::Adapter;
 pub(crate) use files::save;
@@ -76,6 +77,21 @@ pub enum Error {
         /// What would be right.
         expected: &'static str,
     },
+    /// A rank that no product of two factors of that module can use.
+    #[error(
+        "`lora.r` is {r}; expected at most {most}, the smaller side of `{module}`, which is {shape:?}; take a smaller rank, \
+         or leave the module out of `lora.target_modules`"
+    )]
+    Rank {
+        /// The rank.
+        r: usize,
+        /// The module's own name.
+        module: String,
+        /// `[out, in]` of its weight.
+        shape: [usize; 2],
+        /// The largest rank that it can have.
+        most: usize,
+    },
     /// A module that the model does not have, or that cannot be adapted.
     #[error("`lora.target_modules`: no linear map of this model is named `{name}`{}; it can adapt {}",
         nearest.as_ref().map(|near| format!(", did you mean `{near}`?")).unwrap_or_default(), known.join(", "))]
@@ -113,14 +129,24 @@ impl Config {
     /// Checks that a model of that architecture has the targets, before any weight is read.
     ///
     /// # Errors
-    /// Those of [`Self::validate`], and [`Error::Target`] for the first name that no module has.
+    /// Those of [`Self::validate`], [`Error::Target`] for the first name that no module has, and [`Error::Rank`] for the
+    /// first module that is narrower than the rank.
     pub fn check(&self, architecture: &Architecture, device: &Device) -> Result<(), Error> {
         self.validate()?;
         // Names repeat block by block, and adapters are on the trunk only.
         let layers = architecture.num_hidden_layers.min(1);
         let one =
             Architecture { num_hidden_layers: layers, num_nextn_predict_layers: 0, ..architecture.clone() };
-        self.targets(&mut Decoder::blank(&one, device)).map(drop)
+        let mut decoder = Decoder::blank(&one, device);
+        let targets = self.targets(&mut decoder)?;
+        for (name, linear) in decoder.adaptable().filter(|(name, _)| targets.contains(last(name))) {
+            let shape = linear.weight.lazy_shape().dims::<2>();
+            let most = shape[0].min(shape[1]);
+            if self.r > most {
+                return Err(Error::Rank { r: self.r, module: last(&name).to_owned(), shape, most });
+            }
+        }
+        Ok(())
     }
 
     /// Parameters of the adapters of a model of that architecture, before any weight is read.

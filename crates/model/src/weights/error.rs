@@ -34,6 +34,58 @@ pub enum LoadError {
         /// What is read at most.
         limit: u64,
     },
+    /// A JSON file has far more values than any model's.
+    #[error("{path}: more than {limit} values: this is not a model's configuration")]
+    Values {
+        /// The file.
+        path: PathBuf,
+        /// What is read at most.
+        limit: usize,
+    },
+    /// A file is recognised as one of another kind.
+    #[error("{path}: this is {found}")]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        found: &'static str,
+    },
+    /// The folder is one that a training run made, and the model lies within.
+    #[error("{path}: this is a run folder; the model is in {model}")]
+    RunFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Where the model is.
+        model: PathBuf,
+    },
+    /// The folder has weights under other names only.
+    #[error(
+        "{path}: expected model.safetensors, or shards with model.safetensors.index.json; found {}: {remedy}",
+        found.join(", ")
+    )]
+    NoWeights {
+        /// The folder.
+        path: PathBuf,
+        /// The weights that are there; at most 32.
+        found: Vec<String>,
+        /// What to do with them.
+        remedy: &'static str,
+    },
+    /// A weight is not a finite number.
+    #[error(
+        "{path}: tensor {tensor} holds {value} at element {index}; expected finite numbers: the file is damaged, or \
+         the training that wrote it diverged"
+    )]
+    NonFinite {
+        /// The file.
+        path: PathBuf,
+        /// The tensor's name.
+        tensor: String,
+        /// The element, in row-major order.
+        index: usize,
+        /// The value, in f32.
+        value: f32,
+    },
     /// The architecture cannot be built.
     #[error("{path}: {source}")]
     Config {
@@ -68,7 +120,8 @@ pub enum LoadError {
     },
     /// The files' tensors are not the model's.
     #[error(
-        "{path}: tensors do not fit config.json: missing {missing:?}, unexpected {unexpected:?}, wrong {misshapen:?}"
+        "{path}: tensors do not fit config.json: missing {missing:?}, unexpected {unexpected:?}, wrong {misshapen:?}{}",
+        prefix.as_ref().map(|found| format!("; the names begin with `{found}`, expected `model.`")).unwrap_or_default()
     )]
     Tensors {
         /// The folder.
@@ -79,6 +132,8 @@ pub enum LoadError {
         unexpected: Vec<String>,
         /// Name, what was found, what was expected.
         misshapen: Vec<String>,
+        /// What stands before the names of the blocks, where it is another prefix than ours.
+        prefix: Option<String>,
     },
     /// An adapter folder that cannot be computed, or not with this base.
     #[error("{path}: {problem}")]

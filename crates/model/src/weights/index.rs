@@ -1,11 +1,12 @@
 //! Which files hold a folder's weights: `model.safetensors`, or the shards of `model.safetensors.index.json`.
 
 use super::error::LoadError;
+use super::{NAMED, kind};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt::{self, Formatter};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
@@ -36,19 +37,70 @@ impl WeightFiles {
     /// Of a folder; as in transformers, one whole file comes before an index.
     ///
     /// # Errors
-    /// There is an index and it cannot be read, or names files elsewhere.
+    /// There is an index and it cannot be read, or names files elsewhere; or weights have other names.
     pub(super) fn of(folder: &Path) -> Result<Self, LoadError> {
         let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
-        if single.exists() || !index.exists() {
+        if single.exists() {
             return Ok(Self::Single(single));
         }
-        Index::read(index).map(Self::Sharded)
+        if index.exists() {
+            return Index::read(index).map(Self::Sharded);
+        }
+        let found = other_weights(folder);
+        match found.first() {
+            // Opening it says what is wrong.
+            None => Ok(Self::Single(single)),
+            Some(first) => {
+                Err(LoadError::NoWeights { path: folder.to_owned(), remedy: remedy(first), found })
+            }
+        }
+    }
+}
+
+/// Weights of a folder under names that are not read.
+fn other_weights(folder: &Path) -> Vec<String> {
+    const ENDINGS: [&str; 8] = ["safetensors", "bin", "pth", "pt", "gguf", "h5", "msgpack", "ckpt"];
+    /// Of trainers, and of adapters without their configuration.
+    const OTHERS: [&str; 4] = ["training_args", "optimizer", "scheduler", "adapter_model"];
+    let names = fs::read_dir(folder).into_iter().flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    let is_weights = |name: &String| {
+        ENDINGS.iter().any(|ending| name.rsplit_once('.').is_some_and(|(_, found)| found == *ending))
+            && !OTHERS.iter().any(|other| name.starts_with(other))
+    };
+    let mut found: Vec<String> = names.filter(is_weights).collect();
+    found.sort_unstable();
+    found.truncate(NAMED);
+    found
+}
+
+/// What makes weights under that name readable.
+fn remedy(name: &str) -> &'static str {
+    match name.rsplit_once('.') {
+        Some((_, "gguf")) => "`ruminate import FILE OUT` makes a model folder of a GGUF file",
+        Some((stem, "safetensors")) if stem.starts_with("model-") => {
+            "shards are read with their index; download the folder again"
+        }
+        Some((stem, "safetensors")) if stem.starts_with("model.") => {
+            "rename the variant to model.safetensors"
+        }
+        Some((_, "safetensors")) => {
+            "these are names of another program's; download the files that transformers loads"
+        }
+        _ => {
+            "only safetensors are read; convert the folder with transformers: \
+             AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OUT)"
+        }
     }
 }
 
 impl Index {
     fn read(path: PathBuf) -> Result<Self, LoadError> {
-        let file = File::open(&path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
+        let unreadable = |source| LoadError::Read { path: path.clone(), source };
+        let file = File::open(&path).map_err(unreadable)?;
+        if let Some(found) = kind::of_file(&file).map_err(unreadable)? {
+            return Err(LoadError::Kind { path, found });
+        }
         let json: Json = match serde_json::from_reader(BufReader::new(file)) {
             Ok(json) => json,
             Err(error) if error.is_data() => {

@@ -4,17 +4,17 @@
 use super::error::LoadError;
 use super::origin::Origin;
 use super::store::Store;
-use super::{NAMED, fused_experts};
-use crate::{Config, Decoder, lora};
+use super::{NAMED, fused_experts, read_json};
+use crate::{Config, ConfigError, Decoder, lora};
 use burn::tensor::Device;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
-/// Bytes of a JSON file that describes a model; real ones have a few thousand.
-const MAX_JSON_BYTES: u64 = 256 << 10;
+const CONFIG: &str = "config.json";
+const EMBEDDING: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
 
 /// How far loading has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,12 +55,11 @@ fn load_whole(
     device: &Device,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Decoder, LoadError> {
-    let path = folder.join("config.json");
-    let json = read_json(&path)?;
-    let of_config = |source| LoadError::Config { path: path.clone(), source };
-    let mut config = Config::from_json(&json).map_err(of_config)?;
-    let block = Config::weight_block_size(&json).map_err(of_config)?;
+    let (json, mut config) = read_config(folder)?;
+    let block = Config::weight_block_size(&json)
+        .map_err(|source| LoadError::Config { path: folder.join(CONFIG), source })?;
     let mut store = Store::open(folder, block)?;
+    tie_as_stored(&mut config, &mut store)?;
     // transformers keeps the key when it saves a model, and leaves the module out.
     if !store.has_prefix(&format!("model.layers.{}.", config.num_hidden_layers)) {
         config.num_nextn_predict_layers = 0;
@@ -79,22 +78,50 @@ fn load_whole(
 /// # Errors
 /// The file is missing or does not describe a model that we can build.
 pub fn load_config(folder: &Path) -> Result<Config, LoadError> {
-    let path = lora::base_folder(folder)?.join("config.json");
-    let json = read_json(&path)?;
-    Config::from_json(&json).map_err(|source| LoadError::Config { path, source })
+    read_config(&lora::base_folder(folder)?).map(|(_, config)| config)
 }
 
-/// A JSON file of a model folder.
-pub(crate) fn read_json(path: &Path) -> Result<Value, LoadError> {
-    let unreadable = |source| LoadError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(unreadable)?;
-    let bytes = file.metadata().map_err(unreadable)?.len();
-    if bytes > MAX_JSON_BYTES {
-        return Err(LoadError::Size { path: path.to_owned(), bytes, limit: MAX_JSON_BYTES });
+/// The file as it is, and what it describes.
+fn read_config(folder: &Path) -> Result<(Value, Config), LoadError> {
+    let path = folder.join(CONFIG);
+    let run = || model_within(folder).map(|model| LoadError::RunFolder { path: folder.to_owned(), model });
+    let json = match read_json(&path) {
+        Err(LoadError::Read { .. }) if let Some(run) = run() => return Err(run),
+        read => read?,
+    };
+    match Config::from_json(&json) {
+        Ok(config) => Ok((json, config)),
+        // A run's `config.json` is its recipe.
+        Err(ConfigError::Family { .. })
+            if json.get("model_type").is_none()
+                && let Some(run) = run() =>
+        {
+            Err(run)
+        }
+        Err(source) => Err(LoadError::Config { path, source }),
     }
-    let mut text = Vec::new();
-    file.take(MAX_JSON_BYTES).read_to_end(&mut text).map_err(unreadable)?;
-    serde_json::from_slice(&text).map_err(|source| LoadError::Json { path: path.to_owned(), source })
+}
+
+/// The model that a training run left in its folder: the trained one, or its newest checkpoint.
+fn model_within(folder: &Path) -> Option<PathBuf> {
+    let is_model =
+        |folder: &PathBuf| [CONFIG, "adapter_config.json"].iter().any(|name| folder.join(name).is_file());
+    let checkpoints = fs::read_dir(folder.join("checkpoints")).into_iter().flatten().flatten();
+    let newest = || checkpoints.map(|entry| entry.path()).filter(is_model).max();
+    Some(folder.join("final")).filter(is_model).or_else(newest)
+}
+
+/// Where a file has more than a tied model's configuration says, or its one matrix under the other name: a head with
+/// values of its own is the model's, as in transformers.
+fn tie_as_stored(config: &mut Config, store: &mut Store) -> Result<(), LoadError> {
+    if config.tie_word_embeddings && store.has(HEAD) {
+        if store.has(EMBEDDING) {
+            config.tie_word_embeddings = store.same(EMBEDDING, HEAD)?;
+        } else {
+            store.rename(HEAD, EMBEDDING);
+        }
+    }
+    Ok(())
 }
 
 /// A decoder of that architecture with the files' weights.
@@ -197,7 +224,8 @@ impl Check<'_> {
             return Ok(());
         }
         let (missing, misshapen) = (std::mem::take(&mut self.missing), std::mem::take(&mut self.misshapen));
-        Err(LoadError::Tensors { path: folder.to_owned(), missing, unexpected, misshapen })
+        let prefix = if missing.is_empty() { None } else { self.store.other_prefix() };
+        Err(LoadError::Tensors { path: folder.to_owned(), missing, unexpected, misshapen, prefix })
     }
 }
 
@@ -211,7 +239,7 @@ fn ignorable(name: &str, config: &Config) -> bool {
                 && matches!(rest, "embed_tokens.weight" | "shared_head.head.weight")
         })
     };
-    (config.tie_word_embeddings && name == "lm_head.weight")
+    (config.tie_word_embeddings && name == HEAD)
         || (config.num_nextn_predict_layers > 0 && copied(name))
         || name.ends_with("rotary_emb.inv_freq")
 }

@@ -8,17 +8,21 @@ mod error;
 mod fp8;
 mod header;
 mod index;
+mod json;
+mod kind;
 mod load;
 mod origin;
 mod save;
 mod store;
 
 pub use error::{LoadError, SaveError};
-pub(crate) use load::read_json;
+pub(crate) use json::read_json;
+pub(crate) use kind::of as kind_of;
 pub use load::{Progress, load, load_config, load_with_progress};
 pub(crate) use origin::Origin;
 pub(crate) use save::pretty;
 pub use save::{Format, WeightType, save, save_as};
+pub(crate) use store::first_not_finite;
 
 /// At most this many tensors are named in a message.
 const NAMED: usize = 32;

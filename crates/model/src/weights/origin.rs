@@ -12,9 +12,17 @@ pub(crate) struct Origin {
 }
 
 /// Keys that are not true of what we write: weights are no longer quantised, files of Python code stay behind, and
-/// positions are written in one form.
-const DROPPED: [&str; 5] =
-    ["quantization_config", "auto_map", "rope_parameters", "rope_scaling", "_name_or_path"];
+/// positions, experts and modules are written under one name each.
+const DROPPED: [&str; 8] = [
+    "quantization_config",
+    "auto_map",
+    "rope_parameters",
+    "rope_scaling",
+    "original_max_position_embeddings",
+    "num_local_experts",
+    "num_mtp_layers",
+    "_name_or_path",
+];
 
 /// The older name of `dtype`, which a file keeps that has it.
 const OLDER_DTYPE: &str = "torch_dtype";

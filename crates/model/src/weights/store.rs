@@ -6,6 +6,7 @@ use super::error::LoadError;
 use super::fp8::{self, E4M3, SCALE_SUFFIX};
 use super::header::{self, Entry};
 use super::index::{Index, WeightFiles};
+use super::kind;
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::Dtype;
@@ -44,7 +45,34 @@ impl Store {
             WeightFiles::Single(path) => drop(store.add(path, None)?),
             WeightFiles::Sharded(index) => store.add_shards(folder, &index)?,
         }
+        store.complete_names();
         Ok(store)
+    }
+
+    /// Puts `model.` before the names of a file that the model without its head has written.
+    fn complete_names(&mut self) {
+        const INNER: [&str; 3] = ["embed_tokens.", "layers.", "norm."];
+        let is_inner = |name: &str| INNER.iter().any(|part| name.starts_with(part));
+        if self.has_prefix("model.") || !self.tensors.keys().any(|name| is_inner(name)) {
+            return;
+        }
+        let complete = |name: String| if is_inner(&name) { format!("model.{name}") } else { name };
+        let tensors = std::mem::take(&mut self.tensors);
+        self.tensors = tensors.into_iter().map(|(name, stored)| (complete(name), stored)).collect();
+    }
+
+    /// What stands before the blocks' names, where it is another prefix than ours.
+    pub(super) fn other_prefix(&self) -> Option<String> {
+        const FIRST: &str = "layers.0.input_layernorm.weight";
+        let prefix = self.tensors.keys().find_map(|name| name.strip_suffix(FIRST))?;
+        (prefix != "model.").then(|| prefix.chars().take(80).collect())
+    }
+
+    /// Takes a tensor for another that is not there.
+    pub(super) fn rename(&mut self, name: &str, to: &str) {
+        if let Some(stored) = self.tensors.remove(name) {
+            self.tensors.insert(to.to_owned(), stored);
+        }
     }
 
     fn add_shards(&mut self, folder: &Path, index: &Index) -> Result<(), LoadError> {
@@ -65,6 +93,9 @@ impl Store {
         let unreadable = |source| LoadError::Read { path: path.clone(), source };
         let file = File::open(&path).map_err(unreadable)?;
         let len = file.metadata().map_err(unreadable)?.len();
+        if let Some(found) = kind::of_file(&file).map_err(unreadable)? {
+            return Err(LoadError::Kind { path, found });
+        }
         let entries = header::read(&file, len)
             .map_err(|reason| LoadError::Safetensors { path: path.clone(), reason })?;
         let number = self.files.len();
@@ -151,25 +182,69 @@ impl Store {
     /// Reads a tensor that [fits](Self::check) into `out`, in f32, FP8 multiplied with its factors.
     ///
     /// # Errors
-    /// The file ends early or cannot be read.
+    /// The file ends early or cannot be read, or holds what is no finite number.
     pub(super) fn read(&mut self, name: &str, out: &mut [f32]) -> Result<(), LoadError> {
-        let Stored { file, entry } = &self.tensors[name];
-        let (path, file) = &mut self.files[*file];
-        let size = entry.dtype.bitsize() / 8;
-        debug_assert_eq!(entry.bytes, (out.len() * size) as u64, "{name}: checked before");
-        let unreadable = |source| LoadError::Read { path: path.clone(), source };
-        file.seek(SeekFrom::Start(entry.begin)).map_err(unreadable)?;
-        self.piece.resize(PIECE, 0);
-        for out in out.chunks_mut(PIECE / size) {
-            let piece = &mut self.piece[..out.len() * size];
-            file.read_exact(piece).map_err(unreadable)?;
-            convert(entry.dtype, piece, out);
+        let entry = &self.tensors[name].entry;
+        debug_assert_eq!(
+            entry.bytes,
+            (out.len() * entry.dtype.bitsize() / 8) as u64,
+            "{name}: checked before"
+        );
+        let (dtype, shape) = (entry.dtype, entry.shape.clone());
+        let step = PIECE * 8 / dtype.bitsize();
+        let mut piece = std::mem::take(&mut self.piece);
+        for (number, out) in out.chunks_mut(step).enumerate() {
+            self.read_piece(name, number * step, out, &mut piece)?;
         }
-        if entry.dtype == Dtype::F8_E4M3 {
-            let shape = entry.shape.clone();
+        self.piece = piece;
+        if dtype == Dtype::F8_E4M3 {
             self.apply_scales(name, &shape, out)?;
         }
         Ok(())
+    }
+
+    /// Reads the numbers of a tensor from the one at `first` on, by way of `bytes`.
+    fn read_piece(
+        &mut self,
+        name: &str,
+        first: usize,
+        out: &mut [f32],
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), LoadError> {
+        let Stored { file, entry } = &self.tensors[name];
+        let (path, file) = &mut self.files[*file];
+        let size = entry.dtype.bitsize() / 8;
+        bytes.resize(out.len() * size, 0);
+        let begin = SeekFrom::Start(entry.begin + (first * size) as u64);
+        let read = file.seek(begin).and_then(|_| file.read_exact(bytes));
+        read.map_err(|source| LoadError::Read { path: path.clone(), source })?;
+        convert(entry.dtype, bytes, out);
+        finite(path, name, first, out)
+    }
+
+    /// Whether two tensors hold the same numbers. Both are read, a piece at a time, up to the first difference.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub(super) fn same(&mut self, name: &str, other: &str) -> Result<bool, LoadError> {
+        const NUMBERS: usize = PIECE / 8;
+        let [one, two] = [name, other].map(|name| &self.tensors[name].entry);
+        // Of FP8 the numbers are not the whole.
+        let plain = |entry: &Entry| matches!(entry.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16 | Dtype::F64);
+        if one.shape != two.shape || !plain(one) || !plain(two) {
+            return Ok(false);
+        }
+        let numbers = one.shape.iter().product::<usize>();
+        let (mut bytes, mut a, mut b) = (Vec::new(), vec![0.0; NUMBERS], vec![0.0; NUMBERS]);
+        for first in (0..numbers).step_by(NUMBERS) {
+            let count = NUMBERS.min(numbers - first);
+            self.read_piece(name, first, &mut a[..count], &mut bytes)?;
+            self.read_piece(other, first, &mut b[..count], &mut bytes)?;
+            if a[..count] != b[..count] {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn apply_scales(&mut self, name: &str, shape: &[usize], out: &mut [f32]) -> Result<(), LoadError> {
@@ -180,8 +255,29 @@ impl Store {
         let mut scales = vec![0.0; scales];
         self.read(&(name.to_owned() + SCALE_SUFFIX), &mut scales)?;
         fp8::scale_blocks(out, *matrix, &scales, block);
-        Ok(())
+        let file = self.tensors[name].file;
+        finite(&self.files[file].0, name, 0, out)
     }
+}
+
+/// Refuses numbers that are none; `first` is the place of the first of them in its tensor.
+fn finite(path: &Path, name: &str, first: usize, values: &[f32]) -> Result<(), LoadError> {
+    match first_not_finite(values) {
+        None => Ok(()),
+        Some(place) => Err(LoadError::NonFinite {
+            path: path.to_owned(),
+            tensor: name.to_owned(),
+            index: first + place,
+            value: values[place],
+        }),
+    }
+}
+
+/// The place of the first number that is infinite or none.
+pub(crate) fn first_not_finite(values: &[f32]) -> Option<usize> {
+    // Without branches first, which is as fast as the numbers come from memory.
+    let odd = values.iter().fold(0, |odd, value| odd | u32::from(!value.is_finite()));
+    if odd == 0 { None } else { values.iter().position(|value| !value.is_finite()) }
 }
 
 /// Little-endian numbers to f32; both sides have the same count.

@@ -1,0 +1,80 @@
+//! The keys `<architecture>.*` of a file: each is read elsewhere, known to change no number, or refused unless its value
+//! says that it is not used. It refuses to know what the keys that are read mean.
+
+use crate::error::Error;
+use crate::metadata::{Metadata, Value};
+
+/// Read by [`Architecture`](crate::architecture::Architecture) and [`Scaling`](crate::rope::Scaling).
+const READ: [&str; 17] = [
+    "attention.head_count",
+    "attention.head_count_kv",
+    "attention.key_length",
+    "attention.layer_norm_rms_epsilon",
+    "attention.value_length",
+    "block_count",
+    "context_length",
+    "embedding_length",
+    "feed_forward_length",
+    "rope.dimension_count",
+    "rope.freq_base",
+    "rope.scaling.factor",
+    "rope.scaling.original_context_length",
+    "rope.scaling.type",
+    "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow",
+    "rope.scaling.yarn_ext_factor",
+];
+
+/// What llama.cpp does not read for these architectures: how the converter found the rows, the epsilon of another kind of
+/// norm, and what the tensors' shapes say.
+const HARMLESS: [&str; 4] =
+    ["attention.layer_norm_epsilon", "rope.scaling.finetuned", "tensor_data_layout", "vocab_size"];
+
+/// Factors that multiply by nothing where they are 1. Of all others, 0 is what says that they are not used.
+const NEUTRAL_AT_ONE: [&str; 7] = [
+    "embedding_scale",
+    "logit_scale",
+    "residual_scale",
+    "rope.scale_linear",
+    "rope.scaling.alpha",
+    "rope.scaling.attn_factor",
+    "rope.scaling.yarn_attn_factor",
+];
+
+/// Whether attention looks back only; the one flag that is true where nothing is special.
+const CAUSAL: &str = "attention.causal";
+
+/// Refuses a file one of whose keys would make it another model than the configuration that we write.
+///
+/// # Errors
+/// [`Error::Metadata`] with the first such key.
+pub(crate) fn refuse_others(metadata: &Metadata, architecture: &str) -> Result<(), Error> {
+    for (key, value) in metadata.iter() {
+        let own = key.strip_prefix(architecture).and_then(|rest| rest.strip_prefix('.'));
+        let Some(own) = own.filter(|own| !READ.contains(own) && !HARMLESS.contains(own)) else { continue };
+        let neutral = match value {
+            Value::Flag(flag) => *flag == (own == CAUSAL),
+            Value::Integer(number) => is_neutral(own, *number as f64),
+            Value::Float(number) => is_neutral(own, *number),
+            Value::Text(text) => text.is_empty(),
+            Value::Texts(texts) => texts.is_empty(),
+            Value::Integers(integers) => integers.iter().all(|&integer| integer == 0),
+            Value::Skipped { len } => *len == 0,
+        };
+        if !neutral {
+            let expected = if own == CAUSAL {
+                "true: attention looks back only"
+            } else if NEUTRAL_AT_ONE.contains(&own) {
+                "1, or absent: other factors are not supported"
+            } else {
+                "absent, 0, false or empty: what it changes is not supported"
+            };
+            return Err(metadata.wrong(key, expected));
+        }
+    }
+    Ok(())
+}
+
+fn is_neutral(key: &str, number: f64) -> bool {
+    number == 0.0 || (number == 1.0 && NEUTRAL_AT_ONE.contains(&key))
+}
