@@ -42,6 +42,7 @@ mod problems;
 mod progress;
 mod rates;
 mod recipe;
+mod renderer;
 mod samples;
 mod scoring;
 mod screen;
