@@ -184,6 +184,9 @@ pub(crate) struct GenerateArgs {
     /// Sequences decoded at once
     #[arg(long, value_name = "N", default_value_t = 64)]
     pub(crate) max_num_seqs: usize,
+    /// A variable of the chat template, as in `enable_thinking=false`; VALUE is TOML, or else a text [may be repeated]
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) template: Vec<String>,
     #[command(flatten)]
     pub(crate) engine: EngineArgs,
 }

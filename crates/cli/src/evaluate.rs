@@ -143,7 +143,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Self> {
         let set = |name: &str, tasks: &[Task], forced: &'static str| -> Result<Set> {
             let with_ids = |task: &Task| {
-                let text = language.render(&task.prompt)? + forced;
+                let text = language.render(&task.prompt, &task.columns)? + forced;
                 Ok((task.clone(), language.tokenizer.encode(&text)?))
             };
             let problems = tasks.iter().map(with_ids).collect::<Result<_>>()?;

@@ -3,36 +3,25 @@
 
 use crate::ends;
 use crate::exit::Refusal;
-use crate::preamble::Preamble;
 use crate::recipe::PromptStyle;
+use crate::renderer::{Columns, Renderer};
 use anyhow::{Context, Result};
 use ruminate_data::{Message, Prompt, Sample};
 use ruminate_model::Config;
-use ruminate_text::{ChatTemplate, GenerationPrompt, Tokenizer, r1_zero_prompt};
+use ruminate_text::{GenerationPrompt, MarkedChat, Tokenizer};
+use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
-use std::time::SystemTime;
 
 /// A tokenizer with its prompt style and its ending tokens.
 pub(crate) struct Language {
     pub(crate) tokenizer: Tokenizer,
-    template: Option<ChatTemplate>,
-    style: Style,
+    pub(crate) renderer: Renderer,
     /// Tokens that end a completion: every one that a file of the model names.
     pub(crate) end_ids: Vec<u32>,
     /// The one of them that a policy is taught to write.
     taught_end: Option<u32>,
-    /// What stands before every prompt.
-    pub(crate) preamble: Preamble,
-}
-
-/// A decided [`PromptStyle`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Style {
-    Bare,
-    R1,
-    Chat,
 }
 
 impl Language {
@@ -72,23 +61,8 @@ impl Language {
 
     fn new(tokenizer: Tokenizer, style: PromptStyle, mut end_ids: Vec<u32>) -> Result<Self> {
         end_ids.extend(tokenizer.eos_id().filter(|id| !end_ids.contains(id)));
-        let template = tokenizer
-            .chat_template()
-            .map(|source| ChatTemplate::new(source, tokenizer.special_tokens(), SystemTime::now()))
-            .transpose()
-            .with_context(|| tokenizer.chat_template_path().to_owned())?;
-        let style = match (style, &template) {
-            (PromptStyle::Auto, _) if is_embedded(&tokenizer) => Style::Bare,
-            (PromptStyle::Auto | PromptStyle::Chat, None) if tokenizer.chat_template_problem().is_some() => {
-                return Err(no_template(&tokenizer));
-            }
-            (PromptStyle::Auto | PromptStyle::Chat, Some(_)) => Style::Chat,
-            (PromptStyle::Auto | PromptStyle::R1, _) => Style::R1,
-            (PromptStyle::Bare, _) => Style::Bare,
-            (PromptStyle::Chat, None) => return Err(no_template(&tokenizer)),
-        };
-        let mut language =
-            Self { tokenizer, template, style, end_ids, taught_end: None, preamble: Preamble::default() };
+        let renderer = Renderer::new(&tokenizer, style, is_embedded(&tokenizer))?;
+        let mut language = Self { tokenizer, renderer, end_ids, taught_end: None };
         language.taught_end = language.written_end().or_else(|| {
             let eos = language.tokenizer.eos_id();
             eos.or_else(|| language.end_ids.first().copied())
@@ -96,30 +70,28 @@ impl Language {
         Ok(language)
     }
 
+    /// The same with variables of the chat template, which `key` sets.
+    ///
+    /// # Errors
+    /// With exit code 2 for one that the template does not read.
+    pub(crate) fn with_kwargs(mut self, kwargs: &Map<String, Value>, key: &str) -> Result<Self> {
+        self.renderer = self.renderer.with_kwargs(kwargs, key)?;
+        Ok(self)
+    }
+
     /// The ending token that the chat template writes behind what the assistant says, where it writes one.
     fn written_end(&self) -> Option<u32> {
         const SAID: &str = "Yes.";
-        let turn = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
-        let chat =
-            self.chat(&[turn("user", "Is it?"), turn("assistant", SAID)], GenerationPrompt::Omit).ok()?;
+        let turns = [Message::new("user", "Is it?"), Message::new("assistant", SAID)];
+        let chat = self.renderer.chat(&turns, &Columns::new(), GenerationPrompt::Omit).ok()?;
         let end = chat.rfind(SAID)? + SAID.len();
         let (_, behind) = self.tokenizer.encode_pair(&chat[..end], &chat[end..]).ok()?;
         behind.into_iter().find(|id| self.end_ids.contains(id))
     }
 
-    /// The prompt as the policy sees it.
-    pub(crate) fn render(&self, prompt: &Prompt) -> Result<String> {
-        match (prompt, self.style) {
-            (Prompt::Text(text), Style::Bare) => Ok(self.preamble.text() + text),
-            (Prompt::Text(text), Style::R1) => Ok(self.preamble.text() + &r1_zero_prompt(text)),
-            (Prompt::Text(text), Style::Chat) => {
-                let turn = Message { role: "user".to_owned(), content: text.clone() };
-                self.chat(&self.preamble.before(&[turn]), GenerationPrompt::Add)
-            }
-            (Prompt::Messages(messages), _) => {
-                self.chat(&self.preamble.before(messages), GenerationPrompt::Add)
-            }
-        }
+    /// The prompt as the policy sees it; some columns of its row are the chat template's.
+    pub(crate) fn render(&self, prompt: &Prompt, columns: &Columns) -> Result<String> {
+        self.renderer.prompt(prompt, columns)
     }
 
     /// Whether it is the embedded one, also where a model folder that we wrote gives it back.
@@ -127,37 +99,18 @@ impl Language {
         is_embedded(&self.tokenizer)
     }
 
-    /// Whether the model has a chat template.
-    pub(crate) fn has_template(&self) -> bool {
-        self.template.is_some()
+    /// A prompt's token ids.
+    pub(crate) fn prompt_ids(&self, prompt: &Prompt, columns: &Columns) -> Result<Vec<u32>> {
+        Ok(self.tokenizer.encode(&self.render(prompt, columns)?)?)
     }
 
-    /// A chat in the model's template.
-    pub(crate) fn chat(&self, messages: &[Message], prompt: GenerationPrompt) -> Result<String> {
-        let template = self.template.as_ref().ok_or_else(|| no_template(&self.tokenizer))?;
-        Ok(template.render(messages, prompt)?)
-    }
-
-    /// Whether turns are put in a chat template; without one a prompt stands alone.
-    pub(crate) fn keeps_turns(&self) -> bool {
-        self.style == Style::Chat
-    }
-
-    /// A conversation's samples, where the template says which tokens are the assistant's; none where it does not.
-    pub(crate) fn marked(&self, messages: &[Message]) -> Result<Option<Sample>> {
-        let Some(template) = self.template.as_ref().filter(|template| template.marks_assistant()) else {
-            return Ok(None);
-        };
-        let (ids, mut loss_mask) = self.tokenizer.encode_marked(&template.render_marked(messages)?)?;
+    /// A conversation in which the template marks what the assistant writes, as one sample.
+    pub(crate) fn marked(&self, chat: &MarkedChat) -> Result<Sample> {
+        let (ids, mut loss_mask) = self.tokenizer.encode_marked(chat)?;
         if let Some(first) = loss_mask.first_mut() {
             *first = false; // nothing stands before it to predict it from
         }
-        Ok(Some(Sample { ids, loss_mask }))
-    }
-
-    /// A prompt's token ids.
-    pub(crate) fn prompt_ids(&self, prompt: &Prompt) -> Result<Vec<u32>> {
-        Ok(self.tokenizer.encode(&self.render(prompt)?)?)
+        Ok(Sample { ids, loss_mask })
     }
 
     /// Token ids of a prompt, as the policy reads it, and of the completion behind it with its ending token: one text, cut
@@ -213,16 +166,6 @@ impl Language {
 fn is_embedded(tokenizer: &Tokenizer) -> bool {
     let embedded = Tokenizer::embedded();
     tokenizer.files().eq(embedded.files())
-}
-
-fn no_template(tokenizer: &Tokenizer) -> anyhow::Error {
-    match tokenizer.chat_template_problem() {
-        Some(problem) => Refusal::input(problem),
-        None => Refusal::input(
-            "the prompt is a list of messages, but the model has no chat template; expected chat_template.jinja, or \
-             `chat_template` in tokenizer_config.json",
-        ),
-    }
 }
 
 /// Warns on standard error; of a model that is loaded several times in a run once.

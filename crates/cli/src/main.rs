@@ -47,6 +47,7 @@ mod problems;
 mod progress;
 mod rates;
 mod recipe;
+mod renderer;
 mod room;
 mod samples;
 mod scoring;

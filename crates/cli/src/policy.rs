@@ -142,8 +142,23 @@ impl Source {
     }
 }
 
-/// The language that a model speaks, with what the recipe wants before its prompts.
+/// The language that a model speaks, with what the recipe wants before its prompts and gives to its chat template.
+///
+/// # Errors
+/// Those of loading; with exit code 2 for a variable that the template does not read.
 pub(crate) fn language(model: &Model, recipe: &Recipe) -> Result<Language> {
+    spoken(model, recipe)?.with_kwargs(&recipe.data.template, "[data.template]")
+}
+
+/// The same of a model beside another one, such as a student: the recipe's variables may be the other's.
+pub(crate) fn language_beside(model: &Model, recipe: &Recipe) -> Result<Language> {
+    let language = spoken(model, recipe)?;
+    let mut read = recipe.data.template.clone();
+    read.retain(|name, _| language.renderer.reads(name));
+    language.with_kwargs(&read, "[data.template]")
+}
+
+fn spoken(model: &Model, recipe: &Recipe) -> Result<Language> {
     let style = recipe.data.prompt;
     let mut language = match model {
         Model::Inline(_) => Language::embedded(style)?,
@@ -151,7 +166,7 @@ pub(crate) fn language(model: &Model, recipe: &Recipe) -> Result<Language> {
             Language::load(&lora::base_folder(folder)?, &model::load_config(folder)?, style)?
         }
     };
-    language.preamble = Preamble::load(recipe)?;
+    language.renderer.preamble = Preamble::load(recipe)?;
     Ok(language)
 }
 

@@ -63,7 +63,7 @@ impl Preamble {
 
     /// The messages with what stands before them. A system message of their own goes before the recipe's.
     pub(crate) fn before(&self, messages: &[Message]) -> Vec<Message> {
-        let own = usize::from(messages.first().is_some_and(|first| first.role == "system"));
+        let own = usize::from(messages.first().is_some_and(|first| first.role() == "system"));
         let system = self.system.iter().filter(|_| own == 0).map(|system| message("system", system));
         let shots = self.shots.iter().flat_map(|shot| shot.turns.iter().cloned());
         let own_system = messages[..own].iter().cloned();
@@ -72,17 +72,15 @@ impl Preamble {
 
     /// Messages that stand before the first one of the conversation itself: system message and examples.
     pub(crate) fn leading(&self, messages: &[Message]) -> usize {
-        let own = usize::from(messages.first().is_some_and(|first| first.role == "system"));
+        let own = usize::from(messages.first().is_some_and(|first| first.role() == "system"));
         self.before(messages).len() + own - messages.len()
     }
 
     /// The same for a prompt of bare text: the system message, then each example's turns a line each, and blank lines
     /// between.
     pub(crate) fn text(&self) -> String {
-        let shots = self
-            .shots
-            .iter()
-            .map(|shot| shot.turns.iter().map(|turn| turn.content.as_str()).collect::<Vec<_>>().join("\n"));
+        let shots =
+            self.shots.iter().map(|shot| shot.turns.iter().map(Message::text).collect::<Vec<_>>().join("\n"));
         self.system.iter().cloned().chain(shots).map(|part| part + "\n\n").collect()
     }
 
@@ -91,25 +89,24 @@ impl Preamble {
         self.shots
             .iter()
             .flat_map(|shot| &shot.turns)
-            .filter(|turn| turn.role == "user")
-            .map(|turn| turn.content.as_str())
+            .filter(|turn| turn.role() == "user")
+            .filter_map(|turn| turn.get("content")?.as_str())
     }
 }
 
 /// Whether a task's question is one of these.
 pub(crate) fn asks_one_of(task: &Task, questions: &[&str]) -> bool {
     let text = match &task.prompt {
-        ruminate_data::Prompt::Text(text) => text.as_str(),
-        ruminate_data::Prompt::Messages(messages) => messages
-            .iter()
-            .rfind(|message| message.role == "user")
-            .map_or("", |message| message.content.as_str()),
+        ruminate_data::Prompt::Text(text) => text.clone(),
+        ruminate_data::Prompt::Messages(messages) => {
+            messages.iter().rfind(|message| message.role() == "user").map_or_else(String::new, Message::text)
+        }
     };
-    questions.contains(&text)
+    questions.contains(&text.as_str())
 }
 
 fn message(role: &str, content: &str) -> Message {
-    Message { role: role.to_owned(), content: content.to_owned() }
+    Message::new(role, content)
 }
 
 /// An example from a row: `messages` that end with the assistant; `prompt` and `completion`; or a task, whose reply is its
@@ -121,9 +118,9 @@ fn shot(row: Row<Map<String, Value>>, path: &Path, tagged: bool) -> Result<Shot>
         let turns: Vec<Message> = serde_json::from_value(messages.clone()).map_err(|error| {
             refused(format!("expected `messages` with texts `role` and `content`: {error}"))
         })?;
-        let turns: Vec<Message> = turns.into_iter().filter(|turn| turn.role != "system").collect();
+        let turns: Vec<Message> = turns.into_iter().filter(|turn| turn.role() != "system").collect();
         return match turns.last() {
-            Some(last) if last.role == "assistant" && turns.len() > 1 => Ok(Shot { turns }),
+            Some(last) if last.role() == "assistant" && turns.len() > 1 => Ok(Shot { turns }),
             _ => Err(refused(
                 "expected an example of `data.shots` to end with the assistant's reply".to_owned(),
             )),
@@ -152,7 +149,7 @@ fn shot(row: Row<Map<String, Value>>, path: &Path, tagged: bool) -> Result<Shot>
     let mut turns = match task.prompt {
         ruminate_data::Prompt::Text(text) => vec![message("user", &text)],
         ruminate_data::Prompt::Messages(turns) => {
-            turns.into_iter().filter(|turn| turn.role != "system").collect()
+            turns.into_iter().filter(|turn| turn.role() != "system").collect()
         }
     };
     turns.push(message("assistant", &reply));
@@ -180,6 +177,7 @@ mod tests {
     use super::Preamble;
     use crate::recipe::Recipe;
     use ruminate_data::Message;
+    use serde_json::Value;
     use std::fs;
 
     fn preamble(toml: &str, rows: &str) -> Result<Preamble, String> {
@@ -192,11 +190,16 @@ mod tests {
     }
 
     fn turns(messages: &[Message]) -> Vec<(&str, &str)> {
-        messages.iter().map(|message| (message.role.as_str(), message.content.as_str())).collect()
+        messages
+            .iter()
+            .map(|message| {
+                (message.role(), message.get("content").and_then(Value::as_str).unwrap_or_default())
+            })
+            .collect()
     }
 
     fn user(content: &str) -> Message {
-        Message { role: "user".to_owned(), content: content.to_owned() }
+        Message::new("user", content)
     }
 
     #[test]
@@ -221,7 +224,7 @@ mod tests {
         assert_eq!(turns(&before)[7], ("user", "1+1?"));
         assert_eq!(made.leading(&[user("1+1?")]), 7);
 
-        let own = [Message { role: "system".to_owned(), content: "Mine.".to_owned() }, user("1+1?")];
+        let own = [Message::new("system", "Mine."), user("1+1?")];
         assert_eq!(turns(&made.before(&own))[0], ("system", "Mine."), "the row's own goes first");
         assert_eq!((made.before(&own).len(), made.leading(&own)), (8, 7));
 

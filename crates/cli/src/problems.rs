@@ -67,7 +67,7 @@ impl Problems {
         };
         let read = read(path, &recipe.data, language, Room::new(positions, recipe.rollout.max_new_tokens))?;
         let mut told = vec![read.told(path)];
-        let shown: Vec<&str> = language.preamble.questions().collect();
+        let shown: Vec<&str> = language.renderer.preamble.questions().collect();
         let mut held_out: Vec<Task> = read.problems.into_iter().map(|problem| problem.task).collect();
         held_out.retain(|task| !asks_one_of(task, &shown));
         let (all, n) = (held_out.len(), recipe.eval.n);
@@ -113,7 +113,7 @@ impl Problems {
             longest = longest.max(problem(language, training.task(index)?)?.prompt_ids.len());
         }
         for task in held_out.iter().chain(&fresh) {
-            longest = longest.max(language.prompt_ids(&task.prompt)?.len());
+            longest = longest.max(language.prompt_ids(&task.prompt, &task.columns)?.len());
         }
         room.check(longest)?;
         Ok(Self { source: Source::Drawn { stream: training, first, room }, held_out, fresh, told: Vec::new() })
@@ -121,7 +121,7 @@ impl Problems {
 
     fn listed(recipe: &Recipe, path: &Path, language: &Language, room: Room, seed: Seed) -> Result<Self> {
         let data = &recipe.data;
-        let shown: Vec<&str> = language.preamble.questions().collect();
+        let shown: Vec<&str> = language.renderer.preamble.questions().collect();
         let (mut training, mut held_out) = (Vec::new(), Vec::new());
         let of_file = read(path, data, language, room)?;
         let mut told = vec![of_file.told(path)];
@@ -197,7 +197,7 @@ impl Problems {
 }
 
 fn problem(language: &Language, task: Task) -> Result<Problem> {
-    let prompt_ids = language.prompt_ids(&task.prompt)?;
+    let prompt_ids = language.prompt_ids(&task.prompt, &task.columns)?;
     Ok(Problem { task, prompt_ids })
 }
 

@@ -63,7 +63,7 @@ impl Judge<'_> {
         };
         Attempts {
             task: task.clone(),
-            prompt: self.language.render(&task.prompt).unwrap_or_default(),
+            prompt: self.language.render(&task.prompt, &task.columns).unwrap_or_default(),
             attempts: completions.iter().map(attempt).collect(),
         }
     }

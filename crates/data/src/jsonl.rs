@@ -5,10 +5,12 @@
 
 mod layouts;
 
-use crate::{Error, Message, Prompt, Task};
+use crate::message::{keys, sort};
+use crate::{Error, Prompt, Task};
 use serde::Serialize;
 use serde_json::{Map, Value, value::RawValue};
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read as _, Write};
 use std::path::Path;
@@ -55,8 +57,15 @@ pub struct Mismatch {
 }
 
 impl Mismatch {
-    fn new(expected: impl Into<String>, found: impl Into<String>) -> Self {
+    /// From its two halves.
+    pub fn new(expected: impl Into<String>, found: impl Into<String>) -> Self {
         Self { expected: expected.into(), found: found.into() }
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "expected {}, found {}", self.expected, self.found)
     }
 }
 
@@ -150,15 +159,8 @@ pub fn parse_task(text: &str) -> Result<Task, Mismatch> {
     // GSM8K's name; beside a `prompt` it stays among the columns.
     let asked = if columns.contains_key("prompt") { "prompt" } else { "question" };
     let prompt = match columns.shift_remove(asked) {
-        Some(Value::String(prompt)) if !prompt.is_empty() => Prompt::Text(prompt),
-        Some(Value::Array(messages)) if !messages.is_empty() => Prompt::Messages(parse_messages(messages)?),
-        Some(other) => {
-            return Err(Mismatch::new(
-                format!("`{asked}` to be a text or a list of messages, not empty"),
-                sort(&other),
-            ));
-        }
-        None => return Err(Mismatch::new("a column `prompt` (or `question`)", names(&columns))),
+        Some(prompt) => Prompt::from_json(asked, prompt)?,
+        None => return Err(Mismatch::new("a column `prompt` (or `question`)", keys(&columns))),
     };
     // Where both exist, `solution` is a worked one and stays among the columns.
     let name = if columns.contains_key("answer") { "answer" } else { "solution" };
@@ -168,7 +170,7 @@ pub fn parse_task(text: &str) -> Result<Task, Mismatch> {
         Some(Value::Number(number)) => number.to_string(),
         Some(other) => return Err(Mismatch::new(format!("`{name}` to be a text or a number"), sort(&other))),
         None => {
-            let others = if columns.is_empty() { String::new() } else { format!(", {}", names(&columns)) };
+            let others = if columns.is_empty() { String::new() } else { format!(", {}", keys(&columns)) };
             return Err(Mismatch::new("a column `answer` (or `solution`)", format!("`{asked}`{others}")));
         }
     };
@@ -207,47 +209,10 @@ pub fn write<T: Serialize>(mut out: impl Write, rows: impl IntoIterator<Item = T
     out.flush()
 }
 
-fn parse_messages(messages: Vec<Value>) -> Result<Vec<Message>, Mismatch> {
-    let parse = |(i, message)| {
-        serde_json::from_value(message).map_err(|error| {
-            Mismatch::new(
-                format!("`prompt[{i}]` to be a message, with texts `role` and `content`"),
-                error.to_string(),
-            )
-        })
-    };
-    messages.into_iter().enumerate().map(parse).collect()
-}
-
 /// A number of the line as it is written there: a gold answer must not be rounded to 53 bits.
 fn written(text: &str, column: &str) -> Option<String> {
     let columns: HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
     columns.get(column).map(|value| value.get().to_owned())
-}
-
-/// What sort of value it is. Its content is left out: it may be long, and it may be private.
-fn sort(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "a boolean",
-        Value::Number(_) => "a number",
-        Value::String(text) if text.is_empty() => "an empty text",
-        Value::String(_) => "a text",
-        Value::Array(list) if list.is_empty() => "an empty list",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    }
-}
-
-/// The columns that there are, the first dozen by name.
-fn names(columns: &Map<String, Value>) -> String {
-    if columns.is_empty() {
-        return "no columns".to_owned();
-    }
-    let short = |name: &String| format!("`{}`", name.chars().take(40).collect::<String>());
-    let listed = columns.keys().take(12).map(short).collect::<Vec<_>>().join(", ");
-    let more = columns.len().saturating_sub(12);
-    if more == 0 { listed } else { format!("{listed} and {more} more") }
 }
 
 enum Line {

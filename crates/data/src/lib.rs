@@ -19,6 +19,7 @@ pub mod traces;
 
 mod completion;
 mod error;
+mod message;
 mod sample;
 mod seed;
 mod task;
@@ -26,7 +27,8 @@ mod verdict;
 
 pub use completion::{Completion, FinishReason, Group, Routing};
 pub use error::Error;
+pub use message::{Message, messages};
 pub use sample::Sample;
 pub use seed::Seed;
-pub use task::{Message, Prompt, Task};
+pub use task::{Prompt, Task};
 pub use verdict::{Outcome, Score, Verdict};

@@ -1,15 +1,9 @@
 //! Problems whose answers a program can check.
 
+use crate::jsonl::Mismatch;
+use crate::message::{Message, messages, sort};
 use serde::{Deserialize, Serialize};
-
-/// One turn of a chat.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// `system`, `user`, `assistant` or `tool`.
-    pub role: String,
-    /// The turn's text.
-    pub content: String,
-}
+use serde_json::Value;
 
 /// What the policy is asked: bare text, or a chat that a template renders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,9 +20,22 @@ impl Prompt {
     pub fn text(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
-            Self::Messages(messages) => {
-                messages.iter().map(|m| format!("{}: {}", m.role, m.content)).collect::<Vec<_>>().join("\n")
-            }
+            Self::Messages(messages) => messages.iter().map(Message::shown).collect::<Vec<_>>().join("\n"),
+        }
+    }
+
+    /// A prompt as a file has it, not empty; `name` is that of the column.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub fn from_json(name: &str, value: Value) -> Result<Self, Mismatch> {
+        match value {
+            Value::String(text) if !text.is_empty() => Ok(Self::Text(text)),
+            Value::Array(list) if !list.is_empty() => messages(name, Value::Array(list)).map(Self::Messages),
+            other => Err(Mismatch::new(
+                format!("`{name}` to be a text or a list of messages, not empty"),
+                sort(&other),
+            )),
         }
     }
 }
@@ -43,5 +50,5 @@ pub struct Task {
     pub answer: String,
     /// Any other column of the source: it reaches the verifier untouched.
     #[serde(flatten)]
-    pub columns: serde_json::Map<String, serde_json::Value>,
+    pub columns: serde_json::Map<String, Value>,
 }

@@ -131,4 +131,21 @@ pub enum Error {
         /// The engine's reason, with the line.
         reason: String,
     },
+    /// What a row or a recipe gives to the chat template beside the messages is not what it must be.
+    #[error("expected {expected}, found {found}")]
+    Inputs {
+        /// What it must be.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// The chat template leaves out something of a turn that is to be trained.
+    #[error(
+        "the chat template leaves out of an assistant's turn {what}: it would not be trained; put {{% generation %}} and \
+         {{% endgeneration %}} around the assistant's turns in the template, or give rows of `prompt` and `completion`"
+    )]
+    TurnCut {
+        /// What it leaves out.
+        what: &'static str,
+    },
 }

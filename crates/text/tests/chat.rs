@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use ruminate_data::Message;
-use ruminate_text::{ChatTemplate, Error, GenerationPrompt, SpecialTokens, Tokenizer};
+use ruminate_text::{ChatTemplate, Error, GenerationPrompt, SpecialTokens, TemplateInputs, Tokenizer};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
@@ -15,8 +15,8 @@ fn compile(source: &str) -> Result<ChatTemplate, Error> {
 }
 
 fn render(source: &str) -> Result<String, Error> {
-    let messages = [Message { role: "user".into(), content: "a<b".into() }];
-    compile(source)?.render(&messages, GenerationPrompt::Add)
+    let messages = [Message::new("user", "a<b")];
+    compile(source)?.render(&messages, &TemplateInputs::default(), GenerationPrompt::Add)
 }
 
 fn golden(file: &str) -> Value {
@@ -46,7 +46,7 @@ fn chats_render_as_transformers_renders_them() {
         let prompt =
             if row["add_generation_prompt"] == true { GenerationPrompt::Add } else { GenerationPrompt::Omit };
         let what = format!("{}, {}, {prompt:?}", row["template"], row["chat"]);
-        match template(row).render(&messages, prompt) {
+        match template(row).render(&messages, &TemplateInputs::default(), prompt) {
             Ok(rendered) => assert_eq!(row["rendered"], rendered, "{what}"),
             Err(Error::TemplateRefused { message }) => assert_eq!(row["refused"], message, "{what}"),
             Err(error) => assert_eq!(row["failed"], true, "{what}: {error}"),
@@ -63,7 +63,7 @@ fn the_assistant_s_spans_are_those_of_transformers() {
     for row in marked {
         let template = template(row);
         assert!(template.marks_assistant());
-        let chat = template.render_marked(&conversation(&golden, row)).unwrap();
+        let chat = template.render_marked(&conversation(&golden, row), &TemplateInputs::default()).unwrap();
         assert_eq!(row["rendered"], chat.text);
         let in_characters = |byte: usize| chat.text[..byte].chars().count();
         let spans: Vec<[usize; 2]> =
@@ -77,7 +77,8 @@ fn the_assistant_s_tokens_are_those_of_transformers() {
     let tokenizer = Tokenizer::load(&fixtures().join("byte_level")).unwrap();
     let (golden, masks) = (golden("chats.json"), golden("masks.json"));
     for row in masks["masks"].as_array().unwrap() {
-        let chat = template(row).render_marked(&conversation(&golden, row)).unwrap();
+        let chat =
+            template(row).render_marked(&conversation(&golden, row), &TemplateInputs::default()).unwrap();
         let (ids, mask) = tokenizer.encode_marked(&chat).unwrap();
         assert_eq!(row["ids"], json!(ids), "{}, {}", row["template"], row["chat"]);
         let mask: Vec<u8> = mask.into_iter().map(u8::from).collect();
@@ -89,9 +90,9 @@ fn the_assistant_s_tokens_are_those_of_transformers() {
 fn a_template_without_marks_says_so() {
     let template = compile("{{ messages[0].content }}").unwrap();
     assert!(!template.marks_assistant());
-    let messages = [Message { role: "user".into(), content: "a\u{fdd0}b".into() }];
-    assert_eq!(template.render(&messages, GenerationPrompt::Omit).unwrap(), "a\u{fdd0}b");
-    assert!(matches!(template.render_marked(&messages).unwrap_err(), Error::TemplateRender { .. }));
+    let (messages, inputs) = ([Message::new("user", "a\u{fdd0}b")], TemplateInputs::default());
+    assert_eq!(template.render(&messages, &inputs, GenerationPrompt::Omit).unwrap(), "a\u{fdd0}b");
+    assert!(matches!(template.render_marked(&messages, &inputs).unwrap_err(), Error::TemplateRender { .. }));
 }
 
 #[test]
@@ -119,8 +120,8 @@ fn a_template_that_writes_without_end_is_cut_off() {
 #[test]
 fn a_long_chat_is_within_the_budget() {
     let source = "{% for m in messages %}{{ '<' + m.role + '>' + m.content.split('</think>')[-1].strip() + '\n' }}{% endfor %}";
-    let turn = Message { role: "user".into(), content: "x".repeat(2000) };
-    let rendered = compile(source).unwrap().render(&vec![turn; 2000], GenerationPrompt::Omit).unwrap();
+    let (turns, inputs) = (vec![Message::new("user", "x".repeat(2000)); 2000], TemplateInputs::default());
+    let rendered = compile(source).unwrap().render(&turns, &inputs, GenerationPrompt::Omit).unwrap();
     assert_eq!(rendered.len(), 2000 * 2007);
 }
 
@@ -159,8 +160,8 @@ proptest! {
         content in ".{0,20}",
     ) {
         if let Ok(template) = compile(&parts.concat()) {
-            let messages = [Message { role: "user".into(), content }];
-            let _either = template.render(&messages, GenerationPrompt::Add);
+            let messages = [Message::new("user", content)];
+            let _either = template.render(&messages, &TemplateInputs::default(), GenerationPrompt::Add);
         }
     }
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use ruminate_data::Message;
-use ruminate_text::{ChatTemplate, Error, GenerationPrompt, SpecialText, Tokenizer};
+use ruminate_text::{ChatTemplate, Error, GenerationPrompt, SpecialText, TemplateInputs, Tokenizer};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
@@ -64,8 +64,12 @@ fn folders_are_read_as_transformers_reads_them() {
         assert_eq!(json!(template), case["template"], "{name}");
         if let Some(source) = template {
             let template = ChatTemplate::new(source, tokenizer.special_tokens(), UNIX_EPOCH).unwrap();
-            let turn = Message { role: "user".into(), content: "hi".into() };
-            assert_eq!(template.render(&[turn], GenerationPrompt::Omit).unwrap(), case["rendered"], "{name}");
+            let turn = Message::new("user", "hi");
+            assert_eq!(
+                template.render(&[turn], &TemplateInputs::default(), GenerationPrompt::Omit).unwrap(),
+                case["rendered"],
+                "{name}"
+            );
         }
 
         // What is saved is the folder's, so that transformers reads the same.

@@ -176,7 +176,7 @@ fn reinforcement(args: &BenchGrpoArgs) -> Result<Measured> {
     let mut problems = Vec::new();
     for row in tasks {
         let prompt_ids = language
-            .prompt_ids(&row.value.prompt)
+            .prompt_ids(&row.value.prompt, &row.value.columns)
             .map_err(|error| Refusal::line(&args.tasks, row.line, format!("{error:#}")))?;
         problems.push(grpo::Problem { task: row.value, prompt_ids });
     }

@@ -2,7 +2,7 @@
 //! everything else to standard error, so that a pipe gets answers alone.
 
 use crate::args::GenerateArgs;
-use crate::commands::generate::sampling;
+use crate::commands::generate::{sampling, template_kwargs};
 use crate::ends;
 use crate::exit::Refusal;
 use crate::interrupt;
@@ -17,6 +17,7 @@ use ruminate_model::{self as model, Decoder};
 use ruminate_reward::tags::Opening;
 use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling, generate_streaming};
 use ruminate_text::TextStream;
+use serde_json::Map;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::Path;
 
@@ -24,8 +25,9 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let sampling = sampling(args)?;
     let source = policy::Source::new(&args.model, args.adapter.as_deref())?;
     let config = model::load_config(&source.base)?;
-    let mut language = Language::load(&source.base, &config, PromptStyle::Auto)?;
-    language.preamble = Preamble::of_system(args.system.as_deref());
+    let language = Language::load(&source.base, &config, PromptStyle::Auto)?;
+    let mut language = language.with_kwargs(&template_kwargs(&args.template)?, "--template")?;
+    language.renderer.preamble = Preamble::of_system(args.system.as_deref());
     ends::note_unused_sampling(&source.base, &sampling);
     let device = args.device.device.open()?;
     let policy = source.load(&device)?;
@@ -38,7 +40,7 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         eprintln!("{} ({size} parameters)", args.model.display());
         eprintln!("/clear starts over, /exit or Ctrl-D leaves, Ctrl-C ends an answer");
     }
-    if !chat.language.keeps_turns() {
+    if !chat.language.renderer.keeps_turns() {
         eprintln!(
             "the model has no chat template: each line stands alone, and nothing before it is remembered"
         );
@@ -58,14 +60,17 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
             }
             break;
         }
-        let asked = match std::str::from_utf8(&line).map(str::trim) {
-            Ok("") => continue,
+        let asked = match std::str::from_utf8(&line).map(str::trim_end) {
             Ok("/exit") => break,
             Ok("/clear") => {
                 chat.turns.clear();
                 continue;
             }
-            Ok(text) => chat.answer(text, number as u64),
+            Ok(text) if text.trim_start().is_empty() => continue,
+            Ok(text) if is_command(text) => Err(Refusal::input(format!(
+                "{text:?} is no command; expected /clear or /exit, or a space before it where it is a message"
+            ))),
+            Ok(text) => chat.answer(text.trim_start(), number as u64),
             Err(_) => Err(Refusal::input("expected UTF-8, found other bytes")),
         };
         match asked {
@@ -77,6 +82,12 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a line begins as a command does: a slash and a word, which no path is.
+fn is_command(line: &str) -> bool {
+    let word = line.split(char::is_whitespace).next().unwrap_or_default();
+    word.strip_prefix('/').is_some_and(|name| !name.is_empty() && name.chars().all(char::is_alphabetic))
 }
 
 /// Whether no other question would fare better.
@@ -110,7 +121,7 @@ impl Chat {
     /// Answers one turn and remembers it; `line` decides its randomness.
     fn answer(&mut self, asked: &str, line: u64) -> Result<()> {
         let seed = self.seed.index(line);
-        self.turns.push(message("user", asked));
+        self.turns.push(Message::new("user", asked));
         let answered = self.fit(asked).and_then(|prompt| Ok((prompt.in_thought, self.write(prompt, seed)?)));
         let (in_thought, answer) = match answered {
             Ok(answered) => answered,
@@ -127,8 +138,8 @@ impl Chat {
             None => eprintln!("(ended)"),
         }
         match said(&answer.text, in_thought) {
-            _ if !self.language.keeps_turns() => self.turns.clear(),
-            Some(said) => self.turns.push(message("assistant", said)),
+            _ if !self.language.renderer.keeps_turns() => self.turns.clear(),
+            Some(said) => self.turns.push(Message::new("assistant", said)),
             None => {
                 eprintln!("(the thought has no end: this turn is not remembered)");
                 self.turns.pop();
@@ -141,12 +152,12 @@ impl Chat {
     fn fit(&mut self, asked: &str) -> Result<Fitting> {
         let positions = self.policy.config().max_position_embeddings;
         loop {
-            let prompt = if self.language.keeps_turns() {
+            let prompt = if self.language.renderer.keeps_turns() {
                 Prompt::Messages(self.turns.clone())
             } else {
                 Prompt::Text(asked.to_owned())
             };
-            let text = self.language.render(&prompt)?;
+            let text = self.language.render(&prompt, &Map::new())?;
             let prompt_ids = self.language.tokenizer.encode(&text)?;
             let room = positions.saturating_sub(prompt_ids.len());
             if room >= self.sampling.max_new_tokens || (self.turns.len() == 1 && room > 0) {
@@ -210,10 +221,6 @@ impl Chat {
     }
 }
 
-fn message(role: &str, content: &str) -> Message {
-    Message { role: role.to_owned(), content: content.to_owned() }
-}
-
 /// What of an answer stays in the conversation: not its thought, which the templates of DeepSeek-R1 and Qwen3 leave out
 /// as well. Nothing where the thought has no end.
 fn said(text: &str, in_thought: bool) -> Option<&str> {
@@ -226,7 +233,17 @@ fn said(text: &str, in_thought: bool) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::said;
+    use super::{is_command, said};
+
+    #[test]
+    fn a_word_behind_a_slash_is_a_command_and_a_path_is_none() {
+        for line in ["/help", "/Foo bar", "/system Be brief."] {
+            assert!(is_command(line), "{line}");
+        }
+        for line in ["/usr/bin?", " /help", "/", "/2", "1/x", "// a comment"] {
+            assert!(!is_command(line), "{line}");
+        }
+    }
 
     #[test]
     fn a_thought_is_not_remembered() {

@@ -124,7 +124,7 @@ fn from_server(session: &Session, url: &str) -> Result<()> {
     let server = remote::Server::new(recipe, url)?;
     let student = recipe.distill.student.as_ref();
     let student = student.map(|given| student::student(session, given, None)).transpose()?;
-    let spoken = recipe.model.as_ref().map(|model| policy::language(model, recipe)).transpose()?;
+    let spoken = recipe.model.as_ref().map(|model| policy::language_beside(model, recipe)).transpose()?;
     let language = match (&student, &spoken) {
         (Some(student), _) => &student.language,
         (None, Some(language)) => language,

@@ -8,22 +8,44 @@ use crate::language::Language;
 use crate::lines::{self, Output};
 use crate::policy;
 use crate::preamble::Preamble;
-use crate::recipe::PromptStyle;
+use crate::recipe::{PromptStyle, load::set_value};
+use crate::renderer::Columns;
 use anyhow::Result;
 use ruminate_data::jsonl::{Mismatch, parse_object};
 use ruminate_data::{Completion, FinishReason, Prompt, Seed};
 use ruminate_model as model;
 use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What a line asks.
 enum Input {
-    Prompt(Prompt),
+    /// With the row, of which some columns are the chat template's.
+    Prompt(Prompt, Columns),
     Ids(Vec<u32>),
 }
+
+/// Keys of a row that other programs read, and this one does not.
+const FLAGS: [(&str, &str); 5] = [
+    ("temperature", "--temperature"),
+    ("top_p", "--top-p"),
+    ("top_k", "--top-k"),
+    ("max_tokens", "--max-new-tokens"),
+    ("max_new_tokens", "--max-new-tokens"),
+];
+
+/// Keys that change a prompt where others read them, and that nothing here reads.
+const UNREAD: [&str; 7] = [
+    "messages",
+    "system",
+    "stop",
+    "tool_choice",
+    "chat_template",
+    "add_generation_prompt",
+    "continue_final_message",
+];
 
 #[derive(Serialize)]
 struct OutputLine<'a> {
@@ -42,10 +64,12 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     let source = policy::Source::new(&args.model, args.adapter.as_deref())?;
     let config = model::load_config(&source.base)?;
     let lines = lines::read(&args.lines, parse)?;
-    let needs_text = lines.iter().any(|row| matches!(row.value, Input::Prompt(_)));
-    let mut language = optional_language(&source.base, &config, needs_text)?;
+    let needs_text = lines.iter().any(|row| matches!(row.value, Input::Prompt(..)));
+    let kwargs = template_kwargs(&args.template)?;
+    let language = optional_language(&source.base, &config, needs_text || !kwargs.is_empty())?;
+    let mut language = language.map(|language| language.with_kwargs(&kwargs, "--template")).transpose()?;
     if let Some(language) = &mut language {
-        language.preamble = Preamble::of_system(args.system.as_deref());
+        language.renderer.preamble = Preamble::of_system(args.system.as_deref());
     }
     let name = lines::name(&args.lines);
 
@@ -53,9 +77,9 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<()> {
     for row in &lines {
         let ids = match (&row.value, &language) {
             (Input::Ids(ids), _) => ids.clone(),
-            (Input::Prompt(prompt), Some(language)) => encode(language, prompt)
+            (Input::Prompt(prompt, columns), Some(language)) => encode(language, prompt, columns)
                 .map_err(|error| Refusal::line(&name, row.line, format!("{error:#}")))?,
-            (Input::Prompt(_), None) => {
+            (Input::Prompt(..), None) => {
                 return Err(Refusal::line(&name, row.line, "a prompt needs a tokenizer"));
             }
         };
@@ -150,11 +174,28 @@ pub(crate) fn sampling(args: &GenerateArgs) -> Result<Sampling> {
     Ok(sampling)
 }
 
+/// Variables of the chat template, as flags give them.
+pub(crate) fn template_kwargs(flags: &[String]) -> Result<Map<String, Value>> {
+    let pair = |flag: &String| {
+        let (key, value) = flag.split_once('=').ok_or_else(|| {
+            Refusal::usage(format!(
+                "--template {flag}: expected KEY=VALUE, as in --template enable_thinking=false"
+            ))
+        })?;
+        let value = set_value(value);
+        Ok((key.trim().to_owned(), serde_json::to_value(value)?))
+    };
+    flags.iter().map(pair).collect()
+}
+
 /// Text as it stands, behind the system message where there is one; messages in the chat template.
-fn encode(language: &Language, prompt: &Prompt) -> Result<Vec<u32>> {
+fn encode(language: &Language, prompt: &Prompt, columns: &Columns) -> Result<Vec<u32>> {
     match prompt {
-        Prompt::Text(text) => Ok(language.tokenizer.encode(&(language.preamble.text() + text))?),
-        Prompt::Messages(_) => language.prompt_ids(prompt),
+        Prompt::Text(text) => {
+            language.renderer.without_template(columns)?;
+            Ok(language.tokenizer.encode(&(language.renderer.preamble.text() + text))?)
+        }
+        Prompt::Messages(_) => language.prompt_ids(prompt, columns),
     }
 }
 
@@ -197,16 +238,25 @@ pub(crate) fn check_ids(ids: &[u32], config: &model::Config) -> Result<(), Strin
 }
 
 fn parse(line: &str) -> Result<Input, Mismatch> {
-    let row = parse_object(line)?;
+    let mut row = parse_object(line)?;
     let expected =
         "`prompt` or `question` (a text or a list of messages), or `prompt_ids` (a list of token ids)";
-    match (row.get("prompt_ids"), row.get("prompt").or_else(|| row.get("question"))) {
-        (Some(ids), _) => token_ids(ids, "prompt_ids").map(Input::Ids),
-        (None, Some(prompt)) => serde_json::from_value(prompt.clone())
-            .map(Input::Prompt)
-            .map_err(|_| Mismatch { expected: expected.to_owned(), found: "another `prompt`".to_owned() }),
-        (None, None) => Err(Mismatch { expected: expected.to_owned(), found: "neither".to_owned() }),
+    let is_set = |row: &Columns, key: &str| row.get(key).is_some_and(|value| !value.is_null());
+    if let Some((key, flag)) = FLAGS.iter().find(|(key, _)| is_set(&row, key)) {
+        return Err(Mismatch::new(expected, format!("`{key}`, which is the flag {flag}")));
     }
+    if let Some(ids) = row.get("prompt_ids") {
+        return token_ids(ids, "prompt_ids").map(Input::Ids);
+    }
+    let asked = if row.contains_key("prompt") { "prompt" } else { "question" };
+    let Some(prompt) = row.shift_remove(asked) else {
+        let found = if row.contains_key("messages") { "`messages`; name them `prompt`" } else { "neither" };
+        return Err(Mismatch::new(expected, found));
+    };
+    if let Some(key) = UNREAD.iter().find(|key| is_set(&row, key)) {
+        return Err(Mismatch::new(expected, format!("`{key}` beside it, which is not read")));
+    }
+    Ok(Input::Prompt(Prompt::from_json(asked, prompt)?, row))
 }
 
 /// A JSON list of token ids.

@@ -1,6 +1,8 @@
 //! `sft`: supervised fine-tuning on conversations or on prompts with their completions, the loss on what the policy
 //! would write. `distill` fits its student by the same function.
 
+mod rows;
+
 use crate::announce;
 use crate::args::RunArgs;
 use crate::doctor::{self, Work};
@@ -12,22 +14,18 @@ use crate::identity;
 use crate::language::Language;
 use crate::observer::{Observer, Settings};
 use crate::policy;
-use crate::preamble::refuse_beside_texts;
 use crate::recipe::{Model, Recipe};
 use crate::screen;
 use crate::session::Session;
 use crate::stage::{Earlier, Entered, Stage, enter};
 use crate::story;
 use anyhow::Result;
-use ruminate_data::jsonl;
-use ruminate_data::split::is_held_out;
-use ruminate_data::{Message, Prompt, Sample, Seed};
+use ruminate_data::{Sample, Seed};
 use ruminate_model::{self as model, Decoder};
-use ruminate_text::GenerationPrompt;
 use ruminate_train::{State, supervised};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("sft", args)?;
@@ -45,9 +43,9 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
     check_adapters(&session, model, 0)?;
     let language = policy::language(model, recipe)?;
     let share = held_out_share(recipe);
-    let Split { training: samples, held_out } = samples(path, recipe, &language, share)?;
+    let rows::Split { training: samples, held_out } = rows::samples(path, recipe, &language, share)?;
     let held_out = match &recipe.data.eval {
-        Some(path) => self::samples(path, recipe, &language, 0.0)?.training,
+        Some(path) => rows::samples(path, recipe, &language, 0.0)?.training,
         None => held_out,
     };
     let held_out = (!held_out.is_empty()).then(|| HeldOut::new(held_out, &recipe.sft)).transpose()?;
@@ -210,117 +208,4 @@ pub(crate) fn check_adapters(session: &Session, model: &Model, pretrain_steps: u
 /// What share of the rows is held out of training: none where nothing is measured on the way, or on a file of its own.
 fn held_out_share(recipe: &Recipe) -> f64 {
     if recipe.sft.eval_steps == 0 || recipe.data.eval.is_some() { 0.0 } else { recipe.data.split.held_out }
-}
-
-/// The samples of a file.
-struct Split {
-    training: Vec<Sample>,
-    held_out: Vec<Sample>,
-}
-
-/// The samples of a file: one a row; of a conversation one a turn of the assistant, or one whole where the chat template
-/// marks what the assistant writes. None may be longer than a packed row. A share of the rows is held out, by their prompts.
-fn samples(path: &Path, recipe: &Recipe, language: &Language, share: f64) -> Result<Split> {
-    let row_length = recipe.sft.row_length;
-    let rows = jsonl::objects(path, recipe.data.bad_lines.into())?;
-    if let Some(example) = &rows.first_skipped {
-        eprintln!("warning: {} bad lines left out, such as {example}", rows.skipped);
-    }
-    let mut split = Split { training: Vec::new(), held_out: Vec::new() };
-    for row in rows.rows {
-        let made = match row.value.get("messages") {
-            Some(messages) => conversation(messages, language),
-            None => refuse_beside_texts(&recipe.data).and_then(|()| Ok(vec![pair(&row.value, language)?])),
-        };
-        let made = made.map_err(|error| Refusal::line(path, row.line, format!("{error:#}")))?;
-        let longest = made.iter().map(|sample| sample.ids.len()).max().unwrap_or(0);
-        if longest > row_length {
-            let problem = format!(
-                "expected a sample of at most `sft.row_length` = {row_length} tokens, found {longest}; raise it, or leave the \
-                 line out"
-            );
-            return Err(Refusal::line(path, row.line, problem));
-        }
-        let is_held_out = share > 0.0 && is_held_out(&format!("sft {}", problem(&row.value)), share);
-        if is_held_out { split.held_out.extend(made) } else { split.training.extend(made) }
-    }
-    if share > 0.0 && (split.training.is_empty() || split.held_out.is_empty()) {
-        return Err(Refusal::input(format!(
-            "{}: `sft.eval_steps` holds out {share} of the rows (`data.split.held_out`), which leaves {} samples to train on \
-             and {} to measure on; give more rows, or `data.eval`",
-            path.display(),
-            split.training.len(),
-            split.held_out.len()
-        )));
-    }
-    Ok(split)
-}
-
-/// What a row asks: rows that ask the same stay together. The hash is not that of `data::split`, by which traces of training
-/// problems are all on one side.
-fn problem(row: &Map<String, Value>) -> String {
-    match row.get("messages").and_then(Value::as_array) {
-        Some(messages) => {
-            let asked = messages.iter().take_while(|message| message["role"] != "assistant");
-            Value::Array(asked.cloned().collect()).to_string()
-        }
-        None => row.get("prompt").map(ToString::to_string).unwrap_or_default(),
-    }
-}
-
-fn pair(row: &Map<String, Value>, language: &Language) -> Result<Sample> {
-    let text = |key: &str| {
-        row.get(key).and_then(Value::as_str).ok_or_else(|| {
-            Refusal::input(format!(
-                "expected `messages`, or texts `prompt` and `completion`; found no text `{key}`"
-            ))
-        })
-    };
-    language.pair(text("prompt")?, text("completion")?)
-}
-
-/// A question and its answer, for a model that has no chat template: the question as the policy is asked it elsewhere.
-fn exchange(messages: &[Message], language: &Language) -> Result<Sample> {
-    match messages {
-        [user, assistant] if user.role == "user" && assistant.role == "assistant" => {
-            language.pair(&language.render(&Prompt::Text(user.content.clone()))?, &assistant.content)
-        }
-        _ => Err(Refusal::input(
-            "the model has no chat template, so that only one turn of `user` and one of `assistant` can be told apart; \
-             expected these, or chat_template.jinja in the model folder",
-        )),
-    }
-}
-
-fn conversation(messages: &Value, language: &Language) -> Result<Vec<Sample>> {
-    let messages: Vec<Message> = serde_json::from_value(messages.clone()).map_err(|error| {
-        Refusal::input(format!("expected `messages` with texts `role` and `content`: {error}"))
-    })?;
-    if !messages.iter().any(|message| message.role == "assistant") {
-        return Err(Refusal::input("expected at least one message of the role `assistant`, found none"));
-    }
-    if !language.has_template() {
-        return Ok(vec![exchange(&messages, language)?]);
-    }
-    // What stands before is read, not learned: a template that marks every turn would mark the examples' too.
-    let leading = language.preamble.leading(&messages);
-    let messages = language.preamble.before(&messages);
-    if !language.preamble.has_shots()
-        && let Some(sample) = language.marked(&messages)?
-    {
-        return Ok(vec![sample]);
-    }
-    let mut samples = Vec::new();
-    for (i, _) in messages.iter().enumerate().skip(leading).filter(|(_, message)| message.role == "assistant")
-    {
-        let prompt = language.chat(&messages[..i], GenerationPrompt::Add)?;
-        let whole = language.chat(&messages[..=i], GenerationPrompt::Omit)?;
-        let Some(completion) = whole.strip_prefix(&prompt) else {
-            return Err(Refusal::input(
-                "the chat template renders a turn differently once it is answered: its completion cannot be told apart",
-            ));
-        };
-        samples.push(language.pair(&prompt, completion.trim_end())?);
-    }
-    Ok(samples)
 }

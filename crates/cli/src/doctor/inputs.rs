@@ -121,10 +121,10 @@ impl<'a> Inputs<'a> {
         let positions = self.model.as_ref().map_or(usize::MAX, |model| model.config.max_position_embeddings);
         let until = Instant::now() + self.depth.time(Duration::from_millis(300), Duration::from_secs(30));
         for task in tasks {
-            let rendered = language.render(&task.prompt);
+            let rendered = language.render(&task.prompt, &task.columns);
             let Some(rendered) = read("prompt", rendered, self.depth, findings) else { break };
             let too_long = Room::new(positions, 0).excess(&rendered).is_some();
-            let ids = if too_long { Ok(Vec::new()) } else { language.prompt_ids(&task.prompt) };
+            let ids = if too_long { Ok(Vec::new()) } else { language.prompt_ids(&task.prompt, &task.columns) };
             let Some(ids) = read("prompt", ids, self.depth, findings) else { break };
             let tokens = (!too_long).then_some(ids.len());
             let highest_id = ids.into_iter().max().unwrap_or(0);

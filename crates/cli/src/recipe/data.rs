@@ -37,6 +37,9 @@ pub(crate) struct Data {
     pub(crate) bad_lines: BadLines,
     /// How a bare prompt is put to the policy.
     pub(crate) prompt: PromptStyle,
+    /// Variables of the chat template, such as `enable_thinking`; a row's `chat_template_kwargs` go before them.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")] // as below
+    pub(crate) template: serde_json::Map<String, Value>,
     /// The system message before every prompt that has none of its own; before a prompt of bare text, text.
     #[serde(skip_serializing_if = "Option::is_none")] // a run without it is the same run as ever
     pub(crate) system: Option<String>,

@@ -169,12 +169,13 @@ fn apply(layers: &mut Layers, set: &str) -> Result<()> {
     }
     layers.removed.retain(|gone| *gone != path);
     for table in [&mut layers.merged, &mut layers.stated, &mut layers.sets] {
-        put(table, &path, value(text));
+        put(table, &path, set_value(text));
     }
     Ok(())
 }
 
-fn value(text: &str) -> toml::Value {
+/// A value as `--set` takes it: TOML, or else a text.
+pub(crate) fn set_value(text: &str) -> toml::Value {
     let parsed = format!("value = {text}").parse::<Table>().ok();
     let alone = parsed.filter(|table| table.len() == 1).and_then(|mut table| table.remove("value"));
     alone.unwrap_or_else(|| toml::Value::String(text.to_owned()))
@@ -191,7 +192,7 @@ fn typed(table: Table) -> Result<Recipe> {
 pub(super) fn known_keys() -> Result<Map<String, Value>> {
     let mut known = serde_json::to_value(Recipe::default()).context("the default recipe serialises")?;
     known["lora"] = lora_keys()?; // absent by default
-    for key in ["system", "shots"] {
+    for key in ["system", "shots", "template"] {
         known["data"][key] = Value::Null; // not written while they are absent
     }
     match known {
@@ -317,10 +318,10 @@ mod tests {
 
     #[test]
     fn a_value_is_toml_or_else_text() {
-        assert_eq!(value("3"), toml::Value::Integer(3));
-        assert_eq!(value("[1, 2]").as_array().map(Vec::len), Some(2));
-        assert_eq!(value("my.jsonl"), toml::Value::String("my.jsonl".into()));
-        assert_eq!(value("1\nother = 2"), toml::Value::String("1\nother = 2".into()));
+        assert_eq!(set_value("3"), toml::Value::Integer(3));
+        assert_eq!(set_value("[1, 2]").as_array().map(Vec::len), Some(2));
+        assert_eq!(set_value("my.jsonl"), toml::Value::String("my.jsonl".into()));
+        assert_eq!(set_value("1\nother = 2"), toml::Value::String("1\nother = 2".into()));
         let loaded = load(None, &["model=some/folder".into()]).expect("valid");
         assert_eq!(loaded.recipe.model, Some(Model::Folder("some/folder".into())));
         assert!(loaded.layers.sets("model") && !loaded.layers.sets("model.model_type"));

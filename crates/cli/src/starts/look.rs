@@ -111,7 +111,7 @@ pub(super) fn median(values: impl Iterator<Item = usize>) -> usize {
 pub(super) fn bring_a_system_message(tasks: &[Task]) -> bool {
     let own = tasks.iter().filter(|task| match &task.prompt {
         Prompt::Text(_) => false,
-        Prompt::Messages(messages) => messages.iter().any(|message| message.role == "system"),
+        Prompt::Messages(messages) => messages.iter().any(|message| message.role() == "system"),
     });
     2 * own.count() > tasks.len()
 }

@@ -116,11 +116,11 @@ fn sampled(fitting: &Fitting, room: Option<u64>, starts: &mut Starts) -> Result<
 fn rl_plan(fitting: &Fitting, recipe: &Recipe, prompt_tokens: usize) -> Result<u64> {
     let setup = grpo::Setup {
         config: &recipe.grpo,
+        alarms: &recipe.alarms,
         train: &recipe.train,
         sampling: &recipe.rollout,
         eos_token_ids: &fitting.language.end_ids,
         max_steps: recipe.max_steps,
-        alarms: &recipe.alarms,
         seed: Seed::new(recipe.seed),
     };
     let demand = grpo::Demand {

@@ -9,6 +9,7 @@ use crate::exit::Refusal;
 use crate::preamble::Preamble;
 use crate::rates::{Kind, sensible};
 use crate::recipe::{PromptStyle, Recipe};
+use crate::renderer::Columns;
 use anyhow::Result;
 use ruminate_data::{Message, Task};
 use ruminate_text::GenerationPrompt;
@@ -119,7 +120,7 @@ fn style(fitting: &Fitting, recipe: &Recipe, starts: &mut Starts) -> PromptStyle
     if recipe.data.prompt != PromptStyle::Auto {
         return recipe.data.prompt;
     }
-    let (style, name, why) = if fitting.language.has_template() {
+    let (style, name, why) = if fitting.language.renderer.has_template() {
         (PromptStyle::Chat, "chat", "the model has a chat template")
     } else {
         (PromptStyle::R1, "r1", "the model has no chat template, and R1-Zero's prompt is for base models")
@@ -173,9 +174,10 @@ fn system(
         _ => return,
     };
     // Some templates know no system message (Gemma's).
-    let turns = Preamble::of_system(Some(text))
-        .before(&[Message { role: "user".to_owned(), content: "?".to_owned() }]);
-    if style == PromptStyle::Chat && fitting.language.chat(&turns, GenerationPrompt::Add).is_err() {
+    let turns = Preamble::of_system(Some(text)).before(&[Message::new("user", "?")]);
+    if style == PromptStyle::Chat
+        && fitting.language.renderer.chat(&turns, &Columns::new(), GenerationPrompt::Add).is_err()
+    {
         return;
     }
     starts.set(fitting.layers, "data.system", text, why);
@@ -216,7 +218,8 @@ fn new_tokens(fitting: &Fitting, length: Length, starts: &mut Starts) {
 /// with its line by the reader of the file.
 pub(super) fn longest_prompt(fitting: &Fitting) -> usize {
     let tasks = fitting.look.longest_tasks();
-    let tokens = |task: &Task| fitting.language.prompt_ids(&task.prompt).map_or(0, |ids| ids.len());
+    let tokens =
+        |task: &Task| fitting.language.prompt_ids(&task.prompt, &task.columns).map_or(0, |ids| ids.len());
     tasks.iter().map(tokens).max().unwrap_or(64).max(16)
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 pub(super) fn settings(fitting: &Fitting, recipe: &Recipe, starts: &mut Starts) {
     let parameters = fitting.parameters();
     if recipe.data.prompt == PromptStyle::Auto {
-        let (name, why) = if fitting.language.has_template() {
+        let (name, why) = if fitting.language.renderer.has_template() {
             ("chat", "the model has a chat template")
         } else {
             ("r1", "the model has no chat template")
@@ -106,8 +106,8 @@ fn tokens(fitting: &Fitting, row: &Map<String, Value>) -> usize {
             + 1;
     let Some(messages) = row.get("messages") else { return texts };
     let Ok(messages) = serde_json::from_value::<Vec<Message>>(messages.clone()) else { return texts };
-    if let Ok(ids) = fitting.language.prompt_ids(&Prompt::Messages(messages.clone())) {
+    if let Ok(ids) = fitting.language.prompt_ids(&Prompt::Messages(messages.clone()), row) {
         return ids.len();
     }
-    messages.iter().map(|message| count(&message.content) + 8).sum()
+    messages.iter().map(|message| count(&message.text()) + 8).sum()
 }

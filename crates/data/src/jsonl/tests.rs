@@ -67,7 +67,7 @@ fn a_number_for_an_answer_becomes_its_text_digit_by_digit() {
 fn a_prompt_can_be_messages() {
     let task =
         task(r#"{"prompt":[{"role":"system","content":"s"},{"role":"user","content":"u"}],"answer":"a"}"#);
-    let message = |role: &str, content: &str| Message { role: role.to_owned(), content: content.to_owned() };
+    let message = |role: &str, content: &str| Message::new(role, content);
     assert_eq!(task.prompt, Prompt::Messages(vec![message("system", "s"), message("user", "u")]));
 }
 
@@ -155,7 +155,7 @@ fn a_file_without_rows_or_without_a_file_is_an_error_that_names_it() {
 }
 
 fn any_prompt() -> impl Strategy<Value = Prompt> {
-    let message = (any::<String>(), any::<String>()).prop_map(|(role, content)| Message { role, content });
+    let message = (any::<String>(), any::<String>()).prop_map(|(role, content)| Message::new(role, content));
     prop_oneof![
         ".+".prop_map(Prompt::Text),
         proptest::collection::vec(message, 1..4).prop_map(Prompt::Messages)

@@ -18,7 +18,7 @@ use answers::Answers;
 use anyhow::Result;
 use chat::Choice;
 use retry::{Ask, GaveUp, Reply};
-use ruminate_data::{Completion, Group, Outcome, Prompt, Seed, Verdict};
+use ruminate_data::{Completion, Group, Outcome, Seed, Task, Verdict};
 use ruminate_grpo::Problem;
 use ruminate_reward::{Attempt, Attempts};
 use ruminate_rollout::Error as Rollout;
@@ -50,7 +50,7 @@ impl<'a> Server<'a> {
     /// is kept.
     pub(super) fn sample(&self, judge: &Judge, asked: &[Problem], log: &Path) -> Result<Written> {
         let samples = self.recipe.distill.learning.num_samples;
-        let requests = asked.iter().map(|problem| chat::hash(self.recipe, &problem.task.prompt)).collect();
+        let requests = asked.iter().map(|problem| chat::hash(self.recipe, &problem.task)).collect();
         let answers = Answers::open(log, requests, samples)?;
         let open: Vec<usize> = (0..asked.len()).filter(|&index| answers.of(index).len() < samples).collect();
         let next = AtomicUsize::new(0);
@@ -86,7 +86,7 @@ impl<'a> Server<'a> {
         let distill = &self.recipe.distill;
         let seed = Seed::new(self.recipe.seed).child("remote").index(index as u64).index(first as u64);
         let open = distill.learning.num_samples - first;
-        let request = chat::request(self.recipe, &problem.task.prompt, open, seed);
+        let request = chat::request(self.recipe, &problem.task, open, seed);
         retry::ask(&self.client, &request, chat::choices, distill, seed)
             .map_err(|gave_up| self.failed(&gave_up))
     }
@@ -106,10 +106,7 @@ impl<'a> Server<'a> {
         let attempts = |(problem, answers): (&Problem, &Vec<Choice>)| Attempts {
             task: problem.task.clone(),
             prompt: String::new(), // nothing was put into the teacher's mouth
-            attempts: answers
-                .iter()
-                .map(|choice| attempt(judge.language, &problem.task.prompt, choice))
-                .collect(),
+            attempts: answers.iter().map(|choice| attempt(judge.language, &problem.task, choice)).collect(),
         };
         let written: Vec<Attempts> = asked.iter().zip(&answers).map(attempts).collect();
         let ids: Vec<Vec<Vec<u32>>> =
@@ -133,12 +130,14 @@ impl<'a> Server<'a> {
         }
         let texts =
             answers.into_iter().map(|group| group.into_iter().map(|choice| choice.text).collect()).collect();
-        Written { teacher: format!("{} at {}", self.model, self.url), groups, texts, compute: None }
+        let prompts = vec![String::new(); asked.len()];
+        Written { teacher: format!("{} at {}", self.model, self.url), groups, prompts, texts, compute: None }
     }
 }
 
-fn attempt(language: &Language, prompt: &Prompt, Choice { text, finish_reason }: &Choice) -> Attempt {
-    let encoded = language.render(prompt).and_then(|prompt| language.pair_ids(&prompt, text));
+fn attempt(language: &Language, task: &Task, Choice { text, finish_reason }: &Choice) -> Attempt {
+    let prompt = language.render(&task.prompt, &task.columns);
+    let encoded = prompt.and_then(|prompt| language.pair_ids(&prompt, text));
     let ids = encoded.map(|(_, completion)| completion).unwrap_or_default();
     Attempt { text: text.clone(), finish_reason: *finish_reason, ids }
 }

@@ -37,7 +37,7 @@ pub(super) struct Student {
 /// With exit code 2 where its tokenizer is another than its teacher's and the method needs one for both; those of its folder.
 pub(super) fn student(session: &Session, given: &Model, teacher: Option<&Model>) -> Result<Student> {
     let recipe = &session.recipe;
-    let speaks = |model: &Model| policy::language(model, recipe);
+    let speaks = |model: &Model| policy::language_beside(model, recipe);
     let (language, start) = match (given, teacher) {
         (Model::Inline(keys), Some(teacher)) if recipe.distill.tokenizer == StudentTokenizer::Teacher => {
             let language = speaks(teacher)?;

@@ -11,6 +11,7 @@ use crate::preamble::Preamble;
 use crate::problems::Problems;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
+use crate::renderer::Columns;
 use crate::scoring::Judge;
 use anyhow::Result;
 use ruminate_data::decontaminate::{Decontaminator, R1_NGRAM};
@@ -20,6 +21,7 @@ use ruminate_grpo::Problem;
 use ruminate_model::Decoder;
 use ruminate_rollout::{Flow, Options, RecordRouting};
 use ruminate_run::{RunFolder, sha256_hex};
+use ruminate_text::{continuation, whole_reply};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::path::Path;
@@ -28,6 +30,9 @@ use std::path::Path;
 #[derive(Serialize)]
 pub(super) struct Trace {
     messages: Vec<Message>,
+    /// What the chat template reads beside them, where the problem has it.
+    #[serde(flatten)]
+    inputs: Columns,
     /// The problem's family, where the problem says.
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<Value>,
@@ -42,14 +47,19 @@ pub(super) struct Trace {
     rewards: Map<String, Value>,
     #[serde(skip)]
     prompt: Prompt,
+    /// What the teacher wrote, with the opening of its thought.
     #[serde(skip)]
     completion: String,
 }
 
+/// Columns of a problem that are the chat template's.
+const INPUTS: [&str; 3] = ["tools", "documents", "chat_template_kwargs"];
+
 impl Trace {
     /// What the student learns of it.
     pub(super) fn sample(&self, language: &Language) -> Result<Sample> {
-        language.pair(&language.render(&self.prompt)?, &self.completion)
+        let prompt = language.render(&self.prompt, &self.inputs)?;
+        language.pair(&prompt, &continuation(&prompt, &self.completion)?)
     }
 }
 
@@ -59,6 +69,8 @@ pub(super) struct Written {
     pub(super) teacher: String,
     /// A group a problem.
     pub(super) groups: Vec<Group>,
+    /// What each group was asked, as the teacher read it; empty where that is not known.
+    pub(super) prompts: Vec<String>,
     /// The text of each completion, by group.
     pub(super) texts: Vec<Vec<String>>,
     /// What it took, where that is known.
@@ -131,8 +143,10 @@ pub(super) fn sample(
     let tokens = groups.iter().flat_map(|group| &group.completions);
     let num_tokens: usize = tokens.map(|completion| completion.prompt_ids.len() + completion.ids.len()).sum();
     let text = |group: &Group| group.completions.iter().map(|c| judge.language.text(&c.ids)).collect();
+    let prompt = |problem: &Problem| judge.language.render(&problem.task.prompt, &problem.task.columns);
     Ok(Written {
         teacher: folder.display().to_string(),
+        prompts: asked.iter().map(prompt).collect::<Result<_>>()?,
         texts: groups.iter().map(text).collect(),
         groups,
         compute: Some(policy::compute(num_tokens as u64, teacher.config())),
@@ -203,12 +217,16 @@ pub(super) fn select(
 
 fn trace(recipe: &Recipe, written: &Written, task: &Task, index: usize, sample: usize) -> Trace {
     let verdict = &written.groups[index].verdicts[sample];
-    let completion = written.texts[index][sample].clone();
+    // Its prompt may have opened the thought; a conversation's turn, and another template, have it whole.
+    let completion = whole_reply(&written.prompts[index], &written.texts[index][sample]);
     // The system message asked for the form of the answer: without it the row would teach the form unasked.
     let mut messages = Preamble::of_system(recipe.data.system.as_deref()).before(&messages(&task.prompt));
-    messages.push(Message { role: "assistant".to_owned(), content: completion.clone() });
+    messages.push(Message::new("assistant", completion.as_str()));
+    let is_input = |name: &str| INPUTS.contains(&name);
+    let inputs = task.columns.iter().filter(|(name, _)| is_input(name));
     Trace {
         messages,
+        inputs: inputs.map(|(name, value)| (name.clone(), value.clone())).collect(),
         task: task.columns.get("task").cloned(),
         answer: task.answer.clone(),
         teacher: written.teacher.clone(),
@@ -225,7 +243,7 @@ fn trace(recipe: &Recipe, written: &Written, task: &Task, index: usize, sample: 
 /// A prompt as a conversation.
 pub(super) fn messages(prompt: &Prompt) -> Vec<Message> {
     match prompt {
-        Prompt::Text(text) => vec![Message { role: "user".to_owned(), content: text.clone() }],
+        Prompt::Text(text) => vec![Message::new("user", text.as_str())],
         Prompt::Messages(messages) => messages.clone(),
     }
 }

@@ -3,8 +3,9 @@
 use super::super::traces::messages;
 use crate::preamble::Preamble;
 use crate::recipe::Recipe;
-use ruminate_data::{FinishReason, Prompt, Seed};
+use ruminate_data::{FinishReason, Seed, Task};
 use ruminate_run::sha256_hex;
+use ruminate_text::TemplateInputs;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -16,12 +17,12 @@ pub(super) struct Choice {
 }
 
 /// What is asked, without the server's address and the number of choices: they decide no answer.
-fn question(recipe: &Recipe, prompt: &Prompt) -> Value {
+fn question(recipe: &Recipe, task: &Task) -> Value {
     let sampling = recipe.rollout;
     let mut question = json!({
         "model": recipe.distill.remote_model.as_deref().unwrap_or_default(),
         // Read without an error before: the language that speaks it has the same.
-        "messages": Preamble::load(recipe).unwrap_or_default().before(&messages(prompt)),
+        "messages": Preamble::load(recipe).unwrap_or_default().before(&messages(&task.prompt)),
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_new_tokens,
@@ -29,18 +30,27 @@ fn question(recipe: &Recipe, prompt: &Prompt) -> Value {
     if sampling.top_k > 0 {
         question["top_k"] = sampling.top_k.into(); // not OpenAI's; vLLM and llama.cpp know it
     }
+    // Read without an error when the problem was.
+    let inputs = TemplateInputs::of_row(|name| task.columns.get(name)).unwrap_or_default();
+    let inputs = inputs.with_defaults(&recipe.data.template);
+    if let Some(tools) = inputs.tools {
+        question["tools"] = tools.into();
+    }
+    if !inputs.kwargs.is_empty() {
+        question["chat_template_kwargs"] = inputs.kwargs.into(); // vLLM's, SGLang's and llama.cpp's
+    }
     question
 }
 
 /// Hash of what decides an answer.
-pub(super) fn hash(recipe: &Recipe, prompt: &Prompt) -> String {
-    let decides = json!({ "question": question(recipe, prompt), "seed": recipe.seed });
+pub(super) fn hash(recipe: &Recipe, task: &Task) -> String {
+    let decides = json!({ "question": question(recipe, task), "seed": recipe.seed });
     sha256_hex(decides.to_string().as_bytes())
 }
 
 /// The body of a request for so many choices.
-pub(super) fn request(recipe: &Recipe, prompt: &Prompt, choices: usize, seed: Seed) -> String {
-    let mut body = question(recipe, prompt);
+pub(super) fn request(recipe: &Recipe, task: &Task, choices: usize, seed: Seed) -> String {
+    let mut body = question(recipe, task);
     body["n"] = choices.into();
     body["seed"] = (seed.value() & 0x7fff_ffff).into(); // what every server takes for one
     body.to_string()
@@ -69,8 +79,11 @@ pub(super) fn choices(body: &str) -> Result<Vec<Choice>, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choice, choices};
+    use super::{Choice, choices, hash, question};
+    use crate::recipe::Recipe;
     use ruminate_data::FinishReason::{self, Length, Stop};
+    use ruminate_data::jsonl::parse_task;
+    use serde_json::json;
 
     fn said(text: &str, finish_reason: FinishReason) -> Choice {
         Choice { text: text.to_owned(), finish_reason }
@@ -90,6 +103,24 @@ mod tests {
         assert_eq!(cut, said("<think>\n2 and\n</think>\n\n", Length));
         let filtered = one(r#"{"message": {"content": "4"}, "finish_reason": "content_filter"}"#);
         assert_eq!(filtered.finish_reason, Length);
+    }
+
+    #[test]
+    fn what_the_template_reads_goes_to_the_server() {
+        let mut recipe = Recipe::default();
+        let task = |row: &str| parse_task(row).expect("a task");
+        let plain =
+            task(r#"{"prompt": [{"role": "user", "name": "Al", "content": "2+2?"}], "answer": 4, "x": 1}"#);
+        let asked = question(&recipe, &plain);
+        assert_eq!(asked["messages"], json!([{"role": "user", "name": "Al", "content": "2+2?"}]));
+        assert_eq!((asked.get("tools"), asked.get("chat_template_kwargs")), (None, None));
+
+        recipe.data.template.insert("enable_thinking".to_owned(), true.into());
+        let row = r#"{"prompt": "2+2?", "answer": 4, "tools": [{"a": 1}], "chat_template_kwargs": {"enable_thinking": false}}"#;
+        let asked = question(&recipe, &task(row));
+        assert_eq!(asked["tools"], json!([{"a": 1}]));
+        assert_eq!(asked["chat_template_kwargs"], json!({"enable_thinking": false}), "the row's goes first");
+        assert_ne!(hash(&recipe, &plain), hash(&Recipe::default(), &plain));
     }
 
     #[test]

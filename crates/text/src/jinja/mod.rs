@@ -1,0 +1,231 @@
+//! Jinja2 as chat templates know it, on minijinja: what `transformers` adds to it (`tojson`, `raise_exception`,
+//! `strftime_now`), and where minijinja means something else. It refuses to know chats.
+
+mod checks;
+mod json;
+mod methods;
+mod python;
+mod source;
+
+use crate::strftime;
+use minijinja::value::{Kwargs, Object, Rest, Tuple, Value, ValueKind, ValueOrKwargs, from_args};
+use minijinja::{Environment, Error, ErrorKind, State, filters, tests};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+pub(crate) use source::{Generation, rewritten};
+
+/// The engine's budget for one rendering: instructions, and the bytes of strings that they make. Two thousand turns
+/// or eight megabytes fit easily; an endless loop, or a string that doubles, ends within seconds.
+const FUEL: u64 = 10_000_000;
+
+/// Bytes of one rendered chat: far beyond any context window, far below any memory.
+pub(crate) const MAX_OUTPUT_BYTES: usize = 64 << 20;
+
+/// Containers within containers; JSON that is read has at most 128.
+const MAX_NESTING: usize = 200;
+
+/// Noncharacters of Unicode, reserved for use inside a program: no text holds them.
+pub(crate) const MARKS: [char; 2] = ['\u{fdd0}', '\u{fdd1}'];
+
+/// What `raise_exception` carries through the engine, to be told apart from an engine's error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Refusal(pub(crate) String);
+
+/// An environment without templates. `now` is what `strftime_now` gives, in UTC.
+pub(crate) fn environment(now: SystemTime) -> Environment<'static> {
+    let mut env = Environment::new();
+    let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+    env.set_syntax(syntax.expect("the default delimiters are valid"));
+    env.set_fuel(Some(FUEL));
+    env.set_formatter(python::write);
+    env.set_unknown_method_callback(methods::call);
+    checks::add(&mut env);
+    add_filters(&mut env);
+    env.add_function("raise_exception", raise_exception);
+    env.add_function("strftime_now", move |format: &str| {
+        strftime::format(format, now).map_err(|reason| Error::new(ErrorKind::InvalidOperation, reason))
+    });
+    env
+}
+
+fn add_filters(env: &mut Environment<'static>) {
+    env.add_filter("tojson", json::tojson);
+    env.add_filter("string", |state: &State, value: &Value| python::text(state, value));
+    env.add_filter("default", default);
+    env.add_filter("d", default);
+    env.add_filter("float", float);
+    env.add_filter("int", int);
+    env.add_filter(source::MARK_FILTER, |text: String| [MARKS[0].into(), text, MARKS[1].into()].concat());
+    env.add_filter(source::LOOP_FILTER, iterated);
+    env.add_filter(source::SET_FILTER, bounded);
+    env.add_filter(source::MACRO_FILTER, |inner: Value| Value::from_object(Collecting(inner)));
+    // minijinja takes none for an empty sequence, as Jinja2 does in some of its filters.
+    for (name, takes_none, filter) in [
+        ("list", false, Value::from_function(filters::list)),
+        ("join", false, Value::from_function(filters::join)),
+        ("first", false, Value::from_function(filters::first)),
+        ("last", false, Value::from_function(filters::last)),
+        ("sort", false, Value::from_function(filters::sort)),
+        ("unique", false, Value::from_function(filters::unique)),
+        ("sum", false, Value::from_function(filters::sum)),
+        ("min", false, Value::from_function(filters::min)),
+        ("max", false, Value::from_function(filters::max)),
+        ("reverse", false, Value::from_function(filters::reverse)),
+        ("batch", false, Value::from_function(filters::batch)),
+        ("slice", false, Value::from_function(filters::slice)),
+        ("map", true, Value::from_function(filters::map)),
+        ("select", true, Value::from_function(filters::select)),
+        ("selectattr", true, Value::from_function(filters::selectattr)),
+        ("reject", true, Value::from_function(filters::reject)),
+        ("rejectattr", true, Value::from_function(filters::rejectattr)),
+    ] {
+        env.add_filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
+            let args = args.into_values();
+            if !takes_none && args.first().is_some_and(Value::is_none) {
+                return Err(not_iterable());
+            }
+            args.first().map_or(Ok(()), |value| paid(state, value, 0))?;
+            filter.call(state, &args)
+        });
+    }
+}
+
+fn not_iterable() -> Error {
+    Error::new(ErrorKind::InvalidOperation, "none is not iterable")
+}
+
+/// What a `for` loop goes over: a string by its characters, whose number the loop then knows; none not at all.
+fn iterated(value: Value) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::None => Err(not_iterable()),
+        ValueKind::String => Ok(value.try_iter()?.collect::<Vec<Value>>().into()),
+        _ => Ok(value),
+    }
+}
+
+/// What is assigned: nested no deeper than [`MAX_NESTING`], and not the namespace that is to hold it; printing, comparing
+/// and dropping such values would go down a stack that has an end.
+fn bounded(state: &State, value: Value, holder: Option<Value>) -> Result<Value, Error> {
+    let value = match value.kind() {
+        // Views of views of views are such values, too.
+        ValueKind::Iterable => value.try_iter()?.collect(),
+        _ => value,
+    };
+    fits(state, &value, holder.as_ref(), 0)?;
+    Ok(value)
+}
+
+fn fits(state: &State, value: &Value, holder: Option<&Value>, depth: usize) -> Result<(), Error> {
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Map) {
+        return Ok(());
+    }
+    state.consume_fuel(1)?;
+    let same = |holder: &Value| holder.as_object().is_some() && tests::is_sameas(holder, value);
+    if depth > MAX_NESTING || holder.is_some_and(same) {
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            format!("expected a value of at most {MAX_NESTING} levels of nesting, found a deeper one"),
+        ));
+    }
+    match value.kind() {
+        ValueKind::Map => {
+            python::pairs(value).try_for_each(|(_, item)| fits(state, &item, holder, depth + 1))
+        }
+        _ => value.try_iter()?.try_for_each(|item| fits(state, &item, holder, depth + 1)),
+    }
+}
+
+/// Takes fuel for the bytes of a list's or a mapping's texts: a list that is repeated has them only once in memory.
+fn paid(state: &State, value: &Value, depth: usize) -> Result<(), Error> {
+    match (value.as_str(), value.kind()) {
+        (Some(text), _) if depth > 0 => state.consume_fuel(text.len() as u64 / 64 + 1),
+        (None, ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) if depth <= MAX_NESTING => {
+            state.consume_fuel(1)?;
+            let mut items = value.try_iter()?;
+            match value.kind() {
+                ValueKind::Map => {
+                    python::pairs(value).try_for_each(|(_, item)| paid(state, &item, depth + 1))
+                }
+                _ => items.try_for_each(|item| paid(state, &item, depth + 1)),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+fn raise_exception(message: String) -> Result<Value, Error> {
+    Err(Error::new(ErrorKind::InvalidOperation, "raise_exception").with_source(Refusal(message)))
+}
+
+/// `default(value, default_value, boolean)`, by name or by place.
+fn default(value: Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = args.into_values();
+    let (places, names) = from_args::<(&[Value], Kwargs)>(&args)?;
+    let given = |place: usize, name: &str| match places.get(place) {
+        Some(value) => Ok(Some(value.clone())),
+        None => names.get::<Option<Value>>(name),
+    };
+    let (other, lax) = (given(0, "default_value")?, given(1, "boolean")?);
+    names.assert_all_used()?;
+    let absent = value.is_undefined() || (lax.is_some_and(|lax| lax.is_true()) && !value.is_true());
+    Ok(if absent { other.unwrap_or_else(|| Value::from("")) } else { value })
+}
+
+/// `float(value, default)`: what is no number becomes the default, 0.0 where none is given.
+fn float(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = args.into_values();
+    let (default, names) = from_args::<(Option<Value>, Kwargs)>(&args)?;
+    let default = or_named(default, &names, "default")?.unwrap_or_else(|| Value::from(0.0));
+    names.assert_all_used()?;
+    Ok(filters::float(state, value, None, no_names()).unwrap_or(default))
+}
+
+/// `int(value, default, base)`: what is no number becomes the default, 0 where none is given.
+fn int(state: &State, value: &Value, args: Rest<ValueOrKwargs>) -> Result<Value, Error> {
+    let args = args.into_values();
+    let (default, base, names) = from_args::<(Option<Value>, Option<Value>, Kwargs)>(&args)?;
+    let default = or_named(default, &names, "default")?.unwrap_or_else(|| Value::from(0));
+    let base = or_named(base, &names, "base")?.map(u32::try_from).transpose()?;
+    names.assert_all_used()?;
+    let whole = filters::int(state, value, None, base, no_names());
+    // `int("3.7")` fails in Python, too, after which Jinja2 takes the float's whole part.
+    let whole = whole.or_else(|_| {
+        filters::int(state, &filters::float(state, value, None, no_names())?, None, None, no_names())
+    });
+    Ok(whole.unwrap_or(default))
+}
+
+fn or_named(given: Option<Value>, names: &Kwargs, name: &str) -> Result<Option<Value>, Error> {
+    if given.is_some() { Ok(given) } else { names.get(name) }
+}
+
+fn no_names() -> Kwargs {
+    std::iter::empty::<(String, Value)>().collect()
+}
+
+/// A macro whose body reads `varargs` or `kwargs`: its last two parameters, which take what the others leave.
+#[derive(Debug)]
+struct Collecting(Value);
+
+impl Object for Collecting {
+    fn call(self: &Arc<Self>, state: &mut State<'_, '_>, args: &[Value]) -> Result<Value, Error> {
+        let spec: Vec<Value> = self.0.get_attr("arguments")?.try_iter()?.collect();
+        let spec = &spec[..spec.len().saturating_sub(2)];
+        let (places, names) = from_args::<(&[Value], Kwargs)>(args)?;
+        let (places, varargs) = places.split_at(places.len().min(spec.len()));
+        let (mut passed, mut left) = (Vec::new(), Vec::new());
+        let calls_back = self.0.get_attr("caller")?.is_true();
+        for name in names.args() {
+            let own = (calls_back && name == "caller")
+                || spec.iter().any(|parameter| parameter.as_str() == Some(name));
+            let to = if own { &mut passed } else { &mut left };
+            to.push((name.to_owned(), names.peek::<Value>(name)?));
+        }
+        passed.push(("varargs".to_owned(), Tuple::from(varargs).into()));
+        passed.push(("kwargs".to_owned(), Value::from_pairs(left)));
+        let names: Kwargs = passed.into_iter().collect();
+        self.0.call(state, &[places, &[names.into()]].concat())
+    }
+}
