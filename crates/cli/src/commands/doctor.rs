@@ -77,6 +77,7 @@ fn unreadable(error: &anyhow::Error) -> Finding {
         });
         let lora = cause.downcast_ref::<lora::Error>().and_then(|error| match error {
             lora::Error::Range { key, .. } => Some(*key),
+            lora::Error::Rank { .. } => Some("r"),
             lora::Error::Target { .. } => None,
         });
         grpo.or(train).or(lora).or_else(|| Some(cause.downcast_ref::<SamplingError>()?.key))
