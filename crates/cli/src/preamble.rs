@@ -56,11 +56,6 @@ impl Preamble {
         Ok(preamble)
     }
 
-    /// Whether there are examples.
-    pub(crate) fn has_shots(&self) -> bool {
-        !self.shots.is_empty()
-    }
-
     /// The messages with what stands before them. A system message of their own goes before the recipe's.
     pub(crate) fn before(&self, messages: &[Message]) -> Vec<Message> {
         let own = usize::from(messages.first().is_some_and(|first| first.role() == "system"));
@@ -68,12 +63,6 @@ impl Preamble {
         let shots = self.shots.iter().flat_map(|shot| shot.turns.iter().cloned());
         let own_system = messages[..own].iter().cloned();
         system.chain(own_system).chain(shots).chain(messages[own..].iter().cloned()).collect()
-    }
-
-    /// Messages that stand before the first one of the conversation itself: system message and examples.
-    pub(crate) fn leading(&self, messages: &[Message]) -> usize {
-        let own = usize::from(messages.first().is_some_and(|first| first.role() == "system"));
-        self.before(messages).len() + own - messages.len()
     }
 
     /// The same for a prompt of bare text: the system message, then each example's turns a line each, and blank lines
@@ -222,11 +211,10 @@ mod tests {
         assert_eq!(turns(&before)[0], ("system", "Be brief."));
         assert_eq!(turns(&before)[1..7], shown);
         assert_eq!(turns(&before)[7], ("user", "1+1?"));
-        assert_eq!(made.leading(&[user("1+1?")]), 7);
 
         let own = [Message::new("system", "Mine."), user("1+1?")];
         assert_eq!(turns(&made.before(&own))[0], ("system", "Mine."), "the row's own goes first");
-        assert_eq!((made.before(&own).len(), made.leading(&own)), (8, 7));
+        assert_eq!(made.before(&own).len(), 8);
 
         assert!(
             made.text().starts_with("Be brief.\n\n2+2?\n2 and 2\n#### 4\n\n3+3?\nsix\n\n"),

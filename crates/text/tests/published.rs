@@ -40,8 +40,9 @@ static CONVERSATIONS: LazyLock<Vec<(String, Vec<Message>, TemplateInputs)>> = La
 
 /// A prompt as `published.json` has it: its bytes, and the beginning of its hash.
 fn short(prompt: &str) -> String {
-    let hash: String = Sha256::digest(prompt).iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("{} {hash}", prompt.len())
+    let hash = Sha256::digest(prompt);
+    let start = u64::from_be_bytes(hash[..8].try_into().unwrap());
+    format!("{} {start:016x}", prompt.len())
 }
 
 /// Why a row is not transformers', where it is not: the template, the conversation, and the reason. There is none.
