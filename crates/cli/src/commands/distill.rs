@@ -37,10 +37,10 @@ const TEACHERS: [&str; 5] = ["model", "max_steps", "pretrain", "train", "grpo"];
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("distill", args)?;
-    doctor::quick(&session, Work::Distill)?;
     let (recipe, out) = (&session.recipe, session.out());
     let base = recipe.distill.student.is_some() && recipe.distill.pretrain_steps > 0;
     folders::admit(&session, &out, if base { &["student-base"] } else { &[] })?;
+    doctor::quick(&session, Work::Distill)?;
     let method = recipe.distill.learning.method;
     if let Some(student) = &recipe.distill.student {
         check_adapters(&session, student, recipe.distill.pretrain_steps)?;

@@ -33,9 +33,9 @@ use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::new("pretrain", args)?;
-    doctor::quick(&session, Work::Pretrain)?;
     let (out, settings) = (session.out(), session.recipe.pretrain.clone());
     folders::admit(&session, &out, &[])?;
+    doctor::quick(&session, Work::Pretrain)?;
     let Some(Model::Inline(keys)) = &session.recipe.model else {
         return Err(Refusal::usage(
             "pretrain makes a model from random weights: expected a table [model] with the keys of a config.json",

@@ -29,9 +29,9 @@ use std::path::PathBuf;
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("sft", args)?;
-    doctor::quick(&session, Work::Sft)?;
     let (recipe, out) = (&session.recipe, session.out());
     folders::admit(&session, &out, &[])?;
+    doctor::quick(&session, Work::Sft)?;
     let Some(model) = &recipe.model else {
         return Err(Refusal::usage("`model` is missing; expected a model folder, or a table [model]"));
     };

@@ -27,10 +27,17 @@ use std::path::{Path, PathBuf};
 
 pub(crate) fn run(args: RunArgs) -> Result<()> {
     let session = Session::with_models("train-rl", args)?;
-    doctor::quick(&session, Work::TrainRl)?;
     let out = session.out();
+    // Whose folder it is costs nothing to see; the doctor reads data.
+    folders::admit(&session, &out, stages(&session))?;
+    doctor::quick(&session, Work::TrainRl)?;
     let summary = train(&session, &out)?;
     story::end(&summary, &out)
+}
+
+/// The stages that a run keeps in folders of their own.
+fn stages(session: &Session) -> &'static [&'static str] {
+    if matches!(session.recipe.model, Some(Model::Inline(_))) { &["base"] } else { &[] }
 }
 
 /// The whole command but its last words; the policy lies in `final` of the folder.
@@ -39,8 +46,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
 /// Those of data, training and saving.
 pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let recipe = &session.recipe;
-    let stages: &[&str] = if matches!(recipe.model, Some(Model::Inline(_))) { &["base"] } else { &[] };
-    folders::admit(session, out, stages)?;
+    folders::admit(session, out, stages(session))?;
     let Some(model) = &recipe.model else {
         return Err(Refusal::usage("`model` is missing; expected a model folder, or a table [model]"));
     };
