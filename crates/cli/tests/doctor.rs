@@ -80,7 +80,7 @@ impl Place {
         ];
         let mut args = command.to_vec();
         for set in good.iter().map(String::as_str).chain(sets.iter().copied()) {
-            args.extend(["--set", set]);
+            args.extend(["--set-if-read", set]);
         }
         ruminate(&args)
     }

@@ -270,7 +270,7 @@ fn what_a_checkpoint_is_of_no_use_to_is_refused_whatever_the_flag() {
         assert!(told(&refused).contains("--out"), "{set}: {}", told(&refused));
         assert_eq!(contents(&place.file("run")), before, "{set}");
     }
-    let more = ["max_steps=6", "train.save_steps=2", "train.learning_rate=1e-4", "rollout.max_new_tokens=8"];
+    let more = ["max_steps=6", "train.save_steps=2", "train.learning_rate=1e-4", "rollout.max_new_tokens=16"];
     assert_code(&place.run("train-rl", "run", &more, &["--resume", "auto"]), 2);
     let more = place.run("train-rl", "run", &more, &["--resume", "auto", "--allow-changed"]);
     assert_code(&more, 0);
@@ -328,7 +328,7 @@ fn fine_tuning_measures_the_loss_of_a_file_and_of_a_share_of_its_own() {
     assert!(loss(&evaluations[3]) < loss(&evaluations[0]), "{evaluations:?}");
     assert!(told(&output).contains("loss (nats per token)"), "{}", told(&output));
     let trained = format!("data.eval={}", place.path("pairs.jsonl"));
-    let output = place.run("sft", "trained", &[&steps[..], &[&trained]].concat(), &[]);
+    let output = place.run("sft", "trained", &[&steps[..], &[&trained]].concat(), &["--force"]);
     assert_code(&output, 0);
     assert!(told(&output).contains("40 of 40 held-out samples are trained on"), "{}", told(&output));
     let again = place.run("sft", "file", &[&steps[..], &[&eval, "sft.eval_steps=2"]].concat(), &[]);

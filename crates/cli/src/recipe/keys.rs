@@ -131,6 +131,9 @@ const READS: [Reads; 5] = [
     },
 ];
 
+/// Tables of other commands, of which a command reads one key.
+const BORROWED: [(&str, &str); 1] = [("pretrain", "eval")];
+
 /// What is probably meant by a key that a command does not read.
 const MEANT: [(&str, &str, &str); 10] = [
     ("sft", "max_steps", "sft.max_steps"),
@@ -182,7 +185,7 @@ pub(crate) fn refuse_unread(command: &str, layers: &Layers, sets: &[String]) -> 
     }
     let stated = &layers.stated;
     let served = |key: &str| {
-        let of_another = |table: &str| !is_read(command, table);
+        let of_another = |table: &str| !is_read(command, table) || BORROWED.contains(&(command, table));
         let reader = |other: &&Reads| is_read(other.command, key);
         READS.iter().filter(reader).any(|other| {
             stated
