@@ -65,7 +65,8 @@ impl Problems {
         let (Some(path), None) = (&recipe.data.eval, &recipe.data.train) else {
             return Self::new(recipe, language, positions, seed);
         };
-        let read = read(path, &recipe.data, language, Room::new(positions, recipe.rollout.max_new_tokens))?;
+        let room = Room::new(positions, recipe.rollout.max_new_tokens);
+        let read = read(path, &recipe.data, language, room)?;
         let mut told = vec![read.told(path)];
         let shown: Vec<&str> = language.renderer.preamble.questions().collect();
         let mut held_out: Vec<Task> = read.problems.into_iter().map(|problem| problem.task).collect();
@@ -273,19 +274,17 @@ fn read(path: &Path, data: &Data, language: &Language, room: Room) -> Result<Rea
         eprintln!("warning: {} bad lines left out, such as {example}", rows.skipped);
     }
     let total = rows.rows.len();
-    let (mut problems, mut shortest) = (Vec::new(), usize::MAX);
     // What cannot fit is not encoded: a text of megabytes would take seconds.
     let encode = |row: Row<Task>| {
-        let line = row.line;
-        if let Err(choices) = choices::refuse_lost(&row.value) {
-            return (line, Err(anyhow::anyhow!("{choices}")));
-        }
+        let lost = choices::refuse_lost(&row.value).map_err(|problem| Refusal::line(path, row.line, problem));
         let excess = room.excess(&row.value.prompt.text());
-        (line, excess.map_or_else(|| problem(language, row.value).map(Ok), |least| Ok(Err(least))))
+        let problem = excess.map_or_else(|| problem(language, row.value).map(Ok), |least| Ok(Err(least)));
+        (row.line, lost.map(|()| problem))
     };
     let encoded: Vec<_> = rows.rows.into_par_iter().map(encode).collect();
+    let (mut problems, mut shortest) = (Vec::new(), usize::MAX);
     for (line, problem) in encoded {
-        match problem {
+        match problem? {
             Ok(Err(least)) => shortest = shortest.min(least),
             Ok(Ok(problem)) if problem.prompt_ids.is_empty() => {
                 return Err(Refusal::line(path, line, "the prompt has no token"));
@@ -299,21 +298,28 @@ fn read(path: &Path, data: &Data, language: &Language, room: Room) -> Result<Rea
             Err(error) => return Err(Refusal::line(path, line, advice(&error))),
         }
     }
-    let too_long = total - problems.len();
+    let (tokens, too_long) = (room.prompt(), total - problems.len());
     if problems.is_empty() {
+        let (out, or) = match room.left(shortest) {
+            Some(left) => (
+                format!("lower `rollout.max_new_tokens` to at most {left}"),
+                ", or choose a model with more positions",
+            ),
+            None => (
+                "the prompts alone are longer than that: no `rollout.max_new_tokens` helps, only".to_owned(),
+                " a model with more positions",
+            ),
+        };
         return Err(Refusal::input(format!(
-            "{}: all {total} prompts have more than {} tokens: of the shortest, {}; {}",
+            "{}: all {total} prompts have more than {tokens} tokens ({}), the shortest {shortest}; {out}{or}",
             path.display(),
-            room.prompt(),
-            room.sum(shortest),
-            room.advice(shortest)
+            room.why()
         )));
     }
     if too_long > 0 {
         eprintln!(
-            "warning: {}: {too_long} of {total} prompts have more than {} tokens and were left out: {}",
+            "warning: {}: {too_long} of {total} prompts have more than {tokens} tokens and were left out; {}",
             path.display(),
-            room.prompt(),
             room.why()
         );
     }

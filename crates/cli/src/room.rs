@@ -46,7 +46,7 @@ impl Room {
         )
     }
 
-    /// Where [`prompt`](Self::prompt) comes from, for people.
+    /// Where the number of a prompt's tokens comes from.
     pub(crate) fn why(self) -> String {
         let Self { positions, max_new_tokens } = self;
         format!(
@@ -54,10 +54,15 @@ impl Room {
         )
     }
 
+    /// Positions behind a prompt of so many tokens, where there are any.
+    pub(crate) fn left(self, prompt_tokens: usize) -> Option<usize> {
+        self.positions.checked_sub(prompt_tokens).filter(|left| *left > 0)
+    }
+
     /// What to change so that a prompt of so many tokens fits.
     pub(crate) fn advice(self, prompt_tokens: usize) -> String {
-        match self.positions.checked_sub(prompt_tokens) {
-            None | Some(0) => "make the prompts shorter, or choose a model with more positions".to_owned(),
+        match self.left(prompt_tokens) {
+            None => "make the prompts shorter, or choose a model with more positions".to_owned(),
             Some(left) => format!("set `rollout.max_new_tokens` to at most {left}"),
         }
     }

@@ -74,7 +74,9 @@ impl Session {
         let device = args.device.device.open()?;
         let out = args.out.clone().unwrap_or_else(|| default_out(command, recipe.seed));
         let asked = Asked { command, out: &out, device: args.device.device };
+        let threads = recipe.threads;
         let (mut recipe, starts) = fit(&asked, recipe, &layers)?;
+        recipe.threads = threads; // what is derived begins with the recipe as it was given
         let workers =
             if is_wide(recipe.model.as_ref()) { 1 } else { args.device.device.workers(recipe.threads) };
         for trainer in [&mut recipe.pretrain.train, &mut recipe.sft.train, &mut recipe.train] {

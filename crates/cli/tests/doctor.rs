@@ -79,8 +79,12 @@ impl Place {
             "grpo.max_num_seqs=16".to_owned(),
         ];
         let mut args = command.to_vec();
-        for set in good.iter().map(String::as_str).chain(sets.iter().copied()) {
+        // A command refuses keys that it does not read.
+        for set in &good {
             args.extend(["--set-if-read", set]);
+        }
+        for set in sets {
+            args.extend(["--set", set]);
         }
         ruminate(&args)
     }

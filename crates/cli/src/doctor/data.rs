@@ -33,15 +33,15 @@ struct OfPrompt {
 
 /// How often prompts of a list are repeated, with equal answers or with others. Rows count from 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Repeats {
+pub(super) struct Repeats {
     /// Rows that are an earlier row again, prompt and answer.
-    pub(crate) duplicates: usize,
+    pub(super) duplicates: usize,
     /// Rows whose prompt has different answers in the list.
-    pub(crate) conflicting: usize,
+    pub(super) conflicting: usize,
     /// Two rows with one prompt and different answers.
-    pub(crate) example: Option<(usize, usize)>,
+    pub(super) example: Option<(usize, usize)>,
     /// Different prompts.
-    pub(crate) distinct: usize,
+    pub(super) distinct: usize,
 }
 
 /// Counts repeated prompts, row by row.
@@ -80,14 +80,6 @@ impl Prompts {
             distinct: self.seen.len(),
         }
     }
-}
-
-/// How often the prompts of tasks are repeated.
-#[allow(dead_code, reason = "the summary of a data file counts with it")]
-pub(crate) fn repeats<'a>(tasks: impl IntoIterator<Item = &'a Task>) -> Repeats {
-    let mut prompts = Prompts::default();
-    tasks.into_iter().for_each(|task| prompts.add(&task.prompt.text(), &task.answer));
-    prompts.repeats()
 }
 
 /// What a row of the file is.
@@ -351,20 +343,11 @@ fn hash(text: &str) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Repeats, Rows, Scan, check, repeats};
+    use super::{Repeats, Rows, Scan, check};
     use crate::doctor::findings::Severity;
     use crate::recipe::Data;
-    use ruminate_data::{Prompt, Task};
     use std::fs;
     use std::time::Duration;
-
-    fn task(prompt: &str, answer: &str) -> Task {
-        Task {
-            prompt: Prompt::Text(prompt.to_owned()),
-            answer: answer.to_owned(),
-            columns: serde_json::Map::new(),
-        }
-    }
 
     fn scan(rows: &[(&str, &str)], time: Duration) -> Scan {
         let folder = tempfile::tempdir().expect("a folder");
@@ -386,9 +369,7 @@ mod tests {
     #[test]
     fn repeated_prompts_count_by_whether_their_answers_agree() {
         let rows = [("a", "1"), ("b", "2"), ("a", "01"), ("b", "3"), ("b", "2"), ("c", "x")];
-        let tasks: Vec<Task> = rows.iter().map(|(prompt, answer)| task(prompt, answer)).collect();
         let expected = Repeats { duplicates: 2, conflicting: 3, example: Some((1, 3)), distinct: 3 };
-        assert_eq!(repeats(&tasks), expected);
         assert_eq!(scan(&rows, LONG).repeats, expected);
     }
 

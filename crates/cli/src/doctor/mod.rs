@@ -2,7 +2,7 @@
 //! nothing. `ruminate doctor` runs all of them; every command that runs a recipe runs them first within two seconds.
 
 mod batch;
-pub(crate) mod data;
+mod data;
 mod findings;
 mod ids;
 mod inputs;
@@ -81,8 +81,15 @@ impl Depth {
     }
 }
 
-/// Findings that the run itself reports in more detail, with exit code 3.
-const REPORTED_BY_THE_RUN: [&str; 3] = ["bad_lines", "rows", "split"];
+/// Whether the run itself reports it in more detail, with exit code 3: what is wrong with a file of problems.
+fn is_left_to_the_run(work: Work, finding: &Finding) -> bool {
+    match finding.name {
+        "bad_lines" | "rows" | "split" => true,
+        "overlap" => finding.is_severe() && work != Work::Sft,
+        "positions" => finding.code() == exit::INPUT && work != Work::Sft,
+        _ => false,
+    }
+}
 
 /// Everything that the doctor finds, in the order in which it is read: what is run, on what, at which cost.
 pub(crate) fn examine(session: &Session, work: Work, depth: Depth) -> Vec<Finding> {
@@ -121,7 +128,7 @@ pub(crate) fn examine(session: &Session, work: Work, depth: Depth) -> Vec<Findin
 /// file.
 pub(crate) fn quick(session: &Session, work: Work) -> Result<()> {
     let mut findings = examine(session, work, Depth::Quick);
-    findings.retain(|finding| !REPORTED_BY_THE_RUN.contains(&finding.name));
+    findings.retain(|finding| !is_left_to_the_run(work, finding));
     let (severe, others): (Vec<_>, Vec<_>) = findings.into_iter().partition(Finding::is_severe);
     let warnings = others.iter().filter(|finding| finding.severity == Severity::Warning);
     for finding in warnings.chain(severe.iter().filter(|_| session.args.force)) {
