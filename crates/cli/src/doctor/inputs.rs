@@ -124,7 +124,8 @@ impl<'a> Inputs<'a> {
             let rendered = language.render(&task.prompt, &task.columns);
             let Some(rendered) = read("prompt", rendered, self.depth, findings) else { break };
             let too_long = Room::new(positions, 0).excess(&rendered).is_some();
-            let ids = if too_long { Ok(Vec::new()) } else { language.prompt_ids(&task.prompt, &task.columns) };
+            let ids =
+                if too_long { Ok(Vec::new()) } else { language.prompt_ids(&task.prompt, &task.columns) };
             let Some(ids) = read("prompt", ids, self.depth, findings) else { break };
             let tokens = (!too_long).then_some(ids.len());
             let highest_id = ids.into_iter().max().unwrap_or(0);
