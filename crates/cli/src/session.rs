@@ -60,14 +60,13 @@ impl Session {
         args: RunArgs,
         fit: impl FnOnce(&Asked, Recipe, &Layers) -> Result<(Recipe, Starts)>,
     ) -> Result<Self> {
-        let recipe::Loaded { mut recipe, layers } = recipe::read(args.recipe.as_deref(), &args.set)?;
-        recipe.threads = device::threads(recipe.threads);
-        recipe::paths::check(command, &recipe.data, &recipe.distill, args.recipe.as_deref())?;
-        device::set_threads(recipe.threads);
+        let recipe::Loaded { recipe, layers } = recipe::read(args.recipe.as_deref(), &args.set)?;
+        device::set_threads(device::threads(recipe.threads));
         let device = args.device.device.open()?;
         let out = args.out.clone().unwrap_or_else(|| default_out(command, recipe.seed));
         let asked = Asked { command, out: &out, device: args.device.device };
         let (mut recipe, starts) = fit(&asked, recipe, &layers)?;
+        recipe.threads = device::threads(recipe.threads);
         let workers =
             if is_wide(recipe.model.as_ref()) { 1 } else { args.device.device.workers(recipe.threads) };
         for trainer in [&mut recipe.pretrain.train, &mut recipe.sft.train, &mut recipe.train] {
@@ -99,6 +98,15 @@ impl Session {
     /// The default run folder of a command, with this run's seed.
     pub(crate) fn default_out(&self, command: &str) -> PathBuf {
         default_out(command, self.recipe.seed)
+    }
+
+    /// Checks that the data files which the command reads are there.
+    ///
+    /// # Errors
+    /// With exit code 3, the key, and the folders that were looked in.
+    pub(crate) fn check_files(&self) -> Result<()> {
+        let Recipe { data, distill, .. } = &self.recipe;
+        recipe::paths::check(self.command, data, distill, self.args.recipe.as_deref())
     }
 
     /// Prints the settings that were derived, with their reasons.

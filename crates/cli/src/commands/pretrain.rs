@@ -48,6 +48,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
             "pretrain trains all weights from random ones: adapters have nothing to adapt; remove [lora]",
         ));
     }
+    session.check_files()?;
     let config = policy::inline_config("model", keys)?;
     let spec =
         Spec { label: "pretrain", path: &out, config: &config, settings: &settings, earlier: Earlier::Kept };

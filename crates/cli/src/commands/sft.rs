@@ -40,6 +40,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
         ));
     };
     check_adapters(&session, model, 0)?;
+    session.check_files()?;
     let language = policy::language(model, recipe)?;
     let samples = samples(path, &recipe.data, &language, recipe.sft.row_length)?;
     let stage = match enter(&session, &out, session.identity(&["grpo", "distill"])?, Earlier::Kept)? {
