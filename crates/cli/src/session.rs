@@ -69,7 +69,6 @@ impl Session {
             eprintln!("warning: {warning}");
         }
         recipe.threads = device::threads(recipe.threads);
-        recipe::paths::check(command, &recipe.data, &recipe.distill, args.recipe.as_deref())?;
         device::set_threads(recipe.threads);
         let device = args.device.device.open()?;
         let out = args.out.clone().unwrap_or_else(|| default_out(command, recipe.seed));
@@ -108,6 +107,15 @@ impl Session {
     /// The default run folder of a command, with this run's seed.
     pub(crate) fn default_out(&self, command: &str) -> PathBuf {
         default_out(command, self.recipe.seed)
+    }
+
+    /// Checks that the data files which the command reads are there.
+    ///
+    /// # Errors
+    /// With exit code 3, the key, and the folders that were looked in.
+    pub(crate) fn check_files(&self) -> Result<()> {
+        let Recipe { data, distill, .. } = &self.recipe;
+        recipe::paths::check(self.command, data, distill, self.args.recipe.as_deref())
     }
 
     /// Prints the settings that were derived, with their reasons.

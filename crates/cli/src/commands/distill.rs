@@ -50,6 +50,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
              the traces alone",
         ));
     }
+    session.check_files()?;
     if let Some(url) = recipe.distill.remote_url() {
         return from_server(&session, url);
     }

@@ -49,6 +49,7 @@ fn evaluate(mut session: Session) -> Result<()> {
     doctor::quick(&session, Work::Eval)?;
     let recipe = &session.recipe;
     let folder = model_folder(recipe.model.as_ref())?;
+    session.check_files()?;
     let config = model::load_config(folder)?;
     let language = policy::language(&Model::Folder(folder.to_owned()), recipe)?;
     ends::note_unused_sampling(folder, &recipe.eval.sampling(&recipe.rollout));

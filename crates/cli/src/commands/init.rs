@@ -27,6 +27,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<()> {
     };
     let run = FitArgs { run, model: args.model.clone(), data: args.data.clone() }.into_run(command)?;
     let session = Session::with_models(command, run)?;
+    session.check_files()?;
     let text = session.initial_recipe(&args.out);
     let write = |source| Refusal::Write { path: args.out.display().to_string(), source };
     let mut file = match OpenOptions::new().write(true).create_new(true).open(&args.out) {

@@ -53,6 +53,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
              `pretrain.eval_steps` is above 0; expected `data.corpus` beside it, or remove it",
         ));
     }
+    session.check_files()?;
     let config = policy::inline_config("model", keys)?;
     let spec =
         Spec { label: "pretrain", path: &out, config: &config, settings: &settings, earlier: Earlier::Kept };

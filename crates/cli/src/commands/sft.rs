@@ -41,6 +41,7 @@ pub(crate) fn run(args: RunArgs) -> Result<()> {
         ));
     };
     check_adapters(&session, model, 0)?;
+    session.check_files()?;
     let language = policy::language(model, recipe)?;
     let share = held_out_share(recipe);
     let rows::Split { training: samples, held_out } = rows::samples(path, recipe, &language, share)?;

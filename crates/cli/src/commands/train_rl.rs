@@ -55,6 +55,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         Model::Inline(keys) => policy::inline_config("model", keys)?,
     };
     policy::check_adapters(recipe.lora.as_ref(), &config, &session.device)?;
+    session.check_files()?;
     let seed = Seed::new(recipe.seed);
     let language = policy::language(model, recipe)?;
     let mut problems = Problems::new(recipe, &language, config.max_position_embeddings, seed)?;

@@ -2,7 +2,7 @@
 
 use super::reinforce::longest_prompt;
 use super::{Fitting, Starts, whole};
-use crate::device::DeviceName;
+use crate::machine;
 use crate::policy;
 use crate::recipe::layers::put;
 use crate::recipe::load::checked;
@@ -13,7 +13,6 @@ use ruminate_data::Seed;
 use ruminate_grpo as grpo;
 use ruminate_train::supervised;
 use std::fs;
-use std::path::Path;
 use toml::Value;
 
 /// Share of the free memory that a plan may take: it is an estimate.
@@ -53,7 +52,7 @@ pub(super) fn fit(fitting: &Fitting, starts: &mut Starts) -> Result<()> {
         }
         return Ok(());
     }
-    let room = available().filter(|_| fitting.asked.device == DeviceName::Flex);
+    let room = machine::memory(fitting.asked.device).map(|memory| memory.bytes);
     match fitting.asked.command {
         "sft" => supervised(fitting, room, starts),
         "distill" => {
@@ -199,17 +198,4 @@ fn earlier(fitting: &Fitting) -> Vec<(&'static str, Value)> {
         value.as_bool().map(Value::from).or_else(|| value.as_i64().map(Value::from))
     };
     DECIDED.iter().filter_map(|path| Some((*path, value(path)?))).collect()
-}
-
-/// Bytes of memory that are free for this process: the system's, within the control group's limit. None where the system does
-/// not say.
-fn available() -> Option<u64> {
-    let number = |path: &str| fs::read_to_string(Path::new(path)).ok()?.trim().parse::<u64>().ok();
-    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let system = 1024 * line.trim().trim_end_matches(" kB").trim().parse::<u64>().ok()?;
-    let group = number("/sys/fs/cgroup/memory.max")
-        .zip(number("/sys/fs/cgroup/memory.current"))
-        .map(|(limit, used)| limit.saturating_sub(used));
-    Some(group.map_or(system, |group| group.min(system)))
 }

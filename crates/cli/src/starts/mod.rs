@@ -5,7 +5,6 @@
 mod golds;
 mod look;
 mod memory;
-mod range;
 mod reinforce;
 mod supervise;
 
@@ -66,7 +65,7 @@ pub(crate) struct Asked<'a> {
 /// The recipe with settings that fit, where its model is a folder with a tokenizer of its own; the same recipe otherwise.
 ///
 /// # Errors
-/// Those of the model folder, a rate that ruins a model of its size (2), and data that no setting makes learnable (2).
+/// Those of the model folder, and data that no setting makes learnable (2). Rates are the doctor's to judge.
 pub(crate) fn fit(asked: &Asked, recipe: Recipe, layers: &Layers) -> Result<(Recipe, Starts)> {
     let Some(folder) = speaker(asked.command, &recipe) else { return leave(recipe, layers) };
     if asked.command == "sft" && recipe.data.train.is_none() {
@@ -103,7 +102,6 @@ pub(crate) fn fit(asked: &Asked, recipe: Recipe, layers: &Layers) -> Result<(Rec
     if fitted.distill.student.is_some() {
         fitted.distill.student = recipe.distill.student;
     }
-    range::check(&fitting, &fitted)?;
     Ok((fitted, starts))
 }
 
