@@ -116,7 +116,12 @@ impl Problems {
             longest = longest.max(language.prompt_ids(&task.prompt)?.len());
         }
         room.check(longest)?;
-        Ok(Self { source: Source::Drawn { stream: training, first, room }, held_out, fresh, told: Vec::new() })
+        Ok(Self {
+            source: Source::Drawn { stream: training, first, room },
+            held_out,
+            fresh,
+            told: Vec::new(),
+        })
     }
 
     fn listed(recipe: &Recipe, path: &Path, language: &Language, room: Room, seed: Seed) -> Result<Self> {
