@@ -158,7 +158,7 @@ fn what_cannot_learn_is_severe_by_the_name_of_its_check() {
         (&["reward.format=0.1"], "format", "reward.format"),
         (&[&text], "golds", "reward.verifier"),
         (&["grpo.num_generations=1"], "num_generations", "at least 2"),
-        (&["grpo.prompts_per_step=7"], "groups", "grpo.num_minibatches"),
+        (&["grpo.prompts_per_step=7", "grpo.num_minibatches=2"], "groups", "grpo.num_minibatches"),
         (&["rollout.top_p=0.9"], "top_p", "rollout.top_p"),
         (&["rollout.top_k=5"], "top_k", "rollout.top_k"),
         (&[&long], "positions", "more positions"),
@@ -168,7 +168,7 @@ fn what_cannot_learn_is_severe_by_the_name_of_its_check() {
         (&[dead, "reward.format=0.1"], "recipe", "no effect beside"),
         (&["rollout.temperature=0"], "temperature", "rollout.temperature"),
         (&["lora.r=65"], "lora_rank", "lora.r"),
-        (&["reward.verifier=exact"], "answer_tags", "data.system"),
+        (&["reward.verifier=exact", "data.system=\"\""], "answer_tags", "data.system"),
         (&["data.train=absent.jsonl"], "data", "absent.jsonl"),
         (&[&same], "split", "the same prompt"),
     ];
@@ -252,7 +252,7 @@ fn a_recipe_is_examined_for_its_command() {
     assert_code(&uneven, 0);
     assert!(names(&uneven, "warning").contains(&"groups".to_owned()), "{}", told(&uneven));
     // An evaluation may want to know whether a model writes tags that are not asked for.
-    let eval = place.run(&["doctor", "--for", "eval"], &["reward.verifier=exact"]);
+    let eval = place.run(&["doctor", "--for", "eval"], &["reward.verifier=exact", "data.system=\"\""]);
     assert_code(&eval, 0);
     assert!(names(&eval, "warning").contains(&"answer_tags".to_owned()), "{}", told(&eval));
     assert_code(&ruminate(&["doctor", "--for", "serve"]), 2);

@@ -1,7 +1,7 @@
 //! Token ids against the vocabulary, as a model folder's own files state them: before anything is loaded from it.
 
 use super::findings::Finding;
-use super::inputs::{Inputs, Known};
+use super::inputs::Inputs;
 use crate::exit;
 use ruminate_model::lora;
 use serde_json::Value;
@@ -12,8 +12,7 @@ use std::path::Path;
 const KEYS: [&str; 3] = ["eos_token_id", "bos_token_id", "pad_token_id"];
 
 pub(super) fn check(inputs: &Inputs) -> Vec<Finding> {
-    let folder = |known: &Known| known.folder.as_ref().and_then(|folder| lora::base_folder(folder).ok());
-    let folders = [&inputs.model, &inputs.student].into_iter().flatten().filter_map(folder);
+    let folders = inputs.folders.iter().filter_map(|folder| lora::base_folder(folder).ok());
     let mut findings: Vec<Finding> = folders.flat_map(|folder| of_folder(&folder)).collect();
     if let (Some(language), true) = (&inputs.language, findings.is_empty())
         && language.end_ids.is_empty()

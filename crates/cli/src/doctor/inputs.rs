@@ -51,6 +51,8 @@ pub(super) struct Inputs<'a> {
     pub(super) model: Option<Known>,
     /// What is trained, where that is another: the student of `distill`.
     pub(super) student: Option<Known>,
+    /// Model folders that are there, whether they can be read or not.
+    pub(super) folders: Vec<PathBuf>,
     pub(super) language: Option<Language>,
     pub(super) train: Option<Scan>,
     pub(super) eval: Option<Scan>,
@@ -69,17 +71,21 @@ impl<'a> Inputs<'a> {
             depth,
             model: None,
             student: None,
+            folders: Vec::new(),
             language: None,
             train: None,
             eval: None,
             asked: Vec::new(),
         };
         let given = asked_model(recipe, work);
+        let student = recipe.distill.student.as_ref().filter(|_| work == Work::Distill);
+        let there = |model: &Model| match model {
+            Model::Folder(folder) => folder.is_dir().then(|| folder.clone()),
+            Model::Inline(_) => None,
+        };
+        inputs.folders = given.iter().chain(student).filter_map(there).collect();
         inputs.model = given.as_ref().and_then(|given| known("model", given, depth, &mut findings));
-        if work == Work::Distill {
-            let student = recipe.distill.student.as_ref();
-            inputs.student = student.and_then(|given| known("distill.student", given, depth, &mut findings));
-        }
+        inputs.student = student.and_then(|given| known("distill.student", given, depth, &mut findings));
         let speaks = match (work, &given, &inputs.model) {
             (Work::Pretrain, _, _) => Some(Language::embedded(crate::recipe::PromptStyle::Bare)),
             (_, Some(given), Some(_)) => Some(policy::language(given, recipe)),
