@@ -282,7 +282,7 @@ fn system_message_and_examples_reach_every_prompt() {
         let mut args = words(&format!("eval --model {model} --data {data} --out {}", out.display()));
         sets(
             &mut args,
-            &["eval.n=2", "eval.num_samples=1", "rollout.max_new_tokens=2", "reward.verifier=last_number"],
+            &["eval.n=2", "eval.num_samples=1", "rollout.max_new_tokens=4", "reward.verifier=last_number"],
         );
         sets(&mut args, more);
         let output = run(&args);
