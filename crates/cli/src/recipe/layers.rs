@@ -14,6 +14,8 @@ pub(crate) struct Layers {
     pub(super) sets: Table,
     /// Keys that `--set KEY=` removed.
     pub(super) removed: Vec<String>,
+    /// Whether the recipe is a run folder's `config.json`, in which every key is stated.
+    pub(crate) resolved: bool,
     /// What was read, for people.
     pub(crate) origin: String,
 }

@@ -57,7 +57,7 @@ pub(crate) fn read(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
                 text = resolved_recipe(&text).with_context(|| name.clone())?;
             }
             let (merged, stated) = parse(&text, &folder, 0).with_context(|| name.clone())?;
-            Layers { merged, stated, origin: name, ..Layers::default() }
+            Layers { merged, stated, resolved, origin: name, ..Layers::default() }
         }
     };
     for set in sets {
