@@ -282,7 +282,7 @@ fn system_message_and_examples_reach_every_prompt() {
         let mut args = words(&format!("eval --model {model} --data {data} --out {}", out.display()));
         sets(
             &mut args,
-            &["eval.n=2", "eval.num_samples=1", "rollout.max_new_tokens=4", "reward.verifier=last_number"],
+            &["eval.n=2", "eval.num_samples=1", "rollout.max_new_tokens=8", "reward.verifier=last_number"],
         );
         sets(&mut args, more);
         let output = run(&args);
@@ -350,7 +350,7 @@ fn a_teacher_of_its_own_leaves_its_traces_where_no_student_is_named() {
 fn flags_that_contradict_a_set_and_files_that_are_not_there_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let recipe = folder.path().join("recipe.toml");
-    fs::write(&recipe, "[data]\ntrain = 'mine.jsonl'\n").expect("written");
+    fs::write(&recipe, "extends = 'default'\n[data]\ntrain = 'mine.jsonl'\n").expect("written");
     let recipe = recipe.to_str().expect("UTF-8");
     for (args, code, says) in [
         (&["train-rl", "--model", "A", "--set", "model=B"][..], 2, "contradict each other"),
@@ -412,7 +412,7 @@ fn rows_that_leave_nothing_to_learn_or_to_measure_are_explained() {
         (vec![train(&mmlu)], vec!["mmlu.jsonl:1:", "`choices`", "\"choice\""]),
     ] {
         let out = path("out");
-        let mut args = words(&format!("train-rl --out {out}"));
+        let mut args = words(&format!("train-rl --force --out {out}")); // else the doctor speaks first
         for set in &sets {
             args.extend(["--set".to_owned(), set.clone()]);
         }

@@ -52,8 +52,7 @@ pub(crate) fn check(command: &str, data: &Data, distill: &Distill, recipe: Optio
     };
     let shots = ("data.shots", shots);
     let mut read: Vec<(&str, Option<&PathBuf>)> = match command {
-        "pretrain" => vec![("data.corpus", data.corpus.as_ref())],
-        "sft" => vec![train, shots],
+        "pretrain" => vec![("data.corpus", data.corpus.as_ref()), eval],
         _ => vec![train, eval, shots],
     };
     if command == "distill" {
