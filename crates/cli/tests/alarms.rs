@@ -144,10 +144,10 @@ fn a_judge_that_dies_ends_the_run_with_exit_8_and_the_steps_without_verdicts_do_
     let reward = judge.set();
     let sets = [reward.as_str(), "max_steps=9", "eval.n=1", "train.save_steps=3", "train.save_total_limit=2"];
     assert_code(&ruminate(&tiny("train-rl", text(&whole), &sets)), 0);
-    // The evaluations before and after judge the same number; a step judges four problems four times.
-    let before = (judge.judged() - 9 * 16) / 2;
+    // The doctor asks once. The evaluations before and after judge the same number; a step judges four problems four times.
+    let before = (judge.judged() - 1 - 9 * 16) / 2;
 
-    judge.lives_until(before + 4 * 16);
+    judge.lives_until(1 + before + 4 * 16);
     let ended = ruminate(&tiny("train-rl", text(&broken), &sets));
     assert_code(&ended, 8);
     let message = told(&ended);
@@ -184,6 +184,10 @@ fn a_judge_that_dies_ends_the_run_with_exit_8_and_the_steps_without_verdicts_do_
 
     // With the judge still gone the run ends the same way, and the checkpoints are what they were.
     let again = [tiny("train-rl", text(&broken), &sets), vec!["--resume", "auto"]].concat();
+    let refused = ruminate(&again);
+    assert_code(&refused, 2);
+    assert!(told(&refused).contains("reward_command"), "{}", told(&refused));
+    let again = [again, vec!["--force"]].concat();
     let ended = ruminate(&again);
     assert_code(&ended, 8);
     assert!(told(&ended).contains("(step 4)"), "{}", told(&ended));
@@ -225,7 +229,8 @@ fn an_evaluation_whose_completions_are_all_cut_off_has_no_figure() {
     let (base, measured) = (folder.path().join("base"), folder.path().join("measured"));
     assert_code(&ruminate(&tiny("pretrain", text(&base), &[])), 0);
     let model = format!("model={}", base.join("final").display());
-    let evaluate = ["eval", "--out", text(&measured), "--set", &model];
+    // The doctor would refuse a limit that no answer keeps.
+    let evaluate = ["eval", "--force", "--out", text(&measured), "--set", &model];
     let sets = ["rollout.max_new_tokens=1", "eval.n=3", "eval.num_samples=2", "eval.empty_thought=false"];
     let args: Vec<&str> = evaluate.into_iter().chain(sets.iter().flat_map(|set| ["--set", set])).collect();
     let output = ruminate(&args);

@@ -422,6 +422,8 @@ fn with_address_space(kib: u64, args: &[&str]) -> Output {
 #[cfg(target_os = "linux")]
 #[test]
 fn memory_that_runs_out_exits_9_with_the_plan() {
+    const KIB: u64 = 900_000;
+
     let folder = tempfile::tempdir().expect("a folder");
     let model = common::qwen2(folder.path(), 4096, None);
     let out = folder.path().join("out");
@@ -439,7 +441,6 @@ fn memory_that_runs_out_exits_9_with_the_plan() {
     for set in sets {
         args.extend(["--set", set]);
     }
-    const KIB: u64 = 900_000;
     let refused = with_address_space(KIB / 2, &args);
     assert_code(&refused, 9);
     assert!(told(&refused).contains("ulimit -v"), "{}", told(&refused));

@@ -152,7 +152,7 @@ fn adapters_that_cannot_be_are_refused_before_anything_is_computed() {
         ("pretrain", vec!["lora.r=4"], "remove [lora]"),
         ("sft", vec!["lora.r=4", "data.train=absent.jsonl"], "random ones"),
         ("train-rl", vec!["lora.r=0"], "`lora.r` is 0"),
-        ("train-rl", vec!["lora.r=17"], "`lora.r` is 17; expected at most"),
+        ("train-rl", vec!["lora.r=17"], "`lora.r` is 17, above the width of the model, 16"),
     ] {
         let output = ruminate(&tiny(command, run, &sets));
         assert_code(&output, 2);

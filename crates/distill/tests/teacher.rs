@@ -60,7 +60,9 @@ impl Observer for Record<'_> {
     fn save(&mut self, state: &State) -> Result<(), ruminate_train::Error> {
         let Some(folder) = self.folder else { return Ok(()) };
         let companions = checkpoint::Companions { identity: &serde_json::json!({}), files: &[] };
-        checkpoint::save(folder, state, companions, NonZeroUsize::MIN).map(drop)
+        // The last step is saved as well.
+        let keep_last = NonZeroUsize::new(2).expect("not zero");
+        checkpoint::save(folder, state, companions, keep_last).map(drop)
     }
 }
 

@@ -151,7 +151,7 @@ fn loading_takes_at_most_1_3_times_the_parameters_and_saving_one_tensor() {
         "qwen3_moe",
         &json!({
             "hidden_size": 512, "moe_intermediate_size": 768, "vocab_size": 4096, "num_hidden_layers": 2,
-            "num_experts": 24, "head_dim": 64,
+            "num_experts": 24, "num_local_experts": 24, "head_dim": 64,
         }),
     );
     for folder in [dense, experts] {
@@ -228,7 +228,9 @@ const HOSTILE: [(&str, &str, Spoil); 11] = [
             .expect("written");
     }),
     ("a vocabulary and experts beyond all memory", "tensors do not fit", |folder| {
-        let sizes = json!({"vocab_size": 1 << 28, "num_experts": 65_535, "moe_intermediate_size": 1 << 28});
+        let sizes = json!({
+            "vocab_size": 1 << 28, "num_experts": 65_535, "num_local_experts": 65_535, "moe_intermediate_size": 1 << 28,
+        });
         set(folder, "config.json", &sizes);
     }),
 ];

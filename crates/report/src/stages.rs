@@ -73,7 +73,7 @@ pub(crate) fn html(stages: &[Stage]) -> String {
     let mut sets: Vec<&str> = Vec::new();
     for row in stages.iter().flat_map(|stage| &stage.evaluations) {
         // Of supervised runs the loss of held-out samples is measured, and no problem is asked.
-        if row.numbers.contains_key("pass@1") && !sets.contains(&row.set.as_str()) {
+        if !row.numbers.contains_key("loss") && !sets.contains(&row.set.as_str()) {
             sets.push(&row.set);
         }
     }

@@ -3,14 +3,23 @@
 //! `cargo run -p ruminate-run --example save_and_resume`
 
 use ruminate_run::{
-    Appended, Completed, FolderWriter, JsonlAppender, Leaves, RunFolder, Status, checkpoints, sha256_hex,
+    Appended, Completed, FolderWriter, JsonlAppender, Leaves, Made, RunFolder, Status, checkpoints,
+    sha256_hex,
 };
 use serde_json::json;
 use std::num::NonZeroUsize;
 
 fn main() -> Result<(), ruminate_run::Error> {
     let path = std::env::temp_dir().join(format!("ruminate-example-{}", std::process::id()));
-    let run = RunFolder::create(&path)?;
+    let made = Made {
+        command: "example".to_owned(),
+        stage: "example".to_owned(),
+        id: sha256_hex(b"seed = 0"),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        files: ["metrics.jsonl", "checkpoints", "final", "complete.json"].map(str::to_owned).to_vec(),
+    };
+    let mut run = RunFolder::enter(&path, &made)?;
+    run.claim(&made)?;
     let mut metrics = JsonlAppender::open(&run.metrics_path())?;
 
     for step in 1..=3 {

@@ -12,7 +12,7 @@ use crate::recipe::{Model, Recipe};
 use crate::room::Room;
 use crate::session::Session;
 use anyhow::Result;
-use ruminate_data::{Seed, Task};
+use ruminate_data::{Prompt, Seed, Task};
 use ruminate_model::{self as model, Config, lora};
 use ruminate_text::Tokenizer;
 use std::path::{Path, PathBuf};
@@ -127,11 +127,22 @@ impl<'a> Inputs<'a> {
         let positions = self.model.as_ref().map_or(usize::MAX, |model| model.config.max_position_embeddings);
         let until = Instant::now() + self.depth.time(Duration::from_millis(300), Duration::from_secs(30));
         for task in tasks {
-            let rendered = language.render(&task.prompt, &task.columns);
+            // `sft` puts a prompt in text as it stands.
+            let bare = match &task.prompt {
+                Prompt::Text(text) if self.work == Work::Sft => Some(text.clone()),
+                _ => None,
+            };
+            let rendered = match &bare {
+                Some(text) => Ok(text.clone()),
+                None => language.render(&task.prompt, &task.columns),
+            };
             let Some(rendered) = read("prompt", rendered, self.depth, findings) else { break };
             let too_long = Room::new(positions, 0).excess(&rendered).is_some();
-            let ids =
-                if too_long { Ok(Vec::new()) } else { language.prompt_ids(&task.prompt, &task.columns) };
+            let ids = match &bare {
+                _ if too_long => Ok(Vec::new()),
+                Some(text) => language.tokenizer.encode(text).map_err(Into::into),
+                None => language.prompt_ids(&task.prompt, &task.columns),
+            };
             let Some(ids) = read("prompt", ids, self.depth, findings) else { break };
             let tokens = (!too_long).then_some(ids.len());
             let highest_id = ids.into_iter().max().unwrap_or(0);

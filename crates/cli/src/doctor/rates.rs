@@ -78,8 +78,9 @@ fn rank(inputs: &Inputs, known: &Known) -> Option<Finding> {
             "`lora.r` is {}, above the width of the model, {width}: adapters are larger than the weights",
             lora.r
         );
-        let advice =
-            format!("set `lora.r` to 8 to 64, at most {width}; or remove [lora] to train all weights");
+        let advice = format!(
+            "set `lora.r` to at most {width} (usual are 8 to 64), or remove [lora] to train all weights"
+        );
         Finding::severe("lora_rank", found, advice)
     })
 }

@@ -258,21 +258,21 @@ fn attention(keys: &Keys, family: Family) -> Result<Attention, ConfigError> {
     }
     let defaults = family.defaults();
     let null = keys.is_null("num_key_value_heads");
-    let num_key_value_heads = match (keys.optional_size("num_key_value_heads")?, defaults.num_key_value_heads)
-    {
-        (Some(heads), _) => heads,
-        (None, Heads::OfQueries) => num_attention_heads,
-        (None, Heads::Number(_)) if null => num_attention_heads,
-        (None, Heads::NeverNull(_)) if null => {
-            return Err(ConfigError::Missing { key: "num_key_value_heads" });
-        }
-        (None, Heads::Number(heads) | Heads::NeverNull(heads)) => heads,
+    let stated = keys.optional_size("num_key_value_heads")?;
+    let num_key_value_heads = match defaults.num_key_value_heads {
+        Heads::NeverNull(_) if null => return Err(ConfigError::Missing { key: "num_key_value_heads" }),
+        Heads::Number(_) if null => num_attention_heads,
+        Heads::OfQueries => stated.unwrap_or(num_attention_heads),
+        Heads::Number(heads) | Heads::NeverNull(heads) => stated.unwrap_or(heads),
     };
-    let head_dim = match (keys.optional_size("head_dim")?, defaults.head_dim) {
-        (Some(width), _) => width,
-        (None, Some(_)) if keys.is_null("head_dim") => return Err(ConfigError::Missing { key: "head_dim" }),
-        (None, Some(width)) => width,
-        (None, None) => keys.size("hidden_size")? / num_attention_heads,
+    let stated = keys.optional_size("head_dim")?;
+    let head_dim = match defaults.head_dim {
+        Some(_) if keys.is_null("head_dim") => return Err(ConfigError::Missing { key: "head_dim" }),
+        Some(width) => stated.unwrap_or(width),
+        None => match stated {
+            Some(width) => width,
+            None => keys.size("hidden_size")? / num_attention_heads,
+        },
     };
     Ok(Attention::Gqa(Gqa {
         num_attention_heads,
