@@ -31,9 +31,9 @@ fn every_command_refuses_every_folder_that_it_did_not_make() {
     for command in ["train-rl", "pretrain", "sft", "eval", "distill"] {
         for (kind, holds) in HOLDS {
             let says = match (command, kind) {
-                ("train-rl", "rl") | ("sft", "tuned") => "it is complete, and of another recipe",
-                ("train-rl", "old") => "it is complete, and of another recipe",
-                ("distill", "student") => "it is complete, and of another recipe",
+                ("train-rl", "rl" | "old") | ("sft", "tuned") | ("distill", "student") => {
+                    "it is complete, and of another recipe"
+                }
                 ("train-rl", "interrupted") => "go on with --resume auto",
                 ("eval", "evaluation") => continue, // another number: below
                 _ => holds,

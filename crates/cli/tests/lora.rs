@@ -101,8 +101,11 @@ fn all_ways_to_a_model_with_adapters_agree() {
     assert_code(&ruminate(&["score", "--model", &adapter, "--adapter", &adapter]), 2);
 }
 
+/// A name and what makes it.
+type Obstacle = (&'static str, fn(&Path));
+
 /// What a merge must not put its model in the place of.
-const IN_THE_WAY: [(&str, fn(&Path)); 3] = [
+const IN_THE_WAY: [Obstacle; 3] = [
     ("a-file", |path| fs::write(path, "mine").expect("written")),
     ("an-empty-folder", |path| fs::create_dir(path).expect("made")),
     ("a-link-to-nothing", |path| std::os::unix::fs::symlink("absent", path).expect("linked")),
