@@ -1,5 +1,5 @@
 //! Which folders a command may write into: never over an input, never over what another run, a model folder or the
-//! user has there. Everything here looks before anything is made; it refuses to know what runs do.
+//! user has there. Everything here looks before anything is made; it does not know what runs do.
 
 use crate::exit::Refusal;
 use crate::outputs::resolve;

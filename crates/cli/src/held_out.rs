@@ -1,5 +1,5 @@
 //! The held-out loss of `sft` and `pretrain`: samples that training never sees, their loss before, during and after it, as rows
-//! of `eval.jsonl` and as a table. It refuses to know where the samples come from.
+//! of `eval.jsonl` and as a table. It does not know where the samples come from.
 
 use crate::exit::Refusal;
 use anyhow::Result;

@@ -1,5 +1,5 @@
 //! A run's logs when it is resumed: rewound to the checkpoint, and compared with it. Rows that are missing are gone for
-//! good, which is worth a warning and never a run. It refuses to know what rows mean.
+//! good, which is worth a warning and never a run. It does not know what rows mean.
 
 use anyhow::Result;
 use ruminate_run::{Found, RunFolder, Truncation, truncate_after};

@@ -1,4 +1,4 @@
-//! Result files that the user names, and paths in JSON. It refuses to know what is written.
+//! Result files that the user names, and paths in JSON. It does not know what is written.
 
 use crate::exit::Refusal;
 use anyhow::Result;

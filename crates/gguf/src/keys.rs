@@ -1,5 +1,5 @@
 //! The keys `<architecture>.*` of a file: each is read elsewhere, known to change no number, or refused unless its value
-//! says that it is not used. It refuses to know what the keys that are read mean.
+//! says that it is not used. It does not know what the keys that are read mean.
 
 use crate::error::Error;
 use crate::metadata::{Metadata, Value};

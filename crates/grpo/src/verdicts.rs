@@ -1,4 +1,4 @@
-//! What the verdicts of a step say as a whole, and whether their rewards can be compared. It refuses to know how verdicts come
+//! What the verdicts of a step say as a whole, and whether their rewards can be compared. It does not know how verdicts come
 //! about.
 
 use crate::Error;

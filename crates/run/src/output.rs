@@ -1,5 +1,5 @@
 //! A result file that the user names: whole or not there, and never in the place of what is no regular file. It
-//! refuses to know what is written.
+//! does not know what is written.
 
 use crate::atomic::{parent, sync_folder, temporary};
 use crate::error::Error;

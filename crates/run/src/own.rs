@@ -1,5 +1,5 @@
 //! The names of what runs write into their folder. Clearing and sweeping touch nothing else. This module knows names;
-//! it refuses to know which command writes which of them.
+//! it does not know which command writes which of them.
 
 use crate::atomic::{leftover, remove, remove_committed, sweep};
 use crate::checkpoints;

@@ -1,5 +1,5 @@
 //! Alarms over the steps of a run: the patterns in its metrics that mean that it learns nothing, or the wrong thing. It
-//! refuses to know texts: what an alarm advises is the binary's.
+//! does not know texts: what an alarm advises is the binary's.
 //!
 //! An alarm is raised once, at the step at which its condition begins to hold, and again only after the condition has
 //! ceased to hold in between.

@@ -1,5 +1,5 @@
 //! Data files as the doctor reads them: rows, duplicates, prompts with different answers, and prompts that training and
-//! evaluation share. Reading is bounded by time; it refuses to know tokenizers and verifiers.
+//! evaluation share. Reading is bounded by time; it does not know tokenizers and verifiers.
 
 use super::findings::{Finding, percent};
 use crate::exit;

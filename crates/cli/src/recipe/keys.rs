@@ -1,5 +1,5 @@
 //! Which keys of a recipe each command reads, in one list. A key that the command would ignore is refused; the run's identity
-//! holds the keys that it reads and no others. It refuses to know what the values mean.
+//! holds the keys that it reads and no others. It does not know what the values mean.
 
 use super::Layers;
 use crate::exit::Refusal;

@@ -1,4 +1,4 @@
-//! Who said what in a recipe: the embedded default, a file, or `--set`. What nobody but the default says may be derived
+//! Who said what in a recipe: the embedded default, a file, or `--set`. What only the default says may be derived
 //! from a model and its data.
 
 use toml::{Table, Value};

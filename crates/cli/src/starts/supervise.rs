@@ -27,7 +27,7 @@ pub(super) fn settings(fitting: &Fitting, recipe: &Recipe, starts: &mut Starts) 
     passes(fitting, fitting.look.rows, starts);
 }
 
-/// Adds those of a student that is a model folder, or made anew.
+/// Adds those of a student: a model folder, or one to be made.
 ///
 /// # Errors
 /// Those of its folder.

@@ -1,5 +1,5 @@
 //! Jinja2 as chat templates know it, on minijinja: what `transformers` adds to it (`tojson`, `raise_exception`,
-//! `strftime_now`), and where minijinja means something else. It refuses to know chats.
+//! `strftime_now`), and where minijinja means something else. It does not know chats.
 
 mod checks;
 mod json;

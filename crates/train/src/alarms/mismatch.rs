@@ -1,4 +1,4 @@
-//! The alarm of trainers that learn from what they sample: sampler and trainer must mean the same policy. It refuses to know
+//! The alarm of trainers that learn from what they sample: sampler and trainer must mean the same policy. It does not know
 //! how the mismatch is measured, and which trainer measures it.
 
 use super::IN_A_ROW;
