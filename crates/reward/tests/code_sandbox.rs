@@ -3,15 +3,15 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "sandboxed/elsewhere.rs"]
+mod elsewhere;
 mod sandboxed;
 
 use ruminate_reward::code::sandbox::{Ended, Ending, Job, Limits};
 use std::fs;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread::{self, sleep};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// What ends an attack soon, and leaves Python room to start.
@@ -261,69 +261,17 @@ fn a_path_to_read_is_named_by_the_recipe_alone() {
     assert_eq!(sandbox.run(&job).expect("cat starts").stdout, "data");
 }
 
-/// Runs the other tests of this file once more, in a process that `arrange` has changed.
-fn again(arrange: impl FnOnce(&mut Command) + Send + 'static) {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut tests = Command::new(std::env::current_exe().expect("this program"));
-    // One at a time: where an account's processes are counted together, a fork bomb takes its neighbours' too.
-    tests
-        .args(["--skip", "elsewhere", "--test-threads", "1"])
-        .stdin(Stdio::null())
-        .env("TMPDIR", "/tmp")
-        .current_dir("/");
-    // On a thread of its own: filters hold for the thread that takes them, and its children.
-    let output = thread::spawn(move || {
-        arrange(&mut tests);
-        tests.output()
-    });
-    match output.join().expect("the thread") {
-        Err(error) => sandboxed::skip(format!("another account: {error}")),
-        Ok(output) => {
-            let (stdout, stderr) =
-                (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-            assert!(output.status.success(), "{stdout}\n{stderr}");
-        }
-    }
-}
-
-/// From here on no namespace can be made, as in many containers.
-fn forbid_namespaces() {
-    use nix::libc;
-    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
-    let rules = [(libc::SYS_unshare, Vec::new())].into();
-    let architecture = std::env::consts::ARCH.try_into().expect("a known architecture");
-    let denied = SeccompAction::Errno(libc::EPERM as u32);
-    let filter = SeccompFilter::new(rules, SeccompAction::Allow, denied, architecture).expect("a filter");
-    apply_filter(&BpfProgram::try_from(filter).expect("a program")).expect("the kernel takes it");
-}
-
-const NOBODY: u32 = 65_534;
-
-fn is_root() -> bool {
-    nix::unistd::Uid::effective().is_root()
-}
-
 #[test]
 fn elsewhere_an_ordinary_user() {
-    if is_root() {
-        again(|tests| {
-            tests.uid(NOBODY).gid(NOBODY);
-        });
-    }
+    elsewhere::as_an_ordinary_user(|| ());
 }
 
 #[test]
 fn elsewhere_without_namespaces() {
-    again(|_| forbid_namespaces());
+    elsewhere::again(|_| elsewhere::forbid_namespaces());
 }
 
 #[test]
 fn elsewhere_an_ordinary_user_without_namespaces() {
-    if is_root() {
-        again(|tests| {
-            tests.uid(NOBODY).gid(NOBODY);
-            forbid_namespaces();
-        });
-    }
+    elsewhere::as_an_ordinary_user(elsewhere::forbid_namespaces);
 }
