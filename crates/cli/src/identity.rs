@@ -20,7 +20,7 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 pub(crate) use contents::of_folder;
-pub(crate) use resume::{check, difference};
+pub(crate) use resume::{check, check_steps, difference};
 
 /// Keys whose value is a data file, or a list of such.
 const FILES: [&str; 5] = ["data.train", "data.eval", "data.corpus", "data.shots", "distill.decontaminate"];

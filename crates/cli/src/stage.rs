@@ -46,7 +46,6 @@ pub(crate) struct Stage {
     /// `run.json`
     made: Made,
     checkpoint: Option<PathBuf>,
-    allow_changed: bool,
     /// `recipe.toml`
     recipe: String,
     /// `config.json`
@@ -110,38 +109,30 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Ea
             folder.found()
         )));
     }
-    for leftover in folder.claim(&made)? {
-        eprintln!("warning: removed {}, left by an interrupted save", leftover.display());
-    }
     let mut checkpoint = None;
     if !replaced {
         checkpoint = resume.map(|resume| find(path, resume)).transpose()?.flatten();
         let other = |path: &PathBuf| saved_identity(path).as_ref() != Some(&identity);
-        if earlier == Earlier::Replaced && checkpoint.as_ref().is_some_and(other) {
-            (checkpoint, replaced) = (None, true);
+        match (earlier, &checkpoint) {
+            (Earlier::Kept, Some(saved)) => identity::check(saved, &identity, session.args.allow_changed)?,
+            (Earlier::Replaced, Some(saved)) if other(saved) => (checkpoint, replaced) = (None, true),
+            _ => {}
         }
+    }
+    for leftover in folder.claim(&made)? {
+        eprintln!("warning: removed {}, left by an interrupted save", leftover.display());
     }
     if replaced {
         eprintln!("{}: made by another recipe, it is made again", path.display());
         clear(path, &made.files)?;
     }
     let (recipe, config) = (session.recipe_toml(), session.config_json()?);
-    let allow_changed = session.args.allow_changed;
     let format = match earlier {
         Earlier::Kept => session.recipe.save,
         // What is trained on is not rounded.
         Earlier::Replaced => Format::default(),
     };
-    Ok(Entered::Open(Box::new(Stage {
-        folder,
-        identity,
-        made,
-        checkpoint,
-        allow_changed,
-        recipe,
-        config,
-        format,
-    })))
+    Ok(Entered::Open(Box::new(Stage { folder, identity, made, checkpoint, recipe, config, format })))
 }
 
 impl Stage {
@@ -161,7 +152,7 @@ impl Stage {
         let state = match &self.checkpoint {
             None => State::fresh(fresh()?, config),
             Some(path) => {
-                identity::check(path, &self.identity, steps, self.allow_changed)?;
+                identity::check_steps(path, &self.identity, steps)?;
                 let loaded = checkpoint::load(path, config, device)?;
                 eprintln!("resumed from {} (step {})", path.display(), loaded.state.step);
                 loaded.state

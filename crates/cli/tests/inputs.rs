@@ -124,6 +124,22 @@ fn fine_tuning_on_other_content_is_refused_and_goes_on_where_that_is_allowed() {
 }
 
 #[test]
+fn a_checkpoint_of_another_run_leaves_nothing_in_a_new_folder() {
+    let place = Place::new();
+    place.interrupted("sft", "run", &[]);
+    let checkpoint = place.path("run/checkpoints/step-000002");
+    for resume in [place.path("run"), checkpoint] {
+        let sets = [&STEPS[..], &["sft.learning_rate=1e-4"]].concat();
+        let refused = place.run("sft", "elsewhere", &sets, &["--resume", &resume]);
+        assert_code(&refused, 2);
+        assert!(told(&refused).contains("belongs to another run"), "{}", told(&refused));
+        if place.file("elsewhere").exists() {
+            assert_eq!(contents(&place.file("elsewhere")), []);
+        }
+    }
+}
+
+#[test]
 fn a_file_that_was_moved_is_the_same_input() {
     let place = Place::new();
     place.interrupted("sft", "run", &[]);

@@ -97,22 +97,31 @@ const MAY_CHANGE: &str =
 /// Differences that a refusal of a completed run names.
 const SAID: usize = 5;
 
-/// Checks that the run of `identity` may go on from a checkpoint, to a last step `steps`, and prints what differs.
+/// Checks that a checkpoint is of no later step than `steps`, the run's last.
 ///
 /// # Errors
-/// With exit code 2: another run, or, with `allow_changed`, one that the checkpoint is of no use to; a step beyond the last.
-pub(crate) fn check(checkpoint: &Path, identity: &Value, steps: usize, allow_changed: bool) -> Result<()> {
-    // Loading says what is wrong with one that does not say whose it is.
+/// With exit code 2 where it is.
+pub(crate) fn check_steps(checkpoint: &Path, identity: &Value, steps: usize) -> Result<()> {
+    // Loading reports what is wrong with one that cannot be read.
     let Ok(saved) = checkpoint::saved(checkpoint) else { return Ok(()) };
-    let stage = identity["stage"].as_str().unwrap_or_default();
     if saved.step > steps {
         return Err(Refusal::usage(format!(
             "`{}` is {steps}, and {} is of step {}: expected at least as many steps; start over with another --out",
-            steps_key(stage),
+            steps_key(identity["stage"].as_str().unwrap_or_default()),
             checkpoint.display(),
             saved.step
         )));
     }
+    Ok(())
+}
+
+/// Checks that the run of `identity` may go on from a checkpoint, and prints what differs.
+///
+/// # Errors
+/// With exit code 2: another run, or, with `allow_changed`, one that the checkpoint is of no use to.
+pub(crate) fn check(checkpoint: &Path, identity: &Value, allow_changed: bool) -> Result<()> {
+    // Loading reports what is wrong with one that cannot be read.
+    let Ok(saved) = checkpoint::saved(checkpoint) else { return Ok(()) };
     let Compared { differences, unknown } = compare(&saved.identity, identity)?;
     for (key, path) in unknown {
         eprintln!(
