@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What a user would run instead of the verifier `math`: Math-Verify, on the pairs of `cargo bench -p ruminate-reward --bench math`.
+"""What a user would run instead of ruminate-math-verify: Math-Verify, on the pairs of `cargo bench -p ruminate-math-verify`.
 usage: peer_math.py (with math-verify installed). Prints: peer math NAME verdicts/s, the median of 5 rounds of about a second, caches warm."""
 import ast, importlib.metadata, pathlib, re, statistics, time
 from math_verify import parse, verify
 
-source = (pathlib.Path(__file__).parents[1] / "crates/reward/benches/math.rs").read_text()
+source = (pathlib.Path(__file__).parents[1] / "crates/math-verify/benches/verify.rs").read_text()
 
 
 def pairs(name):

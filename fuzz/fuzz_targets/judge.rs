@@ -1,4 +1,4 @@
-//! What every target does: split the input, judge it, and check that the verdict agrees with itself.
+//! What every target of a verifier does: split the input, judge it, and check that the verdict agrees with itself.
 
 use ruminate_data::{Outcome, Prompt, Task};
 use ruminate_reward::{Response, Verifier};

@@ -1,10 +1,8 @@
-//! How fast `math` judges: simple answers, LaTeX answers, and the worst that a megabyte can hold. Criterion's medians;
-//! docs/experiments.md has them beside Math-Verify's.
+//! How fast a pair is verified: simple answers, LaTeX answers, and the worst that a megabyte can hold. Criterion's
+//! medians; docs/experiments.md has them beside Math-Verify's.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ruminate_data::{Prompt, Task, Verdict};
-use ruminate_reward::{Math, Response, Verifier};
-use serde_json::Map;
+use ruminate_math_verify::{Error, Verdict, verify};
 use std::hint::black_box;
 
 const SIMPLE: &[(&str, &str)] = &[
@@ -37,11 +35,6 @@ const LATEX: &[(&str, &str)] = &[
     ("$\\{1\\pm\\sqrt{5},-2\\}$", "the roots are $\\boxed{\\{-2, 1+\\sqrt5, 1-\\sqrt5\\}}$"),
 ];
 
-fn judge(gold: &str, completion: &str) -> Verdict {
-    let task = Task { prompt: Prompt::Text(String::new()), answer: gold.to_owned(), columns: Map::new() };
-    Math::default().verify(&task, &Response::finished(completion))
-}
-
 fn speed(criterion: &mut Criterion) {
     for (name, pairs) in [("simple", SIMPLE), ("latex", LATEX)] {
         let mut group = criterion.benchmark_group("math");
@@ -49,7 +42,7 @@ fn speed(criterion: &mut Criterion) {
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 for (gold, completion) in pairs {
-                    black_box(judge(gold, completion));
+                    black_box(verify(gold, completion)).expect("a gold answer");
                 }
             });
         });
@@ -60,6 +53,10 @@ fn speed(criterion: &mut Criterion) {
 /// A megabyte of this.
 fn megabyte(piece: &str) -> String {
     piece.repeat(1_000_000 / piece.len())
+}
+
+fn judged(text: &str) -> Result<Verdict, Error> {
+    verify("$x+\\sqrt{2}\\sin x$", text)
 }
 
 /// Each of these must stay below 50 ms.
@@ -83,7 +80,7 @@ fn adversarial(criterion: &mut Criterion) {
     group.sample_size(20);
     for (name, text) in &texts {
         group.bench_function(*name, |bencher| {
-            bencher.iter(|| black_box(judge("$x+\\sqrt{2}\\sin x$", text)));
+            bencher.iter(|| judged(black_box(text)));
         });
     }
     group.finish();

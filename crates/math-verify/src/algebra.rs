@@ -1,10 +1,11 @@
 //! Canonical form: a quotient of two polynomials with rational coefficients. Its indeterminates are symbols, and
 //! everything that is no polynomial (a root, a sine, `f(x)`), known by the canonical form of its arguments. Two
-//! quotients are equal when their cross products are; that is exact, and sound whatever the indeterminates stand for.
+//! quotients are equal when their cross products are; that is exact, and sound whatever the indeterminates stand
+//! for.
 
-use super::budget::{Budget, TooLarge};
-use super::expr::{Constant, Expr, Function};
-use super::number;
+use crate::budget::{Budget, TooLarge};
+use crate::expr::{Constant, Expr, Function};
+use crate::number;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed, ToPrimitive, Zero};
@@ -19,13 +20,13 @@ const MAX_EXPONENT: i64 = 24;
 type Monomial = Vec<(u32, u32)>;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Polynomial(BTreeMap<Monomial, BigRational>);
+pub(crate) struct Polynomial(BTreeMap<Monomial, BigRational>);
 
 /// A quotient of polynomials; the denominator is not zero.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Fraction {
-    pub(super) above: Polynomial,
-    pub(super) below: Polynomial,
+pub(crate) struct Fraction {
+    pub(crate) above: Polynomial,
+    pub(crate) below: Polynomial,
 }
 
 /// What an indeterminate stands for.
@@ -43,7 +44,7 @@ enum Atom {
 
 /// The indeterminates of one comparison.
 #[derive(Debug)]
-pub(super) struct Algebra<'a> {
+pub(crate) struct Algebra<'a> {
     atoms: Vec<Atom>,
     known: HashMap<Atom, u32>,
     budget: &'a Budget,
@@ -58,12 +59,12 @@ impl Polynomial {
         Self(terms)
     }
 
-    pub(super) fn is_zero(&self) -> bool {
+    pub(crate) fn is_zero(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The value of a polynomial without indeterminates.
-    pub(super) fn as_constant(&self) -> Option<BigRational> {
+    pub(crate) fn as_constant(&self) -> Option<BigRational> {
         match self.0.len() {
             0 => Some(BigRational::zero()),
             1 => self.0.get(&Vec::new()).cloned(),
@@ -76,7 +77,7 @@ impl Polynomial {
     }
 
     /// Coefficients by the power of one symbol, lowest first; `None` where something else occurs.
-    pub(super) fn univariate(&self, atom: u32) -> Option<Vec<BigRational>> {
+    pub(crate) fn univariate(&self, atom: u32) -> Option<Vec<BigRational>> {
         let mut coefficients = Vec::new();
         for (monomial, value) in &self.0 {
             let exponent = match monomial.as_slice() {
@@ -104,7 +105,7 @@ impl Polynomial {
 
 /// How two equations' or inequalities' sides relate.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Proportion {
+pub(crate) enum Proportion {
     /// The first is this multiple of the second.
     Constant(BigRational),
     /// It provably is no multiple, and neither has a factor in common that would matter: both are linear.
@@ -113,7 +114,7 @@ pub(super) enum Proportion {
 }
 
 impl<'a> Algebra<'a> {
-    pub(super) fn new(budget: &'a Budget) -> Self {
+    pub(crate) fn new(budget: &'a Budget) -> Self {
         Self { atoms: Vec::new(), known: HashMap::new(), budget }
     }
 
@@ -128,7 +129,7 @@ impl<'a> Algebra<'a> {
         index
     }
 
-    pub(super) fn symbol(&mut self, name: &str) -> u32 {
+    pub(crate) fn symbol(&mut self, name: &str) -> u32 {
         self.atom(Atom::Symbol(name.to_owned()))
     }
 
@@ -215,7 +216,7 @@ impl<'a> Algebra<'a> {
     }
 
     /// The canonical form; `None` for what is undefined (a division by zero) or no scalar.
-    pub(super) fn fraction(&mut self, expr: &Expr) -> Result<Option<Fraction>, TooLarge> {
+    pub(crate) fn fraction(&mut self, expr: &Expr) -> Result<Option<Fraction>, TooLarge> {
         self.budget.spend(1)?;
         Ok(Some(match expr {
             Expr::Number { value, .. } => Self::value(value.clone()),
@@ -326,7 +327,7 @@ impl<'a> Algebra<'a> {
     }
 
     /// Whether two fractions are equal whatever their indeterminates stand for.
-    pub(super) fn equal(&self, a: &Fraction, b: &Fraction) -> Result<bool, TooLarge> {
+    pub(crate) fn equal(&self, a: &Fraction, b: &Fraction) -> Result<bool, TooLarge> {
         if a == b {
             return Ok(true);
         }
@@ -334,7 +335,7 @@ impl<'a> Algebra<'a> {
     }
 
     /// Whether all indeterminates are free, so that different fractions are different expressions.
-    pub(super) fn is_free(&self, fraction: &Fraction) -> bool {
+    pub(crate) fn is_free(&self, fraction: &Fraction) -> bool {
         let free = |atom: u32| {
             matches!(
                 self.atoms[atom as usize],
@@ -344,13 +345,13 @@ impl<'a> Algebra<'a> {
         fraction.above.atoms().chain(fraction.below.atoms()).all(free)
     }
 
-    /// Whether something occurs that evaluation knows nothing about.
-    pub(super) fn is_opaque(&self) -> bool {
+    /// Whether something occurs that cannot be evaluated.
+    pub(crate) fn is_opaque(&self) -> bool {
         self.atoms.iter().any(|atom| matches!(atom, Atom::Opaque(..) | Atom::Verbatim(_)))
     }
 
     /// Whether a is a constant multiple of b.
-    pub(super) fn proportion(&self, a: &Fraction, b: &Fraction) -> Result<Proportion, TooLarge> {
+    pub(crate) fn proportion(&self, a: &Fraction, b: &Fraction) -> Result<Proportion, TooLarge> {
         let left = self.multiply(&a.above, &b.below)?;
         let right = self.multiply(&b.above, &a.below)?;
         let (Some(x), Some(y)) = (left.leading(), right.leading()) else { return Ok(Proportion::Unknown) };
@@ -363,7 +364,7 @@ impl<'a> Algebra<'a> {
     }
 
     /// The coefficients of a polynomial in one symbol, lowest first.
-    pub(super) fn coefficients(
+    pub(crate) fn coefficients(
         &mut self,
         expr: &Expr,
         symbol: &str,
@@ -388,6 +389,6 @@ fn join(a: &Monomial, b: &Monomial) -> Result<Monomial, TooLarge> {
 }
 
 /// Whether a constant scales an inequality without turning it around.
-pub(super) fn keeps_direction(scale: &BigRational) -> bool {
+pub(crate) fn keeps_direction(scale: &BigRational) -> bool {
     scale.is_positive()
 }

@@ -1,5 +1,5 @@
-//! Real numbers with a proven error: fixed-point, with a bound on the distance to the true value. A difference whose
-//! interval excludes zero is not zero; that is a proof, not a tolerance.
+//! Real numbers with a proven error: fixed-point, with a bound on the distance to the true value. A difference
+//! whose interval excludes zero is not zero; that is a proof, not a tolerance.
 
 use num_bigint::{BigInt, Sign};
 use num_integer::Integer;
@@ -21,14 +21,14 @@ const UP: f64 = 1.000_000_1;
 
 /// `mantissa / 2^BITS`, off by at most `error / 2^BITS`.
 #[derive(Clone, Debug)]
-pub(super) struct Ball {
+pub(crate) struct Ball {
     mantissa: BigInt,
     error: f64,
 }
 
-/// What a ball says about zero.
+/// Where a ball lies beside zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AboutZero {
+pub(crate) enum AboutZero {
     Positive,
     Negative,
     /// Nearer to zero than 54 digits can tell.
@@ -43,7 +43,7 @@ impl Ball {
         (mantissa.bits() <= BITS + LARGE && error.is_finite()).then_some(Self { mantissa, error })
     }
 
-    pub(super) fn rational(value: &BigRational) -> Option<Self> {
+    pub(crate) fn rational(value: &BigRational) -> Option<Self> {
         if value.is_zero() {
             return Self::new(BigInt::zero(), 0.0);
         }
@@ -56,7 +56,7 @@ impl Ball {
         Self::new(mantissa, error)
     }
 
-    pub(super) fn integer(value: i64) -> Self {
+    pub(crate) fn integer(value: i64) -> Self {
         Self { mantissa: BigInt::from(value) << BITS, error: 0.0 }
     }
 
@@ -68,7 +68,7 @@ impl Ball {
         2_f64.powi(-(BITS as i32))
     }
 
-    pub(super) fn about_zero(&self) -> AboutZero {
+    pub(crate) fn about_zero(&self) -> AboutZero {
         let size = self.mantissa.to_f64().map_or(0.0, f64::abs) / UP;
         if size > self.error {
             return if self.mantissa.sign() == Sign::Minus {
@@ -84,26 +84,26 @@ impl Ball {
         matches!(self.about_zero(), AboutZero::Positive | AboutZero::Negative)
     }
 
-    pub(super) fn negate(&self) -> Self {
+    pub(crate) fn negate(&self) -> Self {
         Self { mantissa: -&self.mantissa, error: self.error }
     }
 
-    pub(super) fn add(&self, other: &Self) -> Option<Self> {
+    pub(crate) fn add(&self, other: &Self) -> Option<Self> {
         Self::new(&self.mantissa + &other.mantissa, (self.error + other.error) * UP)
     }
 
-    pub(super) fn subtract(&self, other: &Self) -> Option<Self> {
+    pub(crate) fn subtract(&self, other: &Self) -> Option<Self> {
         self.add(&other.negate())
     }
 
-    pub(super) fn multiply(&self, other: &Self) -> Option<Self> {
+    pub(crate) fn multiply(&self, other: &Self) -> Option<Self> {
         let mantissa: BigInt = (&self.mantissa * &other.mantissa) >> BITS;
         let cross = self.size() * other.error + other.size() * self.error + self.error * other.error;
         let product = Self::new(mantissa, (cross * Self::unit() + 1.0) * UP)?;
         product.not_vanished(self.is_nonzero() && other.is_nonzero())
     }
 
-    pub(super) fn divide(&self, other: &Self) -> Option<Self> {
+    pub(crate) fn divide(&self, other: &Self) -> Option<Self> {
         if !other.is_nonzero() {
             return None;
         }
@@ -117,21 +117,21 @@ impl Ball {
         Self::new(mantissa, error * UP * UP)?.not_vanished(self.is_nonzero())
     }
 
-    /// Refuses a result that is known not to be zero and yet too small to be told from it.
+    /// `None` for a result that is known not to be zero and yet too small to be told from it.
     fn not_vanished(self, nonzero: bool) -> Option<Self> {
         (!nonzero || self.mantissa.bits() >= BITS - SMALL).then_some(self)
     }
 
-    pub(super) fn is_negative(&self) -> bool {
+    pub(crate) fn is_negative(&self) -> bool {
         self.mantissa.is_negative()
     }
 
-    pub(super) fn absolute(&self) -> Self {
+    pub(crate) fn absolute(&self) -> Self {
         Self { mantissa: self.mantissa.abs(), error: self.error }
     }
 
     /// The square root of a value that is not provably negative.
-    pub(super) fn square_root(&self) -> Option<Self> {
+    pub(crate) fn square_root(&self) -> Option<Self> {
         match self.about_zero() {
             AboutZero::Negative | AboutZero::Unclear => None,
             AboutZero::Zero => {
@@ -149,7 +149,7 @@ impl Ball {
     }
 
     /// The natural logarithm of a provably positive value.
-    pub(super) fn logarithm(&self) -> Option<Self> {
+    pub(crate) fn logarithm(&self) -> Option<Self> {
         if self.about_zero() != AboutZero::Positive {
             return None;
         }
@@ -176,7 +176,7 @@ impl Ball {
     }
 
     /// e to this power.
-    pub(super) fn exponential(&self) -> Option<Self> {
+    pub(crate) fn exponential(&self) -> Option<Self> {
         // Beyond this the result is too large or too small to be judged, and the error's derivative with it.
         if self.mantissa.bits() > BITS + 7 || self.error * Self::unit() > 1e-3 {
             return None;
@@ -211,7 +211,7 @@ impl Ball {
     }
 
     /// Sine and cosine.
-    pub(super) fn sine_cosine(&self) -> Option<(Self, Self)> {
+    pub(crate) fn sine_cosine(&self) -> Option<(Self, Self)> {
         if self.mantissa.bits() > BITS + 32 {
             return None;
         }
@@ -245,7 +245,7 @@ impl Ball {
         Some((ball(sine)?, ball(cosine)?))
     }
 
-    pub(super) fn arctangent(&self) -> Option<Self> {
+    pub(crate) fn arctangent(&self) -> Option<Self> {
         // Halve the angle three times: atan x = 2 atan(x / (1 + sqrt(1 + x^2))).
         let mut x = self.clone();
         for _ in 0..3 {
@@ -267,19 +267,19 @@ impl Ball {
     }
 
     /// Largest integer below it, where the ball does not contain an integer.
-    pub(super) fn floor(&self) -> Option<Self> {
+    pub(crate) fn floor(&self) -> Option<Self> {
         let one: BigInt = BigInt::one() << BITS;
         let (whole, rest) = self.mantissa.div_mod_floor(&one);
         let margin = rest.to_f64()?.min((&one - &rest).to_f64()?);
         (margin > self.error * UP + 1.0).then(|| Self { mantissa: whole << BITS, error: 0.0 })
     }
 
-    pub(super) fn pi() -> Self {
+    pub(crate) fn pi() -> Self {
         Self { mantissa: pi_bits() >> GUARD, error: 2.0 }
     }
 
     /// The value as a multiple of 10^-6, rounded half away from zero.
-    pub(super) fn micros(&self) -> Option<BigInt> {
+    pub(crate) fn micros(&self) -> Option<BigInt> {
         let scaled: BigInt = &self.mantissa * 1_000_000_u32;
         let half: BigInt = BigInt::one() << (BITS - 1);
         (self.error < 2_f64.powi(BITS as i32 - 60)).then_some(())?;

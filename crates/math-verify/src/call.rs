@@ -1,15 +1,16 @@
 //! Commands and what they take: fractions, roots, functions, sums, matrices.
 
-use super::expr::{Constant, Expr, Function};
-use super::lex::{Bracket, Token};
-use super::parse::{ParseError, Parser};
-use super::term::{negative, scalar};
+use crate::Error;
+use crate::expr::{Constant, Expr, Function};
+use crate::parse::Parser;
+use crate::term::{negative, scalar};
+use crate::token::{Bracket, Token};
 
 /// Rows and columns of a matrix.
 const MAX_MATRIX: usize = 16;
 
 impl Parser<'_> {
-    pub(super) fn command(&mut self, name: &'static str) -> Result<Expr, ParseError> {
+    pub(crate) fn command(&mut self, name: &'static str) -> Result<Expr, Error> {
         match name {
             "frac" => {
                 let above = self.argument()?;
@@ -34,17 +35,17 @@ impl Parser<'_> {
                 let inner = self.argument()?;
                 let word = inner
                     .word()
-                    .ok_or_else(|| ParseError::Unknown(format!("\\{name} over an expression")))?;
+                    .ok_or_else(|| Error::UnknownNotation(format!("\\{name} over an expression")))?;
                 self.symbol(format!("{name}({word})"))
             }
             "sum" | "prod" | "int" | "lim" => self.opaque(name),
-            "det" => Err(ParseError::Unknown("\\det".to_owned())),
+            "det" => Err(Error::UnknownNotation("\\det".to_owned())),
             _ => self.function(name),
         }
     }
 
     /// A named function with its power and base: `\sin^2 x`, `\log_2 8`.
-    fn function(&mut self, name: &'static str) -> Result<Expr, ParseError> {
+    fn function(&mut self, name: &'static str) -> Result<Expr, Error> {
         let mut base = None;
         let mut power = None;
         loop {
@@ -57,7 +58,7 @@ impl Parser<'_> {
             }
         }
         let argument = self.function_argument()?;
-        let one = |function: Function, argument: Expr| -> Result<Expr, ParseError> {
+        let one = |function: Function, argument: Expr| -> Result<Expr, Error> {
             Ok(Expr::Call(function, vec![scalar(argument)?]))
         };
         let inverse = power.as_ref().is_some_and(Expr::is_minus_one);
@@ -103,14 +104,14 @@ impl Parser<'_> {
             "tanh" => (Function::Tanh, false),
             "floor" => (Function::Floor, false),
             "ceil" => (Function::Ceil, false),
-            _ => return Err(ParseError::Unknown(format!("\\{name}"))),
+            _ => return Err(Error::UnknownNotation(format!("\\{name}"))),
         };
         let call = one(function, argument)?;
         Ok(if used { call } else { raise(call, power) })
     }
 
     /// The argument of a function: brackets, or the factors up to the next function.
-    fn function_argument(&mut self) -> Result<Expr, ParseError> {
+    fn function_argument(&mut self) -> Result<Expr, Error> {
         if self.accept(&Token::Open(Bracket::Round)) {
             return self.bracketed(Bracket::Round);
         }
@@ -134,14 +135,14 @@ impl Parser<'_> {
     }
 
     /// Sums, products, integrals, limits: their bounds and the body, as they stand.
-    fn opaque(&mut self, name: &'static str) -> Result<Expr, ParseError> {
+    fn opaque(&mut self, name: &'static str) -> Result<Expr, Error> {
         let mut parts = Vec::new();
         for script in [Token::Underscore, Token::Caret, Token::Underscore] {
             if self.accept(&script) {
                 let start = self.at;
                 let bound = if self.accept(&Token::Open(Bracket::Group)) {
                     self.bracketed(Bracket::Group)
-                        .map_err(|_| ParseError::Unknown(format!("the bounds of \\{name}")))?
+                        .map_err(|_| Error::UnknownNotation(format!("the bounds of \\{name}")))?
                 } else {
                     self.script()?
                 };
@@ -155,9 +156,9 @@ impl Parser<'_> {
         Ok(Expr::Opaque(name, parts))
     }
 
-    pub(super) fn matrix(&mut self, kind: &str) -> Result<Expr, ParseError> {
+    pub(crate) fn matrix(&mut self, kind: &str) -> Result<Expr, Error> {
         if !matches!(kind, "matrix" | "pmatrix" | "bmatrix" | "Bmatrix" | "smallmatrix" | "array") {
-            return Err(ParseError::Unknown(format!("\\begin{{{kind}}}")));
+            return Err(Error::UnknownNotation(format!("\\begin{{{kind}}}")));
         }
         let mut rows: Vec<Vec<Expr>> = Vec::new();
         loop {
@@ -170,7 +171,7 @@ impl Parser<'_> {
             }
             rows.push(row);
             if rows.len() > MAX_MATRIX || rows.iter().any(|row| row.len() > MAX_MATRIX) {
-                return Err(ParseError::TooLarge);
+                return Err(Error::TooLarge);
             }
             if !self.accept(&Token::RowBreak) {
                 break;
@@ -178,13 +179,13 @@ impl Parser<'_> {
         }
         match self.peek() {
             Some(Token::End(_)) => self.advance(),
-            _ => return Err(ParseError::Malformed("a matrix is not closed")),
+            _ => return Err(Error::Malformed("a matrix is not closed")),
         }
         let Some(width) = rows.first().map(Vec::len) else {
-            return Err(ParseError::Malformed("an empty matrix"));
+            return Err(Error::Malformed("an empty matrix"));
         };
         if rows.iter().any(|row| row.len() != width) {
-            return Err(ParseError::Malformed("rows of different lengths"));
+            return Err(Error::Malformed("rows of different lengths"));
         }
         Ok(Expr::Matrix(rows))
     }

@@ -1,15 +1,16 @@
-//! Whether a predicted answer is the expected one. On purpose not symmetric, as in Math-Verify: the expected answer
-//! says which form counts.
+//! Whether a predicted answer is the expected one. On purpose not symmetric, as in Math-Verify: the expected
+//! answer says which form counts.
 //!
-//! - A bare gold takes the last side of a predicted equation (`11` takes `x = 11`); a gold `x = 11` takes a bare 11.
+//! - A bare gold takes the last side of a predicted equation (`11` takes `x = 11`); a gold `x = 11` takes a bare
+//!   11.
 //! - A gold inequality takes a predicted interval; the reverse only with `allow_set_relation`.
 //! - A pair is an open interval where the other side is one; a tuple's order counts, a set's does not.
 
-use super::algebra::{self, Algebra, Proportion};
-use super::budget::{Budget, TooLarge};
-use super::expr::{Expr, NumberSet, Relation};
-use super::intervals::Reals;
-use super::scalar::{self, Sameness};
+use crate::algebra::{self, Algebra, Proportion};
+use crate::budget::{Budget, TooLarge};
+use crate::expr::{Expr, NumberSet, Relation};
+use crate::intervals::Reals;
+use crate::scalar::{self, Sameness};
 use num_traits::Zero;
 
 /// Elements of a set or a tuple.
@@ -17,13 +18,13 @@ const MAX_ELEMENTS: usize = 64;
 
 /// What the caller allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rules {
+pub(crate) struct Rules {
     /// Whether a predicted inequality may stand for a gold interval.
-    pub(super) set_relation: bool,
+    pub(crate) set_relation: bool,
 }
 
 /// Compares a prediction with the gold answer.
-pub(super) fn compare(gold: &Expr, predicted: &Expr, rules: Rules, budget: &Budget) -> Sameness {
+pub(crate) fn compare(gold: &Expr, predicted: &Expr, rules: Rules, budget: &Budget) -> Sameness {
     let gold = shortened(gold);
     let predicted = shortened(predicted);
     let whole = &predicted;
@@ -57,7 +58,7 @@ pub(super) fn compare(gold: &Expr, predicted: &Expr, rules: Rules, budget: &Budg
     }
 }
 
-/// `z = 1 + 1 = 2` says `z = 2`.
+/// `z = 1 + 1 = 2` means `z = 2`.
 fn shortened(expr: &Expr) -> Expr {
     match expr {
         Expr::Relation(sides, relations)
@@ -79,7 +80,7 @@ fn unwrapped<'a>(gold: &'a Expr, predicted: &'a Expr) -> (&'a Expr, &'a Expr) {
         _ => None,
     };
     match (equation(gold), equation(predicted)) {
-        // A membership says something of a name only: -x in S says nothing of S.
+        // A membership describes a name only: from -x in S nothing follows for S.
         (None, Some((name, _))) if is_membership(predicted) && !name.is_name() => (gold, predicted),
         (None, Some((_, value))) => (gold, value),
         (Some((name, value)), None) if name.is_name() => (value, predicted),

@@ -1,9 +1,9 @@
 //! The value of an expression at a point, as complex numbers with proven errors.
 
-use super::ball::{AboutZero, Ball};
-use super::budget::{Budget, TooLarge};
-use super::expr::{Constant, Expr, Function};
-use super::number;
+use crate::ball::{AboutZero, Ball};
+use crate::budget::{Budget, TooLarge};
+use crate::expr::{Constant, Expr, Function};
+use crate::number;
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_rational::BigRational;
@@ -12,16 +12,16 @@ use std::collections::HashMap;
 
 /// A complex value; `None` is exactly real.
 #[derive(Clone, Debug)]
-pub(super) struct Value {
-    pub(super) real: Ball,
-    pub(super) imaginary: Option<Ball>,
+pub(crate) struct Value {
+    pub(crate) real: Ball,
+    pub(crate) imaginary: Option<Ball>,
 }
 
 /// A point: a value for each symbol.
-pub(super) type Point = HashMap<String, BigRational>;
+pub(crate) type Point = HashMap<String, BigRational>;
 
-/// The value at a point; `None` where it is undefined there, or nobody here can compute it.
-pub(super) fn at(expr: &Expr, point: &Point, budget: &Budget) -> Result<Option<Value>, TooLarge> {
+/// The value at a point; `None` where it is undefined there or not computed.
+pub(crate) fn at(expr: &Expr, point: &Point, budget: &Budget) -> Result<Option<Value>, TooLarge> {
     Evaluator { point, budget }.value(expr)
 }
 
@@ -47,11 +47,11 @@ impl Value {
         Some(Self { real: self.real.add(&other.real)?, imaginary })
     }
 
-    pub(super) fn subtract(&self, other: &Self) -> Option<Self> {
+    pub(crate) fn subtract(&self, other: &Self) -> Option<Self> {
         self.add(&other.negate())
     }
 
-    pub(super) fn multiply(&self, other: &Self) -> Option<Self> {
+    pub(crate) fn multiply(&self, other: &Self) -> Option<Self> {
         Some(match (&self.imaginary, &other.imaginary) {
             (None, None) => Self::real(self.real.multiply(&other.real)?),
             (Some(b), None) => Self::new(self.real.multiply(&other.real)?, b.multiply(&other.real)?),
@@ -269,7 +269,7 @@ fn substituted(expr: &Expr, point: &Point) -> Expr {
     }
 }
 
-/// Whether an exponent is a fraction that somebody writes, rather than a coordinate of a random point.
+/// Whether an exponent is a fraction as answers have them, rather than a coordinate of a random point.
 fn is_small(exponent: &BigRational) -> bool {
     exponent.denom().bits() <= 6 && exponent.numer().bits() <= 16
 }

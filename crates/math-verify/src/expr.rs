@@ -1,5 +1,5 @@
-//! What an answer is once it is parsed: numbers, expressions, relations, sets and matrices in one tree. It keeps what
-//! was written (nothing is simplified here), since some comparisons go by form.
+//! What an answer is once it is parsed: numbers, expressions, relations, sets and matrices in one tree. It keeps
+//! what was written (nothing is simplified here), since some comparisons go by form.
 
 use num_bigint::BigInt;
 use num_rational::BigRational;
@@ -7,7 +7,7 @@ use num_traits::{One, Signed};
 
 /// A node of the tree. Names of symbols are case-folded, as Math-Verify's are.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Expr {
+pub(crate) enum Expr {
     /// An exact value; a decimal literal may be rounded, and is compared so.
     Number {
         value: BigRational,
@@ -32,9 +32,9 @@ pub(super) enum Expr {
     /// `a \pm b`; [`Sign::Minus`] is `\mp`. Both signs are expanded before anything is compared.
     PlusMinus(Box<Expr>, Box<Expr>, Sign),
     Call(Function, Vec<Expr>),
-    /// `f(x)`: a function about which nothing is known but its name.
+    /// `f(x)`: a function of which only the name is known.
     Apply(String, Vec<Expr>),
-    /// Sums, integrals and limits: equal when their parts are, otherwise nobody can say.
+    /// Sums, integrals and limits: equal when their parts are, otherwise not decided.
     Opaque(&'static str, Vec<Expr>),
     Matrix(Vec<Vec<Expr>>),
     /// `(a, b, ..)`: with two entries also an open interval.
@@ -52,19 +52,19 @@ pub(super) enum Expr {
 
 /// How a number was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Written {
+pub(crate) enum Written {
     Exact,
     Decimal,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Sign {
+pub(crate) enum Sign {
     Plus,
     Minus,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Constant {
+pub(crate) enum Constant {
     Pi,
     E,
     I,
@@ -72,7 +72,7 @@ pub(super) enum Constant {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum NumberSet {
+pub(crate) enum NumberSet {
     Naturals,
     Integers,
     Rationals,
@@ -82,7 +82,7 @@ pub(super) enum NumberSet {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Function {
+pub(crate) enum Function {
     /// `\sqrt[n]{x}`: arguments x, n. The real root where n is odd.
     Root,
     Exp,
@@ -113,21 +113,21 @@ pub(super) enum Function {
 
 /// An interval with at least one closed end, or a half-open one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Interval {
-    pub(super) low: Expr,
-    pub(super) high: Expr,
-    pub(super) low_end: End,
-    pub(super) high_end: End,
+pub(crate) struct Interval {
+    pub(crate) low: Expr,
+    pub(crate) high: Expr,
+    pub(crate) low_end: End,
+    pub(crate) high_end: End,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum End {
+pub(crate) enum End {
     Open,
     Closed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Relation {
+pub(crate) enum Relation {
     Equal,
     NotEqual,
     Less,
@@ -141,7 +141,7 @@ pub(super) enum Relation {
 
 impl Relation {
     /// The relation read from right to left; membership has none.
-    pub(super) fn flipped(self) -> Option<Self> {
+    pub(crate) fn flipped(self) -> Option<Self> {
         Some(match self {
             Self::Less => Self::Greater,
             Self::LessEqual => Self::GreaterEqual,
@@ -153,26 +153,26 @@ impl Relation {
     }
 
     /// Whether it names what its left side is: `x = 3`, `x \in S`.
-    pub(super) fn names(self) -> bool {
+    pub(crate) fn names(self) -> bool {
         matches!(self, Self::Equal | Self::In)
     }
 }
 
 impl Expr {
-    pub(super) fn integer(value: i64) -> Self {
+    pub(crate) fn integer(value: i64) -> Self {
         Self::exact(BigRational::from_integer(BigInt::from(value)))
     }
 
-    pub(super) fn exact(value: BigRational) -> Self {
+    pub(crate) fn exact(value: BigRational) -> Self {
         Self::Number { value, written: Written::Exact }
     }
 
     /// A positive integer literal.
-    pub(super) fn is_natural(&self) -> bool {
+    pub(crate) fn is_natural(&self) -> bool {
         matches!(self, Self::Number { value, written: Written::Exact } if value.is_integer() && value.is_positive())
     }
 
-    pub(super) fn is_minus_one(&self) -> bool {
+    pub(crate) fn is_minus_one(&self) -> bool {
         match self {
             Self::Number { value, .. } => (-value).is_one(),
             Self::Negative(inner) => matches!(&**inner, Self::Number { value, .. } if value.is_one()),
@@ -181,7 +181,7 @@ impl Expr {
     }
 
     /// Whether it is one value rather than a collection or a statement.
-    pub(super) fn is_scalar(&self) -> bool {
+    pub(crate) fn is_scalar(&self) -> bool {
         !matches!(
             self,
             Self::Tuple(_)
@@ -196,12 +196,12 @@ impl Expr {
     }
 
     /// Whether it is a set of any kind; a pair may be an open interval.
-    pub(super) fn is_set(&self) -> bool {
+    pub(crate) fn is_set(&self) -> bool {
         !self.is_scalar() && !matches!(self, Self::Relation(..))
     }
 
     /// The expressions directly below this one.
-    pub(super) fn children(&self) -> Vec<&Expr> {
+    pub(crate) fn children(&self) -> Vec<&Expr> {
         match self {
             Self::Number { .. }
             | Self::Based { .. }
@@ -228,7 +228,7 @@ impl Expr {
     }
 
     /// The same tree with `change` applied to each direct child.
-    pub(super) fn map(&self, change: &mut dyn FnMut(&Expr) -> Expr) -> Expr {
+    pub(crate) fn map(&self, change: &mut dyn FnMut(&Expr) -> Expr) -> Expr {
         let mut all = |parts: &[Expr]| parts.iter().map(&mut *change).collect::<Vec<_>>();
         match self {
             Self::Number { .. }
@@ -263,12 +263,12 @@ impl Expr {
     }
 
     /// Whether any node satisfies it.
-    pub(super) fn any(&self, test: &dyn Fn(&Expr) -> bool) -> bool {
+    pub(crate) fn any(&self, test: &dyn Fn(&Expr) -> bool) -> bool {
         test(self) || self.children().into_iter().any(|child| child.any(test))
     }
 
     /// The symbols in order of their first occurrence.
-    pub(super) fn symbols(&self) -> Vec<String> {
+    pub(crate) fn symbols(&self) -> Vec<String> {
         let mut found = Vec::new();
         self.collect_symbols(&mut found);
         found
@@ -284,7 +284,7 @@ impl Expr {
     }
 
     /// Both readings of every `\pm`: the upper signs and the lower ones. One reading where there is none.
-    pub(super) fn readings(self) -> Vec<Expr> {
+    pub(crate) fn readings(self) -> Vec<Expr> {
         if !self.any(&|node| matches!(node, Self::PlusMinus(..))) {
             return vec![self];
         }
@@ -303,7 +303,7 @@ impl Expr {
 
     /// Whether it only names something: symbols, their products, ratios and applications. `x`, `f(x)`, `|AB|`,
     /// `A:B`, `(x, y)`; not `2x`, nor `x + z`.
-    pub(super) fn is_name(&self) -> bool {
+    pub(crate) fn is_name(&self) -> bool {
         match self {
             Self::Symbol(_) | Self::Apply(..) => true,
             Self::Constant(constant) => matches!(constant, Constant::E | Constant::I),
@@ -315,7 +315,7 @@ impl Expr {
     }
 
     /// The letters of a product of symbols read as a word: `odd` is o, d, d.
-    pub(super) fn word(&self) -> Option<String> {
+    pub(crate) fn word(&self) -> Option<String> {
         match self {
             Self::Symbol(name) => Some(name.to_lowercase()),
             Self::Constant(Constant::E) => Some("e".to_owned()),

@@ -2,9 +2,10 @@
 //! `final answer .. is` and `\boxed` (50), `answer:` (100), `answer` (200), a letter at the start (250), anything
 //! (300); within one, the rightmost first. Extraction reads; it never decides whether something is right.
 //!
-//! Of several boxes the last one is the answer, with those right before it that are joined by "and", "or" or a comma: a
-//! policy may change its mind, but what it had boxed before does not count any more. A last box that is never closed
-//! is no answer, and nothing before it is one either. What stands behind a negation ("the answer is not 42") is none.
+//! Of several boxes the last one is the answer, with those right before it that are joined by "and", "or" or a
+//! comma. A model may change its mind, and then an earlier box no longer counts. A last box that is never closed
+//! is no answer, and nothing before it is one either. What stands behind a negation ("the answer is not 42") is
+//! none.
 
 mod latex;
 mod letters;
@@ -14,24 +15,24 @@ use std::ops::Range;
 
 /// What to look for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Targets {
-    pub(super) latex: bool,
-    pub(super) expr: bool,
-    pub(super) string: bool,
+pub(crate) struct Targets {
+    pub(crate) latex: bool,
+    pub(crate) expr: bool,
+    pub(crate) string: bool,
 }
 
 /// A place where the answer may stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Candidate {
-    pub(super) priority: u32,
+pub(crate) struct Candidate {
+    pub(crate) priority: u32,
     /// What the match covers, anchors included.
-    pub(super) span: Range<usize>,
-    pub(super) found: Found,
+    pub(crate) span: Range<usize>,
+    pub(crate) found: Found,
 }
 
 /// What stands there, as places in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// One or more formulas; several are a set.
     Latex(Vec<Piece>),
     /// The same, in boxes.
@@ -48,9 +49,9 @@ pub(super) enum Found {
 
 /// A formula, and whether a percent sign stands behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Piece {
-    pub(super) text: Range<usize>,
-    pub(super) percent: bool,
+pub(crate) struct Piece {
+    pub(crate) text: Range<usize>,
+    pub(crate) percent: bool,
 }
 
 /// Candidates of a kind that are kept: the last ones.
@@ -59,7 +60,7 @@ const KEPT: usize = 24;
 const ANCHORS: usize = 32;
 
 /// All candidates in the order in which they are to be tried; `Err` when the last box is not closed.
-pub(super) fn candidates(text: &str, targets: Targets) -> Result<Vec<Candidate>, UnclosedBox> {
+pub(crate) fn candidates(text: &str, targets: Targets) -> Result<Vec<Candidate>, UnclosedBox> {
     let mut out = Vec::new();
     let anchors = anchors(text);
     if targets.latex {
@@ -79,10 +80,10 @@ pub(super) fn candidates(text: &str, targets: Targets) -> Result<Vec<Candidate>,
 
 /// The last `\boxed` has no closing brace: the text was cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct UnclosedBox;
+pub(crate) struct UnclosedBox;
 
 /// Whether the whole text is one number or expression in plain notation.
-pub(super) fn whole(text: &str) -> Option<Found> {
+pub(crate) fn whole(text: &str) -> Option<Found> {
     plain::whole(text)
 }
 
@@ -170,7 +171,8 @@ fn negated(text: &str, at: usize) -> bool {
 /// Bytes of a sentence that are looked at.
 const MAX_SENTENCE: usize = 512;
 
-/// Where the sentence that goes on here ends: before a full stop with a new sentence behind it, or at the end of the line.
+/// Where the sentence that goes on here ends: before a full stop with a new sentence behind it, or at the end of
+/// the line.
 fn sentence_end(text: &str, from: usize) -> usize {
     let near = &text[from..text.floor_char_boundary((from + MAX_SENTENCE).min(text.len()))];
     let line = &near[..near.find('\n').unwrap_or(near.len())];

@@ -1,9 +1,9 @@
 //! Sets of real numbers as unions of intervals, and the inequalities that describe them.
 
-use super::algebra::Algebra;
-use super::budget::Budget;
-use super::expr::{Constant, End, Expr, Interval, NumberSet, Relation};
-use super::scalar::{self, Sameness};
+use crate::algebra::Algebra;
+use crate::budget::Budget;
+use crate::expr::{Constant, End, Expr, Interval, NumberSet, Relation};
+use crate::scalar::{self, Sameness};
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{Signed, Zero};
@@ -14,7 +14,7 @@ const MAX_PIECES: usize = 32;
 
 /// Disjoint intervals in ascending order; a point is an interval closed at both ends.
 #[derive(Clone, Debug)]
-pub(super) struct Reals(Vec<Interval>);
+pub(crate) struct Reals(Vec<Interval>);
 
 fn infinity() -> Expr {
     Expr::Constant(Constant::Infinity)
@@ -32,10 +32,10 @@ fn point(at: &Expr) -> Interval {
     Interval { low: at.clone(), high: at.clone(), low_end: End::Closed, high_end: End::Closed }
 }
 
-/// `None` throughout: nobody can say, because ends cannot be ordered or the notation means no real set.
+/// `None` throughout: not decided, because ends cannot be ordered or the notation means no real set.
 impl Reals {
     /// A set expression as real intervals.
-    pub(super) fn from_set(expr: &Expr, budget: &Budget) -> Option<Self> {
+    pub(crate) fn from_set(expr: &Expr, budget: &Budget) -> Option<Self> {
         Some(match expr {
             // Ends in descending order are a pair of numbers, not an empty interval.
             Expr::Interval(interval) => {
@@ -80,7 +80,7 @@ impl Reals {
     }
 
     /// What satisfies a chain of relations on one quantity: `1 < x <= 2`, `|x| > 3`, `x^2 < 4`, `f(x) \ne 0`.
-    pub(super) fn from_relation(sides: &[Expr], relations: &[Relation], budget: &Budget) -> Option<Self> {
+    pub(crate) fn from_relation(sides: &[Expr], relations: &[Relation], budget: &Budget) -> Option<Self> {
         let mut total = Self(vec![whole_line()]);
         let mut quantity = None;
         for (pair, relation) in sides.windows(2).zip(relations) {
@@ -187,14 +187,14 @@ impl Reals {
             });
         }
         out.push(Interval { low, high: infinity(), low_end, high_end: End::Open });
-        // What lies beyond infinity is dropped when the set is put in order again.
+        // What lies beyond infinity is dropped when the set is sorted again.
         let empty =
             |i: &Interval| i.low == i.high && !(i.low_end == End::Closed && i.high_end == End::Closed);
         out.retain(|interval| !empty(interval));
         Self(out)
     }
 
-    pub(super) fn same(&self, other: &Self, budget: &Budget) -> Sameness {
+    pub(crate) fn same(&self, other: &Self, budget: &Budget) -> Sameness {
         if self.0.len() != other.0.len() {
             return Sameness::Different;
         }
@@ -302,10 +302,10 @@ fn polynomial(left: &Expr, right: &Expr, relation: Relation, budget: &Budget) ->
             let middle = -b / (&two * a);
             let square = &discriminant / (&two * a * &two * a);
             let half_width =
-                Expr::Call(super::expr::Function::Root, vec![Expr::exact(square.clone()), Expr::integer(2)]);
+                Expr::Call(crate::expr::Function::Root, vec![Expr::exact(square.clone()), Expr::integer(2)]);
             let root = |part: Expr| {
                 let expr = Expr::Sum(vec![Expr::exact(middle.clone()), part]);
-                match super::number::exact(&expr, budget) {
+                match crate::number::exact(&expr, budget) {
                     Ok(Some(value)) => Expr::exact(value),
                     _ => expr,
                 }

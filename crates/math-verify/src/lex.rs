@@ -1,100 +1,30 @@
 //! From LaTeX (and the plain notations mixed into it) to tokens. What only changes how a formula looks is dropped
 //! here: sizes, spaces, currency signs, units behind a number. What a token means is the parser's business.
 
-use super::expr::{NumberSet, Relation};
-use super::units;
-use super::words::{self, Word};
-
-/// A piece of a formula.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Token<'a> {
-    /// Digits with an optional fraction, as written.
-    Number(&'a str),
-    /// One letter, as written.
-    Letter(char),
-    /// A Greek letter or another named symbol.
-    Name(&'static str),
-    /// The content of `\text{..}` and its like.
-    Text(&'a str),
-    /// A command with its own grammar, without the backslash.
-    Command(&'static str),
-    Relation(Relation),
-    Plus,
-    Minus,
-    Times,
-    Over,
-    Colon,
-    Caret,
-    Underscore,
-    Bang,
-    Prime,
-    Percent,
-    Degree,
-    PlusMinus,
-    MinusPlus,
-    /// `Glued` stands inside of one number: `1{,}000`, `1,\!000`.
-    Comma(Glue),
-    Semicolon,
-    Open(Bracket),
-    Close(Bracket),
-    Bar(Side),
-    Union,
-    Intersection,
-    SetMinus,
-    Numbers(NumberSet),
-    Infinity,
-    Ampersand,
-    RowBreak,
-    Begin(&'a str),
-    End(&'a str),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Glue {
-    Loose,
-    Glued,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bracket {
-    Round,
-    Square,
-    /// `\{`
-    Brace,
-    /// `{`
-    Group,
-    Angle,
-    Floor,
-    Ceil,
-}
-
-/// Which side of what it encloses a bar stands on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    Left,
-    Right,
-    Either,
-}
+use crate::expr::Relation;
+use crate::token::{Bracket, Glue, Side, Token};
+use crate::units;
+use crate::words::{self, Word};
 
 /// A token and where it stands, in bytes.
 #[derive(Clone, Debug)]
-pub(super) struct Lexeme<'a> {
-    pub(super) token: Token<'a>,
-    pub(super) start: usize,
-    pub(super) end: usize,
+pub(crate) struct Lexeme<'a> {
+    pub(crate) token: Token<'a>,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 /// Why a text has no tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum LexError {
-    /// A command that we do not know: it may well mean something.
+pub(crate) enum LexError {
+    /// A command that is not in the vocabulary: it may well mean something.
     Command(String),
     /// A character that no formula has.
     Character(char),
 }
 
 /// The tokens of a formula, in linear time.
-pub(super) fn tokens(text: &str) -> Result<Vec<Lexeme<'_>>, LexError> {
+pub(crate) fn tokens(text: &str) -> Result<Vec<Lexeme<'_>>, LexError> {
     let mut lexer = Lexer { text, at: 0, out: Vec::new(), environments: 0, side: Side::Either };
     while lexer.at < text.len() {
         lexer.step()?;
@@ -123,7 +53,7 @@ struct Lexer<'a> {
     out: Vec<Lexeme<'a>>,
     /// How many `\begin` are open: `\\` ends a row there, and starts a doubly escaped command elsewhere.
     environments: usize,
-    /// What `\left` or `\right` said about the delimiter that follows.
+    /// The side that `\left` or `\right` gives the delimiter that follows.
     side: Side,
 }
 
@@ -340,7 +270,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn named(&mut self, body: &'a str, length: usize) -> Result<(), LexError> {
-        // `\quadx_2` is `\quad x_2` in the data that we are given.
+        // `\quadx_2` is `\quad x_2` in data sets.
         let name = match &body[..length] {
             name if name.starts_with("quad") => "quad",
             name if name.starts_with("qquad") => "qquad",

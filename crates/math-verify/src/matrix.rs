@@ -1,14 +1,14 @@
 //! Matrices: their sums and products, and comparison entry by entry. A vector may be written as a tuple elsewhere;
 //! that is another answer.
 
-use super::budget::Budget;
-use super::expr::Expr;
-use super::scalar::{self, Sameness};
+use crate::budget::Budget;
+use crate::expr::Expr;
+use crate::scalar::{self, Sameness};
 
 type Rows = Vec<Vec<Expr>>;
 
 /// Compares two expressions of which at least one contains a matrix; `None` where none does.
-pub(super) fn compare(a: &Expr, b: &Expr, budget: &Budget) -> Option<Sameness> {
+pub(crate) fn compare(a: &Expr, b: &Expr, budget: &Budget) -> Option<Sameness> {
     let has_matrix = |expr: &Expr| expr.any(&|node| matches!(node, Expr::Matrix(_)));
     match (has_matrix(a), has_matrix(b)) {
         (false, false) => return None,

@@ -1,7 +1,7 @@
 //! Numerals and exact arithmetic of bounded size.
 
-use super::budget::{Budget, TooLarge};
-use super::expr::{Expr, Function, Written};
+use crate::budget::{Budget, TooLarge};
+use crate::expr::{Expr, Function, Written};
 use num_bigint::BigInt;
 use num_integer::Integer;
 use num_rational::BigRational;
@@ -13,7 +13,7 @@ const MAX_BITS: u64 = 20_000;
 const MAX_FACTORIAL: u64 = 2_500;
 
 /// The value of a literal: digits, an optional fraction, an optional exponent behind `E`.
-pub(super) fn literal(text: &str) -> Option<Expr> {
+pub(crate) fn literal(text: &str) -> Option<Expr> {
     if let Some((start, repeated)) = text.split_once("\\overline{") {
         return repeating(start, repeated.strip_suffix('}')?);
     }
@@ -49,7 +49,7 @@ fn repeating(start: &str, repeated: &str) -> Option<Expr> {
 
 /// A text that is one number with thousands separators (`1,234.5`) or, as Math-Verify reads it, a decimal comma
 /// behind a zero (`0,125`).
-pub(super) fn grouped(text: &str) -> Option<Expr> {
+pub(crate) fn grouped(text: &str) -> Option<Expr> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest.trim_start()),
         None => (false, text),
@@ -85,7 +85,7 @@ fn bounded(value: BigRational, budget: &Budget) -> Result<BigRational, TooLarge>
 }
 
 /// The exact rational value of an expression, `None` when it has none that is found by arithmetic alone.
-pub(super) fn exact(expr: &Expr, budget: &Budget) -> Result<Option<BigRational>, TooLarge> {
+pub(crate) fn exact(expr: &Expr, budget: &Budget) -> Result<Option<BigRational>, TooLarge> {
     Ok(match expr {
         Expr::Number { value, .. } => Some(value.clone()),
         Expr::Percent(inner) => exact(inner, budget)?.map(|v| v / BigInt::from(100)),
@@ -133,7 +133,7 @@ fn fold(
 
 /// A rational power that is rational: integer exponents, and exact roots. The root of a negative number is real
 /// where the root's degree is odd.
-pub(super) fn power(
+pub(crate) fn power(
     base: &BigRational,
     exponent: &BigRational,
     budget: &Budget,

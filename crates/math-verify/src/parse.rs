@@ -1,38 +1,23 @@
-//! From tokens to a tree: lists, relations, sets and intervals. Sums and products are in [`super::term`]. The grammar
-//! is bounded in depth and size; what it does not know is an error, never a guess.
+//! From tokens to a tree: lists, relations, sets and intervals. Sums and products are in [`crate::term`]. The
+//! grammar is bounded in depth and size; what is not in it is an error, never a guess.
 
-use super::budget::{Budget, TooLarge};
-use super::expr::{End, Expr, Interval, NumberSet, Relation};
-use super::lex::{self, Bracket, LexError, Lexeme, Token};
-use super::number;
+use crate::Error;
+use crate::budget::Budget;
+use crate::expr::{End, Expr, Interval, NumberSet, Relation};
+use crate::lex::{self, LexError, Lexeme};
+use crate::number;
+use crate::token::{Bracket, Token};
 
 /// Brackets within brackets.
 const MAX_DEPTH: usize = 48;
 /// Bytes of a formula; an answer is shorter.
 const MAX_LENGTH: usize = 8192;
 
-/// Why a formula has no tree.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum ParseError {
-    /// Not a formula.
-    Malformed(&'static str),
-    /// A notation that we do not know, but somebody may.
-    Unknown(String),
-    /// Deeper or longer than the bounds.
-    TooLarge,
-}
-
-impl From<TooLarge> for ParseError {
-    fn from(_: TooLarge) -> Self {
-        Self::TooLarge
-    }
-}
-
 /// Parses a whole formula. A chain of more than two `=` that cannot be parsed falls back to its last part.
-pub(super) fn formula(text: &str, budget: &Budget) -> Result<Expr, ParseError> {
+pub(crate) fn formula(text: &str, budget: &Budget) -> Result<Expr, Error> {
     let whole = strict(text, budget);
     match whole {
-        Err(ParseError::Malformed(_) | ParseError::Unknown(_)) => match last_side(text) {
+        Err(Error::Malformed(_) | Error::UnknownNotation(_)) => match last_side(text) {
             Some(side) => strict(side, budget).or(whole),
             None => whole,
         },
@@ -40,23 +25,23 @@ pub(super) fn formula(text: &str, budget: &Budget) -> Result<Expr, ParseError> {
     }
 }
 
-fn strict(text: &str, budget: &Budget) -> Result<Expr, ParseError> {
+fn strict(text: &str, budget: &Budget) -> Result<Expr, Error> {
     let text = text.trim();
     if text.len() > MAX_LENGTH {
-        return Err(ParseError::TooLarge);
+        return Err(Error::TooLarge);
     }
     if let Some(value) = number::grouped(text) {
         return Ok(value);
     }
     let tokens = lex::tokens(text).map_err(|error| match error {
-        LexError::Command(name) => ParseError::Unknown(format!("\\{name}")),
-        LexError::Character(c) => ParseError::Unknown(c.to_string()),
+        LexError::Command(name) => Error::UnknownNotation(format!("\\{name}")),
+        LexError::Character(c) => Error::UnknownNotation(c.to_string()),
     })?;
     budget.spend(tokens.len() as u64 / 4 + 1)?;
     let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0, bars: 0, budget };
     let answer = parser.answer()?;
     if parser.at < tokens.len() {
-        return Err(ParseError::Malformed("something is left over behind the formula"));
+        return Err(Error::Malformed("something is left over behind the formula"));
     }
     Ok(answer)
 }
@@ -72,13 +57,13 @@ fn last_side(text: &str) -> Option<&str> {
     equalities.next_back().map(|(at, _)| &text[at + 1..])
 }
 
-pub(super) struct Parser<'a> {
-    pub(super) text: &'a str,
-    pub(super) tokens: &'a [Lexeme<'a>],
-    pub(super) at: usize,
+pub(crate) struct Parser<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) tokens: &'a [Lexeme<'a>],
+    pub(crate) at: usize,
     depth: usize,
     /// Absolute values that are open, so that a bar can close one.
-    pub(super) bars: usize,
+    pub(crate) bars: usize,
     budget: &'a Budget,
 }
 
@@ -133,35 +118,35 @@ fn named_list(mut elements: Vec<Expr>) -> Expr {
 }
 
 impl<'a> Parser<'a> {
-    pub(super) fn peek(&self) -> Option<&'a Token<'a>> {
+    pub(crate) fn peek(&self) -> Option<&'a Token<'a>> {
         self.peek_at(0)
     }
 
-    pub(super) fn peek_at(&self, ahead: usize) -> Option<&'a Token<'a>> {
+    pub(crate) fn peek_at(&self, ahead: usize) -> Option<&'a Token<'a>> {
         self.tokens.get(self.at + ahead).map(|lexeme| &lexeme.token)
     }
 
-    pub(super) fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         self.at += 1;
     }
 
-    pub(super) fn accept(&mut self, token: &Token<'_>) -> bool {
+    pub(crate) fn accept(&mut self, token: &Token<'_>) -> bool {
         let found = self.peek() == Some(token);
         self.at += usize::from(found);
         found
     }
 
-    pub(super) fn expect(&mut self, token: &Token<'_>, what: &'static str) -> Result<(), ParseError> {
-        if self.accept(token) { Ok(()) } else { Err(ParseError::Malformed(what)) }
+    pub(crate) fn expect(&mut self, token: &Token<'_>, what: &'static str) -> Result<(), Error> {
+        if self.accept(token) { Ok(()) } else { Err(Error::Malformed(what)) }
     }
 
     /// Runs `parse` one level deeper.
-    pub(super) fn nested<T>(
+    pub(crate) fn nested<T>(
         &mut self,
-        parse: impl FnOnce(&mut Self) -> Result<T, ParseError>,
-    ) -> Result<T, ParseError> {
+        parse: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
         if self.depth >= MAX_DEPTH {
-            return Err(ParseError::TooLarge);
+            return Err(Error::TooLarge);
         }
         self.depth += 1;
         let result = parse(self);
@@ -169,16 +154,16 @@ impl<'a> Parser<'a> {
         result
     }
 
-    pub(super) fn spend(&self, steps: u64) -> Result<(), ParseError> {
+    pub(crate) fn spend(&self, steps: u64) -> Result<(), Error> {
         Ok(self.budget.spend(steps)?)
     }
 
-    fn answer(&mut self) -> Result<Expr, ParseError> {
+    fn answer(&mut self) -> Result<Expr, Error> {
         let list = self.list()?;
-        list.bare().ok_or(ParseError::Malformed("it is empty"))
+        list.bare().ok_or(Error::Malformed("it is empty"))
     }
 
-    fn list(&mut self) -> Result<List, ParseError> {
+    fn list(&mut self) -> Result<List, Error> {
         let mut groups = vec![Vec::new()];
         loop {
             while matches!(self.peek(), Some(Token::Comma(_))) {
@@ -204,7 +189,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A relation, a set or an expression.
-    fn element(&mut self) -> Result<Expr, ParseError> {
+    fn element(&mut self) -> Result<Expr, Error> {
         self.nested(|parser| {
             let mut sides = vec![parser.set()?];
             let mut relations = Vec::new();
@@ -233,7 +218,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    fn set(&mut self) -> Result<Expr, ParseError> {
+    fn set(&mut self) -> Result<Expr, Error> {
         let mut left = self.sum()?;
         loop {
             let token = self.peek();
@@ -244,7 +229,7 @@ impl<'a> Parser<'a> {
             self.advance();
             let right = self.sum()?;
             if !left.is_set() || !right.is_set() {
-                return Err(ParseError::Malformed("an operation on sets between things that are none"));
+                return Err(Error::Malformed("an operation on sets between things that are none"));
             }
             left = match (token, left) {
                 (Some(Token::Union), Expr::Union(mut parts)) => {
@@ -259,53 +244,53 @@ impl<'a> Parser<'a> {
     }
 
     /// What stands in brackets, the opening one already taken.
-    pub(super) fn bracketed(&mut self, open: Bracket) -> Result<Expr, ParseError> {
+    pub(crate) fn bracketed(&mut self, open: Bracket) -> Result<Expr, Error> {
         let bars = std::mem::take(&mut self.bars);
         let list = self.nested(Self::list);
         self.bars = bars;
         let list = list?;
         let Some(Token::Close(close)) = self.peek() else {
-            return Err(ParseError::Malformed("a bracket is not closed"));
+            return Err(Error::Malformed("a bracket is not closed"));
         };
         self.advance();
         let close = *close;
         let is_interval_end = |bracket| matches!(bracket, Bracket::Round | Bracket::Square);
         if open != close && !(is_interval_end(open) && is_interval_end(close)) {
-            return Err(ParseError::Malformed("brackets do not match"));
+            return Err(Error::Malformed("brackets do not match"));
         }
         let pairs = list.groups.len() > 1 && list.groups.iter().any(|group| group.len() > 1);
         match (open, close, list.len()) {
             (Bracket::Brace, _, 0) => Ok(Expr::Numbers(NumberSet::Empty)),
-            (_, _, 0) => Err(ParseError::Malformed("empty brackets")),
+            (_, _, 0) => Err(Error::Malformed("empty brackets")),
             (Bracket::Floor | Bracket::Ceil, ..) => {
-                Err(ParseError::Malformed("a list in floor or ceiling brackets"))
+                Err(Error::Malformed("a list in floor or ceiling brackets"))
             }
             (_, _, 1) if open == close && open != Bracket::Brace => Ok(list.flat().remove(0)),
             (Bracket::Brace | Bracket::Group, ..) if pairs => {
-                list.bare().ok_or(ParseError::Malformed("empty brackets"))
+                list.bare().ok_or(Error::Malformed("empty brackets"))
             }
-            (Bracket::Group, ..) => list.bare().ok_or(ParseError::Malformed("empty brackets")),
+            (Bracket::Group, ..) => list.bare().ok_or(Error::Malformed("empty brackets")),
             (Bracket::Brace, ..) => Ok(Expr::Set(list.flat())),
             (Bracket::Round, Bracket::Round, _) | (Bracket::Angle, ..) => Ok(Expr::Tuple(list.flat())),
             (_, _, 2) => {
                 let mut ends = list.flat();
                 let (high, low) = (ends.pop(), ends.pop());
                 let (Some(low), Some(high)) = (low, high) else {
-                    return Err(ParseError::Malformed("an interval without ends"));
+                    return Err(Error::Malformed("an interval without ends"));
                 };
                 if !low.is_scalar() || !high.is_scalar() {
-                    return Err(ParseError::Malformed("an interval between things that are no numbers"));
+                    return Err(Error::Malformed("an interval between things that are no numbers"));
                 }
                 let end = |bracket| if bracket == Bracket::Square { End::Closed } else { End::Open };
                 Ok(Expr::Interval(Box::new(Interval { low, high, low_end: end(open), high_end: end(close) })))
             }
             (Bracket::Square, Bracket::Square, _) => Ok(Expr::Tuple(list.flat())),
-            _ => Err(ParseError::Malformed("brackets do not match")),
+            _ => Err(Error::Malformed("brackets do not match")),
         }
     }
 
     /// The one scalar in a group, as an argument.
-    pub(super) fn scalar_group(&mut self, open: Bracket) -> Result<Expr, ParseError> {
+    pub(crate) fn scalar_group(&mut self, open: Bracket) -> Result<Expr, Error> {
         let bars = std::mem::take(&mut self.bars);
         let inner = self.nested(Self::sum);
         self.bars = bars;

@@ -1,19 +1,19 @@
 //! Whether two values or expressions are equal: exact numbers first, then the canonical form, then evaluation.
 
-use super::algebra::Algebra;
-use super::ball::AboutZero;
-use super::budget::{Budget, TooLarge};
-use super::eval::{self, Point, Value};
-use super::expr::{Constant, Expr, Function};
-use super::number;
-use super::term::is_decimal;
+use crate::algebra::Algebra;
+use crate::ball::AboutZero;
+use crate::budget::{Budget, TooLarge};
+use crate::eval::{self, Point, Value};
+use crate::expr::{Constant, Expr, Function};
+use crate::number;
+use crate::term::is_decimal;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::Zero;
 
 /// The answer to whether two things are equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sameness {
+pub(crate) enum Sameness {
     Same,
     Different,
     /// Undecided, and why.
@@ -22,7 +22,7 @@ pub(super) enum Sameness {
 
 impl Sameness {
     /// All of several: one difference decides.
-    pub(super) fn and(self, other: impl FnOnce() -> Self) -> Self {
+    pub(crate) fn and(self, other: impl FnOnce() -> Self) -> Self {
         match self {
             Self::Same => other(),
             Self::Different => Self::Different,
@@ -33,15 +33,15 @@ impl Sameness {
         }
     }
 
-    pub(super) fn known(same: bool) -> Self {
+    pub(crate) fn known(same: bool) -> Self {
         if same { Self::Same } else { Self::Different }
     }
 }
 
-pub(super) const TOO_LARGE: &str = "too large to compare within the step budget";
+pub(crate) const TOO_LARGE: &str = "too large to compare within the step budget";
 
 /// Compares two scalars.
-pub(super) fn compare(a: &Expr, b: &Expr, budget: &Budget) -> Sameness {
+pub(crate) fn compare(a: &Expr, b: &Expr, budget: &Budget) -> Sameness {
     decide(a, b, budget).unwrap_or(Sameness::Unknown(TOO_LARGE))
 }
 
@@ -72,7 +72,7 @@ fn decide(a: &Expr, b: &Expr, budget: &Budget) -> Result<Sameness, TooLarge> {
     if let (Some(x), Some(y)) = &values {
         return Ok(Sameness::known(x == y));
     }
-    if let Some(matrices) = super::matrix::compare(a, b, budget) {
+    if let Some(matrices) = crate::matrix::compare(a, b, budget) {
         return Ok(matrices);
     }
     let mut algebra = Algebra::new(budget);
@@ -122,7 +122,8 @@ fn based(a: &Expr, b: &Expr) -> Option<Sameness> {
         (Expr::Based { digits: x, base: p }, Expr::Based { digits: y, base: q }) => {
             Sameness::known(plain(x) == plain(y) && p == q)
         }
-        // The question may have fixed the base. A prediction with a base that the gold leaves out may be another number.
+        // The question may have fixed the base. A prediction with a base that the gold leaves out may be another
+        // number.
         (Expr::Based { digits, .. }, other) => {
             Sameness::known(digits_of(other).is_some_and(|other| other == plain(digits)))
         }
@@ -302,14 +303,14 @@ fn about_zero(x: &Value, y: &Value) -> Option<AboutZero> {
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Signs {
+pub(crate) enum Signs {
     Positive,
     Mixed,
     Integer,
 }
 
 /// Points for the symbols, always the same ones: a verdict must not depend on luck.
-pub(super) fn points(symbols: &[String], signs: Signs) -> Vec<Point> {
+pub(crate) fn points(symbols: &[String], signs: Signs) -> Vec<Point> {
     let count = match signs {
         Signs::Positive => 6,
         Signs::Mixed => 5,
@@ -356,7 +357,7 @@ fn fraction(bits: u64, places: u32) -> BigRational {
 }
 
 /// Which of two constants is larger; `None` where that is not decided.
-pub(super) fn order(a: &Expr, b: &Expr, budget: &Budget) -> Option<std::cmp::Ordering> {
+pub(crate) fn order(a: &Expr, b: &Expr, budget: &Budget) -> Option<std::cmp::Ordering> {
     use std::cmp::Ordering;
     let sign = |expr: &Expr| match expr {
         Expr::Constant(Constant::Infinity) => 1,
@@ -379,7 +380,7 @@ pub(super) fn order(a: &Expr, b: &Expr, budget: &Budget) -> Option<std::cmp::Ord
 }
 
 /// Whether an absolute value is all that the expression is.
-pub(super) fn absolute(expr: &Expr) -> Option<&Expr> {
+pub(crate) fn absolute(expr: &Expr) -> Option<&Expr> {
     match expr {
         Expr::Call(Function::Abs, parts) => parts.first(),
         _ => None,

@@ -1,23 +1,24 @@
-//! Sums, products, powers, names and numerals. Commands with arguments are in [`super::call`].
+//! Sums, products, powers, names and numerals. Commands with arguments are in [`crate::call`].
 
-use super::expr::{Constant, Expr, Function, Sign, Written};
-use super::lex::{Bracket, Glue, Side, Token};
-use super::number;
-use super::parse::{ParseError, Parser};
+use crate::Error;
+use crate::expr::{Constant, Expr, Function, Sign, Written};
+use crate::number;
+use crate::parse::Parser;
+use crate::token::{Bracket, Glue, Side, Token};
 use num_traits::{Signed, Zero};
 
-pub(super) fn scalar(expr: Expr) -> Result<Expr, ParseError> {
+pub(crate) fn scalar(expr: Expr) -> Result<Expr, Error> {
     match expr {
         // Braces may only group: \left\{ x + 1 \right\}^2.
         Expr::Set(mut elements) if elements.len() == 1 => scalar(elements.remove(0)),
         expr if expr.is_scalar() => Ok(expr),
-        _ => Err(ParseError::Malformed("arithmetic with a set or a relation")),
+        _ => Err(Error::Malformed("arithmetic with a set or a relation")),
     }
 }
 
 impl<'a> Parser<'a> {
     /// A sum; alone, it may also be a set.
-    pub(super) fn sum(&mut self) -> Result<Expr, ParseError> {
+    pub(crate) fn sum(&mut self) -> Result<Expr, Error> {
         let first = match self.peek() {
             Some(Token::PlusMinus | Token::MinusPlus) => Expr::integer(0),
             _ => self.product()?,
@@ -50,7 +51,7 @@ impl<'a> Parser<'a> {
         Ok(if parts.len() == 1 { parts.remove(0) } else { Expr::Sum(parts) })
     }
 
-    pub(super) fn product(&mut self) -> Result<Expr, ParseError> {
+    pub(crate) fn product(&mut self) -> Result<Expr, Error> {
         let mut left = self.unary()?;
         loop {
             let token = self.peek();
@@ -67,7 +68,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn unary(&mut self) -> Result<Expr, ParseError> {
+    fn unary(&mut self) -> Result<Expr, Error> {
         if self.accept(&Token::Plus) {
             return self.nested(Self::unary);
         }
@@ -79,7 +80,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Factors side by side: `2x`, `3\sqrt{2}\pi`; also a mixed number.
-    fn factors(&mut self) -> Result<Expr, ParseError> {
+    fn factors(&mut self) -> Result<Expr, Error> {
         let starts_with_number = matches!(self.peek(), Some(Token::Number(_)));
         let first = self.postfix()?;
         if !self.starts_factor() {
@@ -93,7 +94,7 @@ impl<'a> Parser<'a> {
                 Some(Token::Number(_))
                     if matches!(parts.last(), Some(Expr::Number { .. } | Expr::Based { .. })) =>
                 {
-                    return Err(ParseError::Malformed("two numbers side by side"));
+                    return Err(Error::Malformed("two numbers side by side"));
                 }
                 // 2\frac{1}{2} is a mixed number.
                 Some(Token::Command("frac"))
@@ -111,7 +112,7 @@ impl<'a> Parser<'a> {
         Ok(if parts.len() == 1 { parts.remove(0) } else { Expr::Product(parts) })
     }
 
-    pub(super) fn starts_factor(&self) -> bool {
+    pub(crate) fn starts_factor(&self) -> bool {
         match self.peek() {
             Some(
                 Token::Number(_)
@@ -133,7 +134,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A factor with what hangs on it: powers, factorials, percent and degree signs.
-    pub(super) fn postfix(&mut self) -> Result<Expr, ParseError> {
+    pub(crate) fn postfix(&mut self) -> Result<Expr, Error> {
         let mut base = self.primary()?;
         loop {
             self.spend(1)?;
@@ -164,7 +165,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn raised(&mut self, base: Expr) -> Result<Expr, ParseError> {
+    fn raised(&mut self, base: Expr) -> Result<Expr, Error> {
         let degree = match (self.peek(), self.peek_at(1), self.peek_at(2)) {
             (Some(Token::Degree), ..) => 1,
             (Some(Token::Open(Bracket::Group)), Some(Token::Degree), Some(Token::Close(Bracket::Group))) => 3,
@@ -183,7 +184,7 @@ impl<'a> Parser<'a> {
     }
 
     /// The argument of `^`: a group, or one factor with an optional sign.
-    pub(super) fn script(&mut self) -> Result<Expr, ParseError> {
+    pub(crate) fn script(&mut self) -> Result<Expr, Error> {
         self.nested(|parser| {
             if parser.accept(&Token::Minus) {
                 return Ok(negative(parser.script()?));
@@ -201,16 +202,16 @@ impl<'a> Parser<'a> {
     }
 
     /// A braced argument of a command, or the one token that TeX takes in its place.
-    pub(super) fn argument(&mut self) -> Result<Expr, ParseError> {
+    pub(crate) fn argument(&mut self) -> Result<Expr, Error> {
         if self.accept(&Token::Open(Bracket::Group)) {
             return scalar(self.scalar_group(Bracket::Group)?);
         }
         self.nested(|parser| scalar(parser.primary()?))
     }
 
-    pub(super) fn primary(&mut self) -> Result<Expr, ParseError> {
+    pub(crate) fn primary(&mut self) -> Result<Expr, Error> {
         let Some(token) = self.peek() else {
-            return Err(ParseError::Malformed("it ends where a value should stand"));
+            return Err(Error::Malformed("it ends where a value should stand"));
         };
         self.spend(1)?;
         self.advance();
@@ -232,11 +233,11 @@ impl<'a> Parser<'a> {
             Token::Bar(Side::Left | Side::Either) => self.absolute(),
             Token::Begin(kind) => self.matrix(kind),
             Token::Command(name) => self.nested(|parser| parser.command(name)),
-            _ => Err(ParseError::Malformed("an operator where a value should stand")),
+            _ => Err(Error::Malformed("an operator where a value should stand")),
         }
     }
 
-    fn absolute(&mut self) -> Result<Expr, ParseError> {
+    fn absolute(&mut self) -> Result<Expr, Error> {
         self.bars += 1;
         let inner = self.nested(Self::sum)?;
         self.bars -= 1;
@@ -245,12 +246,12 @@ impl<'a> Parser<'a> {
                 self.advance();
                 Ok(Expr::Call(Function::Abs, vec![scalar(inner)?]))
             }
-            _ => Err(ParseError::Malformed("an absolute value is not closed")),
+            _ => Err(Error::Malformed("an absolute value is not closed")),
         }
     }
 
     /// A literal with its thousands separators and its base.
-    fn number(&mut self, text: &'a str) -> Result<Expr, ParseError> {
+    fn number(&mut self, text: &'a str) -> Result<Expr, Error> {
         let mut digits = text.to_owned();
         // Groups of three that can only be one number: glued, spaced, or with leading zeros (`1,000`).
         loop {
@@ -296,10 +297,10 @@ impl<'a> Parser<'a> {
             let base = self.subscript()?;
             return Ok(Expr::Based { digits, base });
         }
-        number::literal(&digits).ok_or(ParseError::TooLarge)
+        number::literal(&digits).ok_or(Error::TooLarge)
     }
 
-    fn letter(&mut self, letter: char) -> Result<Expr, ParseError> {
+    fn letter(&mut self, letter: char) -> Result<Expr, Error> {
         let bare = !matches!(self.peek(), Some(Token::Underscore | Token::Prime));
         match letter {
             'e' if bare => Ok(Expr::Constant(Constant::E)),
@@ -308,8 +309,9 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// A name with its subscript and primes, applied to what stands in brackets behind it where that is an argument.
-    pub(super) fn symbol(&mut self, name: String) -> Result<Expr, ParseError> {
+    /// A name with its subscript and primes, applied to what stands in brackets behind it where that is an
+    /// argument.
+    pub(crate) fn symbol(&mut self, name: String) -> Result<Expr, Error> {
         let mut name = name;
         loop {
             if self.accept(&Token::Underscore) {
@@ -344,7 +346,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A subscript as text: it is a part of a name.
-    fn subscript(&mut self) -> Result<String, ParseError> {
+    fn subscript(&mut self) -> Result<String, Error> {
         let start = self.at;
         if self.accept(&Token::Open(Bracket::Group)) {
             let mut depth = 1_usize;
@@ -353,14 +355,14 @@ impl<'a> Parser<'a> {
                     Some(Token::Open(Bracket::Group)) => depth += 1,
                     Some(Token::Close(Bracket::Group)) => depth -= 1,
                     Some(_) => {}
-                    None => return Err(ParseError::Malformed("a subscript is not closed")),
+                    None => return Err(Error::Malformed("a subscript is not closed")),
                 }
                 self.advance();
             }
         } else if self.peek().is_some() {
             self.advance();
         } else {
-            return Err(ParseError::Malformed("a subscript is missing"));
+            return Err(Error::Malformed("a subscript is missing"));
         }
         let (from, to) = (self.tokens[start].start, self.tokens[self.at - 1].end);
         let visible = |c: &char| !c.is_whitespace() && !matches!(c, '{' | '}' | '\\');
@@ -368,17 +370,17 @@ impl<'a> Parser<'a> {
     }
 
     /// Words: a name, whatever they say. `\text{(C)}` is the choice C.
-    fn text(&mut self, text: &str) -> Result<Expr, ParseError> {
+    fn text(&mut self, text: &str) -> Result<Expr, Error> {
         let name: String =
             text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '(' | ')' | '.')).collect();
         if name.is_empty() || name.contains('\\') {
-            return Err(ParseError::Unknown(format!("\\text{{{text}}}")));
+            return Err(Error::UnknownNotation(format!("\\text{{{text}}}")));
         }
         self.symbol(name.to_lowercase())
     }
 }
 
-pub(super) fn negative(expr: Expr) -> Expr {
+pub(crate) fn negative(expr: Expr) -> Expr {
     match expr {
         Expr::Number { value, written } if value.is_positive() || value.is_zero() => {
             Expr::Number { value: -value, written }
@@ -400,7 +402,7 @@ fn multiply(left: Expr, right: Expr) -> Expr {
 }
 
 /// Whether it was written with a decimal point.
-pub(super) fn is_decimal(expr: &Expr) -> bool {
+pub(crate) fn is_decimal(expr: &Expr) -> bool {
     match expr {
         Expr::Number { written, .. } => *written == Written::Decimal,
         Expr::Negative(inner) | Expr::Percent(inner) | Expr::Degrees(inner) => is_decimal(inner),

@@ -1,5 +1,5 @@
 //! Units of measure behind a value. A unit is no part of the answer, as in Math-Verify; the question has fixed it.
-//! Only words of two letters and more: `5 m` may be five metres or five times m, and nobody here can say which.
+//! Only words of two letters and more: `5 m` may be five metres or five times m, and nothing decides which.
 
 /// Units, singular; a plural `s` or `es` is understood.
 const UNITS: &[&str] = &[
@@ -122,7 +122,7 @@ const UNITS: &[&str] = &[
 const SHORT: &[&str] = &["s", "h", "m", "g", "L", "l"];
 
 /// How much of the text is units, where it starts with a unit and ends an element with it.
-pub(super) fn trailing(text: &str) -> Option<usize> {
+pub(crate) fn trailing(text: &str) -> Option<usize> {
     let mut at = unit(text, false)?;
     loop {
         at += power(&text[at..]);
@@ -139,7 +139,7 @@ pub(super) fn trailing(text: &str) -> Option<usize> {
 }
 
 /// Whether a value ends here, and how much of the text still belongs to its unit (an exponent).
-pub(super) fn ends_element(text: &str) -> Option<usize> {
+pub(crate) fn ends_element(text: &str) -> Option<usize> {
     let length = power(text);
     let rest = text[length..].trim_start_matches(['.', ' ', '\n', '\t', '$']);
     let ends = rest.is_empty()
@@ -171,5 +171,5 @@ fn power(text: &str) -> usize {
             }
         }
     }
-    text.chars().next().filter(|&c| super::words::superscript(c).is_some()).map_or(0, char::len_utf8)
+    text.chars().next().filter(|&c| crate::words::superscript(c).is_some()).map_or(0, char::len_utf8)
 }

@@ -1,10 +1,10 @@
 //! The vocabulary of formulas: which words, commands and signs stand for what. Tables only.
 
-use super::expr::{NumberSet, Relation};
-use super::lex::{Bracket, Side, Token};
+use crate::expr::{NumberSet, Relation};
+use crate::token::{Bracket, Glue, Side, Token};
 
 /// A word that is not a product of letters.
-pub(super) enum Word {
+pub(crate) enum Word {
     /// `and`, `or`
     Separator,
     Percent,
@@ -14,7 +14,7 @@ pub(super) enum Word {
 }
 
 /// What a bare word means, if it means anything.
-pub(super) fn word(word: &str) -> Option<Word> {
+pub(crate) fn word(word: &str) -> Option<Word> {
     Some(match word {
         "and" | "or" | "And" | "Or" => Word::Separator,
         "percent" | "Percent" | "percentage" | "Percentage" | "pct" | "Pct" => Word::Percent,
@@ -105,8 +105,8 @@ const NAMES: &[&str] = &[
     "varnothing",
 ];
 
-/// A command's token; the delimiter side is what `\left` or `\right` said before it.
-pub(super) fn command(name: &str, side: Side) -> Option<Token<'static>> {
+/// A command's token; the delimiter side is the one that `\left` or `\right` gave it.
+pub(crate) fn command(name: &str, side: Side) -> Option<Token<'static>> {
     let name = match name {
         "dfrac" | "tfrac" | "cfrac" => "frac",
         "dbinom" | "tbinom" => "binom",
@@ -170,7 +170,7 @@ pub(super) fn command(name: &str, side: Side) -> Option<Token<'static>> {
 }
 
 /// What a single character means; `side` as for [`command`].
-pub(super) fn sign(c: char, side: Side) -> Option<Token<'static>> {
+pub(crate) fn sign(c: char, side: Side) -> Option<Token<'static>> {
     Some(match c {
         '+' => Token::Plus,
         '-' | '\u{2212}' | '\u{2013}' => Token::Minus,
@@ -184,13 +184,13 @@ pub(super) fn sign(c: char, side: Side) -> Option<Token<'static>> {
         '%' => Token::Percent,
         '\u{b0}' => Token::Degree,
         '\u{b1}' => Token::PlusMinus,
-        ',' => Token::Comma(super::lex::Glue::Loose),
+        ',' => Token::Comma(Glue::Loose),
         ';' => Token::Semicolon,
         '(' => Token::Open(Bracket::Round),
         ')' => Token::Close(Bracket::Round),
         '[' => Token::Open(Bracket::Square),
         ']' => Token::Close(Bracket::Square),
-        // `\left{` is a brace that somebody forgot to escape.
+        // `\left{` is a brace that should have been escaped.
         '{' => Token::Open(if side == Side::Either { Bracket::Group } else { Bracket::Brace }),
         '}' => Token::Close(if side == Side::Either { Bracket::Group } else { Bracket::Brace }),
         '|' => Token::Bar(side),
@@ -233,7 +233,7 @@ fn greek(c: char) -> Option<&'static str> {
 }
 
 /// A superscript digit as an exponent.
-pub(super) fn superscript(c: char) -> Option<&'static str> {
+pub(crate) fn superscript(c: char) -> Option<&'static str> {
     let at = "\u{2070}\u{b9}\u{b2}\u{b3}\u{2074}\u{2075}\u{2076}\u{2077}\u{2078}\u{2079}"
         .chars()
         .position(|s| s == c)?;
@@ -241,7 +241,7 @@ pub(super) fn superscript(c: char) -> Option<&'static str> {
 }
 
 /// `\u{bd}` is one half.
-pub(super) fn vulgar_fraction(c: char) -> Option<(&'static str, &'static str)> {
+pub(crate) fn vulgar_fraction(c: char) -> Option<(&'static str, &'static str)> {
     Some(match c {
         '\u{bc}' => ("1", "4"),
         '\u{bd}' => ("1", "2"),
@@ -263,17 +263,17 @@ pub(super) fn vulgar_fraction(c: char) -> Option<(&'static str, &'static str)> {
 }
 
 /// Characters that show nothing or only a currency.
-pub(super) fn is_invisible(c: char) -> bool {
+pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c, '$' | '~' | '"' | '\u{200b}' | '\u{feff}' | '\u{ad}') || is_currency(c)
 }
 
 /// Signs of money.
-pub(super) fn is_currency(c: char) -> bool {
+pub(crate) fn is_currency(c: char) -> bool {
     matches!(c, '$' | '\u{a3}' | '\u{a5}' | '\u{e3f}' | '\u{20a0}'..='\u{20bf}')
 }
 
 /// Commands that only change how a formula looks.
-pub(super) fn is_layout(name: &str) -> bool {
+pub(crate) fn is_layout(name: &str) -> bool {
     matches!(
         name,
         "quad"
@@ -320,12 +320,12 @@ pub(super) fn is_layout(name: &str) -> bool {
 }
 
 /// Commands whose argument shows nothing.
-pub(super) fn has_hidden_argument(name: &str) -> bool {
+pub(crate) fn has_hidden_argument(name: &str) -> bool {
     matches!(name, "hspace" | "vspace" | "phantom" | "hphantom" | "vphantom" | "label" | "tag" | "color")
 }
 
 /// Commands that set their argument in another font, or as text.
-pub(super) fn is_font(name: &str) -> bool {
+pub(crate) fn is_font(name: &str) -> bool {
     matches!(
         name,
         "text"
@@ -354,12 +354,12 @@ pub(super) fn is_font(name: &str) -> bool {
 }
 
 /// Bold letters are vectors, not units.
-pub(super) fn is_bold(name: &str) -> bool {
+pub(crate) fn is_bold(name: &str) -> bool {
     matches!(name, "mathbf" | "boldsymbol" | "bm" | "mathcal" | "mathscr" | "mathfrak" | "mathbb")
 }
 
 /// `\mathbb{R}` and the other number sets.
-pub(super) fn number_set(letter: &str) -> Option<NumberSet> {
+pub(crate) fn number_set(letter: &str) -> Option<NumberSet> {
     Some(match letter {
         "N" => NumberSet::Naturals,
         "Z" => NumberSet::Integers,

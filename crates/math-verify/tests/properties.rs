@@ -1,13 +1,16 @@
-//! What holds for `math` on every text, and on every expression that a generator writes in two ways.
+//! What holds on every text, and on every expression that a generator writes in two ways.
 
 use proptest::prelude::*;
-use ruminate_data::{Outcome, Prompt, Task, Verdict};
-use ruminate_reward::{Math, Response, Verifier};
-use serde_json::Map;
+use ruminate_math_verify::{Options, Outcome, Reason, Source, Target, Verdict, verify};
 
+/// The verdict on a gold text that has an answer.
 fn judge(gold: &str, completion: &str) -> Verdict {
-    let task = Task { prompt: Prompt::Text(String::new()), answer: gold.into(), columns: Map::new() };
-    Math::default().verify(&task, &Response::finished(completion))
+    verify(gold, completion).expect("the gold text has an answer")
+}
+
+/// Every notation at once.
+fn all_targets() -> Options {
+    Options { targets: vec![Target::Latex, Target::Expr, Target::String], ..Options::default() }
 }
 
 /// Text rich in what the extraction and the grammar look for.
@@ -135,17 +138,34 @@ proptest! {
 
     #[test]
     fn no_text_panics_and_every_verdict_is_consistent(gold in hostile(), completion in hostile()) {
-        let verdict = judge(&gold, &completion);
-        prop_assert_eq!(verdict.outcome == Outcome::Correct, verdict.score == 1.0);
-        prop_assert!(verdict.is_scored() || verdict.score == 0.0);
-        prop_assert!(!verdict.why.is_empty());
-        prop_assert!(verdict.outcome != Outcome::Correct || verdict.extracted.is_some());
+        for options in [Options::default(), all_targets()] {
+            let Ok(verdict) = options.verify(&gold, &completion) else { continue };
+            prop_assert!(!verdict.reason.to_string().is_empty());
+            prop_assert!(verdict.outcome == Outcome::Wrong || verdict.extracted.is_some());
+            let correct = matches!(verdict.reason, Reason::SameText | Reason::Equal { .. });
+            prop_assert_eq!(verdict.is_correct(), correct);
+            prop_assert_eq!(&options.verify(&gold, &completion), &Ok(verdict), "the same texts, another verdict");
+        }
+    }
+
+    #[test]
+    fn a_parsed_gold_gets_the_verdicts_of_its_text(gold in hostile(), completion in hostile()) {
+        let options = Options::default();
+        let verdict = options.verify(&gold, &completion);
+        let parsed = options.parse(&gold, Source::Gold);
+        let judged = parsed.clone().map(|gold| options.judge(&gold, &completion, Source::Completion));
+        prop_assert_eq!(&judged, &verdict);
+        if let (Ok(gold), Ok(answer)) = (parsed, options.parse(&completion, Source::Completion)) {
+            prop_assert_eq!(&Ok(options.compare(&gold, &answer)), &verdict);
+        }
     }
 
     #[test]
     fn a_box_equals_itself_even_where_it_is_no_formula(answer in "[^{}\\\\$<>%]{0,20}") {
-        let verdict = judge(&format!("\\boxed{{{answer}}}"), &format!("<think>\\boxed{{7}}</think>Thus $\\boxed{{{answer}}}$."));
-        prop_assert!(answer.trim().is_empty() || verdict.outcome == Outcome::Correct, "{}: {}", answer, verdict.why);
+        let gold = format!("\\boxed{{{answer}}}");
+        let verdict = judge(&gold, &format!("At first \\boxed{{7}} seemed right. Thus $\\boxed{{{answer}}}$."));
+        let why = verdict.reason.to_string();
+        prop_assert!(answer.trim().is_empty() || verdict.is_correct(), "{}: {}", answer, why);
     }
 
     #[test]
@@ -153,16 +173,16 @@ proptest! {
         let (a, b) = both;
         let verdict = judge(&format!("${a}$"), &format!("\\boxed{{{b}}}"));
         // Undecided may happen (too large, or a value near zero); a difference may not.
-        prop_assert!(verdict.outcome != Outcome::Wrong, "{} {}: {}", a, b, verdict.why);
+        prop_assert!(verdict.outcome != Outcome::Wrong, "{} {}: {}", a, b, verdict.reason);
         let back = judge(&format!("${b}$"), &format!("\\boxed{{{a}}}"));
-        prop_assert_eq!(verdict.outcome, back.outcome, "{} {}: {}", a, b, back.why);
+        prop_assert_eq!(verdict.outcome, back.outcome, "{} {}: {}", a, b, back.reason);
     }
 
     #[test]
     fn an_expression_and_one_more_differ(both in expression(), off in 1_u32..1000) {
         let (a, b) = both;
         let verdict = judge(&format!("${a}$"), &format!("\\boxed{{{b}+\\frac{{{off}}}{{1000}}}}"));
-        prop_assert!(verdict.outcome != Outcome::Correct, "{} {} {}: {}", a, b, off, verdict.why);
+        prop_assert!(verdict.outcome != Outcome::Correct, "{} {} {}: {}", a, b, off, verdict.reason);
     }
 
     #[test]
@@ -180,7 +200,7 @@ proptest! {
             format!("${n}.0$"),
             format!("The answer is {n}."),
             format!("$x = {n}$"),
-            format!("<answer>{n}</answer>"),
+            format!("\\boxed{{{n}}}"),
             format!("${n} \\text{{ cm}}$"),
         ] {
             prop_assert_eq!(judge(&gold, &text).outcome, Outcome::Correct, "{}", text);

@@ -1,10 +1,12 @@
 //! Verifiers and shapings by name, for recipes and for `ruminate verify`.
 
+use crate::math::Notation;
 use crate::pattern::{Extent, Pattern, Subject};
 use crate::{
     Choice, Cosine, Countdown, Error, Exact, Format, Gsm8k, Language, LastNumber, Length, Math, Overlong,
-    Repetition, SetRelation, Shaping, TagCount, Target, Variables, Verifier,
+    Repetition, Shaping, TagCount, Verifier,
 };
+use ruminate_math_verify::{Options, SetRelation, Variables};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -122,19 +124,20 @@ fn language(options: &Map<String, Value>) -> Result<Language, Error> {
 }
 
 fn math(options: &Map<String, Value>) -> Result<Math, Error> {
-    let targets: Vec<Target> = option("math", "targets", options)?.unwrap_or(Math::default().targets);
+    let targets = match option::<Vec<Notation>>("math", "targets", options)? {
+        Some(named) => named.into_iter().map(Into::into).collect(),
+        None => Options::default().targets,
+    };
     in_range("math", "targets", targets.len(), !targets.is_empty(), "at least one of latex, expr, string")?;
-    Ok(Math {
-        targets,
-        variables: match option("math", "strict", options)? {
-            Some(false) => Variables::Renamed,
-            Some(true) | None => Variables::Strict,
-        },
-        set_relation: match option("math", "allow_set_relation", options)? {
-            Some(true) => SetRelation::Allowed,
-            Some(false) | None => SetRelation::Refused,
-        },
-    })
+    let variables = match option("math", "strict", options)? {
+        Some(false) => Variables::Renamed,
+        Some(true) | None => Variables::Strict,
+    };
+    let set_relation = match option("math", "allow_set_relation", options)? {
+        Some(true) => SetRelation::Allowed,
+        Some(false) | None => SetRelation::Refused,
+    };
+    Ok(Math { options: Options { targets, variables, set_relation } })
 }
 
 fn overlong(options: &Map<String, Value>) -> Result<Overlong, Error> {

@@ -50,7 +50,7 @@ pub use format::{EmptyThought, Format, Style, TagCount};
 pub use http::{HttpOptions, HttpReward};
 pub use language::Language;
 pub use length::{Cosine, Length, Overlong};
-pub use math::{Math, SetRelation, Target, Variables};
+pub use math::Math;
 pub use number::{Gsm8k, LastNumber};
 pub use outside::{OUTSIDE_KINDS, in_sandbox, outside};
 pub use pattern::{Extent, Pattern, Subject};

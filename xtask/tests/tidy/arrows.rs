@@ -3,12 +3,13 @@
 use crate::Finding;
 
 /// The graph of ARCHITECTURE.md: a crate, and the workspace crates that it may depend on.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("data", &[]),
     ("run", &[]),
     ("gguf", &[]),
+    ("math-verify", &[]),
     ("text", &["data"]),
-    ("reward", &["data"]),
+    ("reward", &["data", "math-verify"]),
     ("report", &["data"]),
     ("kernels", &[]),
     ("model", &["kernels"]),
@@ -29,7 +30,8 @@ const ARROWS: [(&str, &[&str]); 16] = [
 ];
 
 /// Crates that compile in seconds because no tensor library is below them.
-const WITHOUT_TENSORS: [&str; 7] = ["data", "gguf", "report", "run", "text", "reward", "xtask"];
+const WITHOUT_TENSORS: [&str; 8] =
+    ["data", "gguf", "math-verify", "report", "run", "text", "reward", "xtask"];
 
 /// Crates that may name a backend in their manifest.
 const WITH_BACKENDS: [&str; 3] = ["cli", "kernels", "testkit"];
@@ -143,7 +145,7 @@ fn the_graph_has_no_way_from_tensors_to_text() {
         direct.contains(&to) || direct.iter().any(|next| reaches(next, to))
     }
     for tensors in ["kernels", "model", "rollout", "train", "grpo", "distill"] {
-        for text in ["text", "reward"] {
+        for text in ["text", "reward", "math-verify"] {
             assert!(!reaches(tensors, text), "{tensors} reaches {text}");
         }
     }

@@ -12,8 +12,8 @@ const MAX_BOXES: usize = 32;
 pub(super) fn boxes(text: &str) -> Result<Option<Candidate>, UnclosedBox> {
     let mut all = all_boxes(text)?;
     all.drain(..all.len().saturating_sub(2 * MAX_BOXES));
-    // A box says "this is the answer" whatever stands around it, except a sentence that says the opposite.
-    all.retain(|found| !(negated(text, found.outer.start) && speaks_of_answer(text, found.outer.start)));
+    // A box marks the answer whatever stands around it, except a sentence that denies it.
+    all.retain(|found| !(negated(text, found.outer.start) && mentions_answer(text, found.outer.start)));
     let Some(last) = all.last() else { return Ok(None) };
     let mut pieces = vec![last.clone()];
     for pair in all.windows(2).rev() {
@@ -48,8 +48,8 @@ pub(super) fn boxes(text: &str) -> Result<Option<Candidate>, UnclosedBox> {
     Ok(Some(Candidate { priority: 50, span: pieces[0].outer.start..end, found: Found::Boxed(contents) }))
 }
 
-/// Whether the words before this place speak of the answer.
-fn speaks_of_answer(text: &str, at: usize) -> bool {
+/// Whether the words before this place mention the answer.
+fn mentions_answer(text: &str, at: usize) -> bool {
     let before = text[text.floor_char_boundary(at.saturating_sub(60))..at].to_lowercase();
     ["answer", "solution", "result"].iter().any(|word| before.contains(word))
 }
@@ -153,7 +153,7 @@ fn joined(text: &str, before: &BoxAt, after: &BoxAt) -> bool {
     different && length < 70 && separates(between) && !takes_back(between)
 }
 
-/// Whether it says that what stood before it does not count.
+/// Whether it withdraws what stood before it.
 fn takes_back(text: &str) -> bool {
     const WORDS: &[&str] =
         &["but", "however", "not", "no", "wait", "actually", "instead", "rather", "correction"];

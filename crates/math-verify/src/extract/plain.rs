@@ -1,9 +1,9 @@
 //! Numbers and arithmetic in plain text.
 
-use super::super::words::{self, Word, is_currency};
 use super::{
     Anchor, Candidate, Found, KEPT, Piece, behind_is, hopes, negated, percent, sentence_end, window,
 };
+use crate::words::{self, Word, is_currency};
 
 /// Bytes of an expression.
 const MAX_RUN: usize = 2048;

@@ -1,0 +1,88 @@
+//! The public interface: what each entry point returns, and for which text.
+
+use ruminate_math_verify::{
+    Answer, Error, Options, Outcome, Reason, SetRelation, Source, Target, Variables, Verdict, equal, parse,
+    verify,
+};
+
+#[test]
+fn a_text_without_an_answer_is_an_error_of_the_gold_and_a_wrong_completion() {
+    assert_eq!(verify("no idea", "42"), Err(Error::NoAnswer));
+    let verdict = verify("42", "no idea").expect("a verdict");
+    assert_eq!(verdict.outcome, Outcome::Wrong);
+    assert_eq!((verdict.extracted, verdict.reason), (None, Reason::Answer(Error::NoAnswer)));
+}
+
+#[test]
+fn a_box_that_is_never_closed_was_cut_off_in_a_completion_and_is_forgiven_in_a_gold_text() {
+    let text = "\\boxed{1} no, \\boxed{2";
+    assert_eq!(parse(text, Source::Completion).map(|a| a.text().to_owned()), Err(Error::UnclosedBox));
+    assert_eq!(
+        parse("The result is 7: \\boxed{7", Source::Gold).map(|a| a.text().to_owned()),
+        Ok("7".into())
+    );
+}
+
+#[test]
+fn an_answer_alone_needs_no_delimiters_whatever_its_length() {
+    let long = vec!["x"; 200].join(" + ");
+    assert!(parse(&long, Source::Answer).is_ok_and(|answer| answer.error().is_none()));
+    assert_eq!(parse(&long, Source::Completion).err(), Some(Error::NoAnswer));
+    assert_eq!(equal("200x", &long), Ok(true));
+}
+
+#[test]
+fn an_answer_without_a_meaning_keeps_its_text_and_equals_it() {
+    let gold = parse("\\boxed{\\foo{1}}", Source::Gold).expect("an answer");
+    assert_eq!(gold.text(), "\\foo{1}");
+    assert_eq!(gold.to_string(), gold.text());
+    assert_eq!(gold.error(), Some(&Error::UnknownNotation("\\foo".into())));
+    let judge = |text: &str| Options::default().judge(&gold, text, Source::Completion);
+    assert_eq!(judge("\\boxed{\\foo{1}}").reason, Reason::SameText);
+    let undecided = judge("\\boxed{2}");
+    assert_eq!(undecided.outcome, Outcome::Undecided);
+    assert_eq!(
+        undecided.reason.to_string(),
+        "the gold answer \"\\\\foo{1}\": \\foo is not a notation that we know"
+    );
+}
+
+#[test]
+fn equal_decides_or_returns_why_not() {
+    assert_eq!(equal("1/2", "0.5"), Ok(true));
+    assert_eq!(equal("1/2", "0.6"), Ok(false));
+    assert_eq!(equal("", "1"), Err(Error::NoAnswer));
+    assert_eq!(equal("1", ""), Err(Error::NoAnswer));
+    assert!(matches!(equal("\\frac{1}{2}", "\\boxed{\\frac{1}}"), Err(Error::Malformed(_))));
+    assert!(matches!(equal("\\boxed{\\foo}", "1"), Err(Error::UnknownNotation(_))));
+    assert!(matches!(equal("\\sqrt{x^2}", "x"), Err(Error::Undecided(_))));
+    let deep = format!("{}1{}", "(".repeat(60), ")".repeat(60));
+    assert_eq!(equal("1", &format!("\\boxed{{{deep}}}")), Err(Error::TooLarge));
+}
+
+#[test]
+fn the_gold_answer_says_which_form_counts() {
+    assert_eq!(equal("-2 \\le x \\le 7", "[-2, 7]"), Ok(true));
+    assert_ne!(equal("[-2, 7]", "-2 \\le x \\le 7"), Ok(true));
+    let allowed = Options { set_relation: SetRelation::Allowed, ..Options::default() };
+    assert_eq!(allowed.equal("[-2, 7]", "-2 \\le x \\le 7"), Ok(true));
+}
+
+#[test]
+fn options_say_what_is_looked_for_and_what_counts_as_equal() {
+    let letters = Options { targets: vec![Target::String], ..Options::default() };
+    let outcome = |verdict: Result<Verdict, Error>| verdict.map(|verdict| verdict.outcome);
+    assert_eq!(outcome(letters.verify("C", "The answer is (C).")), Ok(Outcome::Correct));
+    assert_eq!(outcome(letters.verify("C", "\\boxed{3}")), Ok(Outcome::Wrong));
+    assert_eq!(outcome(letters.verify("3", "3")), Err(Error::NoAnswer));
+    assert_eq!(equal("x + 1", "y + 1"), Ok(false));
+    let renamed = Options { variables: Variables::Renamed, ..Options::default() };
+    assert_eq!(renamed.equal("x + 1", "y + 1"), Ok(true));
+    assert_eq!(renamed.equal("x + y", "x + x"), Ok(false));
+}
+
+#[test]
+fn answers_and_verdicts_cross_threads() {
+    fn crosses<T: Send + Sync + 'static>() {}
+    crosses::<(Answer, Verdict, Options, Error)>();
+}
