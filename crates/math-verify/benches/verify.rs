@@ -71,6 +71,7 @@ fn adversarial(criterion: &mut Criterion) {
         ("digits", megabyte("1 ")),
         ("operators", megabyte("1+")),
         ("tower", "\\boxed{9^{9^{9^{9}}}}".to_owned()),
+        ("chains", format!("\\boxed{{9{}}}", "!".repeat(8_000))),
         ("factorials", format!("\\boxed{{{}}}", "9!".repeat(1_000))),
         ("expansion", "\\boxed{((a+b)^{24}+(c+d)^{24})^{24}}".to_owned()),
         ("fractions", "\\boxed{\\frac{3^{12000}+1}{7^{7000}-1}+\\frac{5^{8000}}{11^{5000}+1}}".to_owned()),

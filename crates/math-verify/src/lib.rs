@@ -90,6 +90,7 @@
 //! |---|---|
 //! | length of a formula | 8,192 bytes |
 //! | brackets within brackets | 48 |
+//! | operators of a formula that nest without brackets (`9!!`, `a/b/c`) | 100 |
 //! | numerator or denominator | 20,000 bits |
 //! | terms of a polynomial | 200 |
 //! | elements of a set, pieces of a union | 64, 32 |

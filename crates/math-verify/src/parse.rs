@@ -10,6 +10,9 @@ use crate::token::{Bracket, Token};
 
 /// Brackets within brackets.
 const MAX_DEPTH: usize = 48;
+/// Operators of a formula that nest to the left without brackets, beyond the first of each chain: `9!!`, `a/b/c`. They
+/// deepen the tree, which is walked by recursion.
+const MAX_CHAINED: usize = 100;
 /// Bytes of a formula; an answer is shorter.
 const MAX_LENGTH: usize = 8192;
 
@@ -38,7 +41,7 @@ fn strict(text: &str, budget: &Budget) -> Result<Expr, Error> {
         LexError::Character(c) => Error::UnknownNotation(c.to_string()),
     })?;
     budget.spend(tokens.len() as u64 / 4 + 1)?;
-    let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0, bars: 0, budget };
+    let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0, chained: 0, bars: 0, budget };
     let answer = parser.answer()?;
     if parser.at < tokens.len() {
         return Err(Error::Malformed("something is left over behind the formula"));
@@ -62,6 +65,7 @@ pub(crate) struct Parser<'a> {
     pub(crate) tokens: &'a [Lexeme<'a>],
     pub(crate) at: usize,
     depth: usize,
+    chained: usize,
     /// Absolute values that are open, so that a bar can close one.
     pub(crate) bars: usize,
     budget: &'a Budget,
@@ -154,6 +158,12 @@ impl<'a> Parser<'a> {
         result
     }
 
+    /// Counts an operator that deepens the tree to its left, by how many of them its chain has so far.
+    pub(crate) fn chain(&mut self, links: usize) -> Result<(), Error> {
+        self.chained += usize::from(links > 1);
+        if self.chained > MAX_CHAINED { Err(Error::TooLarge) } else { Ok(()) }
+    }
+
     pub(crate) fn spend(&self, steps: u64) -> Result<(), Error> {
         Ok(self.budget.spend(steps)?)
     }
@@ -220,6 +230,7 @@ impl<'a> Parser<'a> {
 
     fn set(&mut self) -> Result<Expr, Error> {
         let mut left = self.sum()?;
+        let mut links = 0;
         loop {
             let token = self.peek();
             let minus = matches!(token, Some(Token::Minus)) && left.is_set();
@@ -227,6 +238,11 @@ impl<'a> Parser<'a> {
                 return Ok(left);
             }
             self.advance();
+            let is_flat = token == Some(&Token::Union) && matches!(left, Expr::Union(_));
+            if !is_flat {
+                links += 1;
+                self.chain(links)?;
+            }
             let right = self.sum()?;
             if !left.is_set() || !right.is_set() {
                 return Err(Error::Malformed("an operation on sets between things that are none"));

@@ -24,6 +24,7 @@ impl<'a> Parser<'a> {
             _ => self.product()?,
         };
         let mut parts = vec![first];
+        let mut links = 0;
         loop {
             let token = self.peek();
             if !matches!(token, Some(Token::Plus | Token::Minus | Token::PlusMinus | Token::MinusPlus)) {
@@ -38,6 +39,8 @@ impl<'a> Parser<'a> {
                 Some(Token::Plus) => parts.push(term),
                 Some(Token::Minus) => parts.push(negative(term)),
                 token => {
+                    links += 1;
+                    self.chain(links)?;
                     let sign = if token == Some(&Token::PlusMinus) { Sign::Plus } else { Sign::Minus };
                     let left = if parts.len() == 1 {
                         parts.remove(0)
@@ -53,6 +56,7 @@ impl<'a> Parser<'a> {
 
     pub(crate) fn product(&mut self) -> Result<Expr, Error> {
         let mut left = self.unary()?;
+        let mut links = 0;
         loop {
             let token = self.peek();
             if !matches!(token, Some(Token::Times | Token::Over | Token::Colon)) {
@@ -61,6 +65,11 @@ impl<'a> Parser<'a> {
             self.advance();
             let right = scalar(self.unary()?)?;
             left = scalar(left)?;
+            let is_flat = token == Some(&Token::Times) && matches!(left, Expr::Product(_));
+            if !is_flat {
+                links += 1;
+                self.chain(links)?;
+            }
             left = match token {
                 Some(Token::Times) => multiply(left, right),
                 _ => Expr::Quotient(Box::new(left), Box::new(right)),
@@ -136,9 +145,15 @@ impl<'a> Parser<'a> {
     /// A factor with what hangs on it: powers, factorials, percent and degree signs.
     pub(crate) fn postfix(&mut self) -> Result<Expr, Error> {
         let mut base = self.primary()?;
+        let mut links = 0;
         loop {
             self.spend(1)?;
-            match self.peek() {
+            let token = self.peek();
+            if matches!(token, Some(Token::Caret | Token::Bang | Token::Degree | Token::Command("pmod"))) {
+                links += 1;
+                self.chain(links)?;
+            }
+            match token {
                 Some(Token::Caret) => {
                     self.advance();
                     base = self.raised(base)?;
@@ -149,7 +164,11 @@ impl<'a> Parser<'a> {
                 }
                 Some(Token::Percent) => {
                     self.advance();
-                    base = Expr::Percent(Box::new(scalar(base)?));
+                    // Twice the sign is a slip of the pen, not a hundredth of a percent.
+                    base = match scalar(base)? {
+                        percent @ Expr::Percent(_) => percent,
+                        value => Expr::Percent(Box::new(value)),
+                    };
                 }
                 Some(Token::Degree) => {
                     self.advance();

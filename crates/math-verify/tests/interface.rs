@@ -86,3 +86,32 @@ fn answers_and_verdicts_cross_threads() {
     fn crosses<T: Send + Sync + 'static>() {}
     crosses::<(Answer, Verdict, Options, Error)>();
 }
+
+/// What hangs on a value, or follows it, nests to the left without brackets; a thread's stack must hold it.
+#[test]
+fn a_long_chain_of_operators_does_not_exhaust_the_stack() {
+    for (start, piece) in [
+        ("9", "!"),
+        ("9", "%"),
+        ("9", "/1"),
+        ("9", "\u{f7}x"),
+        ("9", "\u{b1}1"),
+        ("9", "^\\circ"),
+        ("9", "\\pmod 2"),
+        ("\\{1\\}", "\\cap\\{1\\}"),
+        ("\\{1\\}", "\\setminus\\{2\\}"),
+        ("x", "+1"),
+        ("x", "\\cdot 2"),
+        ("x", "<1"),
+        ("x", "="),
+    ] {
+        for length in [300, 1_000, 8_000] {
+            let text = format!("\\boxed{{{start}{}}}", piece.repeat(length / piece.len()));
+            for (gold, answer) in
+                [("$x$", text.as_str()), (text.as_str(), "$9$"), (text.as_str(), text.trim())]
+            {
+                assert!(verify(gold, answer).is_ok(), "{piece} {length}");
+            }
+        }
+    }
+}
