@@ -119,7 +119,7 @@ impl<'a> Algebra<'a> {
     }
 
     fn atom(&mut self, atom: Atom) -> u32 {
-        // The imaginary unit squares to -1; multiplication asks for it by its number.
+        // The imaginary unit squares to -1; multiplication looks it up by its number.
         if let Some(&known) = self.known.get(&atom) {
             return known;
         }

@@ -1,4 +1,4 @@
-//! The corpora of pairs: Math-Verify's cases, and more beyond them. Rows with tags belong to whoever reads tags.
+//! The corpora of pairs: Math-Verify's cases, and more beyond them. Rows with tags are left to `reward`, which reads them.
 
 use ruminate_math_verify::{Options, Outcome, SetRelation, Target, Variables};
 use serde_json::Value;
