@@ -1,20 +1,25 @@
 //! Writes that are complete or absent: a temporary name, fsync, rename, fsync of the parent. It refuses to know
 //! what is written.
 //!
-//! Temporary names are `<name>.tmp-<pid>`; the folder that a replacement pushes aside is `<name>.old-<pid>`. Both
-//! are recognised after a crash by [`sweep`]. A name that is taken is left alone and another one is used. Files that
-//! a committed folder's manifest does not list belong to the user: they outlive the folder.
+//! Temporary names are `<name>.tmp-<random>`; the folder that a replacement pushes aside is `<name>.old-<random>`.
+//! Both are recognised after a crash by [`sweep`], as are those of version 0.1.0, which end with a process id. What is
+//! being written is its owner's alone; it gets the usual permissions with its name. Files that a committed folder's
+//! manifest does not list belong to the user: they outlive the folder.
 
 use crate::error::Error;
 use crate::manifest::{FileEntry, MANIFEST, Manifest, is_inside, listed};
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+/// Random letters and digits at the end of a temporary name: no other program guesses them, and no file of a user's
+/// ends like this by chance.
+const RANDOM: usize = 20;
+
 /// Writes a file so that, whatever happens, `path` holds the old content or the new, never a mixture. Parent
-/// folders are made.
+/// folders are made. A link at `path` is replaced, not followed.
 ///
 /// # Errors
 /// [`Error::Disk`]; the old content is then intact and no temporary file stays behind.
@@ -22,7 +27,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let parent = parent(path);
     fs::create_dir_all(parent).map_err(Error::disk("create", parent))?;
     let (temp, file) = temporary(path)?;
-    let written = write_synced(file, &temp, bytes)
+    let written = finish(file, path, &temp, bytes)
         .and_then(|()| fs::rename(&temp, path).map_err(Error::disk("rename into place", path)));
     if written.is_err() {
         // The first failure is the one to report; a leftover is swept when the folder is next opened.
@@ -55,7 +60,7 @@ impl FolderWriter {
     pub fn create(target: &Path) -> Result<Self, Error> {
         let parent = parent(target);
         fs::create_dir_all(parent).map_err(Error::disk("create", parent))?;
-        let (temp, ()) = free_name(target, "tmp", |temp| fs::create_dir(temp))?;
+        let temp = temporary_folder(target)?;
         Ok(Self { target: target.to_owned(), temp, stage: Stage::Writing })
     }
 
@@ -98,6 +103,8 @@ impl FolderWriter {
         let bytes = manifest.to_bytes().map_err(|e| Error::disk("encode", &path)(e.into()))?;
         let file = File::create(&path).map_err(Error::disk("create", &path))?;
         write_synced(file, &path, &bytes)?;
+        let usual = usual_of_folder(&self.target)?;
+        fs::set_permissions(&self.temp, usual).map_err(Error::disk("write", &self.temp))?;
         sync_folder(&self.temp)?;
         replace(&self.temp, &self.target)?;
         self.stage = Stage::Committed;
@@ -148,7 +155,7 @@ pub(crate) fn sweep(folder: &Path, ours: impl Fn(&str) -> bool) -> Result<Vec<Pa
 pub(crate) fn remove_committed(path: &Path) -> Result<bool, Error> {
     let Some(own) = listed(path) else { return Ok(false) };
     if files_beside(path, &own)?.is_empty() {
-        let (doomed, ()) = free_name(path, "tmp", |doomed| fs::rename(path, doomed))?;
+        let doomed = pushed_aside(path, "tmp")?;
         remove(&doomed)?;
         return Ok(true);
     }
@@ -213,50 +220,77 @@ fn prune(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// `a.tmp-12` is a leftover of `a`, of the kind `tmp`.
+/// `a.tmp-12`, of version 0.1.0, and `a.tmp-` with random letters and digits are leftovers of `a`, of the kind `tmp`.
 pub(crate) fn leftover(name: &str) -> Option<(&str, &str)> {
-    let (rest, pid) = name.rsplit_once('-')?;
+    let (rest, end) = name.rsplit_once('-')?;
     let (target, kind) = rest.rsplit_once('.')?;
-    let ours = ["tmp", "old"].contains(&kind)
-        && !target.is_empty()
-        && !pid.is_empty()
-        && pid.bytes().all(|b| b.is_ascii_digit());
+    let is_process = !end.is_empty() && end.bytes().all(|b| b.is_ascii_digit());
+    let is_random = end.len() == RANDOM && end.bytes().all(|b| b.is_ascii_alphanumeric());
+    let ours = ["tmp", "old"].contains(&kind) && !target.is_empty() && (is_process || is_random);
     ours.then_some((target, kind))
 }
 
-/// A new temporary file for `path`, beside it.
+/// A new temporary file for `path`, beside it, which its owner alone may read and write.
 pub(crate) fn temporary(path: &Path) -> Result<(PathBuf, File), Error> {
-    free_name(path, "tmp", |temp| OpenOptions::new().write(true).create_new(true).open(temp))
+    let prefix = beginning(path, "tmp");
+    let made = builder(&prefix, 0o600).tempfile_in(parent(path));
+    let kept = made.and_then(|made| made.keep().map_err(|error| error.error));
+    let (file, temp) = kept.map_err(Error::disk("create a temporary file for", path))?;
+    Ok((temp, file))
 }
 
-/// Makes something under a temporary name of `path` that is free. Process ids come again, in containers even every
-/// time, so a name that is taken says nothing about who took it.
-fn free_name<T>(
-    path: &Path,
-    kind: &str,
-    make: impl Fn(&Path) -> io::Result<T>,
-) -> Result<(PathBuf, T), Error> {
-    /// Names that are tried.
-    const TRIES: u32 = 1000;
-    let mut tried = 0;
-    loop {
-        let mut name = path.file_name().map_or_else(OsString::new, ToOwned::to_owned);
-        name.push(format!(".{kind}-{}", std::process::id()));
-        if tried > 0 {
-            name.push(format!("{tried:03}"));
-        }
-        let temp = path.with_file_name(name);
+/// A new temporary folder for `path`, beside it, which its owner alone may enter.
+fn temporary_folder(path: &Path) -> Result<PathBuf, Error> {
+    let prefix = beginning(path, "tmp");
+    let made = builder(&prefix, 0o700).tempdir_in(parent(path));
+    Ok(made.map_err(Error::disk("create a temporary folder for", path))?.keep())
+}
+
+/// Renames `path` to a temporary name of it, and returns that.
+fn pushed_aside(path: &Path, kind: &str) -> Result<PathBuf, Error> {
+    let prefix = beginning(path, kind);
+    let moved = builder(&prefix, 0o700).make_in(parent(path), |aside| match aside.symlink_metadata() {
         // A rename replaces an empty folder and, for a file, a file: only a free name will do.
-        let made = match temp.symlink_metadata() {
-            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
-            Err(_) => make(&temp),
-        };
-        match made {
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && tried < TRIES => tried += 1,
-            Err(e) => return Err(Error::disk("create", &temp)(e)),
-            Ok(made) => return Ok((temp, made)),
-        }
-    }
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(_) => fs::rename(path, aside),
+    });
+    let kept = moved.and_then(|moved| moved.keep().map_err(|error| error.error));
+    Ok(kept.map_err(Error::disk("rename", path))?.1)
+}
+
+/// The permissions that a new file gets in the folder of `path`: by the umask, or by the folder's own default. An empty
+/// file shows them, since no call asks for the umask without changing it for all threads.
+pub(crate) fn usual_of_file(path: &Path) -> Result<Permissions, Error> {
+    let prefix = beginning(path, "tmp");
+    let probe = builder(&prefix, 0o666).tempfile_in(parent(path));
+    let shown = probe.and_then(|probe| Ok(probe.as_file().metadata()?.permissions()));
+    shown.map_err(Error::disk("create a temporary file for", path))
+}
+
+/// The same of a new folder.
+fn usual_of_folder(path: &Path) -> Result<Permissions, Error> {
+    let prefix = beginning(path, "tmp");
+    let probe = builder(&prefix, 0o777).tempdir_in(parent(path));
+    let shown = probe.and_then(|probe| Ok(probe.path().metadata()?.permissions()));
+    shown.map_err(Error::disk("create a temporary folder for", path))
+}
+
+/// Makes files and folders of a name that begins like this, each only where nothing has the name.
+fn builder(prefix: &OsStr, mode: u32) -> tempfile::Builder<'_, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix).rand_bytes(RANDOM);
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+    #[cfg(not(unix))]
+    let _ = mode; // there what is made has the rights of its folder
+    builder
+}
+
+/// How a temporary name of `path` begins.
+fn beginning(path: &Path, kind: &str) -> OsString {
+    let mut name = path.file_name().map_or_else(OsString::new, ToOwned::to_owned);
+    name.push(format!(".{kind}-"));
+    name
 }
 
 pub(crate) fn parent(path: &Path) -> &Path {
@@ -288,6 +322,13 @@ fn seal_files(folder: &Path, prefix: &str, manifest: &mut Manifest) -> Result<()
     Ok(())
 }
 
+/// Fills the temporary file of `path`, and opens it to those who may read a file of that name.
+fn finish(mut file: File, path: &Path, temp: &Path, bytes: &[u8]) -> Result<(), Error> {
+    file.write_all(bytes).map_err(Error::disk("write", temp))?;
+    file.set_permissions(usual_of_file(path)?).map_err(Error::disk("write", temp))?;
+    file.sync_all().map_err(Error::disk("fsync", temp))
+}
+
 fn write_synced(mut file: File, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     file.write_all(bytes).map_err(Error::disk("write", path))?;
     file.sync_all().map_err(Error::disk("fsync", path))
@@ -300,7 +341,7 @@ fn replace(temp: &Path, target: &Path) -> Result<(), Error> {
     if !target.exists() {
         return rename(temp, target);
     }
-    let (old, ()) = free_name(target, "old", |old| fs::rename(target, old))?;
+    let old = pushed_aside(target, "old")?;
     // A crash here is mended by `sweep`, a failure at once.
     if let Err(e) = rename(temp, target) {
         rename(&old, target)?;
@@ -334,8 +375,12 @@ mod tests {
     #[test]
     fn only_our_temporary_names_are_leftovers() {
         assert_eq!(leftover("step-000010.tmp-42"), Some(("step-000010", "tmp")));
-        assert_eq!(leftover("final.old-1"), Some(("final", "old")));
-        for name in ["step-000010", "a.tmp", "a.tmp-", "a.tmp-x", ".tmp-1", "tmp-1", "a.bak-1", "a-1"] {
+        assert_eq!(leftover("final.old-1"), Some(("final", "old")), "of version 0.1.0");
+        assert_eq!(leftover("final.tmp-0aB1cD2eF3gH4iJ5kL6m"), Some(("final", "tmp")));
+        let others =
+            ["a.tmp-0aB1cD2eF3gH4iJ5kL6", "a.tmp-0aB1cD2eF3gH4iJ5kL6mN", "a.tmp-0aB1cD2eF3 H4iJ5kL6m"];
+        let names = ["step-000010", "a.tmp", "a.tmp-", "a.tmp-x", ".tmp-1", "tmp-1", "a.bak-1", "a-1"];
+        for name in names.into_iter().chain(others) {
             assert_eq!(leftover(name), None, "{name}");
         }
     }

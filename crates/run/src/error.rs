@@ -45,10 +45,10 @@ pub enum Error {
         /// Where the folder was.
         path: PathBuf,
     },
-    /// A log is not a file that can be read back.
+    /// A log is not a file that can be read back, or a lock not one that can be held.
     #[error("{} is {kind}; expected a regular file or none: remove it, or choose another folder with --out", path.display())]
     NotRegular {
-        /// The log.
+        /// The log or the lock.
         path: PathBuf,
         /// What it is, with its article.
         kind: &'static str,

@@ -7,7 +7,9 @@ use crate::error::{Broken, Error, Fault};
 use crate::jsonl::{JsonlAppender, check_regular};
 use crate::manifest::verify;
 use crate::own::sweep_run;
-use crate::owner::{Found, LOCK, Made, RUN, inspect, read_small};
+use crate::owner::{Found, LOCK, Made, RUN, inspect, kind, read_small};
+#[cfg(unix)]
+use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -77,7 +79,8 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`Error::NotOurs`] when anything but a run of the same command and stage lies there, [`Error::Locked`] when
-    /// another process holds it, [`Error::Disk`] when it cannot be made or locked. It is then as it was.
+    /// another process holds it, [`Error::NotRegular`] when its lock is a link or a pipe, [`Error::Disk`] when it cannot
+    /// be made or locked. It is then as it was.
     pub fn enter(path: &Path, run: &Made) -> Result<Self, Error> {
         let ours = || {
             let found = inspect(path)?;
@@ -110,6 +113,9 @@ impl RunFolder {
     pub fn claim(&mut self, run: &Made) -> Result<Vec<PathBuf>, Error> {
         self.state = State::Claimed;
         let path = self.path.join(LOCK);
+        // Version 0.1.0 made locks that every reader of the folder could take. Another user's lock stays as it is.
+        #[cfg(unix)]
+        let _ = self.lock.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600));
         self.lock
             .set_len(0)
             .and_then(|()| writeln!(self.lock, "{}", std::process::id()))
@@ -313,16 +319,25 @@ impl Drop for RunFolder {
     }
 }
 
-/// The lock, and whether its file was made for it.
+/// The lock, and whether its file was made for it. It is its owner's alone: who can open a file can lock it, and a reader
+/// of the folder must not be able to stop its runs. A link or a pipe in its place is refused, since the holder's process
+/// id is written into it.
 fn lock(folder: &Path) -> Result<(File, bool), Error> {
     let path = folder.join(LOCK);
-    let made = path.symlink_metadata().is_err();
-    let file = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false) // the holder's process id stays readable until the lock is ours
-        .open(&path)
-        .map_err(Error::disk("open", &path))?;
+    let made = match path.symlink_metadata() {
+        Ok(metadata) if !metadata.is_file() => return Err(Error::NotRegular { path, kind: kind(&metadata) }),
+        found => found.is_err(),
+    };
+    let mut options = OpenOptions::new();
+    // The holder's process id stays readable until the lock is ours.
+    options.create(true).write(true).truncate(false);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // It may become a link or a pipe meanwhile.
+        options.mode(0o600).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
+    }
+    let file = options.open(&path).map_err(Error::disk("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok((file, made)),
         Err(TryLockError::WouldBlock) => {

@@ -46,7 +46,7 @@ pub struct Truncation {
 
 impl JsonlAppender {
     /// Opens a log for appending, making it and its parents where they are missing. A partial last line, left by a
-    /// kill in the middle of a write, is cut off.
+    /// kill in the middle of a write, is cut off. A link is not followed.
     ///
     /// # Errors
     /// [`Error::Disk`].
@@ -54,8 +54,11 @@ impl JsonlAppender {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(Error::disk("create", parent))?;
         }
-        let file =
-            OpenOptions::new().create(true).append(true).open(path).map_err(Error::disk("open", path))?;
+        let mut options = OpenOptions::new();
+        options.create(true).append(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, nix::fcntl::OFlag::O_NOFOLLOW.bits());
+        let file = options.open(path).map_err(Error::disk("open", path))?;
         let mut len = 0;
         if file.metadata().map_err(Error::disk("read", path))?.is_file() {
             let bytes = fs::read(path).map_err(Error::disk("read", path))?;

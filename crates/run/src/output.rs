@@ -1,10 +1,10 @@
 //! A result file that the user names: whole or not there, and never in the place of what is no regular file. It
 //! does not know what is written.
 
-use crate::atomic::{parent, sync_folder, temporary};
+use crate::atomic::{parent, sync_folder, temporary, usual_of_file};
 use crate::error::Error;
 use crate::owner::kind;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +17,8 @@ pub struct OutputFile {
     file: File,
     /// None where the file is written through.
     temp: Option<PathBuf>,
+    /// Those of the file that is replaced; none where there was none.
+    permissions: Option<Permissions>,
 }
 
 impl OutputFile {
@@ -41,16 +43,13 @@ impl OutputFile {
             }
             let opened = OpenOptions::new().write(true).create(true).truncate(true).open(path);
             let file = opened.map_err(Error::disk("write", path))?;
-            return Ok(Self { path: path.to_owned(), file, temp: None });
+            return Ok(Self { path: path.to_owned(), file, temp: None, permissions: None });
         }
         let folder = parent(path);
         fs::create_dir_all(folder).map_err(Error::disk("create", folder))?;
         let (temp, file) = temporary(path)?;
-        let output = Self { path: path.to_owned(), file, temp: Some(temp) };
-        if let Some(metadata) = metadata {
-            output.file.set_permissions(metadata.permissions()).map_err(Error::disk("write", path))?;
-        }
-        Ok(output)
+        let permissions = metadata.map(|metadata| metadata.permissions());
+        Ok(Self { path: path.to_owned(), file, temp: Some(temp), permissions })
     }
 
     /// Makes the file durable and gives it its name.
@@ -60,6 +59,11 @@ impl OutputFile {
     pub fn commit(mut self) -> Result<(), Error> {
         self.file.flush().map_err(Error::disk("write", &self.path))?;
         let Some(temp) = &self.temp else { return Ok(()) };
+        let permissions = match self.permissions.take() {
+            Some(permissions) => permissions,
+            None => usual_of_file(&self.path)?,
+        };
+        self.file.set_permissions(permissions).map_err(Error::disk("write", &self.path))?;
         self.file.sync_all().map_err(Error::disk("fsync", temp))?;
         fs::rename(temp, &self.path).map_err(Error::disk("rename into place", &self.path))?;
         self.temp = None;

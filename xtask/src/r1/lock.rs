@@ -33,7 +33,12 @@ impl Lock {
     pub(crate) fn of(folder: &Path) -> Result<Option<Self>> {
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         let path = folder.join(LOCK);
-        let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path);
+        let mut options = OpenOptions::new();
+        options.create(true).write(true).truncate(false);
+        // Who can read a lock can hold it.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(&path);
         let file = file.with_context(|| format!("cannot open {}", path.display()))?;
         Ok(locked(&file, &path)?.then(|| Self { file }))
     }
