@@ -2,10 +2,12 @@
 //! sense.
 
 use crate::Error;
+use crate::address::{Bearer, check_address, shown_address};
 use crate::exchange::{self, MAX_ANSWER};
 use crate::verifier::{Response, Verifier, unscored};
 use ruminate_data::{Task, Verdict};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
@@ -15,8 +17,12 @@ use ureq::Agent;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpOptions {
-    /// Where to post; `https` needs this crate's feature of that name.
+    /// Where to post; `https` needs this crate's feature of that name. No user, no password and no key may stand in it.
     pub url: String,
+    /// The environment variable with a key, which is sent as `Authorization: Bearer KEY`. The key itself is written
+    /// nowhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_env: Option<String>,
     /// The time for one answer, in milliseconds, connection included.
     pub timeout_ms: u64,
     /// How often a request is made again when the connection fails, or the server is busy (429) or fails (5xx).
@@ -28,7 +34,7 @@ pub struct HttpOptions {
 impl Default for HttpOptions {
     /// 30 s an answer, 3 retries after 0.25, 0.5 and 1 s.
     fn default() -> Self {
-        Self { url: String::new(), timeout_ms: 30_000, max_retries: 3, backoff_ms: 250 }
+        Self { url: String::new(), key_env: None, timeout_ms: 30_000, max_retries: 3, backoff_ms: 250 }
     }
 }
 
@@ -40,7 +46,17 @@ pub struct HttpReward {
     name: String,
     options: HttpOptions,
     agent: Agent,
+    key: Option<Key>,
     next_id: AtomicU64,
+}
+
+/// A secret.
+struct Key(String);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// Why a try has no answer.
@@ -54,17 +70,28 @@ impl HttpReward {
     /// The reward under the name with which it is reported. No connection is made yet.
     ///
     /// # Errors
-    /// [`Error::Option`] when the URL is none that can be asked, or there is no time.
+    /// [`Error::Option`] when the URL is none that can be asked or has a secret in it, a key would leave this machine
+    /// unencrypted or is not in the environment, or there is no time.
     pub fn new(name: impl Into<String>, options: HttpOptions) -> Result<Self, Error> {
         let schemes: &[&str] = if cfg!(feature = "https") { &["http://", "https://"] } else { &["http://"] };
         let is_url = schemes
             .iter()
             .any(|scheme| options.url.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
         if !is_url {
-            let reason =
-                format!("expected a URL that begins with {}, found {:?}", schemes.join(" or "), options.url);
+            let reason = format!(
+                "expected a URL that begins with {}, found {:?}",
+                schemes.join(" or "),
+                shown_address(&options.url)
+            );
             return Err(Error::Option { kind: "http", key: "url", reason });
         }
+        let bearer = if options.key_env.is_some() { Bearer::Key } else { Bearer::None };
+        check_address(&options.url, bearer, "key_env").map_err(|reason| Error::Option {
+            kind: "http",
+            key: "url",
+            reason,
+        })?;
+        let key = options.key_env.as_deref().map(Key::of).transpose()?;
         if options.timeout_ms == 0 {
             let reason = "expected a whole number from 1, found 0".to_owned();
             return Err(Error::Option { kind: "http", key: "timeout_ms", reason });
@@ -78,7 +105,7 @@ impl HttpReward {
             .proxy(None)
             .build()
             .new_agent();
-        Ok(Self { name: name.into(), options, agent, next_id: AtomicU64::new(0) })
+        Ok(Self { name: name.into(), options, agent, key, next_id: AtomicU64::new(0) })
     }
 
     fn judge(&self, task: &Task, response: &Response<'_>) -> Result<Verdict, String> {
@@ -94,7 +121,10 @@ impl HttpReward {
                     sleep(pause);
                     pause *= 2;
                 }
-                Err(refusal) => return Err(format!("{} (try {tries}): {}", self.options.url, refusal.why)),
+                Err(refusal) => {
+                    let url = shown_address(&self.options.url);
+                    return Err(format!("{url} (try {tries}): {}", refusal.why));
+                }
             }
         }
     }
@@ -106,22 +136,44 @@ impl HttpReward {
                 error,
                 ureq::Error::Io(_) | ureq::Error::ConnectionFailed | ureq::Error::HostNotFound
             );
-            Refusal { why: error.to_string(), passing }
+            // It may quote the address.
+            let why = error.to_string().replace(&self.options.url, &shown_address(&self.options.url));
+            Refusal { why, passing }
         };
-        let sent = self.agent.post(&self.options.url).content_type("application/json").send(request);
-        let mut answer = sent.map_err(failed)?;
+        let mut post = self.agent.post(&self.options.url).content_type("application/json");
+        if let Some(Key(key)) = &self.key {
+            post = post.header("Authorization", format!("Bearer {key}"));
+        }
+        let mut answer = post.send(request).map_err(failed)?;
         let status = answer.status().as_u16();
         if status != 200 {
             let passing = status == 429 || status >= 500;
             return Err(Refusal { why: format!("expected status 200, found {status}"), passing });
         }
-        answer
-            .body_mut()
-            .with_config()
-            .limit(MAX_ANSWER as u64)
-            .lossy_utf8(true)
-            .read_to_string()
-            .map_err(failed)
+        let body = answer.body_mut().with_config().limit(MAX_ANSWER as u64).lossy_utf8(true).read_to_string();
+        body.map(|body| self.without_key(body)).map_err(failed)
+    }
+
+    /// A text without the key, which a server may repeat in it.
+    fn without_key(&self, text: String) -> String {
+        match &self.key {
+            Some(Key(key)) => text.replace(key.as_str(), "***"),
+            None => text,
+        }
+    }
+}
+
+impl Key {
+    /// The key in the environment variable of that name.
+    fn of(name: &str) -> Result<Self, Error> {
+        let key = std::env::var(name).unwrap_or_default().trim().to_owned();
+        // Anything else is no value of a header.
+        if !key.is_empty() && key.chars().all(|c| c.is_ascii_graphic()) {
+            return Ok(Self(key));
+        }
+        let reason =
+            format!("expected a key in the environment variable {name:?}, found none of visible ASCII");
+        Err(Error::Option { kind: "http", key: "key_env", reason })
     }
 }
 

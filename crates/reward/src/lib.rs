@@ -7,10 +7,12 @@
 //! - From outside: [`code::Code`] runs programs in a sandbox; [`CommandReward`] and [`HttpReward`] ask the user's own.
 //! - [`Rubric`]: their weighted sum, with [`Measure`]s of weight 0 beside it; [`Pool`] judges with it on other threads,
 //!   under a deadline.
+//! - [`check_address`], [`shown_address`]: what may stand in the address of a server, and what is shown of it.
 //! - [`by_name`], [`with_options`], [`shaping`]: all of them by name.
 //! - [`tags`]: the one reading of `<think>` and `<answer>` that all of them share.
 //! - [`verify_line`]: what `ruminate verify` does with one line.
 
+mod address;
 mod choice;
 pub mod code;
 mod command;
@@ -40,6 +42,7 @@ mod verifier;
 mod verify;
 mod workers;
 
+pub use address::{Bearer, check_address, shown_address};
 pub use choice::Choice;
 pub use command::{CommandOptions, CommandReward};
 pub use countdown::Countdown;

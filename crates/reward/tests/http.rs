@@ -19,27 +19,42 @@ enum Act {
 
 /// A server that does these things in order, then closes; its URL, and the bodies that it has read.
 fn serve(acts: Vec<Act>) -> (String, Arc<Mutex<Vec<Value>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let url = format!("http://{}/score", listener.local_addr().expect("its address"));
-    let bodies = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&bodies);
-    thread::spawn(move || {
-        for act in acts {
-            let (stream, _) = listener.accept().expect("a connection");
-            let body = read_request(&stream);
-            seen.lock().expect("no panic").push(body);
-            respond(stream, act);
-        }
-    });
+    let (url, bodies, _) = serve_keys(acts);
     (url, bodies)
 }
 
-fn read_request(stream: &TcpStream) -> Value {
+/// What was read of the requests, in their order.
+type Seen<T> = Arc<Mutex<Vec<T>>>;
+
+/// The same with the keys that were sent.
+fn serve_keys(acts: Vec<Act>) -> (String, Seen<Value>, Seen<Option<String>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/score", listener.local_addr().expect("its address"));
+    let bodies = Arc::new(Mutex::new(Vec::new()));
+    let keys = Arc::new(Mutex::new(Vec::new()));
+    let (seen, seen_keys) = (Arc::clone(&bodies), Arc::clone(&keys));
+    thread::spawn(move || {
+        for act in acts {
+            let (stream, _) = listener.accept().expect("a connection");
+            let (body, key) = read_request(&stream);
+            seen.lock().expect("no panic").push(body);
+            seen_keys.lock().expect("no panic").push(key);
+            respond(stream, act);
+        }
+    });
+    (url, bodies, keys)
+}
+
+/// The body of a request and its header `Authorization`.
+fn read_request(stream: &TcpStream) -> (Value, Option<String>) {
     let mut reader = BufReader::new(stream);
-    let mut length = 0;
+    let (mut length, mut key) = (0, None);
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).expect("a header");
+        if line.to_lowercase().starts_with("authorization:") {
+            key = line.split_once(':').map(|(_, value)| value.trim().to_owned());
+        }
         let line = line.trim().to_lowercase();
         if let Some(value) = line.strip_prefix("content-length:") {
             length = value.trim().parse().expect("a number");
@@ -50,7 +65,7 @@ fn read_request(stream: &TcpStream) -> Value {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).expect("a body");
-    serde_json::from_slice(&body).expect("JSON")
+    (serde_json::from_slice(&body).expect("JSON"), key)
 }
 
 fn respond(mut stream: TcpStream, act: Act) {
@@ -147,4 +162,59 @@ fn a_url_that_cannot_be_asked_is_refused() {
         let refused = HttpReward::new("mine", HttpOptions { url: url.into(), ..HttpOptions::default() });
         assert!(matches!(refused, Err(Error::Option { key: "url", .. })), "{url}");
     }
+}
+
+/// A variable that cargo sets for tests, with a value of visible ASCII. The tests cannot set one of their own.
+const KEY_ENV: &str = "CARGO_PKG_NAME";
+
+fn with_key() -> HttpOptions {
+    HttpOptions { key_env: Some(KEY_ENV.to_owned()), ..HttpOptions::default() }
+}
+
+#[test]
+fn a_key_of_the_environment_goes_along_and_comes_back_nowhere() {
+    let key = std::env::var(KEY_ENV).expect("cargo sets it");
+    let echo = Box::leak(
+        format!(r#"{{"score": 1, "why": "{key} is known", "extracted": "{key}"}}"#).into_boxed_str(),
+    );
+    let (url, _, keys) = serve_keys(vec![Act::Answer(200, echo), Act::Answer(200, r#"{"score": 1}"#)]);
+    let verdict = judge(url.clone(), with_key());
+    assert_eq!(verdict.outcome, Outcome::Correct, "{}", verdict.why);
+    assert_eq!((verdict.why.as_str(), verdict.extracted.as_deref()), ("*** is known", Some("***")));
+    judge(url, HttpOptions::default());
+    assert_eq!(keys.lock().expect("no panic")[..], [Some(format!("Bearer {key}")), None]);
+    let reward = HttpReward::new("mine", HttpOptions { url: "http://localhost/".into(), ..with_key() });
+    assert!(!format!("{:?}", reward.expect("valid")).contains(&format!("{key:?}")));
+}
+
+#[test]
+fn a_key_that_would_travel_unencrypted_or_is_not_there_is_refused() {
+    let refused = |url: &str, key_env: &str| {
+        let options =
+            HttpOptions { url: url.into(), key_env: Some(key_env.into()), ..HttpOptions::default() };
+        HttpReward::new("mine", options).expect_err(url).to_string()
+    };
+    let message = refused("http://judge.example.org/score", KEY_ENV);
+    assert!(message.contains("`url`") && message.contains("expected https"), "{message}");
+    let message = refused("http://127.0.0.1/score", "RUMINATE_NO_SUCH_KEY");
+    assert!(message.contains("`key_env`") && message.contains("RUMINATE_NO_SUCH_KEY"), "{message}");
+}
+
+#[test]
+fn what_may_be_secret_in_an_address_is_shown_nowhere() {
+    for url in
+        ["http://user:S3CRET@localhost/score", "http://localhost/score?api_key=S3CRET", "S3CRET@localhost"]
+    {
+        let options = HttpOptions { url: url.into(), ..HttpOptions::default() };
+        let message = HttpReward::new("mine", options).expect_err(url).to_string();
+        assert!(!message.contains("S3CRET"), "{message}");
+    }
+    let (url, _) = serve(vec![Act::Answer(404, "")]);
+    let verdict = judge(url.clone() + "?version=S3CRET", HttpOptions::default());
+    assert_eq!(verdict.outcome, Outcome::Unscored);
+    assert!(
+        verdict.why.starts_with(&(url + "?*** (try 1): ")) && !verdict.why.contains("S3CRET"),
+        "{}",
+        verdict.why
+    );
 }
