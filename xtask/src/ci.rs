@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
@@ -23,9 +23,10 @@ struct Step {
     check: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     Step { name: "format", check: || cargo_step(&["fmt", "--all", "--check"]) },
     Step { name: "tidy", check: || cargo_step(&["test", "--quiet", "--package", "xtask"]) },
+    Step { name: "deny", check: deny },
     Step {
         name: "clippy",
         check: || cargo_step(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
@@ -66,6 +67,35 @@ pub(crate) fn run(args: &[OsString]) -> Result<ExitCode> {
     }
     eprint!("{}", table(&times));
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is linked: licences, sources and banned packages by `cargo deny`, where it is installed, and known vulnerabilities
+/// where a copy of the database is on this machine. Tidy has checked the licences anyway.
+fn deny() -> Result<()> {
+    if !cargo_command(&["deny", "--version"]).output().is_ok_and(|output| output.status.success()) {
+        eprintln!(
+            "SKIPPED: cargo-deny is not installed, so sources, banned packages and advisories were not checked. To run this \
+             step: cargo install cargo-deny --locked"
+        );
+        return Ok(());
+    }
+    cargo_step(&["deny", "check", "licenses", "bans", "sources"])?;
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    if !home.is_some_and(|home| has_advisories(&home)) {
+        eprintln!(
+            "SKIPPED: no database of advisories on this machine, so known vulnerabilities were not looked for. To have one: \
+             cargo deny fetch db"
+        );
+        return Ok(());
+    }
+    cargo_step(&["deny", "--offline", "check", "advisories"])
+}
+
+/// Whether `cargo deny` has fetched its database: `advisory-dbs/NAME-HASH` with something in it.
+fn has_advisories(cargo_home: &Path) -> bool {
+    let Ok(databases) = fs::read_dir(cargo_home.join("advisory-dbs")) else { return false };
+    databases.flatten().any(|entry| fs::read_dir(entry.path()).is_ok_and(|mut files| files.next().is_some()))
 }
 
 /// Downloads, and teachers that are servers, are behind features, and tested against a server on this machine. `--workspace`
@@ -192,6 +222,16 @@ mod tests {
     fn a_driver_in_any_of_the_loaders_folders_is_found() {
         assert!(vulkan_driver_installed(&|path| path == Path::new("/etc/vulkan/icd.d")));
         assert!(!vulkan_driver_installed(&|path| path == Path::new("/etc")));
+    }
+
+    #[test]
+    fn advisories_are_a_folder_that_holds_something() {
+        let home = tempfile::tempdir().expect("a folder");
+        assert!(!has_advisories(home.path()));
+        fs::create_dir_all(home.path().join("advisory-dbs/advisory-db-3157b0e258782691")).expect("made");
+        assert!(!has_advisories(home.path()));
+        fs::create_dir(home.path().join("advisory-dbs/advisory-db-3157b0e258782691/crates")).expect("made");
+        assert!(has_advisories(home.path()));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod arrows;
 mod dependencies;
 mod lexer;
+mod licences;
 mod source;
 
 use std::fmt::{self, Display, Formatter};
@@ -93,6 +94,15 @@ fn every_external_dependency_has_its_reason() {
     let read = |path: &str| fs::read_to_string(root().join(path)).expect("the workspace has it");
     let manifest = read("Cargo.toml").parse().expect("a valid manifest");
     assert_none(&dependencies::findings(&manifest, &read("docs/decisions/dependencies.md")));
+}
+
+#[test]
+fn every_package_that_we_link_has_an_allowed_licence() {
+    let deny = fs::read_to_string(root().join("deny.toml")).expect("the workspace has it");
+    let packages = licences::packages();
+    assert!(packages.len() > 100, "found {} packages only", packages.len());
+    let allowed = licences::Allowed::of(&deny.parse().expect("valid TOML"));
+    assert_none(&licences::findings(&packages, &allowed));
 }
 
 #[test]
