@@ -7,6 +7,7 @@ use crate::problems::Problems;
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::scoring::Judge;
+use crate::screen::harmless_line;
 use anyhow::Result;
 use ruminate_data::procedural::DIFFICULTY;
 use ruminate_data::{Completion, Group, Seed, Task};
@@ -256,7 +257,7 @@ impl<'a> Evaluator<'a> {
         let seed_of = |problem: usize| seed.index(problem as u64);
         let completions = generate_siblings(policy, &prompts, count, &options, seed_of, || {
             *done += 1;
-            progress.at(*done, &set.name);
+            progress.at(*done, &harmless_line(&set.name));
             if interrupt::requested() { Flow::Stop } else { Flow::Continue }
         })
         .map_err(|error| match error {

@@ -3,12 +3,13 @@
 use crate::args::LinesArgs;
 use crate::exit::Refusal;
 use crate::outputs;
+use crate::screen::harmless_json;
 use anyhow::Result;
 use ruminate_data::jsonl::{self, BadLines, Mismatch, Row};
 use ruminate_run::OutputFile;
 use serde::Serialize;
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, StdoutLock, Write};
+use std::io::{self, BufReader, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 /// The name of the standard input in messages.
@@ -63,13 +64,16 @@ impl Output {
 
     /// Writes one line and hands it on, so that a reader at the other end of a pipe sees results as they come.
     pub(crate) fn line(&mut self, row: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_vec(row)?;
-        line.push(b'\n');
+        let mut line = serde_json::to_string(row)?;
+        if matches!(self.writer, Writer::Standard(_)) && io::stdout().is_terminal() {
+            line = harmless_json(&line).into_owned();
+        }
+        line.push('\n');
         let writer: &mut dyn Write = match &mut self.writer {
             Writer::Standard(writer) => writer,
             Writer::File(writer) => writer,
         };
-        let written = writer.write_all(&line).and_then(|()| writer.flush());
+        let written = writer.write_all(line.as_bytes()).and_then(|()| writer.flush());
         written.map_err(|source| Refusal::Write { path: self.name.clone(), source }.into())
     }
 

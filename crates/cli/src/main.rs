@@ -4,17 +4,15 @@
 //! A command reads as: arguments ([`args`]), a resolved [`recipe`], a [`device`], a policy with its language
 //! ([`policy`]), the algorithm of a library crate, and an [`observer`] that writes the run folder.
 
-/// Tells people something on standard error, like the standard macros of these names, which they stand in for. Those panic
-/// where nobody reads any more (`2>&1 | tee log`, and `tee` is killed), and a run must not die of that.
+/// Tells people something on standard error, like the standard macros of these names, which they stand in for: by way of
+/// [`screen::say`], so that nothing of a file steers the terminal.
 macro_rules! eprint {
-    ($($arg:tt)*) => {{
-        let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!($($arg)*));
-    }};
+    ($($arg:tt)*) => { $crate::screen::say(format_args!($($arg)*)) };
 }
 
 macro_rules! eprintln {
     () => {
-        eprint!("\n")
+        $crate::screen::say(format_args!("\n"))
     };
     ($($arg:tt)*) => { eprint!("{}\n", format_args!($($arg)*)) };
 }
@@ -74,7 +72,12 @@ fn main() -> ExitCode {
         Err(error) => {
             // `--help` and `--version` come this way, too, and are no errors.
             let code = if error.use_stderr() { exit::USAGE } else { 0 };
-            let _ = error.print(); // with no terminal to tell, the code has to do
+            // It repeats arguments, among which are names of files that others chose (`ruminate verify *`).
+            if std::env::args_os().any(|arg| arg.to_string_lossy().chars().any(screen::steers)) {
+                eprint!("{}", error.render());
+            } else {
+                let _ = error.print(); // with no terminal to tell, the code has to do
+            }
             return ExitCode::from(code);
         }
     };

@@ -1,6 +1,6 @@
 //! Progress for people, on standard error: a bar on a terminal, a line every few seconds in a pipe.
 
-use crate::screen::{Look, wrapped};
+use crate::screen::{Look, harmless, say_in_colours, wrapped};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::{IsTerminal, stderr};
 use std::time::{Duration, Instant};
@@ -49,7 +49,7 @@ impl Progress {
             if let Ok(style) = style {
                 bar.set_style(style);
             }
-            bar.set_prefix(label.to_owned());
+            bar.set_prefix(harmless(label).into_owned());
             bar.set_position(done);
             bar.reset_eta();
             Bar { lines, bar, sample: None, is_drawn: false }
@@ -58,7 +58,8 @@ impl Progress {
         Self { label: label.to_owned(), total, first: done, started: now, shown: now, bar }
     }
 
-    /// `done` steps are done; the message has the numbers that matter.
+    /// `done` steps are done; the message has the numbers that matter. What is not ours in it has been made
+    /// [`harmless`] before.
     pub(crate) fn at(&mut self, done: u64, message: &str) {
         match &mut self.bar {
             Some(shown) => {
@@ -119,7 +120,9 @@ impl Progress {
     /// A line that stays and must be seen.
     pub(crate) fn alarm(&self, line: &str) {
         match (&self.bar, self.colours()) {
-            (Some(_), true) => self.say(&format!("\x1b[1;33m{}\x1b[0m", wrapped(line))),
+            (Some(Bar { lines, .. }), true) => lines.suspend(|| {
+                say_in_colours(&format!("\x1b[1;33m{}\x1b[0m\n", harmless(&wrapped(line))));
+            }),
             (Some(_), false) => self.say(&wrapped(line)),
             (None, _) => self.say(line),
         }

@@ -1,6 +1,8 @@
-//! What a policy writes, shown to people, also while it writes: thoughts dimmed on a terminal, plain text in a pipe. It
-//! knows no policy.
+//! What reaches a terminal: everything that is printed for people goes through [`say`], which lets no text of a file, a model
+//! or a server steer the terminal; and what a policy writes, also while it writes, with its thoughts dimmed. It knows no policy.
 
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 
 const OPEN: &str = "<think>";
@@ -40,6 +42,61 @@ pub(crate) fn shown(text: &str, look: Look) -> String {
         screen.finish()
     });
     String::from_utf8_lossy(&screen.unwrap_or_default()).into_owned() // memory does not fail
+}
+
+/// Prints to standard error what the macros `eprint!` and `eprintln!` are given, as [`harmless`] text. A closed
+/// stream (`2>&1 | tee log`, and `tee` is killed) ends no run.
+pub(crate) fn say(message: fmt::Arguments<'_>) {
+    let _ = io::stderr().write_all(harmless(&message.to_string()).as_bytes());
+}
+
+/// Prints text with colours of ours to standard error. What is not ours in it has been made [`harmless`] before.
+pub(crate) fn say_in_colours(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Text of a file, a model or a server as it may be shown: a replacement character stands for each one that would steer a
+/// terminal, or make it show other text than there is.
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
+    if text.chars().any(steers) {
+        Cow::Owned(text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// The same for what is part of a line: it stays one line.
+pub(crate) fn harmless_line(text: &str) -> String {
+    harmless(text).replace(['\n', '\t'], " ")
+}
+
+/// Whether a character is a control code (C0 but for line ends and tabs, DEL, C1), changes the direction of what follows it
+/// (Unicode's bidirectional controls), or is invisible text (the block of tags).
+pub(crate) fn steers(c: char) -> bool {
+    let reorders =
+        matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_separator = matches!(c, '\u{2028}' | '\u{2029}');
+    let is_tag = matches!(c, '\u{e0000}'..='\u{e007f}');
+    (c.is_control() && !matches!(c, '\n' | '\t')) || reorders || is_separator || is_tag
+}
+
+/// JSON as it may be shown: what [`steers`] stands in it as `\u` and its number, which is the same JSON.
+pub(crate) fn harmless_json(json: &str) -> Cow<'_, str> {
+    // Line ends and tabs of a text are escaped already, those between values are none of a text's.
+    if !json.chars().any(steers) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if steers(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(shown, "\\u{unit:04x}"); // memory does not fail
+            }
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 /// Columns that every terminal has.
@@ -139,9 +196,7 @@ impl<W: Write> Screen<W> {
             return self.writer.write_all(text.as_bytes());
         }
         // A policy's escape sequences must not reach the terminal.
-        let harmless = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { '\u{fffd}' } else { c };
-        let text: String = text.chars().map(harmless).collect();
-        self.writer.write_all(text.as_bytes())
+        self.writer.write_all(harmless(text).as_bytes())
     }
 }
 
@@ -198,6 +253,29 @@ mod tests {
     fn a_policy_does_not_steer_the_terminal() {
         assert_eq!(shown(Look::Terminal, false, &["a\x1b[2Jb\r\n\tc"]), "a\u{fffd}[2Jb\u{fffd}\n\tc");
         assert_eq!(shown(Look::Raw, false, &["a\x1b[2Jb"]), "a\x1b[2Jb");
+    }
+
+    #[test]
+    fn no_text_steers_a_terminal_and_readable_text_stays() {
+        for text in ["plain", "a\tb\nc", "\u{e4}\u{4f60}\u{1f600}", "\u{5d0}\u{628}", "", "\u{200d}"] {
+            assert_eq!(super::harmless(text), text);
+        }
+        let hostile = "\x1b[2J\x1b]0;title\x07\r\x08\x7f\u{9b}31m\u{202e}\u{2066}\u{200f}\u{e0041}\u{2028}\0";
+        let shown = super::harmless(hostile);
+        assert!(!shown.chars().any(super::steers), "{shown:?}");
+        assert_eq!(shown.matches('\u{fffd}').count(), 13, "{shown:?}");
+        assert_eq!(super::harmless_line("a\nwarning: b\x1b"), "a warning: b\u{fffd}");
+    }
+
+    #[test]
+    fn json_for_a_terminal_is_the_same_json() {
+        let value =
+            serde_json::json!({ "a\u{9b}": ["\x1b[2J", "\u{202e}b", "\u{e0041}\u{1f600}", "c\nd\x7f"] });
+        let json = value.to_string();
+        let shown = super::harmless_json(&json);
+        assert!(!shown.chars().any(super::steers) && shown.contains('\u{1f600}'), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).expect("JSON"), value);
+        assert_eq!(super::harmless_json("{\"a\":1}"), "{\"a\":1}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::alarms::{self, Raised};
 use crate::evaluate::{Evaluation, Shown, reports_of_step};
 use crate::held_out;
 use crate::outputs;
-use crate::screen::{self, Look};
+use crate::screen::{self, Look, harmless, harmless_line};
 use anyhow::Result;
 use ruminate_data::Outcome;
 use ruminate_eval::{Report, Slice, cut_off, slice_table, table};
@@ -83,7 +83,7 @@ impl Story {
             Look::Raw => Look::Monochrome, // it is for people, also in a log
             look => look,
         };
-        eprint!("{}", self.text(look));
+        screen::say_in_colours(&self.text(look));
     }
 
     fn text(&self, look: Look) -> String {
@@ -102,24 +102,28 @@ impl Story {
                     Some((column.heading.as_str(), column.reports.iter().find(|report| report.set == set)?))
                 })
                 .collect();
-            text = text + "\n" + set + "\n" + &table(&columns);
+            text = text + "\n" + &harmless_line(set) + "\n" + &harmless(&table(&columns));
             let parts = |of: fn(&Report) -> &BTreeMap<String, Slice>| -> Vec<_> {
                 columns.iter().map(|(heading, report)| (*heading, of(report))).collect()
             };
-            text += &slice_table("pass@1 by task", &parts(|report| &report.tasks));
-            text += &slice_table("pass@1 by difficulty", &parts(|report| &report.difficulties));
+            text += &harmless(&slice_table("pass@1 by task", &parts(|report| &report.tasks)));
+            text += &harmless(&slice_table("pass@1 by difficulty", &parts(|report| &report.difficulties)));
             for line in cut_off(&columns) {
-                let _ = writeln!(text, "{}", screen::wrapped(&format!("warning: {line}")));
+                let _ = writeln!(text, "{}", harmless(&screen::wrapped(&format!("warning: {line}"))));
             }
         }
         if !self.alarms.is_empty() {
             text += "\nalarms\n";
         }
         for raised in &self.alarms {
-            let _ = writeln!(text, "{}", screen::wrapped(&format!("  {}", raised.line())));
+            let _ = writeln!(text, "{}", harmless(&screen::wrapped(&format!("  {}", raised.line()))));
         }
         for column in self.columns.iter().filter(|column| !column.expert_load.is_empty()) {
-            let _ = writeln!(text, "\nexperts of {}: share of a layer's choices, %", column.heading);
+            let _ = writeln!(
+                text,
+                "\nexperts of {}: share of a layer's choices, %",
+                harmless_line(&column.heading)
+            );
             for (layer, shares) in column.expert_load.iter().enumerate() {
                 let shares: Vec<String> =
                     shares.iter().map(|share| format!("{:5.1}", 100.0 * share)).collect();
@@ -132,7 +136,7 @@ impl Story {
             let width = self.columns.iter().map(|column| column.heading.len()).max().unwrap_or(0);
             for (at, (heading, sample)) in samples.enumerate() {
                 if at == 0 {
-                    text = text + "\n" + &sample.prompt + "\n";
+                    text = text + "\n" + &harmless(&sample.prompt) + "\n";
                 }
                 let mark = match sample.verdict {
                     Outcome::Correct => "right",
@@ -140,6 +144,7 @@ impl Story {
                     Outcome::Unscored => "unscored",
                 };
                 let sample = screen::shown(&sample.text, look);
+                let heading = harmless_line(heading);
                 let _ = writeln!(text, "  {heading:<width$}  {sample}  ({mark})");
             }
         }

@@ -4,6 +4,7 @@ use crate::args::ImportArgs;
 use crate::exit::Refusal;
 use crate::policy::refuse_existing;
 use crate::progress::Progress;
+use crate::screen::harmless;
 use anyhow::{Context, Result};
 use ruminate_gguf::{Gguf, Import, pre_tokenizers};
 use ruminate_run::FolderWriter;
@@ -33,7 +34,7 @@ pub(crate) fn run(args: &ImportArgs) -> Result<()> {
     import
         .write(&mut gguf, folder.folder(), &mut |at| {
             let bar = bar.get_or_insert_with(|| Progress::new("import", at.of as u64, 0));
-            bar.at(at.done as u64, at.tensor);
+            bar.at(at.done as u64, &harmless(at.tensor));
         })
         .with_context(of_file)?;
     // What has appeared there in the meantime stays.
