@@ -31,6 +31,10 @@ const MODELS: [&str; 3] = ["model", "distill.student", "distill.teacher"];
 /// The table of an identity, and of `config.json`, with the hashes.
 pub(crate) const INPUTS: &str = "inputs";
 
+/// The table of `config.json`'s [`INPUTS`] that says what models were downloaded as. It is no part of an identity, which has
+/// what they hold.
+pub(crate) const ORIGINS: &str = "hub";
+
 /// What a run of `command` must not change between two of its steps. `covered` are keys that something else stands for,
 /// such as a model that they made.
 ///

@@ -9,7 +9,7 @@ use crate::recipe::{self, Layers, Model, Recipe};
 use crate::starts::{self, Asked, Starts};
 use anyhow::Result;
 use burn::tensor::Device;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -164,7 +164,26 @@ impl Session {
         config["device"] = json!(self.args.device.device.to_string());
         config["versions"] = json!({ "ruminate": env!("CARGO_PKG_VERSION"), "burn": BURN });
         config["git_commit"] = json!(git_commit());
+        let origins = self.origins();
+        if !origins.is_empty() {
+            config[identity::INPUTS] = json!({ (identity::ORIGINS): origins });
+        }
         Ok(config)
+    }
+
+    /// What the models were downloaded as, by the keys that name them: `org/model@commit`.
+    fn origins(&self) -> Map<String, Value> {
+        let Recipe { model, distill, .. } = &self.recipe;
+        let folder = |model: &Option<Model>| match model {
+            Some(Model::Folder(folder)) => hub::origin(folder),
+            _ => None,
+        };
+        let named = [
+            ("model", folder(model)),
+            ("distill.student", folder(&distill.student)),
+            ("distill.teacher", distill.teacher.as_deref().and_then(hub::origin)),
+        ];
+        named.into_iter().filter_map(|(key, origin)| Some((key.to_owned(), json!(origin?)))).collect()
     }
 
     /// What makes a run of this command the one that it is. `covered` are keys that something else stands for.

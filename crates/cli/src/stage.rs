@@ -172,8 +172,10 @@ impl Stage {
         self.folder.mark(&self.made)?;
         self.folder.write(&self.folder.recipe_path(), self.recipe.as_bytes())?;
         let mut config = self.config.clone();
-        if let Some(inputs) = identity::inputs(&self.identity) {
-            config[identity::INPUTS] = inputs.clone();
+        if let Some(inputs) = identity::inputs(&self.identity).and_then(Value::as_object) {
+            for (key, hash) in inputs {
+                config[identity::INPUTS][key] = hash.clone();
+            }
         }
         Ok(self.folder.write(&self.folder.config_path(), &serde_json::to_vec_pretty(&config)?)?)
     }

@@ -41,6 +41,13 @@ impl Hub {
     }
 }
 
+/// Before the name of a file whose tag it is, where the Hub has it in LFS.
+const TAG: &str = "tag of ";
+
+fn tag_of(name: &str) -> String {
+    format!("{TAG}{name}")
+}
+
 /// One request, one answer, as huggingface.co gives them to clients of its cache.
 fn answer(
     mut stream: TcpStream,
@@ -63,22 +70,34 @@ fn answer(
         }
     }
     log.lock().expect("not poisoned").push(path.clone());
-    let file = path.strip_prefix("/org/tiny/resolve/main/").and_then(|name| files.get(name));
-    if let Some(bytes) = file {
+    let revision = |name: &str| {
+        ["main", "v1.0"].into_iter().find_map(|of| {
+            name.strip_prefix("/org/tiny/resolve/")?.strip_prefix(of)?.strip_prefix('/').map(str::to_owned)
+        })
+    };
+    let name = revision(&path).unwrap_or_default();
+    if let Some(bytes) = files.get(&name) {
+        // Of a file in LFS the tag is its hash, of another one something else.
+        let tag = if let Some(tag) = files.get(&tag_of(&name)) {
+            String::from_utf8_lossy(tag).into_owned()
+        } else {
+            let hash = |hash: u64, &byte: &u8| hash.wrapping_mul(31).wrapping_add(u64::from(byte));
+            format!("{:x}", bytes.iter().fold(7_u64, hash))
+        };
         let (from, to) = if first == usize::MAX { (0, 1) } else { (first, bytes.len()) };
         write!(
             stream,
             "HTTP/1.1 206 Partial Content\r\nContent-Length: {}\r\nContent-Range: bytes {from}-{}/{}\r\nETag: \
-             \"{:x}\"\r\nX-Repo-Commit: c0ffee\r\nConnection: close\r\n\r\n",
+             \"{tag}\"\r\nX-Repo-Commit: c0ffee\r\nConnection: close\r\n\r\n",
             to - from,
             to - 1,
             bytes.len(),
-            bytes.iter().fold(7_u64, |hash, &byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte))),
         )?;
         return stream.write_all(&bytes[from..to]);
     }
-    if path.starts_with("/api/models/org/tiny") {
-        let siblings: Vec<_> = files.keys().map(|name| json!({ "rfilename": name })).collect();
+    if ["main", "v1.0"].iter().any(|revision| path == format!("/api/models/org/tiny/revision/{revision}")) {
+        let listed = files.keys().filter(|name| !name.starts_with(TAG));
+        let siblings: Vec<_> = listed.map(|name| json!({ "rfilename": name })).collect();
         let body = json!({ "sha": "c0ffee", "siblings": siblings }).to_string();
         let length = body.len();
         return write!(
@@ -101,17 +120,13 @@ fn files(case: &str) -> BTreeMap<String, Vec<u8>> {
 
 /// `generate` by ids from `org/tiny`.
 fn generate(home: &Path, endpoint: &str) -> Output {
-    let args = [
-        "generate",
-        "--model",
-        "org/tiny",
-        "--max-new-tokens",
-        "3",
-        "--temperature",
-        "0",
-        "--input",
-        "in.jsonl",
-    ];
+    generate_from(home, endpoint, "org/tiny")
+}
+
+/// The same from a model of another name.
+fn generate_from(home: &Path, endpoint: &str, model: &str) -> Output {
+    let args =
+        ["generate", "--model", model, "--max-new-tokens", "3", "--temperature", "0", "--input", "in.jsonl"];
     fs::write(home.join("in.jsonl"), "{\"prompt_ids\": [3, 4, 5]}\n").expect("written");
     let mut command = command(&args);
     command.env("HF_HOME", home.join("cache")).env("HF_ENDPOINT", endpoint).current_dir(home);
@@ -163,4 +178,41 @@ fn what_the_hub_does_not_have_exits_3_with_the_folder_to_fill() {
         let told = told(&output);
         assert!(told.contains(says) && told.contains("into the folder org/tiny"), "{told}");
     }
+}
+
+#[test]
+fn a_revision_is_asked_for_by_its_name() {
+    let home = tempfile::tempdir().expect("a folder");
+    let hub = Hub::serve(files("llama_tied"));
+    assert_code(&generate_from(home.path(), &hub.endpoint, "org/tiny@v1.0"), 0);
+    let asked = hub.asked();
+    assert!(asked.iter().any(|path| path == "/api/models/org/tiny/revision/v1.0"), "{asked:?}");
+    assert!(!asked.iter().any(|path| path.contains("main")), "{asked:?}");
+    assert_code(&generate_from(home.path(), "http://127.0.0.1:9", "org/tiny@v1.0"), 0);
+    let missing = generate_from(home.path(), &hub.endpoint, "org/tiny@v2.0");
+    assert_code(&missing, 3);
+    assert!(told(&missing).contains("org/tiny/tree/v2.0"), "{}", told(&missing));
+}
+
+#[test]
+fn a_file_that_is_not_what_its_hash_says_is_refused_and_removed() {
+    let home = tempfile::tempdir().expect("a folder");
+    let tagged = |hash: &str| {
+        let mut files = files("llama_tied");
+        files.insert(tag_of("model.safetensors"), hash.as_bytes().to_vec());
+        Hub::serve(files)
+    };
+    let hash = ruminate_run::sha256_hex(&files("llama_tied")["model.safetensors"]);
+    let other = hash.chars().rev().collect::<String>();
+    let output = generate(home.path(), &tagged(&other).endpoint);
+    assert_code(&output, 3);
+    assert!(
+        told(&output).contains("model.safetensors has arrived with another SHA-256"),
+        "{}",
+        told(&output)
+    );
+    let snapshot = home.path().join("cache/hub/models--org--tiny/snapshots/c0ffee/model.safetensors");
+    assert!(snapshot.symlink_metadata().is_err(), "it is gone");
+    assert_code(&generate(home.path(), &tagged(&hash).endpoint), 0);
+    assert!(snapshot.exists());
 }

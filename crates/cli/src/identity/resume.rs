@@ -1,7 +1,7 @@
 //! Whether a run may go on from a checkpoint: what differs between the run that saved it and this one, which of it no weight
 //! depends on, and which of it `--allow-changed` may change.
 
-use super::{INPUTS, at, of_folder, take};
+use super::{INPUTS, ORIGINS, at, of_folder, take};
 use crate::exit::Refusal;
 use crate::recipe::Recipe;
 use crate::recipe::keys::only_read;
@@ -165,9 +165,12 @@ pub(crate) fn check(checkpoint: &Path, identity: &Value, allow_changed: bool) ->
 /// How the run of `identity` differs from the one that left `config.json` in a folder, as far as that says: `: a; b`, or nothing.
 pub(crate) fn difference(folder: &Path, identity: &Value) -> String {
     let config = fs::read(folder.join("config.json")).ok();
-    let Some(config) = config.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) else {
+    let Some(mut config) = config.and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok()) else {
         return String::new();
     };
+    if let Some(inputs) = config.get_mut(INPUTS).and_then(Value::as_object_mut) {
+        inputs.shift_remove(ORIGINS);
+    }
     // An identity has models as they are made, and lacks what something else stands for.
     let is_said = |difference: &&Difference| {
         let table = difference.key.split('.').next().unwrap_or_default();
