@@ -28,6 +28,7 @@ use ruminate_data::Seed;
 use ruminate_distill::Method;
 use ruminate_distill::on_policy;
 use ruminate_model as model;
+use ruminate_reward::shown_address;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use student::Student;
@@ -140,7 +141,7 @@ fn from_server(session: &Session, url: &str) -> Result<()> {
         Entered::Complete(summary) => return story::end(&summary, &out),
         Entered::Open(stage) => stage,
     };
-    announce::distill(recipe, url, &problems);
+    announce::distill(recipe, &shown_address(url), &problems);
     let judge = Judge::new(recipe, language)?;
     let asked = traces::asked(recipe, language, &mut problems);
     let written = server.sample(&judge, &asked, &stage.folder.path().join("remote.jsonl"))?;

@@ -5,6 +5,7 @@ use super::eval::from_one;
 use crate::exit::Refusal;
 use anyhow::Result;
 use ruminate_distill::Method;
+use ruminate_reward::{Bearer, check_address};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -86,6 +87,11 @@ impl Distill {
                  `method = \"traces\"`, or a teacher's folder",
             ));
         }
+        if let Some(url) = self.remote_url() {
+            let bearer = if self.remote_key_env.is_some() { Bearer::Key } else { Bearer::None };
+            check_address(url, bearer, "distill.remote_key_env")
+                .map_err(|problem| Refusal::usage(format!("`distill.teacher`: {problem}")))?;
+        }
         if self.remote_url().is_some() && self.remote_model.is_none() {
             return Err(Refusal::usage(
                 "`distill.teacher` is a server: expected the name of its model in `remote_model`",
@@ -129,10 +135,12 @@ mod tests {
             ("teacher = 'http://a:1/v1'\nremote_model = 'm'\ntokenizer = 'teacher'", "gives none away"),
             ("tokenizer = 'teacher'\npretrain_steps = 3", "pretrain_steps"),
             ("teacher = 'http://a:1/v1'\nremote_model = 'm'\nremote_concurrency = 0", "remote_concurrency"),
+            ("teacher = 'http://a:1/v1'\nremote_model = 'm'\nremote_key_env = 'KEY'", "expected https"),
+            ("teacher = 'http://me:secret@a:1/v1'\nremote_model = 'm'", "`distill.remote_key_env`"),
         ] {
             let distill: Distill = toml::from_str(toml).expect("well-formed");
             let message = format!("{:#}", distill.validate().expect_err(toml));
-            assert!(message.contains(says), "{toml}: {message}");
+            assert!(message.contains(says) && !message.contains("secret"), "{toml}: {message}");
         }
         assert!(toml::from_str::<Distill>("methode = 'logits'").is_err());
         assert!(toml::from_str::<Distill>("method = 'logitz'").is_err());

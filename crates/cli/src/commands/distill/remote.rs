@@ -20,7 +20,7 @@ use chat::Choice;
 use retry::{Ask, GaveUp, Reply};
 use ruminate_data::{Completion, Group, Outcome, Seed, Task, Verdict};
 use ruminate_grpo::Problem;
-use ruminate_reward::{Attempt, Attempts};
+use ruminate_reward::{Attempt, Attempts, shown_address};
 use ruminate_rollout::Error as Rollout;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -95,7 +95,8 @@ impl<'a> Server<'a> {
         Refusal::Remote(format!(
             "the teacher {} at {} did not answer ({why}), after {retries} retries; what it has answered is kept: run the \
              command again with --resume auto",
-            self.model, self.url
+            self.model,
+            shown_address(self.url)
         ))
         .into()
     }
@@ -131,7 +132,13 @@ impl<'a> Server<'a> {
         let texts =
             answers.into_iter().map(|group| group.into_iter().map(|choice| choice.text).collect()).collect();
         let prompts = vec![String::new(); asked.len()];
-        Written { teacher: format!("{} at {}", self.model, self.url), groups, prompts, texts, compute: None }
+        Written {
+            teacher: format!("{} at {}", self.model, shown_address(self.url)),
+            groups,
+            prompts,
+            texts,
+            compute: None,
+        }
     }
 }
 
@@ -154,7 +161,7 @@ fn unreadable() -> Verdict {
 
 #[cfg(not(feature = "remote"))]
 mod client {
-    use super::{Ask, Recipe, Refusal, Reply, Result};
+    use super::{Ask, Recipe, Refusal, Reply, Result, shown_address};
     use std::convert::Infallible;
 
     /// No server can be asked.
@@ -163,8 +170,9 @@ mod client {
     impl Client {
         pub(super) fn new(_: &Recipe, url: &str) -> Result<Self> {
             Err(Refusal::usage(format!(
-                "`distill.teacher` is the server {url}, and this binary was built without the feature `remote`, which asks \
-                 servers: build it by `cargo xtask --features remote distill ...`"
+                "`distill.teacher` is the server {}, and this binary was built without the feature `remote`, which asks \
+                 servers: build it by `cargo xtask --features remote distill ...`",
+                shown_address(url)
             )))
         }
     }

@@ -37,13 +37,16 @@ impl Client {
                 })?)
             }
         };
-        let agent = Agent::config_builder()
+        let mut config = Agent::config_builder()
             .timeout_global(Some(Duration::from_millis(distill.remote_timeout_ms)))
             .http_status_as_error(false)
             // A POST that is sent elsewhere would become a GET, and take the key along.
-            .max_redirects(0)
-            .build()
-            .new_agent();
+            .max_redirects(0);
+        if key.is_some() && !url.starts_with("https://") {
+            // Unencrypted, a key stays on this machine: a proxy of the environment would be sent it.
+            config = config.proxy(None);
+        }
+        let agent = config.build().new_agent();
         Ok(Self { agent, url: format!("{url}/chat/completions"), key })
     }
 
