@@ -56,6 +56,7 @@ pub(crate) enum Command {
 
 /// What every command that runs a recipe takes.
 #[derive(Clone, Debug, ClapArgs)]
+#[allow(clippy::struct_excessive_bools, reason = "flags of a command line, each of its own")]
 pub(crate) struct RunArgs {
     /// A recipe in TOML, or the config.json of a run folder; without it the command's embedded default runs
     pub(crate) recipe: Option<PathBuf>,
@@ -78,6 +79,10 @@ pub(crate) struct RunArgs {
     /// Run in spite of severe findings of the doctor, which are then warnings
     #[arg(long)]
     pub(crate) force: bool,
+    /// Run the programs and contact the servers that the recipe of a run folder names: a recipe is code, and one that came
+    /// with a run folder is refused without this
+    #[arg(long)]
+    pub(crate) trust: bool,
     /// Override a key of the recipe; VALUE is TOML, or else a text; without a VALUE the key is removed [may be repeated]
     #[arg(long, value_name = "KEY.PATH=VALUE")]
     pub(crate) set: Vec<String>,
@@ -104,7 +109,7 @@ pub(crate) struct EvalArgs {
     #[command(flatten)]
     pub(crate) fit: FitArgs,
     /// Compare two evaluations of the same problems, made by `eval`, with a significance test; nothing is sampled
-    #[arg(long, num_args = 2, value_names = ["RUN_A", "RUN_B"], conflicts_with_all = ["recipe", "rescore", "out", "set", "set_if_read", "model", "data"])]
+    #[arg(long, num_args = 2, value_names = ["RUN_A", "RUN_B"], conflicts_with_all = ["recipe", "rescore", "out", "set", "set_if_read", "trust", "model", "data"])]
     pub(crate) compare: Option<Vec<PathBuf>>,
     /// Judge the samples of an evaluation again, by its own recipe or by RECIPE and --set; nothing is sampled
     #[arg(long, value_name = "RUN", conflicts_with = "out")]

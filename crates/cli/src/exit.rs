@@ -36,6 +36,9 @@ pub(crate) enum Refusal {
     /// Arguments or recipe.
     #[error("{0}")]
     Usage(String),
+    /// A recipe that came with data and would have programs run or servers contacted.
+    #[error("{0}")]
+    Untrusted(String),
     /// An input file.
     #[error("{0}")]
     Input(String),
@@ -97,7 +100,7 @@ fn code(error: &anyhow::Error) -> u8 {
 fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     if let Some(error) = cause.downcast_ref::<Refusal>() {
         return Some(match error {
-            Refusal::Usage(_) => USAGE,
+            Refusal::Usage(_) | Refusal::Untrusted(_) => USAGE,
             Refusal::Input(_) => INPUT,
             Refusal::Remote(_) => ENGINE,
             // Whoever reads our output has closed it, having had enough: `ruminate generate | head`.

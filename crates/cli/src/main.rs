@@ -55,6 +55,7 @@ mod stage;
 mod starts;
 mod story;
 mod tokens;
+mod trust;
 mod watch;
 
 use clap::Parser;

@@ -7,6 +7,7 @@ use crate::identity;
 use crate::interrupt;
 use crate::recipe::{self, Layers, Model, Recipe};
 use crate::starts::{self, Asked, Starts};
+use crate::trust;
 use anyhow::Result;
 use burn::tensor::Device;
 use serde_json::{Map, Value, json};
@@ -65,6 +66,7 @@ impl Session {
         let sets: Vec<String> = if_read.chain(&args.set).cloned().collect();
         let recipe::Loaded { mut recipe, layers } = recipe::read(args.recipe.as_deref(), &sets)?;
         recipe::keys::refuse_unread(command, &layers, &args.set)?;
+        trust::check(command, &args, &recipe, &layers)?;
         for warning in recipe::idle::warnings(command, &recipe, &args.set) {
             eprintln!("warning: {warning}");
         }

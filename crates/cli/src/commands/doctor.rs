@@ -40,6 +40,8 @@ pub(crate) fn run(args: DoctorArgs) -> Result<()> {
             }
             examine(&session, work, Depth::Whole)
         }
+        // It asks rewards, too.
+        Err(error) if matches!(error.downcast_ref(), Some(Refusal::Untrusted(_))) => return Err(error),
         Err(error) => vec![unreadable(&error)],
     };
     tell(&of, work, &findings);

@@ -22,6 +22,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<()> {
         allow_changed: false,
         stop_at_eof: false,
         force: false,
+        trust: false,
         set: Vec::new(),
         set_if_read: Vec::new(),
     };

@@ -27,7 +27,6 @@ impl Layers {
     }
 
     /// Whether `--set` stated the key.
-    #[cfg(test)]
     pub(crate) fn sets(&self, path: &str) -> bool {
         at(&self.sets, path).is_some()
     }

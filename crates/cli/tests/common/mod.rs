@@ -52,7 +52,8 @@ pub(crate) fn small_llama(table: &str, hidden_size: usize) -> String {
 /// The binary with these arguments.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ruminate"));
-    command.args(args);
+    // What tests trust is none of their user's business.
+    command.args(args).env("XDG_STATE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("state"));
     command
 }
 
