@@ -36,7 +36,8 @@ impl<'a> Matrix<'a> {
             "{range:?} of {} columns",
             self.columns
         );
-        let first = (range.start * self.column_stride).min(self.values.len());
+        // Without rows there is nothing that bounds columns.
+        let first = range.start.saturating_mul(self.column_stride).min(self.values.len());
         Self { values: &self.values[first..], columns: range.len(), ..self }
     }
 
@@ -79,10 +80,36 @@ impl<'a> MatrixMut<'a> {
         assert!(row_stride >= columns || rows <= 1, "rows must not overlap");
         Self { values, rows, columns, row_stride }
     }
+
+    /// What becomes of the matrix when nothing is added up for it: zeros, unless that is to be added to what is there.
+    pub(super) fn store_nothing(self, store: Store) {
+        if store == Store::Add || self.columns == 0 {
+            return;
+        }
+        for row in self.values.chunks_mut(self.row_stride.max(self.columns)).take(self.rows) {
+            row[..self.columns].fill(0.0);
+        }
+    }
 }
 
+/// Whether the last element, and so every one, lies inside a slice of so many.
 fn fits(len: usize, rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> bool {
-    rows == 0 || columns == 0 || (rows - 1) * row_stride + (columns - 1) * column_stride < len
+    if rows == 0 || columns == 0 {
+        return true;
+    }
+    let last_row = (rows - 1).checked_mul(row_stride);
+    let last_column = (columns - 1).checked_mul(column_stride);
+    let last = last_row.zip(last_column).and_then(|(row, column)| row.checked_add(column));
+    last.is_some_and(|last| last < len)
+}
+
+/// How many elements a matrix has: what is allocated, or compared with the length of a slice.
+///
+/// # Panics
+/// When `usize` has no such number. It would wrap in release builds, and a product that large be taken for a small one.
+pub(super) fn area(rows: usize, columns: usize) -> usize {
+    rows.checked_mul(columns)
+        .unwrap_or_else(|| panic!("{rows} x {columns} elements are more than there can be"))
 }
 
 /// What becomes of the values that the result finds in its place.
@@ -111,4 +138,48 @@ pub(crate) enum Threads {
 }
 
 /// Multiplications below which waking another thread costs more than it saves.
-pub(super) const WORTH_SHARING: usize = 1 << 21;
+///
+/// An interpreter (Miri) should see threads, too, at sizes that it gets through.
+pub(super) const WORTH_SHARING: usize = if cfg!(miri) { 1 << 9 } else { 1 << 21 };
+
+#[cfg(test)]
+mod tests {
+    use super::{Matrix, MatrixMut, Store};
+
+    /// A number whose product with itself is 0 where it wraps.
+    const HALF: usize = 1 << (usize::BITS / 2);
+
+    #[test]
+    #[should_panic(expected = "leave the slice")]
+    fn a_last_element_beyond_all_numbers_is_not_taken_for_the_first() {
+        let _ = Matrix::strided(&[0.0], HALF + 1, 1, HALF);
+    }
+
+    #[test]
+    #[should_panic(expected = "leave the slice")]
+    fn nor_is_one_whose_row_and_column_are_together() {
+        let _ = MatrixMut::strided(&mut [0.0], 2, 2, usize::MAX);
+    }
+
+    #[test]
+    fn without_rows_or_columns_any_size_fits() {
+        for (rows, columns) in [(0, usize::MAX), (usize::MAX, 0)] {
+            let matrix = Matrix::new(&[], rows, columns);
+            assert_eq!((matrix.rows, matrix.columns), (rows, columns));
+            assert_eq!(matrix.rows(rows..rows).columns, columns);
+            assert_eq!(matrix.columns(columns..columns).rows, rows);
+        }
+    }
+
+    #[test]
+    fn nothing_replaces_all_of_a_matrix_and_adds_nothing() {
+        for (store, left) in [(Store::Replace, 0.0), (Store::Add, 7.0)] {
+            let mut values = [7.0; 8];
+            MatrixMut::strided(&mut values, 2, 3, 5).store_nothing(store);
+            assert_eq!(values, [left, left, left, 7.0, 7.0, left, left, left]);
+            MatrixMut::strided(&mut values, 1, 8, 0).store_nothing(store);
+            assert_eq!(values, if store == Store::Add { [7.0; 8] } else { [0.0; 8] });
+            MatrixMut::new(&mut [], 3, 0).store_nothing(store);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! knows an operation.
 
 mod ahead;
+mod arch;
 mod matrix;
 mod memory;
 mod packed;
@@ -14,6 +15,7 @@ mod tile;
 mod times_transposed;
 mod transpose;
 
+pub(crate) use arch::arch;
 pub(crate) use matrix::{Matrix, MatrixMut, Store, Threads};
 pub use memory::keep_freed_memory;
 pub use packed::Precision;
@@ -26,3 +28,5 @@ pub(crate) use times_transposed::{times_transposed, times_transposed_of};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod under_miri;

@@ -3,29 +3,24 @@
 //! de Geijn, doi:10.1145/1356052.1356053), of the left one its rows, unless they can be read as they lie.
 //!
 //! Every element is a sum in the same order however the result is shared out.
-#![allow(
-    unsafe_code,
-    reason = "tasks own parts of the result that no safe slice expresses; this file checks that they are disjoint"
-)]
+#![allow(unsafe_code, reason = "results are not initialised before their parts are written")]
 
 // M rows, N columns, K inner dimension
 
-use super::matrix::{Matrix, MatrixMut, Store, Threads, WORTH_SHARING};
-use super::parts::Parts;
+use super::matrix::{Matrix, MatrixMut, Store, Threads, WORTH_SHARING, area};
+use super::parts::{Part, Parts, Sharing};
 use super::tensor::sized;
 use super::tile::{PANEL, Rows, TALL, VECTOR, padded, times_panel};
 use super::transpose::transpose;
 use super::vectorized;
-use rayon::prelude::*;
 use std::cell::RefCell;
-use std::ops::Range;
 
 /// Of the inner dimension, how much is multiplied before sums are stored: a panel of it has 144 KiB.
-const DEPTH: usize = 768;
+const DEPTH: usize = if cfg!(miri) { 6 } else { 768 };
 
-/// As much where rows are packed, too, and the most rows of a part then: panels are packed anew for each part, so it
+/// As much where rows are packed, too, and the most rows of a part then: panels are packed for each part, so it
 /// is better tall than deep. Both fill three quarters of a second-level cache of 1 MiB.
-const PACKED_DEPTH: usize = 384;
+const PACKED_DEPTH: usize = if cfg!(miri) { 4 } else { 384 };
 const PACKED_ROWS: usize = 512;
 
 /// Rows below which a part is not divided: its panels would cost more than its products.
@@ -37,7 +32,11 @@ const FEW_ROWS: usize = 64;
 /// When the shapes do not fit, or neither rows nor columns of an operand are contiguous.
 pub(crate) fn product(out: MatrixMut<'_>, store: Store, lhs: Matrix<'_>, rhs: Matrix<'_>, threads: Threads) {
     assert!(out.rows == lhs.rows && out.columns == rhs.columns, "shapes of a product must fit");
-    multiply(Parts::of(out), store, lhs, rhs, threads);
+    let job = Job::new(store, lhs, rhs);
+    if lhs.columns == 0 {
+        return out.store_nothing(store);
+    }
+    job.share(&mut Parts::of(out), threads);
 }
 
 /// `lhs rhs`, row-major.
@@ -45,44 +44,20 @@ pub(crate) fn product(out: MatrixMut<'_>, store: Store, lhs: Matrix<'_>, rhs: Ma
 /// # Panics
 /// As [`product`].
 pub(crate) fn product_of(lhs: Matrix<'_>, rhs: Matrix<'_>, threads: Threads) -> Vec<f32> {
-    // SAFETY: the parts of a product are all of it.
-    unsafe { Parts::collect(lhs.rows, rhs.columns, |out| multiply(out, Store::Replace, lhs, rhs, threads)) }
-}
-
-/// Writes every element of `out`, which has the rows of `lhs` and the columns of `rhs`.
-fn multiply(out: Parts<'_>, store: Store, lhs: Matrix<'_>, rhs: Matrix<'_>, threads: Threads) {
-    let (m, n, k) = (lhs.rows, rhs.columns, lhs.columns);
-    let in_lines = |matrix: &Matrix<'_>| matrix.column_stride == 1 || matrix.row_stride == 1;
-    assert!(in_lines(&lhs) && in_lines(&rhs), "rows or columns are contiguous");
-    assert!(rhs.rows == k, "shapes of a product must fit");
-    if k == 0 {
-        return out.clear(store);
+    let job = Job::new(Store::Replace, lhs, rhs);
+    if lhs.columns == 0 {
+        return vec![0.0; area(lhs.rows, rhs.columns)];
     }
-    if m == 0 || n == 0 {
-        return;
-    }
-    let job = Job { out, store, lhs, rhs, packs_rows: lhs.column_stride != 1 };
-    if threads == Threads::Pool && m * n * k >= WORTH_SHARING {
-        let parts = job.parts(rayon::current_num_threads());
-        parts.into_par_iter().with_max_len(1).for_each(|part| job.run(part));
-    } else {
-        job.parts(1).into_iter().for_each(|part| job.run(part));
-    }
+    // SAFETY: the parts of a product are all of it, and a part writes all of its elements.
+    unsafe { Parts::collect(lhs.rows, rhs.columns, |out| job.share(out, threads)) }
 }
 
 /// A product.
 struct Job<'a> {
-    out: Parts<'a>,
     store: Store,
     lhs: Matrix<'a>,
     rhs: Matrix<'a>,
     packs_rows: bool,
-}
-
-/// What a task computes.
-struct Part {
-    rows: Range<usize>,
-    columns: Range<usize>,
 }
 
 #[derive(Default)]
@@ -97,10 +72,33 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-impl Job<'_> {
-    /// Divides the result among so many threads, as far as it is large enough: rows of whole tiles, columns of whole
-    /// panels.
-    fn parts(&self, threads: usize) -> Vec<Part> {
+impl<'a> Job<'a> {
+    fn new(store: Store, lhs: Matrix<'a>, rhs: Matrix<'a>) -> Self {
+        let in_lines = |matrix: &Matrix<'_>| matrix.column_stride == 1 || matrix.row_stride == 1;
+        assert!(in_lines(&lhs) && in_lines(&rhs), "rows or columns are contiguous");
+        assert!(rhs.rows == lhs.columns, "shapes of a product must fit");
+        Self { store, lhs, rhs, packs_rows: lhs.column_stride != 1 }
+    }
+
+    /// Writes every element of `out`, which has the rows of `lhs` and the columns of `rhs`. The inner dimension is at
+    /// least 1.
+    fn share(&self, out: &mut Parts<'_>, threads: Threads) {
+        let (m, n, k) = (self.lhs.rows, self.rhs.columns, self.lhs.columns);
+        if m == 0 || n == 0 {
+            return;
+        }
+        let multiplications = m.saturating_mul(n).saturating_mul(k);
+        let (threads, sharing) = if threads == Threads::Pool && multiplications >= WORTH_SHARING {
+            (rayon::current_num_threads(), Sharing::Each)
+        } else {
+            (1, Sharing::Here)
+        };
+        out.share(self.parts(threads), sharing, |part| self.run(part));
+    }
+
+    /// Rows and columns of a part when the result is divided among so many threads, as far as it is large enough: rows of
+    /// whole tiles, columns of whole panels.
+    fn parts(&self, threads: usize) -> [usize; 2] {
         let (m, n) = (self.lhs.rows, self.rhs.columns);
         let panels = n.div_ceil(PANEL);
         let (tall, wide) = if self.packs_rows {
@@ -113,35 +111,30 @@ impl Job<'_> {
             let wide = panels.div_ceil(wanted);
             ((m / wanted.div_ceil(panels.div_ceil(wide))).max(FEW_ROWS), wide)
         };
-        let ranges = |end: usize, step: usize| (0..end).step_by(step).map(move |x| x..end.min(x + step));
-        let parts = ranges(m, tall.next_multiple_of(TALL)).flat_map(|rows| {
-            ranges(n, wide * PANEL).map(move |columns| Part { rows: rows.clone(), columns })
-        });
-        parts.collect()
+        [tall.next_multiple_of(TALL), wide * PANEL]
     }
 
-    fn run(&self, part: Part) {
+    fn run(&self, mut part: Part<'_>) {
         SCRATCH.with_borrow_mut(|Scratch { panel, rows }| {
             let depth = self.lhs.columns;
             let most = if self.packs_rows { PACKED_DEPTH } else { DEPTH };
             let step = depth.div_ceil(depth.div_ceil(most));
+            let first_column = part.columns().start;
             let mut store = self.store;
             for first in (0..depth).step_by(step) {
                 let inner = first..depth.min(first + step);
-                let lhs = self.lhs.rows(part.rows.clone()).columns(inner.clone());
+                let lhs = self.lhs.rows(part.rows()).columns(inner.clone());
                 if self.packs_rows {
                     pack_rows(rows, lhs);
                 }
-                for start in part.columns.clone().step_by(PANEL) {
-                    let columns = start..part.columns.end.min(start + PANEL);
+                for columns in part.columns().step_by(PANEL) {
+                    let columns = columns..part.columns().end.min(columns + PANEL);
                     let panel = pack_panel(panel, self.rhs.rows(inner.clone()).columns(columns.clone()));
-                    let rows = if self.packs_rows {
-                        Rows::Packed(part.rows.len(), rows)
-                    } else {
-                        Rows::InPlace(lhs)
-                    };
-                    // SAFETY: no other part has these rows and columns; if they are added to, they were written before.
-                    unsafe { times_panel(rows, [panel, panel], &self.out, part.rows.start, &columns, store) };
+                    let rows =
+                        if self.packs_rows { Rows::Packed(lhs.rows, rows) } else { Rows::InPlace(lhs) };
+                    let columns = columns.start - first_column..columns.end - first_column;
+                    // SAFETY: if these elements are added to, the first stretch of the inner dimension has written them.
+                    unsafe { times_panel(rows, [panel, panel], &mut part, &columns, store) };
                 }
                 store = Store::Add;
             }

@@ -35,7 +35,7 @@ macro_rules! vectorized {
                 $body
             }
         }
-        pulp::Arch::new().dispatch(Vectorized(($($name,)+)))
+        crate::cpu::arch().dispatch(Vectorized(($($name,)+)))
     }};
 }
 pub(crate) use vectorized;

@@ -7,8 +7,9 @@
               into the entry is compiled for its instruction set"
 )]
 
+use super::arch::arch;
 use super::matrix::{Matrix, MatrixMut, Store};
-use pulp::{Arch, MemMask, Simd, WithSimd};
+use pulp::{MemMask, Simd, WithSimd};
 
 /// `out = lhs rhs`, or `out += lhs rhs`, on the calling thread. The columns of `rhs` must be adjacent.
 ///
@@ -23,7 +24,7 @@ pub(crate) fn small_product(out: MatrixMut<'_>, store: Store, lhs: Matrix<'_>, r
         "shapes of a product must fit"
     );
     assert!(rhs.column_stride == 1 || rhs.columns <= 1, "the right operand lies in rows");
-    Arch::new().dispatch(Product { out, store, lhs, rhs });
+    arch().dispatch(Product { out, store, lhs, rhs });
 }
 
 struct Product<'a> {

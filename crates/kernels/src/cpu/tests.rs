@@ -1,9 +1,26 @@
 //! The parts against plain arithmetic.
 
+use super::arch::{PORTABLE, arch, portable};
 use super::{Matrix, MatrixMut, Store, Threads, dot, exp, product, product_of, small_product};
 use crate::noise;
 use proptest::prelude::*;
 use ruminate_testkit as testkit;
+
+/// Machines without AVX2 take the portable form, which is what Miri reads, too.
+#[test]
+#[cfg(not(miri))]
+fn all_tests_of_this_crate_pass_without_vector_instructions() {
+    if portable() {
+        // This is the process that is started below.
+        assert!(matches!(arch(), pulp::Arch::Scalar), "{:?}", arch());
+        return;
+    }
+    let program = std::env::current_exe().expect("this program has a path");
+    let output = std::process::Command::new(program).env(PORTABLE, "1").output().expect("it starts again");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("all_tests_of_this_crate_pass_without_vector_instructions ... ok"), "{said}");
+}
 
 #[test]
 fn exp_is_right_over_the_whole_range() {

@@ -11,9 +11,10 @@
 // K inner dimension
 
 use super::ahead::Ahead;
+use super::arch::arch;
 use super::matrix::{Matrix, Store};
-use super::parts::Parts;
-use pulp::{Arch, MemMask, Simd, WithSimd};
+use super::parts::Part;
+use pulp::{MemMask, Simd, WithSimd};
 use std::ops::Range;
 
 /// Columns of a panel: three vectors of AVX-512. With eight rows they fill 24 of its 32 registers with sums.
@@ -66,17 +67,15 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// All rows times a panel `[K][columns of the panel]`, into the result from row `first` on. Meanwhile `next` is brought
-/// closer: what is wanted after this panel, or the panel itself.
+/// All rows times a panel `[K][columns of the panel]`, into these columns of the part, counted from 0. Meanwhile `next` is
+/// brought closer: what is wanted after this panel, or the panel itself.
 ///
 /// # Safety
-/// No other thread reads or writes these rows and columns of the result at the same time; with [`Store::Add`] they are
-/// initialised.
+/// With [`Store::Add`] the columns are initialised.
 pub(super) unsafe fn times_panel(
     rows: Rows<'_>,
     [panel, next]: [&[f32]; 2],
-    out: &Parts<'_>,
-    first: usize,
+    out: &mut Part<'_>,
     columns: &Range<usize>,
     store: Store,
 ) {
@@ -87,21 +86,11 @@ pub(super) unsafe fn times_panel(
         matches!(rows, Rows::Packed(..)) || rows.tile(0, 0, depth).columns == depth,
         "as deep as the panel"
     );
-    let (place, stride) = out.place(&(first..first + count), columns);
-    Arch::new().dispatch(Tiles {
-        rows,
-        panel,
-        next,
-        depth,
-        lanes,
-        place,
-        stride,
-        width: columns.len(),
-        store,
-    });
+    let (place, stride) = out.place(&(0..count), columns);
+    arch().dispatch(Tiles { rows, panel, next, depth, lanes, place, stride, width: columns.len(), store });
 }
 
-/// `place` is the first of `width` columns of as many rows as `rows` has, `stride` apart, that nobody else has.
+/// `place` is the first of `width` columns of as many rows as `rows` has, `stride` apart, all inside one part of the result.
 struct Tiles<'a> {
     rows: Rows<'a>,
     panel: &'a [f32],
@@ -175,8 +164,8 @@ impl Tiles<'_> {
         let mut ahead = Ahead::of(next, row / TALL * depth);
         // SAFETY: `right` moves through the panel's `depth` lines of `lanes` numbers, of which the first assertion says
         // that they hold the vectors read; the constructors of `Matrix` checked that its elements lie inside its slice, and
-        // element `k < depth` of row `m < M` is one of them by the second. Of the result, these rows are nobody else's, and
-        // masks close the lanes beyond its columns.
+        // element `k < depth` of row `m < M` is one of them by the second. `place` is where a part of the result begins that
+        // has these rows and `width` columns and that nothing else has; masks close the lanes beyond them.
         unsafe {
             let place = place.wrapping_add(row * stride + start);
             if store == Store::Add {

@@ -8,9 +8,10 @@
 
 // M rows, D inner dimension, O outputs
 
-use super::matrix::{Matrix, MatrixMut, Store, Threads, WORTH_SHARING};
+use super::arch::arch;
+use super::matrix::{Matrix, MatrixMut, Store, Threads, WORTH_SHARING, area};
 use super::product::{product, product_of};
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 /// Rows up to which this beats the product with packed panels.
@@ -23,6 +24,9 @@ const SIDE: usize = 4;
 const OUTPUTS: usize = 64;
 
 /// `out = x W^T` for `x` `[M, D]`, `weight` `[O, D]`, `out` `[M, O]`: by whichever way is the faster for so many rows.
+///
+/// # Panics
+/// When a slice has not exactly the elements of its shape, however many rows there are.
 pub(crate) fn times_transposed(
     out: &mut [f32],
     x: &[f32],
@@ -30,6 +34,8 @@ pub(crate) fn times_transposed(
     [rows, width, outputs]: [usize; 3],
     threads: Threads,
 ) {
+    assert_fits(x, weight, [rows, width, outputs]);
+    assert!(out.len() == area(rows, outputs), "shapes of a product must fit");
     if rows <= FEW_ROWS {
         return few_rows(out, x, weight, [rows, width, outputs], threads);
     }
@@ -38,14 +44,18 @@ pub(crate) fn times_transposed(
 }
 
 /// `x W^T` `[M, O]`, as [`times_transposed`].
+///
+/// # Panics
+/// As [`times_transposed`].
 pub(crate) fn times_transposed_of(
     x: &[f32],
     weight: &[f32],
     [rows, width, outputs]: [usize; 3],
     threads: Threads,
 ) -> Vec<f32> {
+    assert_fits(x, weight, [rows, width, outputs]);
     if rows <= FEW_ROWS {
-        let mut out = vec![0.0; rows * outputs];
+        let mut out = vec![0.0; area(rows, outputs)];
         few_rows(&mut out, x, weight, [rows, width, outputs], threads);
         return out;
     }
@@ -53,7 +63,13 @@ pub(crate) fn times_transposed_of(
     product_of(x, weight.transposed(), threads)
 }
 
-/// Each element is a sum in the same order whatever the other rows are and however many threads there are.
+fn assert_fits(x: &[f32], weight: &[f32], [rows, width, outputs]: [usize; 3]) {
+    let fits = x.len() == area(rows, width) && weight.len() == area(outputs, width);
+    assert!(fits, "shapes of a product must fit");
+}
+
+/// Each element is a sum in the same order whatever the other rows are and however many threads there are. The slices
+/// have the elements of their shapes.
 fn few_rows(
     out: &mut [f32],
     x: &[f32],
@@ -61,18 +77,16 @@ fn few_rows(
     [rows, width, outputs]: [usize; 3],
     threads: Threads,
 ) {
-    let fits = x.len() == rows * width && weight.len() == outputs * width && out.len() == rows * outputs;
-    assert!(fits, "shapes of a product must fit");
     if out.is_empty() || width == 0 {
         return out.fill(0.0);
     }
     // Tasks own outputs, so the sums come out transposed.
     let mut transposed = vec![0.0; outputs * rows];
     let of_outputs = |(sums, weight): (&mut [f32], &[f32])| {
-        Arch::new().dispatch(Tiles { out: sums, x, weight, rows, width });
+        arch().dispatch(Tiles { out: sums, x, weight, rows, width });
     };
     let (block, weights) = (OUTPUTS * rows, OUTPUTS * width);
-    if threads == Threads::Pool && rows * width * outputs >= WORTH_SHARING {
+    if threads == Threads::Pool && rows * weight.len() >= WORTH_SHARING {
         transposed.par_chunks_mut(block).zip(weight.par_chunks(weights)).for_each(of_outputs);
     } else {
         transposed.chunks_mut(block).zip(weight.chunks(weights)).for_each(of_outputs);
@@ -152,4 +166,34 @@ fn tile<S: Simd>(simd: S, weight: &[f32], x: &[f32], width: usize) -> [[f32; SID
 fn row_or_first(rows: &[f32], index: usize, width: usize) -> &[f32] {
     let start = if (index + 1) * width <= rows.len() { index * width } else { 0 };
     &rows[start..start + width]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FEW_ROWS, times_transposed, times_transposed_of};
+    use crate::cpu::Threads;
+
+    /// A number whose product with itself is 0 where it wraps.
+    const HALF: usize = 1 << (usize::BITS / 2);
+
+    #[test]
+    #[should_panic(expected = "elements are more than there can be")]
+    fn empty_operands_of_a_result_beyond_all_numbers_are_refused() {
+        let _ = times_transposed_of(&[], &[], [HALF, 0, HALF], Threads::One);
+    }
+
+    #[test]
+    #[should_panic(expected = "shapes of a product must fit")]
+    fn a_weight_of_longer_rows_is_refused_for_many_rows_as_for_few() {
+        let rows = FEW_ROWS + 1;
+        let _ = times_transposed_of(&vec![1.0; rows * 2], &[1.0; 9], [rows, 2, 3], Threads::One);
+    }
+
+    #[test]
+    #[should_panic(expected = "shapes of a product must fit")]
+    fn so_is_a_result_that_is_too_long() {
+        let rows = FEW_ROWS + 1;
+        let mut out = vec![0.0; rows * 3 + 1];
+        times_transposed(&mut out, &vec![1.0; rows * 2], &[1.0; 6], [rows, 2, 3], Threads::One);
+    }
 }

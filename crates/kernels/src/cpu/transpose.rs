@@ -16,7 +16,7 @@ pub(super) fn transpose(out: &mut [f32], line: usize, rows: &[&[f32]]) {
     assert!(rows.iter().all(|row| row.len() == columns), "rows are equally long");
     assert!(rows.len() <= line && columns * line <= out.len() + line - rows.len(), "a line for each column");
     #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx512f") {
+    if super::arch::has!("avx512f") {
         // SAFETY: the machine has the instructions.
         return unsafe { x86::transpose(out, line, rows) };
     }
@@ -42,8 +42,8 @@ mod x86 {
 
     use super::{SIDE, strips};
     use std::arch::x86_64::{
-        __m512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_loadu_ps, _mm512_setzero_ps, _mm512_shuffle_f32x4,
-        _mm512_storeu_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+        __m512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_setzero_ps, _mm512_shuffle_f32x4,
+        _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
     };
 
     /// As [`transpose`](super::transpose), whose assertion holds.
@@ -57,14 +57,12 @@ mod x86 {
                 // Plain loops: `map` would be compiled by itself, without the instructions.
                 let mut block = [_mm512_setzero_ps(); SIDE];
                 for (vector, row) in block.iter_mut().zip(rows) {
-                    let values = &row[column..column + SIDE];
-                    // SAFETY: the slice has as many numbers as the vector.
-                    *vector = unsafe { _mm512_loadu_ps(values.as_ptr()) };
+                    *vector = pulp::cast(row.as_chunks::<SIDE>().0[column / SIDE]);
                 }
                 for (j, vector) in transposed(&block).into_iter().enumerate() {
-                    let place = &mut out[(column + j) * line + index * SIDE..][..SIDE];
-                    // SAFETY: the slice has as many numbers as the vector.
-                    unsafe { _mm512_storeu_ps(place.as_mut_ptr(), vector) };
+                    let place = &mut out[(column + j) * line + index * SIDE..];
+                    let place = place.first_chunk_mut().expect("a line is as long as there are rows");
+                    *place = pulp::cast::<__m512, [f32; SIDE]>(vector);
                 }
             }
             strips(&mut out[index * SIDE..], line, rows, whole);
@@ -112,6 +110,23 @@ mod tests {
     use super::{strips, transpose};
     use crate::noise;
     use proptest::prelude::*;
+
+    #[test]
+    fn under_miri_too_a_transpose_has_columns_for_rows() {
+        for (rows, columns, gap, line) in [(1, 1, 0, 1), (16, 16, 0, 16), (17, 33, 2, 20), (3, 18, 1, 3)] {
+            let stride = columns + gap;
+            let values: Vec<f32> = (0..rows * stride).map(|at| at as f32).collect();
+            let lines: Vec<&[f32]> = values.chunks_exact(stride).map(|row| &row[..columns]).collect();
+            // The last column needs no more of its line than there are rows.
+            let mut out = vec![-1.0; columns * line - (line - rows)];
+            transpose(&mut out, line, &lines);
+            for (at, &value) in out.iter().enumerate() {
+                let (column, row) = (at / line, at % line);
+                let expected = if row < rows { values[row * stride + column] } else { -1.0 };
+                assert_eq!(value, expected, "({row}, {column}) of {rows} x {columns}");
+            }
+        }
+    }
 
     proptest! {
         #[test]

@@ -9,7 +9,12 @@ use burn::tensor::Tensor;
 ///
 /// # Shapes
 /// - `x`: `[N, D]`, `weight`: `[O, D]`, result: `[N, O]`
+///
+/// # Panics
+/// When both have not the same D, or `N x O` is more than memory has.
 pub fn linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    let [[_, inner], [_, of_weight]] = [x.dims(), weight.dims()];
+    assert_eq!(inner, of_weight, "x and the weight of a linear map have the same inner dimension");
     match form(&x) {
         Form::Reference => reference(x, weight),
         Form::Flex => autodiff::fused(x, weight),
@@ -22,11 +27,28 @@ fn reference(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
-    use super::{autodiff, reference};
+    use super::{autodiff, linear, reference};
     use crate::noise;
     use crate::same::same_with_gradients;
+    use burn::tensor::Tensor;
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
+
+    #[test]
+    #[should_panic(expected = "the same inner dimension")]
+    fn a_weight_with_longer_rows_is_refused_for_many_rows_as_for_few() {
+        let device = testkit::device();
+        let _ = linear(Tensor::ones([49, 2], &device), Tensor::ones([3, 4], &device));
+    }
+
+    #[test]
+    #[should_panic(expected = "elements are more than there can be")]
+    fn empty_tensors_whose_product_is_beyond_all_numbers_are_refused() {
+        let device = testkit::device();
+        let half: usize = 1 << (usize::BITS / 2);
+        let empty = || Tensor::<2>::zeros([half, 0], &device);
+        let _ = linear(empty(), empty());
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]

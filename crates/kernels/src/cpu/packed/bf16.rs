@@ -10,11 +10,11 @@
 // D inner dimension, D2 = D / 2 pairs, the last one padded with 0
 
 use super::Sums;
-use crate::cpu::parts::Parts;
+use crate::cpu::matrix::area;
+use crate::cpu::parts::Part;
 use crate::cpu::tile::{PANEL, TALL, padded, tallest};
 use crate::cpu::vectorized;
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// `[panel][D2][outputs of the panel]`, the earlier number of a pair in the lower half.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Panels {
         /// Lines that are filled for all outputs before the next ones: they stay in the first-level cache.
         const LINES: usize = 32;
         let width = width.div_ceil(2);
-        let mut pairs = vec![0; padded(rows.len()) * width];
+        let mut pairs = vec![0; area(padded(rows.len()), width)];
         let panels = pairs.par_chunks_mut((PANEL * width).max(1));
         rows.par_chunks(PANEL).zip(panels).for_each(|(rows, panel)| {
             let lanes = padded(rows.len());
@@ -102,14 +102,13 @@ impl super::Panels for Panels {
         size_of_val(self.pairs.as_slice())
     }
 
-    unsafe fn times(&self, panel: usize, x: &Inputs, rows: usize, out: &Parts<'_>, outputs: &Range<usize>) {
+    fn times(&self, panel: usize, x: &Inputs, rows: usize, out: &mut Part<'_>) {
         let mut sums: Sums = [[0.0; PANEL]; TALL];
         let mut row = 0;
         while row < rows {
             let height = tallest(rows - row);
             self.products(panel, x, row, height, &mut sums);
-            // SAFETY: the caller keeps other threads away.
-            unsafe { out.put(row, outputs, &sums[..height]) };
+            out.put(row, &sums[..height]);
             row += height;
         }
     }
@@ -119,7 +118,7 @@ impl Panels {
     /// The products of a tile. Those of outputs that the panel does not have mean nothing.
     pub(super) fn products(&self, panel: usize, x: &Inputs, row: usize, height: usize, sums: &mut Sums) {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") {
+        if crate::cpu::arch::has!("avx512f", "avx512bf16") {
             let (panel, x) = (self.panel(panel), self.rows(x, row, height));
             // SAFETY: the machine has the instructions.
             return unsafe { x86::tile(panel, x, self.width, height, sums) };
@@ -178,8 +177,8 @@ mod x86 {
     use super::Sums;
     use crate::cpu::tile::VECTOR;
     use std::arch::x86_64::{
-        __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_setzero_ps,
-        _mm512_setzero_si512, _mm512_storeu_ps,
+        __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
+        _mm512_setzero_ps, _mm512_setzero_si512,
     };
     use std::mem::transmute;
 
@@ -231,8 +230,7 @@ mod x86 {
         }
         for (sums, products) in sums.iter_mut().zip(products) {
             for (sums, product) in sums.as_chunks_mut::<VECTOR>().0.iter_mut().zip(products) {
-                // SAFETY: the chunk has as many numbers as the vector.
-                unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), product) };
+                *sums = pulp::cast::<__m512, [f32; VECTOR]>(product);
             }
         }
     }

@@ -1,14 +1,13 @@
 //! Panels of f32, and rows as they are.
-#![allow(unsafe_code, reason = "a tile writes to a part of the result that the caller keeps for it")]
+#![allow(unsafe_code, reason = "the tile may add to a result that is not initialised; here it replaces")]
 
 // D inner dimension
 
-use crate::cpu::matrix::{Matrix, Store};
-use crate::cpu::parts::Parts;
+use crate::cpu::matrix::{Matrix, Store, area};
+use crate::cpu::parts::Part;
 use crate::cpu::tile::{PANEL, Rows, padded, times_panel};
 use crate::cpu::transpose::transpose;
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// `[panel][D][outputs of the panel]`
 #[derive(Debug)]
@@ -19,7 +18,7 @@ pub(super) struct Panels {
 
 impl Panels {
     pub(super) fn pack(rows: &[&[f32]], width: usize) -> Self {
-        let mut values = vec![0.0; padded(rows.len()) * width];
+        let mut values = vec![0.0; area(padded(rows.len()), width)];
         let panels = values.par_chunks_mut((PANEL * width).max(1));
         panels
             .zip(rows.par_chunks(PANEL))
@@ -48,14 +47,7 @@ impl super::Panels for Panels {
         size_of_val(self.values.as_slice())
     }
 
-    unsafe fn times(
-        &self,
-        index: usize,
-        x: &Inputs<'_>,
-        rows: usize,
-        out: &Parts<'_>,
-        outputs: &Range<usize>,
-    ) {
+    fn times(&self, index: usize, x: &Inputs<'_>, rows: usize, out: &mut Part<'_>) {
         let panel = |index: usize| {
             let start = index * PANEL * self.width;
             self.values.get(start..self.values.len().min(start + PANEL * self.width))
@@ -63,7 +55,8 @@ impl super::Panels for Panels {
         let next = panel(index + 1);
         let panel = panel(index).expect("a panel of this weight");
         let x = Rows::InPlace(Matrix::new(x.x, rows, x.width));
-        // SAFETY: the caller keeps other threads away.
-        unsafe { times_panel(x, [panel, next.unwrap_or(panel)], out, 0, outputs, Store::Replace) };
+        let columns = 0..out.columns().len();
+        // SAFETY: nothing is added to what is there.
+        unsafe { times_panel(x, [panel, next.unwrap_or(panel)], out, &columns, Store::Replace) };
     }
 }

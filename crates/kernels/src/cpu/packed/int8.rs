@@ -17,11 +17,11 @@
 // M rows, D inner dimension, Q = D / 4 quads, B blocks
 
 use super::Sums;
-use crate::cpu::parts::Parts;
+use crate::cpu::matrix::area;
+use crate::cpu::parts::Part;
 use crate::cpu::tile::{PANEL, TALL, padded, tallest};
 use crate::cpu::vectorized;
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// Inputs of a block. Outliers spoil the resolution of their block only; smaller ones cost more scales.
 const BLOCK: usize = 64;
@@ -46,7 +46,7 @@ pub(super) struct Panels {
 impl Panels {
     pub(super) fn pack(rows: &[&[f32]], width: usize) -> Self {
         let (blocks, width) = (width.div_ceil(BLOCK), width.div_ceil(4));
-        let mut quads = vec![u32::from_le_bytes([BIAS; 4]); padded(rows.len()) * width];
+        let mut quads = vec![u32::from_le_bytes([BIAS; 4]); area(padded(rows.len()), width)];
         let mut scales = vec![0.0; padded(rows.len()) * blocks];
         let sizes = [width, blocks].map(|line| (PANEL * line).max(1));
         let panels = quads.par_chunks_mut(sizes[0]).zip(scales.par_chunks_mut(sizes[1]));
@@ -176,14 +176,13 @@ impl super::Panels for Panels {
         size_of_val(self.quads.as_slice()) + size_of_val(self.scales.as_slice())
     }
 
-    unsafe fn times(&self, panel: usize, x: &Inputs, rows: usize, out: &Parts<'_>, outputs: &Range<usize>) {
+    fn times(&self, panel: usize, x: &Inputs, rows: usize, out: &mut Part<'_>) {
         let mut sums: Sums = [[0.0; PANEL]; TALL];
         let mut row = 0;
         while row < rows {
             let height = tallest(rows - row).min(TALLEST);
             self.products(panel, x, row, height, &mut sums);
-            // SAFETY: the caller keeps other threads away.
-            unsafe { out.put(row, outputs, &sums[..height]) };
+            out.put(row, &sums[..height]);
             row += height;
         }
     }
@@ -193,7 +192,7 @@ impl Panels {
     /// The products of a tile. Those of outputs that the panel does not have mean nothing.
     pub(super) fn products(&self, panel: usize, x: &Inputs, row: usize, height: usize, sums: &mut Sums) {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vnni") {
+        if crate::cpu::arch::has!("avx512f", "avx512vnni") {
             // SAFETY: the machine has the instructions.
             return unsafe { x86::tile(self.tile_of(panel, x, row, height), sums) };
         }

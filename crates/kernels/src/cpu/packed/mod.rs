@@ -1,10 +1,7 @@
 //! A weight packed once for many products `x W^T`: outputs lie in panels, so that a product streams each panel from
 //! front to back, and a few rows of x share what was read. Three formats of numbers, one driver.
 
-#![allow(
-    unsafe_code,
-    reason = "tasks own columns of the result, which no safe slice expresses; this file sees to it that they are disjoint"
-)]
+#![allow(unsafe_code, reason = "results are not initialised before their parts are written")]
 
 // M rows, D inner dimension, O outputs
 
@@ -14,20 +11,18 @@ mod int8;
 #[cfg(test)]
 mod tests;
 
-use super::matrix::{MatrixMut, Store, Threads};
-use super::parts::Parts;
+use super::matrix::{MatrixMut, Store, Threads, area};
+use super::parts::{Part, Parts, Sharing};
 use super::tile::{PANEL, TALL};
-use rayon::prelude::*;
-use std::ops::Range;
 
 /// The products of a tile, by row.
 type Sums = [[f32; PANEL]; TALL];
 
 /// Bytes of a weight below which waking another thread costs more than it saves.
-const WORTH_SHARING: usize = 1 << 17;
+const WORTH_SHARING: usize = if cfg!(miri) { 1 << 10 } else { 1 << 17 };
 
 /// Bytes of a weight that a task takes at least.
-const TASK: usize = 1 << 16;
+const TASK: usize = if cfg!(miri) { 1 << 9 } else { 1 << 16 };
 
 /// How the numbers of a packed weight are held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -80,42 +75,55 @@ impl Packed {
     /// `out = x W^T` for `x` `[M, D]`, `out` `[M, O]`. Each element is computed in the same order whatever the other
     /// rows are and however many threads there are.
     pub(crate) fn times(&self, out: &mut [f32], x: &[f32], rows: usize, threads: Threads) {
-        self.fill(Parts::of(MatrixMut::new(out, rows, self.outputs)), x, rows, threads);
+        let out = MatrixMut::new(out, rows, self.outputs);
+        if self.adds_nothing(x, rows) {
+            return out.store_nothing(Store::Replace);
+        }
+        self.fill(&mut Parts::of(out), x, rows, threads);
     }
 
     /// `x W^T` `[M, O]`
     pub(crate) fn times_of(&self, x: &[f32], rows: usize, threads: Threads) -> Vec<f32> {
+        if self.adds_nothing(x, rows) {
+            return vec![0.0; area(rows, self.outputs)];
+        }
         // SAFETY: panels have all outputs, and each is multiplied with all rows.
         unsafe { Parts::collect(rows, self.outputs, |out| self.fill(out, x, rows, threads)) }
     }
 
-    /// Writes all of `out`, `[M, O]`.
-    fn fill(&self, out: Parts<'_>, x: &[f32], rows: usize, threads: Threads) {
-        assert!(x.len() == rows * self.width, "shapes of a product must fit");
-        if self.width == 0 || rows == 0 {
-            return out.clear(Store::Replace);
-        }
+    /// Whether `x` `[M, D]` has nothing to multiply.
+    fn adds_nothing(&self, x: &[f32], rows: usize) -> bool {
+        assert!(x.len() == area(rows, self.width), "shapes of a product must fit");
+        x.is_empty()
+    }
+
+    /// Writes all of `out`, `[M, O]`, where M and D are at least 1.
+    fn fill(&self, out: &mut Parts<'_>, x: &[f32], rows: usize, threads: Threads) {
         match &self.panels {
-            Format::Full(panels) => self.run(panels, &out, &full::Inputs::new(x, self.width), rows, threads),
-            Format::Bf16(panels) => self.run(panels, &out, &bf16::Inputs::new(x, self.width), rows, threads),
-            Format::Int8(panels) => self.run(panels, &out, &int8::Inputs::new(x, self.width), rows, threads),
+            Format::Full(panels) => self.run(panels, out, &full::Inputs::new(x, self.width), rows, threads),
+            Format::Bf16(panels) => self.run(panels, out, &bf16::Inputs::new(x, self.width), rows, threads),
+            Format::Int8(panels) => self.run(panels, out, &int8::Inputs::new(x, self.width), rows, threads),
         }
     }
 
-    fn run<P: Panels>(&self, panels: &P, out: &Parts<'_>, x: &P::Inputs<'_>, rows: usize, threads: Threads) {
-        let panel = |index: usize| {
-            let first = index * PANEL;
-            let outputs = first..self.outputs.min(first + PANEL);
-            // SAFETY: a task has panels of its own, and those are columns of the result that no other has.
-            unsafe { panels.times(index, x, rows, out, &outputs) };
-        };
+    fn run<P: Panels>(
+        &self,
+        panels: &P,
+        out: &mut Parts<'_>,
+        x: &P::Inputs<'_>,
+        rows: usize,
+        threads: Threads,
+    ) {
         let (count, bytes) = (self.outputs.div_ceil(PANEL), panels.bytes());
-        if threads == Threads::Pool && bytes * rows >= WORTH_SHARING {
-            let at_least = (TASK * count / bytes.max(1)).max(1);
-            (0..count).into_par_iter().with_min_len(at_least).for_each(panel);
+        let sharing = if threads == Threads::Pool && bytes * rows >= WORTH_SHARING {
+            Sharing::Runs((TASK * count / bytes.max(1)).max(1))
         } else {
-            (0..count).for_each(panel);
-        }
+            Sharing::Here
+        };
+        // A part is the outputs of a panel, for all rows.
+        out.share([rows, PANEL], sharing, |mut part| {
+            panels.times(part.columns().start / PANEL, x, rows, &mut part);
+        });
     }
 }
 
@@ -136,16 +144,6 @@ trait Panels: Sync {
     /// Bytes of all panels.
     fn bytes(&self) -> usize;
 
-    /// Multiplies all rows by the outputs of a panel, into those columns of the result.
-    ///
-    /// # Safety
-    /// No other thread reads or writes these columns at the same time.
-    unsafe fn times(
-        &self,
-        panel: usize,
-        x: &Self::Inputs<'_>,
-        rows: usize,
-        out: &Parts<'_>,
-        outputs: &Range<usize>,
-    );
+    /// Multiplies all rows by the outputs of a panel, into the part of the result that has those columns.
+    fn times(&self, panel: usize, x: &Self::Inputs<'_>, rows: usize, out: &mut Part<'_>);
 }

@@ -3,9 +3,8 @@
 use super::{QUADS, Sums, Tile};
 use crate::cpu::tile::VECTOR;
 use std::arch::x86_64::{
-    _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
+    __m512, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
     _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
-    _mm512_storeu_ps,
 };
 
 /// As [`portable`](super::portable).
@@ -72,8 +71,7 @@ fn part<const M: usize, const N: usize>(tile: Tile<'_>, sums: &mut Sums) {
     }
     for (sums, totals) in sums.iter_mut().zip(totals) {
         for (sums, total) in sums.as_chunks_mut::<VECTOR>().0.iter_mut().zip(totals) {
-            // SAFETY: the chunk has as many numbers as the vector.
-            unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), total) };
+            *sums = pulp::cast::<__m512, [f32; VECTOR]>(total);
         }
     }
 }
