@@ -16,6 +16,7 @@ mod address;
 mod choice;
 pub mod code;
 mod command;
+mod concurrency;
 mod countdown;
 mod decimal;
 mod error;
@@ -41,6 +42,8 @@ pub mod tags;
 mod verifier;
 mod verify;
 mod workers;
+#[cfg(test)]
+mod workers_on_threads;
 
 pub use address::{Bearer, check_address, shown_address};
 pub use choice::Choice;
