@@ -1,5 +1,5 @@
 //! `cargo xtask COMMAND ...`: builds the `ruminate` binary with the features that the command needs and becomes it.
-//! Its own commands are `ci`, `benchmarks` and `r1`. It refuses to know what the commands do: an unknown one is the
+//! Its own commands are `ci`, `benchmarks`, `r1` and `sanitize`. It refuses to know what the commands do: an unknown one is the
 //! binary's to refuse.
 
 /// Tells people something on standard error, like the standard macros of these names, which they stand in for. Those panic
@@ -18,6 +18,7 @@ mod benchmarks;
 mod binary;
 mod ci;
 mod r1;
+mod sanitize;
 
 use anyhow::{Context, Result};
 use std::ffi::OsString;
@@ -43,6 +44,9 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
     }
     if args.first().is_some_and(|command| command == "r1") {
         return r1::run(&args[1..]);
+    }
+    if args.first().is_some_and(|command| command == "sanitize") {
+        return sanitize::run(&args[1..]);
     }
     let (asked, args) = binary::asked(args);
     let path = binary::build(asked.into_iter().chain(binary::features(args)))?;
