@@ -1,4 +1,5 @@
-"""Inputs to start from: the cases of `fixtures/reward`, each as a file of `corpus/TARGET/`, and words of LaTeX for `-dict`.
+"""Inputs to start from, each a file of `corpus/TARGET/`: the cases of `fixtures/reward`, chat templates, tokenizers, GGUF files,
+problems and rows of a run; and words for `-dict`.
 
     python fuzz/seeds.py
 """
@@ -17,17 +18,54 @@ WORDS = r"""\frac{ \dfrac{ \sqrt{ \sqrt[ \boxed{ \left( \right) \begin{pmatrix} 
 \[ \] \( \) $$ } ^ _ & ! <think> </think> <answer> </answer> #### answer: final and or 1e9 1/2 0.(3) x=1 10^{10 (?i) (?: [^ {1,9}""".split()
 
 
+TEMPLATE_WORDS = """{{ }} {% %} {%- -%} for in if elif else endif endfor set macro endmacro call namespace( loop.index0 |tojson |join( |replace(
+.split( .format( .strip( ~ == not is defined messages role content add_generation_prompt raise_exception( strftime_now(""".split()
+# A run folder's files in the order of the target, 0xFF between them.
+RUN = [
+    [{"step": step, "reward": 0.5, "entropy": 1.0, "kl": 0.0, "rewards/format/mean": 1.0} for step in (1, 2)],
+    [{"step": 0, "set": "held_out", "n": 4, "pass@1": 0.25, "pass@1_ci": [0.1, 0.4]}],
+    [{"step": 1, "load": [[5, 1], [3, 3]]}],
+    [{"step": 1, "set": "held_out", "index": 0, "prompt": "<fuzz>", "answer": "2", "text": "<fuzz>", "verdict": "correct", "why": "x"}],
+    [{"step": 1, "index": 3, "sample": 0, "prompt": "<fuzz>", "text": "</script><fuzz>", "logprobs": [-0.5, None], "advantage": 0.5,
+      "verdict": "wrong", "why": "<fuzz>", "finish_reason": "stop"}],
+    [{"step": 1, "index": 3, "sample": 0, "tokens": ["<fuzz>", "2"], "ratio": [1.1, 0.9], "entropy": [0.2, 0.3], "experts": [[[0, 1], [2, 3]]]}],
+    [{"command": "train-rl", "seed": 0, "data": {"task": "<fuzz>"}}],
+    [{"alarms": [], "seconds": 1.5}],
+]
+
+
+def of_files():
+    """Inputs of the targets whose input is a file."""
+    fixtures = HERE / "../fixtures"
+    yield from (("template", path.read_bytes()) for path in fixtures.glob("text/templates/*.jinja"))
+    yield from (("template", row[0].encode()) for row in json.loads((fixtures / "text/jinja.json").read_text())["rows"])
+    yield from (("tokenizer", path.read_bytes()) for path in fixtures.glob("text/**/tokenizer.json") if path.stat().st_size < 100_000)
+    yield from (("gguf", path.read_bytes()) for path in fixtures.glob("gguf/*.gguf"))
+    for row in ({"question": "1+1", "answer": "#### 2"}, {"prompt": [{"role": "user", "content": "a"}], "answer": "b", "tools": [{}]},
+                {"problem": "x", "solution": "\\boxed{1}", "level": 3}, {"text": "a", "canonical_solution": "b", "test_list": ["assert True"]}):
+        yield "jsonl", json.dumps(row).encode() + b"\n"
+    files = ["".join(json.dumps(row) + "\n" for row in rows).encode() for rows in RUN]
+    yield "report", b"\xff".join(files)
+    yield from (("report", b"\xff" * place + file) for place, file in enumerate(files))
+
+
+def keep(target, data):
+    folder = HERE / "corpus" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / hashlib.sha1(data).hexdigest()).write_bytes(data)
+
+
 def main():
+    for target, data in of_files():
+        keep(target, data)
     for target, key in FIRST_LINE.items():
-        folder = HERE / "corpus" / target
-        folder.mkdir(parents=True, exist_ok=True)
         for row in ROWS:
             if row["kind"] == target or (target == "format" and row["kind"] != "regex"):
                 first = str(row.get(key, "")).replace("\n", " ")
-                data = f"{first}\n{row['completion']}".encode()
-                (folder / hashlib.sha1(data).hexdigest()).write_bytes(data)
-    escaped = (word.replace("\\", "\\\\").replace('"', '\\"') for word in WORDS)
-    (HERE / "corpus" / "words.dict").write_text("".join(f'"{word}"\n' for word in escaped))
+                keep(target, f"{first}\n{row['completion']}".encode())
+    for name, words in (("words", WORDS), ("template", TEMPLATE_WORDS)):
+        escaped = (word.replace("\\", "\\\\").replace('"', '\\"') for word in words)
+        (HERE / "corpus" / f"{name}.dict").write_text("".join(f'"{word}"\n' for word in escaped))
 
 
 if __name__ == "__main__":

@@ -121,6 +121,9 @@ impl Source {
     pub(crate) fn new(model: &Path, adapter: Option<&Path>) -> Result<Self> {
         let base = lora::base_folder(model)?;
         let own = (base != model).then_some(model);
+        if let Some(own) = own {
+            eprintln!("adapters of {}, on the base model {}", own.display(), base.display());
+        }
         if let (Some(own), Some(adapter)) = (own, adapter) {
             return Err(Refusal::usage(format!(
                 "--model {} holds adapters itself; expected the base model of --adapter {}",

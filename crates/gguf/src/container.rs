@@ -41,7 +41,11 @@ impl Gguf<File> {
     /// # Errors
     /// [`Error::Read`], or [`Error::Container`] with the first thing found wrong.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::read(File::open(path).map_err(Error::Read)?)
+        let file = ruminate_files::open_regular(path).map_err(|error| match error {
+            ruminate_files::Error::Read { source, .. } => Error::Read(source),
+            other => Error::Read(std::io::Error::other(other)),
+        });
+        Self::read(file?)
     }
 }
 

@@ -4,10 +4,11 @@ mod common;
 
 use common::{Bits, bits};
 use proptest::prelude::*;
-use ruminate_model::lora::load_adapter;
+use ruminate_model::lora::{base_folder, load_adapter};
 use ruminate_model::{Decoder, LoadError, load};
 use ruminate_testkit as testkit;
 use std::fs;
+use std::path::Path;
 
 fn base() -> Decoder {
     load(&testkit::fixture_path("model/llama_tied"), &testkit::device()).expect("a fixture")
@@ -182,4 +183,24 @@ fn adapter_files_that_lie_are_typed_errors() {
         error.contains("\"meta-llama/Llama-3.2-1B\"") && error.contains("--model BASE --adapter"),
         "{error}"
     );
+}
+
+#[test]
+fn a_relative_base_lies_beside_the_adapter_before_the_current_folder() {
+    // Tests run in the folder of their crate, from where this is a model.
+    let name = "../../fixtures/model/llama_tied";
+    let home = tempfile::tempdir().expect("a folder");
+    let adapter = home.path().join("runs/sums/adapter");
+    fs::create_dir_all(&adapter).expect("a folder");
+    let config = serde_json::json!({"base_model_name_or_path": name}).to_string();
+    fs::write(adapter.join("adapter_config.json"), config).expect("written");
+    assert_eq!(base_folder(&adapter).expect("it is there"), Path::new(name));
+
+    let beside = adapter.join(name);
+    fs::create_dir_all(&beside).expect("a folder");
+    fs::write(beside.join("config.json"), "{}").expect("written");
+    assert_eq!(base_folder(&adapter).expect("it is there"), beside);
+
+    fs::write(adapter.join("model.safetensors"), "").expect("written");
+    assert_eq!(base_folder(&adapter).expect("itself"), adapter);
 }

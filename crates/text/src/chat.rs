@@ -2,7 +2,7 @@
 //! the messages and what is given beside them, and it has a budget of steps, of output and of stack.
 
 use crate::guard::guarded;
-use crate::jinja::{self, Generation, MARKS, MAX_OUTPUT_BYTES, Refusal, rewritten};
+use crate::jinja::{self, Generation, LIMIT, MARKS, MAX_OUTPUT_BYTES, Refusal, rewritten};
 use crate::{Error, SpecialTokens, TemplateInputs};
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, context};
@@ -10,7 +10,9 @@ use ruminate_data::Message;
 use std::error::Error as _;
 use std::io::{self, Write};
 use std::ops::Range;
-use std::time::SystemTime;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 const NAME: &str = "chat_template";
 
@@ -20,6 +22,9 @@ const MARKED: &str = "chat_template_marked";
 /// The stack on which a template is compiled and rendered, of which only what is used is memory. The bounds of [`jinja`]
 /// keep the engine's recursion within a tenth of it.
 const STACK_BYTES: usize = 128 << 20;
+
+/// How long after [`LIMIT`] a rendering that has not ended by itself is given up.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Whether the rendered chat ends with the opening of the assistant's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,24 +141,26 @@ impl ChatTemplate {
 
     fn render_template(
         &self,
-        name: &str,
+        name: &'static str,
         messages: &[Message],
         inputs: &TemplateInputs,
         prompt: GenerationPrompt,
     ) -> Result<String, Error> {
-        let rendered = on_own_stack(|| {
-            let list = |list: &Option<Vec<serde_json::Value>>| Value::from(Serde(list));
-            let own = context! {
-                messages => messages.iter().map(|message| Value::from(Serde(message.for_template()))).collect::<Value>(),
-                add_generation_prompt => prompt == GenerationPrompt::Add,
-                tools => list(&inputs.tools),
-                documents => list(&inputs.documents),
-            };
-            let kwargs = inputs.kwargs.iter().map(|(name, value)| (name.clone(), Value::from(Serde(value))));
-            // A token that the folder does not name is undefined, as in transformers; a variable goes before a token.
-            let tokens = self.special.named().map(|(name, token)| (name.to_owned(), Value::from(token)));
-            let context = context! { ..own, ..Value::from_pairs(kwargs), ..Value::from_pairs(tokens) };
-            let template = self.env.get_template(name).map_err(|error| failure(&error))?;
+        let list = |list: &Option<Vec<serde_json::Value>>| Value::from(Serde(list));
+        let own = context! {
+            messages => messages.iter().map(|message| Value::from(Serde(message.for_template()))).collect::<Value>(),
+            add_generation_prompt => prompt == GenerationPrompt::Add,
+            tools => list(&inputs.tools),
+            documents => list(&inputs.documents),
+        };
+        let kwargs = inputs.kwargs.iter().map(|(name, value)| (name.clone(), Value::from(Serde(value))));
+        // A token that the folder does not name is undefined, as in transformers; a variable goes before a token.
+        let tokens = self.special.named().map(|(name, token)| (name.to_owned(), Value::from(token)));
+        let context = context! { ..own, ..Value::from_pairs(kwargs), ..Value::from_pairs(tokens) };
+        let env = jinja::fueled(&self.env, written_bytes(messages, inputs));
+        let rendered = on_own_stack(move || {
+            jinja::start_clock();
+            let template = env.get_template(name).map_err(|error| failure(&error))?;
             let mut output = Capped(Vec::new());
             template.render_captured_to(context, &mut output).map_err(|error| failure(&error))?;
             String::from_utf8(output.0).map_err(|error| Error::TemplateRender { reason: error.to_string() })
@@ -162,14 +169,47 @@ impl ChatTemplate {
     }
 }
 
-/// Runs the engine where its recursion has room, whatever the caller's stack.
-fn on_own_stack<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
-    let work = || guarded(|| Ok::<T, String>(work())).map_err(|failure| failure.reason);
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, work);
-        let thread = thread.map_err(|error| format!("there is no thread for it: {error}"))?;
-        thread.join().unwrap_or_else(|_| Err("the engine panicked".to_owned()))
-    })
+/// Runs the engine where its recursion has room, whatever the caller's stack. What takes far longer than it may is left to
+/// itself: it ends at its next loop, output or method, and one operation of the engine has no end from outside.
+fn on_own_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    let (answer, answers) = mpsc::sync_channel(1);
+    let work = move || {
+        // Without a receiver the time is over.
+        let _ = answer.send(guarded(|| Ok::<T, String>(work())).map_err(|failure| failure.reason));
+    };
+    let thread = thread::Builder::new().name("chat template".to_owned()).stack_size(STACK_BYTES).spawn(work);
+    let thread = thread.map_err(|error| format!("there is no thread for it: {error}"))?;
+    let answer = answers.recv_timeout(LIMIT + GRACE);
+    match answer {
+        Ok(answer) => {
+            // It has nothing left to do but to drop what it had.
+            drop(thread);
+            answer
+        }
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            Err(format!("expected to end within {} seconds", LIMIT.as_secs()))
+        }
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err("the engine panicked".to_owned()),
+    }
+}
+
+/// The bytes of what is given to a template, about.
+fn written_bytes(messages: &[Message], inputs: &TemplateInputs) -> usize {
+    struct Count(usize);
+    impl Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // A count takes all that it is given.
+    let _ = serde_json::to_writer(&mut count, &(messages, &inputs.tools, &inputs.documents, &inputs.kwargs));
+    count.0
 }
 
 /// A buffer that refuses to grow beyond [`MAX_OUTPUT_BYTES`].

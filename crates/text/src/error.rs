@@ -13,6 +13,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file is none that is read: a pipe, a device, a link out of the folder, or too large.
+    #[error(transparent)]
+    File(ruminate_files::Error),
     /// A file cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {

@@ -1,6 +1,7 @@
 //! The tokenizer's files of a model folder: which they are, and their bytes. Does not parse them.
 
 use crate::Error;
+use ruminate_files::MAX_TEXT_BYTES;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
@@ -32,9 +33,6 @@ const KEPT: [&str; 12] = [
     "vocab.json",
     "vocab.txt",
 ];
-
-/// The largest file that is kept. A vocabulary of a million tokens has a tenth of it.
-const MAX_BYTES: u64 = 512 << 20;
 
 /// Whether a file of a model folder, named by its path in the folder, belongs to the tokenizer.
 pub fn is_tokenizer_file(name: &str) -> bool {
@@ -90,27 +88,18 @@ fn named_templates(folder: &Path) -> Result<Vec<String>, Error> {
 }
 
 fn read(folder: &Path, name: &str) -> Result<Vec<u8>, Error> {
-    let path = folder.join(name);
-    match fs::metadata(&path) {
-        Ok(file) if file.len() > MAX_BYTES => {
-            let reason = format!("expected at most {} MiB, found {}", MAX_BYTES >> 20, file.len() >> 20);
-            return Err(Error::Config { path, reason });
-        }
-        Ok(file) if !file.is_file() => {
-            let reason = "expected a file, found something else".to_owned();
-            return Err(Error::Config { path, reason });
-        }
-        _ => {}
-    }
-    fs::read(&path).map_err(|source| Error::Read { path, source })
+    ruminate_files::read(folder, name, MAX_TEXT_BYTES).map_err(unread)
 }
 
 /// Reads `folder/name` where it exists.
 fn read_optional(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, Error> {
-    match read(folder, name) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(Error::Read { source, .. }) if source.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+    ruminate_files::read_optional(folder, name, MAX_TEXT_BYTES).map_err(unread)
+}
+
+fn unread(error: ruminate_files::Error) -> Error {
+    match error {
+        ruminate_files::Error::Read { path, source } => Error::Read { path, source },
+        other => Error::File(other),
     }
 }
 

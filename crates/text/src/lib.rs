@@ -21,6 +21,7 @@ mod strftime;
 mod templates;
 mod tokenizer;
 mod turn;
+mod untrusted;
 
 pub use chat::{ChatTemplate, GenerationPrompt, MarkedChat};
 pub use error::Error;

@@ -2,9 +2,10 @@
 //! size, and nothing of chats but where the template lies.
 
 use crate::files::{self, File};
-use crate::guard::guarded;
+use crate::guard::{Failure, guarded};
 use crate::special::{self, Resolved, SpecialTokens, Stated};
 use crate::templates::Templates;
+use crate::untrusted::{self, MAX_ID};
 use crate::{Error, embedded};
 use std::path::Path;
 use tokenizers::{ModelWrapper, PostProcessorWrapper};
@@ -59,7 +60,9 @@ impl Tokenizer {
         let Resolved { special, tokens, splits_special, chat_template } =
             special::resolve(folder, &files, known, padding.as_ref())?;
         add(&mut inner, &tokens, folder)?;
-        make_plain(&mut inner, splits_special).map_err(|reason| Error::Tokenizer { path, reason })?;
+        make_plain(&mut inner, splits_special)
+            .and_then(|()| tried(&inner))
+            .map_err(|reason| Error::Tokenizer { path, reason })?;
 
         let id_of = |token: &Option<String>| inner.token_to_id(token.as_deref()?);
         let (eos_id, pad_id) = (id_of(&special.eos), id_of(&special.pad));
@@ -176,8 +179,35 @@ impl Tokenizer {
 }
 
 fn parse(bytes: &[u8], path: &Path) -> Result<tokenizers::Tokenizer, Error> {
-    guarded(|| tokenizers::Tokenizer::from_bytes(bytes))
-        .map_err(|failure| Error::Tokenizer { path: path.to_path_buf(), reason: failure.reason })
+    let refused = |reason| Error::Tokenizer { path: path.to_path_buf(), reason };
+    untrusted::check(bytes).map_err(refused)?;
+    let inner =
+        guarded(|| tokenizers::Tokenizer::from_bytes(bytes)).map_err(|failure| refused(failure.reason))?;
+    let highest_id = inner.get_vocab(true).into_values().max().unwrap_or(0);
+    if highest_id >= MAX_ID {
+        return Err(refused(format!("the token id {highest_id}, where ids are below {MAX_ID}")));
+    }
+    Ok(inner)
+}
+
+/// A text of all sorts of characters, and a long word.
+const TRIAL: &str = "The quick brown fox, 1+1=2.\n\t  \u{e9}e\u{301} \u{df}\u{2581}\u{fdfa}\u{4f60}\u{597d} \u{1f600}\0\u{fffd} \
+     aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa<unk>";
+
+/// Encodes and decodes a text, which shows some of what would make the library panic in the middle of a run. What no token
+/// covers is no failure.
+fn tried(inner: &tokenizers::Tokenizer) -> Result<(), String> {
+    for text in TRIAL.split_inclusive(' ').chain([TRIAL, ""]) {
+        let ids = match guarded(|| inner.encode(text, false)) {
+            Ok(encoding) => encoding.get_ids().to_vec(),
+            Err(failure) if failure.panicked => return Err(failure.reason),
+            Err(_) => continue,
+        };
+        if let Err(Failure { reason, panicked: true }) = guarded(|| inner.decode(&ids, false)) {
+            return Err(reason);
+        }
+    }
+    Ok(())
 }
 
 /// Gives the tokenizer the tokens that other files state, and their flags.

@@ -96,6 +96,11 @@ fn no_template_goes_deeper_than_the_stack() {
         "{% set ns = namespace() %}{% set ns.x = [ns] %}{{ ns }}".to_owned(),
         "{% set a = namespace() %}{% set b = namespace() %}{% set a.b = b %}{% set b.a = a %}{{ a }}"
             .to_owned(),
+        // Nested through what is passed and never assigned.
+        "{% macro m(a, b, n) %}{{ m([[a]], [[b]], n - 1) if n else a == b }}{% endmacro %}{{ m([], [], 110) }}".to_owned(),
+        "{% macro m(a, n) %}{{ m([[a]], n - 1) if n else a }}{% endmacro %}{{ m([], 110) }}".to_owned(),
+        format!("{{{{ {}1{} == {}2{} }}}}", "[".repeat(140), "]".repeat(140), "[".repeat(140), "]".repeat(140)),
+        repeated("{{ ", "(", 100, "x ~ x") + &") ~ x".repeat(100) + " }}",
         "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}".to_owned(),
         "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}".to_owned(),
     ] {
@@ -118,12 +123,53 @@ fn no_template_takes_more_than_its_budget() {
         "{{ ['a' * 1000000] * 1000000 }}",
         "{{ (['a' * 1000000] * 1000000) | tojson }}",
         "{{ range(9999999999) | list }}",
+        // Written out by an operator, a filter or a method, before the engine counts it.
+        "{{ (['a' * 1000000] * 1000000) ~ 'b' }}",
+        "{% set s = ['a' * 1000000] * 1000000 %}{{ 'b' ~ s }}",
+        "{{ (['a' * 1000000] * 1000000) in 'b' }}",
+        "{{ (['a' * 1000000] * 1000000) is in 'b' }}",
+        "{{ (['a' * 1000000] * 1000000) | upper }}",
+        "{{ (['a' * 1000000] * 1000000) | replace('a', 'b') }}",
+        "{{ (['a' * 1000000] * 1000000) | indent }}",
+        "{{ (['a' * 1000000] * 1000000) | pprint }}",
+        "{{ raise_exception(['a' * 1000000] * 1000000) }}",
+        "{{ '{}'.format(['a' * 1000000] * 1000000) }}",
+        "{% set x = 'a' * 20000000 %}{{ ('{0}' * 10000).format(x) }}",
+        "{% set x = 'a' * 20000000 %}{{ ('%(x)s' * 10000) | format(x=x) }}",
+        "{{ ('{:>9999}' * 100000).format(*range(100000)) }}",
+        "{{ ([1] * 100000000) | tojson }}",
+        "{{ [[1]] | tojson(indent='a' * 1000000) }}",
+        "{{ ('a ' * 30000000).split() }}",
+        "{{ ('a ' * 30000000).split(' ') }}",
+        "{{ ('a\n' * 30000000).splitlines() }}",
+        "{{ ('a\n' * 30000000) | lines }}",
+        "{% for c in 'a' * 60000000 %}{% endfor %}",
+        "{{ 'a' * 100000000 }}",
+        "{{ ('a' * 60000000) | replace('a', 'aaaaaaaaaaaaaaaa') }}",
+        "{{ ('a' * 60000000).replace('a', 'aaaaaaaaaaaaaaaa') }}",
+        "{{ ('a' * 1000000).join(['b'] * 1000000) }}",
+        "{{ [1] | batch(100000000) | list }}",
+        "{{ [1] | slice(100000000) | list }}",
+        "{{ 'a'.zfill(100000000) }}",
+        // Each is cheap to count, and takes long.
+        "{% set a = [['a' * 9000000]] %}{% set b = [['a' * 9000000]] %}{% for i in range(99999) %}{% for j in range(99999) %}{{ a == b }}{% endfor %}{% endfor %}",
+        "{% macro m(a, b, n) %}{{ m([a, a], [b, b], n - 1) if n else a == b }}{% endmacro %}{{ m([1], [1], 90) }}",
         "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
     ] {
         let template = compile(source).unwrap();
         let made = template.render(&[], &TemplateInputs::default(), GenerationPrompt::Omit);
         assert!(matches!(made, Err(Error::TemplateRender { .. })), "{source}");
     }
+}
+
+#[test]
+fn operators_and_operands_are_as_before_when_they_are_paid_for() {
+    let source = "{% set a = [1, 'b'] %}{% set b = [1, 'b'] %}{% set ns = namespace(n=1) %}\
+        {{ a == b }}{{ a != b }}{{ -ns.n ~ 'x' ~ a|length ~ b[0] }}{{ 'b' in a and ns.n in b }}{{ ns.n not in a }}\
+        {{ ns.n + 1 ~ '2' if a is not none and ns.n == b[0] else 'no' }}{% if not ns.n < b[0] %}!{% endif %}\
+        {% for x in a if x in b %}{{ loop.index ~ x }}{% endfor %}{{- a ~ b -}} {{ 1 < ns.n + 1 <= 2 }}";
+    let made = compile(source).unwrap().render(&[], &TemplateInputs::default(), GenerationPrompt::Omit);
+    assert_eq!(made.unwrap(), "TrueFalse-1x21TrueFalse12!112b[1, 'b'][1, 'b']True");
 }
 
 #[test]

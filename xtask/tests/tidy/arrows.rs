@@ -3,16 +3,17 @@
 use crate::Finding;
 
 /// The graph of ARCHITECTURE.md: a crate, and the workspace crates that it may depend on.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("data", &[]),
+    ("files", &[]),
     ("run", &[]),
-    ("gguf", &[]),
+    ("gguf", &["files"]),
     ("math-verify", &[]),
-    ("text", &["data"]),
+    ("text", &["data", "files"]),
     ("reward", &["data", "math-verify"]),
     ("report", &["data"]),
     ("kernels", &[]),
-    ("model", &["kernels"]),
+    ("model", &["files", "kernels"]),
     ("rollout", &["data", "kernels", "model"]),
     ("train", &["data", "run", "kernels", "model"]),
     ("grpo", &["data", "model", "rollout", "train"]),
@@ -21,8 +22,8 @@ const ARROWS: [(&str, &[&str]); 17] = [
     (
         "cli",
         &[
-            "data", "distill", "eval", "gguf", "grpo", "kernels", "model", "report", "reward", "rollout",
-            "run", "text", "train",
+            "data", "distill", "eval", "files", "gguf", "grpo", "kernels", "model", "report", "reward",
+            "rollout", "run", "text", "train",
         ],
     ),
     ("testkit", &[]),
@@ -30,8 +31,8 @@ const ARROWS: [(&str, &[&str]); 17] = [
 ];
 
 /// Crates that compile in seconds because no tensor library is below them.
-const WITHOUT_TENSORS: [&str; 8] =
-    ["data", "gguf", "math-verify", "report", "run", "text", "reward", "xtask"];
+const WITHOUT_TENSORS: [&str; 9] =
+    ["data", "files", "gguf", "math-verify", "report", "run", "text", "reward", "xtask"];
 
 /// Crates that may name a backend in their manifest.
 const WITH_BACKENDS: [&str; 3] = ["cli", "kernels", "testkit"];

@@ -3,9 +3,9 @@
 use super::findings::Finding;
 use super::inputs::Inputs;
 use crate::exit;
+use ruminate_files::MAX_CONFIG_BYTES;
 use ruminate_model::lora;
 use serde_json::Value;
-use std::fs;
 use std::path::Path;
 
 /// Special tokens by their keys. Without its ending token a completion never ends; the others only fill and begin.
@@ -37,7 +37,7 @@ pub(super) fn check(inputs: &Inputs) -> Vec<Finding> {
 
 fn of_folder(folder: &Path) -> Vec<Finding> {
     let json = |name: &str| -> Option<Value> {
-        serde_json::from_str(&fs::read_to_string(folder.join(name)).ok()?).ok()
+        serde_json::from_slice(&ruminate_files::read(folder, name, MAX_CONFIG_BYTES).ok()?).ok()
     };
     let Some(vocab_size) = json("config.json").and_then(|config| config["vocab_size"].as_u64()) else {
         return Vec::new();

@@ -2,7 +2,7 @@
 //! untrusted.
 
 use super::{Adapter, Adapters, Config, Targets, keys, last};
-use crate::weights::{first_not_finite, kind_of, pretty, read_json};
+use crate::weights::{first_not_finite, kind_of, opened, pretty, read_json};
 use crate::{Decoder, LoadError, SaveError};
 use burn::module::Module;
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
@@ -11,6 +11,7 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 const CONFIG: &str = "adapter_config.json";
@@ -21,8 +22,8 @@ const PICKLED: &str = "adapter_model.bin";
 /// What PEFT puts before the names of a transformers model.
 const PREFIX: &str = "base_model.model.";
 
-/// The model folder that a folder's weights begin with: itself, or the base that an adapter folder names. A relative
-/// name is looked for from the current folder, as PEFT does, then from the adapter's.
+/// The model folder that a folder's weights begin with: itself, where it has whole weights, or the base that an adapter
+/// folder names. A relative name is looked for from the adapter's folder, then from the current one, as PEFT does.
 ///
 /// # Errors
 /// [`LoadError::Adapter`] when the base is not there, as where it is a name on the Hub.
@@ -34,13 +35,14 @@ pub fn base_folder(folder: &Path) -> Result<PathBuf, LoadError> {
     }
     let json = read_json(&path)?;
     let name = json["base_model_name_or_path"].as_str().unwrap_or_default();
-    let candidates = [PathBuf::from(name), folder.join(name)];
+    let candidates = [folder.join(name), PathBuf::from(name)];
     let found = candidates.into_iter().find(|base| base != folder && base.join("config.json").exists());
     found.filter(|_| !name.is_empty()).ok_or_else(|| LoadError::Adapter {
         path,
         problem: format!(
-            "expected `base_model_name_or_path` to be a model folder on this machine, found {name:?}; put the base \
+            "expected `base_model_name_or_path` to be a model folder on this machine{}, found {name:?}; put the base \
              model there, or name both folders (--model BASE --adapter {})",
+            if Path::new(name).is_absolute() { "" } else { ", beside the adapter or below the current folder" },
             folder.display()
         ),
     })
@@ -60,7 +62,10 @@ pub fn load_adapter(decoder: Decoder, folder: &Path) -> Result<Decoder, LoadErro
         );
         return Err(LoadError::Adapter { path: folder.to_owned(), problem });
     }
-    let bytes = fs::read(&path).map_err(|source| LoadError::Read { path: path.clone(), source })?;
+    let mut bytes = Vec::new();
+    opened(&path)?
+        .read_to_end(&mut bytes)
+        .map_err(|source| LoadError::Read { path: path.clone(), source })?;
     if let Some(found) = kind_of(&bytes) {
         return Err(LoadError::Kind { path, found });
     }

@@ -16,6 +16,9 @@ pub enum LoadError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// A file is none that is read: a pipe, a device, or a link out of the folder.
+    #[error(transparent)]
+    File(ruminate_files::Error),
     /// A JSON file is not JSON.
     #[error("{path}: not valid JSON: {source}")]
     Json {

@@ -1,13 +1,14 @@
 //! Which files hold a folder's weights: `model.safetensors`, or the shards of `model.safetensors.index.json`.
 
 use super::error::LoadError;
-use super::{NAMED, kind};
+use super::{NAMED, kind, refused};
+use ruminate_files::MAX_TEXT_BYTES;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use std::collections::BTreeMap;
 use std::fmt::{self, Formatter};
-use std::fs::{self, File};
-use std::io::BufReader;
+use std::fs;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 pub(super) const SINGLE: &str = "model.safetensors";
@@ -39,12 +40,12 @@ impl WeightFiles {
     /// # Errors
     /// There is an index and it cannot be read, or names files elsewhere; or weights have other names.
     pub(super) fn of(folder: &Path) -> Result<Self, LoadError> {
-        let (single, index) = (folder.join(SINGLE), folder.join(INDEX));
+        let single = folder.join(SINGLE);
         if single.exists() {
             return Ok(Self::Single(single));
         }
-        if index.exists() {
-            return Index::read(index).map(Self::Sharded);
+        if folder.join(INDEX).exists() {
+            return Index::read(folder).map(Self::Sharded);
         }
         let found = other_weights(folder);
         match found.first() {
@@ -95,13 +96,15 @@ fn remedy(name: &str) -> &'static str {
 }
 
 impl Index {
-    fn read(path: PathBuf) -> Result<Self, LoadError> {
+    fn read(folder: &Path) -> Result<Self, LoadError> {
+        let path = folder.join(INDEX);
         let unreadable = |source| LoadError::Read { path: path.clone(), source };
-        let file = File::open(&path).map_err(unreadable)?;
+        let file =
+            ruminate_files::open(folder, INDEX, MAX_TEXT_BYTES).map_err(|error| refused(error, &path))?;
         if let Some(found) = kind::of_file(&file).map_err(unreadable)? {
             return Err(LoadError::Kind { path, found });
         }
-        let json: Json = match serde_json::from_reader(BufReader::new(file)) {
+        let json: Json = match serde_json::from_reader(BufReader::new(file.take(MAX_TEXT_BYTES))) {
             Ok(json) => json,
             Err(error) if error.is_data() => {
                 return Err(LoadError::Index { path, reason: error.to_string() });

@@ -2,15 +2,11 @@
 //! know what their keys are for.
 
 use super::error::LoadError;
-use super::kind;
+use super::{kind, refused};
+use ruminate_files::MAX_CONFIG_BYTES;
 use serde_json::Value;
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
-
-/// Bytes of a JSON file that describes a model: names of classes (`id2label`) make some of them long.
-const MAX_BYTES: u64 = 4 << 20;
 
 /// Values of such a file, counted before any is made: in memory each takes up to 500 bytes.
 const MAX_VALUES: usize = 120_000;
@@ -20,14 +16,9 @@ const MAX_VALUES: usize = 120_000;
 /// # Errors
 /// It cannot be read, is too large, is a file of another kind, or is no JSON.
 pub(crate) fn read_json(path: &Path) -> Result<Value, LoadError> {
-    let unreadable = |source| LoadError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(unreadable)?;
-    let bytes = file.metadata().map_err(unreadable)?.len();
-    if bytes > MAX_BYTES {
-        return Err(LoadError::Size { path: path.to_owned(), bytes, limit: MAX_BYTES });
-    }
-    let mut text = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut text).map_err(unreadable)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let text = ruminate_files::read(folder, &name, MAX_CONFIG_BYTES).map_err(|error| refused(error, path))?;
     if let Some(found) = kind::of(&text) {
         return Err(LoadError::Kind { path: path.to_owned(), found });
     }

@@ -4,6 +4,9 @@
 //! left to translate is the layout of experts: one tensor of all experts here, and in transformers' fused
 //! layout; three tensors an expert in hub files.
 
+use std::fs::File;
+use std::path::Path;
+
 mod error;
 mod fp8;
 mod header;
@@ -23,6 +26,21 @@ pub(crate) use origin::Origin;
 pub(crate) use save::pretty;
 pub use save::{Format, WeightType, save, save_as};
 pub(crate) use store::first_not_finite;
+
+/// A file of weights, wherever links lead, that is a regular one.
+pub(crate) fn opened(path: &Path) -> Result<File, LoadError> {
+    ruminate_files::open_regular(path).map_err(|error| refused(error, path))
+}
+
+/// Why a file of a model folder was not read.
+fn refused(error: ruminate_files::Error, path: &Path) -> LoadError {
+    let path = path.to_owned();
+    match error {
+        ruminate_files::Error::Read { source, .. } => LoadError::Read { path, source },
+        ruminate_files::Error::Size { bytes, limit, .. } => LoadError::Size { path, bytes, limit },
+        other => LoadError::File(other),
+    }
+}
 
 /// At most this many tensors are named in a message.
 const NAMED: usize = 32;

@@ -1,12 +1,11 @@
 //! The tensors of a folder's weight files: opened and checked by their headers, then read one at a time into memory
 //! that the caller has. It refuses to know what the tensors are for.
 
-use super::NAMED;
 use super::error::LoadError;
 use super::fp8::{self, E4M3, SCALE_SUFFIX};
 use super::header::{self, Entry};
 use super::index::{Index, WeightFiles};
-use super::kind;
+use super::{NAMED, kind, opened};
 use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::Dtype;
@@ -91,7 +90,7 @@ impl Store {
     /// Takes a file's tensors up. Returns those that are in another file, too, or that the index has elsewhere.
     fn add(&mut self, path: PathBuf, index: Option<&Index>) -> Result<Vec<String>, LoadError> {
         let unreadable = |source| LoadError::Read { path: path.clone(), source };
-        let file = File::open(&path).map_err(unreadable)?;
+        let file = opened(&path)?;
         let len = file.metadata().map_err(unreadable)?.len();
         if let Some(found) = kind::of_file(&file).map_err(unreadable)? {
             return Err(LoadError::Kind { path, found });

@@ -9,6 +9,8 @@ use std::fmt::Write;
 /// `tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=False)`.
 pub(super) fn tojson(state: &State, value: Value, args: Rest<ValueOrKwargs>) -> Result<String, Error> {
     let args = args.into_values();
+    // Paid for before lists are copied.
+    super::budget::paid(state, &value)?;
     let (places, names) = from_args::<(&[Value], Kwargs)>(&args)?;
     let given = |place: usize, name: &str| match places.get(place) {
         Some(value) => Ok::<_, Error>(value.clone()),
@@ -19,14 +21,20 @@ pub(super) fn tojson(state: &State, value: Value, args: Rest<ValueOrKwargs>) -> 
     names.assert_all_used()?;
     let indent = match (indent.kind(), indent.as_str()) {
         (ValueKind::None, _) => None,
-        (_, Some(text)) => Some(text.to_owned()),
+        (_, Some(text)) if text.len() <= 64 => Some(text.to_owned()),
+        (_, Some(_)) => return Err(wrong("`indent` of tojson: expected at most 64 characters")),
         _ => Some(" ".repeat(usize::try_from(i64::try_from(indent)?.clamp(0, 64)).unwrap_or(0))),
     };
     let [items, keys] = if separators.is_none() {
         [if indent.is_some() { "," } else { ", " }.to_owned(), ": ".to_owned()]
     } else {
-        let texts: Vec<String> = separators.try_iter()?.map(|text| text.to_string()).collect();
-        texts.try_into().map_err(|_| wrong("`separators` of tojson: expected two texts"))?
+        let texts: Vec<String> = separators.try_iter()?.take(3).map(|text| text.to_string()).collect();
+        let short = texts.iter().all(|text| text.len() <= 64);
+        texts
+            .try_into()
+            .ok()
+            .filter(|_| short)
+            .ok_or_else(|| wrong("`separators` of tojson: expected two texts of at most 64 bytes"))?
     };
     let layout = Layout { ascii: ascii.is_true(), indent, items, keys, sorted: sorted.is_true() };
     let mut out = String::new();

@@ -1,15 +1,23 @@
 //! Methods of Python's texts, lists and mappings that chat templates call. `minijinja-contrib` has most; those are here that
 //! it lacks, or that do otherwise than Python.
 
+use super::budget;
 use minijinja::value::{Kwargs, Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat;
+use std::collections::HashSet;
 
 /// What minijinja asks where a value has no such method.
 pub(super) fn call(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
+    // What is only read is not counted by the engine.
+    args.iter().try_for_each(|arg| budget::paid(state, arg))?;
+    budget::read(state, value.as_str().map_or(0, str::len))?;
     let own = match (value.kind(), value.as_str()) {
         (_, Some(text)) => of_text(state, text, method, args)?,
-        (ValueKind::Seq, _) => of_list(value, method, args)?,
+        (ValueKind::Seq, _) => {
+            budget::paid(state, value)?;
+            of_list(value, method, args)?
+        }
         (ValueKind::Map, _) => of_mapping(value, method, args)?,
         _ => None,
     };
@@ -39,7 +47,8 @@ fn cut_off(_: &State, text: &str, method: &str, args: &[Value]) -> Result<Option
     let value: Value = match method {
         "strip" | "lstrip" | "rstrip" => {
             let (chars,): (Option<&str>,) = from_args(args)?;
-            let taken = |c: char| chars.map_or_else(|| is_space(c), |chars| chars.contains(c));
+            let chars: Option<HashSet<char>> = chars.map(|chars| chars.chars().collect());
+            let taken = |c: char| chars.as_ref().map_or_else(|| is_space(c), |chars| chars.contains(&c));
             match method {
                 "lstrip" => text.trim_start_matches(taken),
                 "rstrip" => text.trim_end_matches(taken),
@@ -61,7 +70,7 @@ fn cut_off(_: &State, text: &str, method: &str, args: &[Value]) -> Result<Option
 }
 
 /// A text in parts.
-fn in_pieces(_: &State, text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error> {
+fn in_pieces(state: &State, text: &str, method: &str, args: &[Value]) -> Result<Option<Value>, Error> {
     let value: Value = match method {
         "split" | "rsplit" => {
             let (sep, limit, names): (Option<Value>, Option<i64>, Kwargs) = from_args(args)?;
@@ -71,18 +80,24 @@ fn in_pieces(_: &State, text: &str, method: &str, args: &[Value]) -> Result<Opti
             let limit = limit.and_then(|limit| usize::try_from(limit).ok());
             let from_end = method == "rsplit";
             match sep.as_ref().filter(|sep| !sep.is_none()) {
-                None => words(text, limit, from_end),
-                Some(sep) => parts(
-                    text,
-                    sep.as_str().ok_or_else(|| {
+                None => {
+                    budget::items(state, text.split(is_space).filter(|word| !word.is_empty()).count())?;
+                    words(text, limit, from_end)
+                }
+                Some(sep) => {
+                    let sep = sep.as_str().ok_or_else(|| {
                         wrong(format!("{method}: expected a text to split at, found {}", sep.kind()))
-                    })?,
-                    limit,
-                    from_end,
-                )?,
+                    })?;
+                    budget::items(state, text.matches(sep).count())?;
+                    parts(text, sep, limit, from_end)?
+                }
             }
             .into_iter()
             .collect()
+        }
+        "splitlines" => {
+            budget::items(state, text.matches('\n').count())?;
+            return Ok(None);
         }
         "partition" | "rpartition" => {
             let (sep,): (&str,) = from_args(args)?;
@@ -189,7 +204,7 @@ fn written(state: &State, text: &str, method: &str, args: &[Value]) -> Result<Op
             joined.into()
         }
         "format" => {
-            narrow(text)?;
+            formatted(state, text, args)?;
             return Ok(None);
         }
         _ => return Ok(None),
@@ -197,10 +212,21 @@ fn written(state: &State, text: &str, method: &str, args: &[Value]) -> Result<Op
     Ok(Some(value))
 }
 
-/// Whether a format asks for fields of a sane width.
-pub(super) fn narrow(format: &str) -> Result<(), Error> {
-    let digits = format.split(|c: char| !c.is_ascii_digit()).map(str::len).max().unwrap_or(0);
-    if digits > 4 { Err(wrong("format: expected fields of at most 9999 characters")) } else { Ok(()) }
+/// Takes fuel for what a format writes: each field as wide as it is asked for, and each with all that it may name.
+pub(super) fn formatted(state: &State, format: &str, args: &[Value]) -> Result<(), Error> {
+    let mut bytes = format.len() as u64;
+    for digits in format.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty()) {
+        let width = digits.parse().ok().filter(|width: &u64| *width <= 9999);
+        let width = width.ok_or_else(|| wrong("format: expected fields of at most 9999 characters"))?;
+        bytes = bytes.saturating_add(width * 4);
+    }
+    let left = || state.fuel_levels().map_or(0, |(_, left)| left);
+    let before = left();
+    args.iter().try_for_each(|arg| budget::paid(state, arg))?;
+    let texts = args.iter().map(|arg| arg.as_str().map_or(0, str::len) as u64).sum::<u64>();
+    let all = (before - left()).saturating_mul(64).saturating_add(texts);
+    let fields = format.matches(['{', '%']).count() as u64;
+    state.consume_fuel(bytes.saturating_add(all.saturating_mul(fields)) / 64)
 }
 
 fn begins_or_ends(text: &str, method: &str, what: &Value) -> Result<Value, Error> {
@@ -264,7 +290,7 @@ fn words(text: &str, limit: Option<usize>, from_end: bool) -> Vec<Value> {
 /// Characters that are missing to a width, paid for before they are written.
 fn padding(state: &State, text: &str, width: usize) -> Result<usize, Error> {
     let missing = width.saturating_sub(text.chars().count());
-    state.consume_fuel(missing as u64)?;
+    budget::read(state, missing.saturating_mul(4))?;
     Ok(missing)
 }
 

@@ -1,9 +1,11 @@
 //! Jinja2 as chat templates know it, on minijinja: what `transformers` adds to it (`tojson`, `raise_exception`,
 //! `strftime_now`), and where minijinja means something else. It does not know chats.
 
+mod budget;
 mod checks;
 mod json;
 mod methods;
+mod operands;
 mod python;
 mod source;
 
@@ -13,11 +15,8 @@ use minijinja::{Environment, Error, ErrorKind, State, filters, tests};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+pub(crate) use budget::{LIMIT, fueled, start_clock};
 pub(crate) use source::{Generation, rewritten};
-
-/// The engine's budget for one rendering: instructions, and the bytes of strings that they make. Two thousand turns
-/// or eight megabytes fit easily; an endless loop, or a string that doubles, ends within seconds.
-const FUEL: u64 = 10_000_000;
 
 /// Bytes of one rendered chat: far beyond any context window, far below any memory.
 pub(crate) const MAX_OUTPUT_BYTES: usize = 64 << 20;
@@ -38,11 +37,12 @@ pub(crate) fn environment(now: SystemTime) -> Environment<'static> {
     let mut env = Environment::new();
     let syntax = minijinja::syntax::SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
     env.set_syntax(syntax.expect("the default delimiters are valid"));
-    env.set_fuel(Some(FUEL));
     env.set_formatter(python::write);
     env.set_unknown_method_callback(methods::call);
     checks::add(&mut env);
     add_filters(&mut env);
+    // It writes out everything, and is not in Jinja2.
+    env.remove_global("debug");
     env.add_function("raise_exception", raise_exception);
     env.add_function("strftime_now", move |format: &str| {
         strftime::format(format, now).map_err(|reason| Error::new(ErrorKind::InvalidOperation, reason))
@@ -60,35 +60,67 @@ fn add_filters(env: &mut Environment<'static>) {
     env.add_filter(source::MARK_FILTER, |text: String| [MARKS[0].into(), text, MARKS[1].into()].concat());
     env.add_filter(source::LOOP_FILTER, iterated);
     env.add_filter(source::SET_FILTER, bounded);
+    env.add_filter(source::WEIGH_FILTER, weighed);
     env.add_filter(source::MACRO_FILTER, |inner: Value| Value::from_object(Collecting(inner)));
-    // minijinja takes none for an empty sequence, as Jinja2 does in some of its filters.
-    for (name, takes_none, filter) in [
-        ("list", false, Value::from_function(filters::list)),
-        ("join", false, Value::from_function(filters::join)),
-        ("first", false, Value::from_function(filters::first)),
-        ("last", false, Value::from_function(filters::last)),
-        ("sort", false, Value::from_function(filters::sort)),
-        ("unique", false, Value::from_function(filters::unique)),
-        ("sum", false, Value::from_function(filters::sum)),
-        ("min", false, Value::from_function(filters::min)),
-        ("max", false, Value::from_function(filters::max)),
-        ("reverse", false, Value::from_function(filters::reverse)),
-        ("batch", false, Value::from_function(filters::batch)),
-        ("slice", false, Value::from_function(filters::slice)),
-        ("map", true, Value::from_function(filters::map)),
-        ("select", true, Value::from_function(filters::select)),
-        ("selectattr", true, Value::from_function(filters::selectattr)),
-        ("reject", true, Value::from_function(filters::reject)),
-        ("rejectattr", true, Value::from_function(filters::rejectattr)),
+    // minijinja takes none for an empty sequence, as Jinja2 does in some of its filters. What is written out or compared is
+    // paid for before.
+    for (name, takes_none, paying, filter) in [
+        ("list", false, false, Value::from_function(filters::list)),
+        ("join", false, true, Value::from_function(filters::join)),
+        ("first", false, false, Value::from_function(filters::first)),
+        ("last", false, false, Value::from_function(filters::last)),
+        ("sort", false, true, Value::from_function(filters::sort)),
+        ("unique", false, true, Value::from_function(filters::unique)),
+        ("sum", false, true, Value::from_function(filters::sum)),
+        ("min", false, true, Value::from_function(filters::min)),
+        ("max", false, true, Value::from_function(filters::max)),
+        ("reverse", false, false, Value::from_function(filters::reverse)),
+        ("batch", false, true, Value::from_function(filters::batch)),
+        ("slice", false, true, Value::from_function(filters::slice)),
+        ("map", true, false, Value::from_function(filters::map)),
+        ("select", true, false, Value::from_function(filters::select)),
+        ("selectattr", true, false, Value::from_function(filters::selectattr)),
+        ("reject", true, false, Value::from_function(filters::reject)),
+        ("rejectattr", true, false, Value::from_function(filters::rejectattr)),
+        ("escape", true, true, Value::from_function(filters::escape)),
+        ("e", true, true, Value::from_function(filters::escape)),
+        ("safe", true, true, Value::from_function(filters::safe)),
+        ("lower", true, true, Value::from_function(filters::lower)),
+        ("upper", true, true, Value::from_function(filters::upper)),
+        ("title", true, true, Value::from_function(filters::title)),
+        ("capitalize", true, true, Value::from_function(filters::capitalize)),
+        ("trim", true, true, Value::from_function(filters::trim)),
+        ("split", true, true, Value::from_function(filters::split)),
+        ("lines", true, true, Value::from_function(filters::lines)),
+        ("format", true, true, Value::from_function(filters::format)),
     ] {
-        env.add_filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
+        let wrapped = move |state: &mut State, args: Rest<ValueOrKwargs>| {
             let args = args.into_values();
             if !takes_none && args.first().is_some_and(Value::is_none) {
                 return Err(not_iterable());
             }
-            args.first().map_or(Ok(()), |value| paid(state, value, 0))?;
+            if paying {
+                prepaid(state, name, &args)?;
+            }
             filter.call(state, &args)
-        });
+        };
+        env.add_filter(name, wrapped);
+    }
+}
+
+/// Takes fuel for what a filter is given, and refuses counts and widths beyond any use.
+fn prepaid(state: &State, name: &str, args: &[Value]) -> Result<(), Error> {
+    args.iter().try_for_each(|arg| budget::paid(state, arg))?;
+    let text = args.first().and_then(Value::as_str);
+    match (name, text) {
+        ("format", Some(format)) => methods::formatted(state, format, &args[1..]),
+        ("split" | "lines", Some(text)) => budget::items(state, text.len()),
+        ("batch" | "slice", _) => {
+            // The engine fills them up.
+            let count = args.get(1).and_then(|count| usize::try_from(count.clone()).ok()).unwrap_or_default();
+            budget::items(state, count)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -97,10 +129,17 @@ fn not_iterable() -> Error {
 }
 
 /// What a `for` loop goes over: a string by its characters, whose number the loop then knows; none not at all.
-fn iterated(value: Value) -> Result<Value, Error> {
+fn iterated(state: &State, value: Value) -> Result<Value, Error> {
+    budget::in_time()?;
     match value.kind() {
         ValueKind::None => Err(not_iterable()),
-        ValueKind::String => Ok(value.try_iter()?.collect::<Vec<Value>>().into()),
+        ValueKind::String => {
+            budget::items(state, value.len().unwrap_or_default())?;
+            Ok(value.try_iter()?.collect::<Vec<Value>>().into())
+        }
+        ValueKind::Seq | ValueKind::Map | ValueKind::Iterable => {
+            Ok(Value::from_object(budget::Watched(value)))
+        }
         _ => Ok(value),
     }
 }
@@ -108,9 +147,13 @@ fn iterated(value: Value) -> Result<Value, Error> {
 /// What is assigned: nested no deeper than [`MAX_NESTING`], and not the namespace that is to hold it; printing, comparing
 /// and dropping such values would go down a stack that has an end.
 fn bounded(state: &State, value: Value, holder: Option<Value>) -> Result<Value, Error> {
+    budget::in_time()?;
     let value = match value.kind() {
         // Views of views of views are such values, too.
-        ValueKind::Iterable => value.try_iter()?.collect(),
+        ValueKind::Iterable => {
+            budget::items(state, value.len().unwrap_or_default())?;
+            value.try_iter()?.collect()
+        }
         _ => value,
     };
     fits(state, &value, holder.as_ref(), 0)?;
@@ -124,10 +167,7 @@ fn fits(state: &State, value: &Value, holder: Option<&Value>, depth: usize) -> R
     state.consume_fuel(1)?;
     let same = |holder: &Value| holder.as_object().is_some() && tests::is_sameas(holder, value);
     if depth > MAX_NESTING || holder.is_some_and(same) {
-        return Err(Error::new(
-            ErrorKind::InvalidOperation,
-            format!("expected a value of at most {MAX_NESTING} levels of nesting, found a deeper one"),
-        ));
+        return Err(budget::too_deep());
     }
     match value.kind() {
         ValueKind::Map => {
@@ -137,25 +177,14 @@ fn fits(state: &State, value: &Value, holder: Option<&Value>, depth: usize) -> R
     }
 }
 
-/// Takes fuel for the bytes of a list's or a mapping's texts: a list that is repeated has them only once in memory.
-fn paid(state: &State, value: &Value, depth: usize) -> Result<(), Error> {
-    match (value.as_str(), value.kind()) {
-        (Some(text), _) if depth > 0 => state.consume_fuel(text.len() as u64 / 64 + 1),
-        (None, ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) if depth <= MAX_NESTING => {
-            state.consume_fuel(1)?;
-            let mut items = value.try_iter()?;
-            match value.kind() {
-                ValueKind::Map => {
-                    python::pairs(value).try_for_each(|(_, item)| paid(state, &item, depth + 1))
-                }
-                _ => items.try_for_each(|item| paid(state, &item, depth + 1)),
-            }
-        }
-        _ => Ok(()),
-    }
+/// An operand, paid for.
+fn weighed(state: &State, value: Value) -> Result<Value, Error> {
+    budget::paid(state, &value)?;
+    Ok(value)
 }
 
-fn raise_exception(message: String) -> Result<Value, Error> {
+fn raise_exception(state: &State, message: &Value) -> Result<Value, Error> {
+    let message = python::text(state, message)?;
     Err(Error::new(ErrorKind::InvalidOperation, "raise_exception").with_source(Refusal(message)))
 }
 

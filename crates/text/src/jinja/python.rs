@@ -5,7 +5,7 @@ use minijinja::{Error, Output, State, escape_formatter};
 
 /// Writes a value into the rendered text.
 pub(super) fn write(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
-    super::paid(state, value, 0)?;
+    super::budget::paid(state, value)?;
     if has_float(value, 0) {
         return out.write_str(&repr(value, 0)).map_err(Error::from);
     }
@@ -14,7 +14,7 @@ pub(super) fn write(out: &mut Output, state: &mut State, value: &Value) -> Resul
 
 /// `str(value)`.
 pub(super) fn text(state: &State, value: &Value) -> Result<String, Error> {
-    super::paid(state, value, 0)?;
+    super::budget::paid(state, value)?;
     Ok(if has_float(value, 0) { repr(value, 0) } else { value.to_string() })
 }
 

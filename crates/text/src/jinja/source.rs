@@ -1,6 +1,7 @@
 //! A template's source in the words of minijinja, where Jinja2 reads the same source otherwise. Lines stay where they are, so
 //! that an error's line is the file's.
 
+use super::operands::weighed;
 use std::fmt::Write;
 
 /// The filter around what a `for` loop goes over.
@@ -13,8 +14,11 @@ pub(super) const MACRO_FILTER: &str = "collecting__";
 /// The filter around what is assigned.
 pub(super) const SET_FILTER: &str = "bounded__";
 
+/// The filter around an operand that is written out or compared.
+pub(super) const WEIGH_FILTER: &str = "weighed__";
+
 /// Bytes of a template. The longest published ones have 20,000.
-const MAX_BYTES: usize = 1 << 20;
+pub(crate) const MAX_BYTES: usize = 256 << 10;
 
 /// Tokens of one tag, and `elif` branches of a template: the engine compiles them by recursion. Published templates have
 /// up to 120, and 22.
@@ -78,8 +82,12 @@ impl Rewriter {
             }
             match Tag::of(tag) {
                 Some(tag) if tag.word == "raw" => rest = self.raw(&tag, after),
-                Some(tag) => self.tag(&tag, after),
-                None => self.out.push_str(tag),
+                Some(tag) => {
+                    let rest = weighed(tag.rest, tag.word == "for");
+                    let source = [tag.open, tag.space, tag.word, &rest, tag.close].concat();
+                    self.tag(&Tag::of(&source).unwrap_or(tag), after);
+                }
+                None => self.expression(tag),
             }
         }
         if self.branches > MAX_BRANCHES {
@@ -87,6 +95,20 @@ impl Rewriter {
         }
         self.out.push_str(rest);
         Ok(())
+    }
+
+    /// `{{ .. }}`, or what is no tag at all.
+    fn expression(&mut self, tag: &str) {
+        let Some(inner) = tag.strip_prefix("{{").and_then(|inner| inner.strip_suffix("}}")) else {
+            self.out.push_str(tag);
+            return;
+        };
+        let open = usize::from(inner.starts_with(['-', '+']));
+        let close = usize::from(inner.len() > open && inner.ends_with(['-', '+']));
+        let code = weighed(&inner[open..inner.len() - close], false);
+        for part in [&tag[..2 + open], &code, &tag[tag.len() - 2 - close..]] {
+            self.out.push_str(part);
+        }
     }
 
     /// `{% raw %}`, to whose first newline Jinja2 does nothing; returns what comes after its end.
@@ -189,7 +211,7 @@ impl<'a> Tag<'a> {
 }
 
 /// The tokens of an expression: strings whole, words whole, everything else by character, each with its depth in brackets.
-fn tokens(code: &str) -> impl Iterator<Item = (usize, &str, usize)> {
+pub(super) fn tokens(code: &str) -> impl Iterator<Item = (usize, &str, usize)> {
     let (mut at, mut depth) = (0, 0_usize);
     std::iter::from_fn(move || {
         let rest = &code[at..];
@@ -275,7 +297,7 @@ fn collecting_macro(rest: &str, after: &str) -> Option<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Generation, rewritten};
+    use super::{Generation, MAX_BYTES, rewritten};
 
     fn plain(source: &str) -> String {
         rewritten(source, Generation::Plain).expect("short enough").0
@@ -286,7 +308,7 @@ mod tests {
         assert_eq!(plain("{%- for x in y -%}"), "{%- for x in (y)|iterated__ -%}");
         assert_eq!(
             plain("{% for a, b in d.items() if a in c %}"),
-            "{% for a, b in (d.items())|iterated__ if a in c %}"
+            "{% for a, b in (d.items())|iterated__ if (a)|weighed__ in (c)|weighed__ %}"
         );
         assert_eq!(
             plain("{% for x in (a if b else c) recursive %}"),
@@ -328,13 +350,16 @@ mod tests {
     #[test]
     fn what_is_assigned_is_bounded() {
         assert_eq!(plain("{% set a, b = 1, 2 -%}"), "{% set a, b = (1, 2)|bounded__() -%}");
-        assert_eq!(plain("{%- set ns.x = a == b %}"), "{%- set ns.x = (a == b)|bounded__(ns) %}");
+        assert_eq!(
+            plain("{%- set ns.x = a == b %}"),
+            "{%- set ns.x = ((a)|weighed__ == (b)|weighed__)|bounded__(ns) %}"
+        );
     }
 
     #[test]
     fn what_the_engine_would_compile_by_deep_recursion_is_refused() {
         for (source, says) in [
-            (" ".repeat(2 << 20), "1048576 bytes"),
+            (" ".repeat(MAX_BYTES + 1), "262144 bytes"),
             (format!("\n{{{{ x{} }}}}", ".a".repeat(2_000)), "line 2"),
             (format!("{{% if x %}}{}", "{% elif x %}".repeat(501)), "`elif`"),
         ] {

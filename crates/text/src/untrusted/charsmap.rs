@@ -1,0 +1,138 @@
+//! `precompiled_charsmap` of SentencePiece: a trie over bytes in a double array, and the texts that it leads to. The library
+//! believes every number in it. Nothing is normalized here.
+
+use std::collections::HashSet;
+
+/// Characters are looked for alone, and up to five bytes of characters that belong together.
+const MAX_KEY_BYTES: usize = 5;
+
+/// Bytes of what one character becomes: the longest of Unicode's own, U+FDFA, has 33.
+const MAX_TEXT_BYTES: usize = 64;
+
+/// Whether every text can be normalized by it.
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub(super) fn check(base64: &str) -> Result<(), String> {
+    let bytes = decoded(base64).ok_or("a Precompiled whose charsmap is no base64")?;
+    let (size, rest) = bytes.split_first_chunk().ok_or("a Precompiled whose charsmap is empty")?;
+    let size = u32::from_le_bytes(*size) as usize;
+    let units = rest
+        .get(..size)
+        .filter(|_| size >= 4)
+        .ok_or("a Precompiled whose charsmap is shorter than it claims")?;
+    let texts = str::from_utf8(&rest[size..]).map_err(|_| "a Precompiled whose texts are no UTF-8")?;
+    let units: Vec<u32> = units.as_chunks().0.iter().map(|unit| u32::from_le_bytes(*unit)).collect();
+    let wrong = "a Precompiled whose trie leads out of itself";
+    let mut nodes = vec![offset(units[0])];
+    let mut seen: HashSet<usize> = nodes.iter().copied().collect();
+    for _ in 0..MAX_KEY_BYTES {
+        let mut children = Vec::new();
+        for node in nodes {
+            for byte in 1..=255 {
+                let place = node ^ byte as usize;
+                let unit = *units.get(place).ok_or(wrong)?;
+                if unit & (1 << 31 | 0xFF) != byte {
+                    continue;
+                }
+                let child = place ^ offset(unit);
+                if unit >> 8 & 1 == 1 {
+                    let value = units.get(child).ok_or(wrong)? & !(1 << 31);
+                    let text = texts.get(value as usize..).ok_or(wrong)?;
+                    let length = text.find('\0').unwrap_or(text.len());
+                    if length > MAX_TEXT_BYTES {
+                        return Err(format!("a Precompiled that makes {length} bytes of one character"));
+                    }
+                }
+                if seen.insert(child) {
+                    children.push(child);
+                }
+            }
+        }
+        nodes = children;
+    }
+    Ok(())
+}
+
+/// From a node to its children.
+fn offset(unit: u32) -> usize {
+    ((unit >> 10) as usize) << ((unit & (1 << 9)) >> 6)
+}
+
+/// Standard base64 with its padding.
+fn decoded(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=').bytes().map(|digit| match digit {
+        b'A'..=b'Z' => Some(u32::from(digit - b'A')),
+        b'a'..=b'z' => Some(u32::from(digit - b'a') + 26),
+        b'0'..=b'9' => Some(u32::from(digit - b'0') + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    });
+    let digits: Vec<u32> = digits.collect::<Option<_>>()?;
+    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 3);
+    for group in digits.chunks(4) {
+        let bits = group.iter().fold(0, |bits, digit| bits << 6 | digit) << (6 * (4 - group.len()));
+        let [_, whole @ ..] = bits.to_be_bytes();
+        bytes.extend(&whole[..group.len() - 1]);
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{check, decoded};
+
+    /// A charsmap whose trie has these units, and texts.
+    fn map(units: &[u32], texts: &[u8]) -> String {
+        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let units: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
+        let bytes = [&(units.len() as u32).to_le_bytes()[..], &units, texts].concat();
+        let bits = |group: &[u8]| {
+            group.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()))
+        };
+        let digits = bytes.chunks(3).flat_map(|group| {
+            let digit = move |place: u32| DIGITS[(bits(group) >> (18 - 6 * place) & 63) as usize] as char;
+            (0..=group.len() as u32).map(digit)
+        });
+        digits.collect()
+    }
+
+    /// A trie with the one key `a`, which leads to `text`.
+    fn one(value: u32) -> Vec<u32> {
+        let mut units = vec![1 << 31; 1024];
+        units[0] = 256 << 10;
+        units[256 ^ 97] = 97 | 1 << 8 | (256 ^ 97 ^ 512) << 10;
+        units[512] = 1 << 31 | value;
+        units
+    }
+
+    #[test]
+    fn base64_is_read_as_it_is_written() {
+        assert_eq!(decoded("YWJj").as_deref(), Some(&b"abc"[..]));
+        assert_eq!(decoded("YQ==").as_deref(), Some(&b"a"[..]));
+        assert_eq!(decoded("+/8=").as_deref(), Some(&[0xFB, 0xFF][..]));
+        assert_eq!(decoded("Y!"), None);
+    }
+
+    #[test]
+    fn a_trie_that_leads_out_of_itself_or_to_long_texts_is_refused() {
+        assert_eq!(check(&map(&one(0), b"bc\0")), Ok(()));
+        let long = [&[b'b'; 65][..], b"\0"].concat();
+        for (map, says) in [
+            (map(&one(4), b"bc\0"), "leads out"),
+            (map(&one(1), "\u{e9}\0".as_bytes()), "leads out"),
+            (map(&one(0), &long), "65 bytes of one character"),
+            (map(&one(0)[..300], b"bc\0"), "leads out"),
+            (map(&[1 << 31], b""), "leads out"),
+            (map(&[], b""), "shorter"),
+            ("//////8=".to_owned(), "shorter"),
+            ("AAAA".to_owned(), "empty"),
+            ("\u{e9}".to_owned(), "no base64"),
+            (map(&one(0), &[0xFF]), "no UTF-8"),
+        ] {
+            let error = check(&map).expect_err("refused");
+            assert!(error.contains(says), "{error}");
+        }
+    }
+}
