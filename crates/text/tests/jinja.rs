@@ -166,10 +166,10 @@ fn no_template_takes_more_than_its_budget() {
 fn operators_and_operands_are_as_before_when_they_are_paid_for() {
     let source = "{% set a = [1, 'b'] %}{% set b = [1, 'b'] %}{% set ns = namespace(n=1) %}\
         {{ a == b }}{{ a != b }}{{ -ns.n ~ 'x' ~ a|length ~ b[0] }}{{ 'b' in a and ns.n in b }}{{ ns.n not in a }}\
-        {{ ns.n + 1 ~ '2' if a is not none and ns.n == b[0] else 'no' }}{% if not ns.n < b[0] %}!{% endif %}\
+        {{ ns.n + 1 if a is not none and ns.n == b[0] else 'no' }}{% if not ns.n < b[0] %}!{% endif %}\
         {% for x in a if x in b %}{{ loop.index ~ x }}{% endfor %}{{- a ~ b -}} {{ 1 < ns.n + 1 <= 2 }}";
     let made = compile(source).unwrap().render(&[], &TemplateInputs::default(), GenerationPrompt::Omit);
-    assert_eq!(made.unwrap(), "TrueFalse-1x21TrueFalse12!112b[1, 'b'][1, 'b']True");
+    assert_eq!(made.unwrap(), "TrueFalse-1x21TrueFalse2!112b[1, 'b'][1, 'b']True");
 }
 
 #[test]

@@ -4,7 +4,7 @@
 #[path = "mutants/driver.rs"]
 mod driver;
 
-use driver::{bytes, fixture, json, json_fixture};
+use driver::{Random, bytes, fixture, json, json_fixture};
 use ruminate_data::Message;
 use ruminate_text::{ChatTemplate, GenerationPrompt, SpecialText, SpecialTokens, TemplateInputs, Tokenizer};
 use serde_json::json as value;
@@ -22,53 +22,126 @@ const TEMPLATES: [&str; 9] = [
     "smollm2",
 ];
 
-/// What costs much in few characters.
-const WORDS: [&str; 44] = [
-    "{{ ",
-    " }}",
-    "{% set x = ",
-    " %}",
-    "{% for i in range(99999) %}",
-    "{% endfor %}",
-    "{% macro m(a) %}",
-    "{% endmacro %}",
-    "{{ m([a, a]) }}",
-    "{% set ns = namespace(x='aaaaaaaa') %}",
-    "{% set ns.x = ns.x ~ ns.x %}",
-    "{% set ns.x = [ns.x, ns.x] %}",
+/// What a program is made of: values, and what can be done with one, or with two.
+const VALUES: [&str; 18] = [
+    "messages",
+    "messages[0].content",
     "ns.x",
-    " ~ ",
-    " == ",
-    " in ",
-    " * 1000000",
-    " * 99",
+    "ns.y",
+    "x",
+    "i",
+    "9",
+    "-1",
+    "'ab'",
+    "''",
+    "'a' * 1000000",
+    "('a' * 20000000)",
     "['a' * 1000000] * 1000000",
     "([1] * 100000000)",
+    "[ns.x, ns.x]",
+    "{'k': ns.y, 'l': ns.y}",
+    "range(99999)",
+    "loop.index",
+];
+const DOING: [&str; 44] = [
     "|tojson",
     "|tojson(indent=4)",
     "|string",
     "|join(', ')",
+    "|join(ns.x)",
     "|list",
     "|sort",
     "|unique|list",
     "|upper",
     "|replace('', 'aaaaaaaa')",
-    "|batch(1000000)",
-    "|slice(1000000)",
+    "|replace('a', ns.x)",
+    "|batch(1000000)|list",
+    "|batch(3)|list",
+    "|slice(1000000)|list",
     "|indent(1000000)",
-    ".format(ns.x, ns.x)",
-    ".join(messages)",
-    ".ljust(1000000)",
-    ".split('')",
-    ".strip('ab')",
-    ".replace('a', 'aaaaaaaaaaaaaaaa')",
     "|groupby('role')",
     "|map('upper')|list",
-    " is in ",
-    "{% for a in x recursive %}{{ loop([a, a]) }}{% endfor %}",
-    "messages",
+    "|dictsort",
+    "|pprint",
+    "|title",
+    "|trim",
+    "|reverse|list",
+    "|last",
+    "|first",
+    "|length",
+    "|sum",
+    "|format(ns.x, ns.x)",
+    ".format(ns.x, ns.x)",
+    ".join(messages)",
+    ".join(ns.y)",
+    ".ljust(1000000)",
+    ".center(9999999)",
+    ".zfill(1000000)",
+    ".split('')",
+    ".split('a')",
+    ".split()",
+    ".strip('ab')",
+    ".replace('a', 'aaaaaaaaaaaaaaaa')",
+    ".splitlines()",
+    ".count(ns.x)",
+    ".index(ns.y)",
+    ".startswith(ns.x)",
     "[::-1]",
+    "[-1]",
 ];
+const BETWEEN: [&str; 12] =
+    [" ~ ", " ~ ", " + ", " * ", " == ", " < ", " in ", " not in ", " is in ", " and ", ", ", " is sameas "];
+
+/// Snippets for templates that others wrote.
+const WORDS: [&str; 10] = [
+    "{{ ",
+    " }}",
+    "{% for i in range(99999) %}",
+    "{% endfor %}",
+    "{% set x = ",
+    " %}",
+    "|tojson",
+    " ~ ",
+    "messages",
+    " * 99999",
+];
+
+fn expression(random: &mut Random) -> String {
+    let mut expression = random.choose(&VALUES).to_owned();
+    for _ in 0..random.below(4) {
+        expression = match random.below(5) {
+            0 => format!("({expression}{}{})", random.choose(&BETWEEN), random.choose(&VALUES)),
+            1 => format!("{}{}({expression})", random.choose(&VALUES), random.choose(&BETWEEN)),
+            2 => format!("[{expression}, {expression}]"),
+            _ => format!("({expression}){}", random.choose(&DOING)),
+        };
+    }
+    expression
+}
+
+/// A template of a few statements, most of which compile.
+fn program(random: &mut Random) -> Vec<u8> {
+    let mut source = "{% set ns = namespace(x='aaaaaaaa', y=[1]) %}{% set x = 'b' %}".to_owned();
+    for _ in 0..1 + random.below(6) {
+        let expression = expression(random);
+        let statement = match random.below(8) {
+            0 => format!("{{% set ns.x = {expression} %}}"),
+            1 => format!("{{% set ns.y = {expression} %}}"),
+            2 => format!("{{% for i in range(99999) %}}{{% set ns.x = {expression} %}}{{% endfor %}}"),
+            3 => format!("{{% for i in range(99999) %}}{{% if {expression} %}}a{{% endif %}}{{% endfor %}}"),
+            4 => {
+                format!("{{% for i in {expression} %}}{{% set ns.y = [ns.y, i] %}}{{{{ i }}}}{{% endfor %}}")
+            }
+            5 => format!(
+                "{{% macro m(x, n) %}}{{{{ m({expression}, n - 1) if n > 0 else x == ns.y }}}}{{% endmacro %}}{{{{ m(1, 90) }}}}"
+            ),
+            6 => format!("{{% set x %}}{{{{ {expression} }}}}{{% endset %}}"),
+            _ => format!("{{{{ {expression} }}}}"),
+        };
+        source.push_str(&statement);
+    }
+    source.into_bytes()
+}
 
 fn render(source: &[u8]) {
     let source = String::from_utf8_lossy(source);
@@ -88,10 +161,8 @@ fn templates() {
         "templates",
         1000,
         |random| {
-            // Half of them are made of words alone.
-            if random.below(2) == 0 {
-                let words = (0..4 + random.below(30)).map(|_| random.choose(&WORDS).as_bytes());
-                return words.collect::<Vec<_>>().concat();
+            if random.below(3) > 0 {
+                return program(random);
             }
             let [base, other] = [random.below(sources.len()), random.below(sources.len())];
             bytes(random, &sources[base], &sources[other], &WORDS)

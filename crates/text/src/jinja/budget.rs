@@ -79,6 +79,18 @@ fn paid_within(state: &State, value: &Value, depth: usize) -> Result<(), Error> 
     }
 }
 
+/// Pays for all values, and returns about how many bytes they have when they are written out.
+///
+/// # Errors
+/// As [`paid`].
+pub(super) fn cost(state: &State, values: &[Value]) -> Result<usize, Error> {
+    let left = || state.fuel_levels().map_or(0, |(_, left)| left);
+    let before = left();
+    values.iter().try_for_each(|value| paid(state, value))?;
+    let lists = usize::try_from(before.saturating_sub(left())).unwrap_or(usize::MAX).saturating_mul(64);
+    Ok(values.iter().map(|value| value.as_str().map_or(0, str::len)).fold(lists, usize::saturating_add))
+}
+
 pub(super) fn too_deep() -> Error {
     Error::new(
         ErrorKind::InvalidOperation,

@@ -214,19 +214,15 @@ fn written(state: &State, text: &str, method: &str, args: &[Value]) -> Result<Op
 
 /// Takes fuel for what a format writes: each field as wide as it is asked for, and each with all that it may name.
 pub(super) fn formatted(state: &State, format: &str, args: &[Value]) -> Result<(), Error> {
-    let mut bytes = format.len() as u64;
+    let mut bytes = format.len();
     for digits in format.split(|c: char| !c.is_ascii_digit()).filter(|digits| !digits.is_empty()) {
-        let width = digits.parse().ok().filter(|width: &u64| *width <= 9999);
+        let width = digits.parse().ok().filter(|width: &usize| *width <= 9999);
         let width = width.ok_or_else(|| wrong("format: expected fields of at most 9999 characters"))?;
         bytes = bytes.saturating_add(width * 4);
     }
-    let left = || state.fuel_levels().map_or(0, |(_, left)| left);
-    let before = left();
-    args.iter().try_for_each(|arg| budget::paid(state, arg))?;
-    let texts = args.iter().map(|arg| arg.as_str().map_or(0, str::len) as u64).sum::<u64>();
-    let all = (before - left()).saturating_mul(64).saturating_add(texts);
-    let fields = format.matches(['{', '%']).count() as u64;
-    state.consume_fuel(bytes.saturating_add(all.saturating_mul(fields)) / 64)
+    let all = budget::cost(state, args)?;
+    let fields = format.matches(['{', '%']).count();
+    budget::read(state, bytes.saturating_add(all.saturating_mul(fields)))
 }
 
 fn begins_or_ends(text: &str, method: &str, what: &Value) -> Result<Value, Error> {

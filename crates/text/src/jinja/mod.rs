@@ -19,7 +19,7 @@ pub(crate) use budget::{LIMIT, fueled, start_clock};
 pub(crate) use source::{Generation, rewritten};
 
 /// Bytes of one rendered chat: far beyond any context window, far below any memory.
-pub(crate) const MAX_OUTPUT_BYTES: usize = 64 << 20;
+pub(crate) const MAX_OUTPUT_BYTES: usize = 32 << 20;
 
 /// Containers within containers; JSON that is read has at most 128.
 const MAX_NESTING: usize = 200;
@@ -93,6 +93,9 @@ fn add_filters(env: &mut Environment<'static>) {
         ("split", true, true, Value::from_function(filters::split)),
         ("lines", true, true, Value::from_function(filters::lines)),
         ("format", true, true, Value::from_function(filters::format)),
+        ("replace", true, true, Value::from_function(replace)),
+        ("indent", true, true, Value::from_function(filters::indent)),
+        ("pprint", true, true, Value::from_function(filters::pprint)),
     ] {
         let wrapped = move |state: &mut State, args: Rest<ValueOrKwargs>| {
             let args = args.into_values();
@@ -108,20 +111,54 @@ fn add_filters(env: &mut Environment<'static>) {
     }
 }
 
-/// Takes fuel for what a filter is given, and refuses counts and widths beyond any use.
+/// Takes fuel for what a filter is given, and for what it makes of it before the engine counts that.
 fn prepaid(state: &State, name: &str, args: &[Value]) -> Result<(), Error> {
-    args.iter().try_for_each(|arg| budget::paid(state, arg))?;
+    let given = budget::cost(state, args)?;
     let text = args.first().and_then(Value::as_str);
+    // The engine fills batches up, and indents every line.
+    let number = || numbers(args).into_iter().max().unwrap_or(0);
     match (name, text) {
         ("format", Some(format)) => methods::formatted(state, format, &args[1..]),
         ("split" | "lines", Some(text)) => budget::items(state, text.len()),
-        ("batch" | "slice", _) => {
-            // The engine fills them up.
-            let count = args.get(1).and_then(|count| usize::try_from(count.clone()).ok()).unwrap_or_default();
-            budget::items(state, count)
+        ("batch" | "slice", _) => budget::items(state, number()),
+        ("indent", Some(text)) => {
+            budget::read(state, (text.matches('\n').count() + 1).saturating_mul(number()))
         }
+        ("indent", None) => budget::read(state, given.saturating_mul(number().max(1))),
+        // Each level has four more spaces.
+        ("pprint", _) => budget::read(state, given.saturating_mul(12)),
         _ => Ok(()),
     }
+}
+
+/// The whole numbers that a filter is given behind its value, by place and by name.
+fn numbers(args: &[Value]) -> Vec<usize> {
+    let number = |value: &Value| usize::try_from(value.clone()).ok();
+    let mut numbers: Vec<usize> = args.iter().skip(1).filter_map(number).collect();
+    if let Some(names) = args.last().and_then(|last| Kwargs::try_from(last.clone()).ok()) {
+        numbers.extend(names.args().filter_map(|name| number(&names.peek(name).ok()?)));
+    }
+    numbers
+}
+
+/// `replace(value, old, new, count)`, paid for by what it may make.
+fn replace(
+    state: &State,
+    value: &Value,
+    from: &Value,
+    to: &Value,
+    rest: Rest<ValueOrKwargs>,
+) -> Result<Value, Error> {
+    let rest = rest.into_values();
+    let (count, names) = from_args::<(Option<Value>, Kwargs)>(&rest)?;
+    let count = or_named(count, &names, "count")?.filter(|count| !count.is_none());
+    names.assert_all_used()?;
+    let count = count.map(i64::try_from).transpose()?.and_then(|count| usize::try_from(count).ok());
+    let count = count.unwrap_or(usize::MAX);
+    let [value, from, to] = [value, from, to].map(|value| value.to_string());
+    let matches = value.matches(from.as_str()).take(count).count();
+    budget::read(state, matches.saturating_mul(to.len()).saturating_add(value.len()))?;
+    Ok(value.replacen(&from, &to, count).into())
 }
 
 fn not_iterable() -> Error {

@@ -25,7 +25,7 @@ const ADDRESS_KIB: u64 = 6 << 20;
 const SILENCE: Duration = Duration::from_secs(120);
 
 /// Makes mutants and reads them in a child process; `test` is the name of the calling test.
-pub fn run(test: &str, by_default: u64, make: impl Fn(&mut Random) -> Vec<u8>, read: impl Fn(&[u8])) {
+pub(crate) fn run(test: &str, by_default: u64, make: impl Fn(&mut Random) -> Vec<u8>, read: impl Fn(&[u8])) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let numbers = match number("RUMINATE_MUTANT") {
         Some(one) => one..one + 1,
@@ -124,7 +124,7 @@ fn status(key: &str) -> u64 {
 }
 
 /// A generator of its own, so that a mutant is the same one on every machine and for all time (splitmix64).
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
     fn new(seed: u64) -> Self {
@@ -139,11 +139,11 @@ impl Random {
     }
 
     /// Below `end`; 0 where that is 0.
-    pub fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         (self.next() % end.max(1) as u64) as usize
     }
 
-    pub fn choose<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+    pub(crate) fn choose<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
         from[self.below(from.len())]
     }
 }
@@ -164,7 +164,7 @@ const NUMBERS: [&str; 12] = [
 ];
 
 /// Some of the bytes replaced, removed, repeated or put from elsewhere, one to four times; `words` are put in, too.
-pub fn bytes(random: &mut Random, base: &[u8], other: &[u8], words: &[&str]) -> Vec<u8> {
+pub(crate) fn bytes(random: &mut Random, base: &[u8], other: &[u8], words: &[&str]) -> Vec<u8> {
     let mut bytes = base.to_vec();
     for _ in 0..=random.below(4) {
         let at = random.below(bytes.len());
@@ -207,7 +207,7 @@ pub fn bytes(random: &mut Random, base: &[u8], other: &[u8], words: &[&str]) -> 
 }
 
 /// A JSON file with one to three of its values replaced, by what stands elsewhere in it, by `values`, or by extreme ones.
-pub fn json(random: &mut Random, base: &Value, values: &[Value]) -> Value {
+pub(crate) fn json(random: &mut Random, base: &Value, values: &[Value]) -> Value {
     let mut json = base.clone();
     for _ in 0..=random.below(3) {
         let with = match random.below(6) {
@@ -259,12 +259,12 @@ fn part<'a>(random: &mut Random, json: &'a Value) -> &'a Value {
 }
 
 /// A file of the repository.
-pub fn fixture(path: &str) -> Vec<u8> {
+pub(crate) fn fixture(path: &str) -> Vec<u8> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(path);
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The same as JSON.
-pub fn json_fixture(path: &str) -> Value {
+pub(crate) fn json_fixture(path: &str) -> Value {
     serde_json::from_slice(&fixture(path)).expect("JSON")
 }
