@@ -151,6 +151,8 @@ fn no_template_takes_more_than_its_budget() {
         "{{ [1] | batch(100000000) | list }}",
         "{{ [1] | slice(100000000) | list }}",
         "{{ 'a'.zfill(100000000) }}",
+        "{{ ([1] * 100000000) | last }}",
+        "{{ ([1] * 100000000) | reverse }}",
         // Each is cheap to count, and takes long.
         "{% set a = [['a' * 9000000]] %}{% set b = [['a' * 9000000]] %}{% for i in range(99999) %}{% for j in range(99999) %}{{ a == b }}{% endfor %}{% endfor %}",
         "{% macro m(a, b, n) %}{{ m([a, a], [b, b], n - 1) if n else a == b }}{% endmacro %}{{ m([1], [1], 90) }}",

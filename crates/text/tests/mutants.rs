@@ -161,7 +161,7 @@ fn templates() {
         "templates",
         1000,
         |random| {
-            if random.below(3) > 0 {
+            if random.below(3) == 0 {
                 return program(random);
             }
             let [base, other] = [random.below(sources.len()), random.below(sources.len())];

@@ -104,6 +104,9 @@ fn add_filters(env: &mut Environment<'static>) {
             }
             if paying {
                 prepaid(state, name, &args)?;
+            } else if matches!(name, "last" | "reverse") {
+                // They copy the list.
+                budget::items(state, args.first().and_then(Value::len).unwrap_or(0))?;
             }
             filter.call(state, &args)
         };

@@ -36,6 +36,9 @@ pub(crate) fn run(test: &str, by_default: u64, make: impl Fn(&mut Random) -> Vec
         let mut log = File::options().append(true).open(log).expect("the parent made it");
         for number in numbers {
             let mutant = make(&mut Random::new(number));
+            if std::env::var_os("RUMINATE_MUTANT").is_some() {
+                eprintln!("{}", &String::from_utf8_lossy(&mutant));
+            }
             write!(log, "{number} ").expect("written");
             let before = start_of_peak();
             let clock = Instant::now();
