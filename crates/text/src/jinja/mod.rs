@@ -158,7 +158,7 @@ fn replace(
     names.assert_all_used()?;
     let count = count.map(i64::try_from).transpose()?.and_then(|count| usize::try_from(count).ok());
     let count = count.unwrap_or(usize::MAX);
-    let [value, from, to] = [value, from, to].map(|value| value.to_string());
+    let [value, from, to] = [value, from, to].map(ToString::to_string);
     let matches = value.matches(from.as_str()).take(count).count();
     budget::read(state, matches.saturating_mul(to.len()).saturating_add(value.len()))?;
     Ok(value.replacen(&from, &to, count).into())

@@ -22,7 +22,7 @@ const MAX_KIB: u64 = 256 << 10;
 const ADDRESS_KIB: u64 = 6 << 20;
 
 /// How long the child may be silent before it is taken for one that hangs.
-const SILENCE: Duration = Duration::from_secs(120);
+const SILENCE: Duration = Duration::from_mins(2);
 
 /// Makes mutants and reads them in a child process; `test` is the name of the calling test.
 pub(crate) fn run(test: &str, by_default: u64, make: impl Fn(&mut Random) -> Vec<u8>, read: impl Fn(&[u8])) {
