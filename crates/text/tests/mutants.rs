@@ -122,7 +122,7 @@ fn expression(random: &mut Random) -> String {
 /// A template of a few statements, most of which compile.
 fn program(random: &mut Random) -> Vec<u8> {
     let mut source = "{% set ns = namespace(x='aaaaaaaa', y=[1]) %}{% set x = 'b' %}".to_owned();
-    for _ in 0..1 + random.below(6) {
+    for _ in 0..=random.below(6) {
         let expression = expression(random);
         let statement = match random.below(8) {
             0 => format!("{{% set ns.x = {expression} %}}"),
