@@ -4,6 +4,8 @@
 use super::job::{Answer, Failure, Order, Reply};
 use std::ffi::OsStr;
 use std::io::{Read, Write};
+#[cfg(target_os = "linux")]
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
 /// What the trainer starts the helper with.
@@ -48,6 +50,20 @@ fn close_strays() {
     for stray in open.into_iter().filter(|&descriptor| descriptor > 2) {
         let _ = nix::unistd::close(stray);
     }
+}
+
+/// The channel of a pair, which came as standard error; nothing of this process is written to it from here on.
+#[cfg(target_os = "linux")]
+pub(super) fn take_channel(order: &Order) -> Result<Option<OwnedFd>, Failure> {
+    if order.end.is_none() {
+        return Ok(None);
+    }
+    let take = || {
+        let channel = std::io::stderr().as_fd().try_clone_to_owned()?;
+        nix::unistd::dup2_stderr(std::fs::OpenOptions::new().write(true).open("/dev/null")?)?;
+        Ok(channel)
+    };
+    take().map(Some).map_err(|error: std::io::Error| Failure::layer("channel of its pair", error))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -2,9 +2,10 @@
 //! program, which inherits them. In a namespace of its own it is process 1: with its end the kernel ends all that
 //! the program left behind.
 
-use super::helper::{read_order, reply_with};
-use super::job::{Answer, Assignment, Ended, Ending, Failure, Job, Order};
+use super::helper::{read_order, reply_with, take_channel};
+use super::job::{Answer, Assignment, End, Ended, Ending, Failure, Job, Order};
 use super::{files, rlimits, syscalls};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -12,6 +13,7 @@ use nix::unistd::Pid;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +35,7 @@ pub(super) fn run() {
 }
 
 fn enter(order: &Order) -> Result<Answer, Failure> {
+    let channel = take_channel(order)?;
     let (job, probe) = match &order.task {
         Assignment::Run(job) => (job.clone(), false),
         Assignment::Probe => (Job::default(), true),
@@ -51,7 +54,7 @@ fn enter(order: &Order) -> Result<Answer, Failure> {
     if probe {
         return Ok(Answer::Layers(layers));
     }
-    start(&job, &order.folder).map(Answer::Ended)
+    start(&job, order, channel).map(Answer::Ended)
 }
 
 fn write_files(job: &Job, folder: &Path) -> std::io::Result<()> {
@@ -79,20 +82,28 @@ fn try_out(folder: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn start(job: &Job, folder: &Path) -> Result<Ended, Failure> {
+fn start(job: &Job, order: &Order, channel: Option<OwnedFd>) -> Result<Ended, Failure> {
     let failed =
         |reason: String| Failure::Start { program: job.program.first().cloned().unwrap_or_default(), reason };
     let [program, args @ ..] = job.program.as_slice() else {
         return Err(failed("the job names no program".to_owned()));
     };
+    // The answering job's end is watched here, too; the asking one's closes with its program.
+    let (stdin, asker) = match (channel, order.end) {
+        (Some(channel), Some(End::Answering)) => {
+            (channel.try_clone().map_err(|error| failed(error.to_string()))?.into(), Some(channel))
+        }
+        (Some(channel), _) => (channel.into(), None),
+        (None, _) => (Stdio::piped(), None),
+    };
     let mut child = Command::new(program)
         .args(args)
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .envs([("HOME", folder), ("TMPDIR", folder)])
+        .envs([("HOME", &order.folder), ("TMPDIR", &order.folder)])
         // The same verdict on every run: Python's order of sets hangs on its hash seed.
         .envs([("LANG", "C.UTF-8"), ("PYTHONHASHSEED", "0"), ("PYTHONUTF8", "1")])
-        .stdin(Stdio::piped())
+        .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -102,13 +113,13 @@ fn start(job: &Job, folder: &Path) -> Result<Ended, Failure> {
     feed(child.stdin.take(), job.stdin.clone()).map_err(threads)?;
     let stdout = Stream::collect(child.stdout.take(), job.limits.output_bytes).map_err(threads)?;
     let stderr = Stream::collect(child.stderr.take(), job.limits.output_bytes).map_err(threads)?;
-    let ending = attend(Pid::from_raw(child.id() as i32), [&stdout, &stderr], deadline);
+    let ending = attend(Pid::from_raw(child.id() as i32), [&stdout, &stderr], asker.as_ref(), deadline);
     Ok(Ended { ending, stdout: stdout.text(), stderr: stderr.text() })
 }
 
 /// Until the program ends or a limit is reached. Nothing is killed here: process 1 takes all with it, and elsewhere
 /// the trainer ends the group.
-fn attend(child: Pid, streams: [&Stream; 2], deadline: Instant) -> Ending {
+fn attend(child: Pid, streams: [&Stream; 2], asker: Option<&OwnedFd>, deadline: Instant) -> Ending {
     loop {
         let ended = match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, code)) if pid == child => Some(Ending::Exited(code)),
@@ -131,11 +142,21 @@ fn attend(child: Pid, streams: [&Stream; 2], deadline: Instant) -> Ending {
         if streams.iter().any(|stream| stream.is_over_limit()) {
             return Ending::TooMuchOutput;
         }
+        if asker.is_some_and(has_gone) {
+            return Ending::WithPair;
+        }
         if Instant::now() >= deadline {
             return Ending::TimedOut;
         }
         sleep(TICK);
     }
+}
+
+/// Whether the other end of the channel is closed.
+fn has_gone(channel: &OwnedFd) -> bool {
+    let mut seen = [PollFd::new(channel.as_fd(), PollFlags::empty())];
+    let _ = poll(&mut seen, PollTimeout::ZERO);
+    seen[0].revents().is_some_and(|events| events.contains(PollFlags::POLLHUP))
 }
 
 /// Writes the program's input; a program that does not read it to the end is free to.

@@ -11,7 +11,7 @@ pub struct Job {
     pub program: Vec<String>,
     /// Files by name, written into the folder in which the program starts.
     pub files: Vec<(String, String)>,
-    /// What it reads on standard input.
+    /// What it reads on standard input; unused in a pair, where the channel is its standard input.
     pub stdin: String,
     /// Files and folders that it may read and execute, beside those of the system.
     pub read: Vec<PathBuf>,
@@ -63,6 +63,8 @@ pub enum Ending {
     TooMuchMemory,
     /// By having too many of them, where the system cannot refuse one more.
     TooManyProcesses,
+    /// With the asking job of its pair, which needs no more answers.
+    WithPair,
 }
 
 /// A job that ran to its end, whatever that was.
@@ -181,6 +183,15 @@ impl Layers {
     }
 }
 
+/// Which end of a pair's channel a job has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum End {
+    /// It is let to finish when the other job has gone.
+    Asking,
+    /// It is ended when the other job has gone.
+    Answering,
+}
+
 /// What the trainer hands to the helper.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
@@ -191,6 +202,8 @@ pub(crate) struct Order {
     /// Where the program starts; exists, and is for this job alone.
     pub(crate) folder: PathBuf,
     pub(crate) task: Assignment,
+    /// Whether the helper's standard error is a channel, for the program's standard input, and which end of it.
+    pub(crate) end: Option<End>,
     /// What the first stage has found out for the second.
     pub(crate) layers: Option<Layers>,
 }

@@ -21,14 +21,15 @@ mod warden;
 pub use helper::helper_main;
 pub use job::{Account, Ended, Ending, Failure, Job, Layers, Limits, Namespaces};
 
-use job::{Answer, Assignment, Order, Reply};
+use job::{Answer, Assignment, End, Order, Reply};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Condvar, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
 
 /// What a helper may take beyond the job's own time, on a busy machine.
 const SETUP: Duration = Duration::from_secs(10);
@@ -61,10 +62,8 @@ impl Sandbox {
     /// When it could not run: a layer is missing, the helper or the program does not start.
     pub fn run(&self, job: &Job) -> Result<Ended, Failure> {
         let patience = job.limits.timeout() + SETUP;
-        match self.order(Assignment::Run(job.clone()), job.limits.output_bytes, patience)? {
-            Answer::Ended(ended) => Ok(ended),
-            Answer::Layers(_) => Err(self.failed("it answered another question")),
-        }
+        let _permit = self.permit();
+        self.ended(self.start(Assignment::Run(job.clone()), None, job.limits.output_bytes, patience)?)
     }
 
     /// Puts up the sandbox around nothing and says what it is made of on this system.
@@ -72,45 +71,95 @@ impl Sandbox {
     /// # Errors
     /// When a layer is missing that it cannot do without: no job will run here.
     pub fn layers(&self) -> Result<Layers, Failure> {
-        match self.order(Assignment::Probe, 0, SETUP)? {
+        let _permit = self.permit();
+        match self.answer(self.start(Assignment::Probe, None, 0, SETUP)?)? {
             Answer::Layers(layers) => Ok(layers),
             Answer::Ended(_) => Err(self.failed("it answered another question")),
         }
     }
 
-    fn order(&self, task: Assignment, output_bytes: usize, patience: Duration) -> Result<Answer, Failure> {
+    /// Runs two jobs at once as one: the standard input of each is an end of a channel, a stream both ways, and
+    /// nothing else joins them. Neither has anything of the other's: each has its own folder, processes, account
+    /// and limits. When the answering job ends, the asking one reads the channel's end and goes on; when the asking
+    /// job ends, the answering one is ended.
+    ///
+    /// # Errors
+    /// For each job, as [`run`](Self::run).
+    pub fn run_pair(
+        &self,
+        asking: &Job,
+        answering: &Job,
+    ) -> (Result<Ended, Failure>, Result<Ended, Failure>) {
         let _permit = self.permit();
-        let folder =
-            tempfile::Builder::new().prefix("ruminate-").tempdir().map_err(|error| self.failed(error))?;
-        let nonce = RandomState::new().hash_one(folder.path());
-        let trainer = std::process::id();
-        let order = Order { nonce, trainer, folder: folder.path().to_owned(), task, layers: None };
-        let mut helper = self.start(&order).map_err(|error| self.failed(error))?;
-        // Escapes make text at most six times as long; both streams.
-        let most = 12 * output_bytes as u64 + (1 << 16);
-        let reply = reply_of(&mut helper, most, patience);
-        end(&mut helper);
-        let reply = reply.ok_or_else(|| self.failed(format!("no reply within {patience:?}")))?;
+        let (asks, answers) = match channel() {
+            Ok(channel) => channel,
+            Err(error) => return (Err(self.failed(&error)), Err(self.failed(error))),
+        };
+        let start = |job: &Job, end, channel| {
+            let patience = job.limits.timeout() + SETUP;
+            let most = job.limits.output_bytes;
+            self.start(Assignment::Run(job.clone()), Some((end, channel)), most, patience)
+        };
+        let asking = start(asking, End::Asking, asks);
+        let answering = start(answering, End::Answering, answers);
+        // One after the other: with the first its end of the channel closes, and the second is ended.
+        let asking = asking.and_then(|helper| self.ended(helper));
+        (asking, answering.and_then(|helper| self.ended(helper)))
+    }
+
+    fn ended(&self, helper: Helper) -> Result<Ended, Failure> {
+        match self.answer(helper)? {
+            Answer::Ended(ended) => Ok(ended),
+            Answer::Layers(_) => Err(self.failed("it answered another question")),
+        }
+    }
+
+    /// Waits for the helper's reply, and ends it.
+    fn answer(&self, helper: Helper) -> Result<Answer, Failure> {
+        let left = helper.deadline.saturating_duration_since(Instant::now());
+        let reply = helper.reply.recv_timeout(left).map_err(|_| self.failed("no reply in time"))?;
         let reply: Reply = serde_json::from_slice(&reply).map_err(|error| {
             self.failed(format!(
                 "it ended without a reply ({error}); does its `main` call `helper_main` first?"
             ))
         })?;
-        if reply.nonce != nonce {
+        if reply.nonce != helper.nonce {
             return Err(self.failed("its reply is to another order"));
         }
         reply.result
     }
 
+    /// Starts a helper that has a folder for the job and, in a pair, an end of its channel.
+    fn start(
+        &self,
+        task: Assignment,
+        channel: Option<(End, Stdio)>,
+        output_bytes: usize,
+        patience: Duration,
+    ) -> Result<Helper, Failure> {
+        let folder =
+            tempfile::Builder::new().prefix("ruminate-").tempdir().map_err(|error| self.failed(error))?;
+        let nonce = RandomState::new().hash_one(folder.path());
+        let (end, channel) = channel.unzip();
+        let trainer = std::process::id();
+        let order = Order { nonce, trainer, folder: folder.path().to_owned(), task, end, layers: None };
+        let mut process =
+            self.spawn(&order, channel.unwrap_or_else(Stdio::null)).map_err(|error| self.failed(error))?;
+        // Escapes make text at most six times as long; both streams.
+        let reply = reply_of(&mut process, 12 * output_bytes as u64 + (1 << 16));
+        Ok(Helper { process, reply, deadline: Instant::now() + patience, nonce, _folder: folder })
+    }
+
     /// Starts the helper in a group of its own. It gets nothing of the trainer's environment, where keys may be.
-    fn start(&self, order: &Order) -> std::io::Result<Child> {
+    fn spawn(&self, order: &Order, channel: Stdio) -> std::io::Result<Child> {
         // A file, not a pipe: a helper that does not read cannot block the trainer.
         let mut input = tempfile::tempfile()?;
         input.write_all(&serde_json::to_vec(order)?)?;
         input.rewind()?;
         let mut command = Command::new(&self.helper);
         command.args(helper::WARDEN).env_clear().current_dir(root(&self.helper));
-        command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::null());
+        // The one stream that is left: the first stage hands it on to the second, and that to the program.
+        command.stdin(input).stdout(Stdio::piped()).stderr(channel);
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.spawn()
@@ -143,22 +192,45 @@ fn root(helper: &Path) -> &Path {
     if helper.is_absolute() { Path::new("/") } else { Path::new(".") }
 }
 
-/// What the helper writes until it ends, or `None` when that takes too long.
-fn reply_of(helper: &mut Child, most: u64, patience: Duration) -> Option<Vec<u8>> {
-    let stdout = helper.stdout.take()?;
-    let (send, receive) = mpsc::channel();
-    // The reader ends with the helper, which is ended next whatever happens here.
-    thread::spawn(move || {
-        let mut reply = Vec::new();
-        let _ = stdout.take(most).read_to_end(&mut reply);
-        let _ = send.send(reply);
-    });
-    receive.recv_timeout(patience).ok()
+/// A helper at work on an order. Dropped, it is ended: one that has replied has ended what it started; one that has
+/// not is given up: its second stage dies with it, and in a namespace of its own all the rest.
+struct Helper {
+    process: Child,
+    /// What it writes until it ends.
+    reply: mpsc::Receiver<Vec<u8>>,
+    deadline: Instant,
+    nonce: u64,
+    /// Of the job; removed after it.
+    _folder: TempDir,
 }
 
-/// The helper that has replied has ended what it started. One that has not is given up: its second stage dies with
-/// it, and in a namespace of its own all the rest.
-fn end(helper: &mut Child) {
-    let _ = helper.kill();
-    let _ = helper.wait();
+impl Drop for Helper {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What the helper writes until it ends, as soon as it has. The reader ends with the helper.
+fn reply_of(helper: &mut Child, most: u64) -> mpsc::Receiver<Vec<u8>> {
+    let (send, receive) = mpsc::channel();
+    let stdout = helper.stdout.take();
+    thread::spawn(move || {
+        let mut reply = Vec::new();
+        let _ = stdout.map(|stdout| stdout.take(most).read_to_end(&mut reply));
+        let _ = send.send(reply);
+    });
+    receive
+}
+
+/// Both ends of a stream. No other child inherits them: they close when a program is started.
+#[cfg(unix)]
+fn channel() -> std::io::Result<(Stdio, Stdio)> {
+    let (asking, answering) = std::os::unix::net::UnixStream::pair()?;
+    Ok((std::os::fd::OwnedFd::from(asking).into(), std::os::fd::OwnedFd::from(answering).into()))
+}
+
+#[cfg(not(unix))]
+fn channel() -> std::io::Result<(Stdio, Stdio)> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }

@@ -2,7 +2,7 @@
 //! job's processes hold together. It runs nothing that a model wrote. One thread: a process that has left its process
 //! namespace cannot start another.
 
-use super::helper::{INSIDE, read_order, reply_with};
+use super::helper::{INSIDE, read_order, reply_with, take_channel};
 use super::job::{Account, Answer, Assignment, Ended, Ending, Failure, Layers, Limits, Namespaces, Order};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -12,6 +12,7 @@ use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::{Gid, Pid, SysconfVar, Uid, chown, getppid, setgroups, setresgid, setresuid, sysconf};
 use std::fs;
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -43,6 +44,7 @@ pub(super) fn run() {
 
 /// `None` when the second stage has replied, or died without a word.
 fn guard(mut order: Order) -> Result<Option<Answer>, Failure> {
+    let channel = take_channel(&order)?;
     let account = leave_root(&order.folder)?;
     // What the second stage leaves behind comes here, to be reaped.
     prctl::set_child_subreaper(true).map_err(|error| Failure::layer("reaper of orphans", error))?;
@@ -52,7 +54,7 @@ fn guard(mut order: Order) -> Result<Option<Answer>, Failure> {
         Assignment::Run(job) => job.limits,
         Assignment::Probe => Limits::default(),
     };
-    let mut inside = start_inside(&order).map_err(|error| Failure::Helper {
+    let mut inside = start_inside(&order, channel).map_err(|error| Failure::Helper {
         helper: "/proc/self/exe".to_owned(),
         reason: format!("its second stage does not start: {error}"),
     })?;
@@ -119,9 +121,13 @@ fn mount_folder(order: &Order) -> nix::Result<()> {
 
 /// The second stage, in a group of its own, by a path that holds even where the account cannot reach the program's
 /// folder.
-fn start_inside(order: &Order) -> std::io::Result<Child> {
+fn start_inside(order: &Order, channel: Option<OwnedFd>) -> std::io::Result<Child> {
     let mut command = Command::new("/proc/self/exe");
-    let mut child = command.args(INSIDE).env_clear().process_group(0).stdin(Stdio::piped()).spawn()?;
+    command.args(INSIDE).env_clear().process_group(0).stdin(Stdio::piped());
+    if let Some(channel) = channel {
+        command.stderr(channel);
+    }
+    let mut child = command.spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         // A stage that has died says why on standard output, or nothing does.
         let _ = stdin.write_all(&serde_json::to_vec(order).unwrap_or_default());
