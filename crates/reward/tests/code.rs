@@ -4,7 +4,7 @@
 mod sandboxed;
 
 use ruminate_data::{Outcome, Prompt, Task, Verdict};
-use ruminate_reward::code::sandbox::{Job, Sandbox};
+use ruminate_reward::code::sandbox::{Job, Limits, Sandbox};
 use ruminate_reward::code::{Code, Options, Scoring};
 use ruminate_reward::{Response, Verifier};
 use serde_json::{Value, json};
@@ -32,8 +32,13 @@ fn code_unchecked(options: Options) -> Code {
 
 /// The verdict on a program in a fenced block, with the task's columns.
 fn judge(code: &Code, program: &str, columns: Value) -> Verdict {
+    judge_prompted(code, "", program, columns)
+}
+
+/// The same, of a task with a prompt.
+fn judge_prompted(code: &Code, prompt: &str, program: &str, columns: Value) -> Verdict {
     let columns = columns.as_object().cloned().expect("an object");
-    let task = Task { prompt: Prompt::Text(String::new()), answer: String::new(), columns };
+    let task = Task { prompt: Prompt::Text(prompt.to_owned()), answer: String::new(), columns };
     code.verify(&task, &Response::finished(&format!("```python\n{program}\n```")))
 }
 
@@ -127,13 +132,198 @@ fn hacks_of_graders_are_wrong() {
         "open('grader.py', 'w').write('print(1)')\nopen('json.py', 'w').write('')\ndef f(n): return []".to_owned(),
         "def f(n):\n    while True: yield 0".to_owned(),
         "class F:\n    def __call__(self, n): return self\n    def __getattr__(self, name): return F()\nf = F()".to_owned(),
+        // Names that were not asked for, the judge's own among them, in every answer.
+        "import json\nreal = json.dumps\ndef dumps(message):\n    value = message.get('value')\n    \
+         if isinstance(value, list) and value[0] == 'dict': value[1] += [[name, ['handle', 0]] for name in \
+         ('sum', 'len', '__settle__', '__builtins__')]\n    return real(message)\njson.dumps = dumps\ndef f(n): return 14"
+            .to_owned(),
     ];
     let Some(code) = code(Options { total_timeout_ms: 3_000, ..Options::default() }) else { return };
     for program in programs {
         let tests = json!(["assert f(3) == [0, 1, 4]", "assert sum(f(4)) == 14 and len(f(9)) == 9"]);
         let verdict = judge(&code, &program, json!({ "tests": tests }));
-        assert_ne!(verdict.outcome, Outcome::Correct, "{program}\n{}", verdict.why);
+        assert_eq!(verdict.outcome, Outcome::Wrong, "{program}\n{}", verdict.why);
     }
+}
+
+/// All of them are wrong, each by its tests.
+fn assert_wrong(programs: &[(&str, &[&str])]) {
+    let Some(code) = code(Options::default()) else { return };
+    for (program, tests) in programs {
+        for test in *tests {
+            let verdict = judge(&code, program, json!({ "tests": [test] }));
+            assert_eq!(verdict.outcome, Outcome::Wrong, "{program}\n{test}\n{}", verdict.why);
+        }
+    }
+}
+
+#[test]
+fn a_module_whose_import_has_effects_is_not_imported_by_the_judge() {
+    let Some(code) = code(Options::default()) else { return };
+    // Discovery of tests, on import, from the current folder: the file would run where the verdicts are written.
+    let forge = "import types\nopen('test_x.py', 'w').write('''\nimport os, sys\nframe = sys._getframe()\nwhile frame:\n    \
+                 if 'order' in frame.f_locals:\n        for i in range(2):\n            for fd in range(32):\n                \
+                 try: os.write(fd, (frame.f_locals['order']['nonce'] + f' {i} pass \"\"\\\\n').encode())\n                \
+                 except OSError: pass\n        os._exit(0)\n    frame = frame.f_back''')\n";
+    for module in
+        ["unittest.__main__", "idlelib.__main__", "test.__main__", "lib2to3.__main__", "antigravity", "this"]
+    {
+        let program = format!("{forge}add = types.ModuleType({module:?})");
+        let asserts = json!({"tests": ["assert add(1, 2) == 3", "assert add(5, 7) == 12"]});
+        let check =
+            json!({"test": "def check(candidate):\n    assert candidate(1, 2) == 3", "entry_point": "add"});
+        for task in [asserts, check] {
+            let verdict = judge(&code, &program, task);
+            assert_eq!(verdict.outcome, Outcome::Wrong, "{module}: {}", verdict.why);
+        }
+    }
+}
+
+#[test]
+fn a_program_that_ends_what_it_can_is_wrong() {
+    let Some(code) = code(Options { total_timeout_ms: 2_000, ..Options::default() }) else { return };
+    let hurt = "import os, signal\ndef hurt(pid, name):\n    try: os.kill(pid, getattr(signal, name))\n    except OSError: pass\n";
+    for (pid, name) in [
+        ("os.getppid()", "SIGKILL"),
+        ("os.getppid()", "SIGTERM"),
+        ("os.getppid()", "SIGUSR1"),
+        ("os.getpid()", "SIGKILL"),
+        ("os.getpid()", "SIGSTOP"),
+        ("-1", "SIGKILL"),
+        ("0", "SIGKILL"),
+        ("1", "SIGKILL"),
+    ] {
+        for program in [
+            format!("{hurt}hurt({pid}, '{name}')\ndef f(n): return 0"),
+            format!("{hurt}def f(n):\n    hurt({pid}, '{name}')\n    return 0"),
+        ] {
+            let verdict = judge(&code, &program, json!({"tests": ["assert f(1) == 1", "assert f(2) == 4"]}));
+            assert_eq!(verdict.outcome, Outcome::Wrong, "{program}\n{}", verdict.why);
+        }
+    }
+}
+
+#[test]
+fn a_programs_limit_is_its_own_and_said() {
+    let limits = Limits { timeout_ms: 1_000, memory_mb: 256, ..Limits::default() };
+    let Some(code) = code(Options { limits, total_timeout_ms: 1_000, ..Options::default() }) else { return };
+    let memory =
+        "import os\ndef f(n):\n    os.fork()\n    held = b'1' * (200 << 20)\n    import time; time.sleep(60)";
+    for (program, why) in [
+        ("import time\ndef f(n): time.sleep(60)", "takes longer than 1000 ms"),
+        ("import os\ndef f(n): os._exit(3)", "ends with the code 3"),
+        (memory, "holds more than 256 MiB"),
+    ] {
+        let verdict = judge(&code, program, json!({"tests": ["assert f(1) == 1"]}));
+        assert_eq!(verdict.outcome, Outcome::Wrong, "{program}\n{}", verdict.why);
+        assert!(verdict.why.contains(why), "{program}\n{}", verdict.why);
+    }
+}
+
+#[test]
+fn names_that_tests_use_are_the_real_ones() {
+    let math = "class math: isclose = staticmethod(lambda *a, **k: True)\ndef isclose(*a): return True\ndef f(x): return 0";
+    let counter = "def Counter(x): return 5\ndef f(x): return 5";
+    let Some(code) = code(Options::default()) else { return };
+    for (program, task) in [
+        (math, json!({"tests": ["assert math.isclose(f(2), 4)"]})),
+        (math, json!({"tests": ["assert isclose(f(2), 4)"], "test_imports": ["from math import isclose"]})),
+        (counter, json!({"tests": ["assert f('aab') == Counter('aab')"]})),
+    ] {
+        let verdict = judge(&code, program, task);
+        assert_eq!(verdict.outcome, Outcome::Wrong, "{program}\n{}", verdict.why);
+    }
+    // The column may be a list in a text, too.
+    let task = json!({"tests": ["assert m.isclose(f(2), 4)"], "test_imports": "[\"import math as m\"]"});
+    assert_eq!(judge(&code, "def f(x): return x * x", task).outcome, Outcome::Correct);
+}
+
+#[test]
+fn a_helper_of_the_prompts_is_the_prompts_where_the_entry_point_is_named() {
+    let Some(code) = code(Options::default()) else { return };
+    let prompt = "import math\n\ndef poly(xs: list, x: float):\n    \"\"\"The value at x.\"\"\"\n    \
+                  return sum(c * math.pow(x, i) for i, c in enumerate(xs))\n\n\ndef find_zero(xs: list):\n    \"\"\"A zero.\"\"\"\n";
+    let test = "def check(candidate):\n    assert abs(poly([-4, 2], candidate([-4, 2]))) < 1e-6";
+    let task = json!({"test": test, "entry_point": "find_zero"});
+    let fenced = format!("Complete this.\n```python\n{prompt}```\n");
+    for prompt in [prompt, &fenced] {
+        for (program, outcome) in [
+            ("def poly(xs, x): return 0\ndef find_zero(xs): return 7", Outcome::Wrong),
+            ("def find_zero(xs): return -xs[0] / xs[1]", Outcome::Correct),
+        ] {
+            let verdict = judge_prompted(&code, prompt, program, task.clone());
+            assert_eq!(verdict.outcome, outcome, "{program}\n{}", verdict.why);
+        }
+    }
+    // A function that is to be mended is the program's.
+    let task = json!({"tests": ["assert double(2) == 4"]});
+    let verdict =
+        judge_prompted(&code, "```python\ndef double(x): return x\n```", "def double(x): return 2 * x", task);
+    assert_eq!(verdict.outcome, Outcome::Correct, "{}", verdict.why);
+}
+
+#[test]
+fn an_object_that_a_function_made_up_is_no_value() {
+    let methods = "__init__ = lambda self, *a: None\n    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __contains__ = __bool__ = \
+                   lambda *a: True\n    __len__ = lambda self: 2\n    __abs__ = __sub__ = lambda *a: 0\n    __hash__ = None\n    \
+                   startswith = isupper = lambda *a: True\n";
+    let function = format!("class Always:\n    {methods}def f(x): return Always()");
+    let class = format!("class f:\n    {methods}");
+    let tests = [
+        "assert f(3)",
+        "assert f(3) != 7",
+        "assert not f(3) == 7",
+        "assert len(f(3)) <= 3",
+        "assert 5 in f(3)",
+        "assert f(3) > 2",
+        "assert abs(f(3) - 9) < 1e-3",
+        "x = f(3)\nassert x.startswith('a') and x.isupper()",
+    ];
+    assert_wrong(&[(&function, &tests), (&class, &tests)]);
+}
+
+#[test]
+fn what_a_program_does_to_arguments_is_seen_after_the_statement() {
+    let empties = "def f(x):\n    x.clear()\n    return []";
+    assert_wrong(&[(
+        empties,
+        &[
+            "x = [3, 1]\nassert f(x) == sorted(x)",
+            "x = [3, 1]\nr = f(x)\nassert r == sorted(x)",
+            "assert f([3]) == [3]",
+        ],
+    )]);
+    let in_place = "def f(x): x.sort()\ndef g(x):\n    x.pop()\n    return len(x)";
+    let tests = json!([
+        "x = [3, 1]\nf(x)\nassert x == [1, 3]",
+        "x = [3, 1]; f(x); assert x == [1, 3]",
+        "x = [1, 2, 3]\nk = g(x)\nassert k == 2 and x == [1, 2]",
+        "def check(candidate):\n    x = [2, 1]\n    if candidate(x) is None:\n        assert x == [1, 2]\ncheck(f)",
+    ]);
+    assert_outcomes(tests, &[(in_place, Outcome::Correct), (empties, Outcome::Wrong)]);
+}
+
+#[test]
+fn errors_of_the_program_do_not_steer_the_judge() {
+    let swallows = "class C:\n    def __enter__(self): return self\n    def __exit__(self, *a): return True\ndef c(): return C()\n\
+                    def f(x): raise ValueError\ndef g(x): return []";
+    let exits = "import os\ndef f(x): os._exit(0)";
+    assert_wrong(&[
+        (
+            "def f(x): raise StopIteration",
+            &["assert all(map(lambda pair: f(pair[0]) == pair[1], [(1, 1), (2, 4)]))"],
+        ),
+        ("def f(x): raise GeneratorExit", &["assert f(1) == 1"]),
+        (exits, &["try:\n    f(1)\nexcept Exception: pass", "try:\n    f(1)\nexcept: pass"]),
+        (
+            swallows,
+            &[
+                "with c():\n    assert f(1) == 2",
+                "with c():\n    assert g(1)[0] == 2",
+                "with c() as x:\n    assert x == 2",
+            ],
+        ),
+    ]);
 }
 
 #[test]
@@ -171,11 +361,60 @@ fn a_builtin_name_is_the_programs_only_as_the_entry_point() {
 }
 
 #[test]
-fn a_test_that_cannot_be_judged_leaves_the_sample_unscored() {
-    for test in ["assert f(", "assert f(lambda x: x) == 1"] {
-        let Some(verdict) = verdict("def f(g): return 1", json!([test])) else { return };
-        assert_eq!(verdict.outcome, Outcome::Unscored, "{test}: {}", verdict.why);
+fn a_test_that_no_program_can_pass_leaves_the_sample_unscored() {
+    for test in ["assert f(", "import a_package_that_is_not_there\nassert f(1) == 1"] {
+        // Neither a right program nor one that ends at once has any say in it.
+        for program in ["def f(g): return 1", "import os\nos._exit(0)"] {
+            let Some(verdict) = verdict(program, json!([test])) else { return };
+            assert_eq!(verdict.outcome, Outcome::Unscored, "{test}: {}", verdict.why);
+        }
     }
+    // Whether something is handed over that cannot cross may hang on what the program answered before.
+    let Some(verdict) = verdict("def f(g): return 1", json!(["import sys\nassert f(sys._getframe()) == 1"]))
+    else {
+        return;
+    };
+    assert_eq!(verdict.outcome, Outcome::Wrong, "{}", verdict.why);
+}
+
+#[test]
+fn classes_functions_and_values_of_the_standard_library_cross() {
+    let program = "import collections, contextlib, dataclasses, datetime, decimal, enum, fractions\n\
+        @dataclasses.dataclass\nclass Point:\n    x: int\n    y: int = 0\n    \
+        def __add__(self, other): return Point(self.x + other.x, self.y + other.y)\n\
+        class Color(enum.Enum):\n    RED = 1\n    BLUE = 2\n\
+        class Empty(Exception): pass\n\
+        class stack:\n    def __init__(self): self.items = []\n    def push(self, x): self.items.append(x)\n    \
+        def __len__(self): return len(self.items)\n    def __contains__(self, x): return x in self.items\n    \
+        def pop(self):\n        if not self.items: raise Empty('nothing')\n        return self.items.pop()\n\
+        Pair = collections.namedtuple('Pair', 'a b')\n\
+        def f(x, y): return Point(x, y)\ndef third(): return fractions.Fraction(1, 3)\ndef day(): return datetime.date(2020, 1, 2)\n\
+        def price(): return decimal.Decimal('1.10')\ndef pair(): return Pair(1, 2)\ndef count(x): return collections.Counter(x)\n\
+        def apply(g, items): return [g(item) for item in items]\ndef compose(g, h): return lambda x: g(h(x))\ndef total(x): return sum(x)\n\
+        def numbers():\n    yield 1\n    yield 2\n\
+        @contextlib.contextmanager\ndef entered(): yield 'v'\n\
+        def depth(node): return 0 if node is None else 1 + max(depth(node.left), depth(node.right))\n\
+        class Node:\n    def __init__(self, v): self.v, self.left, self.right = v, None, None\n";
+    let tests = json!([
+        "assert f(1, 2) == Point(1, 2) and f(1, 2).x == 1 and Point(1) + Point(3, 4) == Point(4, 4) != Point(4)",
+        "p = Point(1)\np.y = 7\np += Point(1)\nassert p.y == 7 and str(p) == 'Point(x=2, y=7)'",
+        "assert Color.RED != Color.BLUE and isinstance(Color.RED, Color) and Color.RED.value == 1",
+        "s = stack()\ns.push(3)\nassert len(s) == 1 and 3 in s and 4 not in s and s.pop() == 3",
+        "try:\n    stack().pop()\n    assert False\nexcept Empty as error:\n    assert str(error) == 'nothing'",
+        "from fractions import Fraction\nfrom decimal import Decimal\nassert third() == Fraction(1, 3) and price() == Decimal('1.1')",
+        "assert day() == datetime.date(2020, 1, 2) and pair() == (1, 2) and pair().b == 2",
+        "assert count('aab').most_common(1) == [('a', 2)] and count('aab') == Counter('aab')",
+        "assert apply(lambda x: x * 2, [1, 2]) == [2, 4] and apply(str, (1, 2)) == ['1', '2']",
+        "def square(x): return x * x\nassert apply(square, range(3)) == [0, 1, 4] and total(x for x in [1, 2]) == 3",
+        "assert compose(lambda x: x + 1, lambda x: x * 2)(3) == 7",
+        "numbered = numbers()\nassert next(numbered) == 1 and list(numbered) == [2]",
+        "with entered() as value:\n    assert value == 'v'",
+        "assert depth(root) == 2 and root.right is None",
+    ]);
+    let Some(code) = code(Options::default()) else { return };
+    let task = json!({"tests": tests, "test_setup_code": "root = Node(1)\nroot.left = Node(2)"});
+    let verdict = judge(&code, program, task);
+    assert_eq!(verdict.outcome, Outcome::Correct, "{}", verdict.why);
 }
 
 #[test]

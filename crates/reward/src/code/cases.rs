@@ -14,6 +14,10 @@ pub(super) struct Case {
 /// Python statements that must not raise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Asserts {
+    /// The task's prompt, whose code may define functions that the tests use.
+    pub(super) prompt: String,
+    /// Statements that import what the tests use, before the setup.
+    pub(super) imports: Vec<String>,
     /// Before all of them.
     pub(super) setup: String,
     pub(super) lines: Vec<String>,
@@ -36,10 +40,12 @@ impl Tests {
         let text = |key: &str| task.columns.get(key).and_then(Value::as_str).map(str::to_owned);
         let entry_point = text("entry_point");
         let setup = text("test_setup_code").unwrap_or_default();
+        let imports = imports(task.columns.get("test_imports"))?;
+        let prompt = task.prompt.text();
+        let asserts = |lines| Self::Asserts(Asserts { prompt, imports, setup, lines, entry_point });
         // HumanEval: a function `check` that is to be called with the entry point.
-        if let (Some(test), Some(entry)) = (text("test"), &entry_point) {
-            let lines = vec![format!("{test}\ncheck({entry})")];
-            return Ok(Self::Asserts(Asserts { setup, lines, entry_point }));
+        if let (Some(test), Some(entry)) = (text("test"), text("entry_point")) {
+            return Ok(asserts(vec![format!("{test}\ncheck({entry})")]));
         }
         let found = ["tests", "test_cases", "test_list"].iter().find_map(|key| task.columns.get(*key));
         let parsed = match found {
@@ -61,7 +67,7 @@ impl Tests {
         if let Some(lines) =
             list.iter().map(|test| test.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
         {
-            return Ok(Self::Asserts(Asserts { setup, lines, entry_point }));
+            return Ok(asserts(lines));
         }
         list.iter().map(case).collect::<Result<_, _>>().map(Self::Cases)
     }
@@ -72,6 +78,21 @@ impl Tests {
             Self::Asserts(asserts) => asserts.lines.len(),
         }
     }
+}
+
+/// Statements in a list, in a list as JSON, or as they are.
+fn imports(column: Option<&Value>) -> Result<Vec<String>, String> {
+    let list = match column {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::String(text)) => match serde_json::from_str(text) {
+            Ok(list) => list,
+            Err(_) => vec![text.clone()],
+        },
+        Some(list) => serde_json::from_value(list.clone()).map_err(|_| {
+            format!("expected the task's `test_imports` to be a list of statements, found {}", start(list))
+        })?,
+    };
+    Ok(list)
 }
 
 fn case(test: &Value) -> Result<Case, String> {

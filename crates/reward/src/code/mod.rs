@@ -5,8 +5,8 @@
 //! verdict is formed in another one: printing PASS, `sys.exit(0)`, an `__eq__` that is always true, a changed test
 //! function are then just wrong answers.
 
-mod asserts;
 mod cases;
+mod judge;
 mod program;
 pub mod sandbox;
 
@@ -151,7 +151,7 @@ impl Code {
                 // One process for all of them, which would each have had their own time.
                 let each = self.options.limits.timeout_ms.saturating_mul(asserts.lines.len() as u64);
                 job.limits.timeout_ms = each.min(self.options.total_timeout_ms);
-                let results = asserts::run(&self.sandbox, job, &self.options, program, asserts);
+                let results = judge::run(&self.sandbox, job, &self.options, program, asserts);
                 first_failure(&results.into_iter().map(Some).collect::<Vec<_>>())
             }
         }

@@ -1,0 +1,189 @@
+//! Assert lines: two jobs, the judge that runs them and the program that it asks, and the reading of the verdicts.
+//! What is in Python is in the folder `judge`.
+
+use super::cases::{Asserts, abnormal};
+use super::sandbox::{Ended, Failure, Job, Limits, Sandbox};
+use super::{Options, Reached};
+use serde_json::json;
+use std::hash::{BuildHasher, RandomState};
+
+/// One text: an isolated interpreter imports no file of ours.
+const JUDGE: &str = concat!(
+    include_str!("judge/names.py"),
+    "\n\n",
+    include_str!("judge/handles.py"),
+    "\n\n",
+    include_str!("judge/grader.py")
+);
+const CANDIDATE: &str = include_str!("judge/candidate.py");
+
+/// What the judge may take beyond the program's time, in milliseconds: the program's limit is reached first.
+const OVERTIME_MS: u64 = 3_000;
+
+/// Runs the lines, in a job of their own beside the program's; a result for each. `job` has the program's limits.
+pub(super) fn run(
+    sandbox: &Sandbox,
+    job: Job,
+    options: &Options,
+    program: &str,
+    asserts: &Asserts,
+) -> Vec<Reached> {
+    let nonce = format!("{:016x}", RandomState::new().hash_one(program));
+    let order = json!({
+        "nonce": nonce, "prompt": asserts.prompt, "imports": asserts.imports, "setup": asserts.setup,
+        "tests": asserts.lines, "entry_point": asserts.entry_point,
+    });
+    let mut judge = Job {
+        // Isolated (-I): nothing in its folder is imported.
+        program: [&options.python, "-I", "-B", "-c", JUDGE].map(str::to_owned).to_vec(),
+        files: vec![("order.json".to_owned(), order.to_string())],
+        ..job.clone()
+    };
+    judge.limits.timeout_ms = judge.limits.timeout_ms.saturating_add(OVERTIME_MS);
+    let program = Job {
+        // No user's packages, no byte code beside the file.
+        program: [&options.python, "-s", "-B", "-c", CANDIDATE].map(str::to_owned).to_vec(),
+        files: vec![("main.py".to_owned(), program.to_owned())],
+        ..job
+    };
+    let (judge, ran) = sandbox.run_pair(&judge, &program);
+    verdicts(&judge, &ran, &nonce, asserts.lines.len(), &program.limits)
+}
+
+/// What the judge wrote of each line. Where it wrote nothing although the program ran, the program has failed: no
+/// ending of either job takes a program that was started out of what is scored.
+fn verdicts(
+    judge: &Result<Ended, Failure>,
+    program: &Result<Ended, Failure>,
+    nonce: &str,
+    count: usize,
+    limits: &Limits,
+) -> Vec<Reached> {
+    // Its limit, its exit code or its signal are why a program has gone.
+    let ending = program.as_ref().ok().and_then(|ended| abnormal(ended, limits));
+    let silent = match (judge, program) {
+        (Err(failure), Err(_)) => Reached::NotRun(failure.to_string()),
+        (Ok(_), Err(failure)) => Reached::Failed(failure.to_string()),
+        (judge, Ok(_)) => {
+            let judge = judge
+                .as_ref()
+                .map_or_else(|failure| Some(failure.to_string()), |ended| abnormal(ended, limits));
+            let why = judge.unwrap_or_else(|| "its output is incomplete".to_owned());
+            Reached::Failed(format!("the judge ended without a verdict: {why}"))
+        }
+    };
+    let mut verdicts = vec![silent; count];
+    for line in judge.iter().flat_map(|ended| ended.stdout.lines()) {
+        let Some((index, said)) = verdict(line, nonce) else { continue };
+        let reached = match said {
+            Said::Passed => Reached::Passed,
+            Said::Failed(why) => Reached::Failed(why),
+            Said::Gone(why) => Reached::Failed(ending.clone().unwrap_or(why)),
+            Said::Unjudgeable(why) => Reached::NotRun(why),
+            Said::Unstarted(why) => Reached::NotRun(match (program, &ending) {
+                (Err(failure), _) => failure.to_string(),
+                (Ok(_), ending) => ending.clone().unwrap_or(why),
+            }),
+        };
+        match index {
+            None => verdicts.fill(reached),
+            Some(index) if index < count => verdicts[index] = reached,
+            Some(_) => {}
+        }
+    }
+    verdicts
+}
+
+/// A verdict of the judge's.
+#[derive(Debug, PartialEq, Eq)]
+enum Said {
+    Passed,
+    Failed(String),
+    /// The program has ended, or makes no sense.
+    Gone(String),
+    /// No program can be judged by these tests; written before the program is heard.
+    Unjudgeable(String),
+    /// The interpreter ended before the program's first line.
+    Unstarted(String),
+}
+
+/// `NONCE INDEX pass|fail|gone|broken|unstarted "why"`; the index `all` is `None`.
+fn verdict(line: &str, nonce: &str) -> Option<(Option<usize>, Said)> {
+    let rest = line.strip_prefix(nonce)?.strip_prefix(' ')?;
+    let (index, rest) = rest.split_once(' ')?;
+    let (verdict, why) = rest.split_once(' ')?;
+    let why = || serde_json::from_str(why).unwrap_or_default();
+    let said = match verdict {
+        "pass" => Said::Passed,
+        "fail" => Said::Failed(why()),
+        "gone" => Said::Gone(why()),
+        "broken" => Said::Unjudgeable(why()),
+        "unstarted" => Said::Unstarted(why()),
+        _ => return None,
+    };
+    Some((if index == "all" { None } else { Some(index.parse().ok()?) }, said))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Reached, verdicts};
+    use crate::code::sandbox::{Ended, Ending, Failure, Limits};
+
+    fn ended(ending: Ending, stdout: &str) -> Result<Ended, Failure> {
+        Ok(Ended { ending, stdout: stdout.to_owned(), stderr: String::new() })
+    }
+
+    fn none() -> Result<Ended, Failure> {
+        Err(Failure::layer("Landlock", "none"))
+    }
+
+    fn read(judge: Result<Ended, Failure>, program: Result<Ended, Failure>) -> Vec<Reached> {
+        verdicts(&judge, &program, "abc", 2, &Limits::default())
+    }
+
+    #[test]
+    fn only_lines_with_the_nonce_are_verdicts() {
+        let lines = "0 pass \"\"\nabc 0 pass \"\"\nabd 1 pass \"\"\nabc 7 pass \"\"\nPASS\n";
+        let read = read(ended(Ending::Exited(0), lines), ended(Ending::WithPair, ""));
+        assert!(matches!(&read[..], [Reached::Passed, Reached::Failed(_)]), "{read:?}");
+    }
+
+    #[test]
+    fn every_ending_of_a_judge_whose_program_ran_is_the_programs() {
+        let endings = [
+            Ending::Exited(0),
+            Ending::Exited(1),
+            Ending::Killed(9),
+            Ending::TimedOut,
+            Ending::TooMuchMemory,
+            Ending::TooMuchOutput,
+            Ending::TooManyProcesses,
+        ];
+        let judges = endings.map(|ending| ended(ending, "abc 0 pass \"\"\n"));
+        for judge in judges {
+            let read = read(judge.clone(), ended(Ending::Killed(9), ""));
+            assert!(matches!(&read[..], [Reached::Passed, Reached::Failed(_)]), "{judge:?} {read:?}");
+        }
+        let read = read(none(), ended(Ending::Exited(0), ""));
+        assert!(matches!(&read[..], [Reached::Failed(_), Reached::Failed(_)]), "{read:?}");
+    }
+
+    #[test]
+    fn the_programs_limit_is_the_reason_of_its_end() {
+        let gone = "abc 0 pass \"\"\nabc 1 gone \"the program ended\"\n";
+        let read = read(ended(Ending::Exited(0), gone), ended(Ending::TooMuchMemory, ""));
+        assert_eq!(read[1], Reached::Failed("holds more than 1024 MiB".to_owned()));
+    }
+
+    #[test]
+    fn what_no_program_can_change_leaves_all_unscored() {
+        let broken = ended(Ending::Exited(0), "abc all broken \"why\"\n");
+        assert_eq!(read(broken, ended(Ending::WithPair, "")), vec![Reached::NotRun("why".to_owned()); 2]);
+        let unstarted = ended(Ending::Exited(0), "abc all unstarted \"the program ended\"\n");
+        for (program, why) in [(none(), "Landlock"), (ended(Ending::Exited(1), ""), "code 1")] {
+            let read = read(unstarted.clone(), program);
+            assert!(read.iter().all(|read| matches!(read, Reached::NotRun(reason) if reason.contains(why))));
+        }
+        assert!(matches!(read(none(), none())[0], Reached::NotRun(_)));
+    }
+}

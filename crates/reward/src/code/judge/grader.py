@@ -1,0 +1,141 @@
+"""The judge of assert lines: runs a task's tests where the program is not, and asks it through a channel.
+
+It is a job of its own: no file, process or memory of the program's is here. The order is in its folder, the channel
+is standard input, and a verdict is a line on standard output that begins with a nonce. What no program can change
+(tests that do not compile, a package that is missing) is said before the program is heard; after that every ending
+is the program's.
+
+This file is the last of three that are run as one: names.py and handles.py come before it.
+"""
+
+import sys
+
+
+class Settling(ast.NodeTransformer):
+    """Puts the settling of arguments behind every statement and in front of every block."""
+
+    def visit_block(self, statements):
+        settled = [settle(ast.Pass())] if statements else []
+        for statement in statements:
+            settled += [self.visit(statement), settle(statement)]
+        return settled
+
+    def generic_visit(self, node):
+        for field, value in ast.iter_fields(node):
+            if field in ("body", "orelse", "finalbody") and isinstance(value, list):
+                setattr(node, field, self.visit_block(value))
+            elif isinstance(value, list):
+                value[:] = [self.visit(item) if isinstance(item, ast.AST) else item for item in value]
+            elif isinstance(value, ast.AST):
+                setattr(node, field, self.visit(value))
+        return node
+
+
+def settle(statement):
+    is_used = not isinstance(statement, ast.Expr)
+    return ast.Expr(ast.Call(ast.Name("__settle__", ast.Load()), [ast.Constant(is_used)], []))
+
+
+def parsed(order):
+    """The setup and the tests as trees, or what is wrong with them."""
+    try:
+        setup = "\n".join([*order["imports"], order["setup"]])
+        return [ast.parse(source) for source in [setup, *order["tests"]]]
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise Unjudgeable(f"the test does not compile: {error}") from None
+
+
+def compiled(tree, name, candidate):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Raise):
+            candidate.raises.update((name, line) for line in range(node.lineno, node.end_lineno + 1))
+    future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    rest = [node for node in tree.body if node not in future]
+    tree = ast.Module(future + Settling().visit_block(rest), [])
+    try:
+        return compile(ast.fix_missing_locations(tree), name, "exec")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise Unjudgeable(f"the test does not compile: {error}") from None
+
+
+def judge(candidate, order, say):
+    try:
+        trees = parsed(order)
+        check_imports(trees)
+        text = Text(trees, order["entry_point"], order["prompt"])
+        own = bound(trees)
+        space = {"__name__": "__tests__", "__settle__": candidate.settle}
+        space.update(text.real())
+        wanted = {name for name in text.used - own - set(space) if not hasattr(builtins, name)}
+        space.update(helpers(order["prompt"], order["entry_point"], wanted - {order["entry_point"]}))
+        errors = text.errors(own | set(space))
+        setup, *tests = [compiled(tree, f"<test {index}>", candidate) for index, tree in enumerate(trees)]
+    except Unjudgeable as error:
+        return say("all", "broken", str(error))
+    try:
+        candidate.receive()  # before the program's first line
+    except Gone as error:
+        return say("all", "unstarted", str(error))
+    candidate.errors = {name: type(name, (Exception,), {"__module__": "__tests__"}) for name in errors}
+    space.update(candidate.errors)
+    try:
+        candidate.value()  # behind its last line
+        names = text.programs(space)
+        found = candidate.ask(op="globals", names=names)
+        if type(found) is not dict:
+            candidate.give_up(Gone, "its answer is no answer")
+        for name in found.keys() & set(names):  # what else it says of names is nothing
+            value = found[name]
+            if type(value) is Handle and text.is_class(name):
+                value = Own(candidate, number(value))
+            space[name] = value
+        run(setup, space, candidate)
+    except BaseException as error:
+        return say("all", *failed(error))
+    for index, test in enumerate(tests):
+        try:
+            run(test, space, candidate)
+        except BaseException as error:
+            say(index, *failed(error))
+        else:
+            say(index, "pass", "")
+
+
+def run(code, space, candidate):
+    """Runs a test; what was refused in it fails it, whatever the test catches."""
+    try:
+        exec(code, space)
+    finally:
+        candidate.settle()
+        broken = candidate.broken
+        if isinstance(broken, Refused):
+            candidate.broken = None
+        if broken:
+            raise broken
+
+
+def failed(error):
+    if isinstance(error, Gone):
+        return "gone", str(error)
+    return "fail", f"{type(error).__name__}: {error}"[:300]
+
+
+def main():
+    sys.set_int_max_str_digits(0) if hasattr(sys, "set_int_max_str_digits") else None
+    with open("order.json", encoding="utf-8") as file:
+        order = json.load(file)
+    os.unlink("order.json")
+    channel, verdicts = os.dup(0), os.dup(1)
+    null = os.open("/dev/null", os.O_RDWR)
+    for descriptor in (0, 1, 2):  # what a test prints is no verdict
+        os.dup2(null, descriptor)
+
+    def say(index, verdict, why):
+        line = " ".join([order["nonce"], str(index), verdict, json.dumps(why)])
+        os.write(verdicts, line.encode() + b"\n")
+
+    judge(Candidate(channel), order, say)
+    os._exit(0)
+
+
+main()
