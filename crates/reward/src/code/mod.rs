@@ -1,9 +1,9 @@
 //! Programs as answers: the policy's program runs in a [`sandbox`], and what it does is compared outside of it. It
 //! knows tests, not tasks' origins, and refuses to run anything where the sandbox does not hold.
 //!
-//! What a program must reproduce (expected outputs, the right side of an assert) never enters its process, and the
+//! What a program must reproduce (expected outputs, the right side of an assert) never enters its job, and the
 //! verdict is formed in another one: printing PASS, `sys.exit(0)`, an `__eq__` that is always true, a changed test
-//! function are then just wrong answers.
+//! function, a killed parent are then just wrong answers.
 
 mod cases;
 mod judge;
@@ -106,12 +106,16 @@ impl Options {
 /// The program is the last fenced code block of the answer: of the one `<answer>` where there is one, else of what
 /// stands behind the thought. The tests are the task's column `tests` (also `test_cases`, `test_list`), a list or a
 /// list in a string: objects with `input` and `output` are compared line by line without trailing white space;
-/// strings are Python statements that must not raise, after those of `test_setup_code`. HumanEval's `test` with
-/// `entry_point` is understood, too.
+/// strings are Python statements that must not raise, after those of `test_imports` and `test_setup_code`.
+/// HumanEval's `test` with `entry_point` is understood, too.
 ///
-/// In assert lines arguments and results cross as copies of plain data; other objects stay with the program, where
-/// tests can call them, but nothing equals them. A test that hands the expected value to a method of the program's
-/// own object lets the program judge itself.
+/// Assert lines run in a job of their own and ask the program through a channel. Arguments and results cross as
+/// copies of plain data; other objects stay with the program, where tests can call them. They have no truth, and equal
+/// no value. Objects of a class that the tests make are the exception: what they say of themselves is what is tested,
+/// so that a test that hands the expected value to one of them lets the program judge itself.
+///
+/// A program that has started is correct or wrong, whatever ends it. Unscored are tests that no program can pass,
+/// and what does not start.
 #[derive(Debug)]
 pub struct Code {
     sandbox: Arc<Sandbox>,
