@@ -34,8 +34,8 @@ pub(super) fn run(
         "tests": asserts.lines, "entry_point": asserts.entry_point,
     });
     let mut judge = Job {
-        // Isolated (-I): nothing in its folder is imported.
-        program: [&options.python, "-I", "-B", "-c", JUDGE].map(str::to_owned).to_vec(),
+        // Isolated (-I), without packages (-S): nothing in its folder is imported.
+        program: [&options.python, "-I", "-S", "-B", "-c", JUDGE].map(str::to_owned).to_vec(),
         files: vec![("order.json".to_owned(), order.to_string())],
         ..job.clone()
     };

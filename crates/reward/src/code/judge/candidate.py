@@ -1,5 +1,6 @@
-"""The program's side: runs `main.py` and does what the judge asks, as JSON lines on the channel that came as standard
-input. Nothing that it writes is trusted."""
+"""The program's side: runs `main.py` and does what the judge asks, as JSON lines on the channel that came as
+standard input. Nothing that it writes is trusted.
+"""
 
 import builtins
 import copy
@@ -17,6 +18,11 @@ sys.argv = ["main.py"]
 objects, ids = {}, {}
 program = types.ModuleType("solution")
 lines = os.fdopen(channel, "rb", closefd=False)
+
+# What they are called by is not what the program may have made of the names.
+BUILTINS = {kind.__name__: kind for kind in (
+    bool, delattr, float, getattr, int, isinstance, issubclass, iter, len, repr, reversed, round, setattr,
+    str)}
 
 
 def send(message):
@@ -36,9 +42,10 @@ def parts(value):
     """Exact types of the standard library that are plain data, too."""
     kind = type(value)
     name = f"{kind.__module__}.{kind.__qualname__}"
-    if name in ("fractions.Fraction", "builtins.range"):
-        numbers = (value.numerator, value.denominator) if name[0] == "f" else (value.start, value.stop, value.step)
-        return name, [encode(number) for number in numbers]
+    if name == "fractions.Fraction":
+        return name, [encode(value.numerator), encode(value.denominator)]
+    if name == "builtins.range":
+        return name, [encode(value.start), encode(value.stop), encode(value.step)]
     if name == "decimal.Decimal":
         return name, [str(value)]
     if name in ("datetime.date", "datetime.datetime", "datetime.time"):
@@ -70,7 +77,7 @@ def encode(value):
     if standard is not None:
         return list(standard)
     if isinstance(value, tuple) and isinstance(getattr(value, "_fields", None), tuple):
-        return ["record", [list(map(str, value._fields)), [encode(item) for item in value]]]
+        return ["record", [list(map(str, value._fields)), [encode(item) for item in value], handle(value)[1]]]
     for kind in (list, tuple, set, frozenset):
         if isinstance(value, kind):
             return [kind.__name__, [encode(item) for item in value]]
@@ -111,7 +118,8 @@ def decode(value):
         return complex(*content)
     if kind == "pickle":
         return unpickle(content)
-    return {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "iter": iter}[kind](map(decode, content))
+    kinds = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset, "iter": iter}
+    return kinds[kind](map(decode, content))
 
 
 def call_back(number, args, kwargs):
@@ -148,25 +156,44 @@ def operate(request):
         return type(operands[0]).__enter__(operands[0])
     if name == "next":
         return tuple([item for _, item in zip("1", operands[0])])
-    plain = {"iter": iter, "len": len, "bool": bool, "str": str, "repr": repr, "int": int, "float": float, "round": round,
-             "reversed": reversed, "getattr": getattr, "setattr": setattr, "delattr": delattr,
-             "isinstance": isinstance, "issubclass": issubclass, "copy": copy.copy, "deepcopy": copy.deepcopy}
-    return plain.get(name, getattr(operator, name, None))(*operands)
+    if name == "assign":
+        target, content = operands
+        target.clear()
+        return getattr(target, "extend" if isinstance(target, (bytearray, list)) else "update")(content)
+    if name in ("copy", "deepcopy"):
+        return getattr(copy, name)(*operands)
+    return (BUILTINS.get(name) or getattr(operator, name))(*operands)
 
 
 def answer(request):
     if request["op"] == "globals":
         names = vars(program)
-        return {"value": ["dict", [[name, encode(names[name])] for name in request["names"] if name in names]]}
+        found = [[name, encode(names[name])] for name in request["names"] if name in names]
+        return {"value": ["dict", found]}
     if request["op"] == "call":
         return call(request)
-    return {"value": encode(operate(request))}
+    result = operate(request)
+    # A container inside of an object: what a test does to its copy is done to it.
+    is_part = request["name"] in ("getattr", "getitem") and type(result) in (bytearray, dict, list, set)
+    return {"value": encode(result), **({"alias": handle(result)[1]} if is_part else {})}
 
 
 def failed(error):
-    kinds = [kind.__name__ for kind in type(error).__mro__ if issubclass(kind, Exception)]
+    kinds = [[origin(kind), kind.__name__] for kind in type(error).__mro__ if issubclass(kind, Exception)]
     args = [arg if type(arg) in (bool, float, int, str) else None for arg in error.args]
-    return {"error": kinds, "message": str(error)[:300], "args": args}
+    try:
+        attributes = {str(name): encode(value) for name, value in vars(error).items()}
+    except Exception:
+        attributes = {}
+    return {"error": kinds, "message": str(error)[:300], "args": args, "attributes": attributes}
+
+
+def origin(kind):
+    """Whose an exception is: its name alone is not enough."""
+    if getattr(builtins, kind.__name__, None) is kind:
+        return "builtin"
+    module = sys.modules.get(kind.__module__)
+    return "own" if module is program or getattr(module, kind.__name__, None) is not kind else "standard"
 
 
 def serve(until=None):

@@ -14,11 +14,24 @@ import sys
 class Settling(ast.NodeTransformer):
     """Puts the settling of arguments behind every statement and in front of every block."""
 
+    def __init__(self, tree):
+        # Variables that the test compares with what it writes out: what a call does to them is under test.
+        self.checked = {
+            side.id for node in ast.walk(tree) if isinstance(node, ast.Compare)
+            for side in [node.left, *node.comparators] if isinstance(side, ast.Name)
+            if any(is_literal(other) for other in [node.left, *node.comparators])}
+
     def visit_block(self, statements):
-        settled = [settle(ast.Pass())] if statements else []
+        settled = [settle(True)] if statements else []
         for statement in statements:
-            settled += [self.visit(statement), settle(statement)]
+            is_used = not isinstance(statement, ast.Expr) and not self.hands_over_checked(statement)
+            settled += [self.visit(statement), settle(is_used)]
         return settled
+
+    def hands_over_checked(self, statement):
+        calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
+        args = [arg for call in calls for arg in call.args if isinstance(arg, ast.Name)]
+        return any(arg.id in self.checked for arg in args)
 
     def generic_visit(self, node):
         for field, value in ast.iter_fields(node):
@@ -31,8 +44,15 @@ class Settling(ast.NodeTransformer):
         return node
 
 
-def settle(statement):
-    is_used = not isinstance(statement, ast.Expr)
+def is_literal(node):
+    try:
+        ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return False
+    return not (isinstance(node, ast.Constant) and node.value is None)
+
+
+def settle(is_used):
     return ast.Expr(ast.Call(ast.Name("__settle__", ast.Load()), [ast.Constant(is_used)], []))
 
 
@@ -51,7 +71,7 @@ def compiled(tree, name, candidate):
             candidate.raises.update((name, line) for line in range(node.lineno, node.end_lineno + 1))
     future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     rest = [node for node in tree.body if node not in future]
-    tree = ast.Module(future + Settling().visit_block(rest), [])
+    tree = ast.Module(future + Settling(tree).visit_block(rest), [])
     try:
         return compile(ast.fix_missing_locations(tree), name, "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -64,8 +84,8 @@ def judge(candidate, order, say):
         check_imports(trees)
         text = Text(trees, order["entry_point"], order["prompt"])
         own = bound(trees)
-        space = {"__name__": "__tests__", "__settle__": candidate.settle}
-        space.update(text.real())
+        space = candidate.space
+        space.update({"__name__": "__tests__", "__settle__": candidate.settle}, **text.real(own))
         wanted = {name for name in text.used - own - set(space) if not hasattr(builtins, name)}
         space.update(helpers(order["prompt"], order["entry_point"], wanted - {order["entry_point"]}))
         errors = text.errors(own | set(space))
@@ -76,8 +96,9 @@ def judge(candidate, order, say):
         candidate.receive()  # before the program's first line
     except Gone as error:
         return say("all", "unstarted", str(error))
-    candidate.errors = {name: type(name, (Exception,), {"__module__": "__tests__"}) for name in errors}
-    space.update(candidate.errors)
+    space.update((name, type(name, (Exception,), {"__module__": "__tests__"})) for name in errors)
+    for name, kinds in text.caught.items():
+        candidate.errors[name] = [compile(ast.Expression(kind), "<error>", "eval") for kind in kinds]
     try:
         candidate.value()  # behind its last line
         names = text.programs(space)
@@ -88,6 +109,8 @@ def judge(candidate, order, say):
             value = found[name]
             if type(value) is Handle and text.is_class(name):
                 value = Own(candidate, number(value))
+            elif not isinstance(value, Handle):
+                candidate.variables[name] = value
             space[name] = value
         run(setup, space, candidate)
     except BaseException as error:
@@ -106,7 +129,8 @@ def run(code, space, candidate):
     try:
         exec(code, space)
     finally:
-        candidate.settle()
+        candidate.changed.clear()
+        candidate.aliases.clear()
         broken = candidate.broken
         if isinstance(broken, Refused):
             candidate.broken = None

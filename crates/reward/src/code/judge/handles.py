@@ -11,6 +11,10 @@ import types
 
 MAX_LINE = 1 << 24  # bytes of an answer
 MAX_ITEMS = 100_000  # of an iterator that a test hands over
+MUTABLE = (bytearray, dict, list, set)
+
+# What reading nonsense raises.
+NO_ANSWER = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 
 # Exceptions that Python's own loops act on: raised by the program they are errors like any other.
 CONTROL = ("GeneratorExit", "KeyboardInterrupt", "StopAsyncIteration", "StopIteration", "SystemExit")
@@ -21,7 +25,8 @@ PREDICATES = {name for kind in (str, set, float) for name in dir(kind) if name.s
 
 # Builtin types that the program may name.
 TYPES = {kind.__name__: kind for kind in (
-    bool, bytearray, bytes, complex, dict, float, frozenset, int, list, object, set, str, tuple, type, type(None))}
+    bool, bytearray, bytes, complex, dict, float, frozenset, int, list, object, set, str, tuple, type,
+    type(None))}
 
 
 class Gone(BaseException):
@@ -35,12 +40,10 @@ class Refused(BaseException):
 class Record(tuple):
     """A named tuple of the program's: its items are a tuple, its names are looked up."""
 
-    fields = ()
+    fields, handle = (), None
 
     def __getattr__(self, name):
-        if name in self.fields:
-            return self[self.fields.index(name)]
-        raise AttributeError(name)
+        return self[self.fields.index(name)] if name in self.fields else getattr(self.handle, name)
 
 
 def standard(name, content):
@@ -72,9 +75,12 @@ class Candidate:
     def __init__(self, channel):
         self.channel = channel
         self.answers = os.fdopen(channel, "rb", closefd=False)
-        self.errors = {}  # exceptions of the program's that tests catch, by name
+        self.space = {}  # the tests' names
+        self.errors = {}  # expressions for what tests catch, by the last name
+        self.variables = {}  # the program's global variables that are plain data
         self.callbacks = []  # functions of the tests' that the program was given
-        self.changed = []  # arguments, and what the program made of its copies
+        self.changed = []  # arguments, what the program made of its copies, and what the call returned
+        self.aliases = []  # parts of the program's objects in this statement, with their numbers and content
         self.broken = None  # why no further test can pass, or this one cannot
         self.raises = set()  # the tests' `raise` statements, by file and line
 
@@ -106,7 +112,7 @@ class Candidate:
                 function = self.callbacks[answer["callback"]]
                 args = [self.decode(arg) for arg in answer["args"]]
                 kwargs = {key: self.decode(arg) for key, arg in answer["kwargs"].items()}
-            except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError):
+            except NO_ANSWER:
                 self.give_up(Gone, "its answer is no answer")
             try:
                 message = {"returned": self.encode(function(*args, **kwargs))}
@@ -127,31 +133,58 @@ class Candidate:
         answer = self.receive()
         try:
             if "error" in answer:
-                kinds, message = answer["error"], str(answer["message"])
-                if type(kinds) is not list or not all(type(kind) is str for kind in kinds):
-                    raise TypeError
-                args = answer["args"]
-                is_plain = type(args) is list and all(type(arg) in (bool, float, int, str) for arg in args)
+                raised = self.exception(answer)
             else:
-                kinds, value = None, self.decode(answer["value"], Own if made else Handle)
+                raised, value = None, self.decode(answer["value"], Own if made else Handle)
+                if type(answer.get("alias")) is int and type(value) in MUTABLE:
+                    self.aliases.append((value, answer["alias"], json.dumps(self.encode(value))))
                 returned = answer.get("args")
                 changed = returned and [self.decode(arg) for arg in returned]
-        except (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError):
+        except NO_ANSWER:
             self.give_up(Gone, "its answer is no answer")
-        if kinds is not None:
-            raise self.exception(kinds, args if is_plain else [message])
+        if raised is not None:
+            raise raised
         return value, returned, changed
 
-    def exception(self, kinds, args):
-        """What stands here for an error there: the first of its kinds that a test can name."""
-        for kind in kinds:
-            found = self.errors.get(kind) or getattr(builtins, kind, None)
-            if kind not in CONTROL and isinstance(found, type) and issubclass(found, Exception):
-                try:
-                    return found(*args)
-                except TypeError:  # UnicodeDecodeError and its like want more
-                    continue
-        return Exception(*args)
+    def exception(self, answer):
+        """What stands here for an error there: of the builtin type of that name, and of those that the tests catch."""
+        args, message = answer["args"], str(answer["message"])
+        if not all(type(arg) in (bool, float, int, str) for arg in args):
+            args = [message]
+        caught, builtin = [], Exception
+        for origin, name in answer["error"]:
+            if origin == "builtin":
+                if name not in CONTROL:
+                    builtin = getattr(builtins, name)
+                    break
+            elif name in self.errors:
+                kind = self.caught(name)
+                if kind and (kind.__module__ == "__tests__") == (origin == "own"):
+                    caught.append(kind)
+        if not issubclass(builtin, Exception):
+            raise TypeError
+        bases = caught + [builtin] * (not any(issubclass(kind, builtin) for kind in caught))
+        if caught:
+            bases = [type(caught[0].__name__, tuple(bases), {"__str__": lambda self: message})]
+        try:
+            raised = bases[0](*args)
+        except TypeError:  # UnicodeDecodeError and its like want more
+            raised = bases[0].__new__(bases[0], *args)
+        for name, value in answer["attributes"].items():
+            if name.isidentifier() and not name.startswith("_") and not hasattr(raised, name):
+                setattr(raised, name, self.decode(value))
+        return raised
+
+    def caught(self, name):
+        """The exception that a test means by an expression of its own."""
+        for expression in self.errors[name]:
+            try:
+                kind = eval(expression, self.space)
+            except Exception:
+                continue
+            if isinstance(kind, type) and issubclass(kind, Exception):
+                return kind
+        return None
 
     def may_swallow(self, error, trace):
         """Whether a test raised this itself, by a statement that is no assertion."""
@@ -165,7 +198,7 @@ class Candidate:
         named = {key: self.encode(arg) for key, arg in kwargs.items()}
         value, returned, changed = self.ask(made, op="call", target=target, args=sent, kwargs=named)
         for here, before, after, there in zip(args, sent, returned or (), changed or ()):
-            if type(here) in (bytearray, dict, list, set) and type(there) is type(here):
+            if type(here) in MUTABLE and type(there) is type(here):
                 if json.dumps(before) != json.dumps(after):
                     self.changed.append((here, there, value))
         return value
@@ -179,12 +212,26 @@ class Candidate:
         for here, there, value in self.changed:
             if is_used and isinstance(value, (bytes, bytearray, dict, frozenset, list, set, str, tuple)):
                 continue
-            here.clear()
-            getattr(here, "extend" if type(here) in (bytearray, list) else "update")(there)
+            refill(here, there)
         self.changed.clear()
+        aliases, self.aliases = self.aliases, []
+        for here, target, before in aliases:
+            if json.dumps(self.encode(here)) != before:
+                self.operate("assign", Handle(self, target), here)
+        for name in [name for name, value in self.variables.items() if self.space.get(name) is not value]:
+            del self.variables[name]  # it is the test's own by now
+        if self.variables:
+            found = self.ask(op="globals", names=list(self.variables))
+            for name in self.variables.keys() & (found if type(found) is dict else {}):
+                here, there = self.variables[name], found[name]
+                if type(here) in MUTABLE and type(there) is type(here):
+                    refill(here, there)
+                elif not isinstance(there, Handle):
+                    self.space[name] = self.variables[name] = there
 
     def operate(self, name, *operands, made=False):
-        return self.ask(made, op="operate", name=name, operands=[self.encode(operand) for operand in operands])
+        operands = [self.encode(operand) for operand in operands]
+        return self.ask(made, op="operate", name=name, operands=operands)
 
     def decode(self, value, kind_of_handle=None):
         if value is None or type(value) in (bool, int, float, str):
@@ -199,10 +246,12 @@ class Candidate:
         if kind == "complex":
             return complex(*content)
         if kind == "dict":
-            return {self.decode(key, kind_of_handle): self.decode(item, kind_of_handle) for key, item in content}
+            pairs = [[self.decode(part, kind_of_handle) for part in pair] for pair in content]
+            return {key: item for key, item in pairs}
         if kind == "record":
             record = Record(self.decode(item, kind_of_handle) for item in content[1])
             record.fields = tuple(map(str, content[0]))
+            record.handle = (kind_of_handle or Handle)(self, int(content[2]))
             return record
         items = [self.decode(item, kind_of_handle) for item in content]
         return TYPES[kind](items) if kind in ("list", "tuple", "set", "frozenset") else standard(kind, items)
@@ -222,7 +271,7 @@ class Candidate:
         if kind is complex:
             return ["complex", [value.real, value.imag]]
         if kind is Record:
-            return ["tuple", [self.encode(item) for item in value]]
+            return ["handle", number(value.handle)]
         if issubclass(kind, Handle):
             return ["handle", number(value)]
         if kind is types.FunctionType and value.__code__.co_filename.startswith("<test"):
@@ -249,7 +298,12 @@ class Candidate:
                 items = list(itertools.islice(value, MAX_ITEMS + 1))
                 if len(items) <= MAX_ITEMS:
                     return ["iter", [self.encode(item) for item in items]]
-        self.give_up(Refused, f"the test hands over a {type(value).__name__}, which cannot cross to the program")
+        self.give_up(Refused, f"the test hands over a {type(value).__name__}, which cannot cross")
+
+
+def refill(here, there):
+    here.clear()
+    getattr(here, "extend" if type(here) in (bytearray, list) else "update")(there)
 
 
 def number(handle):
@@ -282,7 +336,7 @@ class Handle:
         return value if type(value) is kind else self.__candidate.give_up(Gone, "its answer is no answer")
 
     def _refuse(self, what):
-        self.__candidate.give_up(Refused, f"an object of the program's own is no value: it has no {what} here")
+        self.__candidate.give_up(Refused, f"an object of the program's own is no value, it has no {what}")
 
     def __getattr__(self, name):
         if not self.MADE and name in PREDICATES:
@@ -394,7 +448,9 @@ class Own(Handle):
     __hash__ = Handle.__hash__
 
 
-for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"):
+for name in (
+        "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift",
+        "rshift"):
     there = name + "_" * (name in ("and", "or"))
     setattr(Own, f"__{name}__", lambda self, other, there=there: self._operate(there, self, other))
     setattr(Own, f"__r{name}__", lambda self, other, there=there: self._operate(there, other, self))

@@ -12,17 +12,18 @@ import sys
 
 # Modules that tests use without importing them; importing one has no effect.
 MODULES = {name: name for name in (
-    "array", "base64", "binascii", "bisect", "calendar", "cmath", "collections", "copy", "dataclasses", "datetime",
-    "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "inspect", "io", "itertools", "json", "math",
-    "numbers", "operator", "os", "queue", "random", "re", "statistics", "string", "struct", "sys", "textwrap", "time",
-    "types", "typing", "unicodedata", "numpy", "pandas", "scipy", "sympy")}
+    "array", "base64", "binascii", "bisect", "calendar", "cmath", "collections", "copy", "dataclasses",
+    "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "inspect", "io", "itertools",
+    "json", "math", "numbers", "operator", "os", "queue", "random", "re", "statistics", "string", "struct",
+    "sys", "textwrap", "time", "types", "typing", "unicodedata", "numpy", "pandas", "scipy", "sympy")}
 MODULES.update(np="numpy", pd="pandas")
 
 # The same for classes and functions, with their modules.
 MEMBERS = {
-    "ChainMap": "collections", "Counter": "collections", "OrderedDict": "collections", "defaultdict": "collections",
-    "deque": "collections", "namedtuple": "collections", "Decimal": "decimal", "Fraction": "fractions",
-    "date": "datetime", "datetime": "datetime", "isclose": "math", "islice": "itertools", "timedelta": "datetime"}
+    "ChainMap": "collections", "Counter": "collections", "OrderedDict": "collections",
+    "defaultdict": "collections", "deque": "collections", "namedtuple": "collections", "Decimal": "decimal",
+    "Fraction": "fractions", "date": "datetime", "datetime": "datetime", "timedelta": "datetime",
+    "isclose": "math", "islice": "itertools"}
 
 
 # Attributes of plain data.
@@ -38,10 +39,11 @@ class Text:
 
     def __init__(self, trees, entry, prompt):
         self.entry, self.prompt = entry, prompt
-        self.used, self.modules, self.called, self.caught = set(), set(), set(), set()
+        self.used = set()
+        self.caught = {}  # expressions for exceptions, by their last name
         self.members = {}  # attributes of what a name stands for, by that name
         self.attributes = {}  # attributes of what a name's call returns, by that name
-        self.compared = set()  # names that are called on both sides of a comparison
+        self.valued = set()  # names whose call is used as a plain value
         nodes = [node for tree in trees for node in ast.walk(tree)]
         bases = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
         bare = set()
@@ -51,8 +53,6 @@ class Text:
                 self.used.add(node.id)
                 if id(node) not in bases:
                     bare.add(node.id)
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                self.called.add(node.func.id)
             elif isinstance(node, ast.Assign) and is_call_of_name(node.value):
                 for target in node.targets:
                     if isinstance(target, ast.Name):
@@ -60,13 +60,13 @@ class Text:
             elif isinstance(node, ast.withitem) and is_call_of_name(node.context_expr):
                 if isinstance(node.optional_vars, ast.Name):
                     made.setdefault(node.optional_vars.id, set()).add(node.context_expr.func.id)
-            elif isinstance(node, ast.Compare):
-                left, right = calls(node.left), set().union(*map(calls, node.comparators))
-                self.compared |= left & right
             elif isinstance(node, ast.ExceptHandler) and node.type is not None:
-                kinds = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
-                self.caught.update(kind.id for kind in kinds if isinstance(kind, ast.Name))
-        self.modules = self.used - bare
+                for kind in node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]:
+                    if isinstance(kind, (ast.Name, ast.Attribute)):
+                        name = kind.id if isinstance(kind, ast.Name) else kind.attr
+                        self.caught.setdefault(name, []).append(kind)
+            self.valued.update(call.func.id for call in valued(node) if is_call_of_name(call))
+        self.modules = self.used - bare  # used for their attributes alone
         for node in nodes:
             if isinstance(node, ast.Attribute):
                 if isinstance(node.value, ast.Name):
@@ -77,16 +77,20 @@ class Text:
                 for name in names:
                     self.attributes.setdefault(name, set()).add(node.attr)
 
-    def real(self):
+    def real(self, own):
         """Names that mean something of the standard library or of a package, with it."""
         found = {}
         for name in self.used - {self.entry}:
-            candidates = [imported(MODULES[name])] if name in MODULES and name in self.modules else []
-            if name in MEMBERS and not re.search(rf"\b(class|def|function|named|called)\s+`?{name}\b", self.prompt):
+            candidates = []
+            if name in MODULES and name in self.modules and (name not in own or is_installed(MODULES[name])):
+                candidates.append(imported(MODULES[name]))
+            asked_for = rf"\b(class|def|function|named|called)\s+`?{name}\b"
+            if name in MEMBERS and not re.search(asked_for, self.prompt):
                 candidates.append(getattr(imported(MEMBERS[name]), name))
             for real in candidates:
                 # What has other members is the program's own, of the same name.
-                members = self.members.get(name, set()) | (set() if name in self.modules else self.attributes.get(name, set()))
+                of_results = set() if name in self.modules else self.attributes.get(name, set())
+                members = self.members.get(name, set()) | of_results
                 if name not in found and all(hasattr(real, member) for member in members):
                     found[name] = real
         return found
@@ -98,22 +102,42 @@ class Text:
 
     def is_class(self, name):
         """Whether the task treats a name as a class under test: the prompt says that it is one, or the tests use it or
-        its objects as no function or plain value can be used, or they compare its objects and it is spelt as a class.
+        its objects as no function or plain value can be used, or it is spelt as a class and no call of it is used
+        as a value.
         """
         spelt = name[:1].isupper() and "_" not in name
         return (
             bool(re.search(rf"\bclass\s+`?{re.escape(name)}\b", self.prompt))
             or bool((self.attributes.get(name, set()) | self.members.get(name, set())) - OF_VALUES)
-            or (spelt and name in self.compared)
+            or (spelt and name != self.entry and name not in self.valued)
         )
 
     def errors(self, known):
         """Exceptions of the program's that the tests catch."""
-        return {name for name in self.caught - set(known) if not hasattr(builtins, name)}
+        plain = [kind for kinds in self.caught.values() for kind in kinds if isinstance(kind, ast.Name)]
+        names = {kind.id for kind in plain}
+        return {name for name in names - set(known) if not hasattr(builtins, name)}
 
 
-def calls(node):
-    return {part.func.id for part in ast.walk(node) if is_call_of_name(part)}
+def valued(node):
+    """The parts of a node that it takes as plain values: for their truth, beside a number, or beside what is not a
+    call of the same name.
+    """
+    if isinstance(node, (ast.Assert, ast.If, ast.While, ast.IfExp)):
+        return [node.test]
+    if isinstance(node, ast.BoolOp):
+        return node.values
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        return [node.operand]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
+        sides = [node.left, node.right]
+        return sides if any(isinstance(side, ast.Constant) for side in sides) else []
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+        called = [{part.func.id for part in ast.walk(side) if is_call_of_name(part)} for side in sides]
+        common = set.intersection(*called)
+        return [side for side in sides if is_call_of_name(side) and side.func.id not in common]
+    return []
 
 
 def is_call_of_name(node):
@@ -121,30 +145,33 @@ def is_call_of_name(node):
 
 
 def imported(module):
-    try:
-        return __import__(module)
-    except ImportError:
-        raise Unjudgeable(f"the tests use {module}, which is not installed here") from None
+    if not is_installed(module):
+        raise Unjudgeable(f"the tests use {module}, which is not installed here")
+    return __import__(module)
 
 
 def check_imports(trees):
     """What the tests import must be here, else no program passes them."""
     for tree in trees:
-        for node in tree.body:
+        for node in ast.walk(tree):
             names = []
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [node.module]
             for name in names:
-                top = name.split(".")[0]
-                if top not in sys.stdlib_module_names and not is_installed(top):
-                    raise Unjudgeable(f"the tests import {top}, which is not installed here")
+                # Elsewhere than at the top level a test may be prepared for its absence.
+                if not is_installed(name.split(".")[0]) and node in tree.body:
+                    raise Unjudgeable(f"the tests import {name}, which is not installed here")
 
 
 def is_installed(module):
+    if module in getattr(sys, "stdlib_module_names", sys.builtin_module_names):
+        return True
     import importlib.util
+    import site
 
+    site.main()  # packages are looked for only where a test wants one: the interpreter starts sooner without
     return importlib.util.find_spec(module) is not None
 
 
