@@ -439,3 +439,36 @@ fn what_does_not_start_is_unscored() {
         assert!(verdict.why.contains("python-that-is-not-there"), "{}", verdict.why);
     }
 }
+
+#[test]
+fn a_text_of_the_programs_is_not_run_by_the_judge() {
+    assert_wrong(&[
+        ("def f(n): return '__import__(\"os\")._exit(0)'", &["assert eval(f(2)) == 6"]),
+        ("def f(n): return 'expected'", &["expected = 6\nassert eval(f(2)) == expected"]),
+        ("def f(n): return 'x = 6'", &["exec(f(2))\nassert x == 6"]),
+        (
+            "import pickle\nclass E:\n    def __reduce__(self): return (eval, ('6',))\ndef f(n): return pickle.dumps(E())",
+            &["import pickle\nassert pickle.loads(f(2)) == 6"],
+        ),
+        // A variable of the test's that begins with the value of a global one of the program's stays the test's.
+        (
+            "total = 0\ndef f(n):\n    global total\n    total = 14\n    return 0",
+            &["total = 0\nfor n in [1, 2, 3]:\n    total += f(n)\nassert total == 14"],
+        ),
+    ]);
+    let tests = json!(["assert eval(f(2)) == 6", "exec('y = 3')\nassert y == eval('1 + 2')"]);
+    assert_outcomes(tests, &[("def f(n): return '2 * (1 + abs(-2))'", Outcome::Correct)]);
+}
+
+#[test]
+fn small_limits_of_a_program_leave_the_judge_room() {
+    let limits = Limits { memory_mb: 64, output_bytes: 1, files_mb: 1, ..Limits::default() };
+    let Some(code) = code(Options { limits, ..Options::default() }) else { return };
+    let long = format!("# {}\nassert f(1) == 1", "long ".repeat(400_000));
+    for (program, outcome) in
+        [("def f(n): return n", Outcome::Correct), ("def f(n): return 'x' * 1000", Outcome::Wrong)]
+    {
+        let verdict = judge(&code, program, json!({"tests": [long]}));
+        assert_eq!(verdict.outcome, outcome, "{}", verdict.why);
+    }
+}

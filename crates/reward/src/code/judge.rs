@@ -33,13 +33,13 @@ pub(super) fn run(
         "nonce": nonce, "prompt": asserts.prompt, "imports": asserts.imports, "setup": asserts.setup,
         "tests": asserts.lines, "entry_point": asserts.entry_point,
     });
-    let mut judge = Job {
+    let judge = Job {
         // Isolated (-I), without packages (-S): nothing in its folder is imported.
         program: [&options.python, "-I", "-S", "-B", "-c", JUDGE].map(str::to_owned).to_vec(),
         files: vec![("order.json".to_owned(), order.to_string())],
+        limits: judge_limits(&job.limits, asserts),
         ..job.clone()
     };
-    judge.limits.timeout_ms = judge.limits.timeout_ms.saturating_add(OVERTIME_MS);
     let program = Job {
         // No user's packages, no byte code beside the file.
         program: [&options.python, "-s", "-B", "-c", CANDIDATE].map(str::to_owned).to_vec(),
@@ -48,6 +48,21 @@ pub(super) fn run(
     };
     let (judge, ran) = sandbox.run_pair(&judge, &program);
     verdicts(&judge, &ran, &nonce, asserts.lines.len(), &program.limits)
+}
+
+/// What the judge may use: the program's limits, and at least what the tests themselves need.
+fn judge_limits(limits: &Limits, asserts: &Asserts) -> Limits {
+    let text = [&asserts.prompt, &asserts.setup].into_iter().chain(&asserts.imports).chain(&asserts.lines);
+    let bytes = text.map(String::len).sum::<usize>() as u64;
+    Limits {
+        timeout_ms: limits.timeout_ms.saturating_add(OVERTIME_MS),
+        memory_mb: limits.memory_mb.max(256),
+        // A verdict has up to 300 characters of reason, each of which JSON may write as 12 bytes.
+        output_bytes: limits.output_bytes.max(4_096 * (asserts.lines.len() + 1)),
+        // JSON makes a text at most six times as long.
+        files_mb: limits.files_mb.max((6 * bytes >> 20) + 2),
+        processes: limits.processes,
+    }
 }
 
 /// What the judge wrote of each line. Where it wrote nothing although the program ran, the program has failed: no

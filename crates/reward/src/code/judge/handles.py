@@ -301,6 +301,13 @@ class Candidate:
         self.give_up(Refused, f"the test hands over a {type(value).__name__}, which cannot cross")
 
 
+def same(left, right):
+    """What `is` means for handles."""
+    if issubclass(type(left), Handle) and issubclass(type(right), Handle):
+        return number(left) == number(right)
+    return left is right
+
+
 def refill(here, there):
     here.clear()
     getattr(here, "extend" if type(here) in (bytearray, list) else "update")(there)

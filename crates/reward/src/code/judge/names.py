@@ -39,7 +39,8 @@ class Text:
 
     def __init__(self, trees, entry, prompt):
         self.entry, self.prompt = entry, prompt
-        self.used = set()
+        self.used, self.stored = set(), set()
+        self.constants = set()  # texts that the tests write out
         self.caught = {}  # expressions for exceptions, by their last name
         self.members = {}  # attributes of what a name stands for, by that name
         self.attributes = {}  # attributes of what a name's call returns, by that name
@@ -53,6 +54,10 @@ class Text:
                 self.used.add(node.id)
                 if id(node) not in bases:
                     bare.add(node.id)
+            elif isinstance(node, ast.Name):
+                self.stored.add(node.id)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)):
+                self.constants.add(node.value)
             elif isinstance(node, ast.Assign) and is_call_of_name(node.value):
                 for target in node.targets:
                     if isinstance(target, ast.Name):
