@@ -132,7 +132,7 @@ fn hacks_of_graders_are_wrong() {
         "open('grader.py', 'w').write('print(1)')\nopen('json.py', 'w').write('')\ndef f(n): return []".to_owned(),
         "def f(n):\n    while True: yield 0".to_owned(),
         "class F:\n    def __call__(self, n): return self\n    def __getattr__(self, name): return F()\nf = F()".to_owned(),
-        // Names that were not asked for, the judge's own among them, in every answer.
+        // Names that were not requested, the judge's own among them, in every answer.
         "import json\nreal = json.dumps\ndef dumps(message):\n    value = message.get('value')\n    \
          if isinstance(value, list) and value[0] == 'dict': value[1] += [[name, ['handle', 0]] for name in \
          ('sum', 'len', '__settle__', '__builtins__')]\n    return real(message)\njson.dumps = dumps\ndef f(n): return 14"
@@ -363,7 +363,7 @@ fn a_builtin_name_is_the_programs_only_as_the_entry_point() {
 #[test]
 fn a_test_that_no_program_can_pass_leaves_the_sample_unscored() {
     for test in ["assert f(", "import a_package_that_is_not_there\nassert f(1) == 1"] {
-        // Neither a right program nor one that ends at once has any say in it.
+        // For a right program as for one that ends at once.
         for program in ["def f(g): return 1", "import os\nos._exit(0)"] {
             let Some(verdict) = verdict(program, json!([test])) else { return };
             assert_eq!(verdict.outcome, Outcome::Unscored, "{test}: {}", verdict.why);

@@ -142,7 +142,7 @@ pub(super) fn abnormal(ended: &Ended, limits: &Limits) -> Option<String> {
         Ending::TooMuchOutput => Some(format!("writes more than {} bytes", limits.output_bytes)),
         Ending::TooMuchMemory => Some(format!("holds more than {} MiB", limits.memory_mb)),
         Ending::TooManyProcesses => Some(format!("has more than {} processes", limits.processes)),
-        Ending::WithPair => Some("was ended when no more was asked of it".to_owned()),
+        Ending::WithPair => Some("was ended with its judge".to_owned()),
     }
 }
 

@@ -17,8 +17,9 @@ const JUDGE: &str = concat!(
 );
 const CANDIDATE: &str = include_str!("judge/candidate.py");
 
-/// What the judge may take beyond the program's time, in milliseconds: the program's limit is reached first.
-const OVERTIME_MS: u64 = 3_000;
+/// What the judge may take beyond the program's time, in milliseconds: the program's limit is reached first, also on a
+/// busy machine, and a judge that an answer keeps busy ends well before a verifier's deadline, which is unscored.
+const OVERTIME_MS: u64 = 10_000;
 
 /// Runs the lines, in a job of their own beside the program's; a result for each. `job` has the program's limits.
 pub(super) fn run(
@@ -89,13 +90,13 @@ fn verdicts(
     };
     let mut verdicts = vec![silent; count];
     for line in judge.iter().flat_map(|ended| ended.stdout.lines()) {
-        let Some((index, said)) = verdict(line, nonce) else { continue };
-        let reached = match said {
-            Said::Passed => Reached::Passed,
-            Said::Failed(why) => Reached::Failed(why),
-            Said::Gone(why) => Reached::Failed(ending.clone().unwrap_or(why)),
-            Said::Unjudgeable(why) => Reached::NotRun(why),
-            Said::Unstarted(why) => Reached::NotRun(match (program, &ending) {
+        let Some((index, found)) = verdict(line, nonce) else { continue };
+        let reached = match found {
+            Line::Passed => Reached::Passed,
+            Line::Failed(why) => Reached::Failed(why),
+            Line::Gone(why) => Reached::Failed(ending.clone().unwrap_or(why)),
+            Line::Unjudgeable(why) => Reached::NotRun(why),
+            Line::Unstarted(why) => Reached::NotRun(match (program, &ending) {
                 (Err(failure), _) => failure.to_string(),
                 (Ok(_), ending) => ending.clone().unwrap_or(why),
             }),
@@ -111,32 +112,32 @@ fn verdicts(
 
 /// A verdict of the judge's.
 #[derive(Debug, PartialEq, Eq)]
-enum Said {
+enum Line {
     Passed,
     Failed(String),
     /// The program has ended, or makes no sense.
     Gone(String),
-    /// No program can be judged by these tests; written before the program is heard.
+    /// No program can be judged by these tests; written before anything of the program is read.
     Unjudgeable(String),
     /// The interpreter ended before the program's first line.
     Unstarted(String),
 }
 
 /// `NONCE INDEX pass|fail|gone|broken|unstarted "why"`; the index `all` is `None`.
-fn verdict(line: &str, nonce: &str) -> Option<(Option<usize>, Said)> {
+fn verdict(line: &str, nonce: &str) -> Option<(Option<usize>, Line)> {
     let rest = line.strip_prefix(nonce)?.strip_prefix(' ')?;
     let (index, rest) = rest.split_once(' ')?;
     let (verdict, why) = rest.split_once(' ')?;
     let why = || serde_json::from_str(why).unwrap_or_default();
-    let said = match verdict {
-        "pass" => Said::Passed,
-        "fail" => Said::Failed(why()),
-        "gone" => Said::Gone(why()),
-        "broken" => Said::Unjudgeable(why()),
-        "unstarted" => Said::Unstarted(why()),
+    let found = match verdict {
+        "pass" => Line::Passed,
+        "fail" => Line::Failed(why()),
+        "gone" => Line::Gone(why()),
+        "broken" => Line::Unjudgeable(why()),
+        "unstarted" => Line::Unstarted(why()),
         _ => return None,
     };
-    Some((if index == "all" { None } else { Some(index.parse().ok()?) }, said))
+    Some((if index == "all" { None } else { Some(index.parse().ok()?) }, found))
 }
 
 #[cfg(test)]

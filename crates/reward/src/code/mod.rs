@@ -111,8 +111,8 @@ impl Options {
 ///
 /// Assert lines run in a job of their own and ask the program through a channel. Arguments and results cross as
 /// copies of plain data; other objects stay with the program, where tests can call them. They have no truth, and equal
-/// no value. Objects of a class that the tests make are the exception: what they say of themselves is what is tested,
-/// so that a test that hands the expected value to one of them lets the program judge itself.
+/// no value. Objects of a class that the tests make are the exception: their own methods are under test, so that a
+/// test that hands the expected value to one of them lets the program judge itself.
 ///
 /// A program that has started is correct or wrong, whatever ends it. Unscored are tests that no program can pass,
 /// and what does not start.

@@ -2,7 +2,7 @@
 
 It is a job of its own: no file, process or memory of the program's is here. The order is in its folder, the channel
 is standard input, and a verdict is a line on standard output that begins with a nonce. What no program can change
-(tests that do not compile, a package that is missing) is said before the program is heard; after that every ending
+(tests that do not compile, a package that is missing) is reported before the program is read; after that every ending
 is the program's.
 
 This file is the last of three that are run as one: names.py and handles.py come before it.
@@ -95,7 +95,7 @@ def compiled(tree, name, candidate):
         raise Unjudgeable(f"the test does not compile: {error}") from None
 
 
-def judge(candidate, order, say):
+def judge(candidate, order, write):
     try:
         trees = parsed(order)
         check_imports(trees)
@@ -109,13 +109,13 @@ def judge(candidate, order, say):
         errors = text.errors(own | set(space))
         setup, *tests = [compiled(tree, f"<test {index}>", candidate) for index, tree in enumerate(trees)]
     except Unjudgeable as error:
-        return say("all", "broken", str(error))
+        return write("all", "broken", str(error))
     except Exception as error:  # nothing of the program's has been read yet
-        return say("all", "broken", f"the tests cannot be read: {type(error).__name__}: {error}"[:300])
+        return write("all", "broken", f"the tests cannot be read: {type(error).__name__}: {error}"[:300])
     try:
         candidate.receive()  # before the program's first line
     except Gone as error:
-        return say("all", "unstarted", str(error))
+        return write("all", "unstarted", str(error))
     space.update((name, type(name, (Exception,), {"__module__": "__tests__"})) for name in errors)
     for name, kinds in text.caught.items():
         candidate.errors[name] = [compile(ast.Expression(kind), "<error>", "eval") for kind in kinds]
@@ -125,7 +125,7 @@ def judge(candidate, order, say):
         found = candidate.ask(op="globals", names=names)
         if type(found) is not dict:
             candidate.give_up(Gone, "its answer is no answer")
-        for name in found.keys() & set(names):  # what else it says of names is nothing
+        for name in found.keys() & set(names):  # other names are ignored
             value = found[name]
             if type(value) is Handle and text.is_class(name):
                 value = Own(candidate, number(value))
@@ -134,14 +134,14 @@ def judge(candidate, order, say):
             space[name] = value
         run(setup, space, candidate)
     except BaseException as error:
-        return say("all", *failed(error))
+        return write("all", *failed(error))
     for index, test in enumerate(tests):
         try:
             run(test, space, candidate)
         except BaseException as error:
-            say(index, *failed(error))
+            write(index, *failed(error))
         else:
-            say(index, "pass", "")
+            write(index, "pass", "")
 
 
 def careful(candidate, used, written):
@@ -224,11 +224,11 @@ def main():
     for descriptor in (0, 1, 2):  # what a test prints is no verdict
         os.dup2(null, descriptor)
 
-    def say(index, verdict, why):
+    def write(index, verdict, why):
         line = " ".join([order["nonce"], str(index), verdict, json.dumps(why)])
         os.write(verdicts, line.encode() + b"\n")
 
-    judge(Candidate(channel), order, say)
+    judge(Candidate(channel), order, write)
     os._exit(0)
 
 

@@ -19,7 +19,7 @@ NO_ANSWER = (ArithmeticError, AttributeError, LookupError, MemoryError, Recursio
 # Exceptions that Python's own loops act on: raised by the program they are errors like any other.
 CONTROL = ("GeneratorExit", "KeyboardInterrupt", "StopAsyncIteration", "StopIteration", "SystemExit")
 
-# What a text, a set or a number says of itself: of an object that a function made up it is no answer.
+# Predicates of texts, sets and numbers: of an object that a function made up they are no answer.
 PREDICATES = {name for kind in (str, set, float) for name in dir(kind) if name.startswith("is")} | {
     "startswith", "endswith"}
 
@@ -129,7 +129,7 @@ class Candidate:
         return (value, returned, changed) if request["op"] == "call" else value
 
     def value(self, made=False):
-        """The next answer's value, and what it says of arguments; raises what it says was raised."""
+        """The next answer's value, and what became of arguments; raises what the answer names."""
         answer = self.receive()
         try:
             if "error" in answer:

@@ -1,4 +1,4 @@
-"""What the names in a task's tests mean, decided from the tests' text alone, before the program is asked anything.
+"""What the names in a task's tests mean, decided from the tests' text alone, before any request to the program.
 
 A name is, in this order: the entry point, which is the program's; a builtin; what the test imports or defines; a
 module or class of the standard library that tests use without importing it; a helper function of the task's prompt;
@@ -106,7 +106,7 @@ class Text:
         return sorted((mine - set(known)) | ({self.entry} - {None}))
 
     def is_class(self, name):
-        """Whether the task treats a name as a class under test: the prompt says that it is one, or the tests use it or
+        """Whether the task treats a name as a class under test: the prompt calls it one, or the tests use it or
         its objects as no function or plain value can be used, or it is spelt as a class and no call of it is used
         as a value.
         """
