@@ -2,7 +2,7 @@
 //! What is in Python is in the folder `judge`.
 
 use super::cases::{Asserts, abnormal};
-use super::sandbox::{Ended, Failure, Job, Limits, Sandbox};
+use super::sandbox::{Ended, Ending, Failure, Job, Limits, Sandbox};
 use super::{Options, Reached};
 use serde_json::json;
 use std::hash::{BuildHasher, RandomState};
@@ -75,8 +75,9 @@ fn verdicts(
     count: usize,
     limits: &Limits,
 ) -> Vec<Reached> {
-    // Its limit, its exit code or its signal are why a program has gone.
-    let ending = program.as_ref().ok().and_then(|ended| abnormal(ended, limits));
+    // Its limit, its exit code or its signal are why a program has gone; else the judge wrote why.
+    let by_itself = program.as_ref().ok().filter(|ended| ended.ending != Ending::WithPair);
+    let ending = by_itself.and_then(|ended| abnormal(ended, limits));
     let silent = match (judge, program) {
         (Err(failure), Err(_)) => Reached::NotRun(failure.to_string()),
         (Ok(_), Err(failure)) => Reached::Failed(failure.to_string()),
@@ -187,8 +188,10 @@ mod tests {
     #[test]
     fn the_programs_limit_is_the_reason_of_its_end() {
         let gone = "abc 0 pass \"\"\nabc 1 gone \"the program ended\"\n";
-        let read = read(ended(Ending::Exited(0), gone), ended(Ending::TooMuchMemory, ""));
+        let read = self::read(ended(Ending::Exited(0), gone), ended(Ending::TooMuchMemory, ""));
         assert_eq!(read[1], Reached::Failed("holds more than 1024 MiB".to_owned()));
+        let read = self::read(ended(Ending::Exited(0), gone), ended(Ending::WithPair, ""));
+        assert_eq!(read[1], Reached::Failed("the program ended".to_owned()));
     }
 
     #[test]
