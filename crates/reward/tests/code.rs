@@ -205,15 +205,16 @@ fn a_program_that_ends_what_it_can_is_wrong() {
 
 #[test]
 fn a_programs_limit_is_its_own_and_said() {
-    let limits = Limits { timeout_ms: 1_000, memory_mb: 256, ..Limits::default() };
-    let Some(code) = code(Options { limits, total_timeout_ms: 1_000, ..Options::default() }) else { return };
     let memory =
         "import os\ndef f(n):\n    os.fork()\n    held = b'1' * (200 << 20)\n    import time; time.sleep(60)";
-    for (program, why) in [
-        ("import time\ndef f(n): time.sleep(60)", "takes longer than 1000 ms"),
-        ("import os\ndef f(n): os._exit(3)", "ends with the code 3"),
-        (memory, "holds more than 256 MiB"),
+    // On a busy machine what is not about time gets much of it.
+    for (program, timeout_ms, why) in [
+        ("import time\ndef f(n): time.sleep(60)", 1_000, "takes longer than 1000 ms"),
+        ("import os\ndef f(n): os._exit(3)", 30_000, "ends with the code 3"),
+        (memory, 30_000, "holds more than 256 MiB"),
     ] {
+        let limits = Limits { timeout_ms, memory_mb: 256, ..Limits::default() };
+        let Some(code) = code(Options { limits, ..Options::default() }) else { return };
         let verdict = judge(&code, program, json!({"tests": ["assert f(1) == 1"]}));
         assert_eq!(verdict.outcome, Outcome::Wrong, "{program}\n{}", verdict.why);
         assert!(verdict.why.contains(why), "{program}\n{}", verdict.why);
