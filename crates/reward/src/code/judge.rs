@@ -61,7 +61,7 @@ fn judge_limits(limits: &Limits, asserts: &Asserts) -> Limits {
         // A verdict has up to 300 characters of reason, each of which JSON may write as 12 bytes.
         output_bytes: limits.output_bytes.max(4_096 * (asserts.lines.len() + 1)),
         // JSON makes a text at most six times as long.
-        files_mb: limits.files_mb.max((6 * bytes >> 20) + 2),
+        files_mb: limits.files_mb.max(((6 * bytes) >> 20) + 2),
         processes: limits.processes,
     }
 }
@@ -146,8 +146,8 @@ mod tests {
     use super::{Reached, verdicts};
     use crate::code::sandbox::{Ended, Ending, Failure, Limits};
 
-    fn ended(ending: Ending, stdout: &str) -> Result<Ended, Failure> {
-        Ok(Ended { ending, stdout: stdout.to_owned(), stderr: String::new() })
+    fn ended(ending: Ending, stdout: &str) -> Ended {
+        Ended { ending, stdout: stdout.to_owned(), stderr: String::new() }
     }
 
     fn none() -> Result<Ended, Failure> {
@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn only_lines_with_the_nonce_are_verdicts() {
         let lines = "0 pass \"\"\nabc 0 pass \"\"\nabd 1 pass \"\"\nabc 7 pass \"\"\nPASS\n";
-        let read = read(ended(Ending::Exited(0), lines), ended(Ending::WithPair, ""));
-        assert!(matches!(&read[..], [Reached::Passed, Reached::Failed(_)]), "{read:?}");
+        let found = read(Ok(ended(Ending::Exited(0), lines)), Ok(ended(Ending::WithPair, "")));
+        assert!(matches!(&found[..], [Reached::Passed, Reached::Failed(_)]), "{found:?}");
     }
 
     #[test]
@@ -176,32 +176,36 @@ mod tests {
             Ending::TooMuchOutput,
             Ending::TooManyProcesses,
         ];
-        let judges = endings.map(|ending| ended(ending, "abc 0 pass \"\"\n"));
+        let judges = endings.map(|ending| Ok(ended(ending, "abc 0 pass \"\"\n")));
         for judge in judges {
-            let read = read(judge.clone(), ended(Ending::Killed(9), ""));
-            assert!(matches!(&read[..], [Reached::Passed, Reached::Failed(_)]), "{judge:?} {read:?}");
+            let found = read(judge.clone(), Ok(ended(Ending::Killed(9), "")));
+            assert!(matches!(&found[..], [Reached::Passed, Reached::Failed(_)]), "{judge:?} {found:?}");
         }
-        let read = read(none(), ended(Ending::Exited(0), ""));
-        assert!(matches!(&read[..], [Reached::Failed(_), Reached::Failed(_)]), "{read:?}");
+        let found = read(none(), Ok(ended(Ending::Exited(0), "")));
+        assert!(matches!(&found[..], [Reached::Failed(_), Reached::Failed(_)]), "{found:?}");
     }
 
     #[test]
     fn the_programs_limit_is_the_reason_of_its_end() {
         let gone = "abc 0 pass \"\"\nabc 1 gone \"the program ended\"\n";
-        let read = self::read(ended(Ending::Exited(0), gone), ended(Ending::TooMuchMemory, ""));
-        assert_eq!(read[1], Reached::Failed("holds more than 1024 MiB".to_owned()));
-        let read = self::read(ended(Ending::Exited(0), gone), ended(Ending::WithPair, ""));
-        assert_eq!(read[1], Reached::Failed("the program ended".to_owned()));
+        let found = read(Ok(ended(Ending::Exited(0), gone)), Ok(ended(Ending::TooMuchMemory, "")));
+        assert_eq!(found[1], Reached::Failed("holds more than 1024 MiB".to_owned()));
+        let found = read(Ok(ended(Ending::Exited(0), gone)), Ok(ended(Ending::WithPair, "")));
+        assert_eq!(found[1], Reached::Failed("the program ended".to_owned()));
     }
 
     #[test]
     fn what_no_program_can_change_leaves_all_unscored() {
-        let broken = ended(Ending::Exited(0), "abc all broken \"why\"\n");
-        assert_eq!(read(broken, ended(Ending::WithPair, "")), vec![Reached::NotRun("why".to_owned()); 2]);
-        let unstarted = ended(Ending::Exited(0), "abc all unstarted \"the program ended\"\n");
-        for (program, why) in [(none(), "Landlock"), (ended(Ending::Exited(1), ""), "code 1")] {
-            let read = read(unstarted.clone(), program);
-            assert!(read.iter().all(|read| matches!(read, Reached::NotRun(reason) if reason.contains(why))));
+        let broken = Ok(ended(Ending::Exited(0), "abc all broken \"why\"\n"));
+        assert_eq!(read(broken, Ok(ended(Ending::WithPair, ""))), vec![Reached::NotRun("why".to_owned()); 2]);
+        let unstarted = Ok(ended(Ending::Exited(0), "abc all unstarted \"the program ended\"\n"));
+        for (program, why) in [(none(), "Landlock"), (Ok(ended(Ending::Exited(1), "")), "code 1")] {
+            let found = read(unstarted.clone(), program);
+            assert!(
+                found
+                    .iter()
+                    .all(|reached| matches!(reached, Reached::NotRun(reason) if reason.contains(why)))
+            );
         }
         assert!(matches!(read(none(), none())[0], Reached::NotRun(_)));
     }
