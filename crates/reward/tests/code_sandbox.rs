@@ -3,66 +3,18 @@
 
 #![cfg(target_os = "linux")]
 
+#[path = "sandboxed/attacks.rs"]
+mod attacks;
 #[path = "sandboxed/elsewhere.rs"]
 mod elsewhere;
 mod sandboxed;
 
-use ruminate_reward::code::sandbox::{Ended, Ending, Job, Limits};
+use attacks::{LIMITS, assert_none_alive, attack, marker, with_argument};
+use ruminate_reward::code::sandbox::{Account, Ended, Ending, Failure, Job, Limits, Namespaces};
 use std::fs;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::sleep;
+use std::thread;
 use std::time::{Duration, Instant};
-
-/// What ends an attack soon, and leaves Python room to start.
-const LIMITS: Limits =
-    Limits { timeout_ms: 1_500, memory_mb: 256, output_bytes: 1 << 16, files_mb: 4, processes: 24 };
-
-/// Runs Python in the sandbox and checks that nothing of it is alive afterwards; `None` where it cannot run.
-fn attack(source: &str, limits: Limits) -> Option<Ended> {
-    static ATTACKS: AtomicUsize = AtomicUsize::new(0);
-    let marker =
-        format!("ruminate-attack-{}-{}", std::process::id(), ATTACKS.fetch_add(1, Ordering::Relaxed));
-    let (sandbox, _) = sandboxed::sandbox()?;
-    // Every process that the program forks has the marker in its arguments, too.
-    let program = ["python3", "-c", source, &marker].map(str::to_owned).to_vec();
-    let started = Instant::now();
-    let ended = match sandbox.run(&Job { program, limits, ..Job::default() }) {
-        Ok(ended) => ended,
-        Err(failure) => {
-            sandboxed::skip(failure);
-            return None;
-        }
-    };
-    assert!(started.elapsed() < Duration::from_secs(8), "took {:?}", started.elapsed());
-    assert_none_alive(&marker);
-    Some(ended)
-}
-
-/// The kernel may take a moment to bury what was killed.
-fn assert_none_alive(marker: &str) {
-    let deadline = Instant::now() + Duration::from_secs(2);
-    loop {
-        let alive = with_argument(marker);
-        if alive.is_empty() {
-            return;
-        }
-        assert!(Instant::now() < deadline, "still alive: {alive:?}");
-        sleep(Duration::from_millis(20));
-    }
-}
-
-fn with_argument(marker: &str) -> Vec<String> {
-    let processes = fs::read_dir("/proc").expect("a list of processes").flatten();
-    let name = |entry: fs::DirEntry| {
-        let arguments = fs::read(entry.path().join("cmdline")).ok()?;
-        arguments
-            .windows(marker.len())
-            .any(|window| window == marker.as_bytes())
-            .then(|| entry.file_name().to_string_lossy().into_owned())
-    };
-    processes.filter_map(name).collect()
-}
 
 #[test]
 fn a_process_that_is_alive_would_be_found() {
@@ -145,13 +97,6 @@ fn a_gigabyte_of_output_is_cut_off() {
         let written = if stream == "stdout" { ended.stdout } else { ended.stderr };
         assert_eq!(written.len(), LIMITS.output_bytes);
     }
-    let source = "import os\nfor i in range(100):\n    with open(f'{i}', 'wb') as f:\n        f.write(b'1' * (1 << 20))";
-    let Some(ended) = attack(source, LIMITS) else { return };
-    let is_limited = matches!(ended.ending, Ending::Exited(1) | Ending::Killed(_));
-    let (_, layers) = sandboxed::sandbox().expect("it was here a moment ago");
-    // Without a file system of its own only each file is limited, and the layers say so.
-    let own = layers.namespaces == ruminate_reward::code::sandbox::Namespaces::Own;
-    assert!(is_limited || !own, "{ended:?}");
 }
 
 #[test]
@@ -228,12 +173,220 @@ fn other_processes_are_out_of_reach() {
 
 #[test]
 fn a_program_that_kills_all_it_can_hurts_itself_only() {
-    let source = "import os, signal\nfor pid in (os.getppid(), 1, 0, -1):\n    try: os.kill(pid, signal.SIGKILL)\n    except OSError: pass";
-    // Where it shares process numbers it can end its own second stage; then nobody can say.
-    let Some((sandbox, _)) = sandboxed::sandbox() else { return };
+    // All signals, to the process that started it, to its threads, to process 1, by every call.
+    let others = "import ctypes, os, signal\nlibc = ctypes.CDLL(None)\nparent = os.getppid()\n\
+        for number in range(1, 65):\n    for pid in (parent, 1):\n        \
+        try: os.kill(pid, number)\n        except (OSError, ValueError): pass\n    \
+        for thread in set(range(parent, parent + 8)) - {os.getpid()}:\n        libc.syscall(TGKILL, parent, thread, number); libc.syscall(TKILL, thread, number)\n\
+        print('alive')";
+    let (tgkill, tkill) = if cfg!(target_arch = "x86_64") { ("234", "200") } else { ("131", "130") };
+    let others = others.replace("TGKILL", tgkill).replace("TKILL", tkill);
+    let Some(ended) = attack(&others, LIMITS) else { return };
+    assert_eq!((ended.ending, ended.stdout.as_str()), (Ending::Exited(0), "alive\n"), "{}", ended.stderr);
+
+    // By groups, in which it is itself: its end where signals stay inside, and denied where all are.
+    let (_, layers) = sandboxed::sandbox().expect("it was here a moment ago");
+    let are_denied = layers.namespaces == Namespaces::Shared && !layers.landlock_signals;
+    for (signal, expected) in
+        [("SIGKILL", Ending::Killed(9)), ("SIGTERM", Ending::Killed(15)), ("SIGSTOP", Ending::TimedOut)]
+    {
+        let source = format!(
+            "import os, signal\ntry: os.kill(0, signal.{signal})\nexcept PermissionError: pass\nprint('alive')"
+        );
+        let Some(ended) = attack(&source, LIMITS) else { return };
+        let expected = if are_denied { Ending::Exited(0) } else { expected };
+        assert_eq!(ended.ending, expected, "{signal}");
+    }
+    let source = "import os, signal\ntry: os.kill(-1, signal.SIGKILL)\nexcept OSError: pass\nprint('alive')";
+    let Some(ended) = attack(source, LIMITS) else { return };
+    assert!(matches!(ended.ending, Ending::Exited(0) | Ending::Killed(9)), "{ended:?}");
+
+    // By a file that is made to send it: to the process that started it, and to its group.
+    let source = "import fcntl, os, signal, socket, struct\na, b = socket.socketpair()\nfor pid in (os.getppid(), -os.getppid()):\n    \
+        for act in (lambda: fcntl.fcntl(a, 8, pid), lambda: fcntl.fcntl(a, 15, struct.pack('ii', 1, pid)), lambda: fcntl.fcntl(a, 10, 9),\n                \
+        lambda: fcntl.ioctl(a, 0x8901, struct.pack('i', pid)), lambda: fcntl.ioctl(a, 0x8902, struct.pack('i', pid))):\n        \
+        try: act()\n        except OSError: print('denied')\nfcntl.fcntl(a, fcntl.F_SETFL, os.O_ASYNC)\nb.send(b'1')";
+    let Some(ended) = attack(source, LIMITS) else { return };
+    assert_eq!(
+        (ended.ending, ended.stdout.as_str()),
+        (Ending::Exited(0), &*"denied\n".repeat(10)),
+        "{}",
+        ended.stderr
+    );
+}
+
+/// Runs a program that sleeps, and `act`s on it once it does.
+fn while_it_sleeps<R>(act: impl FnOnce(i32) -> R) -> Option<(Result<Ended, Failure>, R)> {
+    let (sandbox, _) = sandboxed::sandbox()?;
+    let marker = marker();
+    let program = ["sh", "-c", "sleep 30; echo", &marker].map(str::to_owned).to_vec();
+    let job = Job { program, limits: LIMITS, ..Job::default() };
+    let run = thread::spawn(move || sandbox.run(&job));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let found = loop {
+        // The helper's order is on its standard input, not among its arguments: the first one is the program.
+        if let Some(pid) = with_argument(&marker).first().and_then(|pid| pid.parse().ok()) {
+            break pid;
+        }
+        assert!(Instant::now() < deadline && !run.is_finished(), "the program does not appear");
+    };
+    let acted = act(found);
+    let ended = run.join().expect("the thread");
+    assert_none_alive(&marker);
+    Some((ended, acted))
+}
+
+fn parent(pid: i32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it is alive");
+    let fields = stat.rsplit_once(')').expect("a name").1;
+    fields.split_whitespace().nth(1).expect("a parent").parse().expect("a number")
+}
+
+#[test]
+fn once_a_program_runs_every_ending_is_its_own() {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    // From outside: what holds the program inside the tests above try.
+    for (signal, expected) in [(Signal::SIGKILL, Ending::Killed(9)), (Signal::SIGSTOP, Ending::TimedOut)] {
+        let Some((ended, ())) = while_it_sleeps(|program| {
+            kill(Pid::from_raw(parent(program)), signal).expect("a signal to the second stage");
+        }) else {
+            return;
+        };
+        assert_eq!(ended.map(|ended| ended.ending), Ok(expected), "{signal}");
+    }
+}
+
+#[test]
+fn a_machine_without_memory_ends_the_job_first() {
+    let read =
+        |program: i32| fs::read_to_string(format!("/proc/{program}/oom_score_adj")).expect("it is alive");
+    let Some((_, score)) = while_it_sleeps(read) else { return };
+    assert_eq!(score, "1000\n");
+}
+
+#[test]
+fn jobs_of_root_have_accounts_that_differ_and_are_of_no_service() {
+    let Some((sandbox, layers)) = sandboxed::sandbox() else { return };
+    let map = fs::read_to_string("/proc/self/uid_map").expect("a map");
+    if layers.account == Account::Shared || !map.trim_end().ends_with("4294967295") {
+        return; // not root, or in a container with few accounts
+    }
+    let source = "import os, time\nprint(os.getuid(), os.getgid())\ntime.sleep(0.5)";
     let program = ["python3", "-c", source].map(str::to_owned).to_vec();
-    let ended = sandbox.run(&Job { program, limits: LIMITS, ..Job::default() });
-    assert!(ended.is_err() || ended.is_ok_and(|ended| ended.ending != Ending::Exited(0)));
+    let job = Job { program, limits: LIMITS, ..Job::default() };
+    let accounts: Vec<String> = thread::scope(|scope| {
+        let runs = [(); 2].map(|()| scope.spawn(|| sandbox.run(&job).expect("python starts").stdout));
+        runs.map(|run| run.join().expect("the thread")).into()
+    });
+    for account in &accounts {
+        let ids: Vec<u32> = account.split_whitespace().map(|id| id.parse().expect("an id")).collect();
+        assert!(ids.len() == 2 && ids[0] == ids[1] && ids[0] >= 0x7000_0000, "{accounts:?}");
+    }
+    assert_ne!(accounts[0], accounts[1]);
+}
+
+#[test]
+fn it_sees_no_other_process() {
+    let Some((_, layers)) = sandboxed::sandbox() else { return };
+    let source = "import os\nprint(sum(os.path.exists(f'/proc/{n}') for n in range(1, 1 << 16)))";
+    let Some(ended) = attack(source, Limits { timeout_ms: 5_000, ..LIMITS }) else { return };
+    let seen: u32 = ended.stdout.trim().parse().expect("a number");
+    // Its own, the helper's second stage, and threads of that.
+    assert!(seen <= 8 || !layers.own_proc, "{seen} {layers:?}");
+    assert!(
+        layers.own_proc || layers.words().iter().any(|words| words.contains("the numbers and the accounts"))
+    );
+}
+
+#[test]
+fn nothing_leaves_by_sockets_and_no_notice_of_others_comes_in() {
+    let folder = tempfile::Builder::new().prefix("ruminate-").tempdir_in("/tmp").expect("a folder");
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("a mode");
+    let path = folder.path().join("server");
+    let server = std::os::unix::net::UnixDatagram::bind(&path).expect("a server");
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).expect("a mode");
+    server.set_nonblocking(true).expect("a mode");
+    let source = format!(
+        "import array, ctypes, fcntl, os, socket\nlibc = ctypes.CDLL(None, use_errno=True)\na, b = socket.socketpair()\n\
+         a.sendall(b'1'); assert b.recv(1) == b'1'\n\
+         acts = dict(dgram=lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].sendto(b'out', {path:?}),\n    \
+         seqpacket=lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET),\n    \
+         tipc=lambda: socket.socketpair(30, socket.SOCK_STREAM),\n    \
+         sendto=lambda: a.sendto(b'out', {path:?}), sendmsg=lambda: a.sendmsg([b'1']),\n    \
+         rights=lambda: a.sendmsg([b'1'], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [0]))]),\n    \
+         bind=lambda: a.bind('name'), connect=lambda: a.connect({path:?}), listen=lambda: a.listen(), accept=lambda: a.accept(),\n    \
+         buffer=lambda: a.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22),\n    \
+         pipe=lambda: fcntl.fcntl(a, 1031, 1 << 20), lock=lambda: fcntl.flock(os.open('/bin/sh', os.O_RDONLY), fcntl.LOCK_EX),\n    \
+         lease=lambda: fcntl.fcntl(os.open('mine', os.O_CREAT), 1024, 0), notify=lambda: fcntl.fcntl(os.open('.', 0), 1026, 1),\n    \
+         pidfd=lambda: os.pidfd_open(os.getpid()))\n\
+         for name, act in acts.items():\n    try: act(); print(name, 'is not denied')\n    \
+         except OSError as error:\n        if error.errno not in (1, 38): print(name, error)\n\
+         calls = dict(inotify_init1=[0], inotify_add_watch=[3, b'/tmp', 1], fanotify_init=[0, 0], fanotify_mark=[0, 1, 0, 0, 0], syncfs=[0],\n    \
+         personality=[0x40000], vmsplice=[1, 0, 0, 0], splice=[0, 0, 1, 0, 1, 0], tee=[0, 1, 1, 0], prctl=[4, 0, 0, 0, 0])\n\
+         for name, arguments in calls.items():\n    \
+         if getattr(libc, name)(*arguments) != -1 or ctypes.get_errno() not in (1, 38): print(name, ctypes.get_errno())\n\
+         for number in (434, 444, 445, 446, 424, 450):\n    \
+         if libc.syscall(number, 0, 0, 0, 0) != -1 or ctypes.get_errno() not in (1, 38): print(number, ctypes.get_errno())\n\
+         if libc.prctl(22, 2, 0, 0, 0) != -1 or ctypes.get_errno() != 1: print('seccomp', ctypes.get_errno())\n\
+         print('all')"
+    );
+    let Some(ended) = attack(&source, LIMITS) else { return };
+    assert_eq!((ended.ending, ended.stdout.as_str()), (Ending::Exited(0), "all\n"), "{}", ended.stderr);
+    assert!(server.recv(&mut [0; 8]).is_err());
+}
+
+#[test]
+fn what_is_denied_leaves_programs_whole() {
+    let source = "import asyncio, multiprocessing, mmap, os, shutil, signal, socket, sqlite3, subprocess, sys, threading\n\
+        fork = multiprocessing.get_context('fork')\n\
+        def child(end): end.send(sum(range(10)))\n\
+        near, far = fork.Pipe()\nprocess = fork.Process(target=child, args=(far,)); process.start(); print(near.recv()); process.join()\n\
+        try: fork.Queue()\nexcept OSError: print('no queue')\nelse: print('no queue')\n\
+        open('a', 'w').write('text'); shutil.copyfile('a', 'b'); print(open('b').read())\n\
+        with open('a', 'r+b') as file, mmap.mmap(file.fileno(), 4) as memory: memory[:] = b'TEXT'; print(open('a').read())\n\
+        db = sqlite3.connect('db'); db.execute('create table t (x)'); db.execute('insert into t values (1)'); db.commit(); print(db.execute('select * from t').fetchall())\n\
+        async def talk():\n    process = await asyncio.create_subprocess_exec('cat', stdin=-1, stdout=-1)\n    return (await process.communicate(b'talk'))[0]\n\
+        print(asyncio.run(talk()).decode())\n\
+        try: mmap.mmap(-1, 4096)\nexcept OSError: print('not shared')\n\
+        private = mmap.mmap(-1, 4096, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS); private[0] = 1\n\
+        print(subprocess.run(['sh', '-c', 'echo \"$(echo 1 | cat)\"'], capture_output=True, text=True, close_fds=True).stdout.strip())\n\
+        sys.stdout.flush()\nos.abort()";
+    let Some(ended) = attack(source, Limits { timeout_ms: 6_000, memory_mb: 512, ..LIMITS }) else { return };
+    let expected = "45\nno queue\ntext\nTEXT\n[(1,)]\ntalk\nnot shared\n1\n";
+    assert_eq!(ended.stdout, expected, "{}", ended.stderr);
+    assert!(matches!(ended.ending, Ending::Killed(_) | Ending::Exited(127)), "{:?}", ended.ending);
+}
+
+#[test]
+fn a_helper_that_cannot_list_its_open_files_runs_nothing() {
+    let script =
+        format!("mount -t tmpfs none /proc && exec {} sandbox-helper warden < /dev/null", sandboxed::HELPER);
+    let mut command = Command::new("unshare");
+    let user: &[&str] = if nix::unistd::Uid::effective().is_root() {
+        &["--mount"]
+    } else {
+        &["--mount", "--user", "--map-root-user"]
+    };
+    let output = command.args(user).args(["sh", "-c", &script]).output();
+    let reply = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    if reply.is_empty() {
+        sandboxed::skip("no mount namespace in which to hide /proc");
+        return;
+    }
+    assert!(reply.contains("open files in /proc"), "{reply}");
+}
+
+#[test]
+fn it_has_no_files_open_but_its_three_streams() {
+    use std::os::fd::{AsFd, AsRawFd};
+    // One that a library has opened without `O_CLOEXEC`.
+    let stray = fs::File::open("/dev/null").expect("a device");
+    let stray = nix::unistd::dup(stray.as_fd()).expect("a descriptor that children inherit");
+    let source = "import os\ndef is_open(n):\n    try: return bool(os.fstat(n))\n    except OSError: return False\n\
+                  print([n for n in range(256) if is_open(n)])";
+    let Some(ended) = attack(source, LIMITS) else { return };
+    assert_eq!(ended.stdout, "[0, 1, 2]\n", "{} is open here: {}", stray.as_raw_fd(), ended.stderr);
 }
 
 #[test]

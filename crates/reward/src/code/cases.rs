@@ -143,6 +143,7 @@ pub(super) fn abnormal(ended: &Ended, limits: &Limits) -> Option<String> {
         Ending::TooMuchMemory => Some(format!("holds more than {} MiB", limits.memory_mb)),
         Ending::TooManyProcesses => Some(format!("has more than {} processes", limits.processes)),
         Ending::WithPair => Some("was ended with its judge".to_owned()),
+        Ending::TooManyFiles => Some(format!("writes too many files, or more than {} MiB", limits.files_mb)),
     }
 }
 

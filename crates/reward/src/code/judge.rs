@@ -175,6 +175,7 @@ mod tests {
             Ending::TooMuchMemory,
             Ending::TooMuchOutput,
             Ending::TooManyProcesses,
+            Ending::TooManyFiles,
         ];
         let judges = endings.map(|ending| Ok(ended(ending, "abc 0 pass \"\"\n")));
         for judge in judges {

@@ -142,7 +142,14 @@ impl Code {
         let try_out =
             Job { program: vec![self.options.interpreter(), "--version".to_owned()], ..self.options.job() };
         self.sandbox.run(&try_out)?;
-        let words = layers.words().join("\n- ");
+        let mut words = layers.words();
+        let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        words.extend(too_much_together(
+            self.sandbox.workers() as u64,
+            self.options.limits.memory_mb,
+            &meminfo,
+        ));
+        let words = words.join("\n- ");
         Ok(format!("the reward `code` runs programs that the policy writes, in a sandbox:\n- {words}"))
     }
 
@@ -227,6 +234,17 @@ impl Options {
     }
 }
 
+/// A sentence where jobs that run at a time may hold more than the machine has, by `/proc/meminfo`.
+fn too_much_together(jobs: u64, memory_mb: u64, meminfo: &str) -> Option<String> {
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let total = total.trim().strip_suffix(" kB")?.parse::<u64>().ok()? >> 10;
+    (jobs * memory_mb > total).then(|| {
+        format!(
+            "{jobs} programs at a time with `memory_mb` = {memory_mb} may hold more than the {total} MiB of this machine"
+        )
+    })
+}
+
 /// How far a test came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Reached {
@@ -281,5 +299,19 @@ impl Verifier for Code {
             Some(Reached::NotRun(why)) => unscored(why),
             Some(Reached::Passed) => unscored("a test is counted as failed and as passed"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::too_much_together;
+
+    #[test]
+    fn more_memory_than_the_machine_has_is_said() {
+        let meminfo = "MemTotal:       8388608 kB\nMemFree:  1 kB\n";
+        assert_eq!(too_much_together(8, 1_024, meminfo), None);
+        let words = too_much_together(9, 1_024, meminfo).unwrap_or_default();
+        assert!(words.contains("9 programs") && words.contains("8192 MiB"), "{words}");
+        assert_eq!(too_much_together(9, 1_024, ""), None);
     }
 }

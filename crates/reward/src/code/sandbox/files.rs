@@ -26,12 +26,12 @@ const SYSTEM: &[&str] = &[
     "/usr",
 ];
 
-/// Read only: devices without effect, and how many processors there are.
+/// Read only: devices without effect, and how many processors there are. Not `/dev/zero`: a mapping of it is memory
+/// that processes share, which the filter denies.
 const READ: &[&str] = &[
     "/dev/null",
     "/dev/random",
     "/dev/urandom",
-    "/dev/zero",
     "/proc/cpuinfo",
     "/proc/meminfo",
     "/sys/devices/system/cpu",
@@ -45,6 +45,19 @@ pub(super) fn apply(folder: &Path, read: &[PathBuf]) -> Result<bool, Failure> {
         return Err(Failure::layer("Landlock", "the kernel does not enforce it (Linux 5.13 and later can)"));
     }
     Ok(matches!(status.landlock, LandlockStatus::Available { effective_abi, .. } if effective_abi >= ABI::V6))
+}
+
+/// Keeps the signals of this thread, and of what it starts, from the other threads of this process. To be called where
+/// [`apply`] has said that Landlock can.
+pub(super) fn keep_signals() -> Result<(), Failure> {
+    let restrict = || {
+        Ruleset::default()
+            .set_compatibility(CompatLevel::HardRequirement)
+            .scope(Scope::Signal)?
+            .create()?
+            .restrict_self()
+    };
+    restrict().map(drop).map_err(|error: RulesetError| Failure::layer("Landlock's second layer", error))
 }
 
 fn restrict(folder: &Path, read: &[PathBuf]) -> Result<RestrictionStatus, RulesetError> {

@@ -15,6 +15,10 @@ pub(super) const WARDEN: [&str; 2] = ["sandbox-helper", "warden"];
 #[cfg(target_os = "linux")]
 pub(super) const INSIDE: [&str; 2] = ["sandbox-helper", "inside"];
 
+/// What the second stage writes before its reply, when it is about to start the program.
+#[cfg(target_os = "linux")]
+pub(super) const STARTED: &[u8] = b"started\n";
+
 /// To be called first in the `main` of a program that is named as the helper of a [`Sandbox`](super::Sandbox), while
 /// there is one thread: where the program was started as the helper, does that work, and says with what code to
 /// end. `None` is any other start.
@@ -23,32 +27,24 @@ pub fn helper_main() -> Option<ExitCode> {
     let is = |stage: [&str; 2]| args.iter().map(AsRef::<OsStr>::as_ref).eq(stage.map(OsStr::new));
     if is(WARDEN) {
         #[cfg(target_os = "linux")]
-        {
-            close_strays();
-            super::warden::run();
-        }
+        run(super::warden::run);
         #[cfg(not(target_os = "linux"))]
-        refuse();
+        refuse(Failure::layer("Landlock and seccomp", "they are Linux's"));
         return Some(ExitCode::SUCCESS);
     }
     #[cfg(target_os = "linux")]
     if is(INSIDE) {
-        close_strays();
-        super::inside::run();
+        run(super::inside::run);
         return Some(ExitCode::SUCCESS);
     }
     None
 }
 
-/// Files that the trainer, or a library in it, holds open without `O_CLOEXEC` are not for the program.
 #[cfg(target_os = "linux")]
-fn close_strays() {
-    let Ok(open) = std::fs::read_dir("/proc/self/fd") else { return };
-    // All of them first: the folder that is being read is one of them, and is closed by then.
-    let open: Vec<i32> =
-        open.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
-    for stray in open.into_iter().filter(|&descriptor| descriptor > 2) {
-        let _ = nix::unistd::close(stray);
+fn run(stage: fn()) {
+    match close_strays() {
+        Ok(()) => stage(),
+        Err(error) => refuse(Failure::layer("list of open files in /proc", error)),
     }
 }
 
@@ -66,13 +62,24 @@ pub(super) fn take_channel(order: &Order) -> Result<Option<OwnedFd>, Failure> {
     take().map(Some).map_err(|error: std::io::Error| Failure::layer("channel of its pair", error))
 }
 
-#[cfg(not(target_os = "linux"))]
-fn refuse() {
-    let (nonce, reason) = match read_order() {
-        Ok(order) => (order.nonce, Failure::layer("Landlock and seccomp", "they are Linux's")),
-        Err(failure) => (0, failure),
+/// Files that the trainer, or a library in it, holds open without `O_CLOEXEC` are not for the program. Where they
+/// cannot be listed, nothing runs.
+#[cfg(target_os = "linux")]
+fn close_strays() -> std::io::Result<()> {
+    // All of them first: the folder that is being read is one of them, and is closed by then.
+    let number = |entry: std::io::Result<std::fs::DirEntry>| {
+        Ok(entry?.file_name().to_str().and_then(|n| n.parse().ok()))
     };
-    reply_with(nonce, Err(reason));
+    let open =
+        std::fs::read_dir("/proc/self/fd")?.map(number).collect::<std::io::Result<Vec<Option<i32>>>>()?;
+    for stray in open.into_iter().flatten().filter(|&descriptor| descriptor > 2) {
+        let _ = nix::unistd::close(stray);
+    }
+    Ok(())
+}
+
+fn refuse(failure: Failure) {
+    reply_with(read_order().map_or(0, |order| order.nonce), Err(failure));
 }
 
 pub(super) fn read_order() -> Result<Order, Failure> {
@@ -84,7 +91,8 @@ pub(super) fn read_order() -> Result<Order, Failure> {
 }
 
 pub(super) fn reply_with(nonce: u64, result: Result<Answer, Failure>) {
-    let line = serde_json::to_vec(&Reply { nonce, result }).unwrap_or_default();
+    let mut line = serde_json::to_vec(&Reply { nonce, result }).unwrap_or_default();
+    line.push(b'\n');
     // Where nobody listens, nobody needs it.
     let _ = std::io::stdout().lock().write_all(&line);
 }

@@ -2,23 +2,26 @@
 //! program, which inherits them. In a namespace of its own it is process 1: with its end the kernel ends all that
 //! the program left behind.
 
-use super::helper::{read_order, reply_with, take_channel};
-use super::job::{Answer, Assignment, End, Ended, Ending, Failure, Job, Order};
-use super::{files, rlimits, syscalls};
+use super::helper::{STARTED, read_order, reply_with, take_channel};
+use super::job::{Answer, Assignment, End, Ended, Ending, Failure, Job, Layers, Namespaces, Order};
+use super::{files, proc, rlimits, syscalls, trial};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
-use std::process::{ChildStdin, Command, Stdio};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle, sleep};
 use std::time::{Duration, Instant};
+
+/// Where programs of a bare name are looked for.
+const PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 
 /// Between two looks at the program.
 const TICK: Duration = Duration::from_millis(2);
@@ -47,15 +50,53 @@ fn enter(order: &Order) -> Result<Answer, Failure> {
     prctl::set_pdeathsig(Signal::SIGKILL)
         .map_err(|error| Failure::layer("signal at the first stage's end", error))?;
     prctl::set_child_subreaper(true).map_err(|error| Failure::layer("reaper of orphans", error))?;
+    // Where a machine has no memory left, the kernel ends the job first, and not the trainer. It may not let us.
+    let _ = fs::write("/proc/self/oom_score_adj", "1000");
+    if layers.namespaces == Namespaces::Own {
+        layers.own_proc = proc::mount_own();
+        proc::leave_root()?;
+    }
     write_files(&job, &order.folder).map_err(|error| Failure::layer("folder of its own", error))?;
     rlimits::apply(&job.limits, layers)?;
     layers.landlock_signals = files::apply(&order.folder, &job.read)?;
-    syscalls::apply(layers)?;
-    try_out(&order.folder)?;
+    syscalls::apply()?;
+    let sealed = || seal(order, layers);
     if probe {
-        return Ok(Answer::Layers(layers));
+        return on_a_thread(sealed).map(|()| Answer::Layers(layers));
     }
-    start(&job, order, channel).map(Answer::Ended)
+    // The answering job's end is watched here, too; the asking one's closes with its program.
+    let clone = |channel: &OwnedFd| channel.try_clone();
+    let asker = channel.as_ref().filter(|_| order.end == Some(End::Answering)).map(clone).transpose();
+    let asker = asker.map_err(|error| Failure::layer("channel of its pair", error))?;
+    // All that this process needs, before there is a program that could take it.
+    let (streams, ends) =
+        streams(&job, channel).map_err(|error| Failure::layer("pipes and threads of its streams", error))?;
+    let child = on_a_thread(|| sealed().and_then(|()| start(&job, &order.folder, ends)))?;
+    // The first stage ends a job whose time is up before, unless the machine gave it none.
+    let deadline = Instant::now() + job.limits.wall();
+    let ending = attend(Pid::from_raw(child.id() as i32), &streams, asker.as_ref(), deadline);
+    let [stdout, stderr] = streams.map(|stream| stream.text());
+    Ok(Answer::Ended(Ended { ending, stdout, stderr }))
+}
+
+/// Does something on a thread of its own: what that limits itself to besides, this one is not held by, and the program
+/// that it starts cannot reach it. It is gone before the program can do anything.
+fn on_a_thread<T: Send>(act: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
+    let failed = |reason: String| Failure::layer("thread to start the program", reason);
+    thread::scope(|scope| {
+        let thread =
+            thread::Builder::new().spawn_scoped(scope, act).map_err(|error| failed(error.to_string()))?;
+        thread.join().unwrap_or_else(|_| Err(failed("it panicked".to_owned())))
+    })
+}
+
+/// The last limits of the thread that starts the program.
+fn seal(order: &Order, layers: Layers) -> Result<(), Failure> {
+    if layers.landlock_signals {
+        files::keep_signals()?;
+    }
+    syscalls::seal(layers)?;
+    trial::all(order, layers)
 }
 
 fn write_files(job: &Job, folder: &Path) -> std::io::Result<()> {
@@ -67,60 +108,61 @@ fn write_files(job: &Job, folder: &Path) -> std::io::Result<()> {
     std::env::set_current_dir(folder)
 }
 
-/// A layer that is in place but does not hold is no layer.
-fn try_out(folder: &Path) -> Result<(), Failure> {
-    if fs::read_dir("/").is_ok() || fs::read_dir("/proc").is_ok() {
-        return Err(Failure::layer("Landlock", "it let a folder be read that no rule names"));
-    }
-    if let Some(outside) = folder.parent()
-        && fs::write(outside.join(format!("ruminate-{}", std::process::id())), "").is_ok()
-    {
-        return Err(Failure::layer("Landlock", "it let a file be written outside the job's folder"));
-    }
-    if TcpListener::bind("127.0.0.1:0").is_ok() {
-        return Err(Failure::layer("seccomp", "it let a socket be opened"));
-    }
-    Ok(())
-}
-
-fn start(job: &Job, order: &Order, channel: Option<OwnedFd>) -> Result<Ended, Failure> {
+fn start(job: &Job, folder: &Path, [stdin, stdout, stderr]: [Stdio; 3]) -> Result<Child, Failure> {
     let failed =
         |reason: String| Failure::Start { program: job.program.first().cloned().unwrap_or_default(), reason };
     let [program, args @ ..] = job.program.as_slice() else {
         return Err(failed("the job names no program".to_owned()));
     };
-    // The answering job's end is watched here, too; the asking one's closes with its program.
-    let (stdin, asker) = match (channel, order.end) {
-        (Some(channel), Some(End::Answering)) => {
-            (channel.try_clone().map_err(|error| failed(error.to_string()))?.into(), Some(channel))
-        }
-        (Some(channel), _) => (channel.into(), None),
-        (None, _) => (Stdio::piped(), None),
-    };
-    let mut child = Command::new(program)
+    // From here on every ending is the program's, also one in which it takes this process along.
+    let mut reply = std::io::stdout().lock();
+    reply.write_all(STARTED).and_then(|()| reply.flush()).map_err(|error| failed(error.to_string()))?;
+    Command::new(found(program).map_err(|error| failed(error.to_string()))?)
         .args(args)
         .env_clear()
-        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
-        .envs([("HOME", &order.folder), ("TMPDIR", &order.folder)])
+        .env("PATH", PATH.join(":"))
+        .envs([("HOME", folder), ("TMPDIR", folder)])
         // The same verdict on every run: Python's order of sets hangs on its hash seed.
         .envs([("LANG", "C.UTF-8"), ("PYTHONHASHSEED", "0"), ("PYTHONUTF8", "1")])
         .stdin(stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stdout(stdout)
+        .stderr(stderr)
         .spawn()
-        .map_err(|error| failed(error.to_string()))?;
-    let deadline = Instant::now() + job.limits.timeout();
-    let threads = |error: std::io::Error| Failure::layer("threads for its streams", error);
-    feed(child.stdin.take(), job.stdin.clone()).map_err(threads)?;
-    let stdout = Stream::collect(child.stdout.take(), job.limits.output_bytes).map_err(threads)?;
-    let stderr = Stream::collect(child.stderr.take(), job.limits.output_bytes).map_err(threads)?;
-    let ending = attend(Pid::from_raw(child.id() as i32), [&stdout, &stderr], asker.as_ref(), deadline);
-    Ok(Ended { ending, stdout: stdout.text(), stderr: stderr.text() })
+        .map_err(|error| failed(error.to_string()))
+}
+
+/// Where a program of a bare name is. By its path it is started without a pair of packet sockets, which the filter
+/// denies and the standard library otherwise makes.
+fn found(program: &str) -> std::io::Result<PathBuf> {
+    if program.contains('/') {
+        return Ok(program.into());
+    }
+    let is_program = |path: &PathBuf| {
+        fs::metadata(path)
+            .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+    };
+    let path = PATH.iter().map(|folder| Path::new(folder).join(program)).find(is_program);
+    path.ok_or_else(|| std::io::Error::other(format!("it is in none of {}", PATH.join(", "))))
+}
+
+/// Standard output and error, collected, and the program's ends of its three streams.
+fn streams(job: &Job, channel: Option<OwnedFd>) -> std::io::Result<([Stream; 2], [Stdio; 3])> {
+    let stdin = match channel {
+        Some(channel) => channel.into(),
+        None => {
+            let (theirs, ours) = pipe()?;
+            feed(ours, job.stdin.clone())?;
+            theirs.into()
+        }
+    };
+    let ((stdout, out), (stderr, err)) = (pipe()?, pipe()?);
+    let most = job.limits.output_bytes;
+    Ok(([Stream::collect(stdout, most)?, Stream::collect(stderr, most)?], [stdin, out.into(), err.into()]))
 }
 
 /// Until the program ends or a limit is reached. Nothing is killed here: process 1 takes all with it, and elsewhere
 /// the trainer ends the group.
-fn attend(child: Pid, streams: [&Stream; 2], asker: Option<&OwnedFd>, deadline: Instant) -> Ending {
+fn attend(child: Pid, streams: &[Stream; 2], asker: Option<&OwnedFd>, deadline: Instant) -> Ending {
     loop {
         let ended = match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, code)) if pid == child => Some(Ending::Exited(code)),
@@ -161,8 +203,8 @@ fn has_gone(channel: &OwnedFd) -> bool {
 }
 
 /// Writes the program's input; a program that does not read it to the end is free to.
-fn feed(stdin: Option<ChildStdin>, input: String) -> std::io::Result<()> {
-    thread::Builder::new().spawn(move || stdin.map(|mut stdin| stdin.write_all(input.as_bytes())))?;
+fn feed(mut stdin: PipeWriter, input: String) -> std::io::Result<()> {
+    thread::Builder::new().spawn(move || stdin.write_all(input.as_bytes()))?;
     Ok(())
 }
 
@@ -174,11 +216,10 @@ struct Stream {
 }
 
 impl Stream {
-    fn collect(source: Option<impl Read + Send + 'static>, limit: usize) -> std::io::Result<Self> {
+    fn collect(mut source: PipeReader, limit: usize) -> std::io::Result<Self> {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let sink = Arc::clone(&bytes);
         let reader = thread::Builder::new().spawn(move || {
-            let Some(mut source) = source else { return };
             let mut chunk = vec![0; 1 << 16];
             while let Ok(count) = source.read(&mut chunk)
                 && count > 0

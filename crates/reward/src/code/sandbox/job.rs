@@ -23,13 +23,15 @@ pub struct Job {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
-    /// Wall clock, in milliseconds, from the start of the program.
+    /// Time in milliseconds, from the start of the program: on processors, of all its processes together, and on the
+    /// clock, less what it waited for a processor that others had. Four times as long on the clock is the end, too.
     pub timeout_ms: u64,
-    /// Memory in MiB: the address space of each process, and what all of them hold together.
+    /// Memory in MiB: the address space of each process, and what all of them hold together, in buffers of pipes and
+    /// sockets, too.
     pub memory_mb: u64,
     /// Bytes of each of standard output and standard error.
     pub output_bytes: usize,
-    /// Files in MiB: each of them, and all together where the job has a file system of its own.
+    /// Files in MiB: each of them, and all together.
     pub files_mb: u64,
     /// Processes and threads at a time.
     pub processes: u64,
@@ -43,8 +45,9 @@ impl Default for Limits {
 }
 
 impl Limits {
-    pub(crate) fn timeout(&self) -> Duration {
-        Duration::from_millis(self.timeout_ms)
+    /// When the job ends on the clock, however little of that it got: a machine's neighbours may take it all.
+    pub(crate) fn wall(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms.saturating_mul(4))
     }
 }
 
@@ -55,7 +58,7 @@ pub enum Ending {
     Exited(i32),
     /// By this signal.
     Killed(i32),
-    /// At the wall limit.
+    /// By the limit of time.
     TimedOut,
     /// By writing too much.
     TooMuchOutput,
@@ -65,6 +68,8 @@ pub enum Ending {
     TooManyProcesses,
     /// With the asking job of its pair, which needs no more answers.
     WithPair,
+    /// By writing too many files, or too much into them, where the system cannot refuse one more.
+    TooManyFiles,
 }
 
 /// A job that ran to its end, whatever that was.
@@ -124,6 +129,10 @@ pub struct Layers {
     pub account: Account,
     /// Whether Landlock keeps its signals inside (Linux 6.12).
     pub landlock_signals: bool,
+    /// Whether `/proc` shows its own processes alone.
+    pub own_proc: bool,
+    /// Whether a control group counts its memory and its processes.
+    pub control_group: bool,
 }
 
 /// Namespaces of a job.
@@ -156,13 +165,24 @@ impl Layers {
                 .to_owned(),
         ];
         words.push(match self.namespaces {
-            Namespaces::Own => {
-                "own namespaces: it sees no other process and no network, and its files vanish with it"
+            Namespaces::Own => "own namespaces: no network, and its files vanish with it".to_owned(),
+            Namespaces::Shared => {
+                "not held back, as this system gives no namespaces: up to 50 ms of files on the disk \
+                                   above the limit, before the job is ended"
                     .to_owned()
             }
-            Namespaces::Shared => {
-                "not held back, as this system gives no namespaces: the number of its files".to_owned()
-            }
+        });
+        words.push(if self.own_proc {
+            "it sees no other process".to_owned()
+        } else {
+            "not held back: the numbers and the accounts of other processes can be seen".to_owned()
+        });
+        words.push(if self.control_group {
+            "a control group: the kernel counts all memory that the job holds".to_owned()
+        } else {
+            "not held back, as this system gives no control group: up to 50 ms of memory above the limit, before the \
+             job is ended; what the kernel itself keeps for its processes, and what is swapped out"
+                .to_owned()
         });
         if self.namespaces == Namespaces::Shared && self.account == Account::Shared {
             words.push(

@@ -6,17 +6,27 @@
 //! layer that is missing is a [`Failure`], never a job that ran without it. Elsewhere than on Linux all are missing.
 
 #[cfg(target_os = "linux")]
+mod cgroup;
+#[cfg(target_os = "linux")]
 mod files;
+#[cfg(target_os = "linux")]
+mod folder;
 mod helper;
 #[cfg(target_os = "linux")]
 mod inside;
 mod job;
 #[cfg(target_os = "linux")]
+mod proc;
+#[cfg(target_os = "linux")]
 mod rlimits;
 #[cfg(target_os = "linux")]
 mod syscalls;
 #[cfg(target_os = "linux")]
+mod trial;
+#[cfg(target_os = "linux")]
 mod warden;
+#[cfg(target_os = "linux")]
+mod watch;
 
 pub use helper::helper_main;
 pub use job::{Account, Ended, Ending, Failure, Job, Layers, Limits, Namespaces};
@@ -61,7 +71,7 @@ impl Sandbox {
     /// # Errors
     /// When it could not run: a layer is missing, the helper or the program does not start.
     pub fn run(&self, job: &Job) -> Result<Ended, Failure> {
-        let patience = job.limits.timeout() + SETUP;
+        let patience = job.limits.wall() + SETUP;
         let _permit = self.permit();
         self.ended(self.start(Assignment::Run(job.clone()), None, job.limits.output_bytes, patience)?)
     }
@@ -96,7 +106,7 @@ impl Sandbox {
             Err(error) => return (Err(self.failed(&error)), Err(self.failed(error))),
         };
         let start = |job: &Job, end, channel| {
-            let patience = job.limits.timeout() + SETUP;
+            let patience = job.limits.wall() + SETUP;
             let most = job.limits.output_bytes;
             self.start(Assignment::Run(job.clone()), Some((end, channel)), most, patience)
         };
@@ -208,6 +218,8 @@ impl Drop for Helper {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
+        #[cfg(target_os = "linux")]
+        cgroup::remove(self.process.id(), self.nonce);
     }
 }
 

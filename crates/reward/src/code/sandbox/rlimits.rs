@@ -6,8 +6,11 @@ use nix::unistd::Uid;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
-/// Open files of a process.
-const DESCRIPTORS: u64 = 256;
+/// Open files of a process. Each may be a pipe or a socket, whose buffers are memory.
+pub(super) const DESCRIPTORS: u64 = 64;
+
+/// Signals that wait, and timers, of an account: the kernel keeps memory for each.
+const SIGNALS: u64 = 1_024;
 
 /// How many times its processes a job is given where they are not counted by job.
 const BACKSTOP: u64 = 8;
@@ -19,7 +22,7 @@ pub(super) fn apply(limits: &Limits, layers: Layers) -> Result<(), Failure> {
         (Namespaces::Shared, Account::Shared) => threads_of_account() + BACKSTOP * limits.processes,
         _ => limits.processes,
     };
-    // A job sleeps or computes; what computes on all of its processes is ended by the wall.
+    // Of each process; the first stage's watch has the sum of them.
     let seconds = limits.timeout_ms.div_ceil(1_000) + 1;
     for (resource, value) in [
         (Resource::RLIMIT_AS, limits.memory_mb << 20),
@@ -29,6 +32,7 @@ pub(super) fn apply(limits: &Limits, layers: Layers) -> Result<(), Failure> {
         (Resource::RLIMIT_MSGQUEUE, 0),
         (Resource::RLIMIT_NOFILE, DESCRIPTORS),
         (Resource::RLIMIT_NPROC, processes),
+        (Resource::RLIMIT_SIGPENDING, SIGNALS),
     ] {
         let failed = |error| Failure::layer(&format!("limit {resource:?}"), error);
         let (_, most) = getrlimit(resource).map_err(failed)?;

@@ -15,20 +15,42 @@ use std::collections::BTreeMap;
 const FIRST_UNKNOWN: u32 = 463;
 
 /// They do not exist (ENOSYS), which programs know how to live with: the C library then takes `clone`, whose flags
-/// can be looked at, and runtimes take `epoll`.
-const ABSENT: &[i64] =
-    &[libc::SYS_clone3, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+/// can be looked at, runtimes take `epoll`, and copies are read and written.
+const ABSENT: &[i64] = &[
+    libc::SYS_clone3,
+    libc::SYS_io_uring_setup,
+    libc::SYS_io_uring_enter,
+    libc::SYS_io_uring_register,
+    libc::SYS_io_setup,
+    // pages that a pipe or a socket holds, and no process
+    libc::SYS_splice,
+    libc::SYS_tee,
+    libc::SYS_vmsplice,
+    libc::SYS_sendfile,
+    // locks of files that others read, too
+    libc::SYS_flock,
+];
 
 /// Not permitted (EPERM), on every architecture.
 const DENIED: &[i64] = &[
-    // the network; pairs of sockets stay
+    // the network; pairs of stream sockets stay, which write and read
     libc::SYS_socket,
+    libc::SYS_bind,
+    libc::SYS_connect,
+    libc::SYS_listen,
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_setsockopt, // buffers larger than the watch counts
+    libc::SYS_sendmsg,    // with descriptors, which the watch does not see while they are on their way
+    libc::SYS_sendmmsg,
     // other processes
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
     libc::SYS_process_madvise,
+    libc::SYS_pidfd_open,
     libc::SYS_pidfd_getfd,
+    libc::SYS_pidfd_send_signal,
     libc::SYS_kcmp,
     libc::SYS_setpriority,
     libc::SYS_sched_setscheduler,
@@ -37,6 +59,9 @@ const DENIED: &[i64] = &[
     libc::SYS_ioprio_set,
     libc::SYS_migrate_pages,
     libc::SYS_move_pages,
+    libc::SYS_mbind,
+    libc::SYS_set_mempolicy,
+    libc::SYS_set_mempolicy_home_node,
     // leaving the process group, which is ended as a whole
     libc::SYS_setsid,
     libc::SYS_setpgid,
@@ -82,6 +107,11 @@ const DENIED: &[i64] = &[
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
     libc::SYS_fanotify_init,
+    libc::SYS_fanotify_mark,
+    libc::SYS_inotify_init1, // names of files that others open
+    libc::SYS_inotify_add_watch,
+    libc::SYS_sync,
+    libc::SYS_syncfs,
     libc::SYS_add_key,
     libc::SYS_request_key,
     libc::SYS_keyctl,
@@ -108,6 +138,7 @@ const DENIED: &[i64] = &[
 /// Older calls that only x86-64 has.
 #[cfg(target_arch = "x86_64")]
 const DENIED_HERE: &[i64] = &[
+    libc::SYS_inotify_init,
     libc::SYS_chmod,
     libc::SYS_chown,
     libc::SYS_lchown,
@@ -125,6 +156,9 @@ const DENIED_HERE: &[i64] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const DENIED_HERE: &[i64] = &[];
 
+/// A flag of `close_range`: a table of files of the thread's own.
+const CLOSE_RANGE_UNSHARE: i32 = 2;
+
 /// Flags of `clone` that make a namespace.
 const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWCGROUP,
@@ -136,50 +170,116 @@ const NAMESPACES: [i32; 7] = [
     libc::CLONE_NEWUTS,
 ];
 
+/// Types of sockets, of which pairs may be made of the first alone: from another one a datagram can be sent to any
+/// address.
+const SOCKET_TYPES: std::ops::Range<u64> = 0..16;
+
+/// Commands of `fcntl`: signals of choice to a process of choice, notice of what others do in a folder and to a file,
+/// and pipes larger than the watch counts.
+const FILE_COMMANDS: [i32; 6] =
+    [libc::F_SETOWN, F_SETSIG, F_SETOWN_EX, libc::F_NOTIFY, libc::F_SETLEASE, libc::F_SETPIPE_SZ];
+const F_SETSIG: i32 = 10;
+const F_SETOWN_EX: i32 = 15;
+
+/// Commands of `ioctl` that are `F_SETOWN` by another name.
+const OWNERS: [u64; 2] = [0x8901 /* FIOSETOWN */, 0x8902 /* SIOCSPGRP */];
+
 /// Puts the filters on this process and all that it will start.
-pub(super) fn apply(layers: Layers) -> Result<(), Failure> {
+pub(super) fn apply() -> Result<(), Failure> {
     let absent = ABSENT.iter().map(|&call| (call, Vec::new())).collect();
-    let failed = |error: seccompiler::Error| Failure::layer("seccomp", error);
-    for program in [
-        unknown_calls(),
-        compile(absent, libc::ENOSYS).map_err(failed)?,
-        compile(denied(layers).map_err(|error| failed(error.into()))?, libc::EPERM).map_err(failed)?,
-    ] {
-        apply_filter(&program).map_err(failed)?;
+    for program in [Ok(unknown_calls()), compile(absent, libc::ENOSYS), denied().and_then(eperm)] {
+        put(program)?;
     }
     Ok(())
+}
+
+/// Puts the last filter on the thread that starts the program: without it the program could end this process, and
+/// take its ending along, or put on filters and rules of its own without end.
+pub(super) fn seal(layers: Layers) -> Result<(), Failure> {
+    put(sealed(layers).and_then(eperm))
+}
+
+fn put(program: Result<BpfProgram, seccompiler::Error>) -> Result<(), Failure> {
+    program.and_then(|program| apply_filter(&program)).map_err(|error| Failure::layer("seccomp", error))
+}
+
+fn eperm(rules: Rules) -> Result<BpfProgram, seccompiler::Error> {
+    compile(rules, libc::EPERM)
 }
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Calls, each with the arguments under which it is denied: any of the rules, or any arguments where there is none.
-fn denied(layers: Layers) -> Result<Rules, seccompiler::BackendError> {
+fn denied() -> Result<Rules, seccompiler::Error> {
+    use SeccompCmpOp::{Eq, MaskedEq, Ne};
     let mut rules: Rules = DENIED.iter().chain(DENIED_HERE).map(|&call| (call, Vec::new())).collect();
-    let namespace = |flag: i32| {
-        let flag = u64::from(flag as u32);
-        argument(0, SeccompCmpArgLen::Qword, SeccompCmpOp::MaskedEq(flag), flag)
+    let mut deny = |call, denied: Vec<Result<SeccompRule, _>>| {
+        denied.into_iter().collect::<Result<Vec<_>, seccompiler::BackendError>>().map(|denied| {
+            rules.insert(call, denied);
+        })
     };
-    rules.insert(libc::SYS_clone, NAMESPACES.into_iter().map(namespace).collect::<Result<_, _>>()?);
+    let flags = |index, all: i32, set: i32| word(index, MaskedEq(u64::from(all as u32)), set as u32);
+    // A thread with a table of files of its own would hold what the watch does not see.
+    let own_files = flags(0, libc::CLONE_THREAD | libc::CLONE_FILES, libc::CLONE_THREAD);
+    deny(
+        libc::SYS_clone,
+        NAMESPACES.map(|flag| flags(0, flag, flag)).into_iter().chain([own_files]).collect(),
+    )?;
+    deny(libc::SYS_close_range, vec![flags(2, CLOSE_RANGE_UNSHARE, CLOSE_RANGE_UNSHARE)])?;
+    // Memory that processes share stays when it is unmapped where it was written, and no sum over processes has it.
+    let shared = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    deny(libc::SYS_mmap, vec![flags(3, shared, shared)])?;
+    // Paged out by itself, it would not be counted.
+    deny(libc::SYS_madvise, vec![word(2, Eq, libc::MADV_PAGEOUT as u32)])?;
+    let types = SOCKET_TYPES.filter(|&kind| kind != libc::SOCK_STREAM as u64);
+    let types = types.map(|kind| word(1, MaskedEq(SOCKET_TYPES.end - 1), kind as u32));
+    deny(libc::SYS_socketpair, types.chain([word(0, Ne, libc::AF_UNIX as u32)]).collect())?;
+    // To where the pair leads it may send, to an address it may not.
+    deny(libc::SYS_sendto, vec![argument(4, SeccompCmpArgLen::Qword, Ne, 0)])?;
+    deny(libc::SYS_fcntl, FILE_COMMANDS.map(|command| word(1, Eq, command as u32)).into())?;
+    deny(libc::SYS_ioctl, OWNERS.map(|command| word(1, Eq, command as u32)).into())?;
+    // It may ask for the one that it has.
+    deny(libc::SYS_personality, vec![word(0, Ne, u32::MAX)])?;
     // 0 is the caller itself.
     for call in [libc::SYS_prlimit64, libc::SYS_sched_setaffinity] {
-        rules.insert(call, vec![argument(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, 0)?]);
+        deny(call, vec![word(0, Ne, 0)])?;
     }
-    if layers.denies_signals() {
-        // To itself it may: that is how a program aborts.
-        let itself = u64::from(std::process::id());
-        let others = || argument(0, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, itself);
-        for call in [libc::SYS_kill, libc::SYS_tgkill, libc::SYS_rt_sigqueueinfo, libc::SYS_rt_tgsigqueueinfo]
-        {
-            rules.insert(call, vec![others()?]);
-        }
-        rules.insert(libc::SYS_tkill, Vec::new());
-        rules.insert(libc::SYS_pidfd_send_signal, Vec::new());
-        // A file can be made to send a signal of choice to a process of choice.
-        let by_file = [libc::F_SETOWN as u64, 10 /* F_SETSIG */, 15 /* F_SETOWN_EX */];
-        let command = |command| argument(1, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, command);
-        rules.insert(libc::SYS_fcntl, by_file.into_iter().map(command).collect::<Result<_, _>>()?);
+    // What it cannot be looked at for, it could hold.
+    deny(libc::SYS_prctl, vec![word(0, Eq, libc::PR_SET_DUMPABLE as u32)])?;
+    Ok(rules)
+}
+
+fn sealed(layers: Layers) -> Result<Rules, seccompiler::Error> {
+    use SeccompCmpOp::Eq;
+    let process = std::process::id();
+    let thread = nix::unistd::gettid().as_raw() as u32;
+    let calls = [
+        libc::SYS_seccomp,
+        libc::SYS_landlock_create_ruleset,
+        libc::SYS_landlock_add_rule,
+        libc::SYS_landlock_restrict_self,
+    ];
+    let mut rules: Rules = calls.into_iter().map(|call| (call, Vec::new())).collect();
+    rules.insert(libc::SYS_prctl, vec![word(0, Eq, libc::PR_SET_SECCOMP as u32)?]);
+    let signals = [
+        (libc::SYS_kill, process),
+        (libc::SYS_tgkill, process),
+        (libc::SYS_rt_sigqueueinfo, process),
+        (libc::SYS_rt_tgsigqueueinfo, process),
+        (libc::SYS_tkill, thread),
+    ];
+    for (call, this) in signals {
+        // Which processes are the program's children a filter cannot know: where nothing else keeps its signals from
+        // others, it sends none.
+        let denied = if layers.denies_signals() { Vec::new() } else { vec![word(0, Eq, this)?] };
+        rules.insert(call, denied);
     }
     Ok(rules)
+}
+
+/// A condition on the lower 32 bits of an argument.
+fn word(index: u8, operator: SeccompCmpOp, value: u32) -> Result<SeccompRule, seccompiler::BackendError> {
+    argument(index, SeccompCmpArgLen::Dword, operator, u64::from(value))
 }
 
 fn argument(

@@ -1,76 +1,119 @@
-//! The helper's first stage: leaves root, enters namespaces, starts the second stage in them, and watches what the
-//! job's processes hold together. It runs nothing that a model wrote. One thread: a process that has left its process
+//! The helper's first stage: leaves root, enters namespaces, starts the second stage in them, watches what the job's
+//! processes hold together, and hands the second stage's reply on, or says how the program ended where it took the
+//! second stage with it. It runs nothing that a model wrote. One thread: a process that has left its process
 //! namespace cannot start another.
 
-use super::helper::{INSIDE, read_order, reply_with, take_channel};
+use super::cgroup::Cgroup;
+use super::folder;
+use super::helper::{INSIDE, STARTED, read_order, reply_with, take_channel};
 use super::job::{Account, Answer, Assignment, Ended, Ending, Failure, Layers, Limits, Namespaces, Order};
+use super::watch::{OWN_THREADS, Watch};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, killpg};
-use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
-use nix::unistd::{Gid, Pid, SysconfVar, Uid, chown, getppid, setgroups, setresgid, setresuid, sysconf};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Gid, Pid, Uid, chown, getppid, setgroups, setresgid, setresuid};
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
+use std::ops::Range;
 use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// systemd's range for users that exist for a moment only; no account of a person or a service is in it.
-const MOMENTARY_USERS: std::ops::Range<u32> = 61_184..65_520;
+/// Accounts of jobs, where the trainer is root: beyond those of systems, of services that systemd makes for a moment,
+/// and of containers (`/etc/subuid`). As many as there can be processes.
+const ACCOUNTS: Range<u32> = 0x7000_0000..0x7040_0000;
+
+/// In a container that has 65,536 accounts of its own: none of a person or of a package.
+const ACCOUNTS_IN_CONTAINER: Range<u32> = 61_184..65_520;
 
 /// Between two looks at the job's processes.
 const WATCH: Duration = Duration::from_millis(50);
 
-/// Threads of the second stage, which are in the job's group.
-const OWN_THREADS: u64 = 4;
+/// What the second stage may take until it starts the program.
+const SETUP: Duration = Duration::from_secs(8);
 
 /// What the second stage may take beyond the program's time.
-const OVERTIME: Duration = Duration::from_secs(5);
+const OVERTIME: Duration = Duration::from_secs(1);
 
-/// Carries out the order on standard input. The reply on standard output is the second stage's where it comes so far.
+/// Carries out the order on standard input, and writes the reply to standard output.
 pub(super) fn run() {
-    let (nonce, result) = match read_order() {
+    let (nonce, said) = match read_order() {
         Ok(order) => (order.nonce, guard(order)),
         Err(failure) => (0, Err(failure)),
     };
-    if let Some(result) = result.transpose() {
-        reply_with(nonce, result);
+    match said {
+        // Where nobody listens, nobody needs it.
+        Ok(Said::Reply(reply)) => drop(std::io::stdout().lock().write_all(&reply)),
+        Ok(Said::Ending(ending)) => {
+            let ended = Ended { ending, stdout: String::new(), stderr: String::new() };
+            reply_with(nonce, Ok(Answer::Ended(ended)));
+        }
+        Err(failure) => reply_with(nonce, Err(failure)),
     }
 }
 
-/// `None` when the second stage has replied, or died without a word.
-fn guard(mut order: Order) -> Result<Option<Answer>, Failure> {
-    let channel = take_channel(&order)?;
-    let account = leave_root(&order.folder)?;
-    // What the second stage leaves behind comes here, to be reaped.
-    prctl::set_child_subreaper(true).map_err(|error| Failure::layer("reaper of orphans", error))?;
-    let namespaces = enter_namespaces(&order)?;
-    order.layers = Some(Layers { namespaces, account, landlock_signals: false });
+/// What came of an order.
+enum Said {
+    /// The second stage's reply.
+    Reply(Vec<u8>),
+    /// The job's ending, which the second stage does not live to tell.
+    Ending(Ending),
+}
+
+fn guard(mut order: Order) -> Result<Said, Failure> {
     let limits = match &order.task {
         Assignment::Run(job) => job.limits,
         Assignment::Probe => Limits::default(),
     };
-    let mut inside = start_inside(&order, channel).map_err(|error| Failure::Helper {
+    let channel = take_channel(&order)?;
+    // As the trainer: it is its rights that a group takes.
+    let cgroup = Cgroup::make(order.nonce, &limits, limits.files_mb, limits.processes + OWN_THREADS);
+    let account = leave_root(&order.folder)?;
+    // What the second stage leaves behind comes here, to be reaped.
+    prctl::set_child_subreaper(true).map_err(|error| Failure::layer("reaper of orphans", error))?;
+    let namespaces = enter_namespaces(&order)?;
+    let failed = |error| Failure::Helper {
         helper: "/proc/self/exe".to_owned(),
         reason: format!("its second stage does not start: {error}"),
-    })?;
-    drop(inside.stdin.take());
-    watch(Pid::from_raw(inside.id() as i32), Pid::from_raw(order.trainer as i32), &limits)
+    };
+    let (mut inside, words) = start_inside(channel).map_err(failed)?;
+    let cgroup = cgroup.and_then(|cgroup| cgroup.hold(inside.id()));
+    order.layers = Some(Layers {
+        namespaces,
+        account,
+        landlock_signals: false,
+        own_proc: false,
+        control_group: cgroup.is_some(),
+    });
+    if let Some(mut stdin) = inside.stdin.take() {
+        // A stage that has died says why on its standard output, or nothing does.
+        let _ = stdin.write_all(&serde_json::to_vec(&order).unwrap_or_default());
+    }
+    // Elsewhere it is a file system, with a size, and gone with the namespace.
+    let folder = (namespaces == Namespaces::Shared).then(|| order.folder.clone());
+    let inside = Pid::from_raw(inside.id() as i32);
+    let watch = Watch::new(inside.as_raw(), limits, order.end, cgroup, folder.clone());
+    let said = attend(inside, Pid::from_raw(order.trainer as i32), words, watch);
+    if let Some(folder) = folder {
+        folder::flatten(&folder);
+    }
+    said
 }
 
-/// A user id that nobody has, where the trainer is root: limits on processes do not hold root.
+/// An account that no other process has, where the trainer is root: limits on processes do not hold root, and jobs
+/// of one account could reach each other.
 fn leave_root(folder: &Path) -> Result<Account, Failure> {
     if !Uid::effective().is_root() {
         return Ok(Account::Shared);
     }
     let failed = |error| Failure::layer("user id other than root's", error);
-    let range = MOMENTARY_USERS.end - MOMENTARY_USERS.start;
-    // Processes that live at the same time have different ids, and few of them are a multiple of the range apart.
-    let id = MOMENTARY_USERS.start + std::process::id() % range;
+    let id = free_account().map_err(failed)?;
     let (user, group) = (Uid::from_raw(id), Gid::from_raw(id));
     chown(folder, Some(user), Some(group)).map_err(failed)?;
     setgroups(&[]).map_err(failed)?;
@@ -79,6 +122,37 @@ fn leave_root(folder: &Path) -> Result<Account, Failure> {
     // The change made /proc/self root's, and the maps of the namespace are written there.
     prctl::set_dumpable(true).map_err(failed)?;
     Ok(Account::Own)
+}
+
+/// An account that no living job has. A name that the kernel keeps for one process at a time is its lock, held until
+/// this process ends.
+fn free_account() -> nix::Result<u32> {
+    let maps = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let range = if has_account(&maps, ACCOUNTS) { ACCOUNTS } else { ACCOUNTS_IN_CONTAINER };
+    let count = range.end - range.start;
+    // Numbers of processes differ, so that the first is free but where they come from other process namespaces.
+    let candidates = (0..count).map(|step| range.start + (std::process::id() + step) % count);
+    for id in candidates.take(1_000) {
+        let name = SocketAddr::from_abstract_name(format!("ruminate-account-{id}"));
+        match name.and_then(|name| UnixListener::bind_addr(&name)) {
+            Ok(lock) => {
+                std::mem::forget(lock);
+                return Ok(id);
+            }
+            Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+            Err(_) => return Ok(id), // sockets are denied here, and the numbers of processes do
+        }
+    }
+    Err(nix::Error::EAGAIN)
+}
+
+/// Whether this process can take the accounts: `INSIDE OUTSIDE COUNT` in each line of `/proc/PID/uid_map`.
+fn has_account(maps: &str, accounts: Range<u32>) -> bool {
+    maps.lines().any(|line| {
+        let numbers: Vec<u64> = line.split_whitespace().filter_map(|number| number.parse().ok()).collect();
+        matches!(*numbers, [start, _, count]
+            if start <= u64::from(accounts.start) && u64::from(accounts.end) <= start + count)
+    })
 }
 
 fn enter_namespaces(order: &Order) -> Result<Namespaces, Failure> {
@@ -92,11 +166,12 @@ fn enter_namespaces(order: &Order) -> Result<Namespaces, Failure> {
     if unshare(all).is_err() {
         return Ok(Namespaces::Shared); // forbidden here, and the other layers do without
     }
-    // The ids stay the same numbers: being nobody's root, the second stage loses all capabilities when it starts.
+    // Root in there and nowhere else, so that the second stage can mount its own /proc. It leaves that for the same
+    // ids as here before it starts anything.
     let failed = |error: std::io::Error| Failure::layer("map of user ids in its namespace", error);
     fs::write("/proc/self/setgroups", "deny").map_err(failed)?;
-    fs::write("/proc/self/uid_map", format!("{user} {user} 1")).map_err(failed)?;
-    fs::write("/proc/self/gid_map", format!("{group} {group} 1")).map_err(failed)?;
+    fs::write("/proc/self/uid_map", format!("0 {user} 1")).map_err(failed)?;
+    fs::write("/proc/self/gid_map", format!("0 {group} 1")).map_err(failed)?;
     mount_folder(order).map_err(|error| Failure::layer("file system of its own", error))?;
     Ok(Namespaces::Own)
 }
@@ -120,100 +195,103 @@ fn mount_folder(order: &Order) -> nix::Result<()> {
 }
 
 /// The second stage, in a group of its own, by a path that holds even where the account cannot reach the program's
-/// folder.
-fn start_inside(order: &Order, channel: Option<OwnedFd>) -> std::io::Result<Child> {
+/// folder; it waits for its order. What it writes comes on the stream.
+fn start_inside(channel: Option<OwnedFd>) -> std::io::Result<(Child, UnixStream)> {
+    let (words, theirs) = UnixStream::pair()?;
     let mut command = Command::new("/proc/self/exe");
-    command.args(INSIDE).env_clear().process_group(0).stdin(Stdio::piped());
+    command.args(INSIDE).env_clear().process_group(0).stdin(Stdio::piped()).stdout(OwnedFd::from(theirs));
     if let Some(channel) = channel {
         command.stderr(channel);
     }
-    let mut child = command.spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A stage that has died says why on standard output, or nothing does.
-        let _ = stdin.write_all(&serde_json::to_vec(order).unwrap_or_default());
-    }
-    Ok(child)
+    Ok((command.spawn()?, words))
 }
 
 /// Waits for the second stage, the leader of the job's group; ends the group when that has ended, when its processes
-/// hold more than they may together, and when the trainer is gone.
-fn watch(inside: Pid, trainer: Pid, limits: &Limits) -> Result<Option<Answer>, Failure> {
-    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().unwrap_or(4096) as u64;
-    let deadline = Instant::now() + limits.timeout() + OVERTIME;
-    let mut pause = Duration::from_millis(1);
+/// are over a limit, and when the trainer is gone.
+fn attend(inside: Pid, trainer: Pid, mut words: UnixStream, mut watch: Watch) -> Result<Said, Failure> {
+    let begun = Instant::now();
+    let (mut said, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
+    let mut next = begun + WATCH;
     let ending = loop {
-        // Seen, not reaped: the group's number stays its own until the group is ended.
-        let seen =
-            waitid(Id::Pid(inside), WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT);
-        if !matches!(seen, Ok(WaitStatus::StillAlive)) || getppid() != trainer {
-            break Ok(None);
+        let pause = next.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let read = words.set_read_timeout(Some(pause)).and_then(|()| words.read(&mut chunk));
+        match read {
+            Ok(0) => break None,
+            Ok(count) => said.extend_from_slice(&chunk[..count]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => break None,
         }
-        if Instant::now() >= deadline {
-            break Err(Failure::layer("second stage", "it does not end at its own deadline"));
+        if said.starts_with(STARTED) {
+            watch.start();
         }
-        // Short programs are answered at once, long ones are looked at.
-        pause = (pause * 2).min(WATCH);
-        let held = if pause == WATCH { Held::by(inside.as_raw()) } else { Held::default() };
-        if held.pages * page > limits.memory_mb << 20 {
-            break Ok(Some(Ending::TooMuchMemory));
+        if Instant::now() < next {
+            continue;
         }
-        if held.threads > limits.processes + OWN_THREADS {
-            break Ok(Some(Ending::TooManyProcesses));
+        next = Instant::now() + WATCH;
+        if getppid() != trainer {
+            break None;
         }
-        sleep(pause);
+        if let Some(over) = watch.over() {
+            break Some(over);
+        }
+        if watch.is_overdue(OVERTIME) {
+            break Some(Ending::TimedOut); // it has stopped the second stage, or the machine is that busy
+        }
+        if !watch.has_started() && begun.elapsed() > SETUP {
+            end(inside);
+            return Err(Failure::layer("second stage", format!("it starts no program within {SETUP:?}")));
+        }
     };
-    let _ = killpg(inside, Signal::SIGKILL); // where it is process 1, with all of its namespace
-    while waitpid(Pid::from_raw(-1), None).is_ok() {}
-    let ended = |ending| Answer::Ended(Ended { ending, stdout: String::new(), stderr: String::new() });
-    ending.map(|ending| ending.map(ended))
+    let status = end(inside);
+    let ending = if watch.is_out_of_memory() { Some(Ending::TooMuchMemory) } else { ending };
+    let reply = said.strip_prefix(STARTED).unwrap_or(&said);
+    match ending {
+        Some(ending) => Ok(Said::Ending(ending)),
+        None if is_whole(reply) => Ok(Said::Reply(reply.to_vec())),
+        // Once the program runs, every ending is its own.
+        None if watch.has_started() => {
+            Ok(Said::Ending(Ending::Killed(status.unwrap_or(Signal::SIGKILL) as i32)))
+        }
+        None => {
+            Err(Failure::layer("second stage", format!("it died before it started the program ({status:?})")))
+        }
+    }
 }
 
-/// What processes hold together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Held {
-    threads: u64,
-    /// Of memory, resident.
-    pages: u64,
+/// Whether a reply has been written to its end: one object, and the line's end.
+fn is_whole(reply: &[u8]) -> bool {
+    reply.first() == Some(&b'{') && reply.last() == Some(&b'\n')
 }
 
-impl Held {
-    /// Of the processes of a group. None of a job's can leave it: the filter denies it.
-    fn by(group: i32) -> Self {
-        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let stats = processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok());
-        stats.filter_map(|stat| Self::of_member(&stat, group)).fold(Self::default(), |sum, held| Self {
-            threads: sum.threads + held.threads,
-            pages: sum.pages + held.pages,
-        })
+/// Ends the group, in a process namespace with all that is in it, and waits for all of it; the signal that ended the
+/// second stage.
+fn end(inside: Pid) -> Option<Signal> {
+    let _ = killpg(inside, Signal::SIGKILL); // before it is reaped: the number is its own until then
+    let mut signal = None;
+    while let Ok(status) = waitpid(Pid::from_raw(-1), None) {
+        if let WaitStatus::Signaled(pid, by, _) = status
+            && pid == inside
+        {
+            signal = Some(by);
+        }
     }
-
-    /// From a line of `/proc/PID/stat` (proc(5)): the name in brackets may hold anything, so count from its end.
-    fn of_member(stat: &str, group: i32) -> Option<Self> {
-        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-        let process_group: i32 = fields.nth(2)?.parse().ok()?; // state, ppid, pgrp
-        let threads = fields.nth(14)?.parse().ok()?; // session .. nice, num_threads
-        let pages = fields.nth(3)?.parse().ok()?; // itrealvalue, starttime, vsize, rss
-        (process_group == group).then_some(Self { threads, pages })
-    }
+    signal
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Held;
-    use nix::unistd::getpgrp;
+    use super::{ACCOUNTS, ACCOUNTS_IN_CONTAINER, has_account};
 
     #[test]
-    fn a_name_with_brackets_does_not_shift_the_fields() {
-        let stat =
-            "7 (a) b 1) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 100 9000 333 18446744073709551615 1";
-        assert_eq!(Held::of_member(stat, 42), Some(Held { threads: 9, pages: 333 }));
-        assert_eq!(Held::of_member(stat, 7), None);
-        assert_eq!(Held::of_member("7 (a", 42), None);
-    }
-
-    #[test]
-    fn this_process_is_seen_in_its_group() {
-        let held = Held::by(getpgrp().as_raw());
-        assert!(held.threads >= 2 && held.pages > 100, "{held:?}");
+    fn accounts_are_those_that_the_map_has() {
+        let (all, container) = ("         0          0 4294967295\n", "0 100000 65536\n");
+        assert!(has_account(all, ACCOUNTS) && has_account(all, ACCOUNTS_IN_CONTAINER));
+        assert!(!has_account(container, ACCOUNTS) && has_account(container, ACCOUNTS_IN_CONTAINER));
+        assert!(!has_account("", ACCOUNTS) && !has_account("0 0", ACCOUNTS));
+        // What systemd gives to services of a moment, and what containers usually get.
+        for (first, last) in [(0, 65_535), (100_000, 100_000 + (1 << 28)), (524_288, 1_879_048_191)] {
+            assert!(!(first..=last).contains(&ACCOUNTS.start) && !(first..=last).contains(&ACCOUNTS.end));
+        }
     }
 }
