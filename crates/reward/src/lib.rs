@@ -32,6 +32,7 @@ mod math;
 mod number;
 mod outside;
 mod pattern;
+mod permits;
 mod pool;
 mod rational;
 mod repetition;

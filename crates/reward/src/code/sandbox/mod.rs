@@ -31,12 +31,13 @@ mod watch;
 pub use helper::helper_main;
 pub use job::{Account, Ended, Ending, Failure, Job, Layers, Limits, Namespaces};
 
+use crate::permits::Permits;
 use job::{Answer, Assignment, End, Order, Reply};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Condvar, Mutex, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -49,8 +50,7 @@ const SETUP: Duration = Duration::from_secs(10);
 pub struct Sandbox {
     helper: PathBuf,
     workers: usize,
-    free: Mutex<usize>,
-    freed: Condvar,
+    permits: Permits,
 }
 
 impl Sandbox {
@@ -58,7 +58,7 @@ impl Sandbox {
     /// jobs at a time.
     pub fn new(helper: impl Into<PathBuf>, workers: usize) -> Self {
         let workers = workers.max(1);
-        Self { helper: helper.into(), workers, free: Mutex::new(workers), freed: Condvar::new() }
+        Self { helper: helper.into(), workers, permits: Permits::new(workers) }
     }
 
     /// How many jobs run at a time.
@@ -72,7 +72,7 @@ impl Sandbox {
     /// When it could not run: a layer is missing, the helper or the program does not start.
     pub fn run(&self, job: &Job) -> Result<Ended, Failure> {
         let patience = job.limits.wall() + SETUP;
-        let _permit = self.permit();
+        let _permit = self.permits.take();
         self.ended(self.start(Assignment::Run(job.clone()), None, job.limits.output_bytes, patience)?)
     }
 
@@ -81,7 +81,7 @@ impl Sandbox {
     /// # Errors
     /// When a layer is missing that it cannot do without: no job will run here.
     pub fn layers(&self) -> Result<Layers, Failure> {
-        let _permit = self.permit();
+        let _permit = self.permits.take();
         match self.answer(self.start(Assignment::Probe, None, 0, SETUP)?)? {
             Answer::Layers(layers) => Ok(layers),
             Answer::Ended(_) => Err(self.failed("it answered another question")),
@@ -100,7 +100,7 @@ impl Sandbox {
         asking: &Job,
         answering: &Job,
     ) -> (Result<Ended, Failure>, Result<Ended, Failure>) {
-        let _permit = self.permit();
+        let _permit = self.permits.take();
         let (asks, answers) = match channel() {
             Ok(channel) => channel,
             Err(error) => return (Err(self.failed(&error)), Err(self.failed(error))),
@@ -175,25 +175,8 @@ impl Sandbox {
         command.spawn()
     }
 
-    fn permit(&self) -> Permit<'_> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = self.freed.wait_while(free, |free| *free == 0).unwrap_or_else(PoisonError::into_inner);
-        *free -= 1;
-        Permit(self)
-    }
-
     fn failed(&self, reason: impl ToString) -> Failure {
         Failure::Helper { helper: self.helper.display().to_string(), reason: reason.to_string() }
-    }
-}
-
-/// One of the jobs that may run at a time.
-struct Permit<'a>(&'a Sandbox);
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        *self.0.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.0.freed.notify_one();
     }
 }
 
