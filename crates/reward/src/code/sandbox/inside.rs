@@ -28,7 +28,7 @@ const TICK: Duration = Duration::from_millis(2);
 
 /// How long output may still arrive once the program has ended and something holds its streams open. On a busy machine
 /// the threads that read it may wait for a processor meanwhile.
-const DRAIN: Duration = Duration::from_secs(1);
+const DRAIN: Duration = Duration::from_secs(3);
 
 /// Carries out the order that the first stage passes on.
 pub(super) fn run() {
