@@ -220,7 +220,7 @@ fn while_it_sleeps<R>(act: impl FnOnce(i32) -> R) -> Option<(Result<Ended, Failu
     let (sandbox, _) = sandboxed::sandbox()?;
     let marker = marker();
     let program = ["sh", "-c", "sleep 30; echo", &marker].map(str::to_owned).to_vec();
-    let job = Job { program, limits: LIMITS, ..Job::default() };
+    let job = Job { program, limits: Limits { timeout_ms: 500, ..LIMITS }, ..Job::default() };
     let run = thread::spawn(move || sandbox.run(&job));
     let deadline = Instant::now() + Duration::from_secs(10);
     let found = loop {
@@ -255,6 +255,18 @@ fn once_a_program_runs_every_ending_is_its_own() {
         };
         assert_eq!(ended.map(|ended| ended.ending), Ok(expected), "{signal}");
     }
+}
+
+#[test]
+fn what_a_helper_that_hangs_has_started_is_ended_with_it() {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    let Some((ended, ())) = while_it_sleeps(|program| {
+        kill(Pid::from_raw(parent(parent(program))), Signal::SIGSTOP).expect("a signal to the first stage");
+    }) else {
+        return;
+    };
+    assert!(matches!(ended, Err(Failure::Helper { .. })), "{ended:?}");
 }
 
 #[test]

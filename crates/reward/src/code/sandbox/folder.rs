@@ -165,7 +165,7 @@ mod tests {
         }
         let closed = folder.path().join("closed");
         fs::create_dir_all(closed.join("below")).expect("folders");
-        fs::set_permissions(&closed, fs::Permissions::from_mode(0)).expect("a mode");
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).expect("a mode");
         // The first name is taken.
         fs::create_dir_all(folder.path().join("ruminate-0/a")).expect("folders");
         flatten(folder.path());

@@ -147,13 +147,12 @@ fn found(program: &str) -> std::io::Result<PathBuf> {
 
 /// Standard output and error, collected, and the program's ends of its three streams.
 fn streams(job: &Job, channel: Option<OwnedFd>) -> std::io::Result<([Stream; 2], [Stdio; 3])> {
-    let stdin = match channel {
-        Some(channel) => channel.into(),
-        None => {
-            let (theirs, ours) = pipe()?;
-            feed(ours, job.stdin.clone())?;
-            theirs.into()
-        }
+    let stdin = if let Some(channel) = channel {
+        channel.into()
+    } else {
+        let (theirs, ours) = pipe()?;
+        feed(ours, job.stdin.clone())?;
+        theirs.into()
     };
     let ((stdout, out), (stderr, err)) = (pipe()?, pipe()?);
     let most = job.limits.output_bytes;
@@ -173,16 +172,12 @@ fn attend(child: Pid, streams: &[Stream; 2], asker: Option<&OwnedFd>, deadline: 
         };
         if let Some(ended) = ended {
             let drained = Instant::now() + DRAIN;
-            while streams.iter().any(|stream| stream.is_open()) && Instant::now() < drained {
+            while streams.iter().any(Stream::is_open) && Instant::now() < drained {
                 sleep(TICK);
             }
-            return if streams.iter().any(|stream| stream.is_over_limit()) {
-                Ending::TooMuchOutput
-            } else {
-                ended
-            };
+            return if streams.iter().any(Stream::is_over_limit) { Ending::TooMuchOutput } else { ended };
         }
-        if streams.iter().any(|stream| stream.is_over_limit()) {
+        if streams.iter().any(Stream::is_over_limit) {
             return Ending::TooMuchOutput;
         }
         if asker.is_some_and(has_gone) {

@@ -127,7 +127,10 @@ impl Sandbox {
     /// Waits for the helper's reply, and ends it.
     fn answer(&self, helper: Helper) -> Result<Answer, Failure> {
         let left = helper.deadline.saturating_duration_since(Instant::now());
-        let reply = helper.reply.recv_timeout(left).map_err(|_| self.failed("no reply in time"))?;
+        let Ok(reply) = helper.reply.recv_timeout(left) else {
+            helper.give_up();
+            return Err(self.failed("no reply in time"));
+        };
         let reply: Reply = serde_json::from_slice(&reply).map_err(|error| {
             self.failed(format!(
                 "it ended without a reply ({error}); does its `main` call `helper_main` first?"
@@ -185,8 +188,7 @@ fn root(helper: &Path) -> &Path {
     if helper.is_absolute() { Path::new("/") } else { Path::new(".") }
 }
 
-/// A helper at work on an order. Dropped, it is ended: one that has replied has ended what it started; one that has
-/// not is given up: its second stage dies with it, and in a namespace of its own all the rest.
+/// A helper at work on an order. Dropped, it is ended: one that has replied has ended what it started.
 struct Helper {
     process: Child,
     /// What it writes until it ends.
@@ -195,6 +197,18 @@ struct Helper {
     nonce: u64,
     /// Of the job; removed after it.
     _folder: TempDir,
+}
+
+impl Helper {
+    /// Ends what it has started, in its place: its second stage would die with it, but without a namespace of its own
+    /// not the rest.
+    fn give_up(&self) {
+        #[cfg(target_os = "linux")]
+        if let Some(group) = watch::group_of(self.process.id()) {
+            use nix::sys::signal::{Signal, killpg};
+            let _ = killpg(nix::unistd::Pid::from_raw(group), Signal::SIGKILL);
+        }
+    }
 }
 
 impl Drop for Helper {

@@ -88,12 +88,16 @@ impl Watch {
 
     /// The limit that the job is over, if any.
     pub(super) fn over(&mut self) -> Option<Ending> {
-        let held = self.look();
-        if held.memory > self.limits.memory_mb << 20 {
-            return Some(Ending::TooMuchMemory);
+        let members = self.members();
+        // First what takes one look at each process: a program that forks without end is ended on a machine that it
+        // leaves no time for another look.
+        let held = self.held(&members);
+        if let Some(over) = self.is_over(&held) {
+            return Some(over);
         }
-        if held.threads > self.limits.processes + OWN_THREADS {
-            return Some(Ending::TooManyProcesses);
+        let held = self.look_closer(&members, held);
+        if let Some(over) = self.is_over(&held) {
+            return Some(over);
         }
         if self.is_late(held.cpu_ms) {
             return Some(Ending::TimedOut);
@@ -103,6 +107,13 @@ impl Watch {
         let unlinked =
             folder::Size { bytes: held.unlinked.values().sum(), files: held.unlinked.len() as u64 };
         (!folder::is_within(folder, unlinked, within)).then_some(Ending::TooManyFiles)
+    }
+
+    fn is_over(&self, held: &Held) -> Option<Ending> {
+        if held.memory > self.limits.memory_mb << 20 {
+            return Some(Ending::TooMuchMemory);
+        }
+        (held.threads > self.limits.processes + OWN_THREADS).then_some(Ending::TooManyProcesses)
     }
 
     /// Its time on processors is up, or its time on the clock without that in which it waited for a processor.
@@ -116,21 +127,33 @@ impl Watch {
         cpu_ms.max(asleep) >= self.limits.timeout_ms
     }
 
-    fn look(&mut self) -> Held {
-        let mut held = Held::default();
+    /// The processes of the job, by number.
+    fn members(&self) -> Vec<(i32, Stat)> {
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let numbers = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+        let stats = numbers.filter_map(|id: i32| Some((id, Stat::of(&place(id))?)));
+        stats.filter(|(_, stat)| stat.group == self.group).collect()
+    }
+
+    fn held(&self, members: &[(i32, Stat)]) -> Held {
+        let sum = |of: fn(&Stat) -> u64| members.iter().map(|(_, stat)| of(stat)).sum::<u64>();
+        Held {
+            threads: sum(|stat| stat.threads),
+            memory: sum(|stat| stat.pages) * self.page,
+            cpu_ms: sum(|stat| stat.ticks) * 1_000 / self.ticks,
+            unlinked: BTreeMap::new(),
+        }
+    }
+
+    /// What the line of a process does not have: its threads, and its open files.
+    fn look_closer(&mut self, members: &[(i32, Stat)], mut held: Held) -> Held {
         let mut buffers = BTreeMap::new();
-        for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let place = process.path();
-            let Some(mut stat) = Stat::of(&place).filter(|stat| stat.group == self.group) else { continue };
-            let Some(id) = process.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-                continue;
-            };
-            // The second stage's own time in the queue is none of the program's.
-            let is_program = id != self.group;
-            held.threads += stat.threads;
-            held.cpu_ms += stat.ticks * 1_000 / self.ticks;
+        // The second stage's own time in the queue, and its files, are none of the program's.
+        let second = self.group;
+        for (id, stat) in members.iter().filter(|(id, _)| *id != second) {
+            let place = place(*id);
             let mut alive = place.clone();
-            if is_program && (stat.threads > 1 || stat.has_ended) {
+            if stat.threads > 1 || stat.has_ended {
                 for task in fs::read_dir(place.join("task")).into_iter().flatten().flatten() {
                     let Some(id) = task.file_name().to_str().and_then(|name| name.parse().ok()) else {
                         continue;
@@ -138,19 +161,17 @@ impl Watch {
                     self.wait(id, &task.path());
                     // A leader that has ended says nothing of the memory and the files that its threads go on to hold.
                     if stat.has_ended
+                        && alive == place
                         && let Some(other) = Stat::of(&task.path()).filter(|other| !other.has_ended)
                     {
-                        stat = other;
+                        held.memory += other.pages * self.page;
                         alive = task.path();
                     }
                 }
-            } else if is_program {
-                self.wait(id, &place);
+            } else {
+                self.wait(*id, &place);
             }
-            held.memory += stat.pages * self.page;
-            if is_program {
-                self.open_files(&alive, &mut buffers, &mut held);
-            }
+            self.open_files(&alive, &mut buffers, &mut held);
         }
         held.memory += buffers.values().sum::<u64>();
         held
@@ -191,6 +212,20 @@ impl Watch {
     }
 }
 
+fn place(process: i32) -> PathBuf {
+    PathBuf::from(format!("/proc/{process}"))
+}
+
+/// The group of the second stage that this helper has started, if any.
+pub(super) fn group_of(helper: u32) -> Option<i32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
+    // The second stage leads it.
+    numbers
+        .filter_map(|id| Some((id, Stat::of(&place(id))?)))
+        .find_map(|(id, stat)| (stat.parent == i64::from(helper) && stat.group == id).then_some(id))
+}
+
 /// What the processes of a job hold together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Held {
@@ -207,6 +242,7 @@ struct Held {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stat {
     has_ended: bool,
+    parent: i64,
     group: i32,
     /// On processors, in ticks of the clock, with children that have ended and were waited for.
     ticks: u64,
@@ -224,14 +260,15 @@ impl Stat {
     fn read(stat: &str) -> Option<Self> {
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
         let state = fields.next()?;
-        let group = fields.nth(1)?.parse().ok()?; // ppid, pgrp
+        let parent = fields.next()?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
         let _ = fields.nth(7)?; // session, tty, tpgid, flags, and page faults, of which four
         let times: [u64; 4] =
             [(); 4].map(|()| fields.next().and_then(|field| field.parse().ok()).unwrap_or(0));
         let threads = fields.nth(2)?.parse().ok()?; // priority, nice, num_threads
         let pages = fields.nth(3)?.parse().ok()?; // itrealvalue, starttime, vsize, rss
         let has_ended = matches!(state, "Z" | "X");
-        Some(Self { has_ended, group, ticks: times.iter().sum(), threads, pages })
+        Some(Self { has_ended, parent, group, ticks: times.iter().sum(), threads, pages })
     }
 }
 
@@ -245,7 +282,8 @@ mod tests {
     fn a_name_with_brackets_does_not_shift_the_fields() {
         let stat =
             "7 (a) b 1) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 100 9000 333 18446744073709551615 1";
-        let expected = Stat { has_ended: false, group: 42, ticks: 5 + 6 + 7 + 8, threads: 9, pages: 333 };
+        let expected =
+            Stat { has_ended: false, parent: 1, group: 42, ticks: 5 + 6 + 7 + 8, threads: 9, pages: 333 };
         assert_eq!(Stat::read(stat), Some(expected));
         assert_eq!(Stat::read("7 (a"), None);
         assert_eq!(Stat::read("7 (a) S 1 42"), None);
@@ -253,7 +291,8 @@ mod tests {
 
     #[test]
     fn this_process_is_seen_in_its_group() {
-        let held = Watch::new(getpgrp().as_raw(), Limits::default(), None, None, None).look();
+        let watch = Watch::new(getpgrp().as_raw(), Limits::default(), None, None, None);
+        let held = watch.held(&watch.members());
         assert!(held.threads >= 2 && held.memory > 400 << 10, "{held:?}");
     }
 }
