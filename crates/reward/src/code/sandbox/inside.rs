@@ -27,8 +27,11 @@ const PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 const TICK: Duration = Duration::from_millis(2);
 
 /// How long output may still arrive once the program has ended and something holds its streams open. On a busy machine
-/// the threads that read it may wait for a processor meanwhile.
-const DRAIN: Duration = Duration::from_secs(3);
+/// the threads that read it may wait for a processor meanwhile. It counts towards the job's time.
+const DRAIN: Duration = Duration::from_secs(1);
+
+/// The same for the asking job of a pair: nothing that it starts holds its streams, and its last lines decide.
+const DRAIN_OF_ASKING: Duration = Duration::from_secs(3);
 
 /// Carries out the order that the first stage passes on.
 pub(super) fn run() {
@@ -74,7 +77,8 @@ fn enter(order: &Order) -> Result<Answer, Failure> {
     let child = on_a_thread(|| sealed().and_then(|()| start(&job, &order.folder, ends)))?;
     // The first stage ends a job whose time is up before, unless the machine gave it none.
     let deadline = Instant::now() + job.limits.wall();
-    let ending = attend(Pid::from_raw(child.id() as i32), &streams, asker.as_ref(), deadline);
+    let drain = if order.end == Some(End::Asking) { DRAIN_OF_ASKING } else { DRAIN };
+    let ending = attend(Pid::from_raw(child.id() as i32), &streams, asker.as_ref(), deadline, drain);
     let [stdout, stderr] = streams.map(|stream| stream.text());
     Ok(Answer::Ended(Ended { ending, stdout, stderr }))
 }
@@ -161,7 +165,13 @@ fn streams(job: &Job, channel: Option<OwnedFd>) -> std::io::Result<([Stream; 2],
 
 /// Until the program ends or a limit is reached. Nothing is killed here: process 1 takes all with it, and elsewhere
 /// the trainer ends the group.
-fn attend(child: Pid, streams: &[Stream; 2], asker: Option<&OwnedFd>, deadline: Instant) -> Ending {
+fn attend(
+    child: Pid,
+    streams: &[Stream; 2],
+    asker: Option<&OwnedFd>,
+    deadline: Instant,
+    drain: Duration,
+) -> Ending {
     loop {
         let ended = match waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::Exited(pid, code)) if pid == child => Some(Ending::Exited(code)),
@@ -171,7 +181,7 @@ fn attend(child: Pid, streams: &[Stream; 2], asker: Option<&OwnedFd>, deadline: 
             _ => None,
         };
         if let Some(ended) = ended {
-            let drained = Instant::now() + DRAIN;
+            let drained = Instant::now() + drain;
             while streams.iter().any(Stream::is_open) && Instant::now() < drained {
                 sleep(TICK);
             }
