@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Threads of the second stage, which are in the job's group.
 pub(super) const OWN_THREADS: u64 = 5;
@@ -31,6 +31,10 @@ pub(super) struct Watch {
     /// The job's folder, where no file system limits it.
     folder: Option<PathBuf>,
     started: Option<Instant>,
+    looked: Instant,
+    /// Time in which no process of the program was there: its helper waits for a processor to start it, or to see that
+    /// it has ended.
+    absent: Duration,
     /// How long each thread has waited for a processor, in nanoseconds.
     waited: BTreeMap<i32, u64>,
     page: u64,
@@ -58,6 +62,8 @@ impl Watch {
             cgroup,
             folder,
             started: None,
+            looked: Instant::now(),
+            absent: Duration::ZERO,
             waited: BTreeMap::new(),
             page: number(SysconfVar::PAGE_SIZE, 4096),
             ticks: number(SysconfVar::CLK_TCK, 100),
@@ -68,7 +74,11 @@ impl Watch {
 
     /// Time counts from now on: the program starts.
     pub(super) fn start(&mut self) {
-        self.started.get_or_insert_with(Instant::now);
+        if self.started.is_none() {
+            self.looked = Instant::now();
+            self.started = Some(self.looked);
+            self.absent = Duration::ZERO;
+        }
     }
 
     /// Whether the program has been started, or is about to be.
@@ -77,7 +87,7 @@ impl Watch {
     }
 
     /// Whether the program is beyond the wall limit by more than this.
-    pub(super) fn is_overdue(&self, by: std::time::Duration) -> bool {
+    pub(super) fn is_overdue(&self, by: Duration) -> bool {
         self.started.is_some_and(|started| started.elapsed() > self.limits.wall() + by)
     }
 
@@ -89,6 +99,11 @@ impl Watch {
     /// The limit that the job is over, if any.
     pub(super) fn over(&mut self) -> Option<Ending> {
         let members = self.members();
+        let is_there = |(id, stat): &(i32, Stat)| *id != self.group && !(stat.has_ended && stat.threads <= 1);
+        if !members.iter().any(is_there) {
+            self.absent += self.looked.elapsed();
+        }
+        self.looked = Instant::now();
         // First what takes one look at each process: a program that forks without end is ended on a machine that it
         // leaves no time for another look.
         let held = self.held(&members);
@@ -121,7 +136,8 @@ impl Watch {
         let Some(started) = self.started else { return false };
         let cpu_ms = self.cgroup.as_ref().and_then(Cgroup::cpu_ms).unwrap_or(cpu_ms);
         let waited = self.waited.values().sum::<u64>() / 1_000_000;
-        let awake = (started.elapsed().as_millis() as u64).saturating_sub(waited);
+        let there = started.elapsed().saturating_sub(self.absent);
+        let awake = (there.as_millis() as u64).saturating_sub(waited);
         // The job that asks in a pair sleeps while it waits for the other, whose time that is.
         let asleep = if self.end == Some(End::Asking) { 0 } else { awake };
         cpu_ms.max(asleep) >= self.limits.timeout_ms
