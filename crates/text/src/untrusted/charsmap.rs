@@ -102,7 +102,7 @@ mod tests {
     fn one(value: u32) -> Vec<u32> {
         let mut units = vec![1 << 31; 1024];
         units[0] = 256 << 10;
-        units[256 ^ 97] = 97 | 1 << 8 | (256 ^ 97 ^ 512) << 10;
+        units[0x100 ^ 0x61] = 0x61 | 1 << 8 | (0x100 ^ 0x61 ^ 0x200) << 10;
         units[512] = 1 << 31 | value;
         units
     }
