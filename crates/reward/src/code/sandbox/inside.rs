@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::fs;
-use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
+use std::io::{ErrorKind, PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -26,8 +26,8 @@ const PATH: [&str; 3] = ["/usr/local/bin", "/usr/bin", "/bin"];
 /// Between two looks at the program.
 const TICK: Duration = Duration::from_millis(2);
 
-/// How long output may still arrive once the program has ended and something holds its streams open. On a busy machine
-/// the threads that read it may wait for a processor meanwhile. It counts towards the job's time.
+/// How long output that a program has left in its streams may take to be read: on a busy machine the threads that read
+/// it wait for a processor.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// The same for the asking job of a pair: nothing that it starts holds its streams, and its last lines decide.
@@ -182,7 +182,7 @@ fn attend(
         };
         if let Some(ended) = ended {
             let drained = Instant::now() + drain;
-            while streams.iter().any(Stream::is_open) && Instant::now() < drained {
+            while !streams.iter().all(Stream::is_drained) && Instant::now() < drained {
                 sleep(TICK);
             }
             return if streams.iter().any(Stream::is_over_limit) { Ending::TooMuchOutput } else { ended };
@@ -215,32 +215,43 @@ fn feed(mut stdin: PipeWriter, input: String) -> std::io::Result<()> {
 
 /// What a program writes, up to a limit, collected on a thread.
 struct Stream {
+    source: Arc<PipeReader>,
     bytes: Arc<Mutex<Vec<u8>>>,
     reader: JoinHandle<()>,
     limit: usize,
 }
 
 impl Stream {
-    fn collect(mut source: PipeReader, limit: usize) -> std::io::Result<Self> {
-        let bytes = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::clone(&bytes);
+    fn collect(source: PipeReader, limit: usize) -> std::io::Result<Self> {
+        let (source, bytes) = (Arc::new(source), Arc::new(Mutex::new(Vec::new())));
+        let (from, sink) = (Arc::clone(&source), Arc::clone(&bytes));
         let reader = thread::Builder::new().spawn(move || {
             let mut chunk = vec![0; 1 << 16];
-            while let Ok(count) = source.read(&mut chunk)
-                && count > 0
-            {
+            loop {
+                let mut ready = [PollFd::new(from.as_fd(), PollFlags::POLLIN)];
+                let _ = poll(&mut ready, PollTimeout::NONE);
+                // Read under the lock: what has left the pipe is in `bytes` for all others.
                 let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-                sink.extend_from_slice(&chunk[..count]);
+                match (&*from).read(&mut chunk) {
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => sink.extend_from_slice(&chunk[..count]),
+                }
                 if sink.len() > limit {
-                    return; // whoever goes on writing gets an error, and is about to be ended
+                    return; // the program goes on writing for no one, and is about to be ended
                 }
             }
         })?;
-        Ok(Self { bytes, reader, limit })
+        Ok(Self { source, bytes, reader, limit })
     }
 
-    fn is_open(&self) -> bool {
-        !self.reader.is_finished()
+    /// Whether all that was written so far is collected, also where something holds the stream open.
+    fn is_drained(&self) -> bool {
+        let _bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ready = [PollFd::new(self.source.as_fd(), PollFlags::POLLIN)];
+        let _ = poll(&mut ready, PollTimeout::ZERO);
+        let is_waiting = ready[0].revents().is_some_and(|events| events.contains(PollFlags::POLLIN));
+        self.reader.is_finished() || !is_waiting
     }
 
     fn is_over_limit(&self) -> bool {
