@@ -84,6 +84,7 @@ fn a_value_that_cannot_be_is_refused_by_its_key() {
         ("deepseek_v3_plain", "num_key_value_heads", json!({"num_key_value_heads": 1})),
         ("deepseek_v3_plain", "num_local_experts", json!({"num_local_experts": 5})),
         ("llama_tied", "factor", json!({"rope_parameters": {"rope_type": "yarn", "factor": 0}})),
+        ("llama_tied", "factor", json!({"rope_parameters": {"rope_type": "yarn", "factor": 1.2e-308}})),
         (
             "llama_tied",
             "attention_factor",

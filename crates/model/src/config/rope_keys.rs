@@ -30,6 +30,9 @@ const KNOWN: [&str; 14] = [
 /// Of the first YaRN models: says that the weights were tuned for it.
 const HARMLESS: &str = "finetuned";
 
+/// Frequencies are divided by the factor, and angles are 32-bit floats.
+const LEAST_FACTOR: f64 = 1e-6;
+
 /// The position embedding, in either form.
 pub(super) fn rope(keys: &Keys, max_position_embeddings: usize) -> Result<Rope, ConfigError> {
     let chosen = table(keys)?;
@@ -62,6 +65,12 @@ fn table<'a>(keys: &Keys<'a>) -> Result<Option<(&'static str, Keys<'a>)>, Config
         }
     }
     Ok(None)
+}
+
+/// What lengths are stretched by.
+fn factor(table: &Keys) -> Result<f64, ConfigError> {
+    let factor = table.positive_or("factor", None)?;
+    if factor < LEAST_FACTOR { Err(table.wrong("factor", "a number from 0.000001")) } else { Ok(factor) }
 }
 
 fn scaling(
@@ -105,7 +114,7 @@ fn scaling(
                 factor: if inner.is_null("factor") {
                     max_position_embeddings as f64 / original_max_position_embeddings
                 } else {
-                    inner.positive_or("factor", None)?
+                    factor(inner)?
                 },
                 original_max_position_embeddings,
                 beta_fast: inner.positive_unless_zero("beta_fast", 32.0)?,
@@ -126,7 +135,7 @@ fn scaling(
                 return Err(inner.wrong("high_freq_factor", "a number above low_freq_factor"));
             }
             Scaling::Llama3 {
-                factor: inner.positive_or("factor", None)?,
+                factor: factor(inner)?,
                 low_freq_factor,
                 high_freq_factor,
                 original_max_position_embeddings: original()?,
