@@ -24,7 +24,8 @@ pub struct Job {
 #[serde(default)]
 pub struct Limits {
     /// Time in milliseconds, from the start of the program: on processors, of all its processes together, and on the
-    /// clock, less what it waited for a processor that others had. Four times as long on the clock is the end, too.
+    /// clock, less what it waited for a processor that others had. Four times as long on the clock is the end, too, or
+    /// 10 s more where that is less.
     pub timeout_ms: u64,
     /// Memory in MiB: the address space of each process, and what all of them hold together, in buffers of pipes and
     /// sockets, too.
@@ -45,9 +46,10 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// When the job ends on the clock, however little of that it got: a machine's neighbours may take it all.
+    /// When the job ends on the clock, however little of it others left: what waits for its verdict has a deadline.
     pub(crate) fn wall(&self) -> Duration {
-        Duration::from_millis(self.timeout_ms.saturating_mul(4))
+        let extra = self.timeout_ms.saturating_mul(3).min(10_000);
+        Duration::from_millis(self.timeout_ms.saturating_add(extra))
     }
 }
 
@@ -247,4 +249,16 @@ pub(crate) struct Reply {
 pub(crate) enum Answer {
     Ended(Ended),
     Layers(Layers),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Limits;
+
+    #[test]
+    fn a_jobs_end_on_the_clock_stays_near_its_time() {
+        let wall = |timeout_ms| Limits { timeout_ms, ..Limits::default() }.wall().as_millis();
+        assert_eq!([400, 5_000, 40_000].map(wall), [1_600, 15_000, 50_000]);
+        assert_eq!(wall(u64::MAX), u128::from(u64::MAX));
+    }
 }
