@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use ruminate_reward::code::sandbox::{Ended, Ending, Limits};
 use std::process::Command;
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// Python that keeps what it says in the processes that it forks, and prints how much they hold once all do.
 const HOLDING: &str = "import ctypes, fcntl, mmap, os, platform, socket, threading, time
@@ -162,7 +163,7 @@ fn the_limit_of_memory_leaves_what_is_below_it() {
 /// Checks that a program that writes more than its 4 MiB or 16,384 files is refused them or ended.
 fn assert_files_limited(source: &str) {
     let source = format!("import mmap, os, time\n{source}\ntime.sleep(0.5)\nprint('held')");
-    let Some(Ended { ending, stdout, stderr }) = attack(&source, Limits { timeout_ms: 6_000, ..LIMITS })
+    let Some(Ended { ending, stdout, stderr }) = attack(&source, Limits { timeout_ms: 30_000, ..LIMITS })
     else {
         return;
     };
@@ -221,15 +222,19 @@ fn neighbours_that_compute_do_not_take_a_programs_time() {
         let burn =
             || Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("sh is everywhere");
         let neighbours: Vec<_> = (0..24).map(|_| burn()).collect();
+        let started = Instant::now();
         let ended = attack(computing, Limits { timeout_ms: 2_000, ..LIMITS });
+        let took = started.elapsed();
         for mut neighbour in neighbours {
             neighbour.kill().and_then(|()| neighbour.wait()).expect("its end");
         }
-        ended
+        (ended, took)
     };
     // On a thread of its own, whose children inherit the processor.
-    let Some(ended) = thread::spawn(run).join().expect("the thread") else { return };
-    assert_eq!((ended.ending, ended.stdout.as_str()), (Ending::Exited(0), "done\n"), "{}", ended.stderr);
+    let (Some(ended), took) = thread::spawn(run).join().expect("the thread") else { return };
+    // On a machine that is that busy the end on the clock may come first, four times as late.
+    let is_starved = ended.ending == Ending::TimedOut && took >= Duration::from_secs(8);
+    assert!(is_starved || ended.ending == Ending::Exited(0), "{ended:?} {took:?}");
 }
 
 #[test]

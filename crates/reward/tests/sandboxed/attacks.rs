@@ -25,7 +25,7 @@ pub(crate) fn attack(source: &str, limits: Limits) -> Option<Ended> {
             return None;
         }
     };
-    assert!(started.elapsed() < Duration::from_secs(30), "took {:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_mins(1), "took {:?}", started.elapsed());
     assert_none_alive(&marker);
     Some(ended)
 }
