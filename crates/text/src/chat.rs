@@ -182,8 +182,8 @@ fn on_own_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
     let answer = answers.recv_timeout(LIMIT + GRACE);
     match answer {
         Ok(answer) => {
-            // It has nothing left to do but to drop what it had.
-            drop(thread);
+            // What it had is dropped by then: threads of the next templates do not add up.
+            let _ = thread.join();
             answer
         }
         Err(mpsc::RecvTimeoutError::Timeout) => {
