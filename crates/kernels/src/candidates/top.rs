@@ -102,7 +102,9 @@ mod tests {
                 let above = (0..vocabulary as u32).filter(|id| !ids.contains(id) && logits[*id as usize] > lowest + 1e-5);
                 prop_assert_eq!(above.count(), 0);
                 let again = &again[row * (count + 1)..(row + 1) * (count + 1)];
-                testkit::assert_close(logprobs, &again[..count], 1e-5);
+                // Some units in the last place of the largest, since logits of this size are rounded on the way.
+                let largest = logprobs.iter().fold(0.0_f32, |largest, logprob| largest.max(logprob.abs()));
+                testkit::assert_close(logprobs, &again[..count], 1e-5_f32.max(5e-7 * largest));
                 testkit::assert_close(&top.rest[row..=row], &again[count..], 1e-4);
             }
         }
