@@ -51,10 +51,8 @@ pub(super) fn weighed(code: &str, is_loop: bool) -> String {
         let again = left.start.checked_sub(1).is_some_and(|place| tokens[place].kind == token.kind);
         let (of_left, of_right) = match token.kind {
             Kind::Concat => (!left_constant && !again, !right_constant),
-            // A text is searched for what the other is written as, a list for what is equal.
-            Kind::In if right_constant => {
-                (!left_constant && !tokens.get(right.start).is_some_and(|first| is_bracket(first)), false)
-            }
+            // A text is searched for what the other is written as; brackets may hold a text, too: `('ab')`, `['ab'][0]`.
+            Kind::In if right_constant => (!left_constant, false),
             _ => (!left_constant && !right_constant && !again, !left_constant && !right_constant),
         };
         for (part, wanted) in [(left, of_left), (right, of_right)] {
@@ -166,10 +164,6 @@ fn is_bracketed(operand: &[Token]) -> bool {
     }
 }
 
-fn is_bracket(token: &Token) -> bool {
-    matches!(token.text, "(" | "[")
-}
-
 fn is_constant(token: &Token) -> bool {
     const WORDS: [&str; 6] = ["true", "false", "none", "True", "False", "None"];
     token.text.starts_with(|c: char| c.is_ascii_digit() || "'\"[](){},.-:".contains(c))
@@ -219,7 +213,8 @@ mod tests {
             ("a - 1 <= b // 2", "(a - 1)|W <= (b // 2)|W"),
             ("x is not in b or y is none", "x is not in b or y is none"),
             ("x not in y", "(x)|W not in (y)|W"),
-            ("x in ['a', 'b'] and 'a' in x", "x in ['a', 'b'] and 'a' in x"),
+            ("x in ['a', 'b'] and 'a' in x", "(x)|W in ['a', 'b'] and 'a' in x"),
+            ("[x] not in ('ab')", "([x])|W not in ('ab')"),
             ("x in 'abc'", "(x)|W in 'abc'"),
             ("f(a=b ~ c, d=1)", "f(a=(b)|W ~ (c)|W, d=1)"),
             ("{'k': a ~ b}[c ~ d]", "{'k': (a)|W ~ (b)|W}[(c)|W ~ (d)|W]"),
