@@ -1,6 +1,6 @@
 //! `cargo xtask COMMAND ...`: builds the `ruminate` binary with the features that the command needs and becomes it.
-//! Its own commands are `ci`, `benchmarks`, `r1` and `sanitize`. It refuses to know what the commands do: an unknown one is the
-//! binary's to refuse.
+//! Its own commands are `ci`, `benchmarks`, `r1` and `sanitize`. All others go to the binary, which
+//! refuses unknown ones.
 
 /// Tells people something on standard error, like the standard macros of these names, which they stand in for. Those panic
 /// where nobody reads any more (`2>&1 | tee log`, and `tee` is killed), and a run must not die of that.

@@ -1,7 +1,7 @@
 //! Models by their name on the Hugging Face Hub: `org/model`, or `org/model@revision` for a branch, a tag or a commit, is the
 //! folder of that name where there is one, else the Hub's model, downloaded once into the cache that Python's tools share.
-//! Without the feature `hub`, and without a network, the answer says which files belong where. It refuses to know what the
-//! files hold, but for their hash where the Hub names it.
+//! Without the feature `hub`, and without a network, the answer says which files belong where. It does not read
+//! the files, but for their hash where the Hub names it.
 
 use crate::exit::Refusal;
 use anyhow::Result;

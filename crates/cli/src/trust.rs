@@ -1,7 +1,6 @@
 //! What a recipe makes this program run, contact or open beside its own work, and whether it may. A recipe that the user
 //! states is code of theirs, and does. One that lies in a run folder came with data, from wherever that came from: it does so
-//! only with `--trust`, or where this user has run the very same from the same folder before. It refuses to know what is
-//! computed.
+//! only with `--trust`, or where this user has run the very same from the same folder before.
 
 use crate::args::RunArgs;
 use crate::exit::Refusal;

@@ -1,5 +1,5 @@
 //! Opens the files of a model folder, which come from anywhere: regular files only, within the folder or the cache that it
-//! belongs to, and no larger than expected. This crate refuses to know what the files hold.
+//! belongs to, and no larger than expected. This crate does not interpret what the files hold.
 //!
 //! - [`read`] and [`read_optional`]: a text file of a folder, whole; [`open`] where it is read in pieces.
 //! - [`open_regular`]: a file of any size, such as weights.

@@ -1,4 +1,4 @@
-//! Permits for something that so many may do at a time, handed out as they become free. It refuses to know what they are for.
+//! A counting semaphore: a fixed number of permits, handed out as they become free.
 
 use crate::concurrency::{Condvar, Mutex};
 use std::sync::PoisonError;

@@ -1,4 +1,4 @@
-//! A control group (version 2) for one job: the kernel then counts what a job holds, whoever maps it, and ends the
+//! A control group (version 2) for one job: the kernel then counts what a job holds, in any of its processes, and ends the
 //! job that holds more. It takes what the system gives (root's, or a delegated subtree whose parent has the
 //! controllers on) and switches no controller on: a system that gives none does without.
 

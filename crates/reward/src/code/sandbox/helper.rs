@@ -93,6 +93,6 @@ pub(super) fn read_order() -> Result<Order, Failure> {
 pub(super) fn reply_with(nonce: u64, result: Result<Answer, Failure>) {
     let mut line = serde_json::to_vec(&Reply { nonce, result }).unwrap_or_default();
     line.push(b'\n');
-    // Where nobody listens, nobody needs it.
+    // A write fails where the trainer has gone, which then needs no reply.
     let _ = std::io::stdout().lock().write_all(&line);
 }

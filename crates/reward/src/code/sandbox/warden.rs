@@ -48,7 +48,7 @@ pub(super) fn run() {
         Err(failure) => (0, Err(failure)),
     };
     match said {
-        // Where nobody listens, nobody needs it.
+        // A write fails where the trainer has gone, which then needs no reply.
         Ok(Said::Reply(reply)) => drop(std::io::stdout().lock().write_all(&reply)),
         Ok(Said::Ending(ending)) => {
             let ended = Ended { ending, stdout: String::new(), stderr: String::new() };
