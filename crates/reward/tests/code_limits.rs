@@ -1,4 +1,5 @@
-//! What a job may hold: memory whoever maps it, files whatever names them, and time that its neighbours do not take.
+//! What a job may hold: memory of all kinds of mappings, files with and without a name, and time that its neighbours do
+//! not take.
 //! The tests run in all arrangements, as those of `code_sandbox`.
 
 #![cfg(target_os = "linux")]
@@ -13,7 +14,7 @@ use attacks::{LIMITS, attack};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
 use ruminate_reward::code::sandbox::{Ended, Ending, Limits};
-use std::process::Command;
+use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -208,6 +209,21 @@ fn a_folder_that_cannot_be_looked_into_is_no_way_out() {
     assert!(matches!(ended.ending, Ending::Exited(1) | Ending::TooManyFiles), "{ended:?}");
 }
 
+/// A process that computes until this is dropped, also by a test that fails.
+struct Neighbour(Child);
+
+impl Neighbour {
+    fn new() -> Self {
+        Self(Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("sh is everywhere"))
+    }
+}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        let _ = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
 #[test]
 fn neighbours_that_compute_do_not_take_a_programs_time() {
     // On one processor, which the job then shares with 24 others: its 0.1 s take 25 times as long on the clock.
@@ -219,16 +235,10 @@ fn neighbours_that_compute_do_not_take_a_programs_time() {
         let mut one = CpuSet::new();
         one.set(first.expect("a processor")).expect("a number that was in a set");
         sched_setaffinity(this, &one).expect("fewer processors");
-        let burn =
-            || Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("sh is everywhere");
-        let neighbours: Vec<_> = (0..24).map(|_| burn()).collect();
+        let _neighbours: Vec<_> = (0..24).map(|_| Neighbour::new()).collect();
         let started = Instant::now();
         let ended = attack(computing, Limits { timeout_ms: 2_000, ..LIMITS });
-        let took = started.elapsed();
-        for mut neighbour in neighbours {
-            neighbour.kill().and_then(|()| neighbour.wait()).expect("its end");
-        }
-        (ended, took)
+        (ended, started.elapsed())
     };
     // On a thread of its own, whose children inherit the processor.
     let (Some(ended), took) = thread::spawn(run).join().expect("the thread") else { return };
