@@ -29,22 +29,12 @@ pub(crate) fn asked(args: &[OsString]) -> (Option<&str>, &[OsString]) {
 pub(crate) fn build<'a>(features: impl IntoIterator<Item = &'a str>) -> Result<PathBuf> {
     let features = features.into_iter().flat_map(|features| ["--features", features]);
     let args = ["--release", "--package", "ruminate-cli"].into_iter().chain(features);
-    built(args, "release", "ruminate")
-}
-
-/// Builds this program and returns where it lies: the file that this process was started from is gone when cargo has
-/// built it with other features since.
-pub(crate) fn build_xtask() -> Result<PathBuf> {
-    built(["--package", "xtask"], "debug", "xtask")
-}
-
-fn built<'a>(args: impl IntoIterator<Item = &'a str>, profile: &str, name: &str) -> Result<PathBuf> {
     let mut build = Command::new(cargo());
     build.arg("build").args(args).arg("--manifest-path").arg(root().join("Cargo.toml"));
     let status = build.status().context("cannot start cargo")?;
     anyhow::ensure!(status.success(), "the build failed ({status}); cargo's messages are above");
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    Ok(target.join(profile).join(format!("{name}{}", std::env::consts::EXE_SUFFIX)))
+    Ok(target.join("release").join(format!("ruminate{}", std::env::consts::EXE_SUFFIX)))
 }
 
 /// Runs the binary in place of this process, so that signals and the exit code are its own: Ctrl-C must reach a

@@ -1,9 +1,8 @@
 //! `cargo xtask COMMAND ...`: builds the `ruminate` binary with the features that the command needs and becomes it.
-//! Its own commands are `ci`, `benchmarks`, `r1` and `sanitize`. All others go to the binary, which
-//! refuses unknown ones.
+//! Its own commands are `ci`, `benchmarks` and `sanitize`. All others go to the binary, which refuses unknown ones.
 
-/// Tells people something on standard error, like the standard macros of these names, which they stand in for. Those panic
-/// where nobody reads any more (`2>&1 | tee log`, and `tee` is killed), and a run must not die of that.
+/// Prints to standard error, like the standard macros of these names, which they stand in for. Those panic
+/// where the reader has gone (`2>&1 | tee log`, and `tee` is killed), and a run must not die of that.
 macro_rules! eprint {
     ($($arg:tt)*) => {{
         let _ = std::io::Write::write_fmt(&mut std::io::stderr(), format_args!($($arg)*));
@@ -17,7 +16,6 @@ macro_rules! eprintln {
 mod benchmarks;
 mod binary;
 mod ci;
-mod r1;
 mod sanitize;
 
 use anyhow::{Context, Result};
@@ -41,9 +39,6 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
     }
     if args.first().is_some_and(|command| command == "benchmarks") {
         return benchmarks::run(&args[1..]);
-    }
-    if args.first().is_some_and(|command| command == "r1") {
-        return r1::run(&args[1..]);
     }
     if args.first().is_some_and(|command| command == "sanitize") {
         return sanitize::run(&args[1..]);

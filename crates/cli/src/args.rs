@@ -1,16 +1,16 @@
-//! The command line as typed. What a recipe holds, whether a file exists and whether a device is there, is for
-//! later: this module refuses to know.
+//! The command line as typed, and the library's options that it stands for. What a recipe holds, whether a file exists
+//! and whether a device is there, is the library's business.
 
+mod bench;
 mod engine;
-mod fit;
 
-use crate::device::DeviceName;
-use crate::doctor::Work;
+use crate::terminal::catch_end_of_input;
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use ruminate::{Device, GenerateOptions, Lines, R1Options, Resume, RunOptions, Sampling, ScoreOptions, Work};
 use std::path::PathBuf;
 
+pub(crate) use bench::BenchCommand;
 pub(crate) use engine::EngineArgs;
-pub(crate) use fit::{FitArgs, InitArgs};
 
 /// DeepSeek-R1-style reasoning training: reinforcement learning from rewards that a program can check, and
 /// distillation of what was learnt.
@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Eval(EvalArgs),
     /// Look at a recipe before a run: what will not learn or not fit, and which key to change; nothing is sampled
     Doctor(DoctorArgs),
+    /// DeepSeek-R1's pipeline from random weights, stage by stage, or the graph of another recipe folder
+    R1(R1Args),
     /// Completions for prompts, JSONL in, JSONL out; or a conversation with `--chat`
     Generate(GenerateArgs),
     /// Log-probabilities of given completions: JSONL in, JSONL out
@@ -92,6 +94,59 @@ pub(crate) struct RunArgs {
     pub(crate) set_if_read: Vec<String>,
 }
 
+/// What a command takes that fits its settings to a model and its data.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct FitArgs {
+    #[command(flatten)]
+    pub(crate) run: RunArgs,
+    /// The model folder: the key `model`, under distill the teacher, `distill.teacher`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// The data as JSONL: the key `data.train`, under eval `data.eval`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+/// What `init` takes.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct InitArgs {
+    /// The model folder; without it the recipe extends the embedded default
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// The data as JSONL: problems with answers (for train-rl, eval, distill) or conversations (for sft)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: Option<PathBuf>,
+    /// The recipe to write; it must not exist
+    #[arg(long, value_name = "FILE", default_value = "recipe.toml")]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) device: DeviceArgs,
+}
+
+/// What `r1` takes.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct R1Args {
+    /// A folder with a graph.toml; without it the embedded recipes run, on tiny models
+    #[arg(value_name = "RECIPES")]
+    pub(crate) recipes: Option<PathBuf>,
+    /// The seed of every stage; given more than once, one pipeline after the other [default: 0]
+    #[arg(long, value_name = "S")]
+    pub(crate) seed: Vec<u64>,
+    /// Where the pipelines lie, as DIR/seedS [default: runs/NAME of RECIPES]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// Run nothing; print the table of models, and whether what the graph expects holds on the mean of the seeds, which the
+    /// exit code says, too
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Where every stage computes [default: flex]
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<Device>,
+    /// An override of every stage that reads its key [may be repeated]
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
 /// What `doctor` takes.
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct DoctorArgs {
@@ -116,18 +171,95 @@ pub(crate) struct EvalArgs {
     pub(crate) rescore: Option<PathBuf>,
 }
 
-/// Where to go on from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Resume {
-    Auto,
-    Checkpoint(PathBuf),
+impl RunArgs {
+    /// The options that these arguments stand for. From here on the end of standard input ends the run, where that was asked
+    /// for.
+    pub(crate) fn options(self) -> RunOptions {
+        if self.stop_at_eof {
+            catch_end_of_input();
+        }
+        RunOptions {
+            recipe: self.recipe,
+            model: None,
+            data: None,
+            device: self.device.device,
+            out: self.out,
+            resume: self.resume,
+            allow_changed: self.allow_changed,
+            force: self.force,
+            trust: self.trust,
+            set: self.set,
+            set_if_read: self.set_if_read,
+        }
+    }
 }
 
-impl std::str::FromStr for Resume {
-    type Err = std::convert::Infallible;
+impl FitArgs {
+    /// As [`RunArgs::options`].
+    pub(crate) fn options(self) -> RunOptions {
+        RunOptions { model: self.model, data: self.data, ..self.run.options() }
+    }
+}
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Ok(if text == "auto" { Self::Auto } else { Self::Checkpoint(text.into()) })
+impl InitArgs {
+    /// What is known of the run that the recipe is for.
+    pub(crate) fn options(self) -> RunOptions {
+        RunOptions { model: self.model, data: self.data, device: self.device.device, ..RunOptions::default() }
+    }
+}
+
+impl R1Args {
+    /// The options that these arguments stand for.
+    pub(crate) fn options(self) -> R1Options {
+        R1Options {
+            recipes: self.recipes,
+            seeds: self.seed,
+            out: self.out,
+            set: self.set,
+            device: self.device,
+        }
+    }
+}
+
+impl LinesArgs {
+    /// The files that these arguments name.
+    pub(crate) fn files(self) -> Lines {
+        Lines { input: self.input, output: self.output }
+    }
+}
+
+impl GenerateArgs {
+    /// The options that these arguments stand for.
+    pub(crate) fn options(&self) -> GenerateOptions {
+        GenerateOptions {
+            model: self.model.clone(),
+            adapter: self.adapter.clone(),
+            device: self.device.device,
+            sampling: Sampling {
+                temperature: self.temperature,
+                top_p: self.top_p,
+                top_k: self.top_k,
+                max_new_tokens: self.max_new_tokens,
+                ..self.engine.sampling()
+            },
+            seed: self.seed,
+            num_samples: self.num_samples,
+            max_num_seqs: self.max_num_seqs,
+            system: self.system.clone(),
+            template: self.template.clone(),
+        }
+    }
+}
+
+impl ScoreArgs {
+    /// The options that these arguments stand for.
+    pub(crate) fn options(&self) -> ScoreOptions {
+        ScoreOptions {
+            model: self.model.clone(),
+            adapter: self.adapter.clone(),
+            device: self.device.device,
+            batch: self.batch,
+        }
     }
 }
 
@@ -135,7 +267,7 @@ impl std::str::FromStr for Resume {
 pub(crate) struct DeviceArgs {
     /// Where to compute: flex (the CPU), cuda, cuda:N, vulkan, vulkan:N or wgpu
     #[arg(long, default_value = "flex", value_name = "DEVICE")]
-    pub(crate) device: DeviceName,
+    pub(crate) device: Device,
 }
 
 /// Where JSON lines come from and go to.
@@ -244,97 +376,6 @@ pub(crate) struct MergeArgs {
     /// The base model [default: the one that the adapter folder names]
     #[arg(long, value_name = "DIR")]
     pub(crate) model: Option<PathBuf>,
-}
-
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum BenchCommand {
-    /// Sampling random prompts at temperature 1, without stopping
-    Generate(BenchGenerateArgs),
-    /// Full training steps in f32 with AdamW on random tokens
-    Train(BenchTrainArgs),
-    /// GRPO steps on the tasks of a file
-    Grpo(BenchGrpoArgs),
-    /// The machine's ceilings: a product of large matrices, and reading memory
-    Ceiling(DeviceArgs),
-}
-
-#[derive(Clone, Debug, ClapArgs)]
-pub(crate) struct BenchGenerateArgs {
-    /// A model folder; weights are random where it holds only a config.json
-    #[arg(long, value_name = "DIR")]
-    pub(crate) model: PathBuf,
-    #[command(flatten)]
-    pub(crate) device: DeviceArgs,
-    /// Sequences
-    #[arg(long, default_value_t = 32)]
-    pub(crate) batch: usize,
-    /// Tokens of a prompt
-    #[arg(long, default_value_t = 32)]
-    pub(crate) prompt_tokens: usize,
-    /// Tokens to generate
-    #[arg(long, default_value_t = 128)]
-    pub(crate) new_tokens: usize,
-    /// Timed repetitions, after one that is not counted
-    #[arg(long, default_value_t = 3)]
-    pub(crate) repeats: usize,
-    /// Compute with compositions of Burn operations in place of the fused forms, which are checked and measured against
-    /// them
-    #[arg(long)]
-    pub(crate) composed: bool,
-    #[command(flatten)]
-    pub(crate) engine: EngineArgs,
-}
-
-#[derive(Clone, Debug, ClapArgs)]
-pub(crate) struct BenchTrainArgs {
-    /// A model folder; weights are random where it holds only a config.json
-    #[arg(long, value_name = "DIR")]
-    pub(crate) model: PathBuf,
-    #[command(flatten)]
-    pub(crate) device: DeviceArgs,
-    /// Sequences a step
-    #[arg(long, default_value_t = 8)]
-    pub(crate) batch: usize,
-    /// Tokens of a sequence
-    #[arg(long, default_value_t = 128)]
-    pub(crate) tokens: usize,
-    /// Optimizer steps
-    #[arg(long, default_value_t = 4)]
-    pub(crate) steps: usize,
-    /// Compute with compositions of Burn operations in place of the fused forms, which are checked and measured against
-    /// them
-    #[arg(long)]
-    pub(crate) composed: bool,
-}
-
-#[derive(Clone, Debug, ClapArgs)]
-pub(crate) struct BenchGrpoArgs {
-    /// A model folder with its tokenizer
-    #[arg(long, value_name = "DIR")]
-    pub(crate) model: PathBuf,
-    #[command(flatten)]
-    pub(crate) device: DeviceArgs,
-    /// Tasks as JSONL, with `prompt` and `answer`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) tasks: PathBuf,
-    /// Prompts a step
-    #[arg(long, default_value_t = 4)]
-    pub(crate) prompts: usize,
-    /// Completions a prompt
-    #[arg(long, default_value_t = 8)]
-    pub(crate) generations: usize,
-    /// Longest completion, in tokens
-    #[arg(long, default_value_t = 64)]
-    pub(crate) max_completion: usize,
-    /// GRPO steps, of which the first does not count
-    #[arg(long, default_value_t = 3)]
-    pub(crate) steps: usize,
-    /// Compute with compositions of Burn operations in place of the fused forms, which are checked and measured against
-    /// them
-    #[arg(long)]
-    pub(crate) composed: bool,
-    #[command(flatten)]
-    pub(crate) engine: EngineArgs,
 }
 
 #[cfg(test)]

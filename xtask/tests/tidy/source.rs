@@ -6,7 +6,7 @@ use crate::lexer::code;
 const MAX_LINES: usize = 500;
 
 /// Folders whose files may name a backend.
-const WITH_BACKENDS: [&str; 4] = ["crates/cli/", "crates/kernels/", "crates/testkit/", "xtask/"];
+const WITH_BACKENDS: [&str; 4] = ["crates/ruminate/", "crates/kernels/", "crates/testkit/", "xtask/"];
 
 const BACKENDS: [&str; 8] = ["Flex", "Cuda", "Vulkan", "Wgpu", "flex", "cuda", "vulkan", "wgpu"];
 
@@ -48,7 +48,7 @@ pub(crate) fn findings(path: &str, text: &str) -> Vec<Finding> {
             continue;
         }
         for backend in words(line).filter(|word| BACKENDS.contains(word)) {
-            let rule = format!("the backend `{backend}` is named outside cli, kernels and testkit");
+            let rule = format!("the backend `{backend}` is named outside ruminate, kernels and testkit");
             finding(place(), rule, "library code takes `&Device` and runs on whatever it is given");
         }
         if line.contains("Device::default()") {
@@ -96,7 +96,7 @@ fn a_file_may_have_500_lines_and_no_more() {
 fn a_backend_is_found_in_code_of_a_library_only() {
     let text = "//! a\n// Cuda\nuse burn::Cuda;\nfn f() { Device::default() }\nlet s = \"Vulkan\";\n";
     assert_eq!(places("crates/model/src/a.rs", text), ["crates/model/src/a.rs:3", "crates/model/src/a.rs:4"]);
-    assert_eq!(places("crates/cli/src/a.rs", text), [""; 0]);
+    assert_eq!(places("crates/ruminate/src/a.rs", text), [""; 0]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How completions are computed, whatever they are sampled from: flags that several commands share.
 
 use clap::Args as ClapArgs;
-use ruminate_rollout::{Dtype, Sampling, Speculative};
+use ruminate::{Dtype, Sampling, Speculative};
 
 #[derive(Clone, Copy, Debug, ClapArgs)]
 pub(crate) struct EngineArgs {

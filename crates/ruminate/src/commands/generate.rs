@@ -1,0 +1,281 @@
+//! `generate`: completions for prompts, given as text, messages or token ids.
+
+use crate::commands::lines::{self, Lines, Output};
+use crate::device::Device;
+use crate::error::Refusal;
+use crate::frontend;
+use crate::hub;
+use crate::interrupt;
+use crate::policy;
+use crate::recipe::{PromptStyle, load::set_value};
+use crate::renderer::Columns;
+use crate::renderer::ends;
+use crate::renderer::language::Language;
+use crate::renderer::preamble::Preamble;
+use anyhow::Result;
+use ruminate_data::jsonl::{Mismatch, parse_object};
+use ruminate_data::{Completion, FinishReason, Prompt, Seed};
+use ruminate_model as model;
+use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What to generate, by which model.
+#[derive(Clone, Debug)]
+pub struct GenerateOptions {
+    /// A model folder in Hugging Face's layout, or an adapter folder that names one.
+    pub model: PathBuf,
+    /// Adapters in PEFT's layout, made for that model.
+    pub adapter: Option<PathBuf>,
+    /// Where to compute.
+    pub device: Device,
+    /// How tokens are drawn.
+    pub sampling: Sampling,
+    /// The seed: the same one gives the same completions.
+    pub seed: u64,
+    /// Completions per prompt.
+    pub num_samples: usize,
+    /// Sequences decoded at once.
+    pub max_num_seqs: usize,
+    /// A system message before messages that have none; before a prompt of bare text, text.
+    pub system: Option<String>,
+    /// Variables of the chat template as `KEY=VALUE`, as in `enable_thinking=false`: VALUE is TOML, or else a text.
+    pub template: Vec<String>,
+}
+
+/// What a line asks.
+enum Input {
+    /// With the row, of which some columns are the chat template's.
+    Prompt(Prompt, Columns),
+    Ids(Vec<u32>),
+}
+
+/// Keys of a row that other programs read, and this one does not.
+const FLAGS: [(&str, &str); 5] = [
+    ("temperature", "--temperature"),
+    ("top_p", "--top-p"),
+    ("top_k", "--top-k"),
+    ("max_tokens", "--max-new-tokens"),
+    ("max_new_tokens", "--max-new-tokens"),
+];
+
+/// Keys that change a prompt where others read them, and that nothing here reads.
+const UNREAD: [&str; 7] = [
+    "messages",
+    "system",
+    "stop",
+    "tool_choice",
+    "chat_template",
+    "add_generation_prompt",
+    "continue_final_message",
+];
+
+#[derive(Serialize)]
+struct OutputLine<'a> {
+    index: usize,
+    sample: usize,
+    prompt_ids: &'a [u32],
+    completion_ids: &'a [u32],
+    /// Null without a tokenizer, which input by ids does not need.
+    text: Option<String>,
+    logprobs: &'a [f32],
+    finish_reason: FinishReason,
+}
+
+pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
+    let sampling = args.sampling;
+    sampling.validate()?;
+    let source = policy::Source::new(&hub::folder(&args.model)?, args.adapter.as_deref())?;
+    let config = model::load_config(&source.base)?;
+    let lines = lines::read(files, parse)?;
+    let needs_text = lines.iter().any(|row| matches!(row.value, Input::Prompt(..)));
+    let kwargs = template_kwargs(&args.template)?;
+    let language = optional_language(&source.base, &config, needs_text || !kwargs.is_empty())?;
+    let mut language = language.map(|language| language.with_kwargs(&kwargs, "--template")).transpose()?;
+    if let Some(language) = &mut language {
+        language.renderer.preamble = Preamble::of_system(args.system.as_deref());
+    }
+    let name = lines::name(files);
+
+    let mut prompts = Vec::new();
+    for row in &lines {
+        let ids = match (&row.value, &language) {
+            (Input::Ids(ids), _) => ids.clone(),
+            (Input::Prompt(prompt, columns), Some(language)) => encode(language, prompt, columns)
+                .map_err(|error| Refusal::line(&name, row.line, format!("{error:#}")))?,
+            (Input::Prompt(..), None) => {
+                return Err(Refusal::line(&name, row.line, "a prompt needs a tokenizer"));
+            }
+        };
+        check_ids(&ids, &config).map_err(|problem| Refusal::line(&name, row.line, problem))?;
+        prompts.push((row.line - 1, ids));
+    }
+
+    let device = args.device.open()?;
+    let policy = source.load(&device)?;
+    frontend::catch_interrupts("what is complete is written, and the rest is given up");
+    let eos_token_ids = match &language {
+        Some(language) => language.end_ids.clone(),
+        None => ends::end_ids(&source.base, &config)?,
+    };
+    ends::note_unused_sampling(&source.base, &sampling);
+    let options = Options {
+        sampling,
+        eos_token_ids,
+        max_num_seqs: args.max_num_seqs,
+        record_routing: RecordRouting::No,
+    };
+    let seed = Seed::new(args.seed).child("generate");
+    let requests: Vec<Request> = prompts
+        .iter()
+        .flat_map(|(index, ids)| {
+            (0..args.num_samples).map(move |sample| Request {
+                prompt_ids: ids.clone(),
+                seed: seed.index(*index as u64).index(sample as u64),
+            })
+        })
+        .collect();
+
+    let mut output = Output::open(files.output.as_deref())?;
+    // Completions finish in any order and leave in the order of the input.
+    let (mut waiting, mut next, mut written) = (BTreeMap::new(), 0, Ok(()));
+    ruminate_rollout::generate(&policy, &requests, &options, |request, completion| {
+        waiting.insert(request, completion);
+        while let Some(completion) = waiting.remove(&next) {
+            let line = line(
+                prompts[next / args.num_samples].0,
+                next % args.num_samples,
+                &completion,
+                language.as_ref(),
+            );
+            next += 1;
+            written = output.line(&line);
+            if written.is_err() {
+                return Flow::Stop;
+            }
+        }
+        if interrupt::requested() { Flow::Stop } else { Flow::Continue }
+    })?;
+    written?;
+    output.finish()?;
+    if next < requests.len() && interrupt::requested() {
+        return Err(Refusal::Interrupted(format!(
+            " after {next} of {} completions, which are written; the others are not, and the same command begins again",
+            requests.len()
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+fn line<'a>(
+    index: usize,
+    sample: usize,
+    completion: &'a Completion,
+    language: Option<&Language>,
+) -> OutputLine<'a> {
+    OutputLine {
+        index,
+        sample,
+        prompt_ids: &completion.prompt_ids,
+        completion_ids: &completion.ids,
+        text: language.map(|language| language.text(&completion.ids)),
+        logprobs: &completion.logprobs,
+        finish_reason: completion.finish_reason,
+    }
+}
+
+/// Variables of the chat template, as flags give them.
+pub(crate) fn template_kwargs(flags: &[String]) -> Result<Map<String, Value>> {
+    let pair = |flag: &String| {
+        let (key, value) = flag.split_once('=').ok_or_else(|| {
+            Refusal::usage(format!(
+                "--template {flag}: expected KEY=VALUE, as in --template enable_thinking=false"
+            ))
+        })?;
+        let value = set_value(value);
+        Ok((key.trim().to_owned(), serde_json::to_value(value)?))
+    };
+    flags.iter().map(pair).collect()
+}
+
+/// Text as it stands, behind the system message where there is one; messages in the chat template.
+fn encode(language: &Language, prompt: &Prompt, columns: &Columns) -> Result<Vec<u32>> {
+    match prompt {
+        Prompt::Text(text) => {
+            language.renderer.without_template(columns)?;
+            Ok(language.tokenizer.encode(&(language.renderer.preamble.text() + text))?)
+        }
+        Prompt::Messages(_) => language.prompt_ids(prompt, columns),
+    }
+}
+
+/// A folder's language; none where it is not needed and the folder has no tokenizer, or one that cannot be used.
+pub(crate) fn optional_language(
+    folder: &Path,
+    config: &model::Config,
+    needed: bool,
+) -> Result<Option<Language>> {
+    // Bad ending tokens are refused whether or not text is needed.
+    ends::end_ids(folder, config)?;
+    if !needed && !folder.join("tokenizer.json").exists() {
+        return Ok(None);
+    }
+    match Language::load(folder, config, PromptStyle::Bare) {
+        Err(error) if !needed => {
+            notice!("warning: {error:#}: no tokenizer is used");
+            Ok(None)
+        }
+        loaded => loaded.map(Some),
+    }
+}
+
+/// Whether a model can take these ids as a prompt.
+pub(crate) fn check_ids(ids: &[u32], config: &model::Config) -> Result<(), String> {
+    if ids.is_empty() {
+        return Err("expected at least one token in the prompt, found none".to_owned());
+    }
+    if let Some(id) = ids.iter().find(|id| **id as usize >= config.vocab_size) {
+        return Err(format!("token id {id} is outside the model's vocabulary of {}", config.vocab_size));
+    }
+    if ids.len() > config.max_position_embeddings {
+        return Err(format!(
+            "{} tokens, but the model has {} positions",
+            ids.len(),
+            config.max_position_embeddings
+        ));
+    }
+    Ok(())
+}
+
+fn parse(line: &str) -> Result<Input, Mismatch> {
+    let mut row = parse_object(line)?;
+    let expected =
+        "`prompt` or `question` (a text or a list of messages), or `prompt_ids` (a list of token ids)";
+    let is_set = |row: &Columns, key: &str| row.get(key).is_some_and(|value| !value.is_null());
+    if let Some((key, flag)) = FLAGS.iter().find(|(key, _)| is_set(&row, key)) {
+        return Err(Mismatch::new(expected, format!("`{key}`, which is the flag {flag}")));
+    }
+    if let Some(ids) = row.get("prompt_ids") {
+        return token_ids(ids, "prompt_ids").map(Input::Ids);
+    }
+    let asked = if row.contains_key("prompt") { "prompt" } else { "question" };
+    let Some(prompt) = row.shift_remove(asked) else {
+        let found = if row.contains_key("messages") { "`messages`; name them `prompt`" } else { "neither" };
+        return Err(Mismatch::new(expected, found));
+    };
+    if let Some(key) = UNREAD.iter().find(|key| is_set(&row, key)) {
+        return Err(Mismatch::new(expected, format!("`{key}` beside it, which is not read")));
+    }
+    Ok(Input::Prompt(Prompt::from_json(asked, prompt)?, row))
+}
+
+/// A JSON list of token ids.
+pub(crate) fn token_ids(value: &Value, key: &str) -> Result<Vec<u32>, Mismatch> {
+    serde_json::from_value(value.clone()).map_err(|error| Mismatch {
+        expected: format!("`{key}`, a list of token ids"),
+        found: error.to_string(),
+    })
+}

@@ -1,0 +1,299 @@
+//! An evaluation: completions of the problems of a set, sampled and greedy, judged, and made a row of `eval.jsonl`.
+
+pub(crate) mod held_out;
+pub(crate) mod samples;
+pub(crate) mod summary;
+
+use crate::env::problems::Problems;
+use crate::env::scoring::Judge;
+use crate::error::Refusal;
+use crate::frontend::Progress;
+use crate::interrupt;
+use crate::printable::harmless_line;
+use crate::recipe::Recipe;
+use crate::renderer::language::Language;
+use anyhow::Result;
+use ruminate_data::procedural::DIFFICULTY;
+use ruminate_data::{Completion, Group, Seed, Task};
+use ruminate_eval::Report;
+use ruminate_model::Decoder;
+use ruminate_rollout::{self as rollout, Flow, Options, RecordRouting, Sampling, generate_siblings};
+use ruminate_run::RunFolder;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fs;
+
+/// The thought that is forced upon the policy to see what it can do without one.
+const EMPTY_THOUGHT: &str = "<think></think>";
+
+/// The set of final figures.
+const FRESH: &str = "fresh";
+
+/// Problems of which a sample is kept for people.
+const SHOWN: usize = 12;
+
+/// A set of problems under its name in `eval.jsonl`.
+struct Set {
+    name: String,
+    problems: Vec<(Task, Vec<u32>)>,
+    /// What the policy is made to begin with.
+    forced: &'static str,
+}
+
+/// What is measured, and how.
+pub(crate) struct Evaluator<'a> {
+    judge: &'a Judge<'a>,
+    sets: Vec<Set>,
+    sampled: Sampling,
+    num_samples: usize,
+    max_num_seqs: usize,
+    seed: Seed,
+}
+
+/// Which sets are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sets {
+    /// All of them, before training and after.
+    All,
+    /// Those of development, on the way: nobody shall tune on `fresh`.
+    Development,
+}
+
+/// What a policy wrote, for people: a row of `samples/step-000000.jsonl` without its step.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Shown {
+    #[serde(default)]
+    set: String,
+    #[serde(default)]
+    index: usize,
+    pub(crate) prompt: String,
+    #[serde(default)]
+    answer: String,
+    pub(crate) text: String,
+    pub(crate) verdict: ruminate_data::Outcome,
+    #[serde(default)]
+    why: String,
+}
+
+/// The main set's row first, a few of its samples, and which experts it used.
+#[derive(Default)]
+pub(crate) struct Evaluation {
+    pub(crate) reports: Vec<Report>,
+    pub(crate) samples: Vec<Shown>,
+    /// Share of each layer's choices that fell on each expert, over the main set's samples; empty without experts.
+    pub(crate) expert_load: Vec<Vec<f64>>,
+}
+
+impl Evaluation {
+    /// Writes the samples of a step into the run folder.
+    ///
+    /// # Errors
+    /// With exit code 7.
+    pub(crate) fn write_samples(&self, folder: &RunFolder, step: usize) -> Result<()> {
+        #[derive(Serialize)]
+        struct Row<'a> {
+            step: usize,
+            #[serde(flatten)]
+            sample: &'a Shown,
+        }
+        let mut bytes = Vec::new();
+        ruminate_data::jsonl::write(&mut bytes, self.samples.iter().map(|sample| Row { step, sample }))?;
+        Ok(folder.write(&folder.samples_path(step as u64), &bytes)?)
+    }
+}
+
+/// A set's judged completions.
+pub(crate) struct Measured {
+    pub(crate) set: String,
+    /// What the policy was made to begin with.
+    pub(crate) forced: String,
+    pub(crate) tasks: Vec<Task>,
+    /// The samples of each task.
+    pub(crate) sampled: Vec<Group>,
+    /// The greedy completion of each task; none where nobody asked.
+    pub(crate) greedy: Vec<Group>,
+}
+
+impl Measured {
+    /// The set's row of `eval.jsonl`.
+    ///
+    /// # Errors
+    /// When nothing was scored.
+    pub(crate) fn report(&self, step: usize, seed: Seed) -> Result<Report> {
+        let seed = seed.child(&self.set);
+        let greedy = (!self.greedy.is_empty()).then_some(self.greedy.as_slice());
+        let report = Report::new(step as u64, &self.set, &self.sampled, greedy, seed.child("bootstrap"))?;
+        let labels = |column: &str| -> Vec<Option<String>> {
+            let label = |task: &Task| match task.columns.get(column)? {
+                Value::String(text) => Some(text.clone()),
+                Value::Number(number) => Some(number.to_string()),
+                _ => None,
+            };
+            self.tasks.iter().map(label).collect()
+        };
+        Ok(report.by_part(&self.sampled, &labels("task"), &labels(DIFFICULTY), seed))
+    }
+}
+
+impl<'a> Evaluator<'a> {
+    /// Prepares the sets: `held_out`, `held_out/empty_thought` where the recipe wants it, and `fresh` where there is one.
+    ///
+    /// # Errors
+    /// When a prompt cannot be encoded.
+    pub(crate) fn new(
+        recipe: &Recipe,
+        language: &Language,
+        judge: &'a Judge<'a>,
+        problems: &Problems,
+    ) -> Result<Self> {
+        let set = |name: &str, tasks: &[Task], forced: &'static str| -> Result<Set> {
+            let with_ids = |task: &Task| {
+                let text = language.render(&task.prompt, &task.columns)? + forced;
+                Ok((task.clone(), language.tokenizer.encode(&text)?))
+            };
+            let problems = tasks.iter().map(with_ids).collect::<Result<_>>()?;
+            Ok(Set { name: name.to_owned(), problems, forced })
+        };
+        let mut sets = vec![set("held_out", &problems.held_out, "")?];
+        if recipe.eval.empty_thought {
+            sets.push(set("held_out/empty_thought", &problems.held_out, EMPTY_THOUGHT)?);
+        }
+        if !problems.fresh.is_empty() {
+            sets.push(set(FRESH, &problems.fresh, "")?);
+        }
+        Ok(Self {
+            judge,
+            sets,
+            sampled: recipe.eval.sampling(&recipe.rollout),
+            num_samples: recipe.eval.num_samples,
+            max_num_seqs: recipe.grpo.max_num_seqs,
+            seed: Seed::new(recipe.seed).child("eval"),
+        })
+    }
+
+    /// The names of the sets that are looked at, the main one first.
+    pub(crate) fn names(&self, which: Sets) -> impl Iterator<Item = &str> {
+        self.sets(which).map(|set| set.name.as_str())
+    }
+
+    fn sets(&self, which: Sets) -> impl Iterator<Item = &Set> {
+        self.sets.iter().filter(move |set| which == Sets::All || set.name != FRESH)
+    }
+
+    /// Evaluates on sets, one after the other.
+    ///
+    /// # Errors
+    /// When it is interrupted, and when nothing can be scored.
+    pub(crate) fn run(&self, step: usize, policy: &Decoder, which: Sets) -> Result<Evaluation> {
+        self.run_keeping(step, policy, which, &mut |_| Ok(()))
+    }
+
+    /// The same, with each set's completions handed to `keep` when they are judged.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run), and those of `keep`.
+    pub(crate) fn run_keeping(
+        &self,
+        step: usize,
+        policy: &Decoder,
+        which: Sets,
+        keep: &mut dyn FnMut(&Measured) -> Result<()>,
+    ) -> Result<Evaluation> {
+        let completions: usize =
+            self.sets(which).map(|set| set.problems.len() * (self.num_samples + 1)).sum();
+        let mut progress = Progress::new("evaluate", completions as u64, 0);
+        let mut evaluation = Evaluation::default();
+        let mut done = 0;
+        for set in self.sets(which) {
+            let sampled =
+                self.groups(policy, set, self.sampled, self.num_samples, &mut progress, &mut done)?;
+            let greedy = Sampling { temperature: 0.0, ..self.sampled };
+            let greedy = self.groups(policy, set, greedy, 1, &mut progress, &mut done)?;
+            let tasks = set.problems.iter().map(|(task, _)| task.clone()).collect();
+            let measured =
+                Measured { set: set.name.clone(), forced: set.forced.to_owned(), tasks, sampled, greedy };
+            evaluation.reports.push(measured.report(step, self.seed)?);
+            keep(&measured)?;
+            if evaluation.samples.is_empty() {
+                evaluation.expert_load = expert_load(policy, &measured.sampled);
+                evaluation.samples = measured
+                    .sampled
+                    .iter()
+                    .zip(&set.problems)
+                    .take(SHOWN)
+                    .map(|(group, (task, _))| self.show(&set.name, group, task))
+                    .collect();
+            }
+        }
+        Ok(evaluation)
+    }
+
+    fn show(&self, set: &str, group: &Group, task: &Task) -> Shown {
+        Shown {
+            set: set.to_owned(),
+            index: group.task,
+            prompt: task.prompt.text(),
+            answer: task.answer.clone(),
+            text: self.judge.language.text(&group.completions[0].ids),
+            verdict: group.verdicts[0].outcome,
+            why: group.verdicts[0].why.clone(),
+        }
+    }
+
+    /// `count` judged completions of each problem.
+    fn groups(
+        &self,
+        policy: &Decoder,
+        set: &Set,
+        sampling: Sampling,
+        count: usize,
+        progress: &mut Progress,
+        done: &mut u64,
+    ) -> Result<Vec<Group>> {
+        let seed = self.seed.child(&set.name);
+        let prompts: Vec<&[u32]> = set.problems.iter().map(|(_, ids)| ids.as_slice()).collect();
+        let options = Options {
+            sampling,
+            eos_token_ids: self.judge.language.end_ids.clone(),
+            max_num_seqs: self.max_num_seqs,
+            record_routing: RecordRouting::Yes,
+        };
+        let seed_of = |problem: usize| seed.index(problem as u64);
+        let completions = generate_siblings(policy, &prompts, count, &options, seed_of, || {
+            *done += 1;
+            progress.at(*done, &harmless_line(&set.name));
+            if interrupt::requested() { Flow::Stop } else { Flow::Continue }
+        })
+        .map_err(|error| match error {
+            rollout::Error::Stopped { .. } => Refusal::Interrupted(" while evaluating".to_owned()).into(),
+            error => anyhow::Error::from(error).context(format!("evaluating on {}", set.name)),
+        })?;
+        let written: Vec<(&Task, &[Completion])> =
+            set.problems.iter().map(|(task, _)| task).zip(completions.iter().map(Vec::as_slice)).collect();
+        let verdicts = self.judge.verdicts(&written, set.forced);
+        let judged = completions.into_iter().zip(verdicts).enumerate();
+        Ok(judged.map(|(task, (completions, verdicts))| Group { task, completions, verdicts }).collect())
+    }
+}
+
+/// Share of each MoE layer's choices that fell on each expert.
+fn expert_load(policy: &Decoder, groups: &[Group]) -> Vec<Vec<f64>> {
+    let config = policy.config();
+    let Some(moe) = config.moe else { return Vec::new() };
+    let mut load = vec![vec![0; moe.n_routed_experts]; config.moe_layers()];
+    for completion in groups.iter().flat_map(|group| &group.completions) {
+        completion.routing.iter().for_each(|routing| routing.count_into(&mut load));
+    }
+    let share = |layer: Vec<u64>| {
+        let total = layer.iter().sum::<u64>().max(1) as f64;
+        layer.into_iter().map(|count| count as f64 / total).collect()
+    };
+    load.into_iter().map(share).collect()
+}
+
+/// The rows of an evaluation that an earlier process made.
+pub(crate) fn reports_of_step(folder: &RunFolder, step: usize) -> Vec<Report> {
+    let text = fs::read_to_string(folder.eval_path()).unwrap_or_default();
+    let rows = text.lines().filter_map(|line| serde_json::from_str::<Report>(line).ok());
+    rows.filter(|report| report.step == step as u64).collect()
+}

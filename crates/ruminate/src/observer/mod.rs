@@ -1,0 +1,401 @@
+//! What a trainer tells, written into the run folder and shown to people: metrics, completions, evaluations,
+//! checkpoints. It refuses to know which algorithm trains.
+
+pub(crate) mod alarms;
+pub(crate) mod completions;
+pub(crate) mod logs;
+pub(crate) mod tokens;
+
+use crate::evaluator::held_out::{self, HeldOut};
+use crate::evaluator::{Evaluation, Evaluator, Sets, reports_of_step};
+use crate::frontend::Progress;
+use crate::interrupt;
+use crate::observer::alarms::RunAlarms;
+use crate::observer::tokens::Watched;
+use crate::recipe::Recipe;
+use crate::renderer::language::Language;
+use anyhow::Result;
+use burn::module::Module;
+use ruminate_data::Group;
+use ruminate_grpo::Verdicts;
+use ruminate_model::Decoder;
+use ruminate_report::tensorboard::EventFile;
+use ruminate_run::{Appended, JsonlAppender, RunFolder, checkpoints};
+use ruminate_train::checkpoint::{self, Companions};
+use ruminate_train::{self as train, ExpertLoad, Metrics, State};
+use serde_json::{Value, json};
+use std::io;
+use std::num::NonZeroUsize;
+
+/// Metrics that are worth a person's glance while training, with their short names, those that matter most first: a
+/// narrow terminal cuts the rest off.
+const GLANCE: [(&str, &str); 7] = [
+    ("reward", "reward"),
+    ("frac_reward_zero_std", "equal"),
+    ("entropy", "entropy"),
+    ("completions/clipped_ratio", "cut"),
+    ("completions/mean_length", "length"),
+    (HELD_OUT, "held out"),
+    ("learning_rate", "lr"),
+];
+
+/// The last loss of held-out samples, among the metrics that are shown.
+const HELD_OUT: &str = "held_out";
+
+/// What of an [`Observer`] is fixed for its run.
+pub(crate) struct Settings<'a> {
+    pub(crate) recipe: &'a Recipe,
+    pub(crate) folder: &'a RunFolder,
+    pub(crate) language: &'a Language,
+    /// What a checkpoint must be resumed with.
+    pub(crate) identity: &'a Value,
+    /// Checkpoints that are kept.
+    pub(crate) keep_last: NonZeroUsize,
+    /// Steps between two files of completions; 0 writes none.
+    pub(crate) completions_steps: usize,
+    /// What completions are sampled at.
+    pub(crate) temperature: f64,
+    /// What to measure; nothing where it is absent.
+    pub(crate) evaluator: Option<&'a Evaluator<'a>>,
+    /// Samples whose loss is measured.
+    pub(crate) held_out: Option<&'a HeldOut>,
+}
+
+/// The binary's [`train::Observer`].
+pub(crate) struct Observer<'a> {
+    settings: Settings<'a>,
+    metrics: JsonlAppender,
+    eval: JsonlAppender,
+    expert_load: JsonlAppender,
+    /// TensorBoard's; none once it could not be written.
+    events: Option<EventFile>,
+    /// Completions of the step at hand that are looked at again after it.
+    watched: Option<Watched>,
+    progress: Progress,
+    total: usize,
+    /// Steps of earlier processes.
+    done: usize,
+    /// The newest checkpoint's step.
+    saved: Option<usize>,
+    alarms: RunAlarms<'a>,
+    /// The last evaluation.
+    pub(crate) latest: Option<Evaluation>,
+    /// The last loss of held-out samples.
+    held_out_loss: Option<f64>,
+    /// The evaluation before the first step, where it was in this process.
+    pub(crate) before: Option<Evaluation>,
+    /// What ended an evaluation, or the folder that is gone; it stops the run.
+    failure: Option<anyhow::Error>,
+}
+
+impl<'a> Observer<'a> {
+    /// Opens the logs. `done` steps of `total` were done before.
+    ///
+    /// # Errors
+    /// With exit code 7 when a log cannot be opened.
+    pub(crate) fn new(label: &str, total: usize, done: usize, settings: Settings<'a>) -> Result<Self> {
+        let last = (done > 0).then_some(done as u64);
+        let folder = settings.folder;
+        let events = EventFile::open(&folder.tensorboard_path(), last);
+        // A run that goes on from another one's checkpoint has none of its own yet.
+        let is_here = done > 0 && checkpoints::path(folder.path(), done as u64).is_dir();
+        let mut observer = Self {
+            metrics: folder.log(&folder.metrics_path())?,
+            eval: folder.log(&folder.eval_path())?,
+            expert_load: folder.log(&folder.expert_load_path())?,
+            events: None,
+            watched: None,
+            progress: Progress::new(label, total as u64, done as u64),
+            total,
+            done,
+            saved: is_here.then_some(done),
+            alarms: RunAlarms::new(settings.recipe, folder, done),
+            settings,
+            latest: None,
+            held_out_loss: None,
+            before: None,
+            failure: None,
+        };
+        observer.events = observer.kept(events);
+        Ok(observer)
+    }
+
+    /// Ends a run whose trainer has returned after `step` steps: well, or with the reason why it came no further.
+    ///
+    /// # Errors
+    /// A failed evaluation; an interruption, with what was saved.
+    pub(crate) fn finish(&mut self, step: usize) -> Result<()> {
+        if step < self.total && interrupt::requested() {
+            let saved = match (step, self.saved) {
+                (0, _) => " before the first step; nothing is lost, run the command again".to_owned(),
+                (step, Some(saved)) if saved < step => format!(
+                    " after step {step}; steps {} to {step} were mostly unscored and do not count, step {saved} is saved; go on \
+                     with --resume auto",
+                    saved + 1
+                ),
+                (step, _) => format!(" after step {step}, which is saved; go on with --resume auto"),
+            };
+            return Err(crate::error::Refusal::Interrupted(saved).into());
+        }
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Whether the run folder is still there; once it is not, the run stops, and nothing makes it again.
+    fn is_there(&mut self) -> bool {
+        if let (None, Err(gone)) = (&self.failure, self.settings.folder.check()) {
+            self.failure = Some(gone.into());
+        }
+        self.failure.is_none()
+    }
+
+    /// Whether an earlier process has ended the evaluation of the step that this one goes on from, and of which sets it
+    /// has left rows.
+    fn logged(&self, step: usize, evaluator: &Evaluator, sets: Sets) -> (bool, Vec<String>) {
+        if step != self.done {
+            return (false, Vec::new());
+        }
+        let reports = reports_of_step(self.settings.folder, step);
+        let logged: Vec<String> = reports.into_iter().map(|report| report.set).collect();
+        (evaluator.names(sets).all(|name| logged.iter().any(|set| set == name)), logged)
+    }
+
+    fn lost(&self, appended: Appended) {
+        if let Appended::Failed(error) = appended {
+            self.progress.say(&format!("warning: {error}; training goes on, later rows are tried again"));
+        }
+    }
+
+    /// TensorBoard's file, or a warning that there is none from here on.
+    fn kept<T>(&self, result: io::Result<T>) -> Option<T> {
+        let warn = |error| {
+            let path = self.settings.folder.tensorboard_path();
+            self.progress
+                .say(&format!("warning: {}: {error}; TensorBoard gets no more of this run", path.display()));
+        };
+        result.map_err(warn).ok()
+    }
+
+    fn scalars<'n>(&mut self, step: usize, values: impl IntoIterator<Item = (&'n str, f64)>) {
+        if let Some(mut events) = self.events.take() {
+            let written = events.scalars(step as u64, values);
+            self.events = self.kept(written).map(|()| events);
+        }
+    }
+
+    /// A row of `eval.jsonl`, and its numbers for TensorBoard.
+    fn write_row(&mut self, step: usize, row: &Value) {
+        let appended = self.eval.append(row);
+        self.lost(appended);
+        let set = row["set"].as_str().unwrap_or_default();
+        let numbers = row.as_object().into_iter().flatten().filter(|(name, _)| *name != "step");
+        let numbers: Vec<(String, f64)> = numbers
+            .filter_map(|(name, value)| Some((format!("eval/{set}/{name}"), value.as_f64()?)))
+            .collect();
+        self.scalars(step, numbers.iter().map(|(name, value)| (name.as_str(), *value)));
+    }
+
+    /// Measures the loss of held-out samples.
+    fn measure(&mut self, held_out: &HeldOut, step: usize, policy: &Decoder) {
+        // An earlier process may have measured the step that this one goes on from.
+        if step == self.done && held_out::row_of_step(self.settings.folder, step).is_some() {
+            return;
+        }
+        match held_out.measure(step, policy) {
+            Ok(row) => {
+                self.write_row(step, &serde_json::to_value(&row).unwrap_or_default());
+                self.held_out_loss = row.loss;
+            }
+            Err(error) => self.failure = Some(error),
+        }
+    }
+
+    /// Whether this step's completions are written.
+    fn is_shown(&self, step: usize) -> bool {
+        let every = self.settings.completions_steps;
+        every > 0 && (step == 1 || step.is_multiple_of(every))
+    }
+}
+
+impl train::Observer for Observer<'_> {
+    fn step(&mut self, step: usize, metrics: &Metrics) {
+        if !self.is_there() {
+            return;
+        }
+        let (raised, notes) = self.alarms.step(step, metrics);
+        let appended = match alarms::row_with(metrics.row(step), &raised) {
+            Ok(row) if !raised.is_empty() => self.metrics.append(&row),
+            _ => self.metrics.append(&metrics.row(step)),
+        };
+        self.lost(appended);
+        self.scalars(step, metrics.iter());
+        for raised in raised.iter().chain(&notes) {
+            self.progress.alarm(&raised.line());
+        }
+        let alarms: Vec<&str> = self.alarms.names().collect();
+        let mut shown = metrics.clone();
+        if let Some(loss) = self.held_out_loss {
+            shown.set(HELD_OUT, loss);
+        }
+        self.progress.at(step as u64, &glance(&shown, &alarms, self.progress.colours()));
+    }
+
+    fn groups(&mut self, step: usize, groups: &[Group], advantages: &[Vec<f64>]) {
+        self.alarms.verdicts(Verdicts::of(groups));
+        let last = groups.last().and_then(|group| Some((group.completions.last()?, group.verdicts.last()?)));
+        if let Some((completion, verdict)) = last {
+            self.progress
+                .sample(|colours| completions::line(completion, verdict, self.settings.language, colours));
+        }
+        if !self.is_shown(step) || !self.is_there() {
+            return;
+        }
+        let Settings { folder, language, .. } = self.settings;
+        if let Err(error) = completions::write(folder, step, groups, advantages, language) {
+            self.progress.say(&format!("warning: {error}; training goes on without this file"));
+        }
+        self.watched = Some(Watched::of(groups, advantages));
+    }
+
+    fn expert_load(&mut self, step: usize, load: &ExpertLoad) {
+        let appended = self.expert_load.append(&json!({ "step": step, "load": load.layers }));
+        self.lost(appended);
+    }
+
+    fn updated(&mut self, step: usize, policy: &Decoder) {
+        let Some(watched) = self.watched.take() else { return };
+        let Settings { temperature, language, folder, .. } = self.settings;
+        if let Err(error) = watched.write(step, &policy.valid(), temperature, language, folder) {
+            self.progress.say(&format!("warning: {error}; training goes on without this file"));
+        }
+    }
+
+    fn evaluate(&mut self, step: usize, policy: &Decoder) {
+        if let Some(held_out) = self.settings.held_out {
+            self.measure(held_out, step, policy);
+        }
+        let Some(evaluator) = self.settings.evaluator else { return };
+        if !self.is_there() {
+            return;
+        }
+        let sets = if step == 0 || step == self.total { Sets::All } else { Sets::Development };
+        let (is_complete, logged) = self.logged(step, evaluator, sets);
+        if is_complete {
+            return;
+        }
+        self.progress.pause();
+        match evaluator.run(step, policy, sets) {
+            Ok(evaluation) => {
+                // What a process wrote that was killed on the way is not written again.
+                let reports = evaluation.reports.iter().enumerate();
+                for (at, report) in reports.filter(|(_, report)| !logged.contains(&report.set)) {
+                    let raised = if at == 0 { self.alarms.evaluation(report) } else { None };
+                    if let Some(raised) = &raised {
+                        self.progress.alarm(&raised.line());
+                    }
+                    let row = alarms::row_with(report, raised.as_slice()).unwrap_or_default();
+                    self.write_row(step, &row);
+                }
+                if let Err(error) = evaluation.write_samples(self.settings.folder, step) {
+                    self.progress.say(&format!("warning: {error}; training goes on without this file"));
+                }
+                if step == 0 {
+                    self.before = Some(evaluation);
+                } else {
+                    self.latest = Some(evaluation);
+                }
+            }
+            Err(error) => self.failure = Some(error),
+        }
+    }
+
+    fn save(&mut self, state: &State) -> Result<(), train::Error> {
+        self.settings.folder.check()?;
+        if self.saved == Some(state.step) {
+            return Ok(());
+        }
+        // Else a power cut could leave a checkpoint whose logs end before it.
+        self.metrics.sync()?;
+        self.eval.sync()?;
+        self.expert_load.sync()?;
+        let files: Vec<(&str, &[u8])> = self.settings.language.tokenizer.files().collect();
+        let companions = Companions { identity: self.settings.identity, files: &files };
+        checkpoint::save(self.settings.folder.path(), state, companions, self.settings.keep_last)?;
+        self.saved = Some(state.step);
+        Ok(())
+    }
+
+    fn interrupted(&self) -> bool {
+        self.failure.is_some() || interrupt::requested()
+    }
+
+    fn warn(&mut self, message: &str) {
+        self.progress.say(&format!("warning: {message}"));
+    }
+}
+
+/// The step's numbers for the bar, in the colour of alarms while there are any.
+fn glance(metrics: &Metrics, alarms: &[&str], colours: bool) -> String {
+    // The loss of GRPO says little: a group's advantages sum to zero.
+    let has_reward = metrics.get("reward").is_some();
+    let shown = GLANCE.iter().filter_map(|(name, short)| Some((*short, metrics.get(name)?)));
+    let loss = metrics.get("loss").filter(|_| !has_reward).map(|loss| ("loss", loss));
+    let mut parts: Vec<String> =
+        loss.into_iter().chain(shown).map(|(name, value)| format!("{name} {}", short(value))).collect();
+    if !alarms.is_empty() {
+        // After what explains them.
+        parts.insert(parts.len().min(3), format!("ALARM {}", alarms.join(", ")));
+    }
+    let line = parts.join("  ");
+    if colours && !alarms.is_empty() { format!("\x1b[33m{line}\x1b[0m") } else { line }
+}
+
+/// Three or four digits; `-` for what was not measured.
+fn short(value: f64) -> String {
+    if value.is_nan() {
+        return "-".to_owned();
+    }
+    let size = value.abs();
+    if size != 0.0 && size < 1e-3 { format!("{value:.1e}") } else { format!("{value:.3}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glance;
+    use ruminate_train::Metrics;
+
+    fn metrics(reward: f64) -> Metrics {
+        let mut metrics = Metrics::default();
+        for (name, value) in [
+            ("reward", reward),
+            ("frac_reward_zero_std", 0.71875),
+            ("completions/mean_length", 15.25),
+            ("completions/clipped_ratio", 0.125),
+            ("entropy", 0.5),
+            ("loss", -0.2),
+            ("learning_rate", 6e-4),
+        ] {
+            metrics.set(name, value);
+        }
+        metrics
+    }
+
+    #[test]
+    fn what_matters_comes_first_and_fits_beside_the_bar_of_a_narrow_terminal() {
+        let line = glance(&metrics(0.195), &[], true);
+        assert_eq!(line, "reward 0.195  equal 0.719  entropy 0.500  cut 0.125  length 15.250  lr 6.0e-4");
+        assert!("reward 0.195  equal 0.719  entropy 0.500".len() <= 42, "80 columns less those of the bar");
+    }
+
+    #[test]
+    fn a_reward_that_was_not_measured_is_a_dash() {
+        assert!(glance(&metrics(f64::NAN), &[], false).starts_with("reward -  equal 0.719"));
+    }
+
+    #[test]
+    fn alarms_stand_after_the_numbers_that_explain_them_in_their_colour() {
+        let line = glance(&metrics(0.0), &["all_equal", "clipped"], false);
+        assert!(line.contains("entropy 0.500  ALARM all_equal, clipped  cut"), "{line}");
+        let coloured = glance(&metrics(0.0), &["all_equal"], true);
+        assert!(coloured.starts_with("\x1b[33mreward") && coloured.ends_with("\x1b[0m"), "{coloured:?}");
+    }
+}

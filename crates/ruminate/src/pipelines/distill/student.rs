@@ -1,0 +1,188 @@
+//! The student: where it begins, whether it can learn what the recipe asks of it, and its training by each method.
+
+use super::logits::{self, Teacher};
+use super::traces::options;
+use crate::env::problems::Problems;
+use crate::env::scoring::Judge;
+use crate::error::Refusal;
+use crate::evaluator::Evaluator;
+use crate::observer::Observer;
+use crate::pipelines::sft::{Fit, Fitted, Start, mean_length};
+use crate::pipelines::train_rl;
+use crate::policy;
+use crate::recipe::{Model, StudentTokenizer};
+use crate::renderer::language::Language;
+use crate::run::session::Session;
+use crate::run::stage::Stage;
+use anyhow::Result;
+use burn::tensor::Tensor;
+use ruminate_data::{Sample, Seed};
+use ruminate_distill::logits::{Kept, Taught, logit_loss};
+use ruminate_distill::{self as distill, Method, on_policy, order};
+use ruminate_model::{self as model, Decoder};
+use ruminate_train::packing::Packed;
+use ruminate_train::{self as train, Batch, State, supervised};
+use std::ops::Range;
+use std::path::Path;
+
+/// A student before it has learned anything.
+pub(super) struct Student {
+    pub(super) language: Language,
+    start: Start,
+}
+
+/// The student of a recipe. `teacher` is what its teacher is, or is made of, where that is known.
+///
+/// # Errors
+/// With exit code 2 where its tokenizer is another than its teacher's and the method needs one for both; those of its folder.
+pub(super) fn student(session: &Session, given: &Model, teacher: Option<&Model>) -> Result<Student> {
+    let recipe = &session.recipe;
+    let speaks = |model: &Model| policy::language_beside(model, recipe);
+    let (language, start) = match (given, teacher) {
+        (Model::Inline(keys), Some(teacher)) if recipe.distill.tokenizer == StudentTokenizer::Teacher => {
+            let language = speaks(teacher)?;
+            let vocab_size = vocab_size(teacher)?;
+            let config = policy::inline_config_for("distill.student", keys, &language.tokenizer, vocab_size)?;
+            (language, Start::Fresh(Box::new(config)))
+        }
+        _ => (speaks(given)?, Start::of(given)?),
+    };
+    let (Some(teacher), true) = (teacher, recipe.distill.learning.method != Method::Traces) else {
+        return Ok(Student { language, start });
+    };
+    if let Some(difference) = speaks(teacher)?.tokenizer.difference(&language.tokenizer) {
+        let hint = match given {
+            Model::Inline(_) => "; `distill.tokenizer = \"teacher\"` gives a student made anew its teacher's",
+            Model::Folder(_) => "",
+        };
+        return Err(Refusal::usage(format!(
+            "`distill.method` compares teacher and student token by token, and their tokenizers differ: {difference}; \
+             expected one tokenizer, or `method = \"traces\"`{hint}"
+        )));
+    }
+    Ok(Student { language, start })
+}
+
+fn vocab_size(model: &Model) -> Result<usize> {
+    Ok(match model {
+        Model::Folder(folder) => model::load_config(folder)?.vocab_size,
+        Model::Inline(keys) => policy::inline_config("model", keys)?.vocab_size,
+    })
+}
+
+impl Student {
+    /// Pretrains a student that is made anew, where the recipe says so.
+    ///
+    /// # Errors
+    /// Those of pretraining.
+    pub(super) fn pretrained(self, session: &Session, out: &Path) -> Result<Self> {
+        let steps = session.recipe.distill.pretrain_steps;
+        let Start::Fresh(config) = &self.start else { return Ok(self) };
+        if steps == 0 {
+            return Ok(self);
+        }
+        let mut settings = session.recipe.pretrain.clone();
+        settings.max_steps = steps;
+        let folder = train_rl::base(session, &out.join("student-base"), config, &settings)?;
+        Ok(Self { start: Start::Folder(folder), ..self })
+    }
+
+    /// Its architecture.
+    pub(super) fn config(&self) -> Result<model::Config> {
+        Ok(match &self.start {
+            Start::Folder(folder) => model::load_config(folder)?,
+            Start::Fresh(config) => config.as_ref().clone(),
+        })
+    }
+
+    fn fit<'a>(&'a self, samples: usize, length: usize, evaluator: &'a Evaluator<'a>) -> Fit<'a> {
+        Fit {
+            start: self.start.clone(),
+            language: &self.language,
+            samples,
+            length,
+            evaluator: Some(evaluator),
+            held_out: None,
+        }
+    }
+
+    /// Learns to write the traces.
+    pub(super) fn by_traces(
+        &self,
+        session: &Session,
+        stage: &Stage,
+        samples: &[Sample],
+        evaluator: &Evaluator,
+    ) -> Result<Fitted> {
+        let fit = self.fit(samples.len(), mean_length(samples), evaluator);
+        fit.run(session, stage, |state, settings, seed, observer| {
+            let mut source = distill::source(samples, seed.child("shuffle"))?;
+            Ok(supervised::train(state, &mut source, settings, observer)?)
+        })
+    }
+
+    /// Learns the teacher's distribution at every token of the traces. The teacher is in memory only where it has to be asked.
+    pub(super) fn by_logits(
+        &self,
+        session: &Session,
+        stage: &Stage,
+        samples: &[Sample],
+        teacher: &Path,
+        evaluator: &Evaluator,
+    ) -> Result<Fitted> {
+        let learning = &session.recipe.distill.learning;
+        let (beta, temperature) = (learning.beta, learning.temperature);
+        let (of_teacher, own) = (model::load_config(teacher)?.vocab_size, self.config()?.vocab_size);
+        let kept = Kept::new(learning.top_k, temperature, of_teacher, own);
+        let asked = Teacher { folder: teacher, device: &session.device };
+        stage.folder.check()?;
+        let tops = logits::cached(&asked, samples, kept, &stage.folder.path().join("logits"))?;
+        let fit = self.fit(samples.len(), mean_length(samples), evaluator);
+        fit.run(session, stage, |state, settings, seed, observer| {
+            let mut order = order(samples.len(), seed.child("shuffle"))?;
+            let mut batches = |_: &State, indices: Range<u64>, _: &mut dyn train::Observer| {
+                let taught = |index| {
+                    let place = order(index);
+                    Taught { sample: &samples[place], top: &tops[place] }
+                };
+                Ok(Batch::from(indices.map(taught).collect::<Vec<_>>()))
+            };
+            let loss = |policy: &Decoder, hidden: Tensor<2>, packed: &Packed, items: &[&Taught]| {
+                logit_loss(policy, hidden, packed, items, beta, temperature)
+            };
+            let check = &mut |_, _: &train::Metrics| Ok::<_, train::Error>(());
+            Ok(supervised::train_by(state, &mut batches, &loss, check, settings, observer)?)
+        })
+    }
+
+    /// Learns on its own way: it writes, the teacher judges each token.
+    pub(super) fn on_policy(
+        &self,
+        session: &Session,
+        stage: &Stage,
+        teacher: &Decoder,
+        problems: &mut Problems,
+        judge: &Judge,
+        evaluator: &Evaluator,
+    ) -> Result<Fitted> {
+        let recipe = &session.recipe;
+        let options = options(recipe, &self.language);
+        let setup = distill::Setup {
+            teacher,
+            options: &options,
+            num_samples: recipe.distill.learning.num_samples,
+            seed: Seed::new(recipe.seed).child("on_policy"),
+        };
+        let max_mismatch_kl = recipe.distill.learning.max_mismatch_kl;
+        let prompts = recipe.distill.prompts as u64;
+        let mut problem = |index: u64| {
+            let problem = problems.training(&self.language, index % prompts);
+            (problem.task, problem.prompt_ids)
+        };
+        let length = problem(0).1.len() + recipe.rollout.max_new_tokens / 2;
+        let fit = self.fit(recipe.distill.prompts * setup.num_samples, length, evaluator);
+        fit.run(session, stage, |state, settings, _, observer: &mut Observer| {
+            Ok(on_policy::train(state, &mut problem, judge, &setup, max_mismatch_kl, settings, observer)?)
+        })
+    }
+}

@@ -1,0 +1,304 @@
+//! `pretrain`: next-token training from random weights, on a corpus or on the traces of a procedural family. It makes
+//! the base policies of `train-rl` and `distill`, too.
+
+use crate::doctor::{self, Work};
+use crate::error::Refusal;
+use crate::evaluator::held_out::{self, HeldOut};
+use crate::evaluator::summary::Finished;
+use crate::observer::{Observer, Settings};
+use crate::options::RunOptions;
+use crate::pipelines::announce;
+use crate::pipelines::sft;
+use crate::policy;
+use crate::printable;
+use crate::recipe::{Data, Model, PromptStyle, Recipe, keys};
+use crate::renderer::language::Language;
+use crate::run::folders;
+use crate::run::identity::{self, read_inputs, without_threads};
+use crate::run::session::Session;
+use crate::run::stage::{Earlier, Entered, enter};
+use anyhow::{Context, Result};
+use rand::seq::SliceRandom;
+use ruminate_data::jsonl::{self, Mismatch};
+use ruminate_data::traces::Traces;
+use ruminate_data::{Sample, Seed};
+use ruminate_model::{Config, Parameters};
+use ruminate_text::Tokenizer;
+use ruminate_train::{Trained, supervised};
+use serde_json::{Value, json};
+use std::fs::File;
+use std::io::BufReader;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+pub(crate) fn run(args: RunOptions) -> Result<Finished> {
+    let session = Session::new("pretrain", args)?;
+    let (out, settings) = (session.out(), session.recipe.pretrain.clone());
+    folders::admit(&session, &out, &[])?;
+    doctor::quick(&session, Work::Pretrain)?;
+    let Some(Model::Inline(keys)) = &session.recipe.model else {
+        return Err(Refusal::usage(
+            "pretrain makes a model from random weights: expected a table [model] with the keys of a config.json",
+        ));
+    };
+    if session.recipe.lora.is_some() {
+        return Err(Refusal::usage(
+            "pretrain trains all weights from random ones: adapters have nothing to adapt; remove [lora]",
+        ));
+    }
+    let data = &session.recipe.data;
+    if data.corpus.is_none() && keys::is_set(&session.args.set, "data.eval") {
+        return Err(Refusal::usage(
+            "`data.eval` has no effect under `pretrain` on traces, whose held-out problems are measured where \
+             `pretrain.eval_steps` is above 0; expected `data.corpus` beside it, or remove it",
+        ));
+    }
+    session.check_files()?;
+    let config = policy::inline_config("model", keys)?;
+    let spec =
+        Spec { label: "pretrain", path: &out, config: &config, settings: &settings, earlier: Earlier::Kept };
+    let summary = train(&session, &spec)?;
+    Ok(Finished::new(&out, summary))
+}
+
+/// What to pretrain, and where.
+pub(crate) struct Spec<'a> {
+    /// For the progress bar.
+    pub(crate) label: &'a str,
+    /// The run folder.
+    pub(crate) path: &'a Path,
+    /// The architecture.
+    pub(crate) config: &'a Config,
+    pub(crate) settings: &'a supervised::Config,
+    pub(crate) earlier: Earlier,
+}
+
+/// Trains, unless that has been done; the model lies in `final` of the folder.
+///
+/// # Errors
+/// Those of data, training and saving.
+pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
+    let recipe = &session.recipe;
+    let seed = Seed::new(recipe.seed).child("pretrain");
+    let share = held_out_share(&recipe.data, spec.settings);
+    let identity = identity(session, spec, share)?;
+    let stage = match enter(session, spec.path, identity, spec.earlier)? {
+        Entered::Complete(summary) => return Ok(summary),
+        Entered::Open(stage) => stage,
+    };
+    let language = Language::embedded(PromptStyle::Bare)?;
+    let Material { mut source, held_out } = material(recipe, spec.settings, &language, share, seed)?;
+    let held_out = (!held_out.is_empty()).then(|| HeldOut::new(held_out, spec.settings)).transpose()?;
+    if let Some(held_out) = &held_out {
+        held_out.announce(spec.label);
+    }
+    let Parameters { all, active } = spec.config.parameters();
+    notice!(
+        "{}: {} parameters, {} active a token",
+        spec.label,
+        policy::millions(all),
+        policy::millions(active)
+    );
+
+    announce::supervised(spec.label, recipe, spec.settings, None);
+    let first: Vec<Sample> = (0..spec.settings.batch_size as u64).map(&mut *source).collect();
+    let plan =
+        supervised::memory_plan(spec.config, Trained::Weights, sft::mean_length(&first), spec.settings);
+    notice!("{}", printable::wrapped(&format!("{}: memory {plan}", spec.label)));
+    let autodiff = session.device.clone().autodiff();
+    let eval_steps = held_out.as_ref().map(|_| spec.settings.eval_steps);
+    let (steps, trainer) = (spec.settings.max_steps, &spec.settings.train);
+    let state = stage.state(steps, trainer, eval_steps, &session.device, || {
+        Ok(policy::fresh(spec.config, seed, &autodiff))
+    })?;
+    let settings = Settings {
+        recipe,
+        folder: &stage.folder,
+        language: &language,
+        identity: &stage.identity,
+        keep_last: NonZeroUsize::new(spec.settings.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
+        completions_steps: 0,
+        temperature: 1.0,
+        evaluator: None,
+        held_out: held_out.as_ref(),
+    };
+    let mut observer = Observer::new(spec.label, spec.settings.max_steps, state.step, settings)?;
+    let state = supervised::train(state, &mut *source, spec.settings, &mut observer)?;
+    observer.finish(state.step)?;
+    drop(observer);
+    let mut summary = json!({ "compute": policy::compute(state.num_tokens, spec.config) });
+    held_out::summarise(&mut summary, &stage.folder, state.step);
+    stage.finish(&state.policy, &language, summary.clone())?;
+    Ok(summary)
+}
+
+/// What decides the result, and nothing else, so that a base is found again under another algorithm.
+fn identity(session: &Session, spec: &Spec, share: f64) -> Result<Value> {
+    let Recipe { seed, data, eval, .. } = &session.recipe;
+    let Data { task, tasks, mix, split, corpus, .. } = data;
+    let params = data.family()?.map(|family| family.params());
+    let mut identity = without_threads(json!({
+        "stage": "pretrain",
+        "seed": seed,
+        "model": spec.config.to_json(),
+        "data": { "task": task, "tasks": tasks, "params": params, "mix": mix, "split": split, "corpus": corpus },
+        "pretrain": spec.settings,
+    }));
+    if corpus.is_some() && data.eval.is_some() {
+        identity["data"]["eval"] = json!(data.eval);
+    }
+    if corpus.is_some() && share > 0.0 {
+        identity::add_held_out(&mut identity, share);
+    }
+    if corpus.is_none() && share > 0.0 {
+        identity["eval"] = json!({ "n": eval.n }); // how many traces are measured
+    }
+    read_inputs(&mut identity)?;
+    Ok(identity)
+}
+
+/// What share is held out: none where nothing is measured on the way, or on a file of its own.
+fn held_out_share(data: &Data, settings: &supervised::Config) -> f64 {
+    let has_file = data.corpus.is_some() && data.eval.is_some();
+    if settings.eval_steps == 0 || has_file { 0.0 } else { data.split.held_out }
+}
+
+/// Traces that are looked at before training, a second's work: a row that is too short for one of them is not found at its
+/// step.
+const LOOKED_AT: u64 = 1 << 18;
+
+/// What is trained on, and what is measured on.
+struct Material {
+    source: Source,
+    held_out: Vec<Sample>,
+}
+
+type Source = Box<dyn FnMut(u64) -> Sample>;
+
+/// Samples by index: pieces of the corpus, or traces with the loss on what the policy would write. Of a corpus the last
+/// `share` of the pieces is held out; traces are measured on held-out problems, which no training stream has.
+///
+/// # Errors
+/// With exit code 3 for a bad corpus, and 2 for a row that does not hold the traces of the run.
+fn material(
+    recipe: &Recipe,
+    settings: &supervised::Config,
+    language: &Language,
+    share: f64,
+    seed: Seed,
+) -> Result<Material> {
+    let data = &recipe.data;
+    let Some(path) = &data.corpus else { return traces(recipe, settings, language, share, seed) };
+    let read = |path| corpus(path, settings.row_length, language, data.bad_lines.into());
+    let mut pieces = read(path)?;
+    let held_out = match &data.eval {
+        Some(path) => read(path)?,
+        None => pieces.split_off(pieces.len() - (share * pieces.len() as f64).ceil() as usize),
+    };
+    if pieces.is_empty() {
+        return Err(Refusal::input(format!(
+            "{}: `pretrain.eval_steps` holds out {share} of the rows of {} tokens (`data.split.held_out`), which leaves none to \
+             train on; give more text, a smaller `pretrain.row_length`, or `data.eval`",
+            path.display(),
+            settings.row_length
+        )));
+    }
+    let (mut order, mut epoch) = (Vec::new(), None);
+    let source = Box::new(move |index: u64| {
+        let wanted = index / pieces.len() as u64;
+        if epoch != Some(wanted) {
+            order = (0..pieces.len()).collect::<Vec<usize>>();
+            order.shuffle(&mut seed.child("shuffle").index(wanted).rng());
+            epoch = Some(wanted);
+        }
+        pieces[order[(index % pieces.len() as u64) as usize]].clone()
+    });
+    Ok(Material { source, held_out })
+}
+
+fn traces(
+    recipe: &Recipe,
+    settings: &supervised::Config,
+    language: &Language,
+    share: f64,
+    seed: Seed,
+) -> Result<Material> {
+    let Data { mix, split, .. } = &recipe.data;
+    let Some(family) = recipe.data.family()? else {
+        return Err(Refusal::usage("nothing to pretrain on: set `data.task` or `data.corpus`"));
+    };
+    let (tokenizer, end) = (language.tokenizer.clone(), language.taught_end());
+    let mut held_out = Vec::new();
+    if share > 0.0 {
+        let traces = Traces::held_out(family.clone(), mix.clone(), *split, seed.child("held_out"))?;
+        held_out = (0..recipe.eval.n as u64)
+            .map(|index| written(&traces, &tokenizer, end, index))
+            .collect::<Result<Vec<_>>>()
+            .context("a held-out trace")?;
+    }
+    let traces = Traces::new(family, mix.clone(), *split, seed)?;
+    let sample = move |index: u64| written(&traces, &tokenizer, end, index);
+    let first = sample(0).context("the first trace")?;
+    let longest = held_out.iter().map(|sample: &Sample| sample.ids.len()).max().unwrap_or(0);
+    fits(settings, longest, |index| sample(index).map_or(0, |sample| sample.ids.len()))?;
+    // A family that has a problem at one index has one at all; should it not, the first stands in.
+    let source = Box::new(move |index: u64| sample(index).unwrap_or_else(|_| first.clone()));
+    Ok(Material { source, held_out })
+}
+
+/// The trace of an index as token ids, the loss on what the policy would write.
+fn written(traces: &Traces, tokenizer: &Tokenizer, end: Option<u32>, index: u64) -> Result<Sample> {
+    let trace = traces.trace(index)?;
+    let (prompt, mut completion) = tokenizer.encode_pair(&trace.prompt, &trace.completion)?;
+    completion.extend(end);
+    Ok(Sample::completion_only(&prompt, &completion))
+}
+
+/// Checks that a row holds every trace that the run will see, as far as that can be seen in advance. `held_out` is the longest
+/// of those that are measured.
+fn fits(settings: &supervised::Config, held_out: usize, length: impl Fn(u64) -> usize) -> Result<()> {
+    let seen = settings.max_steps.saturating_mul(settings.batch_size) as u64;
+    let longest = (0..seen.min(LOOKED_AT)).map(length).max().unwrap_or(0).max(held_out);
+    if longest > settings.row_length {
+        return Err(Refusal::usage(format!(
+            "`pretrain.row_length` = {}: expected room for the longest of the {} traces that the run begins with, which has \
+             {longest} tokens; raise it, or make the tasks smaller",
+            settings.row_length,
+            seen.min(LOOKED_AT)
+        )));
+    }
+    Ok(())
+}
+
+/// A corpus as one row of tokens, each text ended, cut into pieces that are trained on whole.
+fn corpus(
+    path: &PathBuf,
+    row_length: usize,
+    language: &Language,
+    bad_lines: jsonl::BadLines,
+) -> Result<Vec<Sample>> {
+    let file =
+        File::open(path).map_err(|source| ruminate_data::Error::Read { path: path.clone(), source })?;
+    let rows = jsonl::read(BufReader::new(file), path, bad_lines, |line| {
+        let object = jsonl::parse_object(line)?;
+        let text = object.get("text").and_then(Value::as_str).map(str::to_owned);
+        text.ok_or_else(|| Mismatch {
+            expected: "a column `text` with a text".to_owned(),
+            found: "none".to_owned(),
+        })
+    })?;
+    let mut tokens = Vec::new();
+    for row in rows.rows {
+        let ids = language.completion_ids(&row.value);
+        tokens.extend(ids.map_err(|error| Refusal::line(path, row.line, error))?);
+    }
+    let pieces: Vec<Sample> = tokens
+        .chunks(row_length)
+        .filter(|piece| piece.len() > 1)
+        .map(|piece| Sample::completion_only(&piece[..1], &piece[1..]))
+        .collect();
+    if pieces.is_empty() {
+        return Err(Refusal::input(format!("{}: expected at least two tokens of text", path.display())));
+    }
+    Ok(pieces)
+}

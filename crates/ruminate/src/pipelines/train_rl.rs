@@ -1,0 +1,172 @@
+//! `train-rl`: a base policy (pretrained on the spot where the recipe describes one), GRPO, and what came of it.
+
+use crate::doctor::{self, Work};
+use crate::env::problems::Problems;
+use crate::env::scoring::Judge;
+use crate::error::Refusal;
+use crate::evaluator::Evaluator;
+use crate::evaluator::summary::{Finished, Summary};
+use crate::observer::{Observer, Settings};
+use crate::options::RunOptions;
+use crate::pipelines::announce;
+use crate::pipelines::pretrain;
+use crate::policy;
+use crate::printable;
+use crate::recipe::{Model, Recipe};
+use crate::run::folders;
+use crate::run::identity;
+use crate::run::session::Session;
+use crate::run::stage::{Earlier, Entered, enter};
+use anyhow::Result;
+use ruminate_data::Seed;
+use ruminate_grpo as grpo;
+use ruminate_model::{self as model, Config, Parameters};
+use serde_json::Value;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+pub(crate) fn run(args: RunOptions) -> Result<Finished> {
+    let session = Session::with_models("train-rl", args)?;
+    let out = session.out();
+    // Whose folder it is costs nothing to see; the doctor reads data.
+    folders::admit(&session, &out, stages(&session))?;
+    doctor::quick(&session, Work::TrainRl)?;
+    let summary = train(&session, &out)?;
+    Ok(Finished::new(&out, summary))
+}
+
+/// The stages that a run keeps in folders of their own.
+fn stages(session: &Session) -> &'static [&'static str] {
+    if matches!(session.recipe.model, Some(Model::Inline(_))) { &["base"] } else { &[] }
+}
+
+/// The whole command but its last words; the policy lies in `final` of the folder.
+///
+/// # Errors
+/// Those of data, training and saving.
+pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
+    let recipe = &session.recipe;
+    folders::admit(session, out, stages(session))?;
+    let Some(model) = &recipe.model else {
+        return Err(Refusal::usage("`model` is missing; expected a model folder, or a table [model]"));
+    };
+    let config = match model {
+        Model::Folder(folder) => model::load_config(folder)?,
+        Model::Inline(keys) => policy::inline_config("model", keys)?,
+    };
+    policy::check_adapters(recipe.lora.as_ref(), &config, &session.device)?;
+    session.check_files()?;
+    let seed = Seed::new(recipe.seed);
+    let language = policy::language(model, recipe)?;
+    let mut problems = Problems::new(recipe, &language, config.max_position_embeddings, seed)?;
+    let judge = Judge::new(recipe, &language)?;
+    let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
+
+    let setup = grpo::Setup {
+        config: &recipe.grpo,
+        train: &recipe.train,
+        sampling: &recipe.rollout,
+        eos_token_ids: &language.end_ids,
+        alarms: &recipe.alarms,
+        max_steps: recipe.max_steps,
+        seed: seed.child("grpo"),
+    };
+    let prompt_tokens = problems.training(&language, 0).prompt_ids.len();
+    let demand = grpo::Demand {
+        trained: policy::trained(recipe.lora.as_ref(), &config, &session.device)?,
+        prompt_tokens,
+        evaluated: problems.held_out.len() * recipe.eval.num_samples,
+    };
+    let plan = grpo::memory_plan(&config, demand, &setup)?;
+
+    let stage = match enter(session, out, session.identity(identity::of_a_base(recipe))?, Earlier::Kept)? {
+        Entered::Complete(summary) => return Ok(summary),
+        Entered::Open(stage) => stage,
+    };
+    announce(session, model, &config, out, &problems, prompt_tokens);
+    notice!("{}", printable::wrapped(&format!("  memory: {plan}")));
+    let base = match model {
+        Model::Folder(folder) => folder.clone(),
+        Model::Inline(_) => base(session, &out.join("base"), &config, &recipe.pretrain)?,
+    };
+
+    let autodiff = session.device.clone().autodiff();
+    let fresh = || policy::trainable(&base, recipe.lora.as_ref(), seed, &autodiff);
+    let eval_steps = Some(recipe.grpo.eval_steps);
+    let state = stage.state(recipe.max_steps, &recipe.train, eval_steps, &session.device, fresh)?;
+    let settings = Settings {
+        recipe,
+        folder: &stage.folder,
+        language: &language,
+        identity: &stage.identity,
+        keep_last: NonZeroUsize::new(recipe.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
+        completions_steps: recipe.eval.completions_steps,
+        temperature: recipe.rollout.temperature,
+        evaluator: Some(&evaluator),
+        held_out: None,
+    };
+    let mut observer = Observer::new("grpo", recipe.max_steps, state.step, settings)?;
+    let state =
+        grpo::train(state, &mut |index| problems.training(&language, index), &judge, &setup, &mut observer)?;
+    observer.finish(state.step)?;
+
+    let mut measured = Summary::default();
+    measured.add_step("before", observer.before.take(), &stage.folder, 0);
+    measured.add_step("after", observer.latest.take(), &stage.folder, state.step);
+    measured.add_alarms(&stage.folder);
+    drop(observer);
+    let mut summary = measured.to_value()?;
+    summary["compute"] = policy::compute(state.num_tokens, &config);
+    stage.finish(&state.policy, &language, summary.clone())?;
+    Ok(summary)
+}
+
+/// Pretrains a policy of that architecture in `path`, unless it is there, and returns its model folder.
+///
+/// # Errors
+/// Those of data, training and saving.
+pub(crate) fn base(
+    session: &Session,
+    path: &Path,
+    config: &Config,
+    settings: &ruminate_train::supervised::Config,
+) -> Result<PathBuf> {
+    let spec = pretrain::Spec { label: "pretrain", path, config, settings, earlier: Earlier::Replaced };
+    pretrain::train(session, &spec)?;
+    Ok(path.join("final"))
+}
+
+/// Says what is going to happen, and roughly how long it takes.
+fn announce(
+    session: &Session,
+    model: &Model,
+    config: &Config,
+    out: &Path,
+    problems: &Problems,
+    prompt_tokens: usize,
+) {
+    session.tell_settings();
+    let recipe = &session.recipe;
+    announce::train_rl(recipe, model, config, out, problems);
+    let Parameters { active, .. } = config.parameters();
+    // Completions end somewhere before the limit.
+    let length = prompt_tokens + recipe.rollout.max_new_tokens / 2;
+    let forecast = session.args.device.seconds(recipe.threads, work(recipe, model, active, length, out));
+    if let Some(seconds) = forecast {
+        notice!(
+            "  That takes about {:.0} min here, give or take; the bars know better.",
+            (seconds / 60.0).ceil()
+        );
+    }
+    notice!("  Ctrl-C saves; --resume auto goes on.");
+}
+
+/// Floating-point operations of the run: two a parameter and token forward, four backward.
+fn work(recipe: &Recipe, model: &Model, active: usize, length: usize, out: &Path) -> f64 {
+    let pretrained = matches!(model, Model::Folder(_)) || out.join("base/complete.json").exists();
+    let pretrain = if pretrained { 0 } else { recipe.pretrain.max_steps * recipe.pretrain.batch_size };
+    let sampled = recipe.max_steps * recipe.grpo.prompts_per_step * recipe.grpo.num_generations;
+    let measured = 2 * 3 * recipe.eval.n * (recipe.eval.num_samples + 1); // twice, three sets
+    let passes = 6 * pretrain + (2 + 6 * recipe.grpo.num_iterations) * sampled + 2 * measured;
+    passes as f64 * length as f64 * active as f64
+}

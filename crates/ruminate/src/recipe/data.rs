@@ -1,0 +1,157 @@
+//! `[data]`: where problems, traces and texts come from. It does not read them.
+
+use crate::error::Refusal;
+use anyhow::Result;
+use ruminate_data::procedural::{Member, Mixture};
+use ruminate_data::split::Shares;
+use ruminate_data::traces::Mix;
+use ruminate_data::{Error, jsonl, procedural};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where problems, traces and texts come from. Paths are relative to the current folder, or else to the recipe's.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Data {
+    /// A procedural family.
+    pub(crate) task: Option<String>,
+    /// Its parameters; what is absent has reasoning-gym's value.
+    pub(crate) params: Value,
+    /// Several families at once, in shares; goes before `task`.
+    pub(crate) tasks: Vec<TaskShare>,
+    /// What sorts of traces a base is pretrained on.
+    pub(crate) mix: Mix,
+    /// Shares of problems that training never sees. Of a file, only `held_out` is kept apart.
+    pub(crate) split: Shares,
+    /// Tasks (`train-rl`, `eval`) or conversations (`sft`) as JSONL; goes before `task`.
+    pub(crate) train: Option<PathBuf>,
+    /// Held-out tasks as JSONL; without it a share of `train` is held out by its prompts' hashes.
+    pub(crate) eval: Option<PathBuf>,
+    /// JSONL with `text`, to pretrain on instead of traces.
+    pub(crate) corpus: Option<PathBuf>,
+    /// What happens to a line that is not what it must be.
+    pub(crate) bad_lines: BadLines,
+    /// How a bare prompt is put to the policy.
+    pub(crate) prompt: PromptStyle,
+    /// Variables of the chat template, such as `enable_thinking`; a row's `chat_template_kwargs` go before them.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")] // as below
+    pub(crate) template: serde_json::Map<String, Value>,
+    /// The system message before every prompt that has none of its own; before a prompt of bare text, text.
+    #[serde(skip_serializing_if = "Option::is_none")] // a run without it is the same run as ever
+    pub(crate) system: Option<String>,
+    /// Solved examples before every prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shots: Option<Shots>,
+}
+
+/// Where solved examples come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Shots {
+    /// The first rows of `data.train`, which is then trained on without them.
+    Rows(usize),
+    /// All rows of a JSONL file: tasks, `prompt` and `completion`, or `messages`.
+    File(PathBuf),
+}
+
+/// A family of a mixture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TaskShare {
+    /// The procedural family.
+    pub(crate) task: String,
+    /// Its parameters.
+    #[serde(default)]
+    pub(crate) params: Value,
+    /// How often it is drawn; only ratios matter.
+    #[serde(default = "one")]
+    pub(crate) weight: f64,
+    /// The name in tables; without it the family's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// What happens to a bad line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BadLines {
+    /// It ends the run before any training.
+    #[default]
+    Refuse,
+    /// It is left out and counted.
+    Skip,
+}
+
+impl From<BadLines> for jsonl::BadLines {
+    fn from(bad_lines: BadLines) -> Self {
+        match bad_lines {
+            BadLines::Refuse => Self::Refuse,
+            BadLines::Skip => Self::Skip,
+        }
+    }
+}
+
+/// How a prompt that is bare text is put to the policy; messages always go through the chat template.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PromptStyle {
+    /// `bare` with the embedded tokenizer, else `chat` where the model has a template, else `r1`.
+    #[default]
+    Auto,
+    /// As it stands.
+    Bare,
+    /// In R1-Zero's template for base models.
+    R1,
+    /// As a user's turn in the model's chat template.
+    Chat,
+}
+
+impl Data {
+    pub(crate) fn validate(&self) -> Result<()> {
+        self.split.validate()?;
+        if self.split.held_out == 0.0 {
+            return Err(Refusal::usage("`split.held_out` is 0; expected a share above 0, to measure on"));
+        }
+        self.mix.validate()?;
+        self.family()?;
+        Ok(())
+    }
+
+    /// The procedural family, where the recipe names one, or the mixture of several.
+    pub(crate) fn family(&self) -> Result<Option<Arc<dyn procedural::Family>>, Error> {
+        if !self.tasks.is_empty() {
+            let member = |share: &TaskShare| {
+                let family = procedural::by_name(&share.task, &share.params)?;
+                let name = share.name.clone().unwrap_or_else(|| share.task.clone());
+                Ok(Member { name, family, weight: share.weight })
+            };
+            let members = self.tasks.iter().map(member).collect::<Result<_, Error>>()?;
+            return Ok(Some(Arc::new(Mixture::new(members)?)));
+        }
+        self.task.as_deref().map(|task| procedural::by_name(task, &self.params)).transpose()
+    }
+
+    /// The family that training problems are drawn from: none where they come from a file.
+    pub(crate) fn training_family(&self) -> Result<Option<Arc<dyn procedural::Family>>, Error> {
+        if self.train.is_some() { Ok(None) } else { self.family() }
+    }
+
+    /// The verifier that a file's first task names in its column `kind`, as those of a known layout do.
+    pub(crate) fn kind_of_file(&self) -> Option<String> {
+        let path = self.train.as_ref().or(self.eval.as_ref())?;
+        let lines = BufReader::new(File::open(path).ok()?.take(jsonl::MAX_LINE_BYTES as u64)).lines();
+        // What is wrong with the file is told by whoever reads it.
+        let first = lines.map_while(Result::ok).find(|line| !line.trim().is_empty())?;
+        let task = jsonl::parse_task(first.trim_start_matches('\u{feff}')).ok()?;
+        let kind = task.columns.get("kind")?.as_str()?.to_owned();
+        ruminate_reward::KINDS.contains(&kind.as_str()).then_some(kind)
+    }
+}

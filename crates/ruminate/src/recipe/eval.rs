@@ -1,0 +1,164 @@
+//! The table `[eval]`.
+
+use crate::error::Refusal;
+use anyhow::Result;
+use ruminate_reward::Language;
+use ruminate_rollout::{Dtype, Sampling, SamplingError};
+use serde::{Deserialize, Serialize};
+
+/// What is measured before and after, on problems that training never sees.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "GivenEval")]
+pub(crate) struct Eval {
+    /// Problems of a set.
+    pub(crate) n: usize,
+    /// Samples a problem; greedy decoding comes on top.
+    pub(crate) num_samples: usize,
+    /// What temperature and nucleus are where the recipe does not say.
+    pub(crate) settings: Settings,
+    /// Divides the logits.
+    pub(crate) temperature: f64,
+    /// Nucleus.
+    pub(crate) top_p: f64,
+    /// Whether the held-out problems are also asked with an empty thought put into the policy's mouth.
+    pub(crate) empty_thought: bool,
+    /// Steps between two files of completions; 0 writes none.
+    pub(crate) completions_steps: usize,
+    /// Phrases by which a thought takes a step back; their share of completions is `self_check`.
+    pub(crate) self_check: Vec<String>,
+    /// Languages that a thought may be in, by ISO 639-1 code; the share of completions whose thought is in more than one
+    /// is `language_mixed`. Not measured where there is none.
+    pub(crate) languages: Vec<String>,
+}
+
+/// How completions are sampled for a figure to report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Settings {
+    /// Temperature 1 and all tokens: what training samples.
+    #[default]
+    Policy,
+    /// DeepSeek-R1's: temperature 0.6, top-p 0.95.
+    R1,
+}
+
+impl Settings {
+    fn temperature_and_top_p(self) -> (f64, f64) {
+        match self {
+            Self::Policy => (1.0, 1.0),
+            Self::R1 => (0.6, 0.95),
+        }
+    }
+}
+
+/// `[eval]` as a recipe gives it: what is left out depends on the settings.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct GivenEval {
+    n: usize,
+    num_samples: usize,
+    settings: Settings,
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    completions_steps: usize,
+    empty_thought: bool,
+    self_check: Vec<String>,
+    languages: Vec<String>,
+}
+
+impl Default for GivenEval {
+    fn default() -> Self {
+        Self {
+            n: 200,
+            num_samples: 16,
+            settings: Settings::default(),
+            temperature: None,
+            top_p: None,
+            completions_steps: 10,
+            empty_thought: true,
+            self_check: vec!["wait".to_owned()],
+            languages: Vec::new(),
+        }
+    }
+}
+
+impl From<GivenEval> for Eval {
+    fn from(given: GivenEval) -> Self {
+        let (temperature, top_p) = given.settings.temperature_and_top_p();
+        Self {
+            n: given.n,
+            num_samples: given.num_samples,
+            settings: given.settings,
+            temperature: given.temperature.unwrap_or(temperature),
+            top_p: given.top_p.unwrap_or(top_p),
+            completions_steps: given.completions_steps,
+            empty_thought: given.empty_thought,
+            self_check: given.self_check,
+            languages: given.languages,
+        }
+    }
+}
+
+impl Default for Eval {
+    fn default() -> Self {
+        GivenEval::default().into()
+    }
+}
+
+impl Eval {
+    pub(crate) fn validate(&self) -> Result<()> {
+        from_one("n", self.n)?;
+        from_one("num_samples", self.num_samples)?;
+        if let Some(code) = self.languages.iter().find(|code| Language::new(code).is_none()) {
+            let known = Language::codes().join(", ");
+            return Err(Refusal::usage(format!("`languages` has `{code}`; expected some of {known}")));
+        }
+        if self.self_check.iter().any(|phrase| phrase.trim().is_empty()) {
+            return Err(Refusal::usage("`self_check` has an empty phrase, which every thought would hold"));
+        }
+        Ok(self.sampling(&Sampling::default()).validate()?)
+    }
+
+    /// Sampling of an evaluation: from the policy's own numbers and its own distribution; lengths and what the engine
+    /// may take are training's.
+    pub(crate) fn sampling(&self, rollout: &Sampling) -> Sampling {
+        let Self { temperature, top_p, .. } = *self;
+        Sampling { temperature, top_p, top_k: 0, dtype: Dtype::Float32, ..*rollout }
+    }
+}
+
+pub(super) fn from_one(key: &'static str, count: usize) -> Result<()> {
+    if count == 0 {
+        return Err(SamplingError { key, found: 0.0, expected: "a whole number from 1" }.into());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Eval;
+
+    #[test]
+    fn settings_are_defaults_that_a_recipe_can_depart_from() {
+        let sampled = |toml: &str| {
+            let eval: Eval = toml::from_str(toml).expect("valid");
+            (eval.temperature, eval.top_p)
+        };
+        assert_eq!(sampled(""), (1.0, 1.0));
+        assert_eq!(sampled("settings = 'r1'"), (0.6, 0.95));
+        assert_eq!(sampled("settings = 'r1'\ntemperature = 0.7"), (0.7, 0.95));
+        // What is written into a run folder reads as it was meant.
+        let eval: Eval = toml::from_str("settings = 'r1'\ntop_p = 0.9").expect("valid");
+        let again: Eval = serde_json::from_value(serde_json::to_value(&eval).expect("JSON")).expect("valid");
+        assert_eq!((again.temperature, again.top_p), (0.6, 0.9));
+    }
+
+    #[test]
+    fn an_unknown_language_and_an_empty_phrase_are_refused() {
+        for (toml, says) in [("languages = ['xx']", "`xx`"), ("self_check = ['']", "self_check")] {
+            let eval: Eval = toml::from_str(toml).expect("well-formed");
+            let message = format!("{:#}", eval.validate().expect_err(toml));
+            assert!(message.contains(says), "{message}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! A recipe: everything that a run depends on, typed. Each table is its owner crate's own configuration; this module
+//! adds the tables that only the binary needs and checks the whole before any tensor is made.
+
+mod data;
+mod distill;
+mod eval;
+mod foreign;
+pub(crate) mod idle;
+pub(crate) mod keys;
+pub(crate) mod layers;
+pub(crate) mod load;
+pub(crate) mod paths;
+mod per_task;
+mod reward;
+pub(crate) mod write;
+
+pub(crate) use data::{BadLines, Data, PromptStyle, Shots};
+pub(crate) use distill::{Distill, StudentTokenizer};
+pub(crate) use eval::Eval;
+pub(crate) use layers::Layers;
+pub(crate) use load::{Loaded, read};
+pub(crate) use reward::{Component, Reward};
+
+use anyhow::{Context, Result};
+use ruminate_grpo as grpo;
+use ruminate_model::{Format, lora};
+use ruminate_rollout::Sampling;
+use ruminate_train::{self as train, supervised};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+
+/// The whole recipe, with defaults where it says nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Recipe {
+    /// Decides every random number of the run.
+    pub(crate) seed: u64,
+    /// The policy: a model folder, or the `config.json` of one to be made.
+    pub(crate) model: Option<Model>,
+    /// GRPO steps. The supervised stages have a `max_steps` of their own.
+    pub(crate) max_steps: usize,
+    /// Threads of the CPU backend; 0 is one a core. Results do not depend on it.
+    pub(crate) threads: usize,
+    /// Where problems, traces and texts come from.
+    pub(crate) data: Data,
+    /// Next-token training from scratch; makes the base policy of `train-rl` where `model` is a table.
+    pub(crate) pretrain: supervised::Config,
+    /// Supervised fine-tuning, for `sft` and for the student of `distill`.
+    pub(crate) sft: supervised::Config,
+    /// Optimizer, schedule, router and saving of GRPO.
+    pub(crate) train: train::Config,
+    /// How completions are sampled in training.
+    pub(crate) rollout: Sampling,
+    /// The algorithm.
+    pub(crate) grpo: grpo::Config,
+    /// Adapters of low rank, which `train-rl`, `sft` and the student of `distill` then train instead of all weights.
+    #[serde(skip_serializing_if = "Option::is_none")] // a run without them is the same run as ever
+    pub(crate) lora: Option<lora::Config>,
+    /// What a completion is worth.
+    pub(crate) reward: Reward,
+    /// Teacher, student and how many traces.
+    pub(crate) distill: Distill,
+    /// What is measured before and after.
+    pub(crate) eval: Eval,
+    /// When a run is said to learn nothing, or the wrong thing. Only `unscored` decides anything of the run.
+    pub(crate) alarms: train::alarms::Config,
+    /// How the weights of `final/` are stored. Checkpoints, and the base that is trained on, are f32 always.
+    pub(crate) save: Format,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            model: None,
+            max_steps: 500,
+            threads: 0,
+            data: Data::default(),
+            pretrain: supervised::Config::default(),
+            sft: supervised::Config::default(),
+            train: train::Config::default(),
+            rollout: Sampling::default(),
+            grpo: grpo::Config::default(),
+            lora: None,
+            reward: Reward::default(),
+            distill: Distill::default(),
+            eval: Eval::default(),
+            alarms: train::alarms::Config::default(),
+            save: Format::default(),
+        }
+    }
+}
+
+/// A model by its folder, or by its architecture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged, expecting = "expected a model folder, or a table with the keys of a config.json")]
+pub(crate) enum Model {
+    /// A folder in Hugging Face's layout.
+    Folder(PathBuf),
+    /// The keys of a `config.json`; `vocab_size` and `eos_token_id` are the embedded tokenizer's unless given.
+    Inline(Map<String, Value>),
+}
+
+impl Recipe {
+    /// Checks every range that can be checked without reading a file.
+    pub(crate) fn validate(&self) -> Result<()> {
+        use crate::error::Refusal;
+        if self.max_steps == 0 {
+            return Err(Refusal::usage("`max_steps` is 0; expected a whole number from 1"));
+        }
+        self.data.validate().context("[data]")?;
+        self.pretrain.validate().context("[pretrain]")?;
+        if self.pretrain.num_train_epochs > 0.0 {
+            return Err(Refusal::usage(
+                "`pretrain.num_train_epochs` counts a set of samples, and traces have no end; set `pretrain.max_steps`",
+            ));
+        }
+        self.sft.validate().context("[sft]")?;
+        self.train.validate().context("[train]")?;
+        self.rollout.validate().context("[rollout]")?;
+        self.grpo.validate().context("[grpo]")?;
+        self.lora.as_ref().map_or(Ok(()), lora::Config::validate).context("[lora]")?;
+        self.reward.rubric(&self.data, None).map(drop).context("[reward]")?;
+        self.distill.validate().context("[distill]")?;
+        self.eval.validate().context("[eval]")?;
+        self.alarms.validate().context("[alarms]")?;
+        for (name, model) in [("model", &self.model), ("distill.student", &self.distill.student)] {
+            if let Some(Model::Inline(keys)) = model {
+                crate::policy::inline_config(name, keys)?;
+            }
+        }
+        Ok(())
+    }
+}
