@@ -76,7 +76,7 @@ pub fn read(path: &Path) -> Result<Report, Error> {
     Ok(Report { name, runs })
 }
 
-/// What `cargo xtask r1` writes into a pipeline's folder, as far as a report reads it.
+/// What `ruminate r1` writes into a pipeline's folder, as far as a report reads it.
 #[derive(Default, Deserialize)]
 struct Graph {
     /// The stages by their folders.

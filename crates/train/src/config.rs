@@ -39,7 +39,8 @@ pub struct Config {
     /// Keeps the states between a decoder's blocks only and computes each block again for its gradients: a fraction of the
     /// memory of activations for a third more time, and the same result but for the order of a few sums.
     pub gradient_checkpointing: bool,
-    /// Threads that compute microbatches at the same time. The result does not depend on it.
+    /// Microbatches that are computed at the same time, each by a thread; 0 is as many as pay on the device, where the caller
+    /// knows it, else 1. The result does not depend on it.
     pub workers: usize,
     /// Steps between checkpoints; 0 saves none on the way.
     pub save_steps: usize,
@@ -90,7 +91,7 @@ impl Default for Config {
             router_bias_bound: 1.0,
             router_balance_alpha: 1e-4,
             gradient_checkpointing: false,
-            workers: 1,
+            workers: 0,
             save_steps: 500,
             save_total_limit: 2,
             max_skipped_steps: 3,
@@ -145,7 +146,6 @@ impl Config {
                 return Err(Error::Range { key, found: value.to_string(), expected });
             }
         }
-        at_least_one("workers", self.workers)?;
         at_least_one("save_total_limit", self.save_total_limit)
     }
 }

@@ -148,7 +148,7 @@ fn random() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::same;
-    use std::fs::{self, File};
+    use std::fs;
     use std::path::Path;
 
     fn pipeline(folder: &Path, loss: &str, weights: &[u8]) {

@@ -12,7 +12,7 @@ pub(crate) fn findings(root_manifest: &toml::Table, page: &str) -> Vec<Finding> 
         .into_iter()
         .flat_map(toml::Table::keys)
         .map(String::as_str)
-        .filter(|name| !name.starts_with("ruminate-"))
+        .filter(|name| !name.starts_with("ruminate"))
         .collect();
     let explained: Vec<&str> = page
         .lines()

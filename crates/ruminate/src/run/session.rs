@@ -12,10 +12,6 @@ use anyhow::Result;
 use burn::tensor::Device;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-/// The version of Burn that the workspace pins.
-const BURN: &str = "0.22.1";
 
 /// A command at work on a recipe.
 pub(crate) struct Session {
@@ -81,8 +77,7 @@ impl Session {
         recipe.threads = threads; // what is derived begins with the recipe as it was given
         let workers = if is_wide(recipe.model.as_ref()) { 1 } else { args.device.workers(recipe.threads) };
         for trainer in [&mut recipe.pretrain.train, &mut recipe.sft.train, &mut recipe.train] {
-            // 1 is the default; with `threads = 1` it is what is meant.
-            if trainer.workers == 1 {
+            if trainer.workers == 0 {
                 trainer.workers = workers;
             }
         }
@@ -162,8 +157,8 @@ impl Session {
         let mut config = serde_json::to_value(&self.recipe)?;
         config["command"] = json!(self.command);
         config["device"] = json!(self.args.device.to_string());
-        config["versions"] = json!({ "ruminate": env!("CARGO_PKG_VERSION"), "burn": BURN });
-        config["git_commit"] = json!(git_commit());
+        config["versions"] = json!({ "ruminate": env!("CARGO_PKG_VERSION"), "burn": env!("RUMINATE_BURN") });
+        config["git_commit"] = json!(Some(env!("RUMINATE_COMMIT")).filter(|commit| !commit.is_empty()));
         let origins = self.origins();
         if !origins.is_empty() {
             config[identity::INPUTS] = json!({ (identity::ORIGINS): origins });
@@ -204,23 +199,4 @@ fn default_out(command: &str, seed: u64) -> PathBuf {
 fn is_wide(model: Option<&Model>) -> bool {
     let Some(Model::Folder(folder)) = model else { return false };
     ruminate_model::load_config(folder).is_ok_and(|config| config.hidden_size >= 512)
-}
-
-/// The commit of the sources that this binary was built from, where they are still there and git is.
-fn git_commit() -> Option<String> {
-    let output =
-        Command::new("git").args(["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "HEAD"]).output().ok()?;
-    let commit = String::from_utf8(output.stdout).ok()?.trim().to_owned();
-    (output.status.success() && !commit.is_empty()).then_some(commit)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::BURN;
-
-    #[test]
-    fn the_recorded_version_of_burn_is_the_pinned_one() {
-        let manifest = include_str!("../../../Cargo.toml");
-        assert!(manifest.contains(&format!("burn = {{ version = \"={BURN}\"")));
-    }
 }
