@@ -5,7 +5,7 @@
 //! - [`Completion`]: what a policy produced for a prompt, as token ids with log-probabilities.
 //! - [`Verdict`]: what a verifier says of a completion: correct, wrong, or *unscored*; [`Score`]: who says it.
 //! - [`Group`]: the completions of one task with their verdicts, the unit of GRPO.
-//! - [`Sample`]: token ids with a loss mask, the unit of supervised training.
+//! - [`Sample`]: token ids with a loss mask, the unit of supervised training; [`Epochs`]: their shuffled order.
 //! - [`Seed`]: where randomness comes from.
 //!
 //! And where tasks come from: files ([`jsonl`]) or programs ([`procedural`], with [`traces`] to pretrain on),
@@ -18,16 +18,20 @@ pub mod split;
 pub mod traces;
 
 mod completion;
+mod epochs;
 mod error;
 mod message;
+mod nearest;
 mod sample;
 mod seed;
 mod task;
 mod verdict;
 
 pub use completion::{Completion, FinishReason, Group, Routing};
+pub use epochs::Epochs;
 pub use error::Error;
 pub use message::{Message, messages};
+pub use nearest::nearest;
 pub use sample::Sample;
 pub use seed::Seed;
 pub use task::{Prompt, Task};

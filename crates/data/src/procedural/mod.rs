@@ -23,7 +23,7 @@ pub use spell_backward::SpellBackward;
 pub use stream::Stream;
 
 use crate::traces::{self, Mix, Slip, Trace, Work};
-use crate::{Error, Prompt, Task};
+use crate::{Error, Task, nearest};
 use rand_chacha::ChaCha8Rng;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -103,15 +103,10 @@ pub fn by_name(name: &str, params: &Value) -> Result<Arc<dyn Family>, Error> {
         "number_sorting" => Arc::new(NumberSorting::new(parse("number_sorting", params)?)?),
         "spell_backward" => Arc::new(SpellBackward::new(parse("spell_backward", params)?)?),
         _ => {
-            return Err(Error::UnknownFamily { name: name.to_owned(), nearest: nearest(name), known: NAMES });
+            let nearest = nearest(name, NAMES.iter().copied());
+            return Err(Error::UnknownFamily { name: name.to_owned(), nearest, known: NAMES });
         }
     })
-}
-
-/// The known name most like this one, if any is like it at all.
-fn nearest(name: &str) -> Option<&'static str> {
-    let likeness = NAMES.iter().map(|&known| (known, strsim::jaro_winkler(known, &name.to_lowercase())));
-    likeness.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|&(_, score)| score > 0.75).map(|(known, _)| known)
 }
 
 fn parse<P: DeserializeOwned>(of: &'static str, params: &Value) -> Result<P, Error> {
@@ -139,9 +134,8 @@ fn task(
     kind: &str,
     columns: impl IntoIterator<Item = (&'static str, Value)>,
 ) -> Task {
-    let kind = [("kind", Value::from(kind))];
-    let columns = kind.into_iter().chain(columns).map(|(name, value)| (name.to_owned(), value)).collect();
-    Task { prompt: Prompt::Text(prompt), answer, columns }
+    let task = Task::new(prompt, answer).with_column("kind", kind);
+    columns.into_iter().fold(task, |task, (name, value)| task.with_column(name, value))
 }
 
 /// Parameters as JSON; they are plain numbers, strings and maps, so this cannot fail.
