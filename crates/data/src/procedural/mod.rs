@@ -1,75 +1,37 @@
 //! Problems made by a program: each family draws a problem from a generator and states its answer.
 //!
 //! Names and default ranges are those of reasoning-gym (Stojanovski et al., 2025), so that a recipe's
-//! difficulty means what it means there; the wording is ours. Families know nothing of splits, verifiers'
-//! code or tokenizers: they only name the verifier that judges them.
+//! difficulty means what it means there; the wording is ours. A family names the verifier that judges its tasks; a
+//! [`Worked`] one also works them out in steps.
 
 pub mod base_conversion;
 pub mod chain_sum;
 pub mod countdown;
+mod family;
 pub mod gcd;
 mod mixture;
 pub mod number_sorting;
 pub mod spell_backward;
 mod stream;
+mod work;
 
 pub use base_conversion::BaseConversion;
 pub use chain_sum::ChainSum;
 pub use countdown::Countdown;
+pub use family::{Family, Worked};
 pub use gcd::Gcd;
 pub use mixture::{Member, Mixture, PER_TASK};
 pub use number_sorting::NumberSorting;
 pub use spell_backward::SpellBackward;
 pub use stream::Stream;
+pub(crate) use work::STEP_END;
+pub use work::{Mistake, Work};
 
-use crate::traces::{self, Mix, Slip, Trace, Work};
 use crate::{Error, Task, nearest};
-use rand_chacha::ChaCha8Rng;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::{fmt, sync::Arc};
-
-/// A family of procedural problems with its difficulty fixed.
-pub trait Family: fmt::Debug + Send + Sync {
-    /// The name in recipes (`data.task`).
-    fn name(&self) -> &'static str;
-
-    /// The verifier that judges answers; every task carries it in its column `kind`.
-    fn verifier_kind(&self) -> &'static str;
-
-    /// The parameters in full, defaults included, for the resolved recipe.
-    fn params(&self) -> Value;
-
-    /// Draws one problem.
-    ///
-    /// # Errors
-    /// [`Error::NoProblem`] when the parameters contradict each other in a way that only drawing shows.
-    fn generate(&self, rng: &mut ChaCha8Rng) -> Result<Task, Error>;
-
-    /// Whether a completion shows every step of the task's solution, rightly and in order; `None` where the
-    /// family does not know what the steps are. Total: no text makes it panic, and it is linear in its length.
-    fn shows_all_steps(&self, _task: &Task, _completion: &str) -> Option<bool> {
-        None
-    }
-
-    /// Works the task out in steps, rightly or with a slip and what follows from it; `None` where the family has no
-    /// written form of its steps, or the task is not one of its own.
-    fn work(&self, _task: &Task, _slip: Slip, _rng: &mut ChaCha8Rng) -> Option<Work> {
-        None
-    }
-
-    /// An answer without any work: in the form of one, and seldom right.
-    fn guess(&self, _task: &Task, _mix: &Mix, _rng: &mut ChaCha8Rng) -> Option<String> {
-        None
-    }
-
-    /// Writes one trace of the task for pretraining, good or bad as the mix says; `None` where the family does not
-    /// work its tasks out.
-    fn trace(&self, task: &Task, mix: &Mix, rng: &mut ChaCha8Rng) -> Option<Trace> {
-        traces::attempt(self, task, mix, rng)
-    }
-}
+use std::sync::Arc;
 
 /// How a problem is put. Written out in `params` as `wording = "bare"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
