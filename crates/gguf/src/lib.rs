@@ -14,12 +14,14 @@
 mod architecture;
 mod container;
 mod dequantize;
+mod dtype;
 mod error;
 mod import;
 mod keys;
 mod metadata;
 mod names;
 mod pre_tokenizer;
+mod progress;
 mod rope;
 mod source;
 mod tensor;
@@ -28,9 +30,10 @@ mod weights;
 
 pub use container::Gguf;
 pub use dequantize::dequantize;
+pub use dtype::Dtype;
 pub use error::{Error, Fault};
-pub use import::{Import, Progress};
+pub use import::Import;
 pub use metadata::{Metadata, Strings, Value};
 pub use pre_tokenizer::pre_tokenizers;
+pub use progress::Progress;
 pub use tensor::{TensorInfo, TensorType};
-pub use weights::Dtype;
