@@ -1,4 +1,4 @@
-//! What can go wrong on the way to a task. It does not know exit codes: `cli` maps these.
+//! What can go wrong on the way to a task.
 
 use crate::split::Split;
 use std::path::PathBuf;

@@ -1,5 +1,4 @@
-//! Why a GGUF file was not imported, one variant a cause. It refuses to know paths of input files (the caller opened
-//! them) and exit codes.
+//! Why a GGUF file was not imported, one variant per cause. Paths of input files are absent: the caller opened them.
 
 use std::io;
 use std::path::PathBuf;

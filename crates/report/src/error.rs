@@ -1,4 +1,4 @@
-//! Why a folder makes no report. It refuses to know exit codes: those are the binary's.
+//! Why a folder makes no report.
 
 use std::io;
 use std::path::{Path, PathBuf};
