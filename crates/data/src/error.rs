@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 /// Errors of this crate, a variant for each cause that a caller can act on.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A file cannot be opened or read.
     #[error("cannot read {}: {source}", path.display())]

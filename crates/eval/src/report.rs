@@ -75,6 +75,7 @@ pub struct AtK {
 
 /// Why completions make no report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// There is no problem.
     #[error("the set {set:?} has no problems: expected at least one to evaluate on")]

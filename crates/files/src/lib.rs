@@ -33,6 +33,7 @@ pub const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The system did not open or read it.
     #[error("cannot read {}: {source}", path.display())]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// Everything that can be wrong with what is read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A file or folder cannot be read.
     #[error("cannot read {}: {source}", path.display())]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Everything that can go wrong with a run folder.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// Another run holds the folder.
     #[error(
@@ -92,6 +93,7 @@ pub struct Broken {
 
 /// What is wrong with a folder. File names are relative to it, with `/` between components.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Fault {
     /// There is no `manifest.json`: the folder was never committed, or is not ours.
     #[error("it has no manifest.json, so nothing says that it is complete")]
