@@ -5,7 +5,7 @@
 
 use ruminate_data::procedural::{ChainSum, Stream, by_name};
 use ruminate_data::split::{Shares, Split};
-use ruminate_data::traces::{Mix, Traces};
+use ruminate_data::traces::{TraceMix, Traces};
 use ruminate_data::{Error, Seed};
 use serde_json::json;
 use std::sync::Arc;
@@ -18,9 +18,9 @@ fn main() -> Result<(), Error> {
     let task = Stream::new(countdown, Split::Train, shares, seed)?.task(0)?;
     println!("{}\n  one solution: {}", task.prompt.text(), task.answer);
 
-    // Attempts to pretrain on: most guess, some show their steps, some slip.
+    // Attempts to pretrain on: most guess, some show their steps, some make a mistake.
     let chain_sum = Arc::new(ChainSum::tiny());
-    let traces = Traces::new(chain_sum.clone(), Mix::default(), shares, seed)?;
+    let traces = Traces::new(chain_sum.clone(), TraceMix::default(), shares, seed)?;
     for index in 0..8 {
         let trace = traces.trace(index)?;
         println!("{} {}  ({:?})", trace.prompt, trace.completion, trace.kind);

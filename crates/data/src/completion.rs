@@ -1,4 +1,4 @@
-//! Completions as token ids. Text is somebody else's business: see the `text` crate.
+//! Completions as token ids; the crate `ruminate-text` makes text of them.
 
 use crate::Verdict;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub enum FinishReason {
     /// The policy emitted one of its ending tokens (which is then the last of `ids`).
     Stop,
-    /// `max_completion_length` was reached first: the completion is truncated, which is not the same as wrong.
+    /// The length limit was reached first: the completion is truncated, which is not the same as wrong.
     Length,
 }
 
@@ -23,7 +23,7 @@ pub struct Routing {
     pub experts: Vec<u16>,
     /// Number of MoE layers.
     pub moe_layers: usize,
-    /// Chosen experts a token (`num_experts_per_tok`).
+    /// Chosen experts per token (`num_experts_per_tok`).
     pub experts_per_token: usize,
 }
 
@@ -62,7 +62,7 @@ pub struct Group {
     pub task: usize,
     /// One or more completions of the task's prompt.
     pub completions: Vec<Completion>,
-    /// One verdict a completion, in the same order.
+    /// One verdict per completion, in the same order.
     pub verdicts: Vec<Verdict>,
 }
 

@@ -1,10 +1,11 @@
-//! What can go wrong on the way to a task. It does not know exit codes: `cli` maps these.
+//! What can go wrong on the way to a task.
 
 use crate::split::Split;
 use std::path::PathBuf;
 
 /// Errors of this crate, a variant for each cause that a caller can act on.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A file cannot be opened or read.
     #[error("cannot read {}: {source}", path.display())]

@@ -69,8 +69,9 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// The tasks of a file: `prompt` (text or messages; GSM8K calls it `question`), `answer` or `solution` (text, or a number,
-/// which becomes its text), and any other column as it stands. GSM8K's, MATH-500's and AIME's own columns are recognised.
+/// The tasks of a file: `prompt` (text or messages; GSM8K calls it `question`), `answer` or `solution` (text, or a
+/// number, which becomes its text), and any other column as it stands. GSM8K's, MATH-500's and AIME's own columns are
+/// recognised.
 ///
 /// # Errors
 /// [`Error::Read`], [`Error::Jsonl`] for the first bad line where these are refused, and [`Error::Empty`] when

@@ -1,15 +1,40 @@
-//! What flows through ruminate. Every other crate speaks these types; none of them knows a tensor or a
-//! tokenizer.
+//! Core types shared by all crates of ruminate. None of them contains a tensor, and none depends on a tokenizer.
 //!
 //! - [`Task`]: a problem with an answer that a program can check; [`Message`]: one turn of a chat.
 //! - [`Completion`]: what a policy produced for a prompt, as token ids with log-probabilities.
-//! - [`Verdict`]: what a verifier says of a completion: correct, wrong, or *unscored*; [`Score`]: who says it.
+//! - [`Verdict`]: the judgement of a completion: correct, wrong, or *unscored*; [`Score`] judges groups of them.
 //! - [`Group`]: the completions of one task with their verdicts, the unit of GRPO.
-//! - [`Sample`]: token ids with a loss mask, the unit of supervised training.
-//! - [`Seed`]: where randomness comes from.
+//! - [`Sample`]: token ids with a loss mask, the unit of supervised training; [`Epochs`]: their shuffled order.
+//! - [`Seed`]: derived randomness. Every random decision names its place in a tree of seeds, so that thread
+//!   interleaving, batch composition and resumption change no result.
 //!
-//! And where tasks come from: files ([`jsonl`]) or programs ([`procedural`], with [`traces`] to pretrain on),
-//! kept apart for training and evaluation by [`split`] and [`decontaminate`].
+//! Tasks come from files ([`jsonl`]) or from programs ([`procedural`], with [`traces`] for pretraining). [`split`] and
+//! [`decontaminate`] keep training and evaluation apart.
+//!
+//! # Example
+//!
+//! A family of problems, a training problem and a validation set that no training stream contains:
+//!
+//! ```
+//! use ruminate_data::procedural::{Stream, by_name};
+//! use ruminate_data::split::{Shares, Split};
+//! use ruminate_data::{Seed, Verdict};
+//! use serde_json::json;
+//!
+//! let gcd = by_name("gcd", &json!({ "max_value": 100 }))?;
+//! let (shares, seed) = (Shares::default(), Seed::new(0));
+//! let training = Stream::new(gcd.clone(), Split::Train, shares, seed)?;
+//! let validation = Stream::new(gcd, Split::HeldOut, shares, seed)?.distinct(50)?;
+//!
+//! let task = training.task(0)?;
+//! assert!(validation.iter().all(|other| other.prompt != task.prompt));
+//! assert_eq!(task.columns["kind"], "exact");
+//!
+//! let answer = task.answer.clone();
+//! let verdict = if answer == task.answer { Verdict::correct(1.0) } else { Verdict::wrong(0.0) };
+//! assert!(verdict.is_scored());
+//! # Ok::<(), ruminate_data::Error>(())
+//! ```
 
 pub mod decontaminate;
 pub mod jsonl;
@@ -18,17 +43,26 @@ pub mod split;
 pub mod traces;
 
 mod completion;
+mod epochs;
 mod error;
 mod message;
+mod nearest;
 mod sample;
 mod seed;
 mod task;
 mod verdict;
 
 pub use completion::{Completion, FinishReason, Group, Routing};
+pub use epochs::Epochs;
 pub use error::Error;
 pub use message::{Message, messages};
+pub use nearest::nearest;
 pub use sample::Sample;
 pub use seed::Seed;
 pub use task::{Prompt, Task};
 pub use verdict::{Outcome, Score, Verdict};
+
+/// The examples of the README are tested with the crate's own.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 /// Keys of a thought beside its answer. The first is the one that chat templates read.
 const REASONING: [&str; 3] = ["reasoning_content", "thinking", "reasoning"];
 
-/// One turn of a chat: the object of a file with all its keys, in the file's order. Its `role` is a text; its `content` a
-/// text, a list of parts, null or absent.
+/// One turn of a chat: the object of a file with all its keys, in the file's order. Its `role` is a text; its
+/// `content` a text, a list of parts, null or absent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Message(Map<String, Value>);

@@ -18,7 +18,7 @@ pub enum Split {
     Train,
     /// What evaluation during development sees.
     HeldOut,
-    /// What only final figures see: nobody tunes on it.
+    /// Read by final figures alone: nothing is tuned on it.
     Fresh,
 }
 

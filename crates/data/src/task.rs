@@ -40,7 +40,33 @@ impl Prompt {
     }
 }
 
+impl From<&str> for Prompt {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Prompt {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Vec<Message>> for Prompt {
+    fn from(messages: Vec<Message>) -> Self {
+        Self::Messages(messages)
+    }
+}
+
 /// A problem with an answer that a program can check.
+///
+/// ```
+/// use ruminate_data::Task;
+///
+/// let task = Task::new("7+5=", "12").with_column("kind", "exact").with_column("difficulty", 2);
+/// assert_eq!((task.prompt.text().as_str(), task.answer.as_str()), ("7+5=", "12"));
+/// assert_eq!(task.columns["difficulty"], 2);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// What the policy is asked.
@@ -51,4 +77,18 @@ pub struct Task {
     /// Any other column of the source: it reaches the verifier untouched.
     #[serde(flatten)]
     pub columns: serde_json::Map<String, Value>,
+}
+
+impl Task {
+    /// A task without other columns.
+    pub fn new(prompt: impl Into<Prompt>, answer: impl Into<String>) -> Self {
+        Self { prompt: prompt.into(), answer: answer.into(), columns: serde_json::Map::new() }
+    }
+
+    /// Sets a column, in the place of one with the same name.
+    #[must_use]
+    pub fn with_column(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.columns.insert(name.into(), value.into());
+        self
+    }
 }

@@ -1,28 +1,26 @@
-//! Written attempts for pretraining, most of them poor: a base that can reason but seldom does.
+//! Worked examples for pretraining, most of which jump straight to a guess: a base that can reason but seldom does.
 //!
 //! A tiny policy cannot discover a chain of thought by reinforcement from random weights. Trained first on a
-//! [`Mix`] in which most attempts answer at once and guess, some show their steps and some slip, it holds
-//! every behaviour with some probability, and reinforcement decides which one pays.
+//! [`TraceMix`] in which most attempts guess, some show their steps and some make a mistake, it has every behaviour
+//! with some probability, and reinforcement decides which one is rewarded.
 //!
 //! Completions carry no end token: the tokenizer's side appends it. To evaluate what the policy can do without
 //! a thought, let it continue the prompt followed by `<think></think>`, which is how a direct answer begins.
 
-pub(crate) mod chain_sum;
+mod attempt;
+mod chain_sum;
 mod mix;
-mod tongue;
-mod written;
+mod step_words;
 
-pub use mix::Mix;
-pub use tongue::Tongue;
-pub(crate) use written::attempt;
-pub use written::{Slip, Work};
+pub use mix::TraceMix;
+pub use step_words::StepWords;
 
 use crate::procedural::{Family, Stream};
 use crate::split::{Shares, Split};
 use crate::{Error, Seed};
 use std::sync::Arc;
 
-/// Traces that are written before any is used, so that every member of a mixture has had its turn.
+/// Traces that are written before any is used, so that every member of a mixture occurs among them.
 const TRIED: u64 = 64;
 
 /// One attempt as text.
@@ -45,7 +43,8 @@ pub enum Kind {
     Partial,
     /// All steps, one of them wrong; what follows is computed from it.
     Slip,
-    /// All steps, one of them wrong and at once corrected after a word of doubt ("wait"; `W` where steps have no words).
+    /// All steps, one of them wrong and at once corrected after a word of doubt ("wait"; `W` where steps have no
+    /// words).
     Corrected,
     /// All steps, rightly.
     Correct,
@@ -55,7 +54,7 @@ pub enum Kind {
 #[derive(Clone, Debug)]
 pub struct Traces {
     stream: Stream,
-    mix: Mix,
+    mix: TraceMix,
     seed: Seed,
 }
 
@@ -64,7 +63,7 @@ impl Traces {
     ///
     /// # Errors
     /// [`Error::Params`] for a bad mix or bad shares, [`Error::NoTraces`] for a family without traces.
-    pub fn new(family: Arc<dyn Family>, mix: Mix, shares: Shares, seed: Seed) -> Result<Self, Error> {
+    pub fn new(family: Arc<dyn Family>, mix: TraceMix, shares: Shares, seed: Seed) -> Result<Self, Error> {
         Self::of(Split::Train, family, mix, shares, seed)
     }
 
@@ -72,14 +71,19 @@ impl Traces {
     ///
     /// # Errors
     /// As [`new`](Self::new); [`Error::EmptySplit`] where nothing is held out.
-    pub fn held_out(family: Arc<dyn Family>, mix: Mix, shares: Shares, seed: Seed) -> Result<Self, Error> {
+    pub fn held_out(
+        family: Arc<dyn Family>,
+        mix: TraceMix,
+        shares: Shares,
+        seed: Seed,
+    ) -> Result<Self, Error> {
         Self::of(Split::HeldOut, family, mix, shares, seed)
     }
 
     fn of(
         split: Split,
         family: Arc<dyn Family>,
-        mix: Mix,
+        mix: TraceMix,
         shares: Shares,
         seed: Seed,
     ) -> Result<Self, Error> {
@@ -91,20 +95,24 @@ impl Traces {
         Ok(traces)
     }
 
-    /// The trace at an index, the same whatever was asked before.
+    /// The trace at an index, which depends on the index alone.
     ///
     /// # Errors
     /// Those of [`Stream::task`].
     pub fn trace(&self, index: u64) -> Result<Trace, Error> {
         let (task, family) = (self.stream.task(index)?, self.stream.family());
-        let trace = family.trace(&task, &self.mix, &mut self.seed.index(index).rng());
+        let mut rng = self.seed.index(index).rng();
+        let trace = match chain_sum::without_words(&**family, &task, &self.mix) {
+            Some((bounds, problem)) => Some(chain_sum::attempt(&problem, bounds, &self.mix, &mut rng)),
+            None => family.worked().and_then(|worked| attempt::attempt(worked, &task, &self.mix, &mut rng)),
+        };
         trace.ok_or(Error::NoTraces { family: family.name() })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Mix, Traces};
+    use super::{TraceMix, Traces};
     use crate::Seed;
     use crate::procedural::ChainSum;
     use crate::split::{Shares, is_held_out};
@@ -113,7 +121,7 @@ mod tests {
     #[test]
     fn held_out_traces_are_of_problems_that_no_training_trace_has() {
         let family = || Arc::new(ChainSum::tiny());
-        let (mix, shares, seed) = (Mix::default(), Shares::default(), Seed::new(3));
+        let (mix, shares, seed) = (TraceMix::default(), Shares::default(), Seed::new(3));
         let training = Traces::new(family(), mix.clone(), shares, seed).expect("traces");
         let held_out = Traces::held_out(family(), mix, shares, seed).expect("traces");
         for index in 0..300 {

@@ -3,7 +3,7 @@
 //!
 //! `cargo run -p ruminate-eval --example before_after`
 
-use ruminate_data::{Completion, FinishReason, Group, Outcome, Seed, Verdict};
+use ruminate_data::{Completion, FinishReason, Group, Seed, Verdict};
 use ruminate_eval::{Report, table};
 
 fn main() -> Result<(), ruminate_eval::Error> {
@@ -19,11 +19,12 @@ fn main() -> Result<(), ruminate_eval::Error> {
 fn evaluation(seed: Seed, skill: f64) -> Vec<Group> {
     let sample = |task: u64, sibling: u64| {
         let solved = (seed.index(task).index(sibling).value() as f64) < skill * 2f64.powi(64);
-        let (outcome, answer) = if solved { (Outcome::Correct, "4") } else { (Outcome::Wrong, "5") };
-        let score = f64::from(u8::from(solved));
-        let rewards = vec![("format".to_owned(), 1.0)];
-        let why = "the coin fell so".to_owned();
-        let verdict = Verdict { outcome, score, extracted: Some(answer.to_owned()), why, rewards };
+        let verdict = if solved {
+            Verdict::correct(1.0).with_extracted("4")
+        } else {
+            Verdict::wrong(0.0).with_extracted("5")
+        };
+        let verdict = verdict.with_why("a coin was tossed").with_reward("format", 1.0);
         let finish_reason = FinishReason::Stop;
         let (ids, logprobs) = (vec![7; 12], vec![-0.1; 12]);
         (Completion { prompt_ids: vec![1, 2], ids, logprobs, finish_reason, routing: None }, verdict)

@@ -1,13 +1,38 @@
-//! How good a policy is: pass@1, pass@k and cons@k with confidence intervals, from completions that somebody else
-//! sampled and judged. This crate refuses to know models, tokenizers and verifiers.
+//! Measures how good a policy is: pass@1, pass@k and cons@k with confidence intervals, from completions that are
+//! sampled and judged elsewhere. This crate refuses to know models, tokenizers and verifiers.
 //!
 //! - [`Report::new`] turns the [`Group`](ruminate_data::Group)s of one evaluation into one row of `eval.jsonl`.
-//! - [`slices`] tells it by task and by difficulty; [`compare`] two policies on the same problems.
+//! - [`slices`] splits it by task and by difficulty; [`compare`] compares two policies on the same problems.
 //! - [`table`] sets reports side by side for people; [`cut_off`] says which figures are doubtful.
 //! - [`metrics`] has the estimators one by one, with their sources.
 //!
-//! A completion that the verifier left unscored is neither right nor wrong: it is left out of every mean and
-//! counted.
+//! A completion that the verifier left unscored is neither right nor wrong: it is left out of every mean and counted.
+//!
+//! # Example
+//!
+//! ```
+//! use ruminate_data::{Completion, FinishReason, Group, Seed, Verdict};
+//! use ruminate_eval::{Report, metrics, table};
+//!
+//! // Two problems with four samples each, of which three and one are correct.
+//! let group = |task: usize, correct: usize| {
+//!     let completion = Completion {
+//!         prompt_ids: vec![1],
+//!         ids: vec![2; 10],
+//!         logprobs: vec![-0.1; 10],
+//!         finish_reason: FinishReason::Stop,
+//!         routing: None,
+//!     };
+//!     let verdict = |sample| if sample < correct { Verdict::correct(1.0) } else { Verdict::wrong(0.0) };
+//!     Group { task, completions: vec![completion; 4], verdicts: (0..4).map(verdict).collect() }
+//! };
+//! let report = Report::new(0, "validation", &[group(0, 3), group(1, 1)], None, Seed::new(0))?;
+//! assert_eq!(report.pass_at_1, Some(0.5));
+//! print!("{}", table(&[("policy", &report)]));
+//!
+//! assert_eq!(metrics::pass_at_k(4, 1, 2), 0.5);
+//! # Ok::<(), ruminate_eval::Error>(())
+//! ```
 
 mod comparison;
 pub mod metrics;
@@ -19,3 +44,8 @@ pub use comparison::{Comparison, compare};
 pub use report::{AtK, Error, Report};
 pub use slices::{Slice, slices};
 pub use table::{cut_off, slice_table, table};
+
+/// The examples of the README are tested with the crate's own.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

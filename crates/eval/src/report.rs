@@ -1,4 +1,4 @@
-//! One evaluation as one row of `eval.jsonl`. It refuses to know who sampled and who judged.
+//! One evaluation as one row of `eval.jsonl`.
 
 use crate::metrics::{bootstrap_ci, component_mean, consensus, mean, pass_at_k, scored, solve_rate};
 use crate::slices::{Slice, slices};
@@ -18,8 +18,8 @@ pub struct Report {
     pub set: String,
     /// Number of problems.
     pub n: usize,
-    /// The chance that one sample solves a problem: the mean over problems of the mean over their samples. None where every
-    /// completion was cut off at the length limit: then the limit was measured, and not the policy.
+    /// The chance that one sample solves a problem: the mean over problems of the mean over their samples. None where
+    /// every completion was cut off at the length limit: then the limit was measured, and not the policy.
     #[serde(rename = "pass@1")]
     pub pass_at_1: Option<f64>,
     /// The 95 % confidence interval of `pass_at_1`, low and high, by bootstrap over problems.
@@ -28,12 +28,12 @@ pub struct Report {
     /// pass@1 of greedy decoding, where it was asked for and not every such completion was cut off.
     #[serde(rename = "pass@1_greedy", default, skip_serializing_if = "Option::is_none")]
     pub pass_at_1_greedy: Option<f64>,
-    /// What more than one sample a problem can tell; absent with one.
+    /// Measures of more than one sample per problem; absent with one.
     #[serde(flatten)]
     pub at_k: Option<AtK>,
     /// Mean length of a completion in tokens, the ending token included.
     pub completion_length_mean: f64,
-    /// Mean of the measure `thought_length` in tokens; absent when nobody measured it.
+    /// Mean of the measure `thought_length` in tokens; absent when it was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thought_length_mean: Option<f64>,
     /// Share of completions that reached the length limit.
@@ -44,11 +44,12 @@ pub struct Report {
     /// Mean of the reward component `all_steps`; absent when the task does not know its steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub all_steps: Option<f64>,
-    /// Share of completions whose thought takes a step back (the measure `self_check`); absent when nobody looked.
+    /// Share of completions whose thought takes a step back (the measure `self_check`); absent when it was not
+    /// measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_check: Option<f64>,
     /// Share of completions whose thought is in more than one language (the measure `language_mixed`); absent when
-    /// nobody looked.
+    /// it was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language_mixed: Option<f64>,
     /// Completions, greedy ones included, that no verifier could judge: they are in none of the means.
@@ -61,10 +62,10 @@ pub struct Report {
     pub difficulties: BTreeMap<String, Slice>,
 }
 
-/// The metrics over `k` samples a problem: the keys `pass@{k}` and `cons@{k}`.
+/// The metrics over `k` samples per problem: the keys `pass@{k}` and `cons@{k}`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AtK {
-    /// Samples a problem, at least 2.
+    /// Samples per problem, at least 2.
     pub k: usize,
     /// The chance that at least one of `k` samples is correct; `None` when no problem has all of them scored.
     pub pass: Option<f64>,
@@ -74,6 +75,7 @@ pub struct AtK {
 
 /// Why completions make no report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// There is no problem.
     #[error("the set {set:?} has no problems: expected at least one to evaluate on")]

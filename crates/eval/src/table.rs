@@ -43,8 +43,8 @@ pub fn table(columns: &[(&str, &Report)]) -> String {
 /// From this share on, completions that were cut off make a figure doubtful.
 const DOUBTFUL: f64 = 0.1;
 
-/// What must stand beside the figures of one set's reports of which many completions were cut off, a line a finding; empty
-/// where none has many. A line names reports by their headings.
+/// What must stand beside the figures of one set's reports of which many completions were cut off, a line a finding;
+/// empty where none has many. A line names reports by their headings.
 pub fn cut_off(columns: &[(&str, &Report)]) -> Vec<String> {
     let Some(set) = columns.first().map(|(_, report)| &report.set) else { return Vec::new() };
     let mut lines = Vec::new();
@@ -71,8 +71,8 @@ pub fn cut_off(columns: &[(&str, &Report)]) -> Vec<String> {
     lines
 }
 
-/// pass@1 by part, a row a part and a column a report, with the number of problems in the last; empty where there are no
-/// parts. `what` heads the parts' names.
+/// pass@1 by part, a row a part and a column a report, with the number of problems in the last; empty where there are
+/// no parts. `what` heads the parts' names.
 pub fn slice_table(what: &str, columns: &[(&str, &BTreeMap<String, Slice>)]) -> String {
     let parts: BTreeSet<&String> = columns.iter().flat_map(|(_, slices)| slices.keys()).collect();
     if parts.is_empty() {

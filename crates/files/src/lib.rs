@@ -1,11 +1,25 @@
-//! Opens the files of a model folder, which come from anywhere: regular files only, within the folder or the cache that it
-//! belongs to, and no larger than expected. This crate does not interpret what the files hold.
+//! Opens the files of a model folder, which come from anywhere: regular files only, within the folder or the cache
+//! that it belongs to, and no larger than expected. This crate does not interpret what the files hold.
 //!
 //! - [`read`] and [`read_optional`]: a text file of a folder, whole; [`open`] where it is read in pieces.
 //! - [`open_regular`]: a file of any size, such as weights.
 //!
-//! A pipe is never waited for, a device never read, and a link that leads elsewhere is named and not followed: what such a
-//! file holds would go into the folder of a trained model.
+//! A pipe is never waited for, a device never read, and a link that leads elsewhere is an error that names its
+//! target: the content of such a file would end up in the folder of a trained model.
+//!
+//! # Example
+//!
+//! ```
+//! use ruminate_files::{Error, MAX_CONFIG_BYTES, read, read_optional};
+//!
+//! let folder = tempfile::tempdir()?;
+//! std::fs::write(folder.path().join("config.json"), "{}")?;
+//!
+//! assert_eq!(read(folder.path(), "config.json", MAX_CONFIG_BYTES)?, b"{}");
+//! assert!(read_optional(folder.path(), "generation_config.json", MAX_CONFIG_BYTES)?.is_none());
+//! assert!(matches!(read(folder.path(), "config.json", 1), Err(Error::Size { bytes: 2, limit: 1, .. })));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -19,6 +33,7 @@ pub const MAX_CONFIG_BYTES: u64 = 16 << 20;
 
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The system did not open or read it.
     #[error("cannot read {}: {source}", path.display())]
@@ -59,8 +74,8 @@ pub enum Error {
     },
 }
 
-/// The content of `name` in a model folder, at most `limit` bytes of it. Links are followed within the folder, and from a
-/// snapshot of a Hugging Face cache into the `blobs` beside it.
+/// The content of `name` in a model folder, at most `limit` bytes of it. Links are followed within the folder, and
+/// from a snapshot of a Hugging Face cache into the `blobs` beside it.
 ///
 /// # Errors
 /// Any of [`Error`].
@@ -174,3 +189,8 @@ fn blobs(root: &Path) -> Option<PathBuf> {
     let blobs = snapshots.parent()?.join("blobs");
     fs::symlink_metadata(&blobs).is_ok_and(|metadata| metadata.is_dir()).then_some(blobs)
 }
+
+/// The examples of the README are tested with the crate's own.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

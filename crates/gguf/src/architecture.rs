@@ -1,13 +1,12 @@
 //! Metadata to `config.json`: the three families, their sizes, and what of a file we refuse because a configuration
 //! could not say it. It refuses to know tensors' contents.
 
+use crate::dtype::Dtype;
 use crate::error::{Error, shown};
-use crate::keys::refuse_others;
+use crate::keys::{EMBEDDING, HEAD, ROPE_DIVISORS, refuse_others};
 use crate::metadata::Metadata;
-use crate::names::{EMBEDDING, HEAD, ROPE_DIVISORS};
 use crate::rope::Scaling;
 use crate::tensor::TensorInfo;
-use crate::weights::Dtype;
 use serde_json::{Value, json};
 
 /// A model family, by what distinguishes its files.

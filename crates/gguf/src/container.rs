@@ -170,7 +170,7 @@ impl<R: Read + Seek> Header<R> {
         Ok(Value::Texts(strings))
     }
 
-    /// Checks a list that nobody needs and passes over it. Every step takes bytes of the file, so no length can
+    /// Checks a list that is not needed and passes over it. Every step takes bytes of the file, so no length can
     /// make it long.
     fn pass_list(&mut self, key: &str, kind: u32, depth: u32) -> Result<Value, Error> {
         const WHAT: &str = "a list";

@@ -78,8 +78,8 @@ fn fives(packed: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// `16 bytes of scales and minima, 64 bytes of pairs, d, m`: 16 groups of 16, `d scale q - m minimum`. The lowest pairs of
-/// 32 bytes are the first two groups, the next pairs the following ones.
+/// `16 bytes of scales and minima, 64 bytes of pairs, d, m`: 16 groups of 16, `d scale q - m minimum`. The lowest
+/// pairs of 32 bytes are the first two groups, the next pairs the following ones.
 fn q2_k(block: &[u8; 84], out: &mut Vec<f32>) {
     let (d, m) = (half_at(block, 80), half_at(block, 82));
     for (group, q) in pairs(&block[16..80]) {
@@ -89,8 +89,8 @@ fn q2_k(block: &[u8; 84], out: &mut Vec<f32>) {
     }
 }
 
-/// `32 bytes of third bits, 64 bytes of pairs, 12 bytes of scales, d`: groups as in Q2_K, `d (scale - 32) q`, where `q` is
-/// less by 4 without its third bit.
+/// `32 bytes of third bits, 64 bytes of pairs, 12 bytes of scales, d`: groups as in Q2_K, `d (scale - 32) q`, where
+/// `q` is less by 4 without its third bit.
 fn q3_k(block: &[u8; 110], out: &mut Vec<f32>) {
     let d = half_at(block, 108);
     for (place, (group, q)) in pairs(&block[32..96]).enumerate() {
@@ -116,8 +116,8 @@ fn q3_k_scale(packed: &[u8], group: usize) -> u8 {
     lower | upper << 4
 }
 
-/// `d, m, 12 bytes of scales and minima, 32 bytes of fifth bits, 128 bytes`: Q4_K with a bit more of each element, that of
-/// group g in bit g.
+/// `d, m, 12 bytes of scales and minima, 32 bytes of fifth bits, 128 bytes`: Q4_K with a bit more of each element,
+/// that of group g in bit g.
 fn q5_k(block: &[u8; 176], out: &mut Vec<f32>) {
     let (d, m) = (half_at(block, 0), half_at(block, 2));
     for group in 0..8 {

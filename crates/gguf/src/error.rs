@@ -1,11 +1,11 @@
-//! Why a GGUF file was not imported, one variant a cause. It refuses to know paths of input files (the caller opened
-//! them) and exit codes.
+//! Why a GGUF file was not imported, one variant per cause. Paths of input files are absent: the caller opened them.
 
 use std::io;
 use std::path::PathBuf;
 
 /// Everything that can go wrong with an import. Texts from the file are quoted and shortened.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The system refused to read the file.
     #[error("cannot read: {0}")]
@@ -140,6 +140,7 @@ pub enum Error {
 
 /// What is wrong with a container.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Fault {
     /// It does not begin with the magic bytes.
     #[error("expected the bytes \"GGUF\", found {found:?}{}", looks_like(found))]

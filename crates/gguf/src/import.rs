@@ -4,11 +4,14 @@
 use crate::architecture::{Architecture, misshapen};
 use crate::container::Gguf;
 use crate::dequantize::dequantize;
+use crate::dtype::Dtype;
 use crate::error::Error;
+use crate::keys::ROPE_DIVISORS;
 use crate::metadata::Metadata;
-use crate::names::{self, Mapped, ROPE_DIVISORS};
+use crate::names::{self, Mapped};
+use crate::progress::Progress;
 use crate::tokenizer::{SpecialIds, Tokenizer};
-use crate::weights::{self, Dtype};
+use crate::weights;
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
@@ -25,20 +28,9 @@ pub struct Import {
     has_end: bool,
 }
 
-/// How far the weights are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Progress<'a> {
-    /// Tensors written.
-    pub done: usize,
-    /// Tensors in all.
-    pub of: usize,
-    /// The one that is written now, by its name in the model folder; empty at the end.
-    pub tensor: &'a str,
-}
-
 impl Import {
-    /// Checks that the file is a llama, qwen2 or qwen3 model with all its tensors and a byte-level BPE tokenizer. `pre` is
-    /// one of [`pre_tokenizers`](crate::pre_tokenizers) for a file that does not say how its text is split.
+    /// Checks that the file is a llama, qwen2 or qwen3 model with all its tensors and a byte-level BPE tokenizer.
+    /// `pre` is one of [`pre_tokenizers`](crate::pre_tokenizers) for a file that does not say how its text is split.
     ///
     /// # Errors
     /// What is wrong with it; nothing has been written.
@@ -49,7 +41,7 @@ impl Import {
         let mapped = names::map(&architecture, gguf.tensors())?;
         let SpecialIds { eos, eot, .. } =
             Tokenizer::read(gguf.metadata(), architecture.vocab_size, pre)?.special;
-        let dtype = Dtype::of(&mapped);
+        let dtype = Dtype::of(mapped.iter().map(|tensor| &tensor.stored));
         let has_end = eos.or(eot).is_some();
         Ok(Self { architecture, mapped, dtype, pre: pre.map(str::to_owned), has_end })
     }
@@ -70,8 +62,8 @@ impl Import {
     }
 
     /// Fills an existing folder: `config.json`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json`,
-    /// `chat_template.jinja` where the file has a template, and `model.safetensors`. `progress` is told of every
-    /// tensor.
+    /// `chat_template.jinja` where the file has a template, and `model.safetensors`. `progress` is called before every
+    /// tensor and at the end.
     ///
     /// # Errors
     /// [`Error::Write`] when the folder cannot be written, [`Error::Read`] or [`Error::Container`] when the file
@@ -110,7 +102,7 @@ impl Import {
 
 /// The elements of `rope_freqs.weight`, where the file has it.
 fn rope_divisors<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<Option<Vec<f32>>, Error> {
-    /// Half of the widest head that anybody could mean.
+    /// Half of the widest head that a model has.
     const MOST: u64 = 1 << 14;
     let Some(tensor) = gguf.tensors().iter().find(|tensor| tensor.name == ROPE_DIVISORS).cloned() else {
         return Ok(None);

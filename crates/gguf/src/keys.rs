@@ -1,8 +1,17 @@
-//! The keys `<architecture>.*` of a file: each is read elsewhere, known to change no number, or refused unless its value
-//! says that it is not used. It does not know what the keys that are read mean.
+//! Names that a file's metadata and tensors have. Each key `<architecture>.*` is read elsewhere, known to change no
+//! number, or refused unless its value says that it is not used.
 
 use crate::error::Error;
 use crate::metadata::{Metadata, Value};
+
+/// The tensor of the token embeddings.
+pub(crate) const EMBEDDING: &str = "token_embd.weight";
+
+/// The tensor of the output head; absent where it is the embedding.
+pub(crate) const HEAD: &str = "output.weight";
+
+/// The tensor of the divisors of the rotary frequencies: they go into `config.json`.
+pub(crate) const ROPE_DIVISORS: &str = "rope_freqs.weight";
 
 /// Read by [`Architecture`](crate::architecture::Architecture) and [`Scaling`](crate::rope::Scaling).
 const READ: [&str; 17] = [
@@ -25,8 +34,8 @@ const READ: [&str; 17] = [
     "rope.scaling.yarn_ext_factor",
 ];
 
-/// What llama.cpp does not read for these architectures: how the converter found the rows, the epsilon of another kind of
-/// norm, and what the tensors' shapes say.
+/// What llama.cpp does not read for these architectures: how the converter found the rows, the epsilon of another
+/// kind of norm, and what the tensors' shapes say.
 const HARMLESS: [&str; 4] =
     ["attention.layer_norm_epsilon", "rope.scaling.finetuned", "tensor_data_layout", "vocab_size"];
 

@@ -3,13 +3,9 @@
 
 use crate::architecture::{Architecture, Family};
 use crate::error::{Error, shown};
+use crate::keys::{EMBEDDING, HEAD, ROPE_DIVISORS};
 use crate::tensor::TensorInfo;
 use std::collections::BTreeMap;
-
-pub(crate) const EMBEDDING: &str = "token_embd.weight";
-pub(crate) const HEAD: &str = "output.weight";
-/// Divisors of the rotary frequencies: they go into `config.json`.
-pub(crate) const ROPE_DIVISORS: &str = "rope_freqs.weight";
 
 /// Where a tensor of a model folder comes from.
 #[derive(Clone, Debug, PartialEq)]

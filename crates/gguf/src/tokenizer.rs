@@ -88,7 +88,7 @@ impl<'a> Tokenizer<'a> {
     }
 
     /// `tokenizer_config.json`. The class is the one that takes `tokenizer.json` as it is: those of the families
-    /// build parts of it anew.
+    /// build parts of it again.
     pub(crate) fn config(&self, model_max_length: u64) -> Value {
         let mut config = Map::new();
         config.insert("tokenizer_class".to_owned(), json!("PreTrainedTokenizerFast"));

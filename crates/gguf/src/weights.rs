@@ -1,89 +1,17 @@
-//! Tensors of the file to `model.safetensors`, a piece at a time: memory does not depend on sizes. It refuses to know
-//! names' meanings.
+//! Tensors of the file to `model.safetensors`, a piece at a time: memory does not depend on sizes.
 
 use crate::container::Gguf;
 use crate::dequantize::dequantize;
+use crate::dtype::Dtype;
 use crate::error::Error;
-use crate::import::Progress;
 use crate::names::{Mapped, Rows};
-use half::bf16;
+use crate::progress::Progress;
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, Write};
 use std::path::Path;
 
-/// How the imported weights are stored, all of them alike.
-///
-/// A file whose matrices are quantised or bf16 becomes bf16: that is how checkpoints are published, the rounding
-/// (2^-9 of a weight) is below the steps of quantisation, and the folder has half the size. A file whose matrices are
-/// all F32 or F16 becomes f32, since bf16 would drop bits that somebody kept on purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dtype {
-    /// bfloat16, rounded to nearest, ties to even.
-    Bf16,
-    /// Single precision: every stored number exactly.
-    F32,
-}
-
-impl Dtype {
-    /// What suits these tensors.
-    pub(crate) fn of(mapped: &[Mapped]) -> Self {
-        let mut matrices = mapped.iter().filter(|tensor| tensor.stored.shape.len() > 1);
-        if matrices.all(|matrix| matrix.stored.kind.is_precise()) { Self::F32 } else { Self::Bf16 }
-    }
-
-    /// Its name in `config.json`.
-    pub(crate) fn config_name(self) -> &'static str {
-        match self {
-            Self::Bf16 => "bfloat16",
-            Self::F32 => "float32",
-        }
-    }
-
-    fn safetensors_name(self) -> &'static str {
-        match self {
-            Self::Bf16 => "BF16",
-            Self::F32 => "F32",
-        }
-    }
-
-    pub(crate) fn bytes(self) -> u64 {
-        match self {
-            Self::Bf16 => 2,
-            Self::F32 => 4,
-        }
-    }
-
-    /// Appends numbers; the place of the first that is not finite comes back as an error.
-    fn encode(self, values: &[f32], out: &mut Vec<u8>) -> Result<(), usize> {
-        for (place, &value) in values.iter().enumerate() {
-            // Of what is written: a number next to the largest f32 becomes infinite in bf16.
-            let finite = match self {
-                Self::Bf16 => {
-                    let rounded = bf16::from_f32(value);
-                    out.extend(rounded.to_le_bytes());
-                    rounded.is_finite()
-                }
-                Self::F32 => {
-                    out.extend(value.to_le_bytes());
-                    value.is_finite()
-                }
-            };
-            if !finite {
-                return Err(place);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl std::fmt::Display for Dtype {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.config_name())
-    }
-}
-
-/// Writes `model.safetensors`. `progress` is told of every tensor.
+/// Writes `model.safetensors`. `progress` is called before every tensor and at the end.
 pub(crate) fn write<R: Read + Seek>(
     gguf: &mut Gguf<R>,
     mapped: &[Mapped],

@@ -1,10 +1,11 @@
-//! Why a folder makes no report. It refuses to know exit codes: those are the binary's.
+//! Why a folder makes no report.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Everything that can be wrong with what is read.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A file or folder cannot be read.
     #[error("cannot read {}: {source}", path.display())]

@@ -25,8 +25,8 @@ const DEPTH: usize = 2;
 pub struct Report {
     /// The folder's own name.
     pub name: String,
-    /// Its run, where it is a run folder, then those below it: a pipeline's in the order of its graph, others by name in
-    /// the order of their numbers.
+    /// Its run, where it is a run folder, then those below it: a pipeline's in the order of its graph, others by name
+    /// in the order of their numbers.
     pub runs: Vec<Run>,
 }
 

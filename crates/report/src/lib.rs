@@ -1,11 +1,25 @@
-//! What a run folder says, for eyes: one static HTML page, and TensorBoard's event files. This crate knows the files
-//! of a run folder and what their numbers mean; it refuses to know tensors, tokenizers and how runs come about.
+//! Renders a run folder as an HTML report and as TensorBoard events. This crate knows the files of a run folder and
+//! what their numbers mean; it refuses to know tensors, tokenizers and how runs come about.
 //!
-//! - [`read`] takes in a run folder, or a folder of run folders, as far as it goes: a run that is still at it has
-//!   fewer files, a damaged one is an [`Error`] with path and line.
-//! - [`html`] makes the page: charts as SVG drawn here, so that it reads and prints without a script; no request to
-//!   anywhere; what a policy wrote is escaped, and a content policy lets only the page's own script run.
+//! - [`read`] reads a run folder, or a folder of run folders, as far as it goes: an unfinished run has fewer files, a
+//!   damaged file is an [`Error`] with path and line.
+//! - [`html`] makes a self-contained page: charts are SVG, so that it reads and prints without a script; it requests
+//!   nothing; what a policy wrote is escaped, and a content policy lets only the page's own script run.
 //! - [`tensorboard::EventFile`] appends scalars in TensorBoard's format.
+//!
+//! # Example
+//!
+//! ```
+//! let run = tempfile::tempdir()?;
+//! let rows = "{\"step\":1,\"reward\":0.25}\n{\"step\":2,\"reward\":0.75}\n";
+//! std::fs::write(run.path().join("metrics.jsonl"), rows)?;
+//!
+//! let report = ruminate_report::read(run.path())?;
+//! assert_eq!(report.runs[0].metrics.steps, [1, 2]);
+//! let page = ruminate_report::html(&report);
+//! assert!(page.starts_with("<!DOCTYPE html>") && page.contains("reward"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod chart;
 mod error;
@@ -27,3 +41,8 @@ pub use folder::{Report, Run, read};
 pub use lines::Table;
 pub use page::html;
 pub use records::{Alarm, Completion, Evaluation, Load, Sample, TokenRow};
+
+/// The examples of the README are tested with the crate's own.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,5 +1,4 @@
-//! Why a run folder could not be used, one variant a cause that callers treat differently. It refuses to know
-//! exit codes: those are the binary's.
+//! Why a run folder could not be used, one variant per cause that callers treat differently.
 
 use crate::owner::Found;
 use std::io;
@@ -7,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 /// Everything that can go wrong with a run folder.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// Another run holds the folder.
     #[error(
-        "{} is in use by another run{}; wait for it, or choose another folder with --out",
+        "{} is in use by another run{}; wait for it, or choose another folder",
         path.display(),
         holder.map(|pid| format!(" (process {pid})")).unwrap_or_default()
     )]
@@ -46,7 +46,7 @@ pub enum Error {
         path: PathBuf,
     },
     /// A log is not a file that can be read back, or a lock not one that can be held.
-    #[error("{} is {kind}; expected a regular file or none: remove it, or choose another folder with --out", path.display())]
+    #[error("{} is {kind}; expected a regular file or none: remove it, or choose another folder", path.display())]
     NotRegular {
         /// The log or the lock.
         path: PathBuf,
@@ -93,6 +93,7 @@ pub struct Broken {
 
 /// What is wrong with a folder. File names are relative to it, with `/` between components.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Fault {
     /// There is no `manifest.json`: the folder was never committed, or is not ours.
     #[error("it has no manifest.json, so nothing says that it is complete")]
@@ -139,7 +140,7 @@ fn advice(error: &io::Error) -> &'static str {
     } else if error.kind() == io::ErrorKind::ReadOnlyFilesystem
         || error.kind() == io::ErrorKind::PermissionDenied
     {
-        "; choose a writable folder with --out"
+        "; choose a writable folder"
     } else {
         ""
     }

@@ -79,8 +79,8 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`Error::NotOurs`] when anything but a run of the same command and stage lies there, [`Error::Locked`] when
-    /// another process holds it, [`Error::NotRegular`] when its lock is a link or a pipe, [`Error::Disk`] when it cannot
-    /// be made or locked. It is then as it was.
+    /// another process holds it, [`Error::NotRegular`] when its lock is a link or a pipe, [`Error::Disk`] when it
+    /// cannot be made or locked. It is then as it was.
     pub fn enter(path: &Path, run: &Made) -> Result<Self, Error> {
         let ours = || {
             let found = inspect(path)?;
@@ -319,9 +319,9 @@ impl Drop for RunFolder {
     }
 }
 
-/// The lock, and whether its file was made for it. It is its owner's alone: who can open a file can lock it, and a reader
-/// of the folder must not be able to stop its runs. A link or a pipe in its place is refused, since the holder's process
-/// id is written into it.
+/// The lock, and whether its file was made for it. It is its owner's alone: who can open a file can lock it, and a
+/// reader of the folder must not be able to stop its runs. A link or a pipe in its place is refused, since the
+/// holder's process id is written into it.
 fn lock(folder: &Path) -> Result<(File, bool), Error> {
     let path = folder.join(LOCK);
     let made = match path.symlink_metadata() {

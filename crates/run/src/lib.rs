@@ -1,5 +1,5 @@
-//! Run folders: what a run writes is complete or absent. This crate knows files, hashes and JSON; it refuses to
-//! know tensors, recipes and what a metric means.
+//! Run folders: what a run writes is complete or absent. This crate knows files, hashes and JSON; it refuses to know
+//! tensors, recipes and what a metric means.
 //!
 //! - [`RunFolder`] locks a folder for one run, names what lies in it, and says whether the run is complete. A folder
 //!   belongs to the run that its `run.json` ([`Made`]) names; [`inspect`] says what lies in any other.
@@ -11,6 +11,30 @@
 //! - [`JsonlAppender`] writes logs that survive a full disk; [`truncate_after`] rewinds them on resume.
 //!
 //! Every failure is an [`Error`], whose variants are the causes that a caller treats differently.
+//!
+//! # Example
+//!
+//! A checkpoint that is committed, and one that was interrupted:
+//!
+//! ```
+//! use ruminate_run::{FolderWriter, checkpoints, verify};
+//! use serde_json::json;
+//!
+//! let run = tempfile::tempdir().expect("a temporary folder");
+//! let checkpoint = FolderWriter::create(&checkpoints::path(run.path(), 1))?;
+//! checkpoint.write("weights.bin", &[7; 1024])?;
+//! checkpoint.commit(json!({ "step": 1 }))?;
+//!
+//! let interrupted = FolderWriter::create(&checkpoints::path(run.path(), 2))?;
+//! interrupted.write("weights.bin", &[8; 512])?;
+//! drop(interrupted); // never committed: no checkpoint
+//!
+//! let newest = checkpoints::newest(run.path())?;
+//! let (found, _) = newest.found.expect("the first one");
+//! assert_eq!(found.step, 1);
+//! assert!(verify(&found.path).is_ok());
+//! # Ok::<(), ruminate_run::Error>(())
+//! ```
 
 mod atomic;
 pub mod checkpoints;
@@ -30,3 +54,8 @@ pub use manifest::{FileEntry, Manifest, sha256_hex, verify};
 pub use output::OutputFile;
 pub use own::{clear, is_run_file};
 pub use owner::{Found, Made, inspect};
+
+/// The examples of the README are tested with the crate's own.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 /// Everything in this crate that can fail. Files are untrusted: whatever they hold ends here, never in a panic.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// A file cannot be read.
     #[error("cannot read {}: {source}", path.display())]

@@ -7,8 +7,7 @@ mod steps;
 pub use params::{Bounded, Digits, Params};
 pub use steps::Problem;
 
-use super::{DIFFICULTY, Family, task, to_json};
-use crate::traces::{self, Mix, Slip, Trace, Work};
+use super::{DIFFICULTY, Family, Mistake, Work, Worked, task, to_json};
 use crate::{Error, Task};
 use rand::{RngExt, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
@@ -66,33 +65,32 @@ impl Family for ChainSum {
         Some(problem.shows_all_steps(completion) || bounds.work(&problem, None).is_shown_in(completion))
     }
 
-    fn work(&self, task: &Task, slip: Slip, rng: &mut ChaCha8Rng) -> Option<Work> {
+    fn worked(&self) -> Option<&dyn Worked> {
+        Some(self)
+    }
+}
+
+impl Worked for ChainSum {
+    fn work(&self, task: &Task, mistake: Mistake, rng: &mut ChaCha8Rng) -> Option<Work> {
         let (bounds, problem) = self.bounded(task)?;
-        let slip = match slip {
-            Slip::Never => None,
-            // Where no offset keeps all totals in range there is no slip.
-            Slip::At(at) => bounds.offset(&problem.totals(), at, rng).map(|by| (at, by)),
+        let mistake = match mistake {
+            Mistake::Never => None,
+            // Where no offset keeps all totals in range there is no mistake.
+            Mistake::At(at) => bounds.offset(&problem.totals(), at, rng).map(|by| (at, by)),
         };
-        Some(bounds.work(&problem, slip))
+        Some(bounds.work(&problem, mistake))
     }
 
-    fn guess(&self, task: &Task, mix: &Mix, rng: &mut ChaCha8Rng) -> Option<String> {
+    fn guess(&self, task: &Task, sigma: f64, rng: &mut ChaCha8Rng) -> Option<String> {
         let (bounds, problem) = self.bounded(task)?;
         let truth = problem.totals().last().copied()?;
-        Some(bounds.text(traces::chain_sum::guess(truth, bounds, mix, rng)))
-    }
-
-    fn trace(&self, task: &Task, mix: &Mix, rng: &mut ChaCha8Rng) -> Option<Trace> {
-        if !mix.languages.is_empty() {
-            return traces::attempt(self, task, mix, rng);
-        }
-        let (bounds, problem) = self.bounded(task)?;
-        Some(traces::chain_sum::attempt(&problem, bounds, mix, rng))
+        Some(bounds.text(bounds.guess(truth, sigma, rng)))
     }
 }
 
 impl ChainSum {
-    fn bounded(&self, task: &Task) -> Option<(&Bounded, Problem)> {
+    /// A task of the bounded form, read.
+    pub(crate) fn bounded(&self, task: &Task) -> Option<(&Bounded, Problem)> {
         let Params::Bounded(bounds) = &self.params else { return None };
         let problem = Problem::parse(&task.prompt.text()).filter(|problem| problem.terms.len() > 1)?;
         Some((bounds, problem))
@@ -101,13 +99,13 @@ impl ChainSum {
 
 impl Bounded {
     /// A total in its fixed width.
-    fn text(&self, total: i64) -> String {
+    pub(crate) fn text(&self, total: i64) -> String {
         format!("{total:0width$}", width = self.pad)
     }
 
-    /// Every step by itself, `14-8=06` then `06+1=07`; from the step of a slip on, totals are off by its amount.
-    fn work(&self, problem: &Problem, slip: Option<(usize, i64)>) -> Work {
-        let off = |at: usize| slip.filter(|(from, _)| at >= *from).map_or(0, |(_, by)| by);
+    /// Every step by itself, `14-8=06` then `06+1=07`; from the step of a mistake on, totals are off by its amount.
+    fn work(&self, problem: &Problem, mistake: Option<(usize, i64)>) -> Work {
+        let off = |at: usize| mistake.filter(|(from, _)| at >= *from).map_or(0, |(_, by)| by);
         let totals: Vec<i64> =
             problem.totals().iter().enumerate().map(|(at, total)| total + off(at)).collect();
         let left = std::iter::once(problem.terms[0].to_string()).chain(totals.iter().map(|t| self.text(*t)));
@@ -120,6 +118,11 @@ impl Bounded {
         }
     }
 
+    /// The truth with noise of that standard deviation, within the range of totals.
+    pub(crate) fn guess(&self, truth: i64, sigma: f64, rng: &mut ChaCha8Rng) -> i64 {
+        truth.saturating_add(noise(sigma, rng)).clamp(0, self.total_max)
+    }
+
     /// An amount by which the totals from `at` on can be off without leaving their range.
     fn offset(&self, totals: &[i64], at: usize, rng: &mut ChaCha8Rng) -> Option<i64> {
         let fits =
@@ -127,6 +130,13 @@ impl Bounded {
         let offsets: Vec<i64> = [-10, -2, -1, 1, 2, 10].into_iter().filter(fits).collect();
         offsets.choose(rng).copied()
     }
+}
+
+/// A rounded normal deviate: twelve uniforms less 6 have variance 1 and, unlike logarithm and cosine, the same
+/// bits on every platform.
+fn noise(sigma: f64, rng: &mut ChaCha8Rng) -> i64 {
+    let standard = (0..12).map(|_| rng.random_range(0.0..1.0)).sum::<f64>() - 6.0;
+    (standard * sigma).round() as i64
 }
 
 fn digits(params: &Digits, rng: &mut ChaCha8Rng) -> Task {

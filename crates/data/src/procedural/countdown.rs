@@ -3,8 +3,7 @@
 
 mod signs;
 
-use super::{DIFFICULTY, Family, Wording, require, task, to_json};
-use crate::traces::{Mix, Slip, Work};
+use super::{DIFFICULTY, Family, Mistake, Wording, Work, Worked, require, task, to_json};
 use crate::{Error, Task};
 use rand::{RngExt, seq::IndexedRandom, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -160,7 +159,7 @@ impl Family for Countdown {
         if self.params.wording == Wording::Bare {
             let prompt = signs::prompt(&numbers, target);
             // Of several solutions the first that is tried is the answer; what was drawn is one of them.
-            let first = signs::search(&numbers, target, Slip::Never, rng);
+            let first = signs::search(&numbers, target, Mistake::Never, rng);
             let answer = first.map_or(solution, |work| work.answer);
             return Ok(task(prompt, answer, KIND, columns(numbers)));
         }
@@ -173,12 +172,18 @@ impl Family for Countdown {
         Ok(task(prompt, solution, KIND, columns(numbers)))
     }
 
-    fn work(&self, task: &Task, slip: Slip, rng: &mut ChaCha8Rng) -> Option<Work> {
+    fn worked(&self) -> Option<&dyn Worked> {
+        Some(self)
+    }
+}
+
+impl Worked for Countdown {
+    fn work(&self, task: &Task, mistake: Mistake, rng: &mut ChaCha8Rng) -> Option<Work> {
         let (numbers, target) = self.puzzle(task)?;
-        signs::search(&numbers, target, slip, rng)
+        signs::search(&numbers, target, mistake, rng)
     }
 
-    fn guess(&self, task: &Task, _mix: &Mix, rng: &mut ChaCha8Rng) -> Option<String> {
+    fn guess(&self, task: &Task, _sigma: f64, rng: &mut ChaCha8Rng) -> Option<String> {
         let (numbers, _) = self.puzzle(task)?;
         Some(signs::any(&numbers, rng))
     }

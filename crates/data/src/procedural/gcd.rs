@@ -1,7 +1,6 @@
 //! Greatest common divisors, worked out by Euclid's algorithm.
 
-use super::{DIFFICULTY, Family, Wording, require, task, to_json};
-use crate::traces::{Mix, Slip, Work};
+use super::{DIFFICULTY, Family, Mistake, Wording, Work, Worked, require, task, to_json};
 use crate::{Error, Task};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -106,16 +105,22 @@ impl Family for Gcd {
         Some(self.euclid(a, b, None).is_shown_in(completion))
     }
 
-    fn work(&self, task: &Task, slip: Slip, rng: &mut ChaCha8Rng) -> Option<Work> {
+    fn worked(&self) -> Option<&dyn Worked> {
+        Some(self)
+    }
+}
+
+impl Worked for Gcd {
+    fn work(&self, task: &Task, mistake: Mistake, rng: &mut ChaCha8Rng) -> Option<Work> {
         let (a, b) = self.pair(task)?;
-        Some(match slip {
-            Slip::Never => self.euclid(a, b, None),
-            Slip::At(at) => self.euclid(a, b, Some((at, rng))),
+        Some(match mistake {
+            Mistake::Never => self.euclid(a, b, None),
+            Mistake::At(at) => self.euclid(a, b, Some((at, rng))),
         })
     }
 
     /// A divisor's size has little to do with the numbers', so a guess is any number up to the smaller one.
-    fn guess(&self, task: &Task, _mix: &Mix, rng: &mut ChaCha8Rng) -> Option<String> {
+    fn guess(&self, task: &Task, _sigma: f64, rng: &mut ChaCha8Rng) -> Option<String> {
         let (a, b) = self.pair(task)?;
         Some(self.text(rng.random_range(1..=a.min(b).max(1))))
     }
@@ -138,13 +143,13 @@ impl Gcd {
     }
 
     /// The larger number modulo the smaller, `48%36=12`, and so on to the remainder 0; the remainder of the step of a
-    /// slip is another one below the divisor, where there is one.
-    fn euclid(&self, a: u64, b: u64, mut slip: Option<(usize, &mut ChaCha8Rng)>) -> Work {
+    /// mistake is another one below the divisor, where there is one.
+    fn euclid(&self, a: u64, b: u64, mut mistake: Option<(usize, &mut ChaCha8Rng)>) -> Work {
         let (mut a, mut b) = (a.max(b), a.min(b));
         let mut steps = Vec::new();
         while b > 0 {
             let mut remainder = a % b;
-            if let Some((_, rng)) = slip.as_mut().filter(|(at, _)| *at == steps.len())
+            if let Some((_, rng)) = mistake.as_mut().filter(|(at, _)| *at == steps.len())
                 && b > 1
             {
                 remainder = (remainder + rng.random_range(1..b)) % b;

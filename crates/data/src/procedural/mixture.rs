@@ -1,7 +1,6 @@
-//! Several families as one: each problem is drawn from a member by weight. It knows its members by the trait only.
+//! Several families as one: each problem is drawn from a member by weight.
 
-use super::Family;
-use crate::traces::{Mix, Slip, Trace, Work};
+use super::{Family, Mistake, Work, Worked};
 use crate::{Error, Task};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -63,7 +62,8 @@ impl Mixture {
         &self.members
     }
 
-    fn member(&self, task: &Task) -> Option<&dyn Family> {
+    /// The family that a task was drawn from.
+    pub(crate) fn member(&self, task: &Task) -> Option<&dyn Family> {
         let name = task.columns.get(TASK)?.as_str()?;
         self.members.iter().find(|member| member.name == name).map(|member| &*member.family)
     }
@@ -107,16 +107,18 @@ impl Family for Mixture {
         self.member(task)?.shows_all_steps(task, completion)
     }
 
-    fn work(&self, task: &Task, slip: Slip, rng: &mut ChaCha8Rng) -> Option<Work> {
-        self.member(task)?.work(task, slip, rng)
+    fn worked(&self) -> Option<&dyn Worked> {
+        Some(self)
+    }
+}
+
+impl Worked for Mixture {
+    fn work(&self, task: &Task, mistake: Mistake, rng: &mut ChaCha8Rng) -> Option<Work> {
+        self.member(task)?.worked()?.work(task, mistake, rng)
     }
 
-    fn guess(&self, task: &Task, mix: &Mix, rng: &mut ChaCha8Rng) -> Option<String> {
-        self.member(task)?.guess(task, mix, rng)
-    }
-
-    fn trace(&self, task: &Task, mix: &Mix, rng: &mut ChaCha8Rng) -> Option<Trace> {
-        self.member(task)?.trace(task, mix, rng)
+    fn guess(&self, task: &Task, sigma: f64, rng: &mut ChaCha8Rng) -> Option<String> {
+        self.member(task)?.worked()?.guess(task, sigma, rng)
     }
 }
 
@@ -126,7 +128,7 @@ mod tests {
     use super::{Member, Mixture, PER_TASK};
     use crate::procedural::{Family, by_name};
     use crate::split::Shares;
-    use crate::traces::{Mix, Traces};
+    use crate::traces::{TraceMix, Traces};
     use crate::{Error, Seed};
     use serde_json::json;
     use std::sync::Arc;
@@ -155,7 +157,7 @@ mod tests {
     fn every_member_writes_its_own_traces_or_the_mixture_is_refused() {
         let new = |members| {
             let mixture: Arc<dyn Family> = Arc::new(Mixture::new(members).unwrap());
-            Traces::new(mixture, Mix::default(), Shares::default(), Seed::new(0))
+            Traces::new(mixture, TraceMix::default(), Shares::default(), Seed::new(0))
         };
         let traces = new(vec![member("gcd", 1.0), member("chain_sum", 1.0)]).unwrap();
         let prompts: Vec<String> = (0..50).map(|index| traces.trace(index).unwrap().prompt).collect();

@@ -1,75 +1,37 @@
 //! Problems made by a program: each family draws a problem from a generator and states its answer.
 //!
 //! Names and default ranges are those of reasoning-gym (Stojanovski et al., 2025), so that a recipe's
-//! difficulty means what it means there; the wording is ours. Families know nothing of splits, verifiers'
-//! code or tokenizers: they only name the verifier that judges them.
+//! difficulty means what it means there; the wording is ours. A family names the verifier that judges its tasks; a
+//! [`Worked`] one also works them out in steps.
 
 pub mod base_conversion;
 pub mod chain_sum;
 pub mod countdown;
+mod family;
 pub mod gcd;
 mod mixture;
 pub mod number_sorting;
 pub mod spell_backward;
 mod stream;
+mod work;
 
 pub use base_conversion::BaseConversion;
 pub use chain_sum::ChainSum;
 pub use countdown::Countdown;
+pub use family::{Family, Worked};
 pub use gcd::Gcd;
 pub use mixture::{Member, Mixture, PER_TASK};
 pub use number_sorting::NumberSorting;
 pub use spell_backward::SpellBackward;
 pub use stream::Stream;
+pub(crate) use work::STEP_END;
+pub use work::{Mistake, Work};
 
-use crate::traces::{self, Mix, Slip, Trace, Work};
-use crate::{Error, Prompt, Task};
-use rand_chacha::ChaCha8Rng;
+use crate::{Error, Task, nearest};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::{fmt, sync::Arc};
-
-/// A family of procedural problems with its difficulty fixed.
-pub trait Family: fmt::Debug + Send + Sync {
-    /// The name in recipes (`data.task`).
-    fn name(&self) -> &'static str;
-
-    /// The verifier that judges answers; every task carries it in its column `kind`.
-    fn verifier_kind(&self) -> &'static str;
-
-    /// The parameters in full, defaults included, for the resolved recipe.
-    fn params(&self) -> Value;
-
-    /// Draws one problem.
-    ///
-    /// # Errors
-    /// [`Error::NoProblem`] when the parameters contradict each other in a way that only drawing shows.
-    fn generate(&self, rng: &mut ChaCha8Rng) -> Result<Task, Error>;
-
-    /// Whether a completion shows every step of the task's solution, rightly and in order; `None` where the
-    /// family does not know what the steps are. Total: no text makes it panic, and it is linear in its length.
-    fn shows_all_steps(&self, _task: &Task, _completion: &str) -> Option<bool> {
-        None
-    }
-
-    /// Works the task out in steps, rightly or with a slip and what follows from it; `None` where the family has no
-    /// written form of its steps, or the task is not one of its own.
-    fn work(&self, _task: &Task, _slip: Slip, _rng: &mut ChaCha8Rng) -> Option<Work> {
-        None
-    }
-
-    /// An answer without any work: in the form of one, and seldom right.
-    fn guess(&self, _task: &Task, _mix: &Mix, _rng: &mut ChaCha8Rng) -> Option<String> {
-        None
-    }
-
-    /// Writes one trace of the task for pretraining, good or bad as the mix says; `None` where the family does not
-    /// work its tasks out.
-    fn trace(&self, task: &Task, mix: &Mix, rng: &mut ChaCha8Rng) -> Option<Trace> {
-        traces::attempt(self, task, mix, rng)
-    }
-}
+use std::sync::Arc;
 
 /// How a problem is put. Written out in `params` as `wording = "bare"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,15 +65,10 @@ pub fn by_name(name: &str, params: &Value) -> Result<Arc<dyn Family>, Error> {
         "number_sorting" => Arc::new(NumberSorting::new(parse("number_sorting", params)?)?),
         "spell_backward" => Arc::new(SpellBackward::new(parse("spell_backward", params)?)?),
         _ => {
-            return Err(Error::UnknownFamily { name: name.to_owned(), nearest: nearest(name), known: NAMES });
+            let nearest = nearest(name, NAMES.iter().copied());
+            return Err(Error::UnknownFamily { name: name.to_owned(), nearest, known: NAMES });
         }
     })
-}
-
-/// The known name most like this one, if any is like it at all.
-fn nearest(name: &str) -> Option<&'static str> {
-    let likeness = NAMES.iter().map(|&known| (known, strsim::jaro_winkler(known, &name.to_lowercase())));
-    likeness.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|&(_, score)| score > 0.75).map(|(known, _)| known)
 }
 
 fn parse<P: DeserializeOwned>(of: &'static str, params: &Value) -> Result<P, Error> {
@@ -139,9 +96,8 @@ fn task(
     kind: &str,
     columns: impl IntoIterator<Item = (&'static str, Value)>,
 ) -> Task {
-    let kind = [("kind", Value::from(kind))];
-    let columns = kind.into_iter().chain(columns).map(|(name, value)| (name.to_owned(), value)).collect();
-    Task { prompt: Prompt::Text(prompt), answer, columns }
+    let task = Task::new(prompt, answer).with_column("kind", kind);
+    columns.into_iter().fold(task, |task, (name, value)| task.with_column(name, value))
 }
 
 /// Parameters as JSON; they are plain numbers, strings and maps, so this cannot fail.

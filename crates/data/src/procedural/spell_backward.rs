@@ -1,8 +1,7 @@
 //! Words to be spelled backward. reasoning-gym draws from a book; ours are pronounceable inventions, so that
 //! there are enough of them to hold some out and none that a policy knows by heart.
 
-use super::{DIFFICULTY, Family, Wording, require, task, to_json};
-use crate::traces::{Mix, Slip, Work};
+use super::{DIFFICULTY, Family, Mistake, Wording, Work, Worked, require, task, to_json};
 use crate::{Error, Task};
 use rand::{RngExt, seq::IndexedRandom, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -80,10 +79,16 @@ impl Family for SpellBackward {
         Some(spelled(self.backward(task)?).is_shown_in(completion))
     }
 
-    fn work(&self, task: &Task, slip: Slip, rng: &mut ChaCha8Rng) -> Option<Work> {
+    fn worked(&self) -> Option<&dyn Worked> {
+        Some(self)
+    }
+}
+
+impl Worked for SpellBackward {
+    fn work(&self, task: &Task, mistake: Mistake, rng: &mut ChaCha8Rng) -> Option<Work> {
         let mut letters = self.backward(task)?;
-        if let Slip::At(at) = slip {
-            // Another letter of the word: the eye has gone astray.
+        if let Mistake::At(at) = mistake {
+            // Another letter of the word.
             let others: Vec<char> =
                 letters.iter().copied().filter(|other| Some(other) != letters.get(at)).collect();
             if let (Some(letter), Some(other)) = (letters.get_mut(at), others.choose(rng)) {
@@ -94,7 +99,7 @@ impl Family for SpellBackward {
     }
 
     /// The letters in any order.
-    fn guess(&self, task: &Task, _mix: &Mix, rng: &mut ChaCha8Rng) -> Option<String> {
+    fn guess(&self, task: &Task, _sigma: f64, rng: &mut ChaCha8Rng) -> Option<String> {
         let mut letters = self.backward(task)?;
         letters.shuffle(rng);
         Some(letters.into_iter().collect())

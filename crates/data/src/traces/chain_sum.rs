@@ -1,14 +1,33 @@
-//! Attempts at bounded chains of sums without words: `<think>14-8=06+1=07</think><answer>07</answer>`. It refuses to know
-//! other families.
+//! Attempts at bounded chains of sums without words, whose steps run on:
+//! `<think>14-8=06+1=07</think><answer>07</answer>`.
 
-use super::{Kind, Mix, Trace};
+use super::{Kind, Trace, TraceMix};
+use crate::Task;
 use crate::procedural::chain_sum::{Bounded, Problem};
+use crate::procedural::{ChainSum, Family, Mixture};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use std::any::Any;
+
+/// The task as a bounded chain of sums, where it is one and the mix has no words for steps.
+pub(super) fn without_words<'a>(
+    family: &'a dyn Family,
+    task: &Task,
+    mix: &TraceMix,
+) -> Option<(&'a Bounded, Problem)> {
+    if !mix.languages.is_empty() {
+        return None;
+    }
+    let concrete: &dyn Any = family;
+    match concrete.downcast_ref::<Mixture>() {
+        Some(mixture) => without_words(mixture.member(task)?, task, mix),
+        None => concrete.downcast_ref::<ChainSum>()?.bounded(task),
+    }
+}
 
 /// One attempt at a chain of sums, its sort drawn from the mix.
-pub(crate) fn attempt(problem: &Problem, bounds: &Bounded, mix: &Mix, rng: &mut ChaCha8Rng) -> Trace {
-    let text = |total: i64| format!("{total:0width$}", width = bounds.pad);
+pub(super) fn attempt(problem: &Problem, bounds: &Bounded, mix: &TraceMix, rng: &mut ChaCha8Rng) -> Trace {
+    let text = |total: i64| bounds.text(total);
     let totals = problem.totals();
     let truth = totals.last().copied().unwrap_or_default();
     let mut written: Vec<String> = totals.iter().map(|&total| text(total)).collect();
@@ -19,10 +38,10 @@ pub(crate) fn attempt(problem: &Problem, bounds: &Bounded, mix: &Mix, rng: &mut 
             let shown =
                 if kind == Kind::Partial && totals.len() > 1 { rng.random_range(1..totals.len()) } else { 0 };
             written.truncate(shown);
-            guess(truth, bounds, mix, rng)
+            bounds.guess(truth, mix.guess_sigma, rng)
         }
         Kind::Slip => {
-            if let Some((at, by)) = slip(&totals, bounds.total_max, Reach::Rest, rng) {
+            if let Some((at, by)) = mistake(&totals, bounds.total_max, Reach::Rest, rng) {
                 for (written, total) in written.iter_mut().zip(&totals).skip(at) {
                     *written = text(total + by);
                 }
@@ -33,7 +52,7 @@ pub(crate) fn attempt(problem: &Problem, bounds: &Bounded, mix: &Mix, rng: &mut 
             }
         }
         Kind::Corrected => {
-            match slip(&totals, bounds.total_max, Reach::One, rng) {
+            match mistake(&totals, bounds.total_max, Reach::One, rng) {
                 Some((at, by)) => written[at] = format!("{}W{}", text(totals[at] + by), written[at]),
                 None => kind = Kind::Correct,
             }
@@ -46,12 +65,7 @@ pub(crate) fn attempt(problem: &Problem, bounds: &Bounded, mix: &Mix, rng: &mut 
     Trace { prompt: problem.to_string(), completion: format!("<think>{thought}</think>{answer}"), kind }
 }
 
-/// The truth with noise, within the range of totals.
-pub(crate) fn guess(truth: i64, bounds: &Bounded, mix: &Mix, rng: &mut ChaCha8Rng) -> i64 {
-    truth.saturating_add(noise(mix.guess_sigma, rng)).clamp(0, bounds.total_max)
-}
-
-/// How far a slip changes the totals.
+/// How far a mistake changes the totals.
 #[derive(Clone, Copy)]
 enum Reach {
     /// It is corrected at once.
@@ -61,8 +75,8 @@ enum Reach {
 }
 
 /// A step and an offset (±1, ±2, ±10) that leave all changed totals in range, uniformly among those there are;
-/// `None` only where the totals themselves are out of range, as in a task of somebody else's.
-fn slip(totals: &[i64], total_max: i64, reach: Reach, rng: &mut ChaCha8Rng) -> Option<(usize, i64)> {
+/// `None` only where the totals themselves are out of range, as in a task of another family.
+fn mistake(totals: &[i64], total_max: i64, reach: Reach, rng: &mut ChaCha8Rng) -> Option<(usize, i64)> {
     let fits = |at: usize, by: i64| {
         let end = match reach {
             Reach::One => at + 1,
@@ -75,40 +89,33 @@ fn slip(totals: &[i64], total_max: i64, reach: Reach, rng: &mut ChaCha8Rng) -> O
     (!options.is_empty()).then(|| options[rng.random_range(0..options.len())])
 }
 
-/// A rounded normal deviate: twelve uniforms less 6 have variance 1 and, unlike logarithm and cosine, the same
-/// bits on every platform.
-fn noise(sigma: f64, rng: &mut ChaCha8Rng) -> i64 {
-    let standard = (0..12).map(|_| rng.random_range(0.0..1.0)).sum::<f64>() - 6.0;
-    (standard * sigma).round() as i64
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
     use crate::procedural::chain_sum::Problem;
     use crate::procedural::{ChainSum, by_name};
     use crate::split::{Shares, is_held_out};
-    use crate::traces::{Kind, Mix, Trace, Traces};
+    use crate::traces::{Kind, Trace, TraceMix, Traces};
     use crate::{Error, Seed};
     use serde_json::Value;
     use std::sync::Arc;
 
-    fn traces(mix: Mix, count: u64) -> Vec<Trace> {
+    fn traces(mix: TraceMix, count: u64) -> Vec<Trace> {
         let traces = Traces::new(Arc::new(ChainSum::tiny()), mix, Shares::default(), Seed::new(0)).unwrap();
         (0..count).map(|index| traces.trace(index).unwrap()).collect()
     }
 
     /// A mix of one sort, always tagged.
-    fn only(kind: Kind) -> Mix {
+    fn only(kind: Kind) -> TraceMix {
         let weight = |k| f64::from(u8::from(k == kind));
-        Mix {
+        TraceMix {
             direct: weight(Kind::Direct),
             partial: weight(Kind::Partial),
             slip: weight(Kind::Slip),
             corrected: weight(Kind::Corrected),
             correct: weight(Kind::Correct),
             untagged: 0.0,
-            ..Mix::default()
+            ..TraceMix::default()
         }
     }
 
@@ -137,7 +144,8 @@ mod tests {
         let mix = only(Kind::Correct);
         let trace = super::attempt(&problem, &bounds, &mix, &mut Seed::new(0).rng());
         assert_eq!(trace.completion, "<think>14-8=06+1=07+2=09-6=03</think><answer>03</answer>");
-        let trace = super::attempt(&problem, &bounds, &Mix { untagged: 1.0, ..mix }, &mut Seed::new(0).rng());
+        let trace =
+            super::attempt(&problem, &bounds, &TraceMix { untagged: 1.0, ..mix }, &mut Seed::new(0).rng());
         assert_eq!(trace.completion, "<think>14-8=06+1=07+2=09-6=03</think>03");
     }
 
@@ -199,8 +207,8 @@ mod tests {
 
     #[test]
     fn sorts_come_as_often_as_the_mix_says() {
-        let traces = traces(Mix::default(), 20_000);
-        for (kind, weight) in Mix::default().kinds() {
+        let traces = traces(TraceMix::default(), 20_000);
+        for (kind, weight) in TraceMix::default().kinds() {
             let share = traces.iter().filter(|trace| trace.kind == kind).count() as f64 / 20_000.0;
             assert!((share - weight).abs() < 0.015, "{kind:?} {share}");
         }
@@ -210,7 +218,7 @@ mod tests {
 
     #[test]
     fn no_trace_is_of_a_held_out_problem() {
-        for trace in traces(Mix::default(), 20_000) {
+        for trace in traces(TraceMix::default(), 20_000) {
             assert!(!is_held_out(&trace.prompt, 0.2), "{trace:?}");
         }
     }
@@ -219,11 +227,15 @@ mod tests {
     fn families_without_traces_and_bad_mixes_are_refused() {
         let new = |family, mix| Traces::new(family, mix, Shares::default(), Seed::new(0));
         for name in ["gcd", "chain_sum"] {
-            let refused = new(by_name(name, &Value::Null).unwrap(), Mix::default());
+            let refused = new(by_name(name, &Value::Null).unwrap(), TraceMix::default());
             assert!(matches!(refused, Err(Error::NoTraces { .. })), "{name}");
         }
-        let none = Mix { correct: 0.0, ..only(Kind::Correct) };
-        for mix in [none, Mix { slip: -0.1, ..Mix::default() }, Mix { untagged: 1.5, ..Mix::default() }] {
+        let none = TraceMix { correct: 0.0, ..only(Kind::Correct) };
+        for mix in [
+            none,
+            TraceMix { slip: -0.1, ..TraceMix::default() },
+            TraceMix { untagged: 1.5, ..TraceMix::default() },
+        ] {
             assert!(
                 matches!(new(Arc::new(ChainSum::tiny()), mix.clone()), Err(Error::Params { .. })),
                 "{mix:?}"

@@ -1,7 +1,7 @@
-//! How often each sort of attempt is written, and in which languages. It refuses to know problems.
+//! How often each sort of attempt is written, and in which languages.
 
 use super::Kind;
-use super::tongue::Tongue;
+use super::step_words::StepWords;
 use crate::Error;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// How often each sort of attempt is written. The first five are weights: only their ratios matter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Mix {
+pub struct TraceMix {
     /// Weight of [`Kind::Direct`].
     pub direct: f64,
     /// Weight of [`Kind::Partial`].
@@ -27,13 +27,13 @@ pub struct Mix {
     pub untagged: f64,
     /// Standard deviation of a guess around the truth, before it is clamped to the totals' range (`chain_sum`).
     pub guess_sigma: f64,
-    /// Weights of the languages ([`Tongue::CODES`]) that put a word before every step; none for steps without words.
+    /// Weights of the languages ([`StepWords::CODES`]) that put a word before every step; none for steps without words.
     pub languages: BTreeMap<String, f64>,
     /// Share of attempts whose steps are each in a language of their own; the others keep to one.
     pub mixed: f64,
 }
 
-impl Default for Mix {
+impl Default for TraceMix {
     fn default() -> Self {
         Self {
             direct: 0.62,
@@ -49,15 +49,15 @@ impl Default for Mix {
     }
 }
 
-impl Mix {
+impl TraceMix {
     /// Checks that the weights are weights and the languages known.
     ///
     /// # Errors
-    /// [`Error::Params`] for a negative or non-finite number, no positive weight, a share above 1, or a language that
-    /// nobody knows the words of.
+    /// [`Error::Params`] for a negative or non-finite number, no positive weight, a share above 1, or a language
+    /// without step words.
     pub fn validate(&self) -> Result<(), Error> {
-        if let Some(code) = self.languages.keys().find(|code| Tongue::by_code(code).is_none()) {
-            let known = Tongue::CODES.join(", ");
+        if let Some(code) = self.languages.keys().find(|code| StepWords::by_code(code).is_none()) {
+            let known = StepWords::CODES.join(", ");
             let problem = format!("expected languages of {known}, found `{code}`");
             return Err(Error::Params { of: "mix", problem });
         }
@@ -76,7 +76,7 @@ impl Mix {
     }
 
     /// The sorts with their weights.
-    pub(crate) fn kinds(&self) -> [(Kind, f64); 5] {
+    pub(super) fn kinds(&self) -> [(Kind, f64); 5] {
         [
             (Kind::Direct, self.direct),
             (Kind::Partial, self.partial),
@@ -86,15 +86,15 @@ impl Mix {
         ]
     }
 
-    pub(crate) fn draw(&self, rng: &mut ChaCha8Rng) -> Kind {
+    pub(super) fn draw(&self, rng: &mut ChaCha8Rng) -> Kind {
         weighted(self.kinds(), rng).unwrap_or(Kind::Correct)
     }
 
-    /// The language of each of `steps` steps; none where steps have no words.
-    pub(crate) fn tongues(&self, steps: usize, rng: &mut ChaCha8Rng) -> Vec<Option<Tongue>> {
+    /// The words for each of `steps` steps; none where steps have no words.
+    pub(super) fn step_words(&self, steps: usize, rng: &mut ChaCha8Rng) -> Vec<Option<StepWords>> {
         let draw = |rng: &mut ChaCha8Rng| {
             let languages = self.languages.iter().map(|(code, &weight)| (code.as_str(), weight));
-            weighted(languages, rng).and_then(Tongue::by_code)
+            weighted(languages, rng).and_then(StepWords::by_code)
         };
         if rng.random_bool(self.mixed) {
             return (0..steps).map(|_| draw(rng)).collect();
@@ -103,7 +103,7 @@ impl Mix {
     }
 
     /// The answer in its tags, or bare as often as the mix says.
-    pub(crate) fn tagged(&self, answer: &str, rng: &mut ChaCha8Rng) -> String {
+    pub(super) fn tagged(&self, answer: &str, rng: &mut ChaCha8Rng) -> String {
         if rng.random_bool(self.untagged) { answer.to_owned() } else { format!("<answer>{answer}</answer>") }
     }
 }
@@ -124,22 +124,22 @@ fn weighted<T>(choices: impl IntoIterator<Item = (T, f64)> + Clone, rng: &mut Ch
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use super::Mix;
+    use super::TraceMix;
     use crate::Seed;
 
-    fn languages(weights: &[(&str, f64)]) -> Mix {
+    fn languages(weights: &[(&str, f64)]) -> TraceMix {
         let languages = weights.iter().map(|(code, weight)| ((*code).to_owned(), *weight)).collect();
-        Mix { languages, ..Mix::default() }
+        TraceMix { languages, ..TraceMix::default() }
     }
 
     #[test]
-    fn languages_that_nobody_knows_and_weights_of_nothing_are_refused() {
+    fn unknown_languages_and_weights_of_nothing_are_refused() {
         let message = languages(&[("xx", 1.0)]).validate().unwrap_err().to_string();
         assert!(message.contains("`xx`") && message.contains("de, en"), "{message}");
         for mix in [
             languages(&[("en", 0.0)]),
             languages(&[("en", -1.0), ("de", 2.0)]),
-            Mix { mixed: 1.1, ..languages(&[("en", 1.0)]) },
+            TraceMix { mixed: 1.1, ..languages(&[("en", 1.0)]) },
         ] {
             assert!(mix.validate().is_err(), "{mix:?}");
         }
@@ -150,17 +150,17 @@ mod tests {
     fn an_attempt_keeps_to_one_language_unless_it_mixes() {
         let mut rng = Seed::new(0).rng();
         let one = languages(&[("en", 1.0), ("de", 1.0)]);
-        let mixing = Mix { mixed: 1.0, ..one.clone() };
+        let mixing = TraceMix { mixed: 1.0, ..one.clone() };
         let (mut german, mut mixed) = (0, 0);
         for _ in 0..1_000 {
-            let tongues = one.tongues(5, &mut rng);
-            assert!(tongues.iter().all(|tongue| *tongue == tongues[0]), "{tongues:?}");
-            german += usize::from(tongues[0].unwrap().code == "de");
-            let tongues = mixing.tongues(5, &mut rng);
-            mixed += usize::from(tongues.iter().any(|tongue| *tongue != tongues[0]));
+            let words = one.step_words(5, &mut rng);
+            assert!(words.iter().all(|word| *word == words[0]), "{words:?}");
+            german += usize::from(words[0].unwrap().code == "de");
+            let words = mixing.step_words(5, &mut rng);
+            mixed += usize::from(words.iter().any(|word| *word != words[0]));
         }
         assert!((450..550).contains(&german), "{german}");
         assert!((900..970).contains(&mixed), "{mixed}"); // 1 - 2 / 2^5 of 1,000
-        assert_eq!(Mix::default().tongues(2, &mut rng), [None, None]);
+        assert_eq!(TraceMix::default().step_words(2, &mut rng), [None, None]);
     }
 }

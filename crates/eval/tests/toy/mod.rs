@@ -16,8 +16,7 @@ pub(crate) fn completion(length: usize, finish_reason: FinishReason) -> Completi
 /// A verdict with an answer and no components.
 pub(crate) fn verdict(outcome: Outcome, extracted: Option<&str>) -> Verdict {
     let score = f64::from(u8::from(outcome == Outcome::Correct));
-    let extracted = extracted.map(str::to_owned);
-    Verdict { outcome, score, extracted, why: "toy".to_owned(), rewards: Vec::new() }
+    Verdict { extracted: extracted.map(str::to_owned), ..Verdict::new(outcome, score).with_why("toy") }
 }
 
 /// A group of completions of ten tokens with these verdicts.

@@ -4,7 +4,7 @@ use crate::error::Refusal;
 use anyhow::Result;
 use ruminate_data::procedural::{Member, Mixture};
 use ruminate_data::split::Shares;
-use ruminate_data::traces::Mix;
+use ruminate_data::traces::TraceMix;
 use ruminate_data::{Error, jsonl, procedural};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -24,7 +24,7 @@ pub(crate) struct Data {
     /// Several families at once, in shares; goes before `task`.
     pub(crate) tasks: Vec<TaskShare>,
     /// What sorts of traces a base is pretrained on.
-    pub(crate) mix: Mix,
+    pub(crate) mix: TraceMix,
     /// Shares of problems that training never sees. Of a file, only `held_out` is kept apart.
     pub(crate) split: Shares,
     /// Tasks (`train-rl`, `eval`) or conversations (`sft`) as JSONL; goes before `task`.

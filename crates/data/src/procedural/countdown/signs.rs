@@ -1,7 +1,7 @@
 //! Countdown for tiny policies: the signs between numbers that stand in the solution's order, found by trying one
-//! combination after the other. It refuses to know products.
+//! combination after the other.
 
-use crate::traces::{Slip, Work};
+use crate::procedural::{Mistake, Work};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
@@ -15,9 +15,9 @@ pub(super) fn prompt(numbers: &[i64], target: i64) -> String {
 }
 
 /// Tries the signs in the order of binary counting, all `+` first, until the target is hit: `7+5+3=15`, `7+5-3=09`. A
-/// slip takes a miss for the hit, or the hit for a miss, after which the last try is the answer. `None` of a puzzle
+/// mistake takes a miss for the hit, or the hit for a miss, after which the last try is the answer. `None` of a puzzle
 /// that has no solution or is too long.
-pub(super) fn search(numbers: &[i64], target: i64, slip: Slip, rng: &mut ChaCha8Rng) -> Option<Work> {
+pub(super) fn search(numbers: &[i64], target: i64, mistake: Mistake, rng: &mut ChaCha8Rng) -> Option<Work> {
     if !(2..=MOST_NUMBERS).contains(&numbers.len()) {
         return None;
     }
@@ -27,9 +27,9 @@ pub(super) fn search(numbers: &[i64], target: i64, slip: Slip, rng: &mut ChaCha8
     for signs in 0..1_u32 << (numbers.len() - 1) {
         let (expression, value) = signed(numbers, signs);
         reachable |= value == target;
-        let written = match slip {
-            Slip::At(at) if at == steps.len() && value == target => target + rng.random_range(1..=2),
-            Slip::At(at) if at == steps.len() => target,
+        let written = match mistake {
+            Mistake::At(at) if at == steps.len() && value == target => target + rng.random_range(1..=2),
+            Mistake::At(at) if at == steps.len() => target,
             _ => value,
         };
         steps.push(format!("{expression}={written:02}"));
@@ -38,7 +38,7 @@ pub(super) fn search(numbers: &[i64], target: i64, slip: Slip, rng: &mut ChaCha8
             break;
         }
     }
-    let gone_wrong = slip != Slip::Never;
+    let gone_wrong = mistake != Mistake::Never;
     Some(Work { steps, answer: last.filter(|_| reachable || gone_wrong)? })
 }
 
@@ -66,20 +66,20 @@ fn signed(numbers: &[i64], signs: u32) -> (String, i64) {
 mod tests {
     use super::{prompt, search};
     use crate::Seed;
-    use crate::traces::Slip;
+    use crate::procedural::Mistake;
 
     #[test]
     fn signs_are_tried_in_turn_up_to_the_hit() {
         assert_eq!(prompt(&[7, 5, 3], 5), "7?5?3=05");
-        let work = search(&[7, 5, 3], 5, Slip::Never, &mut Seed::new(0).rng()).unwrap();
+        let work = search(&[7, 5, 3], 5, Mistake::Never, &mut Seed::new(0).rng()).unwrap();
         assert_eq!(work.steps, ["7+5+3=15", "7+5-3=09", "7-5+3=05"]);
         assert_eq!(work.answer, "7-5+3");
-        assert_eq!(search(&[7, 5, 3], 6, Slip::Never, &mut Seed::new(0).rng()), None);
+        assert_eq!(search(&[7, 5, 3], 6, Mistake::Never, &mut Seed::new(0).rng()), None);
     }
 
     #[test]
-    fn a_slip_takes_a_miss_for_the_hit_or_passes_it() {
-        let slipped = |at| search(&[7, 5, 3], 5, Slip::At(at), &mut Seed::new(0).rng()).unwrap();
+    fn a_mistake_takes_a_miss_for_the_hit_or_passes_it() {
+        let slipped = |at| search(&[7, 5, 3], 5, Mistake::At(at), &mut Seed::new(0).rng()).unwrap();
         assert_eq!((slipped(0).steps, slipped(0).answer), (vec!["7+5+3=05".to_owned()], "7+5+3".to_owned()));
         let passed = slipped(2);
         assert_eq!((passed.steps.len(), passed.answer.as_str()), (4, "7-5-3"));

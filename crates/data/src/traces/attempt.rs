@@ -1,65 +1,27 @@
-//! Attempts at any task whose family can work it out in steps: each step behind a word of a language, one after the
-//! other. It refuses to know what the steps are about.
+//! Attempts at any task whose family works it out in steps: each step behind a word of a language.
 
-use super::{Kind, Mix, Tongue, Trace};
+use super::{Kind, StepWords, Trace, TraceMix};
 use crate::Task;
-use crate::procedural::Family;
+use crate::procedural::{Mistake, STEP_END, Worked};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-
-/// What ends a step.
-const STEP_END: &str = ";";
 
 /// What takes a step back where steps have no words.
 const WAIT: &str = "W";
 
-/// A task worked out in steps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Work {
-    /// The steps as a thought writes them, such as `48%36=12`.
-    pub steps: Vec<String>,
-    /// The answer that they lead to.
-    pub answer: String,
-}
-
-/// Whether the work goes wrong, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Slip {
-    /// It does not.
-    Never,
-    /// At the step of this index, counted from 0; the steps after it follow from the wrong one.
-    At(usize),
-}
-
-impl Work {
-    /// Whether a completion's thought holds all the steps, in order: each at the end of a stretch between `;`, with or
-    /// without words before it, other stretches between them allowed.
-    pub fn is_shown_in(&self, completion: &str) -> bool {
-        let thought =
-            completion.trim_start().strip_prefix("<think>").and_then(|text| text.split_once("</think>"));
-        let Some((thought, _)) = thought else { return false };
-        let mut stretches = thought.split(STEP_END).map(str::trim_end);
-        let ends_with = |stretch: &str, step: &str| {
-            let before = stretch.strip_suffix(step);
-            before.is_some_and(|before| !before.ends_with(|c: char| c.is_ascii_alphanumeric() && c != 'W'))
-        };
-        self.steps.iter().all(|step| stretches.any(|stretch| ends_with(stretch, step)))
-    }
-}
-
-/// One attempt, its sort drawn from the mix; `None` where the family does not work its tasks out.
-pub(crate) fn attempt<F: Family + ?Sized>(
-    family: &F,
+/// One attempt, its sort drawn from the mix; `None` where the family does not work the task out.
+pub(super) fn attempt(
+    family: &dyn Worked,
     task: &Task,
-    mix: &Mix,
+    mix: &TraceMix,
     rng: &mut ChaCha8Rng,
 ) -> Option<Trace> {
-    let right = family.work(task, Slip::Never, rng)?;
+    let right = family.work(task, Mistake::Never, rng)?;
     let count = right.steps.len();
     let mut kind = mix.draw(rng);
-    let slipped = |rng: &mut ChaCha8Rng| {
+    let mistaken = |rng: &mut ChaCha8Rng| {
         let at = rng.random_range(0..count.max(1));
-        let work = family.work(task, Slip::At(at), rng)?;
+        let work = family.work(task, Mistake::At(at), rng)?;
         // Some steps have no wrong form, such as the last of Euclid's: nothing is smaller than a divisor of 1 but 0.
         (work.steps.get(at)? != right.steps.get(at)?).then_some((at, work))
     };
@@ -68,9 +30,9 @@ pub(crate) fn attempt<F: Family + ?Sized>(
         Kind::Direct | Kind::Partial => {
             let shown = if kind == Kind::Partial && count > 1 { rng.random_range(1..count) } else { 0 };
             let steps = right.steps.into_iter().take(shown).collect();
-            (steps, None, family.guess(task, mix, rng)?)
+            (steps, None, family.guess(task, mix.guess_sigma, rng)?)
         }
-        Kind::Slip | Kind::Corrected => match (slipped(rng), kind) {
+        Kind::Slip | Kind::Corrected => match (mistaken(rng), kind) {
             (Some((_, work)), Kind::Slip) => (work.steps, None, work.answer),
             (Some((at, work)), _) => {
                 let steps = work.steps.iter().take(at + 1).chain(right.steps.iter().skip(at)).cloned();
@@ -88,27 +50,25 @@ pub(crate) fn attempt<F: Family + ?Sized>(
 }
 
 /// The steps behind their words, that of index `wait` behind the word of doubt.
-fn thought(steps: &[String], wait: Option<usize>, mix: &Mix, rng: &mut ChaCha8Rng) -> String {
-    let word = |at: usize, tongue: Option<Tongue>, rng: &mut ChaCha8Rng| match (tongue, wait == Some(at)) {
+fn thought(steps: &[String], wait: Option<usize>, mix: &TraceMix, rng: &mut ChaCha8Rng) -> String {
+    let word = |at: usize, words: Option<StepWords>, rng: &mut ChaCha8Rng| match (words, wait == Some(at)) {
         (None, false) => String::new(),
         (None, true) => WAIT.to_owned(),
-        (Some(tongue), false) => format!("{} ", tongue.step(rng)),
-        (Some(tongue), true) => format!("{} ", tongue.wait),
+        (Some(words), false) => format!("{} ", words.step(rng)),
+        (Some(words), true) => format!("{} ", words.wait),
     };
-    let tongues = mix.tongues(steps.len(), rng);
-    let steps = steps.iter().zip(tongues).enumerate();
-    steps.map(|(at, (step, tongue))| word(at, tongue, rng) + step).collect::<Vec<_>>().join(STEP_END)
+    let words = mix.step_words(steps.len(), rng);
+    let steps = steps.iter().zip(words).enumerate();
+    steps.map(|(at, (step, words))| word(at, words, rng) + step).collect::<Vec<_>>().join(STEP_END)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use super::{Slip, Work};
-    use crate::procedural::{Family, Stream, by_name};
+    use crate::procedural::{Family, Mistake, Stream, by_name};
     use crate::split::{Shares, Split};
-    use crate::traces::{Kind, Mix, Trace, Traces};
+    use crate::traces::{Kind, Trace, TraceMix, Traces};
     use crate::{Error, Seed, Task};
-    use proptest::prelude::{ProptestConfig, any, proptest};
     use serde_json::{Value, json};
     use std::collections::BTreeMap;
     use std::sync::Arc;
@@ -129,9 +89,9 @@ mod tests {
     }
 
     /// A mix of one sort in two languages, always tagged.
-    fn only(kind: Kind) -> Mix {
+    fn only(kind: Kind) -> TraceMix {
         let weight = |k| f64::from(u8::from(k == kind));
-        Mix {
+        TraceMix {
             direct: weight(Kind::Direct),
             partial: weight(Kind::Partial),
             slip: weight(Kind::Slip),
@@ -139,12 +99,12 @@ mod tests {
             correct: weight(Kind::Correct),
             untagged: 0.0,
             languages: BTreeMap::from([("en".to_owned(), 1.0), ("de".to_owned(), 1.0)]),
-            ..Mix::default()
+            ..TraceMix::default()
         }
     }
 
     /// The first attempts of that mix, with their tasks.
-    fn traces(family: &Arc<dyn Family>, mix: Mix, count: u64) -> Vec<(Task, Trace)> {
+    fn traces(family: &Arc<dyn Family>, mix: TraceMix, count: u64) -> Vec<(Task, Trace)> {
         let (seed, shares) = (Seed::new(0), Shares::default());
         let tasks = Stream::new(family.clone(), Split::Train, shares, seed.child("traces")).unwrap();
         let traces = Traces::new(family.clone(), mix, shares, seed).unwrap();
@@ -158,7 +118,7 @@ mod tests {
     #[test]
     fn the_written_forms_are_those_of_the_page() {
         let written = |family: usize| {
-            let mix = Mix { languages: BTreeMap::from([("en".to_owned(), 1.0)]), ..only(Kind::Correct) };
+            let mix = TraceMix { languages: BTreeMap::from([("en".to_owned(), 1.0)]), ..only(Kind::Correct) };
             let (_, trace) = traces(&families()[family], mix, 1).remove(0);
             format!("{} {}", trace.prompt, trace.completion.replace("then ", "now "))
         };
@@ -179,7 +139,8 @@ mod tests {
     fn a_correct_attempt_shows_all_steps_and_the_answer() {
         for family in families() {
             for (task, trace) in traces(&family, only(Kind::Correct), 300) {
-                let work = family.work(&task, Slip::Never, &mut Seed::new(0).rng()).unwrap();
+                let worked = family.worked().unwrap();
+                let work = worked.work(&task, Mistake::Never, &mut Seed::new(0).rng()).unwrap();
                 assert!(work.is_shown_in(&trace.completion), "{trace:?}");
                 assert_eq!((answer(&trace), trace.kind), (task.answer.as_str(), Kind::Correct), "{trace:?}");
                 assert_ne!(family.shows_all_steps(&task, &trace.completion), Some(false), "{trace:?}");
@@ -216,27 +177,9 @@ mod tests {
 
     #[test]
     fn without_languages_steps_have_no_words() {
-        let mix = Mix { languages: BTreeMap::new(), ..only(Kind::Corrected) };
+        let mix = TraceMix { languages: BTreeMap::new(), ..only(Kind::Corrected) };
         let (_, trace) = traces(&families()[1], mix, 1).remove(0);
         assert!(trace.completion.contains(";W") && !trace.completion.contains(' '), "{trace:?}");
-    }
-
-    #[test]
-    fn steps_are_found_in_order_between_others() {
-        let work = Work { steps: vec!["1+1=02".into(), "2+1=03".into()], answer: "03".into() };
-        for (thought, shown) in [
-            ("now 1+1=02;then 2+1=03", true),
-            ("1+1=02;2+1=03", true),
-            ("now 1+1=03;wait 1+1=02;then 2+1=03", true),
-            ("1+1=03;W1+1=02;2+1=03", true),
-            ("then 2+1=03;now 1+1=02", false),
-            ("11+1=02;2+1=03", false),
-            ("1+1=02", false),
-            ("", false),
-        ] {
-            assert_eq!(work.is_shown_in(&format!("<think>{thought}</think>03")), shown, "{thought}");
-        }
-        assert!(!work.is_shown_in("1+1=02;2+1=03"));
     }
 
     #[test]
@@ -244,16 +187,5 @@ mod tests {
         let family = by_name("number_sorting", &Value::Null).unwrap();
         let refused = Traces::new(family, only(Kind::Correct), Shares::default(), Seed::new(0));
         assert!(matches!(refused, Err(Error::NoTraces { family: "number_sorting" })));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(1_000))]
-
-        #[test]
-        fn no_completion_makes_the_reading_panic(text in any::<String>(), step in "[0-9+=]{0,6}") {
-            let work = Work { steps: vec![step], answer: String::new() };
-            work.is_shown_in(&text);
-            work.is_shown_in(&format!("<think>{text}</think>"));
-        }
     }
 }
