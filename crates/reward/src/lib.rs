@@ -32,7 +32,6 @@ mod math;
 mod number;
 mod outside;
 mod pattern;
-mod permits;
 mod pool;
 mod rational;
 mod repetition;

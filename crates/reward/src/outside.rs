@@ -1,9 +1,9 @@
 //! Rewards that run programs or ask servers, by name, for recipes. They are apart from [`with_options`](crate::with_options)
 //! because that one takes its options from data, too (`ruminate verify`): no line of data may name a program.
 
-use crate::code::sandbox::Sandbox;
 use crate::code::{self, Code};
 use crate::{CommandReward, Error, HttpReward, Verifier};
+use ruminate_sandbox::Sandbox;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -14,7 +14,7 @@ use std::thread;
 pub const OUTSIDE_KINDS: &[&str] = &["code", "command", "http"];
 
 /// The reward of that name with its options, or `None` when it is none of [`OUTSIDE_KINDS`]. `helper` is the program
-/// that [`helper_main`](code::sandbox::helper_main) describes.
+/// that [`helper_main`](ruminate_sandbox::helper_main) describes.
 ///
 /// # Errors
 /// [`Error::Option`] for an option that does not exist, or a value that it cannot take.

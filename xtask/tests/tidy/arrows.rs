@@ -3,14 +3,15 @@
 use crate::Finding;
 
 /// The graph of ARCHITECTURE.md: a crate, and the workspace crates that it may depend on.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("data", &[]),
     ("files", &[]),
     ("run", &[]),
     ("gguf", &["files"]),
     ("math-verify", &[]),
+    ("sandbox", &[]),
     ("text", &["data", "files"]),
-    ("reward", &["data", "math-verify"]),
+    ("reward", &["data", "math-verify", "sandbox"]),
     ("report", &["data"]),
     ("kernels", &[]),
     ("model", &["files", "kernels"]),
@@ -23,7 +24,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
         "cli",
         &[
             "data", "distill", "eval", "files", "gguf", "grpo", "kernels", "model", "report", "reward",
-            "rollout", "run", "text", "train",
+            "rollout", "run", "sandbox", "text", "train",
         ],
     ),
     ("testkit", &[]),
@@ -31,8 +32,8 @@ const ARROWS: [(&str, &[&str]); 18] = [
 ];
 
 /// Crates that compile in seconds because no tensor library is below them.
-const WITHOUT_TENSORS: [&str; 9] =
-    ["data", "files", "gguf", "math-verify", "report", "run", "text", "reward", "xtask"];
+const WITHOUT_TENSORS: [&str; 10] =
+    ["data", "files", "gguf", "math-verify", "report", "run", "sandbox", "text", "reward", "xtask"];
 
 /// Crates that may name a backend in their manifest.
 const WITH_BACKENDS: [&str; 3] = ["cli", "kernels", "testkit"];
@@ -146,7 +147,7 @@ fn the_graph_has_no_way_from_tensors_to_text() {
         direct.contains(&to) || direct.iter().any(|next| reaches(next, to))
     }
     for tensors in ["kernels", "model", "rollout", "train", "grpo", "distill"] {
-        for text in ["text", "reward", "math-verify"] {
+        for text in ["text", "reward", "math-verify", "sandbox"] {
             assert!(!reaches(tensors, text), "{tensors} reaches {text}");
         }
     }

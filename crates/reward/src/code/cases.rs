@@ -1,7 +1,7 @@
 //! A task's tests, and whether an output is the expected one. It runs nothing.
 
-use super::sandbox::{Ended, Ending, Limits};
 use ruminate_data::Task;
+use ruminate_sandbox::{Ended, Ending, Limits};
 use serde_json::Value;
 
 /// An input and what the program must write for it.
@@ -164,8 +164,8 @@ fn short(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Case, Tests, compare};
-    use crate::code::sandbox::{Ended, Ending, Limits};
     use ruminate_data::{Prompt, Task};
+    use ruminate_sandbox::{Ended, Ending, Limits};
     use serde_json::{Value, json};
 
     fn tests(columns: Value) -> Result<Tests, String> {

@@ -2,8 +2,8 @@
 //! What is in Python is in the folder `judge`.
 
 use super::cases::{Asserts, abnormal};
-use super::sandbox::{Ended, Ending, Failure, Job, Limits, Sandbox};
 use super::{Options, Reached};
+use ruminate_sandbox::{Ended, Ending, Failure, Job, Limits, Sandbox};
 use serde_json::json;
 use std::hash::{BuildHasher, RandomState};
 
@@ -144,14 +144,14 @@ fn verdict(line: &str, nonce: &str) -> Option<(Option<usize>, Line)> {
 #[cfg(test)]
 mod tests {
     use super::{Reached, verdicts};
-    use crate::code::sandbox::{Ended, Ending, Failure, Limits};
+    use ruminate_sandbox::{Ended, Ending, Failure, Limits};
 
     fn ended(ending: Ending, stdout: &str) -> Ended {
         Ended { ending, stdout: stdout.to_owned(), stderr: String::new() }
     }
 
     fn none() -> Result<Ended, Failure> {
-        Err(Failure::layer("Landlock", "none"))
+        Err(Failure::Layer { layer: "Landlock".to_owned(), reason: "none".to_owned() })
     }
 
     fn read(judge: Result<Ended, Failure>, program: Result<Ended, Failure>) -> Vec<Reached> {

@@ -1,13 +1,13 @@
-//! The helper's first stage: leaves root, enters namespaces, starts the second stage in them, watches what the job's
-//! processes hold together, and hands the second stage's reply on, or says how the program ended where it took the
-//! second stage with it. It runs nothing that a model wrote. One thread: a process that has left its process
+//! The supervisor, the helper's first stage: leaves root, enters namespaces, starts the jail in them, watches what the
+//! job's processes hold together, and passes the jail's reply on, or replies with the program's ending where the
+//! program took the jail with it. It runs no untrusted program itself. One thread: a process that has left its process
 //! namespace cannot start another.
 
-use super::cgroup::Cgroup;
-use super::folder;
-use super::helper::{INSIDE, STARTED, read_order, reply_with, take_channel};
-use super::job::{Account, Answer, Assignment, Ended, Ending, Failure, Layers, Limits, Namespaces, Order};
-use super::watch::{OWN_THREADS, Watch};
+use crate::cgroup::Cgroup;
+use crate::folder;
+use crate::job::{Account, Ended, Ending, Failure, Layers, Limits, Namespaces};
+use crate::order::{Answer, Assignment, INSIDE, Order, STARTED, read_order, reply_with, take_channel};
+use crate::watch::{OWN_THREADS, Watch};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
@@ -25,7 +25,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Accounts of jobs, where the trainer is root: beyond those of systems, of services that systemd makes for a moment,
+/// Accounts of jobs, where the caller is root: beyond those of systems, of services that systemd makes for a moment,
 /// and of containers (`/etc/subuid`). As many as there can be processes.
 const ACCOUNTS: Range<u32> = 0x7000_0000..0x7040_0000;
 
@@ -35,22 +35,22 @@ const ACCOUNTS_IN_CONTAINER: Range<u32> = 61_184..65_520;
 /// Between two looks at the job's processes.
 const WATCH: Duration = Duration::from_millis(50);
 
-/// What the second stage may take until it starts the program.
+/// What the jail may take until it starts the program.
 const SETUP: Duration = Duration::from_secs(8);
 
-/// What the second stage may take beyond the program's time.
+/// What the jail may take beyond the program's time.
 const OVERTIME: Duration = Duration::from_secs(1);
 
 /// Carries out the order on standard input, and writes the reply to standard output.
 pub(super) fn run() {
-    let (nonce, said) = match read_order() {
+    let (nonce, outcome) = match read_order() {
         Ok(order) => (order.nonce, guard(order)),
         Err(failure) => (0, Err(failure)),
     };
-    match said {
-        // A write fails where the trainer has gone, which then needs no reply.
-        Ok(Said::Reply(reply)) => drop(std::io::stdout().lock().write_all(&reply)),
-        Ok(Said::Ending(ending)) => {
+    match outcome {
+        // A write fails where the caller has gone, which then needs no reply.
+        Ok(Outcome::Reply(reply)) => drop(std::io::stdout().lock().write_all(&reply)),
+        Ok(Outcome::Ending(ending)) => {
             let ended = Ended { ending, stdout: String::new(), stderr: String::new() };
             reply_with(nonce, Ok(Answer::Ended(ended)));
         }
@@ -58,32 +58,32 @@ pub(super) fn run() {
     }
 }
 
-/// What came of an order.
-enum Said {
-    /// The second stage's reply.
+/// The result of an order.
+enum Outcome {
+    /// The jail's reply.
     Reply(Vec<u8>),
-    /// The job's ending, which the second stage does not live to tell.
+    /// The job's ending, where the jail has not lived to reply.
     Ending(Ending),
 }
 
-fn guard(mut order: Order) -> Result<Said, Failure> {
+fn guard(mut order: Order) -> Result<Outcome, Failure> {
     let limits = match &order.task {
         Assignment::Run(job) => job.limits,
         Assignment::Probe => Limits::default(),
     };
     let channel = take_channel(&order)?;
-    // As the trainer: it is its rights that a group takes.
+    // With the caller's account: it is its rights that a group takes.
     let cgroup = Cgroup::make(order.nonce, &limits, limits.files_mb, limits.processes + OWN_THREADS);
     let account = leave_root(&order.folder)?;
-    // What the second stage leaves behind comes here, to be reaped.
+    // What the jail leaves behind comes here, to be reaped.
     prctl::set_child_subreaper(true).map_err(|error| Failure::layer("reaper of orphans", error))?;
     let namespaces = enter_namespaces(&order)?;
     let failed = |error| Failure::Helper {
         helper: "/proc/self/exe".to_owned(),
-        reason: format!("its second stage does not start: {error}"),
+        reason: format!("its jail does not start: {error}"),
     };
-    let (mut inside, words) = start_inside(channel).map_err(failed)?;
-    let cgroup = cgroup.and_then(|cgroup| cgroup.hold(inside.id()));
+    let (mut jail, stream) = start_jail(channel).map_err(failed)?;
+    let cgroup = cgroup.and_then(|cgroup| cgroup.hold(jail.id()));
     order.layers = Some(Layers {
         namespaces,
         account,
@@ -91,22 +91,22 @@ fn guard(mut order: Order) -> Result<Said, Failure> {
         own_proc: false,
         control_group: cgroup.is_some(),
     });
-    if let Some(mut stdin) = inside.stdin.take() {
-        // A stage that has died says why on its standard output, or nothing does.
+    if let Some(mut stdin) = jail.stdin.take() {
+        // One that has died has written why to its standard output, if anything has.
         let _ = stdin.write_all(&serde_json::to_vec(&order).unwrap_or_default());
     }
     // Elsewhere it is a file system, with a size, and gone with the namespace.
     let folder = (namespaces == Namespaces::Shared).then(|| order.folder.clone());
-    let inside = Pid::from_raw(inside.id() as i32);
-    let watch = Watch::new(inside.as_raw(), limits, order.end, cgroup, folder.clone());
-    let said = attend(inside, Pid::from_raw(order.trainer as i32), words, watch);
+    let jail = Pid::from_raw(jail.id() as i32);
+    let watch = Watch::new(jail.as_raw(), limits, order.end, cgroup, folder.clone());
+    let outcome = attend(jail, Pid::from_raw(order.caller as i32), stream, watch);
     if let Some(folder) = folder {
         folder::flatten(&folder);
     }
-    said
+    outcome
 }
 
-/// An account that no other process has, where the trainer is root: limits on processes do not hold root, and jobs
+/// An account that no other process has, where the caller is root: limits on processes do not hold root, and jobs
 /// of one account could reach each other.
 fn leave_root(folder: &Path) -> Result<Account, Failure> {
     if !Uid::effective().is_root() {
@@ -166,7 +166,7 @@ fn enter_namespaces(order: &Order) -> Result<Namespaces, Failure> {
     if unshare(all).is_err() {
         return Ok(Namespaces::Shared); // forbidden here, and the other layers do without
     }
-    // Root in there and nowhere else, so that the second stage can mount its own /proc. It leaves that for the same
+    // Root in there and nowhere else, so that the jail can mount its own /proc. It leaves that for the same
     // ids as here before it starts anything.
     let failed = |error: std::io::Error| Failure::layer("map of user ids in its namespace", error);
     fs::write("/proc/self/setgroups", "deny").map_err(failed)?;
@@ -194,68 +194,66 @@ fn mount_folder(order: &Order) -> nix::Result<()> {
     )
 }
 
-/// The second stage, in a group of its own, by a path that holds even where the account cannot reach the program's
+/// Starts the jail, in a group of its own, by a path that holds even where the account cannot reach the program's
 /// folder; it waits for its order. What it writes comes on the stream.
-fn start_inside(channel: Option<OwnedFd>) -> std::io::Result<(Child, UnixStream)> {
-    let (words, theirs) = UnixStream::pair()?;
+fn start_jail(channel: Option<OwnedFd>) -> std::io::Result<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
     let mut command = Command::new("/proc/self/exe");
     command.args(INSIDE).env_clear().process_group(0).stdin(Stdio::piped()).stdout(OwnedFd::from(theirs));
     if let Some(channel) = channel {
         command.stderr(channel);
     }
-    Ok((command.spawn()?, words))
+    Ok((command.spawn()?, ours))
 }
 
-/// Waits for the second stage, the leader of the job's group; ends the group when that has ended, when its processes
-/// are over a limit, and when the trainer is gone.
-fn attend(inside: Pid, trainer: Pid, mut words: UnixStream, mut watch: Watch) -> Result<Said, Failure> {
+/// Waits for the jail, the leader of the job's group; ends the group when that has ended, when its processes
+/// are over a limit, and when the caller is gone.
+fn attend(jail: Pid, caller: Pid, mut stream: UnixStream, mut watch: Watch) -> Result<Outcome, Failure> {
     let begun = Instant::now();
-    let (mut said, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
+    let (mut received, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
     let mut next = begun + WATCH;
     let ending = loop {
         let pause = next.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-        let read = words.set_read_timeout(Some(pause)).and_then(|()| words.read(&mut chunk));
+        let read = stream.set_read_timeout(Some(pause)).and_then(|()| stream.read(&mut chunk));
         match read {
             Ok(0) => break None,
-            Ok(count) => said.extend_from_slice(&chunk[..count]),
+            Ok(count) => received.extend_from_slice(&chunk[..count]),
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => break None,
         }
-        if said.starts_with(STARTED) {
+        if received.starts_with(STARTED) {
             watch.start();
         }
         if Instant::now() < next {
             continue;
         }
         next = Instant::now() + WATCH;
-        if getppid() != trainer {
+        if getppid() != caller {
             break None;
         }
         if let Some(over) = watch.over() {
             break Some(over);
         }
         if watch.is_overdue(OVERTIME) {
-            break Some(Ending::TimedOut); // it has stopped the second stage, or the machine is that busy
+            break Some(Ending::TimedOut); // it has stopped the jail, or the machine is that busy
         }
         if !watch.has_started() && begun.elapsed() > SETUP {
-            end(inside);
-            return Err(Failure::layer("second stage", format!("it starts no program within {SETUP:?}")));
+            end(jail);
+            return Err(Failure::layer("jail", format!("it starts no program within {SETUP:?}")));
         }
     };
-    let status = end(inside);
+    let status = end(jail);
     let ending = if watch.is_out_of_memory() { Some(Ending::TooMuchMemory) } else { ending };
-    let reply = said.strip_prefix(STARTED).unwrap_or(&said);
+    let reply = received.strip_prefix(STARTED).unwrap_or(&received);
     match ending {
-        Some(ending) => Ok(Said::Ending(ending)),
-        None if is_whole(reply) => Ok(Said::Reply(reply.to_vec())),
+        Some(ending) => Ok(Outcome::Ending(ending)),
+        None if is_whole(reply) => Ok(Outcome::Reply(reply.to_vec())),
         // Once the program runs, every ending is its own.
         None if watch.has_started() => {
-            Ok(Said::Ending(Ending::Killed(status.unwrap_or(Signal::SIGKILL) as i32)))
+            Ok(Outcome::Ending(Ending::Killed(status.unwrap_or(Signal::SIGKILL) as i32)))
         }
-        None => {
-            Err(Failure::layer("second stage", format!("it died before it started the program ({status:?})")))
-        }
+        None => Err(Failure::layer("jail", format!("it died before it started the program ({status:?})"))),
     }
 }
 
@@ -264,14 +262,14 @@ fn is_whole(reply: &[u8]) -> bool {
     reply.first() == Some(&b'{') && reply.last() == Some(&b'\n')
 }
 
-/// Ends the group, in a process namespace with all that is in it, and waits for all of it; the signal that ended the
-/// second stage.
-fn end(inside: Pid) -> Option<Signal> {
-    let _ = killpg(inside, Signal::SIGKILL); // before it is reaped: the number is its own until then
+/// Ends the group, in a process namespace with all that is in it, and waits for all of it. Returns the signal that
+/// ended the jail.
+fn end(jail: Pid) -> Option<Signal> {
+    let _ = killpg(jail, Signal::SIGKILL); // before it is reaped: the number is its own until then
     let mut signal = None;
     while let Ok(status) = waitpid(Pid::from_raw(-1), None) {
         if let WaitStatus::Signaled(pid, by, _) = status
-            && pid == inside
+            && pid == jail
         {
             signal = Some(by);
         }

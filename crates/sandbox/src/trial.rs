@@ -1,7 +1,8 @@
 //! Trials of the layers, before the program starts: one that is in place but does not hold is no layer. What takes a
 //! raw system call to try (shared memory, say) the tests try from inside.
 
-use super::job::{Failure, Layers, Namespaces, Order};
+use crate::job::{Failure, Layers, Namespaces};
+use crate::order::Order;
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::signal::kill;
@@ -13,10 +14,10 @@ use std::path::Path;
 
 /// Tries each layer that `layers` claims; what does not hold is the failure.
 pub(super) fn all(order: &Order, layers: Layers) -> Result<(), Failure> {
-    let trainer = Pid::from_raw(order.trainer as i32);
+    let caller = Pid::from_raw(order.caller as i32);
     let written = |outside: &Path| fs::write(outside.join(format!("ruminate-{}", order.nonce)), "").is_ok();
     // Process 1 of a namespace has no parent, and is itself whom it would reach by that number.
-    let others = [trainer, getppid()].into_iter().filter(|other| *other != Pid::this() && other.as_raw() > 0);
+    let others = [caller, getppid()].into_iter().filter(|other| *other != Pid::this() && other.as_raw() > 0);
     let reached = |other: Pid| {
         let outside = if layers.namespaces == Namespaces::Own { Errno::ESRCH } else { Errno::EPERM };
         !matches!(kill(other, None), Err(errno) if errno == outside || errno == Errno::EPERM)

@@ -1,7 +1,7 @@
 //! Attacks: Python in the sandbox, of which nothing may be alive afterwards.
 
 use crate::sandboxed;
-use ruminate_reward::code::sandbox::{Ended, Job, Limits};
+use ruminate_sandbox::{Ended, Job, Limits};
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;

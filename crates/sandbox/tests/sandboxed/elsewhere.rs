@@ -38,10 +38,10 @@ pub(crate) fn again(arrange: impl FnOnce(&mut Command) + Send + 'static) {
 
 /// Runs the other tests of this file as an ordinary user, where this process may become one.
 pub(crate) fn as_an_ordinary_user(arrange: impl FnOnce() + Send + 'static) {
-    const NOBODY: u32 = 65_534;
+    const ORDINARY: u32 = 65_534;
     if nix::unistd::Uid::effective().is_root() {
         again(move |tests| {
-            tests.uid(NOBODY).gid(NOBODY);
+            tests.uid(ORDINARY).gid(ORDINARY);
             arrange();
         });
     }

@@ -1,6 +1,6 @@
-//! Resource limits of the second stage and all that it starts. It knows no policy: the numbers are the order's.
+//! Resource limits of the jail and all that it starts. It knows no policy: the numbers are the order's.
 
-use super::job::{Account, Failure, Layers, Limits, Namespaces};
+use crate::job::{Account, Failure, Layers, Limits, Namespaces};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::Uid;
 use std::fs;
@@ -17,12 +17,12 @@ const BACKSTOP: u64 = 8;
 
 pub(super) fn apply(limits: &Limits, layers: Layers) -> Result<(), Failure> {
     let processes = match (layers.namespaces, layers.account) {
-        // The kernel counts all that the account runs, other jobs, too: this can only be a backstop, and the first
-        // stage's watch is the limit.
+        // The kernel counts all that the account runs, other jobs, too: this can only be a backstop, and the
+        // supervisor's watch is the limit.
         (Namespaces::Shared, Account::Shared) => threads_of_account() + BACKSTOP * limits.processes,
         _ => limits.processes,
     };
-    // Of each process; the first stage's watch has the sum of them.
+    // Of each process; the supervisor's watch has the sum of them.
     let seconds = limits.timeout_ms.div_ceil(1_000) + 1;
     for (resource, value) in [
         (Resource::RLIMIT_AS, limits.memory_mb << 20),

@@ -1,24 +1,24 @@
-//! A control group (version 2) for one job: the kernel then counts what a job holds, in any of its processes, and ends the
-//! job that holds more. It takes what the system gives (root's, or a delegated subtree whose parent has the
+//! A control group (version 2) for one job: the kernel then counts what a job holds, in any of its processes, and ends
+//! the job that holds more. It takes what the system gives (root's, or a delegated subtree whose parent has the
 //! controllers on) and switches no controller on: a system that gives none does without.
 
-use super::job::Limits;
+use crate::job::Limits;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process;
 
-/// Beyond the program's own memory, in MiB: the helper's second stage, and what the kernel keeps for the processes.
+/// Beyond the program's own memory, in MiB: the jail, and what the kernel keeps for the processes.
 const OWN_MB: u64 = 12;
 
 /// Names of the job's groups; the number of the helper's process follows, and the order's nonce.
 const PREFIX: &str = "ruminate-";
 
-/// One job's group. It is removed by [`remove`] in the trainer's process, which has the rights to.
+/// One job's group. It is removed by [`remove`] in the caller's process, which has the rights to.
 #[derive(Debug)]
 pub(super) struct Cgroup {
     folder: PathBuf,
-    /// Opened while the helper has the trainer's account, whose rights the kernel then goes by (Linux 5.16).
+    /// Opened while the helper has the caller's account, whose rights the kernel then goes by (Linux 5.16).
     members: File,
 }
 
@@ -86,7 +86,7 @@ fn name(helper: u32, nonce: u64) -> String {
     format!("{PREFIX}{helper}-{nonce:x}")
 }
 
-/// Removes groups of helpers that are no more: their trainer was killed. One with a process in it stays.
+/// Removes groups of helpers that are no more: their caller was killed. One with a process in it stays.
 fn sweep(home: &Path) {
     for entry in fs::read_dir(home).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -98,7 +98,7 @@ fn sweep(home: &Path) {
 }
 
 /// Groups in which one for a job can be made: this process' own and those above it, up to the first that limits
-/// memory. A job does not leave a limit that holds the trainer.
+/// memory. A job does not leave a limit that holds the caller.
 fn homes() -> Vec<PathBuf> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let (groups, mounts) = (read("/proc/self/cgroup"), read("/proc/self/mountinfo"));
@@ -131,7 +131,7 @@ fn own(groups: &str, mounts: &str) -> Option<(PathBuf, PathBuf)> {
         if !kind.starts_with("cgroup2 ") {
             return None;
         }
-        // Outside of the group's namespace it is said with "..", and cannot be reached.
+        // Outside of the group's namespace its path has "..", and it cannot be reached.
         let below = Path::new(group).strip_prefix(root).ok()?;
         let is_inside = below.components().all(|part| matches!(part, std::path::Component::Normal(_)));
         is_inside.then(|| (PathBuf::from(point), Path::new(point).join(below)))

@@ -2,7 +2,7 @@
 //! and what would lead out of the other layers. All else is allowed, so that any program of a later day runs; calls
 //! that this list cannot know, because they are newer, do not exist for a job.
 
-use super::job::{Failure, Layers};
+use crate::job::{Failure, Layers};
 use nix::libc;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
@@ -65,7 +65,7 @@ const DENIED: &[i64] = &[
     // leaving the process group, which is ended as a whole
     libc::SYS_setsid,
     libc::SYS_setpgid,
-    // namespaces and mounts, within which Landlock's rules could be asked anew
+    // namespaces and mounts, within which Landlock's rules could be set again
     libc::SYS_unshare,
     libc::SYS_setns,
     libc::SYS_mount,

@@ -1,4 +1,4 @@
-//! What is said between the trainer and its helper: an order in, a reply out, as JSON. It knows no system call.
+//! What a caller asks for and gets back: jobs, limits, endings, failures and layers. It knows no system call.
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -85,7 +85,8 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// Why a job did not run. Nothing that a program does leads here: it is the system, the helper or the order.
+/// Why a job did not run. Nothing that a program does leads here: it is the system, the helper or the job.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Failure {
     /// A layer that the sandbox cannot do without.
@@ -93,7 +94,7 @@ pub enum Failure {
     Layer {
         /// Its name.
         layer: String,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
     /// The program cannot be started.
@@ -103,7 +104,7 @@ pub enum Failure {
     Start {
         /// What was to be started.
         program: String,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
     /// The helper cannot be started, or ends without a reply.
@@ -142,21 +143,21 @@ pub struct Layers {
 pub enum Namespaces {
     /// Its own.
     Own,
-    /// The trainer's: this system does not give any to it.
+    /// The caller's: this system does not give any to it.
     Shared,
 }
 
 /// The account of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Account {
-    /// A user id that nobody else has: the trainer is root.
+    /// A user id that no other process has: the caller is root.
     Own,
-    /// The trainer's.
+    /// The caller's.
     Shared,
 }
 
 impl Layers {
-    /// What the sandbox holds back on this system, and what it doesn't, one sentence each.
+    /// What the sandbox holds back on this system and what it doesn't, one sentence each.
     pub fn words(self) -> Vec<String> {
         let mut words = vec![
             "held back: files outside the job's folder and the system's programs (Landlock), sockets and system calls \
@@ -188,7 +189,7 @@ impl Layers {
         });
         if self.namespaces == Namespaces::Shared && self.account == Account::Shared {
             words.push(
-                "not held back, as jobs share the trainer's account: a program that starts processes without end can \
+                "not held back, as jobs share the caller's account: a program that starts processes without end can \
                  make programs fail that run at the same time"
                     .to_owned(),
             );
@@ -199,56 +200,10 @@ impl Layers {
         words
     }
 
-    /// Whether the filter has to deny signals because nothing else keeps them from the trainer and the first stage.
+    /// Whether the filter has to deny signals because nothing else keeps them from the caller and the supervisor.
     pub(crate) fn denies_signals(self) -> bool {
         self.namespaces == Namespaces::Shared && !self.landlock_signals
     }
-}
-
-/// Which end of a pair's channel a job has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum End {
-    /// It is let to finish when the other job has gone.
-    Asking,
-    /// It is ended when the other job has gone.
-    Answering,
-}
-
-/// What the trainer hands to the helper.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Order {
-    /// Comes back with the reply.
-    pub(crate) nonce: u64,
-    /// The process that waits for the reply: without it the job is pointless.
-    pub(crate) trainer: u32,
-    /// Where the program starts; exists, and is for this job alone.
-    pub(crate) folder: PathBuf,
-    pub(crate) task: Assignment,
-    /// Whether the helper's standard error is a channel, for the program's standard input, and which end of it.
-    pub(crate) end: Option<End>,
-    /// What the first stage has found out for the second.
-    pub(crate) layers: Option<Layers>,
-}
-
-/// What the helper is to do.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Assignment {
-    Run(Job),
-    /// Put up the sandbox and say what it is made of.
-    Probe,
-}
-
-/// What the helper hands back.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Reply {
-    pub(crate) nonce: u64,
-    pub(crate) result: Result<Answer, Failure>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) enum Answer {
-    Ended(Ended),
-    Layers(Layers),
 }
 
 #[cfg(test)]

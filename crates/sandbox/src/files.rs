@@ -1,7 +1,7 @@
 //! Which files a job reaches, by Landlock: rules on the process that it cannot lift, kept by the kernel whatever
 //! the account may read. What exists and how large it is stays visible; contents do not.
 
-use super::job::Failure;
+use crate::job::Failure;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, RestrictionStatus, Ruleset,
     RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, path_beneath_rules,
@@ -48,7 +48,7 @@ pub(super) fn apply(folder: &Path, read: &[PathBuf]) -> Result<bool, Failure> {
 }
 
 /// Keeps the signals of this thread, and of what it starts, from the other threads of this process. To be called where
-/// [`apply`] has said that Landlock can.
+/// [`apply`] returned true.
 pub(super) fn keep_signals() -> Result<(), Failure> {
     let restrict = || {
         Ruleset::default()

@@ -48,7 +48,7 @@ pub(super) fn is_within(folder: &Path, counted: Size, most: Size) -> bool {
 }
 
 /// Makes a job's folder one that can be removed: no folder in it is deeper than two names, and all can be entered. To
-/// remove one as deep as a program likes takes as many descriptors of the trainer's.
+/// remove one as deep as a program likes takes as many of the caller's descriptors.
 pub(super) fn flatten(folder: &Path) {
     let folders = |of: &Path| -> Vec<_> {
         let _ = fs::set_permissions(of, fs::Permissions::from_mode(0o700));

@@ -3,14 +3,14 @@
 
 #![cfg(target_os = "linux")]
 
-#[path = "sandboxed/attacks.rs"]
-mod attacks;
+#[path = "sandboxed/attack.rs"]
+mod attack;
 #[path = "sandboxed/elsewhere.rs"]
 mod elsewhere;
 mod sandboxed;
 
-use attacks::{LIMITS, assert_none_alive, attack, marker, with_argument};
-use ruminate_reward::code::sandbox::{Account, Ended, Ending, Failure, Job, Limits, Namespaces};
+use attack::{LIMITS, assert_none_alive, attack, marker, with_argument};
+use ruminate_sandbox::{Account, Ended, Ending, Failure, Job, Limits, Namespaces};
 use std::fs;
 use std::process::Command;
 use std::thread;
@@ -251,7 +251,7 @@ fn once_a_program_runs_every_ending_is_its_own() {
     // From outside: what holds the program inside the tests above try.
     for (signal, expected) in [(Signal::SIGKILL, Ending::Killed(9)), (Signal::SIGSTOP, Ending::TimedOut)] {
         let Some((ended, ())) = while_it_sleeps(|program| {
-            kill(Pid::from_raw(parent(program)), signal).expect("a signal to the second stage");
+            kill(Pid::from_raw(parent(program)), signal).expect("a signal to the jail");
         }) else {
             return;
         };
@@ -264,7 +264,7 @@ fn what_a_helper_that_hangs_has_started_is_ended_with_it() {
     use nix::sys::signal::{Signal, kill};
     use nix::unistd::Pid;
     let Some((ended, ())) = while_it_sleeps(|program| {
-        kill(Pid::from_raw(parent(parent(program))), Signal::SIGSTOP).expect("a signal to the first stage");
+        kill(Pid::from_raw(parent(parent(program))), Signal::SIGSTOP).expect("a signal to the supervisor");
     }) else {
         return;
     };
@@ -306,7 +306,7 @@ fn it_sees_no_other_process() {
     let source = "import os\nprint(sum(os.path.exists(f'/proc/{n}') for n in range(1, 1 << 16)))";
     let Some(ended) = attack(source, Limits { timeout_ms: 5_000, ..LIMITS }) else { return };
     let seen: u32 = ended.stdout.trim().parse().expect("a number");
-    // Its own, the helper's second stage, and threads of that.
+    // Its own, the jail, and threads of that.
     assert!(seen <= 8 || !layers.own_proc, "{seen} {layers:?}");
     assert!(
         layers.own_proc || layers.words().iter().any(|words| words.contains("the numbers and the accounts"))
@@ -374,8 +374,10 @@ fn what_is_denied_leaves_programs_whole() {
 
 #[test]
 fn a_helper_that_cannot_list_its_open_files_runs_nothing() {
-    let script =
-        format!("mount -t tmpfs none /proc && exec {} sandbox-helper warden < /dev/null", sandboxed::HELPER);
+    let script = format!(
+        "mount -t tmpfs none /proc && exec {} sandbox-helper supervisor < /dev/null",
+        sandboxed::HELPER
+    );
     let mut command = Command::new("unshare");
     let user: &[&str] = if nix::unistd::Uid::effective().is_root() {
         &["--mount"]
@@ -414,7 +416,7 @@ fn its_files_are_gone_with_it() {
 }
 
 #[test]
-fn a_path_to_read_is_named_by_the_recipe_alone() {
+fn a_path_to_read_is_named_by_the_job_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("data");
     fs::write(&path, "data").expect("a file");

@@ -1,9 +1,10 @@
-//! A counting semaphore: a fixed number of permits, handed out as they become free.
+//! A counting semaphore: a fixed number of permits, handed out as they become free. `tests/interleavings.rs` compiles
+//! this file with a module `concurrency` whose threads a scheduler runs in many orders.
 
 use crate::concurrency::{Condvar, Mutex};
 use std::sync::PoisonError;
 
-/// So many permits.
+/// A fixed number of permits.
 #[derive(Debug)]
 pub(crate) struct Permits {
     free: Mutex<usize>,

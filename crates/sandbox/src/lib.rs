@@ -1,38 +1,88 @@
-//! A sandbox for programs that nobody has read: the trainer's side. It knows jobs, not what they are worth.
+//! Runs untrusted programs on Linux: each in a process that has locked itself in before the program starts, within
+//! limits of memory, time, files, processes and output. It needs no root, no daemon, no container and no `unsafe`. It
+//! knows programs and how they end, not what they are run for.
 //!
-//! Each job has a helper of its own: this program, started again, leaves root, enters namespaces where the system
-//! gives them, limits files (Landlock), system calls (seccomp) and resources (rlimits), tries out that they hold,
-//! starts the program, and ends what it left behind. The reply comes on a pipe that the program does not have. A
-//! layer that is missing is a [`Failure`], never a job that ran without it. Elsewhere than on Linux all are missing.
+//! # A tour
+//!
+//! [`Sandbox::new`] takes the path of a helper: a program whose `main` calls [`helper_main`] first, which may be the
+//! caller's own, or this package's binary `sandbox-helper`. [`Sandbox::run`] runs a [`Job`] to its end.
+//!
+//! ```standalone_crate
+//! use ruminate_sandbox::{Ending, Job, Limits, Sandbox, helper_main};
+//! use std::process::ExitCode;
+//!
+//! fn main() -> ExitCode {
+//!     // First, while there is one thread: the helper is this program, started again.
+//!     if let Some(code) = helper_main() {
+//!         return code;
+//!     }
+//!     let helper = std::env::current_exe().expect("the path of this program");
+//!     let sandbox = Sandbox::new(helper, 2);
+//!     let job = Job {
+//!         program: ["sh", "-c", "read n; echo $((n * 2)); cat /etc/passwd"].map(str::to_owned).to_vec(),
+//!         stdin: "21\n".to_owned(),
+//!         limits: Limits { timeout_ms: 1_000, memory_mb: 64, ..Limits::default() },
+//!         ..Job::default()
+//!     };
+//!     match sandbox.run(&job) {
+//!         Ok(ended) => {
+//!             assert_eq!(ended.stdout, "42\n"); // and nothing of /etc/passwd
+//!             assert_eq!(ended.ending, Ending::Exited(1));
+//!         }
+//!         // No job runs where a layer is missing.
+//!         Err(failure) => println!("skipped: {failure}"),
+//!     }
+//!     ExitCode::SUCCESS
+//! }
+//! ```
+//!
+//! Every ending of a program that has started is an [`Ended`], whatever the program did: its exit code, a signal, or
+//! the limit that it reached. A [`Failure`] is the system's: a missing layer, a helper or a program that does not
+//! start.
+//!
+//! [`Sandbox::layers`] sets up the sandbox around nothing and reports what holds on this system; [`Layers::words`] are
+//! sentences for the person who turns it on. [`Sandbox::run_pair`] runs two jobs that share one stream, so that what
+//! judges a program is not in reach of the program.
+//!
+//! # How it works
+//!
+//! Each job has a helper of its own, in two stages. The supervisor leaves root, enters namespaces where the system
+//! gives them, starts the jail and watches it. The jail limits files (Landlock), system calls (seccomp) and resources
+//! (rlimits) of itself, tries out that they hold, and starts the program, which inherits them. The reply comes on a
+//! pipe that the program does not have. A layer that is missing is a [`Failure`], never a job that ran without it. On
+//! other systems than Linux all layers are missing.
 
 #[cfg(target_os = "linux")]
 mod cgroup;
+mod concurrency;
 #[cfg(target_os = "linux")]
 mod files;
 #[cfg(target_os = "linux")]
 mod folder;
 mod helper;
 #[cfg(target_os = "linux")]
-mod inside;
+mod jail;
 mod job;
+mod order;
+mod permits;
 #[cfg(target_os = "linux")]
 mod proc;
 #[cfg(target_os = "linux")]
 mod rlimits;
 #[cfg(target_os = "linux")]
+mod supervisor;
+#[cfg(target_os = "linux")]
 mod syscalls;
 #[cfg(target_os = "linux")]
 mod trial;
-#[cfg(target_os = "linux")]
-mod warden;
 #[cfg(target_os = "linux")]
 mod watch;
 
 pub use helper::helper_main;
 pub use job::{Account, Ended, Ending, Failure, Job, Layers, Limits, Namespaces};
 
-use crate::permits::Permits;
-use job::{Answer, Assignment, End, Order, Reply};
+use order::{Answer, Assignment, End, Order, Reply, SUPERVISOR};
+use permits::Permits;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
@@ -45,7 +95,7 @@ use tempfile::TempDir;
 /// What a helper may take beyond the job's own time, on a busy machine.
 const SETUP: Duration = Duration::from_secs(10);
 
-/// Runs jobs, some at a time.
+/// Runs jobs, some at a time. It can be shared between threads.
 #[derive(Debug)]
 pub struct Sandbox {
     helper: PathBuf,
@@ -76,7 +126,7 @@ impl Sandbox {
         self.ended(self.start(Assignment::Run(job.clone()), None, job.limits.output_bytes, patience)?)
     }
 
-    /// Puts up the sandbox around nothing and says what it is made of on this system.
+    /// Sets up the sandbox around nothing and reports what it is made of on this system.
     ///
     /// # Errors
     /// When a layer is missing that it cannot do without: no job will run here.
@@ -154,8 +204,8 @@ impl Sandbox {
             tempfile::Builder::new().prefix("ruminate-").tempdir().map_err(|error| self.failed(error))?;
         let nonce = RandomState::new().hash_one(folder.path());
         let (end, channel) = channel.unzip();
-        let trainer = std::process::id();
-        let order = Order { nonce, trainer, folder: folder.path().to_owned(), task, end, layers: None };
+        let caller = std::process::id();
+        let order = Order { nonce, caller, folder: folder.path().to_owned(), task, end, layers: None };
         let mut process =
             self.spawn(&order, channel.unwrap_or_else(Stdio::null)).map_err(|error| self.failed(error))?;
         // Escapes make text at most six times as long; both streams.
@@ -163,15 +213,15 @@ impl Sandbox {
         Ok(Helper { process, reply, deadline: Instant::now() + patience, nonce, _folder: folder })
     }
 
-    /// Starts the helper in a group of its own. It gets nothing of the trainer's environment, where keys may be.
+    /// Starts the helper in a group of its own. It gets nothing of the caller's environment, where keys may be.
     fn spawn(&self, order: &Order, channel: Stdio) -> std::io::Result<Child> {
-        // A file, not a pipe: a helper that does not read cannot block the trainer.
+        // A file, not a pipe: a helper that does not read cannot block the caller.
         let mut input = tempfile::tempfile()?;
         input.write_all(&serde_json::to_vec(order)?)?;
         input.rewind()?;
         let mut command = Command::new(&self.helper);
-        command.args(helper::WARDEN).env_clear().current_dir(root(&self.helper));
-        // The one stream that is left: the first stage hands it on to the second, and that to the program.
+        command.args(SUPERVISOR).env_clear().current_dir(root(&self.helper));
+        // The one stream that is left: the supervisor passes it to the jail, and the jail to the program.
         command.stdin(input).stdout(Stdio::piped()).stderr(channel);
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
@@ -200,8 +250,8 @@ struct Helper {
 }
 
 impl Helper {
-    /// Ends what it has started, in its place: its second stage would die with it, but without a namespace of its own
-    /// not the rest.
+    /// Ends what a helper that hangs has started: its jail would die with it, but without a namespace of its own not
+    /// the rest.
     fn give_up(&self) {
         #[cfg(target_os = "linux")]
         if let Some(group) = watch::group_of(self.process.id()) {
@@ -243,3 +293,8 @@ fn channel() -> std::io::Result<(Stdio, Stdio)> {
 fn channel() -> std::io::Result<(Stdio, Stdio)> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
+
+/// The example of the README is tested with the crate's own.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

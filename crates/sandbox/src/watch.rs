@@ -1,9 +1,10 @@
-//! What the processes of a job hold and have used, by what the kernel says of each (proc(5)), and which limit that is
-//! over. It ends nothing.
+//! What the processes of a job hold and have used, by the kernel's account of each (proc(5)), and which limit is
+//! exceeded. It ends nothing.
 
-use super::cgroup::Cgroup;
-use super::job::{End, Ending, Limits};
-use super::{folder, rlimits};
+use crate::cgroup::Cgroup;
+use crate::job::{Ending, Limits};
+use crate::order::End;
+use crate::{folder, rlimits};
 use nix::unistd::{SysconfVar, sysconf};
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,19 +12,19 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Threads of the second stage, which are in the job's group.
+/// Threads of the jail, which are in the job's group.
 pub(super) const OWN_THREADS: u64 = 5;
 
 /// What a pipe holds at most, in bytes: 16 pages, which the filter keeps from being raised.
 const PIPE: u64 = 1 << 16;
 
-/// What a socket holds at most where the kernel does not say, in bytes: Linux' default.
+/// What a socket holds at most where the kernel does not report it, in bytes: Linux' default.
 const SOCKET: u64 = 212_992;
 
 /// A job that is watched.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// The second stage, which leads the job's group of processes. None of a job's can leave it: the filter denies it.
+    /// The jail, which leads the job's group of processes. None of a job's can leave it: the filter denies it.
     group: i32,
     limits: Limits,
     end: Option<End>,
@@ -164,9 +165,9 @@ impl Watch {
     /// What the line of a process does not have: its threads, and its open files.
     fn look_closer(&mut self, members: &[(i32, Stat)], mut held: Held) -> Held {
         let mut buffers = BTreeMap::new();
-        // The second stage's own time in the queue, and its files, are none of the program's.
-        let second = self.group;
-        for (id, stat) in members.iter().filter(|(id, _)| *id != second) {
+        // The jail's own time in the queue, and its files, are none of the program's.
+        let jail = self.group;
+        for (id, stat) in members.iter().filter(|(id, _)| *id != jail) {
             let place = place(*id);
             let mut alive = place.clone();
             if stat.threads > 1 || stat.has_ended {
@@ -175,7 +176,7 @@ impl Watch {
                         continue;
                     };
                     self.wait(id, &task.path());
-                    // A leader that has ended says nothing of the memory and the files that its threads go on to hold.
+                    // A leader that has ended does not show the memory and the files that its threads go on to hold.
                     if stat.has_ended
                         && alive == place
                         && let Some(other) = Stat::of(&task.path()).filter(|other| !other.has_ended)
@@ -232,14 +233,14 @@ fn place(process: i32) -> PathBuf {
     PathBuf::from(format!("/proc/{process}"))
 }
 
-/// The group of the second stage that this helper has started, if any.
-pub(super) fn group_of(helper: u32) -> Option<i32> {
+/// The group of the jail that this supervisor has started, if any.
+pub(super) fn group_of(supervisor: u32) -> Option<i32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let numbers = processes.filter_map(|process| process.file_name().to_str()?.parse().ok());
-    // The second stage leads it.
+    // The jail leads it.
     numbers
         .filter_map(|id| Some((id, Stat::of(&place(id))?)))
-        .find_map(|(id, stat)| (stat.parent == i64::from(helper) && stat.group == id).then_some(id))
+        .find_map(|(id, stat)| (stat.parent == i64::from(supervisor) && stat.group == id).then_some(id))
 }
 
 /// What the processes of a job hold together.
@@ -291,7 +292,7 @@ impl Stat {
 #[cfg(test)]
 mod tests {
     use super::{Stat, Watch};
-    use crate::code::sandbox::Limits;
+    use crate::Limits;
     use nix::unistd::getpgrp;
 
     #[test]

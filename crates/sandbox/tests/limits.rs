@@ -1,24 +1,23 @@
 //! What a job may hold: memory of all kinds of mappings, files with and without a name, and time that its neighbours do
-//! not take.
-//! The tests run in all arrangements, as those of `code_sandbox`.
+//! not take. The tests run in all arrangements, as those of `attacks.rs`.
 
 #![cfg(target_os = "linux")]
 
-#[path = "sandboxed/attacks.rs"]
-mod attacks;
+#[path = "sandboxed/attack.rs"]
+mod attack;
 #[path = "sandboxed/elsewhere.rs"]
 mod elsewhere;
 mod sandboxed;
 
-use attacks::{LIMITS, attack};
+use attack::{LIMITS, attack};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::unistd::Pid;
-use ruminate_reward::code::sandbox::{Ended, Ending, Limits};
+use ruminate_sandbox::{Ended, Ending, Limits};
 use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Python that keeps what it says in the processes that it forks, and prints how much they hold once all do.
+/// Python that keeps memory in the processes that it forks, and prints how much they hold once all do.
 const HOLDING: &str = "import ctypes, fcntl, mmap, os, platform, socket, threading, time
 libc = ctypes.CDLL(None)
 def hold(children, take):

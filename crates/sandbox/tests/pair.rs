@@ -4,7 +4,7 @@
 
 mod sandboxed;
 
-use ruminate_reward::code::sandbox::{Ended, Ending, Job, Limits};
+use ruminate_sandbox::{Ended, Ending, Job, Limits};
 
 const LIMITS: Limits =
     Limits { timeout_ms: 3_000, memory_mb: 256, output_bytes: 1 << 16, files_mb: 4, processes: 24 };

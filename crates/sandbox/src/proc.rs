@@ -1,13 +1,13 @@
-//! A `/proc` of the job's own, in its namespaces: of other processes not even the numbers are to be seen. What there
-//! is to read in it Landlock says.
+//! A `/proc` of the job's own, in its namespaces: not even the numbers of other processes can be seen. What can be read
+//! in it is for Landlock to decide.
 
-use super::job::Failure;
+use crate::job::Failure;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use std::fs;
 
-/// Mounts it, in this stage alone: the first one goes on to watch by the old one. Containers that hide a part of their
+/// Mounts it, for the jail alone: the supervisor goes on to watch by the old one. Containers that hide a part of their
 /// own do not permit it, and then the old one stays: an empty one would leave programs without the path by which the
 /// loader finds their libraries.
 pub(super) fn mount_own() -> bool {

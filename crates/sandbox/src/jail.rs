@@ -1,10 +1,10 @@
-//! The helper's second stage: limits itself, for good, tries out that the limits hold, and only then starts the
-//! program, which inherits them. In a namespace of its own it is process 1: with its end the kernel ends all that
+//! The jail, the helper's second stage: limits itself for good, tries out that the limits hold, and only then starts
+//! the program, which inherits them. In a namespace of its own it is process 1: with its end the kernel ends all that
 //! the program left behind.
 
-use super::helper::{STARTED, read_order, reply_with, take_channel};
-use super::job::{Answer, Assignment, End, Ended, Ending, Failure, Job, Layers, Namespaces, Order};
-use super::{files, proc, rlimits, syscalls, trial};
+use crate::job::{Ended, Ending, Failure, Job, Layers, Namespaces};
+use crate::order::{Answer, Assignment, End, Order, STARTED, read_order, reply_with, take_channel};
+use crate::{files, proc, rlimits, syscalls, trial};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
@@ -33,7 +33,7 @@ const DRAIN: Duration = Duration::from_secs(1);
 /// The same for the asking job of a pair: nothing that it starts holds its streams, and its last lines decide.
 const DRAIN_OF_ASKING: Duration = Duration::from_secs(3);
 
-/// Carries out the order that the first stage passes on.
+/// Carries out the order that the supervisor passes on.
 pub(super) fn run() {
     match read_order() {
         Ok(order) => reply_with(order.nonce, enter(&order)),
@@ -48,12 +48,12 @@ fn enter(order: &Order) -> Result<Answer, Failure> {
         Assignment::Probe => (Job::default(), true),
     };
     let Some(mut layers) = order.layers else {
-        return Err(Failure::layer("first stage", "the order did not pass through it"));
+        return Err(Failure::layer("supervisor", "the order did not pass through it"));
     };
     prctl::set_pdeathsig(Signal::SIGKILL)
-        .map_err(|error| Failure::layer("signal at the first stage's end", error))?;
+        .map_err(|error| Failure::layer("signal at the supervisor's end", error))?;
     prctl::set_child_subreaper(true).map_err(|error| Failure::layer("reaper of orphans", error))?;
-    // Where a machine has no memory left, the kernel ends the job first, and not the trainer. It may not let us.
+    // Where a machine has no memory left, the kernel ends the job first, and not the caller. It may not let us.
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
     if layers.namespaces == Namespaces::Own {
         layers.own_proc = proc::mount_own();
@@ -75,7 +75,7 @@ fn enter(order: &Order) -> Result<Answer, Failure> {
     let (streams, ends) =
         streams(&job, channel).map_err(|error| Failure::layer("pipes and threads of its streams", error))?;
     let child = on_a_thread(|| sealed().and_then(|()| start(&job, &order.folder, ends)))?;
-    // The first stage ends a job whose time is up before, unless the machine gave it none.
+    // The supervisor ends a job whose time is up before, unless the machine gave it none.
     let deadline = Instant::now() + job.limits.wall();
     let drain = if order.end == Some(End::Asking) { DRAIN_OF_ASKING } else { DRAIN };
     let ending = attend(Pid::from_raw(child.id() as i32), &streams, asker.as_ref(), deadline, drain);
@@ -83,8 +83,8 @@ fn enter(order: &Order) -> Result<Answer, Failure> {
     Ok(Answer::Ended(Ended { ending, stdout, stderr }))
 }
 
-/// Does something on a thread of its own: what that limits itself to besides, this one is not held by, and the program
-/// that it starts cannot reach it. It is gone before the program can do anything.
+/// Calls `act` on a thread of its own, which is gone before the program can do anything. Limits that the thread adds do
+/// not hold this one, and the program that it starts cannot reach it.
 fn on_a_thread<T: Send>(act: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
     let failed = |reason: String| Failure::layer("thread to start the program", reason);
     thread::scope(|scope| {
@@ -164,7 +164,7 @@ fn streams(job: &Job, channel: Option<OwnedFd>) -> std::io::Result<([Stream; 2],
 }
 
 /// Until the program ends or a limit is reached. Nothing is killed here: process 1 takes all with it, and elsewhere
-/// the trainer ends the group.
+/// the supervisor ends the group.
 fn attend(
     child: Pid,
     streams: &[Stream; 2],
@@ -238,7 +238,7 @@ impl Stream {
                     Ok(count) => sink.extend_from_slice(&chunk[..count]),
                 }
                 if sink.len() > limit {
-                    return; // the program goes on writing for no one, and is about to be ended
+                    return; // what the program goes on to write is not read, and it is about to be ended
                 }
             }
         })?;
