@@ -1,12 +1,12 @@
-//! `workers.rs` under a scheduler that runs its threads in thousands of orders (shuttle), by a clock that goes on whenever
-//! the scheduler wants a deadline to pass. What holds here holds whatever the system does.
+//! `workers.rs` under a scheduler that runs its threads in thousands of orders (shuttle), by a clock that goes on
+//! whenever the scheduler wants a deadline to pass. What holds here holds whatever the system does.
 #![allow(
     dead_code,
     unreachable_pub,
     reason = "the crate's own files, of which a model needs a part, are private modules here"
 )]
 
-#[path = "../src/workers.rs"]
+#[path = "../src/pool/workers.rs"]
 mod workers;
 
 use concurrency::Clock;

@@ -1,6 +1,6 @@
-//! Multiple choice: one letter. It refuses to know what the letters stand for.
+//! Multiple choice: one letter, whatever it stands for.
 
-use crate::tags;
+use crate::parse::tags;
 use crate::verifier::{Response, Verifier, unscored, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
 
@@ -10,18 +10,18 @@ use ruminate_data::{Outcome, Task, Verdict};
 /// with its text (`C. Paris`, `C) Paris`), or has such a letter behind `answer is` or `answer:`, where several must
 /// agree. A letter that merely occurs is no answer, and `A or C` is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choice {
+pub struct MultipleChoice {
     /// How many letters there are to choose from, from A.
     pub choices: u8,
 }
 
-impl Default for Choice {
+impl Default for MultipleChoice {
     fn default() -> Self {
         Self { choices: 4 }
     }
 }
 
-impl Verifier for Choice {
+impl Verifier for MultipleChoice {
     fn name(&self) -> &'static str {
         "choice"
     }
@@ -55,7 +55,7 @@ impl Verifier for Choice {
     }
 }
 
-impl Choice {
+impl MultipleChoice {
     /// The letter that a whole text chooses.
     fn committed(self, text: &str) -> Result<char, &'static str> {
         let text = text.trim();
@@ -139,7 +139,7 @@ fn behind_anchors(text: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
-    use super::Choice;
+    use super::MultipleChoice;
 
     #[test]
     fn one_letter_is_a_choice() {
@@ -161,7 +161,7 @@ mod tests {
             "A is wrong. The answer is C",
             "Answer: C\nso the answer is C.",
         ] {
-            assert_eq!(Choice::default().committed(text), Ok('C'), "{text}");
+            assert_eq!(MultipleChoice::default().committed(text), Ok('C'), "{text}");
         }
     }
 
@@ -187,8 +187,8 @@ mod tests {
             "C#",
             "Answer: A/B/C",
         ] {
-            assert!(Choice::default().committed(text).is_err(), "{text}");
+            assert!(MultipleChoice::default().committed(text).is_err(), "{text}");
         }
-        assert_eq!(Choice { choices: 5 }.committed("E"), Ok('E'));
+        assert_eq!(MultipleChoice { choices: 5 }.committed("E"), Ok('E'));
     }
 }

@@ -2,7 +2,7 @@
 //! trainer does; it is not trusted to answer, to answer sense, or to live.
 
 use crate::Error;
-use crate::exchange::{self, MAX_ANSWER};
+use crate::external::protocol::{self, MAX_ANSWER};
 use crate::verifier::{Response, Verifier, unscored};
 use ruminate_data::{Task, Verdict};
 use serde::{Deserialize, Serialize};
@@ -40,7 +40,7 @@ impl Default for CommandOptions {
 /// It reads a line `{"id", "task", "prompt", "completion", "finish_reason"}` (`task` has `prompt`, `answer` and the
 /// source's other columns) and writes a line `{"score", "verdict", "why", "extracted", "id"}`, of which `score` or
 /// `verdict` is needed, and flushes it. When standard input ends it should end, too. One that dies is started
-/// again and asked once more. One that is late is ended, as is one that writes what is no answer, since nobody knows
+/// again and asked once more. One that is late is ended, as is one that writes what is no answer, since it is unknown
 /// what it would say next; those completions are unscored.
 #[derive(Debug)]
 pub struct CommandReward {
@@ -51,7 +51,7 @@ pub struct CommandReward {
     returned: Condvar,
 }
 
-/// Copies of the program that nobody is using.
+/// Copies of the program that are not in use.
 #[derive(Debug)]
 struct Idle {
     /// `None` is one that has to be started.
@@ -84,11 +84,11 @@ impl CommandReward {
 
     fn judge(&self, task: &Task, response: &Response<'_>) -> Result<Verdict, String> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let request = exchange::request(id, task, response)?;
+        let request = protocol::request(id, task, response)?;
         let mut copy = self.take()?;
         let result = self
             .ask(&mut copy, &request)
-            .and_then(|line| exchange::answer(&line, id).inspect_err(|_| copy = None));
+            .and_then(|line| protocol::answer(&line, id).inspect_err(|_| copy = None));
         self.give_back(copy, result.is_ok());
         result
     }
@@ -203,7 +203,7 @@ impl Running {
     }
 
     fn ask(&mut self, request: &str, timeout: Duration) -> Result<String, Silence> {
-        // Lines that nobody has asked for would be taken for the next answer.
+        // Lines that answer no request would be taken for the next answer.
         if self.answers.try_recv().is_ok() {
             return Err(Silence::Ended);
         }

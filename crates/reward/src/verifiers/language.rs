@@ -1,9 +1,9 @@
-//! The language of a thought: by script, and by stop words where languages share the Latin script. It refuses to know
-//! grammar: what is counted is words.
+//! The language of a thought: by script, and by stop words where languages share the Latin script. It counts
+//! words and knows no grammar.
 
-use crate::stopwords::{self, Latin};
-use crate::tags;
+use crate::parse::tags;
 use crate::verifier::{Response, Verifier, verdict};
+use crate::verifiers::stopwords::{self, Latin};
 use ruminate_data::{Outcome, Task, Verdict};
 use unicode_script::{Script, UnicodeScript};
 
@@ -21,7 +21,7 @@ const SHORT: usize = 8;
 /// words, up to 16 words at a time. Words of which no language can be told count as foreign, and a thought without
 /// any word scores 0: what is not written is in no language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Language {
+pub struct LanguageId {
     target: Target,
 }
 
@@ -63,7 +63,7 @@ const WITHOUT_SPACES: [Script; 7] = [
     Script::Myanmar,
 ];
 
-impl Language {
+impl LanguageId {
     /// The language of an ISO 639-1 code, such as `en`.
     pub fn new(code: &str) -> Option<Self> {
         let by_script =
@@ -103,14 +103,14 @@ impl Language {
     }
 }
 
-impl Default for Language {
+impl Default for LanguageId {
     /// English.
     fn default() -> Self {
         Self { target: Target::Latin(Latin::English) }
     }
 }
 
-impl Verifier for Language {
+impl Verifier for LanguageId {
     fn name(&self) -> &'static str {
         "language"
     }
@@ -234,10 +234,10 @@ fn word_length(text: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::Language;
+    use super::LanguageId;
 
     fn share(code: &str, text: &str) -> (usize, usize) {
-        Language::new(code).expect("a known language").count(text)
+        LanguageId::new(code).expect("a known language").count(text)
     }
 
     const ENGLISH: &str =
@@ -295,9 +295,9 @@ mod tests {
 
     #[test]
     fn codes_are_known_once() {
-        let codes = Language::codes();
+        let codes = LanguageId::codes();
         assert!(codes.windows(2).all(|pair| pair[0] < pair[1]), "{codes:?}");
-        assert!(codes.iter().all(|code| Language::new(code).is_some()));
-        assert_eq!(Language::new("xx"), None);
+        assert!(codes.iter().all(|code| LanguageId::new(code).is_some()));
+        assert_eq!(LanguageId::new("xx"), None);
     }
 }

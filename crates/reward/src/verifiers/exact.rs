@@ -1,6 +1,6 @@
 //! The answer as text, for tasks whose answer has one form.
 
-use crate::tags;
+use crate::parse::tags;
 use crate::verifier::{Response, Verifier, unscored, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
 

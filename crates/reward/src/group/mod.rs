@@ -1,5 +1,7 @@
-//! Rewards that depend on whether the answer is right, or on the siblings: lengths. They come second, when the
-//! verifiers have spoken of the whole group, so that an answer is judged once. They refuse to know how.
+//! Rewards over a group: they depend on whether the answer is right, or on the other completions of the task. They come
+//! second, after the verifiers have judged the whole group, so that an answer is judged once, and do not know how.
+
+pub(crate) mod length;
 
 use crate::verifier::Response;
 use ruminate_data::{Outcome, Task};
@@ -10,17 +12,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub struct Member<'a> {
     /// What the policy wrote.
     pub response: Response<'a>,
-    /// What the rubric's first verifier says of it.
+    /// The outcome of the rubric's first verifier.
     pub outcome: Outcome,
 }
 
 /// A reward over the completions of one task. Total, and linear in their number and length.
-pub trait Shaping: Send + Sync {
+pub trait GroupReward: Send + Sync {
     /// The name under which its score is reported (`rewards/<name>/mean`).
     fn name(&self) -> &str;
 
-    /// One score a member, in their order; an error says why nobody can give one. A member whose outcome is unscored
-    /// must change nothing for the others.
+    /// Returns one score per member, in their order, or the reason for none. A member whose outcome is unscored must
+    /// change nothing for the others.
     fn scores(&self, task: &Task, group: &[Member<'_>]) -> Vec<Result<f64, String>>;
 
     /// The highest score there is.
@@ -29,9 +31,14 @@ pub trait Shaping: Send + Sync {
     }
 }
 
-/// Runs a shaping so that the trainer survives it: a panic, a score too few and a score that is no number are errors.
-pub(crate) fn guarded(shaping: &dyn Shaping, task: &Task, group: &[Member<'_>]) -> Vec<Result<f64, String>> {
-    let scores = match catch_unwind(AssertUnwindSafe(|| shaping.scores(task, group))) {
+/// Computes a group reward so that the caller survives it: a panic, a missing score and a score that is no number are
+/// errors.
+pub(crate) fn guarded(
+    reward: &dyn GroupReward,
+    task: &Task,
+    group: &[Member<'_>],
+) -> Vec<Result<f64, String>> {
+    let scores = match catch_unwind(AssertUnwindSafe(|| reward.scores(task, group))) {
         Ok(scores) if scores.len() == group.len() => scores,
         Ok(scores) => {
             vec![Err(format!("gave {} scores for {} completions", scores.len(), group.len())); group.len()]

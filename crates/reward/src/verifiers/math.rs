@@ -1,7 +1,7 @@
 //! `math`: whether a response's final answer equals the expected one as mathematics. The mathematics is
 //! `ruminate-math-verify`'s; here are the tags around an answer, and what a verdict means as a reward.
 
-use crate::tags::{self, Malformed, Opening};
+use crate::parse::tags::{self, Malformed, Opening};
 use crate::verifier::{Response, Verifier, unscored, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
 use ruminate_math_verify::{self as math_verify, Options, Source, Target};

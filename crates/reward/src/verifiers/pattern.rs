@@ -1,6 +1,6 @@
 //! Answers of a form: a regular expression, matched in linear time.
 
-use crate::tags;
+use crate::parse::tags;
 use crate::verifier::{Response, Verifier, unscored, verdict};
 use regex::{Regex, RegexBuilder};
 use ruminate_data::{Outcome, Task, Verdict};

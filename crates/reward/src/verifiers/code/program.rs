@@ -1,6 +1,6 @@
 //! Where in a response the program is. It knows tags and fences, no programming language.
 
-use crate::tags::{self, Malformed, Opening};
+use crate::parse::tags::{self, Malformed, Opening};
 
 /// The last fenced code block of the answer; the whole of `<answer>` where that has no fence.
 ///
@@ -55,7 +55,7 @@ fn last_block(text: &str) -> Result<Option<&str>, ()> {
 #[cfg(test)]
 mod tests {
     use super::of;
-    use crate::tags::Opening;
+    use crate::parse::tags::Opening;
 
     #[test]
     fn the_last_block_behind_the_thought_is_the_program() {

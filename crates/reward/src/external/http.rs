@@ -2,8 +2,8 @@
 //! sense.
 
 use crate::Error;
-use crate::address::{Bearer, check_address, shown_address};
-use crate::exchange::{self, MAX_ANSWER};
+use crate::external::address::{Bearer, check_address, shown_address};
+use crate::external::protocol::{self, MAX_ANSWER};
 use crate::verifier::{Response, Verifier, unscored};
 use ruminate_data::{Task, Verdict};
 use serde::{Deserialize, Serialize};
@@ -110,13 +110,13 @@ impl HttpReward {
 
     fn judge(&self, task: &Task, response: &Response<'_>) -> Result<Verdict, String> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        let request = exchange::request(id, task, response)?;
+        let request = protocol::request(id, task, response)?;
         let mut pause = Duration::from_millis(self.options.backoff_ms);
         let mut tries = 0;
         loop {
             tries += 1;
             match self.post(&request) {
-                Ok(body) => return exchange::answer(&body, id),
+                Ok(body) => return protocol::answer(&body, id),
                 Err(refusal) if refusal.passing && tries <= self.options.max_retries => {
                     sleep(pause);
                     pause *= 2;

@@ -1,8 +1,16 @@
-//! Rewards that run programs or ask servers, by name, for recipes. They are apart from [`with_options`](crate::with_options)
-//! because that one takes its options from data, too (`ruminate verify`): no line of data may name a program.
+//! Rewards that run programs or ask servers, by name, for recipes. They are apart from
+//! [`with_options`](crate::with_options) because that one takes its options from data, too (`ruminate verify`): no line
+//! of data may name a program.
 
-use crate::code::{self, Code};
-use crate::{CommandReward, Error, HttpReward, Verifier};
+pub(crate) mod address;
+pub(crate) mod command;
+pub(crate) mod http;
+mod protocol;
+
+use crate::verifiers::code::{self, Code};
+use crate::{Error, Verifier};
+use command::CommandReward;
+use http::HttpReward;
 use ruminate_sandbox::Sandbox;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -10,15 +18,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-/// The names that [`outside`] knows.
-pub const OUTSIDE_KINDS: &[&str] = &["code", "command", "http"];
+/// The names that [`external`] knows.
+pub const EXTERNAL_KINDS: &[&str] = &["code", "command", "http"];
 
-/// The reward of that name with its options, or `None` when it is none of [`OUTSIDE_KINDS`]. `helper` is the program
+/// The reward of that name with its options, or `None` when it is none of [`EXTERNAL_KINDS`]. `helper` is the program
 /// that [`helper_main`](ruminate_sandbox::helper_main) describes.
 ///
 /// # Errors
 /// [`Error::Option`] for an option that does not exist, or a value that it cannot take.
-pub fn outside(
+pub fn external(
     kind: &str,
     options: &Map<String, Value>,
     helper: &Path,
@@ -35,11 +43,11 @@ pub fn outside(
     })
 }
 
-/// The reward `code` with its options, a program a core at a time. Who turns it on is to be told
-/// [`Code::warning`].
+/// The reward `code` with its options, one program per core at a time. Show [`Code::warning`] to the person who turns
+/// it on.
 ///
 /// # Errors
-/// As [`outside`].
+/// As [`external`].
 pub fn in_sandbox(options: &Map<String, Value>, helper: &Path) -> Result<Code, Error> {
     let options: code::Options = read("code", options)?;
     let workers = thread::available_parallelism().map_or(1, usize::from);
@@ -56,14 +64,14 @@ fn read<T: DeserializeOwned>(kind: &'static str, options: &Map<String, Value>) -
 
 #[cfg(test)]
 mod tests {
-    use super::{OUTSIDE_KINDS, outside};
+    use super::{EXTERNAL_KINDS, external};
     use crate::{KINDS, with_options};
     use serde_json::{Value, json};
     use std::path::Path;
 
     fn error(kind: &str, options: Value) -> Option<String> {
         let options = options.as_object().cloned().unwrap_or_default();
-        outside(kind, &options, Path::new("helper"))?.err().map(|error| error.to_string())
+        external(kind, &options, Path::new("helper"))?.err().map(|error| error.to_string())
     }
 
     #[test]
@@ -87,7 +95,7 @@ mod tests {
     #[test]
     fn no_line_of_data_names_a_program() {
         let options = json!({"command": ["cat"], "url": "http://localhost:1/"});
-        for kind in OUTSIDE_KINDS {
+        for kind in EXTERNAL_KINDS {
             assert!(!KINDS.contains(kind));
             assert!(with_options(kind, options.as_object().expect("an object")).is_err(), "{kind}");
         }

@@ -1,10 +1,10 @@
-//! Verifiers and shapings by name, for recipes and for `ruminate verify`.
+//! Verifiers and group rewards by name, for recipes and for `ruminate verify`.
 
-use crate::math::Notation;
-use crate::pattern::{Extent, Pattern, Subject};
+use crate::verifiers::math::Notation;
+use crate::verifiers::pattern::{Extent, Pattern, Subject};
 use crate::{
-    Choice, Cosine, Countdown, Error, Exact, Format, Gsm8k, Language, LastNumber, Length, Math, Overlong,
-    Repetition, Shaping, TagCount, Verifier,
+    Cosine, Countdown, Error, Exact, Format, GroupReward, Gsm8k, LanguageId, LastNumber, Length, Math,
+    MultipleChoice, Overlong, Repetition, TagCount, Verifier,
 };
 use ruminate_math_verify::{Options, SetRelation, Variables};
 use serde::de::DeserializeOwned;
@@ -26,10 +26,10 @@ pub const KINDS: &[&str] = &[
     "tag_count",
 ];
 
-/// The names that [`shaping`] knows.
-pub const SHAPINGS: &[&str] = &["cosine", "length"];
+/// The names that [`group_reward`] knows.
+pub const GROUP_REWARDS: &[&str] = &["cosine", "length"];
 
-/// The options of each kind that has any; docs/cli.md describes them.
+/// The options of each kind that has any; docs/rewards.md describes them.
 const OPTIONS: &[(&str, &[&str])] = &[
     ("choice", &["choices"]),
     ("cosine", &["max_len", "min_value_wrong", "max_value_wrong", "min_value_correct", "max_value_correct"]),
@@ -74,25 +74,25 @@ pub fn with_options(kind: &str, options: &Map<String, Value>) -> Result<Box<dyn 
     })
 }
 
-/// The shaping of that name with its options; other keys are ignored.
+/// The group reward of that name with its options; other keys are ignored.
 ///
 /// # Errors
 /// As [`with_options`].
-pub fn shaping(kind: &str, options: &Map<String, Value>) -> Result<Box<dyn Shaping>, Error> {
+pub fn group_reward(kind: &str, options: &Map<String, Value>) -> Result<Box<dyn GroupReward>, Error> {
     Ok(match kind {
         "cosine" => Box::new(cosine(options)?),
         "length" => Box::new(Length),
-        _ => return Err(unknown(kind, SHAPINGS)),
+        _ => return Err(unknown(kind, GROUP_REWARDS)),
     })
 }
 
-/// Refuses a kind that nobody knows and a key that is no option of it, so that a recipe's slip does not pass silently.
+/// Rejects an unknown kind and a key that is no option of it, so that a recipe's slip does not pass silently.
 ///
 /// # Errors
 /// [`Error::UnknownKind`], [`Error::UnknownOption`], each with the nearest name.
 pub fn check_options<'a>(kind: &str, keys: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
-    if !KINDS.contains(&kind) && !SHAPINGS.contains(&kind) {
-        return Err(unknown(kind, &[KINDS, SHAPINGS].concat()));
+    if !KINDS.contains(&kind) && !GROUP_REWARDS.contains(&kind) {
+        return Err(unknown(kind, &[KINDS, GROUP_REWARDS].concat()));
     }
     let known = OPTIONS.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, options)| options);
     match keys.into_iter().find(|key| !known.contains(key)) {
@@ -106,20 +106,20 @@ pub fn check_options<'a>(kind: &str, keys: impl IntoIterator<Item = &'a str>) ->
     }
 }
 
-fn choice(options: &Map<String, Value>) -> Result<Choice, Error> {
-    let choices = option("choice", "choices", options)?.unwrap_or(Choice::default().choices);
+fn choice(options: &Map<String, Value>) -> Result<MultipleChoice, Error> {
+    let choices = option("choice", "choices", options)?.unwrap_or(MultipleChoice::default().choices);
     in_range("choice", "choices", choices, (2..=26).contains(&choices), "a whole number from 2 to 26")?;
-    Ok(Choice { choices })
+    Ok(MultipleChoice { choices })
 }
 
-fn language(options: &Map<String, Value>) -> Result<Language, Error> {
+fn language(options: &Map<String, Value>) -> Result<LanguageId, Error> {
     let Some(code) = option::<String>("language", "language", options)? else {
-        return Ok(Language::default());
+        return Ok(LanguageId::default());
     };
-    Language::new(&code).ok_or_else(|| Error::Option {
+    LanguageId::new(&code).ok_or_else(|| Error::Option {
         kind: "language",
         key: "language",
-        reason: format!("expected one of {}, found {code:?}", Language::codes().join(", ")),
+        reason: format!("expected one of {}, found {code:?}", LanguageId::codes().join(", ")),
     })
 }
 

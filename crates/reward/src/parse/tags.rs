@@ -36,7 +36,7 @@ pub enum Malformed {
     /// `<answer>` is never closed: cut off, or forgotten.
     #[error("<answer> is not closed")]
     UnclosedAnswer,
-    /// More than one `<answer>` or `</answer>`: whoever writes two answers has not decided.
+    /// More than one `<answer>` or `</answer>`: a response with two answers has not decided.
     #[error("more than one <answer> or </answer>")]
     RepeatedAnswer,
     /// The answer lies inside the thought.

@@ -1,4 +1,4 @@
-//! Repeated n-grams. It refuses to know what is said.
+//! Repeated n-grams, whatever they mean.
 
 use crate::verifier::{Response, Tokens, Verifier, unscored, verdict};
 use ruminate_data::{Outcome, Task, Verdict};

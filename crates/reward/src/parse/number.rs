@@ -1,74 +1,11 @@
-//! Answers that are a number in free text: the last one written, or GSM8K's `#### n`. Numbers compare as exact
-//! decimals; anything that needs algebra is `math`'s.
+//! Numbers in free text: the last one, and that of GSM8K's line `#### n`. It knows decimals, no algebra.
 
-use crate::decimal::Decimal;
-use crate::tags;
-use crate::verifier::{Response, Verifier, unscored, verdict};
-use ruminate_data::{Outcome, Task, Verdict};
-
-/// Correct when the last number that the response writes equals the answer; score 1 or 0.
-///
-/// Looked at is the content of `<answer>` where there is one, else what follows the thought. The number must stand
-/// for itself: where the last digits belong to a fraction, a power, an inequality, a name (`x2`), a scale (`5
-/// million`) or an alternative (`3 or 5`), nobody said that number, and the response is wrong. It still believes
-/// whoever ends on the right number; where the form is for the policy to keep, `gsm8k` or `exact` is stricter.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LastNumber;
-
-impl Verifier for LastNumber {
-    fn name(&self) -> &'static str {
-        "last_number"
-    }
-
-    fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
-        let Some(gold) = Decimal::parse(&task.answer) else {
-            return unscored(format!("the task's answer {:?} is no number", task.answer));
-        };
-        match tags::final_text(response.text, response.opening()) {
-            Err(malformed) => verdict(Outcome::Wrong, 0.0, None, malformed.to_string()),
-            Ok(text) => compare(&gold, &task.answer, last_number(text)),
-        }
-    }
-}
-
-/// Correct when the last line is `#### n` with the answer's number, and no other line is; score 1 or 0.
-///
-/// The form of GSM8K (Cobbe et al. 2021, arXiv 2110.14168), whose answers may be given whole: the number behind
-/// their `####` counts. Looked at is what `last_number` looks at.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Gsm8k;
-
-impl Verifier for Gsm8k {
-    fn name(&self) -> &'static str {
-        "gsm8k"
-    }
-
-    fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
-        let gold = task.answer.rsplit("####").next().unwrap_or_default().trim();
-        let Some(number) = Decimal::parse(gold) else {
-            return unscored(format!("the task's answer {gold:?} is no number"));
-        };
-        match tags::final_text(response.text, response.opening()) {
-            Err(malformed) => verdict(Outcome::Wrong, 0.0, None, malformed.to_string()),
-            Ok(text) => compare(&number, gold, marked_number(text)),
-        }
-    }
-}
-
-fn compare(gold: &Decimal, written: &str, found: Result<(Decimal, &str), NoNumber<'_>>) -> Verdict {
-    match found {
-        Ok((number, text)) if number == *gold => {
-            verdict(Outcome::Correct, 1.0, Some(text), "equal to the answer")
-        }
-        Ok((_, text)) => verdict(Outcome::Wrong, 0.0, Some(text), format!("expected {}", written.trim())),
-        Err(NoNumber { why, text }) => verdict(Outcome::Wrong, 0.0, text, why),
-    }
-}
+use crate::parse::decimal::Decimal;
 
 /// Why no number was found, and what was there instead.
-struct NoNumber<'a> {
-    why: &'static str,
-    text: Option<&'a str>,
+pub(crate) struct NoNumber<'a> {
+    pub(crate) why: &'static str,
+    pub(crate) text: Option<&'a str>,
 }
 
 /// What makes of a number in front of it another one.
@@ -93,7 +30,7 @@ const SCALES: [&str; 14] = [
 const NOT_ALONE: [&str; 7] = ["or", "and", "not", "than", "least", "most", "minus"];
 
 /// The last number, by the word that holds the last digit of any script.
-fn last_number(text: &str) -> Result<(Decimal, &str), NoNumber<'_>> {
+pub(crate) fn last_number(text: &str) -> Result<(Decimal, &str), NoNumber<'_>> {
     let Some((digit, _)) = text.char_indices().rfind(|(_, c)| c.is_numeric()) else {
         return Err(NoNumber { why: "no number", text: None });
     };
@@ -108,7 +45,7 @@ fn last_number(text: &str) -> Result<(Decimal, &str), NoNumber<'_>> {
     };
     let before = text[..start].trim_end();
     let previous = before.rsplit(char::is_whitespace).next().unwrap_or_default();
-    // What the word itself starts with an equals sign is said by it, whatever came before.
+    // A word with an equals sign states its number itself, whatever came before.
     let stands_alone = word.contains('=') || !continues(previous);
     let next = text[end..].split_whitespace().next().unwrap_or_default();
     let ends = word.ends_with(['.', ',', ';', '!', '?']);
@@ -118,7 +55,7 @@ fn last_number(text: &str) -> Result<(Decimal, &str), NoNumber<'_>> {
     Ok((number, bare))
 }
 
-/// Whether a number behind this word is not the whole of what is said.
+/// Whether a number behind this word is only a part of what the text states.
 fn continues(previous: &str) -> bool {
     const OPERATORS: &str = "/*\u{d7}\u{f7}^+-\u{2212}<>\u{2264}\u{2265}\u{2260}\u{b1}:";
     let label = previous.len() > 1 && previous.ends_with(':');
@@ -158,7 +95,7 @@ fn undecorated(word: &str) -> &str {
 }
 
 /// The number of the one line `#### n`, which is the last.
-fn marked_number(text: &str) -> Result<(Decimal, &str), NoNumber<'_>> {
+pub(crate) fn marked_number(text: &str) -> Result<(Decimal, &str), NoNumber<'_>> {
     let marked = |line: &'_ str| -> bool {
         // A heading has words: `#### Step 1` is none of an answer's lines.
         line.trim()
@@ -182,7 +119,7 @@ fn marked_number(text: &str) -> Result<(Decimal, &str), NoNumber<'_>> {
 #[cfg(test)]
 mod tests {
     use super::{last_number, marked_number};
-    use crate::decimal::Decimal;
+    use crate::parse::decimal::Decimal;
 
     #[test]
     fn the_last_number_stands_for_itself() {

@@ -1,8 +1,8 @@
 //! The numbers game: an expression that reaches the target with the given numbers.
 
-use crate::expression::{self, NoValue, Token};
-use crate::rational::Rational;
-use crate::tags;
+use crate::parse::expression::{self, NoValue, Token};
+use crate::parse::rational::Rational;
+use crate::parse::tags;
 use crate::verifier::{Response, Verifier, unscored, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
 use serde_json::Value;

@@ -1,5 +1,5 @@
-//! What is said to a reward outside of this program, and what its answer means: one JSON object each way. It knows
-//! neither processes nor networks.
+//! The protocol of external rewards: one JSON object each way, and the verdict in an answer. It knows neither processes
+//! nor networks.
 
 use crate::verifier::{Response, verdict};
 use ruminate_data::{FinishReason, Outcome, Task, Verdict};

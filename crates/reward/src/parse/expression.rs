@@ -1,7 +1,7 @@
 //! Arithmetic over non-negative integer literals with `+ - * /`, signs and parentheses, evaluated exactly. No names,
 //! no powers, no `//`, no decimals: what is not in the grammar does not parse.
 
-use crate::rational::Rational;
+use crate::parse::rational::Rational;
 
 /// Parentheses within parentheses. Twice what sensible text has, and far from the end of the stack.
 const MAX_DEPTH: usize = 100;
@@ -22,7 +22,7 @@ pub(crate) enum NoValue {
     Malformed,
     #[error("division by zero")]
     DivisionByZero,
-    /// The budget ran out: nobody can say.
+    /// The budget ran out: undecided.
     #[error("too large to evaluate: deeper than {MAX_DEPTH} parentheses, or beyond 128 bits")]
     TooLarge,
 }

@@ -1,7 +1,7 @@
-//! Threads that work under a deadline. Work that hangs costs its thread, which is replaced, and nothing else. It refuses
-//! to know what the work is.
+//! Threads that work under a deadline. Work that hangs costs its thread, which is replaced, and nothing else. It does
+//! not know what the work is.
 
-use crate::concurrency::{Builder, Instant, Mutex, Receiver, Sender, channel};
+use super::concurrency::{Builder, Instant, Mutex, Receiver, Sender, channel};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::RecvTimeoutError;
@@ -22,7 +22,7 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// A thread a core, 64 replacements, a minute.
+    /// One thread per core, 64 replacements, a minute.
     fn default() -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
         Self { threads, lost: 64, deadline: Duration::from_mins(1) }
@@ -79,7 +79,7 @@ impl<J: Send + 'static, R: Send + 'static> Workers<J, R> {
         let mut waiting: VecDeque<(usize, J)> = jobs.into_iter().enumerate().collect();
         let mut results: Vec<Result<R, Failure>> = waiting.iter().map(|_| Err(Failure::NoThread)).collect();
         let mut crew = self.crew.lock().unwrap_or_else(PoisonError::into_inner);
-        // Between two calls nobody works but the lost.
+        // Between two calls only lost threads work.
         crew.lost -= crew.reports.try_iter().count();
         loop {
             self.recruit(&mut crew, waiting.len());
@@ -87,7 +87,7 @@ impl<J: Send + 'static, R: Send + 'static> Workers<J, R> {
             let Some(next) =
                 crew.workers.iter().filter_map(|worker| worker.current).map(|(_, due)| due).min()
             else {
-                return results; // nobody works: all is done, or nobody is left
+                return results; // no thread works: all is done, or none is left
             };
             match crew.reports.recv_timeout(next.saturating_duration_since(Instant::now())) {
                 Ok((id, result)) => match crew.workers.iter_mut().find(|worker| worker.id == id) {

@@ -1,5 +1,5 @@
-//! Addresses of servers that a recipe names: which of them are asked, and how they look in messages, without what may be a
-//! secret. It contacts none.
+//! Addresses of servers that a recipe names: which of them are asked, and how they look in messages, without what may
+//! be a secret. It contacts none.
 
 use std::net::IpAddr;
 
@@ -20,8 +20,8 @@ const SECRETS: [&str; 9] =
 /// variable of a key.
 ///
 /// # Errors
-/// In words, and without the secret: a user or a password in the address, or a key in its query, since recipes are written
-/// down and shown; and a key that would travel unencrypted to another machine.
+/// In words, and without the secret: a user or a password in the address, or a key in its query, since recipes are
+/// written down and shown; and a key that would travel unencrypted to another machine.
 pub fn check_address(url: &str, bearer: Bearer, key_env: &str) -> Result<(), String> {
     let parts = Parts::of(url);
     let shown = shown_address(url);

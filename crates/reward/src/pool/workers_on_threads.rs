@@ -1,6 +1,7 @@
-//! `workers.rs` on real threads by a real clock. In a file of its own, so that `tests/interleavings.rs` can take that one without it.
+//! `workers.rs` on real threads by a real clock. In a file of its own, so that `tests/interleavings.rs` can compile
+//! that one without it.
 
-use crate::workers::{Failure, Limits, Workers};
+use super::workers::{Failure, Limits, Workers};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,7 @@
 
 use ruminate_data::{Outcome, Prompt, Task, Verdict};
 use ruminate_reward::{
-    Cosine, Error, Exact, Length, Member, Named, Pattern, Response, Rubric, Shaping, Tokens, Verifier,
+    Cosine, Error, Exact, GroupReward, Length, Member, Named, Pattern, Response, Rubric, Tokens, Verifier,
     verify_line,
 };
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ const WRONG: &str = "<answer>4</answer>";
 
 #[test]
 fn length_is_relative_to_the_siblings_and_knows_who_is_right() {
-    let rubric = exact().and_then(|rubric| rubric.with_shaping(Box::new(Length), 0.5));
+    let rubric = exact().and_then(|rubric| rubric.with_group_reward(Box::new(Length), 0.5));
     let verdicts = judge(
         rubric,
         &[(RIGHT, Tokens::Count(100)), (RIGHT, Tokens::Count(300)), (WRONG, Tokens::Ids(&[0; 100]))],
@@ -39,7 +39,7 @@ fn length_is_relative_to_the_siblings_and_knows_who_is_right() {
 
 #[test]
 fn without_lengths_the_sample_is_unscored_and_its_siblings_are_not() {
-    let rubric = exact().and_then(|rubric| rubric.with_shaping(Box::new(Cosine::new(100)), 1.0));
+    let rubric = exact().and_then(|rubric| rubric.with_group_reward(Box::new(Cosine::new(100)), 1.0));
     let verdicts = judge(rubric, &[(RIGHT, Tokens::Unknown), (RIGHT, Tokens::Count(50))]);
     assert_eq!(verdicts[0].outcome, Outcome::Unscored);
     assert_eq!(verdicts[0].why, "cosine: needs the number of tokens (`tokens`)");
@@ -48,10 +48,10 @@ fn without_lengths_the_sample_is_unscored_and_its_siblings_are_not() {
 
 type Scores = fn(&[Member<'_>]) -> Vec<Result<f64, String>>;
 
-/// A shaping that does what a test wants.
+/// A group reward that does what a test wants.
 struct Broken(Scores);
 
-impl Shaping for Broken {
+impl GroupReward for Broken {
     fn name(&self) -> &'static str {
         "broken"
     }
@@ -62,14 +62,15 @@ impl Shaping for Broken {
 }
 
 #[test]
-fn a_shaping_that_misbehaves_masks_what_it_weighs_on() {
+fn a_group_reward_that_misbehaves_masks_what_it_weighs_on() {
     let cases: [(Scores, &str); 3] = [
         (|_| panic!("at the disco"), "broken: panicked"),
         (|_| Vec::new(), "broken: gave 0 scores for 1 completions"),
         (|_| vec![Ok(f64::NAN)], "broken: gave the score NaN"),
     ];
     for (broken, why) in cases {
-        let with = |weight| exact().and_then(|rubric| rubric.with_shaping(Box::new(Broken(broken)), weight));
+        let with =
+            |weight| exact().and_then(|rubric| rubric.with_group_reward(Box::new(Broken(broken)), weight));
         let paid = judge(with(0.1), &[(RIGHT, Tokens::Unknown)]);
         assert_eq!((paid[0].outcome, paid[0].why.as_str()), (Outcome::Unscored, why));
         let watched = judge(with(0.0), &[(RIGHT, Tokens::Unknown)]);
@@ -80,10 +81,10 @@ fn a_shaping_that_misbehaves_masks_what_it_weighs_on() {
 #[test]
 fn names_are_reported_once_and_may_be_given() {
     let twice = exact()
-        .and_then(|rubric| rubric.with_shaping(Box::new(Length), 1.0))
-        .and_then(|rubric| rubric.with_shaping(Box::new(Length), 1.0));
+        .and_then(|rubric| rubric.with_group_reward(Box::new(Length), 1.0))
+        .and_then(|rubric| rubric.with_group_reward(Box::new(Length), 1.0));
     assert!(matches!(twice.err(), Some(Error::DuplicateComponent { .. })));
-    let infinite = exact().and_then(|rubric| rubric.with_shaping(Box::new(Length), f64::INFINITY));
+    let infinite = exact().and_then(|rubric| rubric.with_group_reward(Box::new(Length), f64::INFINITY));
     assert!(matches!(infinite.err(), Some(Error::Weight { .. })));
 
     let pattern = |text| {

@@ -1,6 +1,6 @@
 //! The form of a response, whatever it says.
 
-use crate::tags::{self, Opening};
+use crate::parse::tags::{self, Opening};
 use crate::verifier::{Response, Verifier, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
 use serde::{Deserialize, Serialize};

@@ -1,5 +1,5 @@
-//! Programs as answers: the policy's program runs in a [`Sandbox`], and what it does is compared outside of it. It knows
-//! tests, not tasks' origins, and runs nothing where the sandbox does not hold.
+//! Programs as answers: the policy's program runs in a [`Sandbox`], and what it does is compared outside of it. It
+//! knows tests, not tasks' origins, and runs nothing where the sandbox does not hold.
 //!
 //! What a program must reproduce (expected outputs, the right side of an assert) never enters its job, and the
 //! verdict is formed in another one: printing PASS, `sys.exit(0)`, an `__eq__` that is always true, a changed test
