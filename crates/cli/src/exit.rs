@@ -13,6 +13,7 @@ use ruminate_report as report;
 use ruminate_reward as reward;
 use ruminate_rollout as rollout;
 use ruminate_run as run;
+use ruminate_sandbox as sandbox;
 use ruminate_text as text;
 use ruminate_train as train;
 use std::error::Error;
@@ -156,7 +157,7 @@ fn code_of(cause: &(dyn Error + 'static)) -> Option<u8> {
     if cause.is::<model::SaveError>() {
         return Some(DISK);
     }
-    if cause.is::<reward::code::sandbox::Failure>() {
+    if cause.is::<sandbox::Failure>() {
         return Some(ENGINE);
     }
     let recipe = cause.is::<model::ConfigError>()

@@ -63,7 +63,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // First, while there is one thread: a sandbox's helper is this binary, started again.
-    if let Some(code) = ruminate_reward::code::sandbox::helper_main() {
+    if let Some(code) = ruminate_sandbox::helper_main() {
         return code;
     }
     ruminate_model::keep_freed_memory();
