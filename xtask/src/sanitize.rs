@@ -12,8 +12,8 @@ const USAGE: &str = "\
 usage: cargo xtask sanitize [STEP]...
 
   miri      the index arithmetic, packing and transposes of kernels, interpreted
-  address   AddressSanitizer: all tests of kernels and rollout, the unit tests of reward
-  thread    ThreadSanitizer: products of kernels, the unit tests of reward
+  address   AddressSanitizer: all tests of kernels and rollout, the unit tests of reward and sandbox
+  thread    ThreadSanitizer: products of kernels, the unit tests of reward and sandbox
 
 Without a STEP all of them. Each needs `rustup toolchain install nightly --component miri,rust-src`, and builds
 in a folder of its own, target/sanitize/STEP.";
@@ -56,8 +56,8 @@ const STEPS: [Step; 3] = [
         needs: &["lib/rustlib/HOST/lib/librustc-nightly_rt.asan.a"],
         flags: "-Zsanitizer=address",
         runs: &[
-            // Not its tests of the sandbox, which limits address space: the sanitizer takes terabytes of it.
-            &["test", "--target", "HOST", "-p", "ruminate-reward", "--lib"],
+            // Not the sandbox's integration tests, which limit address space: the sanitizer takes terabytes of it.
+            &["test", "--target", "HOST", "-p", "ruminate-reward", "-p", "ruminate-sandbox", "--lib"],
             &["test", "--target", "HOST", "-p", "ruminate-kernels", "--lib", "--tests"],
             &["test", "--target", "HOST", "-p", "ruminate-rollout", "--lib", "--tests"],
         ],
@@ -68,7 +68,17 @@ const STEPS: [Step; 3] = [
         flags: "-Zsanitizer=thread",
         // In a standard library that was not compiled for it the sanitizer does not see what is synchronised.
         runs: &[
-            &["test", "-Zbuild-std", "--target", "HOST", "-p", "ruminate-reward", "--lib"],
+            &[
+                "test",
+                "-Zbuild-std",
+                "--target",
+                "HOST",
+                "-p",
+                "ruminate-reward",
+                "-p",
+                "ruminate-sandbox",
+                "--lib",
+            ],
             &["test", "-Zbuild-std", "--target", "HOST", "-p", "ruminate-kernels", "--lib", "--", "cpu::"],
         ],
     },

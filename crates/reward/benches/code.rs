@@ -3,9 +3,9 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ruminate_data::{Outcome, Prompt, Task};
-use ruminate_reward::code::sandbox::Sandbox;
 use ruminate_reward::code::{Code, Options};
 use ruminate_reward::{Response, Verifier};
+use ruminate_sandbox::Sandbox;
 use serde_json::{Value, json};
 use std::hint::black_box;
 use std::path::Path;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 fn code(criterion: &mut Criterion) {
-    let sandbox = Arc::new(Sandbox::new(Path::new(env!("CARGO_BIN_EXE_sandbox-helper")), 2));
+    let sandbox = Arc::new(Sandbox::new(Path::new(env!("CARGO_BIN_EXE_code-helper")), 2));
     if sandbox.layers().is_err() {
         return; // no program can be held here
     }

@@ -1,6 +1,7 @@
 //! What can be wrong with a rubric or with a line to verify. A completion is never an error: it is judged.
 
 /// Everything in this crate that can fail.
+#[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No verifier has that name.

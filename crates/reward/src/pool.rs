@@ -1,26 +1,31 @@
 //! A rubric on threads of its own: groups are judged in parallel, and no verifier can hold up the caller for longer
-//! than a deadline. Which threads, and what becomes of those that hang, is `workers.rs`.
+//! than a deadline. The threads, and those that hang, are the business of `workers.rs`.
+
+mod concurrency;
+mod workers;
+#[cfg(test)]
+mod workers_on_threads;
 
 use crate::rubric::Rubric;
 use crate::verifier::{Response, Tokens, unscored};
-use crate::workers::{Failure, Workers};
 use ruminate_data::{FinishReason, Task, Verdict};
 use std::sync::Arc;
+use workers::{Failure, Workers};
 
-pub use crate::workers::Limits;
+pub use workers::Limits;
 
-/// The completions of one task, owned: a thread that is given up may hold them longer than the caller would.
+/// The responses to one task, owned: a thread that is given up may hold them longer than the caller would.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Attempts {
+pub struct ResponseGroup {
     /// The task.
     pub task: Task,
     /// The prompt as the policy saw it, rendered.
     pub prompt: String,
-    /// What it wrote.
+    /// The responses.
     pub attempts: Vec<Attempt>,
 }
 
-/// One completion.
+/// One response of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// Its text, tags included, without the token that ended it.
@@ -31,7 +36,7 @@ pub struct Attempt {
     pub ids: Vec<u32>,
 }
 
-impl Attempts {
+impl ResponseGroup {
     fn response(&self, at: usize) -> Response<'_> {
         let Attempt { text, finish_reason, ids } = &self.attempts[at];
         Response { prompt: &self.prompt, text, finish_reason: *finish_reason, tokens: Tokens::Ids(ids) }
@@ -45,8 +50,8 @@ impl Attempts {
 /// once; after that, completions stay unscored without having been looked at. What aborts the process (a stack that
 /// overflows, memory that runs out) is beyond a thread: such verifiers belong into a process of their own.
 ///
-/// Verdicts come in the order of the completions and do not depend on the number of threads. Shapings run on the
-/// caller's thread.
+/// Verdicts come in the order of the completions and do not depend on the number of threads. Group rewards are
+/// computed on the caller's thread.
 pub struct Pool {
     rubric: Arc<Rubric>,
     workers: Workers<Job, Verdict>,
@@ -54,7 +59,7 @@ pub struct Pool {
 }
 
 struct Job {
-    group: Arc<Attempts>,
+    group: Arc<ResponseGroup>,
     attempt: usize,
     part: usize,
 }
@@ -74,9 +79,9 @@ impl Pool {
         &self.rubric
     }
 
-    /// One verdict a completion, group by group.
-    pub fn verify(&self, groups: Vec<Attempts>) -> Vec<Vec<Verdict>> {
-        let groups: Vec<Arc<Attempts>> = groups.into_iter().map(Arc::new).collect();
+    /// Returns one verdict per completion, group by group.
+    pub fn verify(&self, groups: Vec<ResponseGroup>) -> Vec<Vec<Verdict>> {
+        let groups: Vec<Arc<ResponseGroup>> = groups.into_iter().map(Arc::new).collect();
         let count = self.rubric.parts();
         let jobs = groups.iter().flat_map(|group| {
             let attempts = 0..group.attempts.len();
@@ -85,7 +90,7 @@ impl Pool {
             })
         });
         let mut verdicts = self.workers.run(jobs).into_iter().map(|result| self.or_unscored(result));
-        let mut judged = |group: Arc<Attempts>| {
+        let mut judged = |group: Arc<ResponseGroup>| {
             let parts = group.attempts.iter().map(|_| verdicts.by_ref().take(count).collect()).collect();
             let responses: Vec<Response<'_>> =
                 (0..group.attempts.len()).map(|at| group.response(at)).collect();

@@ -1,7 +1,7 @@
-//! The weighted sum of verifiers and shapings, and measures that only report.
+//! The weighted sum of verifiers and group rewards, and measures that only report.
 
 use crate::Error;
-use crate::shaping::{self, Member, Shaping};
+use crate::group::{self, GroupReward, Member};
 use crate::verifier::{Response, Verifier, guarded, unscored, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
 
@@ -9,12 +9,12 @@ use ruminate_data::{Outcome, Task, Verdict};
 ///
 /// Its verdict has the outcome of the first, primary verifier and `score = sum of weight * score`. It is unscored
 /// when the primary or any component of non-zero weight is: a missing part never counts as zero (TRL's `nansum` lets
-/// it). `rewards` lists what each component that could say said, unweighted; whoever normalises components before
-/// they are summed (`normalize_then_sum`) needs them, and [`weights`](Self::weights). A component of weight 0 only
+/// it). `rewards` lists the unweighted score of each component that has one; to normalise components before they
+/// are summed (`normalize_then_sum`) takes these and [`weights`](Self::weights). A component of weight 0 only
 /// reports.
 pub struct Rubric {
     verifiers: Vec<(Box<dyn Verifier>, f64)>,
-    shapings: Vec<(Box<dyn Shaping>, f64)>,
+    group_rewards: Vec<(Box<dyn GroupReward>, f64)>,
 }
 
 impl Rubric {
@@ -26,7 +26,7 @@ impl Rubric {
         if verifiers.is_empty() {
             return Err(Error::EmptyRubric);
         }
-        let rubric = Self { verifiers, shapings: Vec::new() };
+        let rubric = Self { verifiers, group_rewards: Vec::new() };
         rubric.checked()
     }
 
@@ -34,8 +34,8 @@ impl Rubric {
     ///
     /// # Errors
     /// When the weight is not finite, or another component has its name.
-    pub fn with_shaping(mut self, shaping: Box<dyn Shaping>, weight: f64) -> Result<Self, Error> {
-        self.shapings.push((shaping, weight));
+    pub fn with_group_reward(mut self, reward: Box<dyn GroupReward>, weight: f64) -> Result<Self, Error> {
+        self.group_rewards.push((reward, weight));
         self.checked()
     }
 
@@ -55,10 +55,10 @@ impl Rubric {
     /// The names of the components with their weights, verifiers first.
     pub fn weights(&self) -> impl Iterator<Item = (&str, f64)> {
         let verifiers = self.verifiers.iter().map(|(verifier, weight)| (verifier.name(), *weight));
-        verifiers.chain(self.shapings.iter().map(|(shaping, weight)| (shaping.name(), *weight)))
+        verifiers.chain(self.group_rewards.iter().map(|(reward, weight)| (reward.name(), *weight)))
     }
 
-    /// Judges all completions of a task, on this thread; one verdict a response. [`Pool`](crate::Pool) does it on
+    /// Judges all completions of a task, on this thread; one verdict per response. [`Pool`](crate::Pool) does it on
     /// others.
     pub fn verify_group(&self, task: &Task, responses: &[Response<'_>]) -> Vec<Verdict> {
         let part = |response| (0..self.verifiers.len()).map(|at| self.part(at, task, response)).collect();
@@ -66,17 +66,17 @@ impl Rubric {
         self.combine(task, responses, parts)
     }
 
-    /// How many parts a response has: one a verifier.
+    /// How many parts a response has: one per verifier.
     pub(crate) fn parts(&self) -> usize {
         self.verifiers.len()
     }
 
-    /// What one of the verifiers says.
+    /// The verdict of one of the verifiers.
     pub(crate) fn part(&self, at: usize, task: &Task, response: &Response<'_>) -> Verdict {
         guarded(self.verifiers[at].0.as_ref(), task, response)
     }
 
-    /// The second pass: shapings, and the sums. `parts` has [`parts`](Self::parts) verdicts a response.
+    /// The second pass: group rewards, and the sums. `parts` has [`parts`](Self::parts) verdicts per response.
     pub(crate) fn combine(
         &self,
         task: &Task,
@@ -90,10 +90,10 @@ impl Rubric {
             .zip(&parts)
             .map(|(response, parts)| Member { response: *response, outcome: outcome(parts) })
             .collect();
-        let shaped: Vec<Vec<Result<f64, String>>> = self
-            .shapings
+        let grouped: Vec<Vec<Result<f64, String>>> = self
+            .group_rewards
             .iter()
-            .map(|(shaping, _)| shaping::guarded(shaping.as_ref(), task, &members))
+            .map(|(reward, _)| group::guarded(reward.as_ref(), task, &members))
             .collect();
         let verdict = |(at, parts): (usize, Vec<Verdict>)| {
             let mut sum = Sum::default();
@@ -101,8 +101,8 @@ impl Rubric {
                 let score = if part.is_scored() { Ok(part.score) } else { Err(part.why.as_str()) };
                 sum.add(verifier.name(), *weight, score);
             }
-            for ((shaping, weight), scores) in self.shapings.iter().zip(&shaped) {
-                sum.add(shaping.name(), *weight, scores[at].as_ref().copied().map_err(String::as_str));
+            for ((reward, weight), scores) in self.group_rewards.iter().zip(&grouped) {
+                sum.add(reward.name(), *weight, scores[at].as_ref().copied().map_err(String::as_str));
             }
             sum.verdict(parts.into_iter().next())
         };

@@ -1,6 +1,6 @@
 //! What a verifier is, and the guard that every verifier runs under.
 
-use crate::tags::Opening;
+use crate::parse::tags::Opening;
 use ruminate_data::{FinishReason, Outcome, Task, Verdict};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -21,7 +21,7 @@ pub struct Response<'a> {
 /// The completion as its tokenizer sees it, the ending token included. To this crate an id is a number like any other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tokens<'a> {
-    /// Nobody said: what needs them is unscored.
+    /// Not known: what needs them is unscored.
     #[default]
     Unknown,
     /// How many there are.
@@ -58,11 +58,11 @@ pub trait Verifier: Send + Sync {
     /// The name under which its score is reported (`rewards/<name>/mean`).
     fn name(&self) -> &str;
 
-    /// Judges a response to a task. Unscored means that nobody can say; it never stands for wrong.
+    /// Judges a response to a task. Unscored means undecided; it never stands for wrong.
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict;
 }
 
-/// Runs a verifier so that the trainer survives it: a panic and a score that is no number are unscored.
+/// Runs a verifier so that the caller survives it: a panic and a score that is no number are unscored.
 pub(crate) fn guarded(verifier: &dyn Verifier, task: &Task, response: &Response<'_>) -> Verdict {
     // A verifier is `&self`: what a panic could leave half-changed is inside its own interior mutability.
     match catch_unwind(AssertUnwindSafe(|| verifier.verify(task, response))) {
@@ -79,7 +79,7 @@ pub(crate) fn guarded(verifier: &dyn Verifier, task: &Task, response: &Response<
     }
 }
 
-/// The verdict of nobody knowing.
+/// An unscored verdict.
 pub(crate) fn unscored(why: impl Into<String>) -> Verdict {
     Verdict { outcome: Outcome::Unscored, score: 0.0, extracted: None, why: why.into(), rewards: Vec::new() }
 }

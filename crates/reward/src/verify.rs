@@ -1,8 +1,8 @@
 //! What `ruminate verify` does with one line: JSON in, verdict out. Where lines come from is the command's business.
 
 use crate::Error;
-use crate::factory::{SHAPINGS, shaping, with_options};
-use crate::shaping::{self, Member};
+use crate::group::{self, Member};
+use crate::registry::{GROUP_REWARDS, group_reward, with_options};
 use crate::verifier::{Response, Tokens, guarded, unscored};
 use ruminate_data::{FinishReason, Outcome, Prompt, Task, Verdict};
 use serde::Serialize;
@@ -62,9 +62,9 @@ pub fn verify_line(index: usize, line: &str) -> Result<VerifiedLine, Error> {
     };
     let answer = gold(&mut row)?;
     let response = Response { prompt: &prompt, text: &completion, finish_reason, tokens };
-    let verdict = if SHAPINGS.contains(&kind.as_str()) {
+    let verdict = if GROUP_REWARDS.contains(&kind.as_str()) {
         let task = Task { prompt: Prompt::Text(prompt.clone()), answer, columns: row };
-        shaped(&kind, &task, &response)?
+        grouped(&kind, &task, &response)?
     } else {
         let verifier = with_options(&kind, &row)?;
         let task = Task { prompt: Prompt::Text(prompt.clone()), answer, columns: row };
@@ -79,14 +79,14 @@ pub fn verify_line(index: usize, line: &str) -> Result<VerifiedLine, Error> {
     })
 }
 
-/// What a shaping gives a completion, in the company of siblings of which only the lengths are known.
-fn shaped(kind: &str, task: &Task, response: &Response<'_>) -> Result<Verdict, Error> {
+/// The verdict of a group reward on a completion, beside siblings of which only the lengths are known.
+fn grouped(kind: &str, task: &Task, response: &Response<'_>) -> Result<Verdict, Error> {
     let mut columns = task.columns.clone();
     let answer_kind: Option<String> = optional(&mut columns, "answer_kind", "`answer_kind`, a string")?;
     let siblings: Option<Vec<usize>> =
         optional(&mut columns, "group_tokens", "`group_tokens`, a list of whole numbers")?;
     let verifier = with_options(answer_kind.as_deref().unwrap_or("exact"), &columns)?;
-    let shaping = shaping(kind, &columns)?;
+    let reward = group_reward(kind, &columns)?;
     let answer = guarded(verifier.as_ref(), task, response);
     let sibling = |&tokens: &usize| Member {
         response: Response { tokens: Tokens::Count(tokens), ..Response::finished("") },
@@ -94,10 +94,10 @@ fn shaped(kind: &str, task: &Task, response: &Response<'_>) -> Result<Verdict, E
     };
     let own = Member { response: *response, outcome: answer.outcome };
     let group: Vec<Member<'_>> = [own].into_iter().chain(siblings.iter().flatten().map(sibling)).collect();
-    let score = shaping::guarded(shaping.as_ref(), task, &group).into_iter().next();
+    let score = group::guarded(reward.as_ref(), task, &group).into_iter().next();
     Ok(match score.unwrap_or_else(|| Err("no score".to_owned())) {
         Ok(score) => {
-            let outcome = if score >= shaping.best() { Outcome::Correct } else { Outcome::Wrong };
+            let outcome = if score >= reward.best() { Outcome::Correct } else { Outcome::Wrong };
             let why = format!("{} {}", word(answer.outcome), answer.why);
             Verdict { outcome, score, why, ..answer }
         }

@@ -4,9 +4,9 @@
 mod sandboxed;
 
 use ruminate_data::{Outcome, Prompt, Task, Verdict};
-use ruminate_reward::code::sandbox::{Job, Limits, Sandbox};
 use ruminate_reward::code::{Code, Options, Scoring};
 use ruminate_reward::{Response, Verifier};
+use ruminate_sandbox::{Job, Limits, Sandbox};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;

@@ -1,18 +1,15 @@
-//! `workers.rs` and `permits.rs` under a scheduler that runs their threads in thousands of orders (shuttle), by a clock that
-//! goes on whenever the scheduler wants a deadline to pass. What holds here holds whatever the system does.
+//! `workers.rs` under a scheduler that runs its threads in thousands of orders (shuttle), by a clock that goes on
+//! whenever the scheduler wants a deadline to pass. What holds here holds whatever the system does.
 #![allow(
     dead_code,
     unreachable_pub,
     reason = "the crate's own files, of which a model needs a part, are private modules here"
 )]
 
-#[path = "../src/permits.rs"]
-mod permits;
-#[path = "../src/workers.rs"]
+#[path = "../src/pool/workers.rs"]
 mod workers;
 
 use concurrency::Clock;
-use permits::Permits;
 use shuttle::thread;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -274,29 +271,5 @@ fn two_callers_get_the_results_of_their_own_jobs() {
         for caller in callers {
             caller.join().expect("its assertions hold");
         }
-    });
-}
-
-#[test]
-fn so_many_have_permits_at_a_time_and_all_get_one() {
-    in_many_orders(|| {
-        let permits = Arc::new(Permits::new(2));
-        let taken = Arc::new(AtomicUsize::new(0));
-        let threads: Vec<_> = (0..4)
-            .map(|_| {
-                let (permits, taken) = (permits.clone(), taken.clone());
-                thread::spawn(move || {
-                    let _permit = permits.take();
-                    assert!(taken.fetch_add(1, Ordering::SeqCst) < 2, "more than two at a time");
-                    thread::yield_now();
-                    taken.fetch_sub(1, Ordering::SeqCst);
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().expect("its assertion holds");
-        }
-        // Both are free again, or this waits for ever, which the scheduler reports.
-        let _both = [permits.take(), permits.take()];
     });
 }

@@ -2,7 +2,7 @@
 
 use ruminate_data::{Outcome, Prompt, Task};
 use ruminate_reward::{
-    Cosine, Length, Member, Overlong, Repetition, Response, Shaping, Tokens, Unit, Verifier,
+    Cosine, GroupReward, Length, Member, Overlong, Repetition, Response, Tokens, Unit, Verifier,
 };
 use serde::Deserialize;
 

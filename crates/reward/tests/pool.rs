@@ -2,7 +2,7 @@
 
 use ruminate_data::{FinishReason, Outcome, Prompt, Task, Verdict};
 use ruminate_reward::{
-    Attempt, Attempts, Cosine, Exact, Format, Length, Limits, Measure, Pool, Response, Rubric, Tokens,
+    Attempt, Cosine, Exact, Format, Length, Limits, Measure, Pool, Response, ResponseGroup, Rubric, Tokens,
     Verifier,
 };
 use std::thread::sleep;
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_millis(200);
 
-fn group(answer: &str, texts: &[&str]) -> Attempts {
+fn group(answer: &str, texts: &[&str]) -> ResponseGroup {
     let attempt = |text: &&str| Attempt {
         text: (*text).to_owned(),
         finish_reason: FinishReason::Stop,
         ids: text.bytes().map(u32::from).collect(),
     };
-    Attempts {
+    ResponseGroup {
         task: Task {
             prompt: Prompt::Text("?".into()),
             answer: answer.into(),
@@ -38,8 +38,10 @@ fn rubric(weight: f64) -> Rubric {
     });
     let verifiers: Vec<(Box<dyn Verifier>, f64)> =
         vec![(Box::new(Exact), 1.0), (Box::new(Format::default()), 0.1), (Box::new(sleepy), weight)];
-    let rubric = Rubric::new(verifiers).and_then(|rubric| rubric.with_shaping(Box::new(Length), 0.5));
-    rubric.and_then(|rubric| rubric.with_shaping(Box::new(Cosine::new(100)), 0.2)).expect("a valid rubric")
+    let rubric = Rubric::new(verifiers).and_then(|rubric| rubric.with_group_reward(Box::new(Length), 0.5));
+    rubric
+        .and_then(|rubric| rubric.with_group_reward(Box::new(Cosine::new(100)), 0.2))
+        .expect("a valid rubric")
 }
 
 fn pool(weight: f64, threads: usize, lost: usize) -> Pool {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use ruminate_data::{Outcome, Prompt, Task, Verdict};
-use ruminate_reward::{Language, Response, Tokens, by_name, verify_line};
+use ruminate_reward::{LanguageId, Response, Tokens, by_name, verify_line};
 use serde_json::{Map, json};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const OF_ANSWERS: [&str; 6] = ["choice", "countdown", "exact", "gsm8k", "last_nu
 const OF_FORM: [(&str, f64); 5] =
     [("format", 1.0), ("language", 1.0), ("overlong", 0.0), ("repetition", 0.0), ("tag_count", 1.0)];
 
-/// The ids of a text, one a character: enough for whoever compares them.
+/// The ids of a text, one per character: enough to compare them.
 fn ids(text: &str) -> Vec<u32> {
     text.chars().map(u32::from).collect()
 }
@@ -120,7 +120,7 @@ proptest! {
     }
 
     #[test]
-    fn shapings_are_total_through_a_line(text in hostile(), tokens in 0_usize..3000, group in proptest::collection::vec(0_usize..3000, 0..5)) {
+    fn group_rewards_are_total_through_a_line(text in hostile(), tokens in 0_usize..3000, group in proptest::collection::vec(0_usize..3000, 0..5)) {
         for kind in ["cosine", "length"] {
             let line = json!({"kind": kind, "answer_kind": "last_number", "gold": "24", "completion": text, "tokens": tokens, "group_tokens": group, "max_len": 1000});
             let verified = verify_line(0, &line.to_string()).expect("a well-formed line");
@@ -130,7 +130,7 @@ proptest! {
 
     #[test]
     fn a_share_of_a_language_is_a_share(text in hostile(), thought in "\\PC{0,60}") {
-        for code in Language::codes() {
+        for code in LanguageId::codes() {
             let line = json!({"kind": "language", "language": code, "completion": format!("<think>{thought}{text}")});
             let verified = verify_line(0, &line.to_string()).expect("a well-formed line");
             prop_assert!((0.0..=1.0).contains(&verified.score));

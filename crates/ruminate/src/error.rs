@@ -10,6 +10,7 @@ use ruminate_report as report;
 use ruminate_reward as reward;
 use ruminate_rollout as rollout;
 use ruminate_run as run;
+use ruminate_sandbox as sandbox;
 use ruminate_text as text;
 use ruminate_train as train;
 use std::error::Error as StdError;
@@ -200,7 +201,7 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     if cause.is::<model::SaveError>() {
         return Some(ErrorKind::Disk);
     }
-    if cause.is::<reward::code::sandbox::Failure>() {
+    if cause.is::<sandbox::Failure>() {
         return Some(ErrorKind::Engine);
     }
     let recipe = cause.is::<model::ConfigError>()
@@ -218,6 +219,7 @@ fn of_run(error: &run::Error) -> ErrorKind {
             ErrorKind::Disk
         }
         run::Error::Broken(_) => ErrorKind::Checkpoint,
+        _ => ErrorKind::Other,
     }
 }
 

@@ -68,7 +68,7 @@ use std::path::{Path, PathBuf};
 /// that become errors print nothing. A process that the sandbox has started as its helper never returns from here.
 pub fn init() -> Option<std::process::ExitCode> {
     // First, while there is one thread: a sandbox's helper is this program, started again.
-    if let Some(code) = ruminate_reward::code::sandbox::helper_main() {
+    if let Some(code) = ruminate_sandbox::helper_main() {
         return Some(code);
     }
     ruminate_model::keep_freed_memory();

@@ -165,7 +165,7 @@ fn the_graph_has_no_way_from_tensors_to_text() {
         assert!(!reaches(&text.name, "kernels"), "{} reaches kernels", text.name);
     }
     for tensors in ["kernels", "model", "rollout", "train", "grpo", "distill"] {
-        for text in ["text", "reward", "math-verify"] {
+        for text in ["text", "reward", "math-verify", "sandbox"] {
             assert!(!reaches(tensors, text), "{tensors} reaches {text}");
         }
     }

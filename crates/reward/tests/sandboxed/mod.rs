@@ -1,12 +1,12 @@
-//! What the tests of programs share: a sandbox with this package's helper, and skipping that nobody overlooks.
+//! What the tests of programs share: a sandbox with this package's helper, and skipping that is seen.
 
-use ruminate_reward::code::sandbox::{Layers, Sandbox};
+use ruminate_sandbox::{Layers, Sandbox};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
 /// The helper of this package.
-pub(crate) const HELPER: &str = env!("CARGO_BIN_EXE_sandbox-helper");
+pub(crate) const HELPER: &str = env!("CARGO_BIN_EXE_code-helper");
 
 /// A sandbox and what holds it, or `None` and the reason on standard error.
 pub(crate) fn sandbox() -> Option<(Arc<Sandbox>, Layers)> {
@@ -20,8 +20,8 @@ pub(crate) fn sandbox() -> Option<(Arc<Sandbox>, Layers)> {
     }
 }
 
-/// Says that a test shows nothing on this system. Written to the stream itself, since the harness keeps to itself
-/// what a test that passes prints.
+/// Reports that a test shows nothing on this system. Written to the stream itself, since the harness does not print the
+/// output of a test that passes.
 pub(crate) fn skip(reason: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr(), "SKIPPED, programs cannot be held or started here: {reason}");
 }

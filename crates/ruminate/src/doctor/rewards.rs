@@ -8,7 +8,7 @@ use crate::recipe::Recipe;
 use crate::renderer::language::Language;
 use ruminate_data::{FinishReason, Outcome, Task, Verdict};
 use ruminate_reward::tags::Opening;
-use ruminate_reward::{Attempt, Attempts, Limits, OUTSIDE_KINDS, Pool};
+use ruminate_reward::{Attempt, EXTERNAL_KINDS, Limits, Pool, ResponseGroup};
 use std::time::{Duration, Instant};
 
 /// Golds that are judged at once.
@@ -35,7 +35,7 @@ pub(super) fn check(inputs: &Inputs) -> Vec<Finding> {
         .time(Duration::from_millis(700), Duration::from_secs_f64(recipe.reward.timeout_s.clamp(0.1, 60.0)));
     let Ok(rubric) = recipe.reward.rubric(&recipe.data, None) else { return findings };
     let pool = Pool::new(rubric, Limits { threads: 2, deadline, ..Limits::default() });
-    let outside = parts.iter().find(|part| OUTSIDE_KINDS.contains(&part.kind.as_str()));
+    let outside = parts.iter().find(|part| EXTERNAL_KINDS.contains(&part.kind.as_str()));
     match outside {
         Some(part) => findings.push(answers(inputs, language, part, &pool, deadline)),
         None => findings.extend(golds(inputs, language, &parts[0].kind, &pool)),
@@ -123,12 +123,12 @@ fn forms(gold: &str, prompt: &str) -> Vec<String> {
     ]
 }
 
-fn attempts(language: &Language, asked: &Asked, texts: Vec<String>) -> Attempts {
+fn attempts(language: &Language, asked: &Asked, texts: Vec<String>) -> ResponseGroup {
     let attempt = |text: String| {
         let ids = language.tokenizer.encode(&text).unwrap_or_default();
         Attempt { text, finish_reason: FinishReason::Stop, ids }
     };
-    Attempts {
+    ResponseGroup {
         task: asked.task.clone(),
         prompt: asked.rendered.clone(),
         attempts: texts.into_iter().map(attempt).collect(),
@@ -147,7 +147,7 @@ fn golds(inputs: &Inputs, language: &Language, kind: &str, pool: &Pool) -> Vec<F
     let until = Instant::now() + inputs.depth.time(Duration::from_millis(300), Duration::from_secs(30));
     let mut judged: Vec<Judged> = Vec::new();
     for asked in inputs.asked.chunks(AT_ONCE) {
-        let groups: Vec<Attempts> = asked
+        let groups: Vec<ResponseGroup> = asked
             .iter()
             .map(|asked| attempts(language, asked, forms(&asked.task.answer, &asked.rendered)))
             .collect();
@@ -185,7 +185,7 @@ fn golds(inputs: &Inputs, language: &Language, kind: &str, pool: &Pool) -> Vec<F
     findings
 }
 
-fn best(group: Attempts, verdicts: Vec<Verdict>) -> Option<Judged> {
+fn best(group: ResponseGroup, verdicts: Vec<Verdict>) -> Option<Judged> {
     let rank = |verdict: &Verdict| match verdict.outcome {
         Outcome::Correct => 2,
         Outcome::Wrong => 1,

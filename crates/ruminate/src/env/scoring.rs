@@ -6,7 +6,7 @@ use crate::renderer::language::Language;
 use anyhow::Result;
 use ruminate_data::{Completion, Score, Task, Verdict};
 use ruminate_reward::tags::{Opening, well_formed};
-use ruminate_reward::{Attempt, Attempts, Pool};
+use ruminate_reward::{Attempt, Pool, ResponseGroup};
 
 /// Decodes and judges.
 pub(crate) struct Judge<'a> {
@@ -37,7 +37,7 @@ impl Judge<'_> {
     }
 
     /// The same of texts.
-    pub(crate) fn judged(&self, written: Vec<Attempts>) -> Vec<Vec<Verdict>> {
+    pub(crate) fn judged(&self, written: Vec<ResponseGroup>) -> Vec<Vec<Verdict>> {
         let thoughts: Vec<Vec<Option<usize>>> =
             written.iter().map(|group| self.thought_lengths(group)).collect();
         let watched: Vec<Vec<Vec<(String, f64)>>> = written.iter().map(|group| self.watched(group)).collect();
@@ -55,26 +55,26 @@ impl Judge<'_> {
         verdicts
     }
 
-    fn decoded(&self, task: &Task, completions: &[Completion], forced: &str) -> Attempts {
+    fn decoded(&self, task: &Task, completions: &[Completion], forced: &str) -> ResponseGroup {
         let attempt = |completion: &Completion| Attempt {
             text: format!("{forced}{}", self.language.text(&completion.ids)),
             finish_reason: completion.finish_reason,
             ids: completion.ids.clone(),
         };
-        Attempts {
+        ResponseGroup {
             task: task.clone(),
             prompt: self.language.render(&task.prompt, &task.columns).unwrap_or_default(),
             attempts: completions.iter().map(attempt).collect(),
         }
     }
 
-    fn watched(&self, group: &Attempts) -> Vec<Vec<(String, f64)>> {
+    fn watched(&self, group: &ResponseGroup) -> Vec<Vec<(String, f64)>> {
         let measures = |attempt: &Attempt| self.watch.measures(&group.task, &group.prompt, &attempt.text);
         group.attempts.iter().map(measures).collect()
     }
 
     /// Tokens of each thought, where the response has one.
-    fn thought_lengths(&self, group: &Attempts) -> Vec<Option<usize>> {
+    fn thought_lengths(&self, group: &ResponseGroup) -> Vec<Option<usize>> {
         let opening = Opening::of(&group.prompt);
         let tokens = |attempt: &Attempt| {
             let parts = well_formed(&attempt.text, opening).ok()?;

@@ -4,7 +4,7 @@
 use crate::recipe::Eval;
 use ruminate_data::Task;
 use ruminate_reward::tags::{Opening, thoughts};
-use ruminate_reward::{Language, Response, Verifier};
+use ruminate_reward::{LanguageId, Response, Verifier};
 
 /// The measure of a thought that takes a step back.
 pub(crate) const SELF_CHECK: &str = "self_check";
@@ -17,7 +17,7 @@ pub(crate) const LANGUAGE_MIXED: &str = "language_mixed";
 pub(crate) struct Watch {
     /// In lower case.
     phrases: Vec<String>,
-    languages: Vec<Language>,
+    languages: Vec<LanguageId>,
 }
 
 impl Watch {
@@ -25,7 +25,7 @@ impl Watch {
     pub(crate) fn new(eval: &Eval) -> Self {
         Self {
             phrases: eval.self_check.iter().map(|phrase| phrase.to_lowercase()).collect(),
-            languages: eval.languages.iter().filter_map(|code| Language::new(code)).collect(),
+            languages: eval.languages.iter().filter_map(|code| LanguageId::new(code)).collect(),
         }
     }
 

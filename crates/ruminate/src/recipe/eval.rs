@@ -2,7 +2,7 @@
 
 use crate::error::Refusal;
 use anyhow::Result;
-use ruminate_reward::Language;
+use ruminate_reward::LanguageId;
 use ruminate_rollout::{Dtype, Sampling, SamplingError};
 use serde::{Deserialize, Serialize};
 
@@ -109,8 +109,8 @@ impl Eval {
     pub(crate) fn validate(&self) -> Result<()> {
         from_one("n", self.n)?;
         from_one("num_samples", self.num_samples)?;
-        if let Some(code) = self.languages.iter().find(|code| Language::new(code).is_none()) {
-            let known = Language::codes().join(", ");
+        if let Some(code) = self.languages.iter().find(|code| LanguageId::new(code).is_none()) {
+            let known = LanguageId::codes().join(", ");
             return Err(Refusal::usage(format!("`languages` has `{code}`; expected some of {known}")));
         }
         if self.self_check.iter().any(|phrase| phrase.trim().is_empty()) {

@@ -6,8 +6,8 @@ use crate::error::Refusal;
 use anyhow::{Context, Result};
 use ruminate_data::procedural::{Family, PER_TASK};
 use ruminate_reward::{
-    EmptyThought, Format, Limits, Measure, Named, OUTSIDE_KINDS, Pool, Rubric, SHAPINGS, Style, Verifier,
-    check_options, outside, shaping, with_options,
+    EXTERNAL_KINDS, EmptyThought, Format, GROUP_REWARDS, Limits, Measure, Named, Pool, Rubric, Style,
+    Verifier, check_options, external, group_reward, with_options,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -34,7 +34,7 @@ pub(crate) struct Reward {
 /// A part of the reward.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Component {
-    /// A verifier or a shaping of the crate `reward`.
+    /// A verifier or a group reward of the crate `reward`.
     pub(crate) kind: String,
     /// Its weight in the sum; at 0 it is reported only.
     #[serde(default = "one")]
@@ -168,7 +168,7 @@ impl Reward {
         let mut rubric = Rubric::new(verifiers)?;
         for part in self.components.iter().filter(|part| part.is_shaping()) {
             part.check()?;
-            rubric = rubric.with_shaping(shaping(&part.kind, &part.options)?, part.weight)?;
+            rubric = rubric.with_group_reward(group_reward(&part.kind, &part.options)?, part.weight)?;
         }
         Ok(rubric)
     }
@@ -211,7 +211,7 @@ impl Reward {
 
 impl Component {
     fn is_shaping(&self) -> bool {
-        SHAPINGS.contains(&self.kind.as_str())
+        GROUP_REWARDS.contains(&self.kind.as_str())
     }
 
     /// Tells what running a policy's programs on this system means, or that it cannot be done here: then every
@@ -223,7 +223,8 @@ impl Component {
     }
 
     fn check(&self) -> Result<()> {
-        if OUTSIDE_KINDS.contains(&self.kind.as_str()) || (self.kind == PER_TASK && self.options.is_empty()) {
+        if EXTERNAL_KINDS.contains(&self.kind.as_str()) || (self.kind == PER_TASK && self.options.is_empty())
+        {
             return Ok(()); // refused with its options, where it is made
         }
         check_options(&self.kind, self.options.keys().map(String::as_str))
@@ -242,7 +243,7 @@ impl Component {
         let verifier: Box<dyn Verifier> = if self.kind == PER_TASK {
             Box::new(PerTask::new()?)
         } else {
-            match outside(&self.kind, &self.options, &helper()?) {
+            match external(&self.kind, &self.options, &helper()?) {
                 Some(verifier) => verifier?,
                 None => with_options(&self.kind, &self.options)?,
             }

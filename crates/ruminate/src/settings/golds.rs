@@ -2,7 +2,7 @@
 
 use super::look::words;
 use ruminate_data::{Outcome, Task};
-use ruminate_reward::{Choice, KINDS, Response, Verifier, by_name};
+use ruminate_reward::{KINDS, MultipleChoice, Response, Verifier, by_name};
 use serde_json::Value;
 
 /// A verifier for a file, and why.
@@ -77,7 +77,7 @@ fn most(tasks: &[Task], holds: impl Fn(&Task) -> bool) -> bool {
 
 /// How many letters there are to choose from, where answers are letters and prompts show what they stand for.
 fn letters(tasks: &[Task]) -> Option<u8> {
-    let any = Choice { choices: 26 };
+    let any = MultipleChoice { choices: 26 };
     let is_letter = |task: &Task| {
         let gold = any.verify(task, &Response::finished(&task.answer));
         gold.outcome == Outcome::Correct

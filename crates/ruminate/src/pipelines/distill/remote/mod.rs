@@ -20,7 +20,7 @@ use chat::Choice;
 use retry::{Ask, GaveUp, Reply};
 use ruminate_data::{Completion, Group, Outcome, Seed, Task, Verdict};
 use ruminate_grpo::Problem;
-use ruminate_reward::{Attempt, Attempts, shown_address};
+use ruminate_reward::{Attempt, ResponseGroup, shown_address};
 use ruminate_rollout::Error as Rollout;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -104,12 +104,12 @@ impl<'a> Server<'a> {
     /// The answers as groups. Lengths and repetition are counted in the tokens of `judge`'s language; what has none in it is
     /// unscored.
     fn judged(&self, judge: &Judge, asked: &[Problem], answers: Vec<Vec<Choice>>) -> Written {
-        let attempts = |(problem, answers): (&Problem, &Vec<Choice>)| Attempts {
+        let attempts = |(problem, answers): (&Problem, &Vec<Choice>)| ResponseGroup {
             task: problem.task.clone(),
             prompt: String::new(), // nothing was put into the teacher's mouth
             attempts: answers.iter().map(|choice| attempt(judge.language, &problem.task, choice)).collect(),
         };
-        let written: Vec<Attempts> = asked.iter().zip(&answers).map(attempts).collect();
+        let written: Vec<ResponseGroup> = asked.iter().zip(&answers).map(attempts).collect();
         let ids: Vec<Vec<Vec<u32>>> =
             written.iter().map(|group| group.attempts.iter().map(|a| a.ids.clone()).collect()).collect();
         let mut groups = Vec::with_capacity(asked.len());

@@ -1,7 +1,0 @@
-//! What threads are made of: the standard library's. `tests/interleavings.rs` compiles `workers.rs` and `permits.rs` with a
-//! module of this name whose threads a scheduler runs in many orders, and whose clock goes on when the scheduler says so.
-
-pub(crate) use std::sync::mpsc::{Receiver, Sender, channel};
-pub(crate) use std::sync::{Condvar, Mutex};
-pub(crate) use std::thread::Builder;
-pub(crate) use std::time::Instant;

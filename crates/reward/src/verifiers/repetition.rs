@@ -1,0 +1,102 @@
+//! Repeated n-grams, whatever they mean.
+
+use crate::verifier::{Response, Tokens, Verifier, unscored, verdict};
+use ruminate_data::{Outcome, Task, Verdict};
+use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
+use std::hash::Hash;
+
+/// What an n-gram is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unit {
+    /// The policy's tokens, as in the paper and TRL: text without spaces repeats itself in them, too.
+    #[default]
+    Tokens,
+    /// Words between white space in lower case, as in open-r1.
+    Words,
+}
+
+/// The penalty on repeated n-grams (arXiv 2502.03373, appendix C.2; TRL's `get_repetition_penalty_reward`):
+/// `(1 - unique / total) * max_penalty`, and 0 where there are fewer than `ngram_size` tokens. Correct when nothing is
+/// repeated.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Repetition {
+    /// Units of an n-gram.
+    pub ngram_size: usize,
+    /// The score of a response that only repeats itself, in the limit; not above 0.
+    pub max_penalty: f64,
+    /// What an n-gram is made of.
+    pub unit: Unit,
+}
+
+impl Default for Repetition {
+    fn default() -> Self {
+        Self { ngram_size: 3, max_penalty: -1.0, unit: Unit::Tokens }
+    }
+}
+
+impl Verifier for Repetition {
+    fn name(&self) -> &'static str {
+        "repetition"
+    }
+
+    fn verify(&self, _task: &Task, response: &Response<'_>) -> Verdict {
+        let (unique, total) = match (self.unit, response.tokens) {
+            (Unit::Tokens, Tokens::Ids(ids)) => count(ids, self.ngram_size),
+            (Unit::Tokens, _) => {
+                return unscored("needs the tokens themselves (`completion_ids`), or `unit` = \"words\"");
+            }
+            (Unit::Words, _) => {
+                let text = response.text.to_lowercase();
+                count(&text.split_whitespace().collect::<Vec<_>>(), self.ngram_size)
+            }
+        };
+        let repeated = total - unique;
+        let score = if repeated == 0 { 0.0 } else { repeated as f64 / total as f64 * self.max_penalty };
+        let outcome = if repeated == 0 { Outcome::Correct } else { Outcome::Wrong };
+        verdict(outcome, score, None, format!("{repeated} of {total} {}-grams are repeated", self.ngram_size))
+    }
+}
+
+/// Different n-grams, and all of them.
+fn count<T: Eq + Hash>(units: &[T], size: usize) -> (usize, usize) {
+    let ngrams = units.windows(size.max(1));
+    let total = ngrams.len();
+    (ngrams.collect::<HashSet<_>>().len(), total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Repetition, Unit};
+    use crate::verifier::{Response, Tokens, Verifier};
+    use ruminate_data::{Outcome, Prompt, Task};
+
+    fn score(repetition: Repetition, text: &str, tokens: Tokens<'_>) -> Option<f64> {
+        let task = Task {
+            prompt: Prompt::Text(String::new()),
+            answer: String::new(),
+            columns: serde_json::Map::new(),
+        };
+        let verdict = repetition.verify(&task, &Response { tokens, ..Response::finished(text) });
+        (verdict.outcome != Outcome::Unscored).then_some(verdict.score)
+    }
+
+    #[test]
+    fn the_penalty_is_the_share_of_repeated_n_grams() {
+        // TRL's documented example: four 2-grams, one of them unique.
+        let pairs = Repetition { ngram_size: 2, ..Repetition::default() };
+        assert_eq!(score(pairs, "", Tokens::Ids(&[1, 2, 3, 4])), Some(0.0));
+        assert_eq!(score(pairs, "", Tokens::Ids(&[5, 5, 5, 5, 5])), Some(-0.75));
+        assert_eq!(score(pairs, "", Tokens::Ids(&[5])), Some(0.0));
+        // a b, b a, a b, b a: half of four
+        let words = Repetition { unit: Unit::Words, max_penalty: -0.5, ..pairs };
+        assert_eq!(score(words, "A b a\nB a", Tokens::Unknown), Some(-0.25));
+    }
+
+    #[test]
+    fn without_tokens_nobody_can_say() {
+        assert_eq!(score(Repetition::default(), "a a a a", Tokens::Unknown), None);
+        assert_eq!(score(Repetition::default(), "a a a a", Tokens::Count(4)), None);
+    }
+}
