@@ -1,6 +1,7 @@
 //! Core types shared by all crates of ruminate. None of them contains a tensor, and none depends on a tokenizer.
 //!
 //! - [`Task`]: a problem with an answer that a program can check; [`Message`]: one turn of a chat.
+//! - [`Problem`]: a task with its prompt in token ids.
 //! - [`Completion`]: what a policy produced for a prompt, as token ids with log-probabilities.
 //! - [`Verdict`]: the judgement of a completion: correct, wrong, or *unscored*; [`Score`] judges groups of them.
 //! - [`Group`]: the completions of one task with their verdicts, the unit of GRPO.
@@ -47,6 +48,7 @@ mod epochs;
 mod error;
 mod message;
 mod nearest;
+mod problem;
 mod sample;
 mod seed;
 mod task;
@@ -57,6 +59,7 @@ pub use epochs::Epochs;
 pub use error::Error;
 pub use message::{Message, messages};
 pub use nearest::nearest;
+pub use problem::{Problem, SourceError};
 pub use sample::Sample;
 pub use seed::Seed;
 pub use task::{Prompt, Task};

@@ -1,6 +1,7 @@
 //! Why no traces came about. A teacher that got nothing right is no error here: the report says so.
 
 /// Everything that can go wrong in this crate.
+#[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A key of the recipe has a value that cannot be.
@@ -12,6 +13,14 @@ pub enum Error {
         found: String,
         /// What would be right.
         expected: &'static str,
+    },
+    /// A training problem could not be had.
+    #[error("training problem {index}: {source}")]
+    Problem {
+        /// Its index.
+        index: u64,
+        /// Why.
+        source: ruminate_data::SourceError,
     },
     /// A sampling parameter is out of range.
     #[error("`rollout`: {0}")]

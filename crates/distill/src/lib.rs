@@ -25,4 +25,4 @@ pub use divergence::divergence;
 pub use error::Error;
 pub use sampling::{Setup, sample_traces};
 pub use selection::{Report, Selection, Trace, select};
-pub use source::{order, source};
+pub use source::source;

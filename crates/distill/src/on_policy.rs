@@ -17,7 +17,7 @@
 use crate::{Error, Setup};
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
-use ruminate_data::{Completion, FinishReason, Group, Sample, Score, Seed, Task};
+use ruminate_data::{Completion, FinishReason, Group, Problem, Sample, Score, Seed, SourceError, Task};
 use ruminate_model::Decoder;
 use ruminate_rollout::{Dtype, Flow, Sampling, generate_siblings};
 use ruminate_train::logprobs::{score, token_logprobs};
@@ -64,7 +64,7 @@ const SEQUENCES: usize = 16;
 /// [`supervised::train`].
 pub fn train(
     state: State,
-    problems: &mut dyn FnMut(u64) -> (Task, Vec<u32>),
+    problems: &mut dyn FnMut(u64) -> Result<Problem, SourceError>,
     score: &dyn Score,
     setup: &Setup,
     max_mismatch_kl: f64,
@@ -76,7 +76,9 @@ pub fn train(
     let mut batches = |state: &State, indices: Range<u64>, observer: &mut dyn Observer| {
         let first = indices.start / setup.num_samples as u64;
         let count = (indices.end - indices.start) / setup.num_samples as u64;
-        let asked: Vec<(Task, Vec<u32>)> = (first..first + count).map(&mut *problems).collect();
+        let asked: Vec<Problem> = (first..first + count)
+            .map(|index| problems(index).map_err(|source| Error::Problem { index, source }))
+            .collect::<Result<_, _>>()?;
         batch(state, first, &asked, score, setup, observer)
     };
     let loss = |policy: &Decoder, hidden: Tensor<2>, packed: &Packed, items: &[&Judged]| {
@@ -118,13 +120,13 @@ pub fn validate(sampling: &Sampling, num_samples: usize, config: &supervised::Co
 fn batch(
     state: &State,
     first: u64,
-    asked: &[(Task, Vec<u32>)],
+    asked: &[Problem],
     judge: &dyn Score,
     setup: &Setup,
     observer: &mut dyn Observer,
 ) -> Result<Batch<Judged>, Error> {
     let Setup { teacher, options, num_samples, seed } = *setup;
-    let prompts: Vec<&[u32]> = asked.iter().map(|(_, prompt)| prompt.as_slice()).collect();
+    let prompts: Vec<&[u32]> = asked.iter().map(|problem| problem.prompt_ids.as_slice()).collect();
     crate::sampling::check_prompts(&prompts, options, &[teacher, &state.policy])?;
     let seed = seed.child("rollout").index(state.step as u64);
     let seed_of = |problem: usize| -> Seed { seed.index(first + problem as u64) };
@@ -132,7 +134,7 @@ fn batch(
         generate_siblings(&state.policy.valid(), &prompts, num_samples, options, seed_of, || Flow::Continue)?;
 
     let written: Vec<(&Task, &[Completion])> =
-        asked.iter().zip(&completions).map(|((task, _), group)| (task, group.as_slice())).collect();
+        asked.iter().zip(&completions).map(|(problem, group)| (&problem.task, group.as_slice())).collect();
     let verdicts = judge.score(&written);
     let pairs: Vec<(&[u32], &[u32])> =
         completions.iter().flatten().map(|c| (c.prompt_ids.as_slice(), c.ids.as_slice())).collect();

@@ -1,39 +1,20 @@
 //! Samples for the supervised trainer, in a new order each epoch.
 
 use crate::Error;
-use rand::seq::SliceRandom;
-use ruminate_data::{Sample, Seed};
+use ruminate_data::{Epochs, Sample, Seed, SourceError};
 
-/// The sample of an index: index / n is the epoch, whose order is a permutation drawn from `seed.index(epoch)`.
+/// The sample of an index, in the shuffled order of [`Epochs`].
 ///
 /// The answer depends on the index alone, so the trainer's cursor is all that a resumed run needs.
 ///
 /// # Errors
 /// [`Error::NoSamples`] when there are none.
-pub fn source(samples: &[Sample], seed: Seed) -> Result<impl FnMut(u64) -> Sample, Error> {
-    let mut order = order(samples.len(), seed)?;
-    Ok(move |index: u64| samples[order(index)].clone())
-}
-
-/// Which of `count` samples has an index, in the order of [`source`].
-///
-/// # Errors
-/// [`Error::NoSamples`] when there are none.
-pub fn order(count: usize, seed: Seed) -> Result<impl FnMut(u64) -> usize, Error> {
-    if count == 0 {
-        return Err(Error::NoSamples);
-    }
-    // The order of the epoch that was last asked for.
-    let (mut order, mut epoch): (Vec<usize>, Option<u64>) = (Vec::new(), None);
-    Ok(move |index: u64| {
-        let wanted = index / count as u64;
-        if epoch != Some(wanted) {
-            order = (0..count).collect();
-            order.shuffle(&mut seed.index(wanted).rng());
-            epoch = Some(wanted);
-        }
-        order[(index % count as u64) as usize]
-    })
+pub fn source(
+    samples: &[Sample],
+    seed: Seed,
+) -> Result<impl FnMut(u64) -> Result<Sample, SourceError>, Error> {
+    let mut epochs = Epochs::new(samples.len(), seed).ok_or(Error::NoSamples)?;
+    Ok(move |index: u64| Ok(samples[epochs.position(index)].clone()))
 }
 
 #[cfg(test)]
@@ -48,7 +29,7 @@ mod tests {
 
     fn drawn(samples: &[Sample], indices: impl Iterator<Item = u64>) -> Vec<u32> {
         let mut source = source(samples, Seed::new(3)).expect("samples");
-        indices.map(|index| source(index).ids[1]).collect()
+        indices.map(|index| source(index).expect("a sample").ids[1]).collect()
     }
 
     #[test]

@@ -2,9 +2,9 @@
 //! interrupted run goes on as if nothing had been.
 
 use burn::module::Module;
-use ruminate_data::{Completion, Outcome, Prompt, Sample, Seed, Task, Verdict};
+use ruminate_data::{Completion, Epochs, Outcome, Problem, Prompt, Sample, Seed, Task, Verdict};
 use ruminate_distill::logits::{Kept, Taught, Top, from_bytes, logit_loss, teacher_top, to_bytes};
-use ruminate_distill::{Error, Setup, on_policy, order};
+use ruminate_distill::{Error, Setup, on_policy};
 use ruminate_model::{Config as Architecture, Decoder, ParameterVisitor, load_config};
 use ruminate_rollout::{Dtype, Options, RecordRouting, Sampling};
 use ruminate_testkit as testkit;
@@ -86,10 +86,10 @@ fn weights(decoder: &Decoder) -> Vec<f32> {
 
 fn run_logits(state: State, tops: &[Top], beta: f64, max_steps: usize, record: &mut Record) -> State {
     let samples = samples();
-    let mut order = order(samples.len(), Seed::new(5)).expect("samples");
+    let mut epochs = Epochs::new(samples.len(), Seed::new(5)).expect("samples");
     let mut batches = |_: &State, indices: Range<u64>, _: &mut dyn Observer| {
         let taught = indices.map(|index| {
-            let place = order(index);
+            let place = epochs.position(index);
             Taught { sample: &samples[place], top: &tops[place] }
         });
         Ok(Batch::from(taught.collect::<Vec<_>>()))
@@ -178,10 +178,10 @@ fn a_resumed_student_of_logits_equals_an_uninterrupted_one_bit_by_bit() {
     assert_eq!(weights(&uninterrupted.policy), weights(&resumed.policy));
 }
 
-fn problem(index: u64) -> (Task, Vec<u32>) {
+fn problem(index: u64) -> Problem {
     let columns = serde_json::Map::new();
     let task = Task { prompt: Prompt::Text(index.to_string()), answer: String::new(), columns };
-    (task, vec![(index % 30) as u32, 5, 3])
+    Problem { task, prompt_ids: vec![(index % 30) as u32, 5, 3] }
 }
 
 fn judge(_: &Task, _: &Completion) -> Verdict {
@@ -215,7 +215,7 @@ fn run_with_limit(
     let mut config = config(max_steps);
     config.batch_size = 32;
     config.train.save_steps = 5;
-    on_policy::train(state, &mut problem, &judge, &setup, max_mismatch_kl, &config, record)
+    on_policy::train(state, &mut |index| Ok(problem(index)), &judge, &setup, max_mismatch_kl, &config, record)
 }
 
 #[test]

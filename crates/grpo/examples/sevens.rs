@@ -1,8 +1,8 @@
 //! Teaches a fresh tiny model to say 7, with nothing but a reward: `cargo run -p ruminate-grpo --example sevens`.
 #![allow(clippy::print_stdout, reason = "an example talks")]
 
-use ruminate_data::{Completion, Outcome, Prompt, Seed, Task, Verdict};
-use ruminate_grpo::{Config, Problem, Setup, train};
+use ruminate_data::{Completion, Outcome, Problem, Prompt, Seed, Task, Verdict};
+use ruminate_grpo::{Config, Setup, train};
 use ruminate_model::Decoder;
 use ruminate_train::{Metrics, Observer, State};
 
@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let score = completion.ids.iter().filter(|&&id| id == 7).count() as f64 / completion.ids.len() as f64;
         Verdict { outcome: Outcome::Wrong, score, extracted: None, why: String::new(), rewards: Vec::new() }
     };
-    let mut problems = |_| Problem { task: task.clone(), prompt_ids: vec![2] };
+    let mut problems = |_| Ok(Problem { task: task.clone(), prompt_ids: vec![2] });
     train(State::fresh(policy, &optimizer), &mut problems, &score, &setup, &mut Print)?;
     Ok(())
 }

@@ -4,6 +4,7 @@ use crate::verdicts::MAX_REWARD;
 use ruminate_train::alarms::IN_A_ROW;
 
 /// Everything that can go wrong in this crate.
+#[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A key of the recipe has a value that cannot be.
@@ -15,6 +16,14 @@ pub enum Error {
         found: String,
         /// What would be right.
         expected: &'static str,
+    },
+    /// A training problem could not be had.
+    #[error("training problem {index}: {source}")]
+    Problem {
+        /// Its index.
+        index: u64,
+        /// Why.
+        source: ruminate_data::SourceError,
     },
     /// A sampling parameter is out of range.
     #[error("`rollout`: {0}")]

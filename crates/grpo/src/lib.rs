@@ -21,5 +21,5 @@ pub use advantages::{Advantages, advantages, decoupled_advantages};
 pub use config::{Aggregation, Config, ImportanceLevel, LossType, RouterReplay, Scale};
 pub use error::Error;
 pub use memory::{Demand, Plan, memory_plan};
-pub use trainer::{Problem, Setup, train};
+pub use trainer::{Setup, train};
 pub use verdicts::{MAX_REWARD, Verdicts};

@@ -1,8 +1,8 @@
 //! The first half of a step: problems become groups of scored completions.
 
 use crate::judging::{Judged, judge_beside};
-use crate::{Error, Problem, Setup};
-use ruminate_data::{Group, Score, Task};
+use crate::{Error, Setup};
+use ruminate_data::{Group, Problem, Score, Task};
 use ruminate_model::Decoder;
 use ruminate_rollout::{Options, RecordRouting, Tally, generate_groups};
 

@@ -9,22 +9,13 @@ use crate::verdicts::{Verdicts, check_rewards};
 use crate::{Aggregation, Config, Error};
 use burn::module::Module;
 use rand::seq::SliceRandom;
-use ruminate_data::{Completion, Group, Score, Seed, Task, Verdict};
+use ruminate_data::{Completion, Group, Problem, Score, Seed, SourceError, Verdict};
 use ruminate_model::Decoder;
 use ruminate_rollout::{Dtype, Sampling};
 use ruminate_train::{
     Metrics, MismatchAlarm, Observer, RouterTraining, Schedule, State, Steps, alarms, is_due, logprobs,
 };
 use std::time::Instant;
-
-/// A problem as the policy sees it.
-#[derive(Clone, Debug)]
-pub struct Problem {
-    /// The task, for the score.
-    pub task: Task,
-    /// Its prompt in token ids.
-    pub prompt_ids: Vec<u32>,
-}
 
 /// Everything that a run of GRPO is told.
 #[derive(Clone, Copy, Debug)]
@@ -90,11 +81,11 @@ impl Setup<'_> {
 /// left out of everything but the count.
 ///
 /// # Errors
-/// A table is out of range, numbers are not finite or stay so, sampler and trainer disagree, most completions have no
+/// A table is out of range, a problem cannot be had, numbers are not finite or stay so, sampler and trainer disagree, most completions have no
 /// verdict for three steps in a row, or a checkpoint could not be saved.
 pub fn train(
     mut state: State,
-    problems: &mut dyn FnMut(u64) -> Problem,
+    problems: &mut dyn FnMut(u64) -> Result<Problem, SourceError>,
     score: &(dyn Score + Sync),
     setup: &Setup,
     observer: &mut dyn Observer,
@@ -117,8 +108,9 @@ pub fn train(
     steps.run(state, observer, &mut |mut state, observer| {
         let started = Instant::now();
         let first = state.cursor;
-        let asked: Vec<Problem> =
-            (first..first + config.prompts_per_step as u64).map(&mut *problems).collect();
+        let asked: Vec<Problem> = (first..first + config.prompts_per_step as u64)
+            .map(|index| problems(index).map_err(|source| Error::Problem { index, source }))
+            .collect::<Result<_, _>>()?;
 
         let policy = state.policy.valid();
         let rollout = rollout(&policy, &asked, first, state.step, setup, score)?;

@@ -1,8 +1,8 @@
 //! What ends a run of GRPO, at which step, and what was saved by then.
 
 use burn::tensor::Tensor;
-use ruminate_data::{Completion, Outcome, Prompt, Score, Seed, Task, Verdict};
-use ruminate_grpo::{Config, Error, Problem, Setup, train};
+use ruminate_data::{Completion, Outcome, Problem, Prompt, Score, Seed, Task, Verdict};
+use ruminate_grpo::{Config, Error, Setup, train};
 use ruminate_model::{Decoder, ParameterMapper, load};
 use ruminate_rollout::Sampling;
 use ruminate_testkit as testkit;
@@ -103,7 +103,7 @@ fn run(
     };
     let mut log = Log::default();
     let state = State::fresh(policy, &optimizer);
-    (train(state, &mut problem, score, &setup, &mut log), log)
+    (train(state, &mut |index| Ok(problem(index)), score, &setup, &mut log), log)
 }
 
 #[test]

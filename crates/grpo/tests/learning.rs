@@ -2,9 +2,9 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use ruminate_data::{Completion, FinishReason, Group, Outcome, Prompt, Score, Seed, Task, Verdict};
+use ruminate_data::{Completion, FinishReason, Group, Outcome, Problem, Prompt, Score, Seed, Task, Verdict};
 use ruminate_grpo::loss::{Tokens, loss};
-use ruminate_grpo::{Aggregation, Config, Problem, RouterReplay, Setup, train};
+use ruminate_grpo::{Aggregation, Config, RouterReplay, Setup, train};
 use ruminate_model::{Batch, Config as Model, Decoder, ParameterMapper, Routes, lora};
 use ruminate_rollout::{Dtype, Flow, Options, RecordRouting, Sampling, Speculative, generate_siblings};
 use ruminate_testkit as testkit;
@@ -106,7 +106,8 @@ impl Run {
         };
         let mut log = Log::default();
         let state = State::fresh(self.policy.clone(), &optimizer);
-        let state = train(state, &mut problem, score, &setup, &mut log).expect("it trains");
+        let state =
+            train(state, &mut |index| Ok(problem(index)), score, &setup, &mut log).expect("it trains");
         (state, log)
     }
 }

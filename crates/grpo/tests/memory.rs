@@ -2,8 +2,8 @@
 //! in a process of its own, on a model whose tensors are large beside the program and what malloc keeps of what was freed.
 #![cfg(target_os = "linux")]
 
-use ruminate_data::{Completion, Outcome, Prompt, Seed, Task, Verdict};
-use ruminate_grpo::{Config, Demand, Problem, Setup, memory_plan, train};
+use ruminate_data::{Completion, Outcome, Problem, Prompt, Seed, Task, Verdict};
+use ruminate_grpo::{Config, Demand, Setup, memory_plan, train};
 use ruminate_model::{Config as Model, Decoder, lora};
 use ruminate_rollout::Sampling;
 use ruminate_testkit as testkit;
@@ -68,7 +68,7 @@ fn check(adapters: Option<&lora::Config>, config: &Config, max_new_tokens: usize
         policy = policy.with_adapters(adapters, Path::new("base"), &mut rng).expect("known targets");
     }
     let state = State::fresh(policy, setup.train);
-    train(state, &mut problem, &evens, &setup, &mut Silent).expect("it trains");
+    train(state, &mut |index| Ok(problem(index)), &evens, &setup, &mut Silent).expect("it trains");
     let (held, planned) = (testkit::held(), plan.peak());
     let ratio = planned as f64 / held as f64;
     assert!((0.85..1.15).contains(&ratio), "{planned} bytes were planned and {held} held: {plan:?}");

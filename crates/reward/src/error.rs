@@ -26,6 +26,12 @@ pub enum Error {
         /// The options that it has.
         known: &'static [&'static str],
     },
+    /// A verifier to register has the name of another one.
+    #[error("a verifier named `{name}` is there already; give this one another name")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
     /// An option of a verifier has a value that it cannot take.
     #[error("`{key}` of the verifier `{kind}`: {reason}")]
     Option {

@@ -34,7 +34,7 @@ pub use group::length::{Cosine, Length};
 pub use group::{GroupReward, Member};
 pub use parse::tags;
 pub use pool::{Attempt, Limits, Pool, ResponseGroup};
-pub use registry::{GROUP_REWARDS, KINDS, by_name, check_options, group_reward, with_options};
+pub use registry::{GROUP_REWARDS, KINDS, by_name, check_options, group_reward, register, with_options};
 pub use rubric::{Measure, Named, Rubric};
 pub use verifier::{Response, Tokens, Verifier};
 pub use verifiers::choice::MultipleChoice;

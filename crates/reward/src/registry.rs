@@ -3,12 +3,15 @@
 use crate::verifiers::math::Notation;
 use crate::verifiers::pattern::{Extent, Pattern, Subject};
 use crate::{
-    Cosine, Countdown, Error, Exact, Format, GroupReward, Gsm8k, LanguageId, LastNumber, Length, Math,
-    MultipleChoice, Overlong, Repetition, TagCount, Verifier,
+    Cosine, Countdown, EXTERNAL_KINDS, Error, Exact, Format, GroupReward, Gsm8k, LanguageId, LastNumber,
+    Length, Math, MultipleChoice, Overlong, Repetition, Response, TagCount, Verifier,
 };
+use ruminate_data::{Task, Verdict};
 use ruminate_math_verify::{Options, SetRelation, Variables};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The names that [`by_name`] knows.
 pub const KINDS: &[&str] = &[
@@ -41,6 +44,66 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("repetition", &["ngram_size", "max_penalty", "unit"]),
 ];
 
+/// Verifiers of the program around this crate, by name.
+static REGISTERED: Mutex<BTreeMap<String, Arc<dyn Verifier>>> = Mutex::new(BTreeMap::new());
+
+/// Adds a verifier of one's own to those that [`by_name`] finds in this process, under its own name. It has no options.
+///
+/// ```
+/// use ruminate_data::{Task, Verdict};
+/// use ruminate_reward::{Response, Verifier, by_name, register};
+/// use std::sync::Arc;
+///
+/// struct Palindrome;
+///
+/// impl Verifier for Palindrome {
+///     fn name(&self) -> &str {
+///         "palindrome"
+///     }
+///
+///     fn verify(&self, _: &Task, response: &Response<'_>) -> Verdict {
+///         let text = response.text.trim();
+///         if text.chars().eq(text.chars().rev()) { Verdict::correct(1.0) } else { Verdict::wrong(0.0) }
+///     }
+/// }
+///
+/// register(Arc::new(Palindrome))?;
+/// let verdict = by_name("palindrome")?.verify(&Task::new("", ""), &Response::finished("noon"));
+/// assert_eq!(verdict.score, 1.0);
+/// # Ok::<(), ruminate_reward::Error>(())
+/// ```
+///
+/// # Errors
+/// [`Error::NameTaken`] where a kind or a verifier that was registered before has that name.
+pub fn register(verifier: Arc<dyn Verifier>) -> Result<(), Error> {
+    let name = verifier.name().to_owned();
+    let mut registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = [KINDS, GROUP_REWARDS, EXTERNAL_KINDS].concat();
+    if known.contains(&name.as_str()) || registered.contains_key(&name) {
+        return Err(Error::NameTaken { name });
+    }
+    registered.insert(name, verifier);
+    Ok(())
+}
+
+fn registered(kind: &str) -> Option<Box<dyn Verifier>> {
+    let registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
+    registered.get(kind).map(|verifier| Box::new(Registered(verifier.clone())) as Box<dyn Verifier>)
+}
+
+/// A verifier that was registered, for one rubric.
+struct Registered(Arc<dyn Verifier>);
+
+impl Verifier for Registered {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
+        self.0.verify(task, response)
+    }
+}
+
 /// The verifier of that name with its default options.
 ///
 /// # Errors
@@ -70,7 +133,7 @@ pub fn with_options(kind: &str, options: &Map<String, Value>) -> Result<Box<dyn 
         "regex" => Box::new(regex(options)?),
         "repetition" => Box::new(repetition(options)?),
         "tag_count" => Box::new(TagCount),
-        _ => return Err(unknown(kind, KINDS)),
+        _ => return registered(kind).ok_or_else(|| unknown(kind, KINDS)),
     })
 }
 
@@ -91,7 +154,7 @@ pub fn group_reward(kind: &str, options: &Map<String, Value>) -> Result<Box<dyn 
 /// # Errors
 /// [`Error::UnknownKind`], [`Error::UnknownOption`], each with the nearest name.
 pub fn check_options<'a>(kind: &str, keys: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
-    if !KINDS.contains(&kind) && !GROUP_REWARDS.contains(&kind) {
+    if !KINDS.contains(&kind) && !GROUP_REWARDS.contains(&kind) && registered(kind).is_none() {
         return Err(unknown(kind, &[KINDS, GROUP_REWARDS].concat()));
     }
     let known = OPTIONS.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, options)| options);

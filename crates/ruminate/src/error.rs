@@ -158,6 +158,8 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
             grpo::Error::Unscored { .. } => ErrorKind::Alarm,
             grpo::Error::Train(error) => of_train(error),
             grpo::Error::Rollout(error) => of_rollout(error),
+            grpo::Error::Problem { source, .. } => of_source(source),
+            _ => ErrorKind::Other,
         });
     }
     if let Some(error) = cause.downcast_ref::<distill::Error>() {
@@ -169,6 +171,8 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
             E::EmptyPrompt { .. } | E::TooLong { .. } | E::NoSamples => ErrorKind::Input,
             E::Train(error) => of_train(error),
             E::Rollout(error) => of_rollout(error),
+            E::Problem { source, .. } => of_source(source),
+            _ => ErrorKind::Other,
         });
     }
     if let Some(error) = cause.downcast_ref() {
@@ -212,6 +216,18 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     recipe.then_some(ErrorKind::Usage)
 }
 
+/// Of what a source of problems or samples returned.
+fn of_source(source: &ruminate_data::SourceError) -> ErrorKind {
+    let mut cause: Option<&(dyn StdError + 'static)> = Some(&**source);
+    while let Some(error) = cause {
+        if let Some(kind) = kind_of(error) {
+            return kind;
+        }
+        cause = error.source();
+    }
+    ErrorKind::Other
+}
+
 fn of_run(error: &run::Error) -> ErrorKind {
     match error {
         run::Error::Locked { .. } | run::Error::NotOurs { .. } => ErrorKind::Usage,
@@ -241,6 +257,8 @@ fn of_train(error: &train::Error) -> ErrorKind {
         E::Run(error) => of_run(error),
         E::Save(_) => ErrorKind::Disk,
         E::Load(_) | E::Malformed { .. } => ErrorKind::Checkpoint,
+        E::Sample { source, .. } => of_source(source),
+        _ => ErrorKind::Other,
     }
 }
 

@@ -59,10 +59,14 @@ pub use options::{Resume, RunOptions};
 pub use out_of_memory::ReportingAllocator;
 pub use pipelines::eval::Compared;
 pub use r1::{R1Check, R1Ended, R1Options};
-// What stands in options.
+// What stands in options and in rewards.
+pub use ruminate_data::{Task, Verdict};
+pub use ruminate_reward::Response;
 pub use ruminate_rollout::{Dtype, Sampling, Speculative};
 
+use ruminate_reward::Verifier;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Prepares the process, before any of its threads: memory that tensors free stays with it for the next step, and panics
 /// that become errors print nothing. A process that the sandbox has started as its helper never returns from here.
@@ -74,6 +78,34 @@ pub fn init() -> Option<std::process::ExitCode> {
     ruminate_model::keep_freed_memory();
     ruminate_text::silence_caught_panics();
     None
+}
+
+/// Adds a verifier of one's own, which a recipe then names: `reward.verifier=NAME`. `judge` gets the problem and what the
+/// policy wrote.
+///
+/// # Errors
+/// A name that another verifier has.
+pub fn register_verifier(
+    name: impl Into<String>,
+    judge: impl Fn(&Task, &Response<'_>) -> Verdict + Send + Sync + 'static,
+) -> Result<(), Error> {
+    struct Judge<F> {
+        name: String,
+        judge: F,
+    }
+
+    impl<F: Fn(&Task, &Response<'_>) -> Verdict + Send + Sync> Verifier for Judge<F> {
+        fn name(&self) -> &str {
+            &self.name
+        }
+
+        fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
+            (self.judge)(task, response)
+        }
+    }
+
+    let verifier = Arc::new(Judge { name: name.into(), judge });
+    Ok(ruminate_reward::register(verifier).map_err(anyhow::Error::from)?)
 }
 
 /// Next-token training from scratch, on a corpus or on procedural traces.

@@ -24,13 +24,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     config.train.learning_rate = 1e-2;
 
     // After a start, its seven successors.
-    let mut source = |index: u64| {
+    let source = |index: u64| {
         let start = (index % 30) as u32;
         let successors: Vec<u32> = (start + 1..=start + 7).collect();
         Sample::completion_only(&[start], &successors)
     };
     let policy = Decoder::init(&architecture, &mut Seed::new(0).rng(), &device);
-    let state = supervised::train(State::fresh(policy, &config.train), &mut source, &config, &mut Print)?;
+    let state = supervised::train(
+        State::fresh(policy, &config.train),
+        &mut |index| Ok(source(index)),
+        &config,
+        &mut Print,
+    )?;
 
     let scores = logprobs::score(&state.policy, &[(&[3], &[4, 5, 6]), (&[3], &[4, 5, 9])], 1.0, 2)?;
     eprintln!("ln p(4 5 6 | 3) = {:.2}", scores[0].iter().sum::<f32>());

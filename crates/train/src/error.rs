@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 /// Everything that can go wrong in this crate.
+#[non_exhaustive]
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A key of the recipe has a value that cannot be.
@@ -17,6 +18,14 @@ pub enum Error {
         found: String,
         /// What would be right.
         expected: &'static str,
+    },
+    /// A sample could not be had.
+    #[error("sample {index}: {source}")]
+    Sample {
+        /// Its index.
+        index: u64,
+        /// Why.
+        source: ruminate_data::SourceError,
     },
     /// A sequence does not fit a row. Nothing is ever truncated in silence.
     #[error(

@@ -19,7 +19,7 @@ use crate::packing::{Packed, Sequence, microbatches, pack};
 use crate::schedule::Schedule;
 use crate::{Error, Objective, State, Steps};
 use burn::tensor::Tensor;
-use ruminate_data::Sample;
+use ruminate_data::{Sample, SourceError};
 use ruminate_model::{self as model, Decoder, LayerRouting, Routes, balance_loss};
 use std::borrow::Borrow;
 use std::ops::Range;
@@ -51,12 +51,13 @@ pub fn memory_plan(
 /// the observer could not save.
 pub fn train(
     state: State,
-    source: &mut dyn FnMut(u64) -> Sample,
+    source: &mut dyn FnMut(u64) -> Result<Sample, SourceError>,
     config: &Config,
     observer: &mut dyn Observer,
 ) -> Result<State, Error> {
     let mut batches = |_: &State, indices: Range<u64>, _: &mut dyn Observer| {
-        Ok(Batch::from(indices.map(&mut *source).collect::<Vec<Sample>>()))
+        let sample = |index| source(index).map_err(|source| Error::Sample { index, source });
+        Ok(Batch::from(indices.map(sample).collect::<Result<Vec<Sample>, Error>>()?))
     };
     train_by::<_, Error>(state, &mut batches, &next_token, &mut |_, _| Ok(()), config, observer)
 }

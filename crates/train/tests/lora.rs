@@ -49,7 +49,8 @@ fn adapted(base: &Path) -> Decoder {
 
 fn run(state: State, max_steps: usize) -> (State, Vec<f64>) {
     let mut losses = Losses::default();
-    let state = supervised::train(state, &mut counting, &config(max_steps), &mut losses).expect("it trains");
+    let state = supervised::train(state, &mut |index| Ok(counting(index)), &config(max_steps), &mut losses)
+        .expect("it trains");
     (state, losses.0)
 }
 

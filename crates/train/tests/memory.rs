@@ -25,9 +25,13 @@ fn a_checkpoint_is_written_without_a_copy_of_the_state() {
     let parameters = policy.parameter_count() as u64;
     let settings = supervised::Config { max_steps: 1, batch_size: 2, row_length: 16, ..Default::default() };
     let state = State::fresh(policy, &settings.train);
-    let state =
-        supervised::train(state, &mut |_| Sample::completion_only(&[39, 1], &[2, 3]), &settings, &mut Silent)
-            .expect("it trains");
+    let state = supervised::train(
+        state,
+        &mut |_| Ok(Sample::completion_only(&[39, 1], &[2, 3])),
+        &settings,
+        &mut Silent,
+    )
+    .expect("it trains");
 
     let run = tempfile::tempdir().expect("a folder");
     let companions = Companions { identity: &json!({}), files: &[] };

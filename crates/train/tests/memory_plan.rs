@@ -73,7 +73,7 @@ fn check(model: &Value, adapters: Option<&lora::Config>, config: &supervised::Co
         assert_eq!(Trained::Adapters(policy.parameter_count() - whole), trained);
     }
     let state = State::fresh(policy, &config.train);
-    supervised::train(state, &mut sample, config, &mut Silent).expect("it trains");
+    supervised::train(state, &mut |index| Ok(sample(index)), config, &mut Silent).expect("it trains");
     let (held, planned) = (testkit::held(), plan.peak() - TOKENIZER);
     let ratio = planned as f64 / held as f64;
     assert!((0.85..1.15).contains(&ratio), "{planned} bytes were planned and {held} held: {plan:?}");

@@ -64,7 +64,8 @@ fn config(max_steps: usize) -> supervised::Config {
 fn run(fixture: &str, config: &supervised::Config) -> (State, Record) {
     let state = State::fresh(decoder(fixture, &testkit::autodiff_device()), &config.train);
     let mut record = Record::default();
-    let state = supervised::train(state, &mut counting, config, &mut record).expect("it trains");
+    let state =
+        supervised::train(state, &mut |index| Ok(counting(index)), config, &mut record).expect("it trains");
     (state, record)
 }
 
@@ -137,7 +138,8 @@ fn a_resumed_run_equals_an_uninterrupted_one_bit_by_bit() {
         assert_eq!((saved.step, saved.identity), (3, loaded.identity.clone()));
 
         let mut after = Record::default();
-        let resumed = supervised::train(loaded.state, &mut counting, &config, &mut after).expect("it trains");
+        let resumed = supervised::train(loaded.state, &mut |index| Ok(counting(index)), &config, &mut after)
+            .expect("it trains");
         assert_eq!(parameters(&resumed.policy), parameters(&whole.policy), "{fixture}");
         let rows = |records: &[&Record]| -> Vec<String> {
             records.iter().flat_map(|record| &record.metrics).map(without_times).collect()
@@ -211,7 +213,8 @@ fn every_expert_is_used_after_balancing_a_collapsed_router() {
     };
     let before = load(&state);
     assert_eq!(before[2..], [0, 0], "two of four experts are dead at first");
-    let state = supervised::train(state, &mut counting, &config, &mut ()).expect("it trains");
+    let state =
+        supervised::train(state, &mut |index| Ok(counting(index)), &config, &mut ()).expect("it trains");
     let after = load(&state);
     let mean = after.iter().sum::<u64>() / 4;
     assert!(after.iter().all(|&tokens| tokens > mean / 4), "{before:?} -> {after:?}");
@@ -259,7 +262,8 @@ fn a_step_that_is_not_finite_changes_nothing_and_too_many_stop() {
     let mut state = State::fresh(decoder("llama_tied", &testkit::autodiff_device()), &config.train);
     state.policy = state.policy.map_parameters(&mut Spoil);
     let mut record = Record::default();
-    let error = supervised::train(state, &mut counting, &config, &mut record).expect_err("it never recovers");
+    let error = supervised::train(state, &mut |index| Ok(counting(index)), &config, &mut record)
+        .expect_err("it never recovers");
     assert!(matches!(error, Error::NonFinite { step: 3, skipped: 3, allowed: 2, .. }), "{error}");
     assert_eq!(record.warnings.len(), 3);
     assert!(record.warnings[1].contains("samples 8..16"), "{}", record.warnings[1]);
@@ -269,7 +273,7 @@ fn a_step_that_is_not_finite_changes_nothing_and_too_many_stop() {
 fn samples_without_loss_are_an_error_not_a_step() {
     let config = config(5);
     let state = State::fresh(decoder("llama_tied", &testkit::autodiff_device()), &config.train);
-    let mut source = |_| Sample::completion_only(&[1, 2, 3], &[]);
+    let mut source = |_| Ok(Sample::completion_only(&[1, 2, 3], &[]));
     let error = supervised::train(state, &mut source, &config, &mut ()).expect_err("nothing to learn");
     assert!(matches!(error, Error::NothingToLearn { step: 1, .. }), "{error}");
 }

@@ -42,14 +42,14 @@ fn rows(workers: usize) -> String {
         ..supervised::Config::default()
     };
     config.train.workers = workers;
-    let mut source = |index: u64| {
+    let source = |index: u64| {
         let ids: Vec<u32> = (0..20 + index % 9).map(|i| ((index * 7 + i * i) % 64) as u32).collect();
         Sample::completion_only(&ids[..5], &ids[5..])
     };
     let policy = Decoder::init(&architecture, &mut Seed::new(3).rng(), &testkit::autodiff_device());
     let mut bits = Bits::default();
     let state = State::fresh(policy, &config.train);
-    supervised::train(state, &mut source, &config, &mut bits).expect("it trains");
+    supervised::train(state, &mut |index| Ok(source(index)), &config, &mut bits).expect("it trains");
     bits.0.join(" ")
 }
 

@@ -17,11 +17,10 @@ use crate::run::folders;
 use crate::run::identity::{self, read_inputs, without_threads};
 use crate::run::session::Session;
 use crate::run::stage::{Earlier, Entered, enter};
-use anyhow::{Context, Result};
-use rand::seq::SliceRandom;
+use anyhow::{Context, Result, anyhow};
 use ruminate_data::jsonl::{self, Mismatch};
 use ruminate_data::traces::Traces;
-use ruminate_data::{Sample, Seed};
+use ruminate_data::{Epochs, Sample, Seed, SourceError};
 use ruminate_model::{Config, Parameters};
 use ruminate_text::Tokenizer;
 use ruminate_train::{Trained, supervised};
@@ -101,7 +100,8 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
     );
 
     announce::supervised(spec.label, recipe, spec.settings, None);
-    let first: Vec<Sample> = (0..spec.settings.batch_size as u64).map(&mut *source).collect();
+    let first = (0..spec.settings.batch_size as u64).map(&mut *source).collect::<Result<Vec<Sample>, _>>();
+    let first = first.map_err(|error| anyhow!(error))?;
     let plan =
         supervised::memory_plan(spec.config, Trained::Weights, sft::mean_length(&first), spec.settings);
     notice!("{}", printable::wrapped(&format!("{}: memory {plan}", spec.label)));
@@ -173,7 +173,7 @@ struct Material {
     held_out: Vec<Sample>,
 }
 
-type Source = Box<dyn FnMut(u64) -> Sample>;
+type Source = Box<dyn FnMut(u64) -> Result<Sample, SourceError>>;
 
 /// Samples by index: pieces of the corpus, or traces with the loss on what the policy would write. Of a corpus the last
 /// `share` of the pieces is held out; traces are measured on held-out problems, which no training stream has.
@@ -203,16 +203,8 @@ fn material(
             settings.row_length
         )));
     }
-    let (mut order, mut epoch) = (Vec::new(), None);
-    let source = Box::new(move |index: u64| {
-        let wanted = index / pieces.len() as u64;
-        if epoch != Some(wanted) {
-            order = (0..pieces.len()).collect::<Vec<usize>>();
-            order.shuffle(&mut seed.child("shuffle").index(wanted).rng());
-            epoch = Some(wanted);
-        }
-        pieces[order[(index % pieces.len() as u64) as usize]].clone()
-    });
+    let mut epochs = Epochs::new(pieces.len(), seed.child("shuffle")).context("no piece to train on")?;
+    let source = Box::new(move |index: u64| Ok(pieces[epochs.position(index)].clone()));
     Ok(Material { source, held_out })
 }
 
@@ -238,12 +230,10 @@ fn traces(
     }
     let traces = Traces::new(family, mix.clone(), *split, seed)?;
     let sample = move |index: u64| written(&traces, &tokenizer, end, index);
-    let first = sample(0).context("the first trace")?;
+    sample(0).context("the first trace")?;
     let longest = held_out.iter().map(|sample: &Sample| sample.ids.len()).max().unwrap_or(0);
     fits(settings, longest, |index| sample(index).map_or(0, |sample| sample.ids.len()))?;
-    // A family that has a problem at one index has one at all; should it not, the first stands in.
-    let source = Box::new(move |index: u64| sample(index).unwrap_or_else(|_| first.clone()));
-    Ok(Material { source, held_out })
+    Ok(Material { source: Box::new(move |index: u64| Ok(sample(index)?)), held_out })
 }
 
 /// The trace of an index as token ids, the loss on what the policy would write.

@@ -71,7 +71,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         max_steps: recipe.max_steps,
         seed: seed.child("grpo"),
     };
-    let prompt_tokens = problems.training(&language, 0).prompt_ids.len();
+    let prompt_tokens = problems.training(&language, 0)?.prompt_ids.len();
     let demand = grpo::Demand {
         trained: policy::trained(recipe.lora.as_ref(), &config, &session.device)?,
         prompt_tokens,
@@ -106,8 +106,13 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         held_out: None,
     };
     let mut observer = Observer::new("grpo", recipe.max_steps, state.step, settings)?;
-    let state =
-        grpo::train(state, &mut |index| problems.training(&language, index), &judge, &setup, &mut observer)?;
+    let state = grpo::train(
+        state,
+        &mut |index| Ok(problems.training(&language, index)?),
+        &judge,
+        &setup,
+        &mut observer,
+    )?;
     observer.finish(state.step)?;
 
     let mut measured = Summary::default();

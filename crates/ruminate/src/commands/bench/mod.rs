@@ -16,7 +16,7 @@ use burn::tensor::Device as BurnDevice;
 use clock::{Clock, GrpoClock, median};
 use rand::RngExt;
 use ruminate_data::jsonl::{self, BadLines};
-use ruminate_data::{Completion, Outcome, Sample, Seed, Task, Verdict};
+use ruminate_data::{Completion, Problem, Sample, Seed, Task, Verdict};
 use ruminate_grpo as grpo;
 use ruminate_model::{self as model, Decoder};
 use ruminate_rollout::{self as rollout, Dtype, Flow, Options, RecordRouting, Request, Sampling, generate};
@@ -223,7 +223,7 @@ fn training(args: &TrainBench, device: Device) -> Result<Measured> {
     let seed = Seed::new(0).child("bench");
     let mut source = |index| {
         let ids = random_ids(args.tokens, vocabulary, seed.index(index));
-        Sample::completion_only(&ids[..1], &ids[1..])
+        Ok(Sample::completion_only(&ids[..1], &ids[1..]))
     };
     let mut clock = Clock::default();
     supervised::train(State::fresh(policy, &config.train), &mut source, &config, &mut clock)?;
@@ -248,7 +248,7 @@ fn reinforcement(args: &GrpoBench, device: Device) -> Result<Measured> {
         let prompt_ids = language
             .prompt_ids(&row.value.prompt, &row.value.columns)
             .map_err(|error| Refusal::line(&args.tasks, row.line, format!("{error:#}")))?;
-        problems.push(grpo::Problem { task: row.value, prompt_ids });
+        problems.push(Problem { task: row.value, prompt_ids });
     }
     let config = grpo::Config {
         prompts_per_step: args.prompts,
@@ -270,7 +270,7 @@ fn reinforcement(args: &GrpoBench, device: Device) -> Result<Measured> {
     let mut clock = GrpoClock::new(Costs::of(policy.config()), args.sampling.dtype);
     grpo::train(
         State::fresh(policy, &optimizer),
-        &mut |index| problems[index as usize % problems.len()].clone(),
+        &mut |index| Ok(problems[index as usize % problems.len()].clone()),
         &score,
         &setup,
         &mut clock,
@@ -283,14 +283,7 @@ fn last_integer(task: &Task, text: &str) -> Verdict {
     let mut numbers = text.split(|c: char| !c.is_ascii_digit() && c != '-').filter(|part| !part.is_empty());
     let last = numbers.next_back().and_then(|number| number.parse::<i64>().ok());
     let right = last.is_some() && last == task.answer.trim().parse().ok();
-    let outcome = if right { Outcome::Correct } else { Outcome::Wrong };
-    Verdict {
-        outcome,
-        score: f64::from(u8::from(right)),
-        extracted: None,
-        why: String::new(),
-        rewards: Vec::new(),
-    }
+    if right { Verdict::correct(1.0) } else { Verdict::wrong(0.0) }
 }
 
 /// A folder's weights, or random ones where it has only a configuration.
@@ -328,6 +321,7 @@ fn peak_gib() -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ruminate_data::Outcome;
 
     #[test]
     fn the_last_integer_counts() {

@@ -8,14 +8,12 @@ use crate::recipe::{Data, Recipe};
 use crate::renderer::language::Language;
 use crate::renderer::preamble::asks_one_of;
 use crate::renderer::room::Room;
-use anyhow::Result;
-use rand::seq::SliceRandom;
+use anyhow::{Context, Result};
 use rayon::prelude::*;
 use ruminate_data::jsonl::{self, Row};
 use ruminate_data::procedural::Stream;
 use ruminate_data::split::{Split, is_held_out};
-use ruminate_data::{Seed, Task};
-use ruminate_grpo::Problem;
+use ruminate_data::{Epochs, Problem, Seed, Task};
 use ruminate_text as text;
 use std::collections::HashSet;
 use std::path::Path;
@@ -32,10 +30,12 @@ pub(crate) struct Problems {
 }
 
 enum Source {
-    /// Drawn by index. `first` stands in where an index has no problem that fits, which none has been seen to.
-    Drawn { stream: Stream, first: Problem, room: Room },
+    /// Nothing to train on: a file that is measured on alone.
+    Nothing,
+    /// Drawn by index.
+    Drawn { stream: Stream, room: Room },
     /// A file's problems, in a new order each epoch.
-    Listed { problems: Vec<Problem>, seed: Seed, epoch: Option<u64>, order: Vec<usize> },
+    Listed { problems: Vec<Problem>, epochs: Epochs },
 }
 
 impl Problems {
@@ -77,14 +77,13 @@ impl Problems {
             held_out.truncate(n);
         }
         told.push(judged(recipe)?);
-        let source = Source::Listed { problems: Vec::new(), seed, epoch: None, order: Vec::new() };
-        Ok(Self { source, held_out, fresh: Vec::new(), told })
+        Ok(Self { source: Source::Nothing, held_out, fresh: Vec::new(), told })
     }
 
     /// Different training problems, where a file has them all.
     pub(crate) fn count(&self) -> Option<usize> {
         match &self.source {
-            Source::Drawn { .. } => None,
+            Source::Nothing | Source::Drawn { .. } => None,
             Source::Listed { problems, .. } => Some(problems.len()),
         }
     }
@@ -117,12 +116,7 @@ impl Problems {
             longest = longest.max(language.prompt_ids(&task.prompt, &task.columns)?.len());
         }
         room.check(longest)?;
-        Ok(Self {
-            source: Source::Drawn { stream: training, first, room },
-            held_out,
-            fresh,
-            told: Vec::new(),
-        })
+        Ok(Self { source: Source::Drawn { stream: training, room }, held_out, fresh, told: Vec::new() })
     }
 
     fn listed(recipe: &Recipe, path: &Path, language: &Language, room: Room, seed: Seed) -> Result<Self> {
@@ -171,33 +165,26 @@ impl Problems {
             }
         ));
         told.push(judged(recipe)?);
-        let seed = seed.child("shuffle");
-        let source = Source::Listed { problems: training, seed, epoch: None, order: Vec::new() };
+        let epochs = Epochs::new(training.len(), seed.child("shuffle")).context("no problem to train on")?;
+        let source = Source::Listed { problems: training, epochs };
         Ok(Self { source, held_out, fresh: Vec::new(), told })
     }
 
     /// The training problem at an index, the same whatever was asked before.
-    pub(crate) fn training(&mut self, language: &Language, index: u64) -> Problem {
+    ///
+    /// # Errors
+    /// An index at which a family has no problem, or one that does not fit; a file that is measured on alone.
+    pub(crate) fn training(&mut self, language: &Language, index: u64) -> Result<Problem> {
         match &mut self.source {
-            Source::Drawn { stream, first, room } => stream
-                .task(index)
-                .map_err(anyhow::Error::from)
-                .and_then(|task| problem(language, task))
-                .and_then(|problem| room.check(problem.prompt_ids.len()).map(|()| problem))
-                .unwrap_or_else(|error| {
-                    notice!("warning: training problem {index} is replaced by the first one: {error:#}");
-                    first.clone()
-                }),
-            Source::Listed { problems, seed, epoch, order } => {
-                let count = problems.len() as u64;
-                let wanted = index / count;
-                if *epoch != Some(wanted) {
-                    *order = (0..problems.len()).collect();
-                    order.shuffle(&mut seed.index(wanted).rng());
-                    *epoch = Some(wanted);
-                }
-                problems[order[(index % count) as usize]].clone()
+            Source::Nothing => {
+                Err(Refusal::usage("`data.eval` alone has nothing to train on; set `data.train`"))
             }
+            Source::Drawn { stream, room } => {
+                let problem = problem(language, stream.task(index)?)?;
+                room.check(problem.prompt_ids.len())?;
+                Ok(problem)
+            }
+            Source::Listed { problems, epochs } => Ok(problems[epochs.position(index)].clone()),
         }
     }
 }

@@ -82,7 +82,7 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
     announce::distill(recipe, &folder.display().to_string(), &problems);
     let judge = Judge::new(recipe, &language)?;
     let teacher = policy::Source::new(&folder, None)?.load(&session.device)?;
-    let asked = traces::asked(recipe, &language, &mut problems);
+    let asked = traces::asked(recipe, &language, &mut problems)?;
     let log = stage.folder.path().join("sampled.jsonl");
     let Some(student) = student else {
         // Traces alone, for `sft` to read.
@@ -143,7 +143,7 @@ fn from_server(session: &Session, url: &str) -> Result<Finished> {
     };
     announce::distill(recipe, &shown_address(url), &problems);
     let judge = Judge::new(recipe, language)?;
-    let asked = traces::asked(recipe, language, &mut problems);
+    let asked = traces::asked(recipe, language, &mut problems)?;
     let written = server.sample(&judge, &asked, &stage.folder.path().join("remote.jsonl"))?;
     let (traces, summary) = traces::select(recipe, &written, &asked, &problems)?;
     traces::write(&stage.folder, &traces)?;

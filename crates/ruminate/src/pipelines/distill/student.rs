@@ -16,9 +16,9 @@ use crate::run::session::Session;
 use crate::run::stage::Stage;
 use anyhow::Result;
 use burn::tensor::Tensor;
-use ruminate_data::{Sample, Seed};
+use ruminate_data::{Epochs, Sample, Seed};
 use ruminate_distill::logits::{Kept, Taught, logit_loss};
-use ruminate_distill::{self as distill, Method, on_policy, order};
+use ruminate_distill::{self as distill, Method, on_policy};
 use ruminate_model::{self as model, Decoder};
 use ruminate_train::packing::Packed;
 use ruminate_train::{self as train, Batch, State, supervised};
@@ -139,10 +139,11 @@ impl Student {
         let tops = logits::cached(&asked, samples, kept, &stage.folder.path().join("logits"))?;
         let fit = self.fit(samples.len(), mean_length(samples), evaluator);
         fit.run(session, stage, |state, settings, seed, observer| {
-            let mut order = order(samples.len(), seed.child("shuffle"))?;
+            let mut epochs =
+                Epochs::new(samples.len(), seed.child("shuffle")).ok_or(distill::Error::NoSamples)?;
             let mut batches = |_: &State, indices: Range<u64>, _: &mut dyn train::Observer| {
                 let taught = |index| {
-                    let place = order(index);
+                    let place = epochs.position(index);
                     Taught { sample: &samples[place], top: &tops[place] }
                 };
                 Ok(Batch::from(indices.map(taught).collect::<Vec<_>>()))
@@ -175,13 +176,11 @@ impl Student {
         };
         let max_mismatch_kl = recipe.distill.learning.max_mismatch_kl;
         let prompts = recipe.distill.prompts as u64;
-        let mut problem = |index: u64| {
-            let problem = problems.training(&self.language, index % prompts);
-            (problem.task, problem.prompt_ids)
-        };
-        let length = problem(0).1.len() + recipe.rollout.max_new_tokens / 2;
+        let mut problem = |index: u64| problems.training(&self.language, index % prompts);
+        let length = problem(0)?.prompt_ids.len() + recipe.rollout.max_new_tokens / 2;
         let fit = self.fit(recipe.distill.prompts * setup.num_samples, length, evaluator);
         fit.run(session, stage, |state, settings, _, observer: &mut Observer| {
+            let mut problem = |index| Ok(problem(index)?);
             Ok(on_policy::train(state, &mut problem, judge, &setup, max_mismatch_kl, settings, observer)?)
         })
     }

@@ -15,9 +15,10 @@ use crate::renderer::preamble::Preamble;
 use crate::run::identity::of_folder;
 use anyhow::Result;
 use ruminate_data::decontaminate::{Decontaminator, R1_NGRAM};
-use ruminate_data::{Completion, FinishReason, Group, Message, Outcome, Prompt, Sample, Seed, Task, jsonl};
+use ruminate_data::{
+    Completion, FinishReason, Group, Message, Outcome, Problem, Prompt, Sample, Seed, Task, jsonl,
+};
 use ruminate_distill as distill;
-use ruminate_grpo::Problem;
 use ruminate_model::Decoder;
 use ruminate_rollout::{Flow, Options, RecordRouting};
 use ruminate_run::{RunFolder, sha256_hex};
@@ -78,7 +79,7 @@ pub(super) struct Written {
 }
 
 /// The problems that the teacher is asked.
-pub(super) fn asked(recipe: &Recipe, language: &Language, problems: &mut Problems) -> Vec<Problem> {
+pub(super) fn asked(recipe: &Recipe, language: &Language, problems: &mut Problems) -> Result<Vec<Problem>> {
     (0..recipe.distill.prompts as u64).map(|index| problems.training(language, index)).collect()
 }
 
