@@ -183,3 +183,25 @@ fn weights_of_nan_end_the_run_at_its_first_step() {
     assert!(matches!(error, ruminate_rollout::Error::NotFinite { token: 0, .. }), "{error}");
     assert!(log.rows.is_empty() && log.saved.is_empty());
 }
+
+#[test]
+fn a_problem_that_cannot_be_had_ends_the_run_with_its_index() {
+    let config = Config { num_generations: 4, prompts_per_step: 2, ..Config::default() };
+    let optimizer = ruminate_train::Config { save_steps: 0, ..Default::default() };
+    let sampling = Sampling { max_new_tokens: 4, ..Sampling::default() };
+    let setup = Setup {
+        config: &config,
+        train: &optimizer,
+        sampling: &sampling,
+        eos_token_ids: &[1],
+        alarms: &alarms::Config::silent(),
+        max_steps: 10,
+        seed: Seed::new(5),
+    };
+    let mut problems = |index| if index < 5 { Ok(problem(index)) } else { Err("the file is gone".into()) };
+    let state = State::fresh(policy(), &optimizer);
+    let mut log = Log::default();
+    let ended = train(state, &mut problems, &Absent::in_steps(99..99), &setup, &mut log);
+    assert!(matches!(ended, Err(Error::Problem { index: 5, .. })), "{:?}", ended.err());
+    assert_eq!(log.rows.len(), 2, "the steps before it are done");
+}

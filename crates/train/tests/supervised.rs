@@ -279,6 +279,17 @@ fn samples_without_loss_are_an_error_not_a_step() {
 }
 
 #[test]
+fn a_sample_that_cannot_be_had_ends_the_run_with_its_index() {
+    let config = config(5);
+    let state = State::fresh(decoder("llama_tied", &testkit::autodiff_device()), &config.train);
+    let mut source = |index| if index < 9 { Ok(counting(index)) } else { Err("the file is gone".into()) };
+    let mut record = Record::default();
+    let error = supervised::train(state, &mut source, &config, &mut record).expect_err("no sample");
+    assert!(matches!(error, Error::Sample { index: 9, .. }), "{error}");
+    assert!(error.to_string().contains("the file is gone"), "{error}");
+}
+
+#[test]
 fn recipes_are_one_flat_table_and_unknown_keys_are_refused() {
     let good =
         json!({ "max_steps": 7, "learning_rate": 1, "router": "freeze", "lr_scheduler_type": "linear" });
