@@ -60,9 +60,9 @@ fn the_examples_train_and_print_a_table() {
 
     let policy = run_folder.join("final");
     let policy = policy.to_str().expect("UTF-8");
-    let rows: String =
-        (0..40).map(|n| format!("{{\"prompt\": \"{n}+1=\", \"answer\": \"{}\"}}\n", n + 1)).collect();
-    fs::write(folder.join("sums.jsonl"), rows).expect("written");
+    let rows: Vec<String> =
+        (0..40).map(|n| format!("{{\"prompt\": \"{n}+1=\", \"answer\": \"{}\"}}", n + 1)).collect();
+    fs::write(folder.join("sums.jsonl"), rows.join("\n")).expect("written");
     let few = [
         "max_steps=1",
         "grpo.prompts_per_step=4",
@@ -74,14 +74,15 @@ fn the_examples_train_and_print_a_table() {
     assert!(table.contains("pass@1, sampled") && table.contains("runs/example/final"), "{table}");
     assert!(folder.join("runs/example/final/model.safetensors").is_file());
 
-    // An untrained teacher writes no correct trace: the example then says so, as the binary does.
+    // An untrained teacher writes no correct trace, which the example says.
+    let task = ["data.task=chain_sum", "distill.prompts=4", "eval.n=4"];
     let output = Command::new(example("distill"))
-        .args([policy, policy, "data.task=chain_sum", "distill.prompts=4", "sft.max_steps=1", "eval.n=4"])
+        .args([&[policy, policy], &task[..]].concat())
         .current_dir(folder)
         .output()
         .expect("it starts");
     let printed = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() || printed.contains("trace"), "{printed}");
+    assert!(!output.status.success() && printed.contains("no trace that passes the filters"), "{printed}");
 }
 
 #[test]

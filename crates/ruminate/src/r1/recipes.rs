@@ -50,7 +50,7 @@ pub(super) fn write(folder: &Path) -> Result<PathBuf> {
                 )));
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                ruminate_run::write_file(&path, text.as_bytes())?
+                ruminate_run::write_file(&path, text.as_bytes())?;
             }
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
