@@ -1,5 +1,4 @@
-//! What a thought is looked at for without being paid for: whether it takes a step back, and whether it mixes languages.
-//! It refuses to know what is correct.
+//! Measures of a thought that no reward pays for: whether it takes a step back, and whether it mixes languages.
 
 use crate::recipe::Eval;
 use ruminate_data::Task;
@@ -94,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_asked_for_is_not_measured() {
+    fn what_was_not_asked_for_is_not_measured() {
         let eval: Eval = toml::from_str("self_check = []").expect("valid");
         let task = Task {
             prompt: Prompt::Text(String::new()),

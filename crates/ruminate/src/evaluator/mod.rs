@@ -55,7 +55,7 @@ pub(crate) struct Evaluator<'a> {
 pub(crate) enum Sets {
     /// All of them, before training and after.
     All,
-    /// Those of development, on the way: nobody shall tune on `fresh`.
+    /// Those of development, on the way: no choice of settings may depend on `fresh`.
     Development,
 }
 
@@ -110,7 +110,7 @@ pub(crate) struct Measured {
     pub(crate) tasks: Vec<Task>,
     /// The samples of each task.
     pub(crate) sampled: Vec<Group>,
-    /// The greedy completion of each task; none where nobody asked.
+    /// The greedy completion of each task; none where it was not asked for.
     pub(crate) greedy: Vec<Group>,
 }
 

@@ -1,5 +1,5 @@
 //! What a trainer tells, written into the run folder and shown to people: metrics, completions, evaluations,
-//! checkpoints. It refuses to know which algorithm trains.
+//! checkpoints.
 
 pub(crate) mod alarms;
 pub(crate) mod completions;

@@ -53,7 +53,7 @@ pub(crate) fn wait(run: &Path) -> Result<()> {
 
 fn wait_for(run: &Path, patience: Duration) -> Result<()> {
     let path = run.join(LOCK);
-    let Ok(file) = File::open(&path) else { return Ok(()) }; // nobody has been there yet
+    let Ok(file) = File::open(&path) else { return Ok(()) }; // no process has been there yet
     let start = Instant::now();
     let mut told = false;
     while !locked(&file, &path)? {

@@ -148,7 +148,7 @@ impl Data {
     pub(crate) fn kind_of_file(&self) -> Option<String> {
         let path = self.train.as_ref().or(self.eval.as_ref())?;
         let lines = BufReader::new(File::open(path).ok()?.take(jsonl::MAX_LINE_BYTES as u64)).lines();
-        // What is wrong with the file is told by whoever reads it.
+        // What is wrong with the file is reported where it is read.
         let first = lines.map_while(Result::ok).find(|line| !line.trim().is_empty())?;
         let task = jsonl::parse_task(first.trim_start_matches('\u{feff}')).ok()?;
         let kind = task.columns.get("kind")?.as_str()?.to_owned();

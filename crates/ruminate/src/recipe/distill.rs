@@ -20,7 +20,7 @@ pub(crate) struct Distill {
     pub(crate) student: Option<Model>,
     /// Of a student to be made: whose tokenizer it gets.
     pub(crate) tokenizer: StudentTokenizer,
-    /// Steps of `[pretrain]` that a student made anew gets before; 0 starts from random weights.
+    /// Steps of `[pretrain]` that a new student gets before; 0 starts from random weights.
     pub(crate) pretrain_steps: usize,
     /// Problems that the teacher is asked, or of `on_policy` the student.
     pub(crate) prompts: usize,
@@ -44,7 +44,7 @@ pub(crate) struct Distill {
     pub(crate) learning: ruminate_distill::Config,
 }
 
-/// Whose tokenizer a student that is made anew gets.
+/// Whose tokenizer a new student gets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StudentTokenizer {

@@ -1,5 +1,5 @@
 //! From sparse TOML to a checked [`Recipe`]: the file (or the embedded default), what it extends, then `--set`.
-//! A key that nobody reads is an error that names the nearest one.
+//! A key that is not read is an error that names the nearest one.
 
 use super::layers::{Layers, put, remove};
 use super::{Recipe, foreign, paths};

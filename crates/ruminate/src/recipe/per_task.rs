@@ -1,4 +1,4 @@
-//! The verifier of a mixture of tasks: each task's own, named in its column `kind`. It refuses to know what they judge.
+//! The verifier of a mixture of tasks: each task's own, named in its column `kind`.
 
 use anyhow::Result;
 use ruminate_data::procedural::{NAMES, PER_TASK, by_name};

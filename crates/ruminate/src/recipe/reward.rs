@@ -124,7 +124,7 @@ impl Reward {
     fn deadline(&self) -> Result<Duration> {
         let deadline =
             Duration::try_from_secs_f64(self.timeout_s).ok().filter(|deadline| !deadline.is_zero());
-        // A day is beyond what anybody waits, and far from where instants end.
+        // A day is beyond all use, and far from where instants end.
         deadline.filter(|deadline| *deadline <= Duration::from_hours(24)).ok_or_else(|| {
             Refusal::usage(format!(
                 "`timeout_s` is {}; expected seconds above 0, at most a day",

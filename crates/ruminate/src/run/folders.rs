@@ -136,7 +136,7 @@ pub(crate) fn unfinished(path: &Path) -> anyhow::Error {
 pub(crate) fn separate(session: &Session, out: &Path) -> Result<()> {
     apart(out, &inputs(session))?;
     let Some(recipe) = &session.args.recipe else { return Ok(()) };
-    // A run's own recipe is a recipe: resuming by it changes no input of anybody else.
+    // A run's own recipe is a recipe: resuming by it changes no input of another run.
     let own = ["recipe.toml", "config.json"].iter().any(|name| resolve(recipe) == resolve(&out.join(name)));
     if own && matches!(inspect(out)?, Found::Run(_) | Found::Unmarked { .. }) {
         return Ok(());

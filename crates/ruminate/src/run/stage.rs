@@ -1,5 +1,5 @@
-//! The frame around a training run: its folder is entered once, continued from a checkpoint or begun anew, and left
-//! complete. It refuses to know what is trained.
+//! The frame around a training run: its folder is entered once, continued from a checkpoint or begun again, and left
+//! complete.
 
 use crate::commands::report;
 use crate::error::Refusal;
@@ -24,9 +24,9 @@ use std::path::{Path, PathBuf};
 /// What an earlier run of another recipe in the same folder is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Earlier {
-    /// Somebody's result: refused.
+    /// A result: another run is refused.
     Kept,
-    /// A means to an end, like the base policy: made anew.
+    /// A means to an end, like the base policy: rebuilt.
     Replaced,
 }
 

@@ -42,7 +42,7 @@ pub(crate) struct Starts {
     stated: Table,
 }
 
-/// Ends of keys that print on one line: their values matter little or are what anybody expects.
+/// Ends of keys that print on one line: their values matter little or are what a reader expects.
 const MINOR: [&str; 9] = [
     ".format",
     ".lr_scheduler_type",

@@ -84,7 +84,7 @@ fn passes(fitting: &Fitting, rows: usize, starts: &mut Starts) {
         whole(batch),
         "small enough for many updates, large enough for steady ones",
     );
-    // Whoever states the steps does not count in epochs.
+    // A recipe that states the steps does not count in epochs.
     if !layers.states("sft.max_steps") {
         let (epochs, why) =
             if rows < 1000 { (3.0, "few rows bear three passes") } else { (1.0, "many rows are seen once") };

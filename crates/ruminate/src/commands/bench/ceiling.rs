@@ -1,5 +1,5 @@
-//! `bench ceiling`: what this machine can do at most, to hold the other benches against. It refuses to know a kernel of
-//! ours: a large product of matrices and one pass over memory bound them all.
+//! `bench ceiling`: what this machine can do at most, to hold the other benches against. No kernel of
+//! ours is in it: a large product of matrices and one pass over memory bound them all.
 
 use crate::device::Device;
 use anyhow::Result;

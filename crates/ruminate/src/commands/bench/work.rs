@@ -1,6 +1,5 @@
 //! What a bench had to compute and to move at the least, by formula, so that a time can be held against the machine's
-//! ceiling. It refuses to know what was computed in fact: a program that does more has a lower share, one that finds a
-//! shortcut a higher one.
+//! ceiling. A program that computes more than that has a lower share, one that finds a shortcut a higher one.
 //!
 //! A product with a matrix of n parameters is 2 n operations a token forward and 4 n backward; together the 6 N a token
 //! of Kaplan et al. (arXiv 2001.08361), N being the parameters that a token is multiplied with: no embedding table,

@@ -102,7 +102,7 @@ fn read(folder: &Path, key: &str, samples: &[Sample], kept: Kept) -> Option<(Pat
         }
         let bytes = fs::read(&path).ok()?;
         if sha256_hex(&bytes)[..DIGITS] != *hash {
-            notice!("warning: {} is not what was written; it is made anew", path.display());
+            notice!("warning: {} is not what was written; it is computed again", path.display());
             return None;
         }
         let tops = from_bytes(&bytes, samples, kept).ok()?;
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_teacher_says_is_computed_once_and_anew_when_it_or_its_traces_change() {
+    fn what_a_teacher_says_is_computed_once_and_again_when_it_or_its_traces_change() {
         let place = tempfile::tempdir().expect("a folder");
         let (teacher, folder) = (place.path().join("teacher"), place.path().join("logits"));
         fs::create_dir(&teacher).expect("made");
@@ -154,7 +154,7 @@ mod tests {
         let files = names(&folder);
         assert_eq!((tops.len(), files.len()), (SHARD + 3, 2));
 
-        // Found again: nothing is computed, so what lies there is not written anew.
+        // Found again: nothing is computed, so what lies there is not written again.
         let written = |path: &PathBuf| fs::metadata(path).and_then(|file| file.modified()).expect("a time");
         let times: Vec<_> = files.iter().map(written).collect();
         assert_eq!(cached(&of, &samples, kept, &folder).expect("found"), tops);

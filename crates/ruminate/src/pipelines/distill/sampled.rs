@@ -1,5 +1,4 @@
-//! What a teacher has written so far, a line a sample, from which a run that goes on takes it instead of asking again. It
-//! refuses to know how a sample came about.
+//! What a teacher has written so far, one line per sample: a run that goes on reads it instead of asking again.
 
 use crate::frontend::Progress;
 use anyhow::Result;

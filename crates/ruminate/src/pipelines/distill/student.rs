@@ -52,7 +52,7 @@ pub(super) fn student(session: &Session, given: &Model, teacher: Option<&Model>)
     };
     if let Some(difference) = speaks(teacher)?.tokenizer.difference(&language.tokenizer) {
         let hint = match given {
-            Model::Inline(_) => "; `distill.tokenizer = \"teacher\"` gives a student made anew its teacher's",
+            Model::Inline(_) => "; `distill.tokenizer = \"teacher\"` gives a new student its teacher's",
             Model::Folder(_) => "",
         };
         return Err(Refusal::usage(format!(
@@ -71,7 +71,7 @@ fn vocab_size(model: &Model) -> Result<usize> {
 }
 
 impl Student {
-    /// Pretrains a student that is made anew, where the recipe says so.
+    /// Pretrains a new student, where the recipe says so.
     ///
     /// # Errors
     /// Those of pretraining.

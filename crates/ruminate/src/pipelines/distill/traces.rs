@@ -1,5 +1,5 @@
 //! A teacher's traces: sampled, filtered, cleared of what an evaluation asks, and written as conversations with where they
-//! come from. It refuses to know where a teacher computes.
+//! come from.
 
 use super::sampled::Sampled;
 use crate::env::problems::Problems;

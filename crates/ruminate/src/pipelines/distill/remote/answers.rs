@@ -1,4 +1,4 @@
-//! The answers so far, for several workers: in memory, and in the log of what has been sampled. It refuses to know who answers.
+//! The answers so far, for several workers: in memory, and in the log of what has been sampled.
 
 use super::super::sampled::Sampled;
 use super::chat::Choice;

@@ -1,4 +1,4 @@
-//! The teacher's dialogue in OpenAI's chat protocol: the question, and what an answer says. It refuses to know how they travel.
+//! The teacher's dialogue in OpenAI's chat protocol: the question, and what an answer says.
 
 use super::super::traces::messages;
 use crate::recipe::Recipe;

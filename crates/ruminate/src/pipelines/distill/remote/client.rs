@@ -1,4 +1,4 @@
-//! The client: a POST with the key, where the recipe names one, and a reading of its status. It refuses to know what is asked.
+//! The client: a POST with the key, where the recipe names one, and a reading of its status.
 
 use super::{Ask, Reply};
 use crate::error::Refusal;

@@ -1,5 +1,5 @@
 //! Asking until there is an answer that makes sense: a server that is busy, late or talks nonsense is asked again, after pauses
-//! that double. It refuses to know what is asked, and how it travels.
+//! that double.
 
 use crate::interrupt;
 use crate::recipe::Distill;
@@ -7,7 +7,7 @@ use ruminate_data::Seed;
 use std::time::Duration;
 
 /// What a server gave to one request.
-#[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "nobody is asked without the feature"))]
+#[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "no server is asked without the feature"))]
 pub(super) enum Reply {
     /// The body of an answer with status 200.
     Body(String),
@@ -62,7 +62,7 @@ pub(super) fn ask<T>(
     }
 }
 
-/// Sleeps, unless somebody wants to stop.
+/// Sleeps, unless the run is to stop.
 fn wait(pause: Duration) {
     const STEP: Duration = Duration::from_millis(100);
     let mut left = pause;
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_asked_for_ever() {
+    fn no_server_is_asked_for_ever() {
         let replies = vec![later("busy"), later("busy"), body("four"), body("4")];
         assert_eq!(asked(replies), (gave_up("no number", 2), 1));
     }
