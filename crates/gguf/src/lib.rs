@@ -33,7 +33,7 @@
 //! use std::io::Cursor;
 //!
 //! let error = Gguf::read(Cursor::new(b"PK\x03\x04 is a ZIP archive")).expect_err("not a GGUF file");
-//! assert!(matches!(error, Error::Container { at: 0, fault: Fault::Magic { .. } }), "{error}");
+//! assert!(matches!(error, Error::Container { at: 4, fault: Fault::Magic { .. } }), "{error}");
 //! ```
 //!
 //! Blocks of every supported type become f32, with the bits that ggml's reference code gives:
