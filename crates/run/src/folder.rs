@@ -5,14 +5,13 @@ use crate::atomic::write_file;
 use crate::checkpoints;
 use crate::error::{Broken, Error, Fault};
 use crate::jsonl::{JsonlAppender, check_regular};
+use crate::lock::Lock;
 use crate::manifest::verify;
 use crate::own::sweep_run;
-use crate::owner::{Found, LOCK, Made, RUN, inspect, kind, read_small};
-#[cfg(unix)]
-use nix::fcntl::OFlag;
+use crate::owner::{Found, LOCK, Made, RUN, inspect, read_small};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
 const COMPLETE: &str = "complete.json";
@@ -24,7 +23,7 @@ pub struct RunFolder {
     path: PathBuf,
     found: Found,
     state: State,
-    lock: File,
+    lock: Lock,
     /// Held open so that no other folder can get its number.
     identity: Identity,
 }
@@ -97,10 +96,10 @@ impl RunFolder {
         ours()?;
         let made_folder = !path.exists();
         fs::create_dir_all(path).map_err(Error::disk("create", path))?;
-        let (lock, made_lock) = lock(path)?;
+        let lock = Lock::of(path)?;
         // Another process may have claimed it meanwhile.
         let found = ours()?;
-        let state = State::Entered { made_lock, made_folder };
+        let state = State::Entered { made_lock: lock.is_new(), made_folder };
         Ok(Self { path: path.to_owned(), found, state, lock, identity: Identity::of(path)? })
     }
 
@@ -113,13 +112,7 @@ impl RunFolder {
     pub fn claim(&mut self, run: &Made) -> Result<Vec<PathBuf>, Error> {
         self.state = State::Claimed;
         let path = self.path.join(LOCK);
-        // Version 0.1.0 made locks that every reader of the folder could take. Another user's lock stays as it is.
-        #[cfg(unix)]
-        let _ = self.lock.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600));
-        self.lock
-            .set_len(0)
-            .and_then(|()| writeln!(self.lock, "{}", std::process::id()))
-            .map_err(Error::disk("write", &path))?;
+        self.lock.sign().map_err(Error::disk("write", &path))?;
         let leftovers = sweep_run(&self.path)?;
         if !matches!(self.found, Found::Run(_)) {
             self.mark(run)?;
@@ -316,35 +309,6 @@ impl Drop for RunFolder {
         if made_folder {
             let _ = fs::remove_dir(&self.path);
         }
-    }
-}
-
-/// The lock, and whether its file was made for it. It is its owner's alone: who can open a file can lock it, and a
-/// reader of the folder must not be able to stop its runs. A link or a pipe in its place is refused, since the
-/// holder's process id is written into it.
-fn lock(folder: &Path) -> Result<(File, bool), Error> {
-    let path = folder.join(LOCK);
-    let made = match path.symlink_metadata() {
-        Ok(metadata) if !metadata.is_file() => return Err(Error::NotRegular { path, kind: kind(&metadata) }),
-        found => found.is_err(),
-    };
-    let mut options = OpenOptions::new();
-    // The holder's process id stays readable until the lock is ours.
-    options.create(true).write(true).truncate(false);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // It may become a link or a pipe meanwhile.
-        options.mode(0o600).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits());
-    }
-    let file = options.open(&path).map_err(Error::disk("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok((file, made)),
-        Err(TryLockError::WouldBlock) => {
-            let holder = fs::read_to_string(&path).ok().and_then(|pid| pid.trim().parse().ok());
-            Err(Error::Locked { path: folder.to_owned(), holder })
-        }
-        Err(TryLockError::Error(e)) => Err(Error::disk("lock", &path)(e)),
     }
 }
 

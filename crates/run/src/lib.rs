@@ -1,5 +1,5 @@
-//! Run folders: what a run writes is complete or absent. This crate knows files, hashes and JSON; it refuses to know
-//! tensors, recipes and what a metric means.
+//! Run folders: what a run writes is complete or absent. This crate knows files, hashes and JSON, and no
+//! tensors, no recipes and no metrics.
 //!
 //! - [`RunFolder`] locks a folder for one run, names what lies in it, and says whether the run is complete. A folder
 //!   belongs to the run that its `run.json` ([`Made`]) names; [`inspect`] says what lies in any other.
@@ -41,6 +41,7 @@ pub mod checkpoints;
 mod error;
 mod folder;
 mod jsonl;
+mod lock;
 mod manifest;
 mod output;
 mod own;
@@ -50,6 +51,7 @@ pub use atomic::{FolderWriter, write_file};
 pub use error::{Broken, Error, Fault};
 pub use folder::{Completed, Leaves, RunFolder, Status};
 pub use jsonl::{Appended, JsonlAppender, Truncation, check_regular, truncate_after};
+pub use lock::Lock;
 pub use manifest::{FileEntry, Manifest, sha256_hex, verify};
 pub use output::OutputFile;
 pub use own::{clear, is_run_file};

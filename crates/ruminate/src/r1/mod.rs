@@ -3,13 +3,13 @@
 
 mod check;
 mod graph;
-mod lock;
 mod recipes;
 mod stages;
 mod state;
 mod table;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use crate::device::Device;
 use crate::error::Refusal;

@@ -4,9 +4,10 @@
 //! A stage never outlives us: it holds the other end of a pipe, stops when that ends, and lets go of its run folder.
 
 use super::graph::{COMPLETE, Graph, Stage};
-use super::lock::{self, Lock};
 use super::state::{Begun, State, hashes};
+use super::wait::wait;
 use anyhow::{Context, Result, ensure};
+use ruminate_run::{Error, Lock};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -45,9 +46,13 @@ impl Pipeline<'_> {
     /// # Errors
     /// A recipe that cannot be read, a disk that cannot be written, a binary that does not start.
     pub(crate) fn run(&self) -> Result<Ended> {
-        let Some(_lock) = Lock::of(&self.out)? else {
-            notice!("{}: another `ruminate r1` is at work there", self.out.display());
-            return Ok(Ended::Stopped(USAGE));
+        fs::create_dir_all(&self.out).with_context(|| format!("cannot make {}", self.out.display()))?;
+        let _lock = match Lock::of(&self.out) {
+            Err(Error::Locked { .. }) => {
+                notice!("{}: another `ruminate r1` is at work there", self.out.display());
+                return Ok(Ended::Stopped(USAGE));
+            }
+            lock => lock?,
         };
         let stages = self.graph.all_stages();
         let hashes = hashes(self.recipes, &stages, &self.overrides)?;
@@ -55,7 +60,7 @@ impl Pipeline<'_> {
         state.order = stages.iter().map(|stage| stage.name.clone()).collect();
         // What a pipeline that was killed has left at work is saving and ending.
         for stage in &stages {
-            lock::wait(&self.folder(stage))?;
+            wait(&self.folder(stage))?;
         }
         self.invalidate(&stages, &mut state, &hashes)?;
         for (at, stage) in stages.iter().enumerate() {

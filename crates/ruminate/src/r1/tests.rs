@@ -4,10 +4,10 @@
 use super::R1Options;
 use super::check::check;
 use super::graph::Graph;
-use super::lock::Lock;
 use super::stages::{Ended, Pipeline};
 use super::state::State;
 use super::table::Table;
+use ruminate_run::Lock;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -181,7 +181,8 @@ fn a_stage_that_failed_or_was_killed_goes_on_where_it_was() {
 #[cfg(unix)]
 fn a_second_pipeline_in_the_same_folder_is_refused() {
     let place = place();
-    let lock = Lock::of(&place.out()).expect("a disk").expect("free");
+    fs::create_dir_all(place.out()).expect("made");
+    let lock = Lock::of(&place.out()).expect("free");
     assert_eq!(place.run(), Ended::Stopped(2));
     assert!(place.calls().is_empty());
     drop(lock);
@@ -192,7 +193,9 @@ fn a_second_pipeline_in_the_same_folder_is_refused() {
 #[cfg(unix)]
 fn a_stage_that_a_killed_pipeline_left_at_work_is_waited_for() {
     let place = place();
-    let lock = Lock::of(&place.out().join("base")).expect("a disk").expect("free");
+    let base = place.out().join("base");
+    fs::create_dir_all(&base).expect("made");
+    let lock = Lock::of(&base).expect("free");
     std::thread::scope(|scope| {
         let run = scope.spawn(|| place.run());
         std::thread::sleep(std::time::Duration::from_millis(300));
