@@ -6,7 +6,7 @@ use crate::{
     Cosine, Countdown, EXTERNAL_KINDS, Error, Exact, Format, GroupReward, Gsm8k, LanguageId, LastNumber,
     Length, Math, MultipleChoice, Overlong, Repetition, Response, TagCount, Verifier,
 };
-use ruminate_data::{Task, Verdict};
+use ruminate_data::{Task, Verdict, nearest};
 use ruminate_math_verify::{Options, SetRelation, Variables};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -50,7 +50,7 @@ static REGISTERED: Mutex<BTreeMap<String, Arc<dyn Verifier>>> = Mutex::new(BTree
 /// Adds a verifier of one's own to those that [`by_name`] finds in this process, under its own name. It has no options.
 ///
 /// ```
-/// use ruminate_data::{Task, Verdict};
+/// use ruminate_data::{Task, Verdict, nearest};
 /// use ruminate_reward::{Response, Verifier, by_name, register};
 /// use std::sync::Arc;
 ///
@@ -163,7 +163,7 @@ pub fn check_options<'a>(kind: &str, keys: impl IntoIterator<Item = &'a str>) ->
         Some(key) => Err(Error::UnknownOption {
             kind: kind.to_owned(),
             key: key.to_owned(),
-            nearest: nearest(key, known),
+            nearest: nearest(key, known.iter().copied()),
             known,
         }),
     }
@@ -296,12 +296,9 @@ fn in_range(
 }
 
 fn unknown(kind: &str, known: &[&'static str]) -> Error {
-    Error::UnknownKind { kind: kind.to_owned(), nearest: nearest(kind, known), known: known.to_vec() }
-}
-
-/// The known name most like this one, if any is like it at all.
-fn nearest(name: &str, known: &[&'static str]) -> Option<&'static str> {
-    let name = name.to_lowercase();
-    let likeness = known.iter().map(|&known| (known, strsim::jaro_winkler(known, &name)));
-    likeness.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|&(_, score)| score > 0.75).map(|(known, _)| known)
+    Error::UnknownKind {
+        kind: kind.to_owned(),
+        nearest: nearest(kind, known.iter().copied()),
+        known: known.to_vec(),
+    }
 }

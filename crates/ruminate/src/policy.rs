@@ -2,13 +2,13 @@
 
 use crate::error::Refusal;
 use crate::frontend::Progress;
-use crate::recipe::{Model, Recipe, load::nearest};
+use crate::recipe::{Model, Recipe};
 use crate::renderer::language::Language;
 use crate::renderer::preamble::Preamble;
 use anyhow::{Context, Result};
 use burn::module::Module;
 use burn::tensor::Device;
-use ruminate_data::Seed;
+use ruminate_data::{Seed, nearest};
 use ruminate_model::{self as model, Config, Decoder, lora};
 use ruminate_run::FolderWriter;
 use ruminate_text::Tokenizer;

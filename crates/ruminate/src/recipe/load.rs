@@ -5,6 +5,7 @@ use super::layers::{Layers, put, remove};
 use super::{Recipe, foreign, paths};
 use crate::error::Refusal;
 use anyhow::{Context, Result};
+use ruminate_data::nearest;
 use ruminate_model::lora;
 use serde_json::{Map, Value};
 use std::fs;
@@ -237,12 +238,6 @@ fn refuse_unknown(table: &Table, known: &Map<String, Value>, prefix: &str) -> Re
 fn foreign_advice(key: &str, value: &toml::Value) -> Option<&'static str> {
     let within = || value.as_table()?.iter().find_map(|(key, value)| foreign_advice(key, value));
     foreign::advice(key).or_else(within)
-}
-
-/// The candidate most like `key`, if any is like it at all.
-pub(crate) fn nearest<'a>(key: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = candidates.map(|candidate| (candidate, strsim::jaro_winkler(candidate, key)));
-    likeness.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|&(_, score)| score > 0.75).map(|(near, _)| near)
 }
 
 #[cfg(test)]
