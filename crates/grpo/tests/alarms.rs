@@ -1,7 +1,7 @@
 //! What ends a run of GRPO, at which step, and what was saved by then.
 
 use burn::tensor::Tensor;
-use ruminate_data::{Completion, Outcome, Problem, Prompt, Score, Seed, Task, Verdict};
+use ruminate_data::{Completion, Outcome, Problem, Prompt, Score, Seed, SourceError, Task, Verdict};
 use ruminate_grpo::{Config, Error, Setup, train};
 use ruminate_model::{Decoder, ParameterMapper, load};
 use ruminate_rollout::Sampling;
@@ -89,6 +89,17 @@ fn run(
     save_steps: usize,
     alarms: &alarms::Config,
 ) -> (Result<State, Error>, Log) {
+    run_on(&mut |index| Ok(problem(index)), policy, score, save_steps, alarms)
+}
+
+/// The same on problems of another source.
+fn run_on(
+    problems: &mut dyn FnMut(u64) -> Result<Problem, SourceError>,
+    policy: Decoder,
+    score: &(dyn Score + Sync),
+    save_steps: usize,
+    alarms: &alarms::Config,
+) -> (Result<State, Error>, Log) {
     let config = Config { num_generations: 4, prompts_per_step: 2, ..Config::default() };
     let optimizer = ruminate_train::Config { learning_rate: 1e-3, save_steps, ..Default::default() };
     let sampling = Sampling { max_new_tokens: 4, ..Sampling::default() };
@@ -103,7 +114,7 @@ fn run(
     };
     let mut log = Log::default();
     let state = State::fresh(policy, &optimizer);
-    (train(state, &mut |index| Ok(problem(index)), score, &setup, &mut log), log)
+    (train(state, problems, score, &setup, &mut log), log)
 }
 
 #[test]
@@ -186,22 +197,9 @@ fn weights_of_nan_end_the_run_at_its_first_step() {
 
 #[test]
 fn a_problem_that_cannot_be_had_ends_the_run_with_its_index() {
-    let config = Config { num_generations: 4, prompts_per_step: 2, ..Config::default() };
-    let optimizer = ruminate_train::Config { save_steps: 0, ..Default::default() };
-    let sampling = Sampling { max_new_tokens: 4, ..Sampling::default() };
-    let setup = Setup {
-        config: &config,
-        train: &optimizer,
-        sampling: &sampling,
-        eos_token_ids: &[1],
-        alarms: &alarms::Config::silent(),
-        max_steps: 10,
-        seed: Seed::new(5),
-    };
     let mut problems = |index| if index < 5 { Ok(problem(index)) } else { Err("the file is gone".into()) };
-    let state = State::fresh(policy(), &optimizer);
-    let mut log = Log::default();
-    let ended = train(state, &mut problems, &Absent::in_steps(99..99), &setup, &mut log);
+    let (ended, log) =
+        run_on(&mut problems, policy(), &Absent::in_steps(99..99), 0, &alarms::Config::silent());
     assert!(matches!(ended, Err(Error::Problem { index: 5, .. })), "{:?}", ended.err());
     assert_eq!(log.rows.len(), 2, "the steps before it are done");
 }

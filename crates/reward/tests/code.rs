@@ -1,6 +1,7 @@
 //! Programs as answers: what is right, what is wrong, and the known hacks of graders. Where the system has no Python
 //! or lacks a layer of the sandbox, each test says so and passes.
 
+#[path = "../../sandbox/tests/sandboxed/mod.rs"]
 mod sandboxed;
 
 use ruminate_data::{Outcome, Prompt, Task, Verdict};
@@ -10,6 +11,9 @@ use ruminate_sandbox::{Job, Limits, Sandbox};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
+
+/// The helper of this package.
+const HELPER: &str = env!("CARGO_BIN_EXE_code-helper");
 
 /// A verifier of programs, or `None` where there is no sandbox or its interpreter does not start in it.
 fn code(options: Options) -> Option<Code> {
@@ -27,7 +31,7 @@ fn code(options: Options) -> Option<Code> {
 
 /// A verifier of programs, whatever starts.
 fn code_unchecked(options: Options) -> Code {
-    Code::new(Arc::new(Sandbox::new(Path::new(sandboxed::HELPER), 2)), options).expect("valid options")
+    Code::new(Arc::new(Sandbox::new(Path::new(HELPER), 2)), options).expect("valid options")
 }
 
 /// The verdict on a program in a fenced block, with the task's columns.

@@ -16,6 +16,9 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The helper of this package.
+const HELPER: &str = env!("CARGO_BIN_EXE_sandbox-helper");
+
 #[test]
 fn a_process_that_is_alive_would_be_found() {
     let seconds = format!("100{}.125", std::process::id());
@@ -374,10 +377,8 @@ fn what_is_denied_leaves_programs_whole() {
 
 #[test]
 fn a_helper_that_cannot_list_its_open_files_runs_nothing() {
-    let script = format!(
-        "mount -t tmpfs none /proc && exec {} sandbox-helper supervisor < /dev/null",
-        sandboxed::HELPER
-    );
+    let script =
+        format!("mount -t tmpfs none /proc && exec {} sandbox-helper supervisor < /dev/null", HELPER);
     let mut command = Command::new("unshare");
     let user: &[&str] = if nix::unistd::Uid::effective().is_root() {
         &["--mount"]

@@ -17,6 +17,9 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// The helper of this package.
+const HELPER: &str = env!("CARGO_BIN_EXE_sandbox-helper");
+
 /// Python that keeps memory in the processes that it forks, and prints how much they hold once all do.
 const HOLDING: &str = "import ctypes, fcntl, mmap, os, platform, socket, threading, time
 libc = ctypes.CDLL(None)

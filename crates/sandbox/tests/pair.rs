@@ -6,6 +6,9 @@ mod sandboxed;
 
 use ruminate_sandbox::{Ended, Ending, Job, Limits};
 
+/// The helper of this package.
+const HELPER: &str = env!("CARGO_BIN_EXE_sandbox-helper");
+
 const LIMITS: Limits =
     Limits { timeout_ms: 3_000, memory_mb: 256, output_bytes: 1 << 16, files_mb: 4, processes: 24 };
 

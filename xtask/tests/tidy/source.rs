@@ -1,4 +1,4 @@
-//! The rules of single source files. It refuses to know other files.
+//! The rules of single source files.
 
 use crate::Finding;
 use crate::lexer::code;
@@ -23,11 +23,7 @@ pub(crate) fn findings(path: &str, text: &str) -> Vec<Finding> {
 
     if !text.starts_with("//!") {
         let rule = "the file does not open with `//!`".to_owned();
-        finding(
-            path.to_owned(),
-            rule,
-            "a reader first wants to know what a file is and what it refuses to know",
-        );
+        finding(path.to_owned(), rule, "a reader first wants to know what a file is");
     }
     let lines = text.lines().count();
     if lines > MAX_LINES {

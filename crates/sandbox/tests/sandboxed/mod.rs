@@ -1,12 +1,10 @@
-//! What the tests of programs share: a sandbox with this package's helper, and skipping that is seen.
+//! What the tests of programs share: a sandbox with the helper of the package under test, and skipping that is seen.
 
+use super::HELPER;
 use ruminate_sandbox::{Layers, Sandbox};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
-
-/// The helper of this package.
-pub(crate) const HELPER: &str = env!("CARGO_BIN_EXE_sandbox-helper");
 
 /// A sandbox and what holds it, or `None` and the reason on standard error.
 pub(crate) fn sandbox() -> Option<(Arc<Sandbox>, Layers)> {
