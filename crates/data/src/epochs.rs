@@ -33,12 +33,6 @@ impl Epochs {
         (len > 0).then_some(Self { len, seed, epoch: None, order: Vec::new() })
     }
 
-    /// Rows per epoch.
-    #[allow(clippy::len_without_is_empty, reason = "it is never empty")]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
     /// The row at an index, in `0..len`.
     pub fn position(&mut self, index: u64) -> usize {
         let epoch = index / self.len as u64;

@@ -31,9 +31,9 @@
 //! assert!(validation.iter().all(|other| other.prompt != task.prompt));
 //! assert_eq!(task.columns["kind"], "exact");
 //!
-//! let answer = task.answer.clone();
-//! let verdict = if answer == task.answer { Verdict::correct(1.0) } else { Verdict::wrong(0.0) };
-//! assert!(verdict.is_scored());
+//! let judge = |answer: &str| if answer == task.answer { Verdict::correct(1.0) } else { Verdict::wrong(0.0) };
+//! assert_eq!(judge(&task.answer).score, 1.0);
+//! assert_eq!(judge("no number").score, 0.0);
 //! # Ok::<(), ruminate_data::Error>(())
 //! ```
 

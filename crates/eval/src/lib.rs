@@ -1,5 +1,5 @@
 //! Measures how good a policy is: pass@1, pass@k and cons@k with confidence intervals, from completions that are
-//! sampled and judged elsewhere. This crate refuses to know models, tokenizers and verifiers.
+//! sampled and judged elsewhere. This crate knows no models, tokenizers or verifiers.
 //!
 //! - [`Report::new`] turns the [`Group`](ruminate_data::Group)s of one evaluation into one row of `eval.jsonl`.
 //! - [`slices`] splits it by task and by difficulty; [`compare`] compares two policies on the same problems.

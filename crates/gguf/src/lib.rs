@@ -1,5 +1,5 @@
 //! Converts GGUF files, the format of llama.cpp, into Hugging Face model folders: the container, its metadata,
-//! dequantisation, tensor names and the tokenizer. It refuses to know how a model computes, and trusts nothing that a
+//! dequantisation, tensor names and the tokenizer. It does not know how a model computes, and trusts nothing that a
 //! file says.
 //!
 //! - [`Gguf::open`] reads and checks a header; [`Gguf::metadata`] and [`Gguf::tensors`] are what it holds.

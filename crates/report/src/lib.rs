@@ -1,5 +1,5 @@
 //! Renders a run folder as an HTML report and as TensorBoard events. This crate knows the files of a run folder and
-//! what their numbers mean; it refuses to know tensors, tokenizers and how runs come about.
+//! what their numbers mean; it knows no tensors, no tokenizers and not how runs come about.
 //!
 //! - [`read`] reads a run folder, or a folder of run folders, as far as it goes: an unfinished run has fewer files, a
 //!   damaged file is an [`Error`] with path and line.

@@ -47,7 +47,7 @@ impl From<anyhow::Error> for Error {
     }
 }
 
-/// Kinds of errors, in the order of how much they cost to find out late.
+/// Kinds of errors. Of several findings of the doctor the last kind in this order is the error's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum ErrorKind {

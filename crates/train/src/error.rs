@@ -1,5 +1,4 @@
-//! Why training could not go on, one variant a cause that callers treat differently. It refuses to know exit
-//! codes: those are the binary's.
+//! Why training could not go on, one variant per cause that callers treat differently.
 
 use ruminate_model::{LoadError, SaveError};
 use std::ops::Range;

@@ -33,11 +33,8 @@ pub(crate) fn run(options: RunOptions, work: Option<Work>) -> Result<Examination
     let session = Session::with_models(work.name(), run.clone()).or_else(|_| Session::new(work.name(), run));
     let findings = match session {
         Ok(mut session) => {
-            // As `eval` does: a file to be measured on goes before a family.
-            if work == Work::Eval && session.recipe.data.eval.is_some() && session.recipe.data.train.is_none()
-            {
-                session.recipe.data.task = None;
-                session.recipe.data.tasks = Vec::new();
+            if work == Work::Eval {
+                session.recipe.data.prefer_eval_file();
             }
             examine(&session, work, Depth::Whole)
         }

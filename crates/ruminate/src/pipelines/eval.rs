@@ -33,11 +33,7 @@ pub(crate) fn run(options: RunOptions) -> Result<Finished> {
     if session.args.out.is_some() {
         folders::admit(&session, &wanted, &[])?;
     }
-    // A file of problems to be measured on goes before a family to draw them from.
-    if session.recipe.data.eval.is_some() && session.recipe.data.train.is_none() {
-        session.recipe.data.task = None;
-        session.recipe.data.tasks = Vec::new();
-    }
+    session.recipe.data.prefer_eval_file();
     doctor::quick(&session, Work::Eval)?;
     let recipe = &session.recipe;
     let folder = model_folder(recipe.model.as_ref())?;

@@ -230,9 +230,8 @@ fn traces(
     }
     let traces = Traces::new(family, mix.clone(), *split, seed)?;
     let sample = move |index: u64| written(&traces, &tokenizer, end, index);
-    sample(0).context("the first trace")?;
     let longest = held_out.iter().map(|sample: &Sample| sample.ids.len()).max().unwrap_or(0);
-    fits(settings, longest, |index| sample(index).map_or(0, |sample| sample.ids.len()))?;
+    fits(settings, longest, |index| Ok(sample(index).with_context(|| format!("trace {index}"))?.ids.len()))?;
     Ok(Material { source: Box::new(move |index: u64| Ok(sample(index)?)), held_out })
 }
 
@@ -246,9 +245,12 @@ fn written(traces: &Traces, tokenizer: &Tokenizer, end: Option<u32>, index: u64)
 
 /// Checks that a row holds every trace that the run will see, as far as that can be seen in advance. `held_out` is the longest
 /// of those that are measured.
-fn fits(settings: &supervised::Config, held_out: usize, length: impl Fn(u64) -> usize) -> Result<()> {
+fn fits(settings: &supervised::Config, held_out: usize, length: impl Fn(u64) -> Result<usize>) -> Result<()> {
     let seen = settings.max_steps.saturating_mul(settings.batch_size) as u64;
-    let longest = (0..seen.min(LOOKED_AT)).map(length).max().unwrap_or(0).max(held_out);
+    let mut longest = held_out;
+    for index in 0..seen.min(LOOKED_AT) {
+        longest = longest.max(length(index)?);
+    }
     if longest > settings.row_length {
         return Err(Refusal::usage(format!(
             "`pretrain.row_length` = {}: expected room for the longest of the {} traces that the run begins with, which has \

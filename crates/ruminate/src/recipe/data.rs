@@ -115,6 +115,14 @@ pub(crate) enum PromptStyle {
 }
 
 impl Data {
+    /// What an evaluation measures on: a file of problems to be measured on goes before a family to draw them from.
+    pub(crate) fn prefer_eval_file(&mut self) {
+        if self.eval.is_some() && self.train.is_none() {
+            self.task = None;
+            self.tasks = Vec::new();
+        }
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
         self.split.validate()?;
         if self.split.held_out == 0.0 {
