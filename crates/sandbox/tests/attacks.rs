@@ -377,8 +377,7 @@ fn what_is_denied_leaves_programs_whole() {
 
 #[test]
 fn a_helper_that_cannot_list_its_open_files_runs_nothing() {
-    let script =
-        format!("mount -t tmpfs none /proc && exec {} sandbox-helper supervisor < /dev/null", HELPER);
+    let script = format!("mount -t tmpfs none /proc && exec {HELPER} sandbox-helper supervisor < /dev/null");
     let mut command = Command::new("unshare");
     let user: &[&str] = if nix::unistd::Uid::effective().is_root() {
         &["--mount"]
