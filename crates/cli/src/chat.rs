@@ -80,13 +80,16 @@ fn answer(chat: &mut Chat, args: &GenerateArgs, asked: &str, line: u64) -> Resul
     let mut shown = Ok(());
     interrupt::clear();
     let answered = chat.answer(asked, line, &mut |piece| {
-        shown = match piece {
-            Piece::Begin { in_thought } => {
-                Screen::new(io::stdout().lock(), Look::of(&io::stdout()), in_thought)
-                    .map(|new| screen = Some(new))
-            }
-            Piece::Text(text) => screen.as_mut().map_or(Ok(()), |screen| screen.show(text)),
-        };
+        // The first error counts: what is left of the answer comes after it.
+        if shown.is_ok() {
+            shown = match piece {
+                Piece::Begin { in_thought } => {
+                    Screen::new(io::stdout().lock(), Look::of(&io::stdout()), in_thought)
+                        .map(|new| screen = Some(new))
+                }
+                Piece::Text(text) => screen.as_mut().map_or(Ok(()), |screen| screen.show(text)),
+            };
+        }
         if shown.is_err() || interrupt::requested() {
             ControlFlow::Break(())
         } else {
