@@ -1,7 +1,7 @@
 //! A teacher writes at random, what happens to be right teaches a student:
 //! `cargo run --release -p ruminate-distill --example evens`
 
-use ruminate_data::{Completion, Outcome, Prompt, Seed, Task, Verdict};
+use ruminate_data::{Completion, Seed, Task, Verdict};
 use ruminate_distill::{Config, Setup, sample_traces, select, source};
 use ruminate_model::{Decoder, load_config};
 use ruminate_rollout::{Flow, Options, RecordRouting, Sampling};
@@ -20,8 +20,7 @@ impl Observer for Print {
 /// Right is an even token, then the end.
 fn score(_: &Task, completion: &Completion) -> Verdict {
     let right = matches!(completion.ids.as_slice(), [id, _] if id % 2 == 0);
-    let outcome = if right { Outcome::Correct } else { Outcome::Wrong };
-    Verdict { outcome, score: 0.0, extracted: None, why: String::new(), rewards: Vec::new() }
+    if right { Verdict::correct(0.0) } else { Verdict::wrong(0.0) }
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -29,8 +28,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let architecture = load_config(&ruminate_testkit::fixture_path("model/deepseek_v3_plain"))?;
     let fresh = |seed| Decoder::init(&architecture, &mut Seed::new(seed).rng(), &device);
 
-    let task =
-        Task { prompt: Prompt::Text(String::new()), answer: String::new(), columns: serde_json::Map::new() };
+    let task = Task::new("", "");
     let prompts: Vec<[u32; 2]> = (0..32).map(|i| [i, 39]).collect();
     let problems: Vec<(&Task, &[u32])> = prompts.iter().map(|prompt| (&task, prompt.as_slice())).collect();
     let sampling = Sampling { max_new_tokens: 4, ..Sampling::default() };

@@ -1,7 +1,7 @@
 //! Teaches a fresh tiny model to say 7, with nothing but a reward: `cargo run -p ruminate-grpo --example sevens`.
 #![allow(clippy::print_stdout, reason = "an example talks")]
 
-use ruminate_data::{Completion, Outcome, Problem, Prompt, Seed, Task, Verdict};
+use ruminate_data::{Completion, Problem, Seed, Task, Verdict};
 use ruminate_grpo::{Config, Setup, train};
 use ruminate_model::Decoder;
 use ruminate_train::{Metrics, Observer, State};
@@ -30,11 +30,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         max_steps: 20,
         seed: Seed::new(0),
     };
-    let task =
-        Task { prompt: Prompt::Text(String::new()), answer: "7".to_owned(), columns: serde_json::Map::new() };
+    let task = Task::new("", "7");
     let score = |_: &Task, completion: &Completion| {
         let score = completion.ids.iter().filter(|&&id| id == 7).count() as f64 / completion.ids.len() as f64;
-        Verdict { outcome: Outcome::Wrong, score, extracted: None, why: String::new(), rewards: Vec::new() }
+        Verdict::wrong(score)
     };
     let mut problems = |_| Ok(Problem { task: task.clone(), prompt_ids: vec![2] });
     train(State::fresh(policy, &optimizer), &mut problems, &score, &setup, &mut Print)?;

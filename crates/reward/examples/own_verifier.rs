@@ -1,6 +1,6 @@
 //! A reward of one's own beside those of the crate: `cargo run -p ruminate-reward --example own_verifier`
 
-use ruminate_data::{Outcome, Prompt, Task, Verdict};
+use ruminate_data::{Outcome, Task, Verdict};
 use ruminate_reward::{Error, Response, Rubric, Verifier, by_name};
 
 /// Pays for answers that are short.
@@ -15,15 +15,14 @@ impl Verifier for Brief {
         let words = response.text.split_whitespace().count();
         let outcome = if words < 10 { Outcome::Correct } else { Outcome::Wrong };
         let score = 1.0 / words.max(1) as f64;
-        Verdict { outcome, score, extracted: None, why: format!("{words} words"), rewards: Vec::new() }
+        Verdict::new(outcome, score).with_why(format!("{words} words"))
     }
 }
 
 #[expect(clippy::print_stdout, reason = "an example shows its result")]
 fn main() -> Result<(), Error> {
     let rubric = Rubric::new(vec![(by_name("last_number")?, 1.0), (Box::new(Brief), 0.2)])?;
-    let task =
-        Task { prompt: Prompt::Text("7+5=".into()), answer: "12".into(), columns: serde_json::Map::new() };
+    let task = Task::new("7+5=", "12");
     let verdict = rubric.verify(&task, &Response::finished("It is 12."));
     println!("{:?}, score {:.3}: {}; {:?}", verdict.outcome, verdict.score, verdict.why, verdict.rewards);
     Ok(())

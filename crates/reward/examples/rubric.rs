@@ -1,7 +1,7 @@
 //! The embedded default's reward, `exact` + 0.1 `format`, on a few completions of `7+5=`:
 //! `cargo run -p ruminate-reward --example rubric`
 
-use ruminate_data::{Prompt, Task};
+use ruminate_data::Task;
 use ruminate_reward::{Error, Measure, Response, Rubric, Verifier, by_name, tags};
 
 #[expect(clippy::print_stdout, reason = "an example shows its result")]
@@ -16,8 +16,7 @@ fn main() -> Result<(), Error> {
         (Box::new(thought_length), 0.0), // watched, not paid for
     ])?;
 
-    let task =
-        Task { prompt: Prompt::Text("7+5=".into()), answer: "12".into(), columns: serde_json::Map::new() };
+    let task = Task::new("7+5=", "12");
     for text in [
         "<think>7+5=12</think><answer>12</answer>",
         "<answer>12</answer>",

@@ -7,7 +7,7 @@ mod workers;
 mod workers_on_threads;
 
 use crate::rubric::Rubric;
-use crate::verifier::{Response, Tokens, unscored};
+use crate::verifier::{Response, Tokens};
 use ruminate_data::{FinishReason, Task, Verdict};
 use std::sync::Arc;
 use workers::{Failure, Workers};
@@ -101,9 +101,9 @@ impl Pool {
 
     fn or_unscored(&self, result: Result<Verdict, Failure>) -> Verdict {
         result.unwrap_or_else(|failure| match failure {
-            Failure::Deadline => unscored(format!("took longer than {:?}", self.limits.deadline)),
-            Failure::Panic => unscored("panicked"),
-            Failure::NoThread => unscored("not judged: every thread hangs in a verifier"),
+            Failure::Deadline => Verdict::unscored(format!("took longer than {:?}", self.limits.deadline)),
+            Failure::Panic => Verdict::unscored("panicked"),
+            Failure::NoThread => Verdict::unscored("not judged: every thread hangs in a verifier"),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::group::{self, GroupReward, Member};
-use crate::verifier::{Response, Verifier, guarded, unscored, verdict};
+use crate::verifier::{Response, Verifier, guarded, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
 
 /// A weighted sum: what a policy is trained on.
@@ -138,7 +138,7 @@ impl Sum {
 
     fn verdict(self, primary: Option<Verdict>) -> Verdict {
         let Verdict { outcome, extracted, why, .. } =
-            primary.unwrap_or_else(|| unscored("the rubric has no component"));
+            primary.unwrap_or_else(|| Verdict::unscored("the rubric has no component"));
         let Self { score, rewards, missing, .. } = self;
         let missing =
             missing.or_else(|| (!score.is_finite()).then(|| format!("the weighted sum is {score}")));
@@ -157,7 +157,7 @@ impl Verifier for Rubric {
 
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
         let verdict = self.verify_group(task, &[*response]).pop();
-        verdict.unwrap_or_else(|| unscored("the rubric has no component"))
+        verdict.unwrap_or_else(|| Verdict::unscored("the rubric has no component"))
     }
 }
 
@@ -210,7 +210,7 @@ impl Verifier for Measure {
 
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
         match (self.measure)(task, response) {
-            None => unscored(format!("{} does not apply to this task", self.name)),
+            None => Verdict::unscored(format!("{} does not apply to this task", self.name)),
             Some(score) => {
                 let outcome = if score >= 1.0 { Outcome::Correct } else { Outcome::Wrong };
                 verdict(outcome, score, None, format!("{} = {score}", self.name))

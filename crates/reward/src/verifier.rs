@@ -67,21 +67,16 @@ pub(crate) fn guarded(verifier: &dyn Verifier, task: &Task, response: &Response<
     // A verifier is `&self`: what a panic could leave half-changed is inside its own interior mutability.
     match catch_unwind(AssertUnwindSafe(|| verifier.verify(task, response))) {
         Ok(verdict) if verdict.score.is_finite() => verdict,
-        Ok(verdict) => unscored(format!("{} returned the score {}", verifier.name(), verdict.score)),
+        Ok(verdict) => Verdict::unscored(format!("{} returned the score {}", verifier.name(), verdict.score)),
         Err(payload) => {
             let message = payload
                 .downcast_ref::<&str>()
                 .copied()
                 .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
                 .unwrap_or("no message");
-            unscored(format!("{} panicked: {message}", verifier.name()))
+            Verdict::unscored(format!("{} panicked: {message}", verifier.name()))
         }
     }
-}
-
-/// An unscored verdict.
-pub(crate) fn unscored(why: impl Into<String>) -> Verdict {
-    Verdict { outcome: Outcome::Unscored, score: 0.0, extracted: None, why: why.into(), rewards: Vec::new() }
 }
 
 /// A verdict of one verifier: correct is the score 1.

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::group::{self, Member};
 use crate::registry::{GROUP_REWARDS, group_reward, with_options};
-use crate::verifier::{Response, Tokens, guarded, unscored};
+use crate::verifier::{Response, Tokens, guarded};
 use ruminate_data::{FinishReason, Outcome, Prompt, Task, Verdict};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -101,7 +101,7 @@ fn grouped(kind: &str, task: &Task, response: &Response<'_>) -> Result<Verdict, 
             let why = format!("{} {}", word(answer.outcome), answer.why);
             Verdict { outcome, score, why, ..answer }
         }
-        Err(why) => unscored(format!("{kind}: {why}")),
+        Err(why) => Verdict::unscored(format!("{kind}: {why}")),
     })
 }
 

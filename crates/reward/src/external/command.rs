@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::external::protocol::{self, MAX_ANSWER};
-use crate::verifier::{Response, Verifier, unscored};
+use crate::verifier::{Response, Verifier};
 use ruminate_data::{Task, Verdict};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -147,7 +147,7 @@ impl Verifier for CommandReward {
     }
 
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
-        self.judge(task, response).unwrap_or_else(unscored)
+        self.judge(task, response).unwrap_or_else(Verdict::unscored)
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::Error;
 use crate::external::address::{Bearer, check_address, shown_address};
 use crate::external::protocol::{self, MAX_ANSWER};
-use crate::verifier::{Response, Verifier, unscored};
+use crate::verifier::{Response, Verifier};
 use ruminate_data::{Task, Verdict};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -183,6 +183,6 @@ impl Verifier for HttpReward {
     }
 
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
-        self.judge(task, response).unwrap_or_else(unscored)
+        self.judge(task, response).unwrap_or_else(Verdict::unscored)
     }
 }

@@ -1,7 +1,7 @@
 //! Multiple choice: one letter, whatever it stands for.
 
 use crate::parse::tags;
-use crate::verifier::{Response, Verifier, unscored, verdict};
+use crate::verifier::{Response, Verifier, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
 
 /// Correct when the response commits to the answer's letter and to no other; score 1 or 0.
@@ -29,7 +29,10 @@ impl Verifier for MultipleChoice {
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
         let Some(gold) = self.letter(&task.answer) else {
             let last = (b'A' + self.choices.clamp(1, 26) - 1) as char;
-            return unscored(format!("the task's answer {:?} is no letter from A to {last}", task.answer));
+            return Verdict::unscored(format!(
+                "the task's answer {:?} is no letter from A to {last}",
+                task.answer
+            ));
         };
         let text = match tags::final_text(response.text, response.opening()) {
             Ok(text) => text,

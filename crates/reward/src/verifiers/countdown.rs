@@ -3,7 +3,7 @@
 use crate::parse::expression::{self, NoValue, Token};
 use crate::parse::rational::Rational;
 use crate::parse::tags;
-use crate::verifier::{Response, Verifier, unscored, verdict};
+use crate::verifier::{Response, Verifier, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
 use serde_json::Value;
 
@@ -27,10 +27,14 @@ impl Verifier for Countdown {
 
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
         let Some(numbers) = numbers(task) else {
-            return unscored("the task has no column `numbers` that is a list of non-negative integers");
+            return Verdict::unscored(
+                "the task has no column `numbers` that is a list of non-negative integers",
+            );
         };
         let Some(target) = target(task) else {
-            return unscored("the task has no integer `target`, and its answer is no integer either");
+            return Verdict::unscored(
+                "the task has no integer `target`, and its answer is no integer either",
+            );
         };
         let text = match tags::answer(response.text, response.opening()) {
             Ok(content) => content.trim(),
@@ -44,7 +48,7 @@ impl Verifier for Countdown {
             Ok(Judgement::OtherNumbers) => {
                 verdict(Outcome::Wrong, ATTEMPT, Some(text), "does not use each given number exactly once")
             }
-            Err(NoValue::TooLarge) => unscored(NoValue::TooLarge.to_string()),
+            Err(NoValue::TooLarge) => Verdict::unscored(NoValue::TooLarge.to_string()),
             Err(no_value) => verdict(Outcome::Wrong, ATTEMPT, Some(text), no_value.to_string()),
         }
     }

@@ -1,7 +1,7 @@
 //! The answer as text, for tasks whose answer has one form.
 
 use crate::parse::tags;
-use crate::verifier::{Response, Verifier, unscored, verdict};
+use crate::verifier::{Response, Verifier, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
 
 /// Correct when the content of the one `<answer>` block is the task's answer; score 1 or 0.
@@ -21,7 +21,7 @@ impl Verifier for Exact {
         let gold = task.answer.trim();
         if gold.is_empty() {
             // An empty answer would make an empty gold correct.
-            return unscored("the task's answer is empty");
+            return Verdict::unscored("the task's answer is empty");
         }
         match tags::answer(response.text, response.opening()) {
             Err(malformed) => verdict(Outcome::Wrong, 0.0, None, malformed.to_string()),

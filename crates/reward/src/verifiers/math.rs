@@ -2,7 +2,7 @@
 //! `ruminate-math-verify`'s; here are the tags around an answer, and what a verdict means as a reward.
 
 use crate::parse::tags::{self, Malformed, Opening};
-use crate::verifier::{Response, Verifier, unscored, verdict};
+use crate::verifier::{Response, Verifier, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
 use ruminate_math_verify::{self as math_verify, Options, Source, Target};
 use serde::Deserialize;
@@ -25,7 +25,7 @@ impl Verifier for Math {
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
         let gold = match self.options.parse(marked(&task.answer), Source::Gold) {
             Ok(gold) => gold,
-            Err(why) => return unscored(format!("the gold answer: {why}")),
+            Err(why) => return Verdict::unscored(format!("the gold answer: {why}")),
         };
         let (text, source) = match final_part(response.text, response.opening()) {
             Ok(part) => part,

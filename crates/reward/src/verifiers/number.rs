@@ -4,7 +4,7 @@
 use crate::parse::decimal::Decimal;
 use crate::parse::number::{NoNumber, last_number, marked_number};
 use crate::parse::tags;
-use crate::verifier::{Response, Verifier, unscored, verdict};
+use crate::verifier::{Response, Verifier, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
 
 /// Correct when the last number that the response writes equals the answer; score 1 or 0.
@@ -23,7 +23,7 @@ impl Verifier for LastNumber {
 
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
         let Some(gold) = Decimal::parse(&task.answer) else {
-            return unscored(format!("the task's answer {:?} is no number", task.answer));
+            return Verdict::unscored(format!("the task's answer {:?} is no number", task.answer));
         };
         match tags::final_text(response.text, response.opening()) {
             Err(malformed) => verdict(Outcome::Wrong, 0.0, None, malformed.to_string()),
@@ -47,7 +47,7 @@ impl Verifier for Gsm8k {
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
         let gold = task.answer.rsplit("####").next().unwrap_or_default().trim();
         let Some(number) = Decimal::parse(gold) else {
-            return unscored(format!("the task's answer {gold:?} is no number"));
+            return Verdict::unscored(format!("the task's answer {gold:?} is no number"));
         };
         match tags::final_text(response.text, response.opening()) {
             Err(malformed) => verdict(Outcome::Wrong, 0.0, None, malformed.to_string()),

@@ -1,6 +1,6 @@
 //! DAPO's punishment of completions that are too long, in tokens. It knows nothing of text.
 
-use crate::verifier::{Response, Verifier, unscored, verdict};
+use crate::verifier::{Response, Verifier, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
 
 /// DAPO's soft overlong punishment (arXiv 2503.14476, eq. 13; TRL's `get_soft_overlong_punishment`): 0 up to
@@ -41,7 +41,7 @@ impl Verifier for Overlong {
 
     fn verify(&self, _task: &Task, response: &Response<'_>) -> Verdict {
         let Some(length) = response.tokens.count() else {
-            return unscored("needs the number of tokens (`tokens`)");
+            return Verdict::unscored("needs the number of tokens (`tokens`)");
         };
         let score = self.score(length);
         let outcome = if score == 0.0 { Outcome::Correct } else { Outcome::Wrong };

@@ -1,7 +1,7 @@
 //! Answers of a form: a regular expression, matched in linear time.
 
 use crate::parse::tags;
-use crate::verifier::{Response, Verifier, unscored, verdict};
+use crate::verifier::{Response, Verifier, verdict};
 use regex::{Regex, RegexBuilder};
 use ruminate_data::{Outcome, Task, Verdict};
 use serde::{Deserialize, Serialize};
@@ -76,13 +76,15 @@ impl Verifier for Pattern {
         let own;
         let pattern = match &self.pattern {
             Some(pattern) => pattern,
-            None if task.answer.is_empty() => return unscored("the task's answer, its pattern, is empty"),
+            None if task.answer.is_empty() => {
+                return Verdict::unscored("the task's answer, its pattern, is empty");
+            }
             None => match compile(&task.answer, self.extent) {
                 Ok(pattern) => {
                     own = pattern;
                     &own
                 }
-                Err(error) => return unscored(format!("the task's answer is no pattern: {error}")),
+                Err(error) => return Verdict::unscored(format!("the task's answer is no pattern: {error}")),
             },
         };
         let text = match self.subject {

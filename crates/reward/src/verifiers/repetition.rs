@@ -1,6 +1,6 @@
 //! Repeated n-grams, whatever they mean.
 
-use crate::verifier::{Response, Tokens, Verifier, unscored, verdict};
+use crate::verifier::{Response, Tokens, Verifier, verdict};
 use ruminate_data::{Outcome, Task, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
@@ -45,7 +45,9 @@ impl Verifier for Repetition {
         let (unique, total) = match (self.unit, response.tokens) {
             (Unit::Tokens, Tokens::Ids(ids)) => count(ids, self.ngram_size),
             (Unit::Tokens, _) => {
-                return unscored("needs the tokens themselves (`completion_ids`), or `unit` = \"words\"");
+                return Verdict::unscored(
+                    "needs the tokens themselves (`completion_ids`), or `unit` = \"words\"",
+                );
             }
             (Unit::Words, _) => {
                 let text = response.text.to_lowercase();

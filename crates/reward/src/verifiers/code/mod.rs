@@ -10,7 +10,7 @@ mod judge;
 mod program;
 
 use crate::Error;
-use crate::verifier::{Response, Verifier, unscored, verdict};
+use crate::verifier::{Response, Verifier, verdict};
 use cases::{Case, Tests};
 use ruminate_data::{Outcome, Task, Verdict};
 use ruminate_sandbox::{Failure, Job, Limits, Sandbox};
@@ -276,10 +276,10 @@ impl Verifier for Code {
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
         let tests = match Tests::of(task) {
             Ok(tests) => tests,
-            Err(why) => return unscored(why),
+            Err(why) => return Verdict::unscored(why),
         };
         if matches!(tests, Tests::Asserts(_)) && !self.options.command.is_empty() {
-            return unscored(
+            return Verdict::unscored(
                 "the task's tests are Python's assert lines, and `command` runs another language",
             );
         }
@@ -295,8 +295,8 @@ impl Verifier for Code {
         match first {
             None => verdict(Outcome::Correct, 1.0, Some(program), format!("passes {passed} tests")),
             Some(Reached::Failed(why)) => verdict(Outcome::Wrong, share, Some(program), why),
-            Some(Reached::NotRun(why)) => unscored(why),
-            Some(Reached::Passed) => unscored("a test is counted as failed and as passed"),
+            Some(Reached::NotRun(why)) => Verdict::unscored(why),
+            Some(Reached::Passed) => Verdict::unscored("a test is counted as failed and as passed"),
         }
     }
 }
