@@ -257,3 +257,7 @@ pub fn merge(adapter: &Path, base: Option<&Path>, out: &Path) -> Result<PathBuf,
 pub fn bench(options: &BenchOptions) -> Result<serde_json::Value, Error> {
     Ok(commands::bench::run(options)?)
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
