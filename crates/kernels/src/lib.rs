@@ -5,6 +5,34 @@
 //! backward, and is the oracle of the others. Where it pays there is a Flex form beside it: fused loops on the CPU
 //! with a backward by hand. `dispatch` chooses. This crate is the only library that may name a backend, and the
 //! only one with `unsafe`, each block with its reason.
+//!
+//! # Example
+//!
+//! Log-probabilities of given tokens, compared with their definition:
+//!
+//! ```
+//! use burn::tensor::{Device, Int, Tensor, activation::log_softmax};
+//! use ruminate_kernels::{rms_norm, token_logprobs};
+//!
+//! // States of two tokens, four wide, and an output head over a vocabulary of three.
+//! let device = Device::flex();
+//! let states = Tensor::<2>::from_floats([[1.0, 2.0, 0.5, -1.0], [3.0, -1.0, 0.0, 2.0]], &device);
+//! let head = Tensor::<2>::from_floats(
+//!     [[0.5, 0.1, -0.3, 0.2], [0.0, 0.5, 0.9, -0.4], [1.0, -0.2, 0.3, 0.7]],
+//!     &device,
+//! );
+//! let gamma = Tensor::<1>::from_floats([1.0; 4], &device);
+//! let hidden = rms_norm(states, gamma, 1e-6);
+//!
+//! // ln p of id 2 after the first token, and of id 0 after the second.
+//! let fused = token_logprobs(hidden.clone(), head.clone(), &[2, 0], 1.0).logprobs;
+//!
+//! // The definition, which holds all logits in memory.
+//! let all = log_softmax(hidden.matmul(head.transpose()), 1); // [2, 3]
+//! let targets = Tensor::<2, Int>::from_ints([[2], [0]], &device);
+//! let composed: Tensor<1> = all.gather(1, targets).squeeze_dim(1);
+//! assert!((fused - composed).abs().max().into_scalar::<f32>() < 1e-4);
+//! ```
 
 // B batch, T tokens, N = B * T rows, D hidden, H heads, G query heads per key-value head, E experts,
 // K chosen experts a token, C expert capacity, F expert width, V vocabulary
@@ -47,3 +75,8 @@ pub use rope::{Angles, rotate_halves, rotate_interleaved};
 pub use router::{Choice, Normalisation, Scoring, route_weights, router_scores};
 pub use softmax_row::SoftmaxRow;
 pub use swiglu::swiglu;
+
+/// The examples of the README are tested with the crate's own.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
