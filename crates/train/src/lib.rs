@@ -11,6 +11,44 @@
 //!   trainer disagree.
 //! - [`Steps`]: the loop around every trainer's step: evaluations, checkpoints, the wish to stop.
 //! - [`State`], [`Observer`], [`Metrics`]: what all trainers share with the outside.
+//!
+//! # Example
+//!
+//! A tiny decoder learns to count, and the loss falls:
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use ruminate_data::{Sample, Seed};
+//! use ruminate_model::{Config, Decoder};
+//! use ruminate_train::{Metrics, Observer, State, supervised};
+//! use serde_json::json;
+//!
+//! struct Losses(Vec<f64>);
+//! impl Observer for Losses {
+//!     fn step(&mut self, _step: usize, metrics: &Metrics) {
+//!         self.0.extend(metrics.get("loss"));
+//!     }
+//! }
+//!
+//! let model = Config::from_json(&json!({
+//!     "model_type": "llama", "vocab_size": 16, "hidden_size": 16, "intermediate_size": 32,
+//!     "num_hidden_layers": 2, "num_attention_heads": 2,
+//! }))?;
+//! let policy = Decoder::init(&model, &mut Seed::new(0).rng(), &Device::flex().autodiff());
+//! // Counting: the prompt is a number, the completion its three successors.
+//! let sample = |index: u64| {
+//!     let start = (index % 8) as u32;
+//!     Sample::completion_only(&[start], &[start + 1, start + 2, start + 3])
+//! };
+//! let mut config = supervised::Config { max_steps: 60, batch_size: 8, row_length: 16, ..Default::default() };
+//! config.train.learning_rate = 1e-2;
+//! let mut losses = Losses(Vec::new());
+//! let state = State::fresh(policy, &config.train);
+//! let state = supervised::train(state, &mut |index| Ok(sample(index)), &config, &mut losses)?;
+//! assert_eq!(state.step, 60);
+//! assert!(losses.0[59] < losses.0[0] / 2.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod adamw;
 pub mod alarms;
@@ -49,3 +87,8 @@ pub use optimizer::{Optimizer, StepOutcome, StepReport};
 pub use schedule::Schedule;
 pub use state::State;
 pub use steps::{Steps, is_due};
+
+/// The examples of the README are tested with the crate's own.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
