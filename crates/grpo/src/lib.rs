@@ -3,6 +3,51 @@
 //! mean becomes more likely. It knows token ids and verdicts; text and how verdicts come about are the caller's.
 //!
 //! Read [`train`] from top to bottom: it is the algorithm. [`advantages`] and [`loss`] are its two formulas.
+//!
+//! # Example
+//!
+//! A fresh tiny policy learns to write 7s from a reward alone:
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use ruminate_data::{Completion, Problem, Seed, Task, Verdict};
+//! use ruminate_grpo::{Config, Setup, train};
+//! use ruminate_model::Decoder;
+//! use ruminate_train::{Metrics, Observer, State};
+//!
+//! struct Rewards(Vec<f64>);
+//! impl Observer for Rewards {
+//!     fn step(&mut self, _step: usize, metrics: &Metrics) {
+//!         self.0.extend(metrics.get("reward"));
+//!     }
+//! }
+//!
+//! let model = ruminate_model::Config::from_json(&serde_json::json!({
+//!     "model_type": "llama", "vocab_size": 12, "hidden_size": 16, "intermediate_size": 32,
+//!     "num_hidden_layers": 2, "num_attention_heads": 2, "initializer_range": 0.2,
+//! }))?;
+//! let policy = Decoder::init(&model, &mut Seed::new(0).rng(), &Device::flex().autodiff());
+//! // The reward is the share of 7s in a completion.
+//! let score = |_: &Task, completion: &Completion| {
+//!     let sevens = completion.ids.iter().filter(|&&id| id == 7).count();
+//!     Verdict::wrong(sevens as f64 / completion.ids.len() as f64)
+//! };
+//! let mut problems = |_| Ok(Problem { task: Task::new("", "7"), prompt_ids: vec![2] });
+//! let optimizer = ruminate_train::Config { learning_rate: 1e-2, ..Default::default() };
+//! let setup = Setup {
+//!     config: &Config::default(),
+//!     train: &optimizer,
+//!     sampling: &ruminate_rollout::Sampling { max_new_tokens: 8, ..Default::default() },
+//!     eos_token_ids: &[1],
+//!     alarms: &ruminate_train::alarms::Config::default(),
+//!     max_steps: 20,
+//!     seed: Seed::new(0),
+//! };
+//! let mut rewards = Rewards(Vec::new());
+//! train(State::fresh(policy, &optimizer), &mut problems, &score, &setup, &mut rewards)?;
+//! assert!(rewards.0[19] > rewards.0[0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod advantages;
 mod config;
@@ -23,3 +68,8 @@ pub use error::Error;
 pub use memory::{Demand, Plan, memory_plan};
 pub use trainer::{Setup, train};
 pub use verdicts::{MAX_REWARD, Verdicts};
+
+/// The examples of the README are tested with the crate's own.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
