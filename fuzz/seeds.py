@@ -23,9 +23,9 @@ TEMPLATE_WORDS = """{{ }} {% %} {%- -%} for in if elif else endif endfor set mac
 # A run folder's files in the order of the target, 0xFF between them.
 RUN = [
     [{"step": step, "reward": 0.5, "entropy": 1.0, "kl": 0.0, "rewards/format/mean": 1.0} for step in (1, 2)],
-    [{"step": 0, "set": "held_out", "n": 4, "pass@1": 0.25, "pass@1_ci": [0.1, 0.4]}],
+    [{"step": 0, "set": "validation", "n": 4, "pass@1": 0.25, "pass@1_ci": [0.1, 0.4]}],
     [{"step": 1, "load": [[5, 1], [3, 3]]}],
-    [{"step": 1, "set": "held_out", "index": 0, "prompt": "<fuzz>", "answer": "2", "text": "<fuzz>", "verdict": "correct", "why": "x"}],
+    [{"step": 1, "set": "validation", "index": 0, "prompt": "<fuzz>", "answer": "2", "text": "<fuzz>", "verdict": "correct", "why": "x"}],
     [{"step": 1, "index": 3, "sample": 0, "prompt": "<fuzz>", "text": "</script><fuzz>", "logprobs": [-0.5, None], "advantage": 0.5,
       "verdict": "wrong", "why": "<fuzz>", "finish_reason": "stop"}],
     [{"step": 1, "index": 3, "sample": 0, "tokens": ["<fuzz>", "2"], "ratio": [1.1, 0.9], "entropy": [0.2, 0.3], "experts": [[[0, 1], [2, 3]]]}],

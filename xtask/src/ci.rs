@@ -148,11 +148,11 @@ fn has_learnt(eval_jsonl: &str) -> Result<()> {
     let mut rates = Vec::new();
     for (number, line) in eval_jsonl.lines().enumerate() {
         let row: Value = serde_json::from_str(line).with_context(|| format!("line {}", number + 1))?;
-        if row["set"] == "held_out" {
+        if row["set"] == "validation" {
             rates.push(row["pass@1"].as_f64().with_context(|| format!("line {}: no pass@1", number + 1))?);
         }
     }
-    ensure!(rates.len() >= 2, "expected rows of held_out before and after training, found {}", rates.len());
+    ensure!(rates.len() >= 2, "expected rows of validation before and after training, found {}", rates.len());
     let (before, after) = (rates[0], rates[rates.len() - 1]);
     eprintln!("pass@1 on held-out problems: {before:.3} -> {after:.3}");
     ensure!(
@@ -194,17 +194,17 @@ mod tests {
 
     #[test]
     fn a_rise_of_the_main_set_is_learning() {
-        let rows = r#"{"step": 0, "set": "held_out", "pass@1": 0.2}
-{"step": 0, "set": "held_out/empty_thought", "pass@1": 0.9}
-{"step": 60, "set": "held_out", "pass@1": 0.5}
-{"step": 60, "set": "held_out/empty_thought", "pass@1": 0.0}"#;
+        let rows = r#"{"step": 0, "set": "validation", "pass@1": 0.2}
+{"step": 0, "set": "validation/empty_thought", "pass@1": 0.9}
+{"step": 60, "set": "validation", "pass@1": 0.5}
+{"step": 60, "set": "validation/empty_thought", "pass@1": 0.0}"#;
         has_learnt(rows).expect("0.2 to 0.5");
     }
 
     #[test]
     fn standing_still_one_evaluation_and_a_broken_log_are_not() {
-        let flat = "{\"set\": \"held_out\", \"pass@1\": 0.2}\n{\"set\": \"held_out\", \"pass@1\": 0.25}";
-        let single = "{\"set\": \"held_out\", \"pass@1\": 0.9}";
+        let flat = "{\"set\": \"validation\", \"pass@1\": 0.2}\n{\"set\": \"validation\", \"pass@1\": 0.25}";
+        let single = "{\"set\": \"validation\", \"pass@1\": 0.9}";
         for (rows, says) in [(flat, "0.200 to 0.250"), (single, "found 1"), ("", "found 0"), ("{", "line 1")]
         {
             let message = format!("{:#}", has_learnt(rows).expect_err("nothing was learnt"));

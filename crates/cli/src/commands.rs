@@ -79,7 +79,7 @@ fn eval(args: EvalArgs) -> Result<(), Error> {
 /// Rows on standard output, the table for people.
 fn rows(summary: &Summary) -> Result<(), Error> {
     let mut output = Output::standard();
-    summary.reports().try_for_each(|report| output.row(report))?;
+    summary.evaluations().try_for_each(|row| output.row(row))?;
     terminal::styled(&summary.text(look()));
     Ok(())
 }

@@ -335,7 +335,7 @@ fn fine_tuning_measures_the_loss_of_a_file_and_of_a_share_of_its_own() {
     let at: Vec<_> = evaluations.iter().map(|row| row["step"].as_u64().expect("a step")).collect();
     assert_eq!(at, [0, 2, 4, 6]);
     for row in &evaluations {
-        assert_eq!((&row["set"], &row["n"]), (&"held_out".into(), &3.into()));
+        assert_eq!((&row["set"], &row["n"]), (&"validation".into(), &3.into()));
         let (loss, perplexity) =
             (row["loss"].as_f64().expect("a loss"), row["perplexity"].as_f64().expect("one"));
         assert!((loss.exp() - perplexity).abs() < 1e-9 && row["tokens"].as_u64() > Some(3), "{row}");
@@ -355,19 +355,19 @@ fn fine_tuning_measures_the_loss_of_a_file_and_of_a_share_of_its_own() {
     assert_eq!(rows_of(&place.file("plain/eval.jsonl")).len(), 0);
     let weights = |run: &str| fs::read(place.file(run).join("final/model.safetensors")).expect("weights");
     assert_eq!(weights("plain"), weights("file"));
-    let share = [&steps[..], &["sft.eval_steps=3", "data.split.held_out=0.3"]].concat();
+    let share = [&steps[..], &["sft.eval_steps=3", "data.split.validation=0.3"]].concat();
     assert_code(&place.run("sft", "share", &share, &[]), 0);
     let evaluations = rows_of(&place.file("share/eval.jsonl"));
     assert_eq!(evaluations.len(), 3);
-    let held_out = evaluations[0]["n"].as_u64().expect("a number");
+    let validation = evaluations[0]["n"].as_u64().expect("a number");
     let complete = fs::read(place.file("share/complete.json")).expect("complete");
     let complete: serde_json::Value = serde_json::from_slice(&complete).expect("JSON");
-    assert!(held_out > 3 && complete["summary"]["samples"].as_u64() == Some(40 - held_out), "{complete}");
-    assert_eq!(complete["summary"]["held_out"]["after"], evaluations[2]);
+    assert!(validation > 3 && complete["summary"]["samples"].as_u64() == Some(40 - validation), "{complete}");
+    assert_eq!(complete["summary"]["validation"]["after"], evaluations[2]);
 }
 
 #[test]
-fn pretraining_measures_held_out_traces_and_the_end_of_a_corpus() {
+fn pretraining_measures_validation_traces_and_the_end_of_a_corpus() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
     let steps = ["pretrain.max_steps=3", "pretrain.eval_steps=1"];

@@ -54,7 +54,7 @@ fn a_kill_in_the_last_evaluation_costs_no_step() {
     let [whole, broken, partial] = ["whole", "broken", "partial"].map(|name| folder.path().join(name));
     let sets = [&LONG[..], &["max_steps=3", "train.save_steps=0"]].concat();
     assert_code(&ruminate(&tiny("train-rl", text(&whole), &sets)), 0);
-    assert_eq!(evaluated(&whole, 3).len(), 3, "held_out, with an empty thought, fresh");
+    assert_eq!(evaluated(&whole, 3).len(), 3, "validation, with an empty thought, test");
 
     let args = tiny("train-rl", text(&broken), &sets);
     let killed = signalled_after(&broken, &args, 3, "-KILL");
@@ -84,7 +84,7 @@ fn an_evaluation_on_the_way_that_was_interrupted_is_made_up_for() {
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
     let sets = [&LONG[..], &["max_steps=4", "train.save_steps=2", "grpo.eval_steps=2"]].concat();
     assert_code(&ruminate(&tiny("train-rl", text(&whole), &sets)), 0);
-    assert_eq!(evaluated(&whole, 2).len(), 2, "held_out, with an empty thought");
+    assert_eq!(evaluated(&whole, 2).len(), 2, "validation, with an empty thought");
 
     let args = tiny("train-rl", text(&broken), &sets);
     let interrupted = signalled_after(&broken, &args, 2, "-INT");

@@ -82,7 +82,7 @@ fn all_ways_to_a_model_with_adapters_agree() {
     let measured = ruminate(&tiny("eval", &path("measured"), &[&model, "eval.empty_thought=false"]));
     assert_code(&measured, 0);
     let sets: Vec<serde_json::Value> = rows(&measured.stdout).iter().map(|row| row["set"].clone()).collect();
-    assert_eq!(sets, ["held_out", "fresh"]);
+    assert_eq!(sets, ["validation", "test"]);
 
     assert_code(&ruminate(&["merge", &adapter, &made]), 2); // it is there
     for (name, make) in IN_THE_WAY {

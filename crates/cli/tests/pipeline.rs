@@ -77,7 +77,10 @@ fn an_evaluation_keeps_its_samples_to_be_judged_again_and_compared() {
         row["tasks"]["gcd"]["n"].as_u64() > Some(0) && row["tasks"]["spell_backward"].is_object(),
         "{row}"
     );
-    assert!(row["self_check"].is_number() && row["language_mixed"].is_number(), "{row}");
+    assert!(
+        row["measures"]["self_check"].is_number() && row["measures"]["language_mixed"].is_number(),
+        "{row}"
+    );
     assert!(told(&output).contains("pass@1 by task"), "{}", told(&output));
     let samples = rows_of(&place.file("one/samples.jsonl"));
     // Two sets of eight problems, four samples and a greedy completion of each.
@@ -101,7 +104,7 @@ fn an_evaluation_keeps_its_samples_to_be_judged_again_and_compared() {
     let compared = ruminate(&["eval", "--compare", &one, &other]);
     assert_code(&compared, 0);
     let compared = rows(&compared.stdout);
-    assert_eq!((compared[0]["set"].as_str(), compared[0]["n"].as_u64()), (Some("held_out"), Some(8)));
+    assert_eq!((compared[0]["set"].as_str(), compared[0]["n"].as_u64()), (Some("validation"), Some(8)));
     assert_eq!(compared[0]["a"], row["pass@1"]);
     assert!(compared[0]["p"].as_f64().is_some_and(|p| p > 0.0 && p <= 1.0));
     let itself = rows(&ruminate(&["eval", "--compare", &one, &one]).stdout);

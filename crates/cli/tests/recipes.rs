@@ -20,10 +20,10 @@ fn recipes_for_checkpoints_run_a_step() {
         })
         .collect();
     fs::write(&tasks, rows.join("\n")).expect("written");
-    let held_out = folder.path().join("held_out.jsonl");
-    fs::write(&held_out, r#"{"question": "7 and 1?", "answer": "7+1=8\n#### 8"}"#).expect("written");
+    let validation = folder.path().join("validation.jsonl");
+    fs::write(&validation, r#"{"question": "7 and 1?", "answer": "7+1=8\n#### 8"}"#).expect("written");
     let (train, eval) =
-        (format!("data.train={}", tasks.display()), format!("data.eval={}", held_out.display()));
+        (format!("data.train={}", tasks.display()), format!("data.eval={}", validation.display()));
     let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes");
     let files = [train.as_str(), &eval];
     // These two name their files as seen from the root of the repository.

@@ -38,10 +38,10 @@ fn train_rl_leaves_a_whole_run_folder_and_tells_its_story_again() {
         assert!(metrics[0].get(key).is_some(), "{key}");
     }
     let evaluations = rows_of(&run.join("eval.jsonl"));
-    let held_out: Vec<_> = evaluations.iter().filter(|row| row["set"] == "held_out").collect();
-    assert_eq!(held_out.len(), 2, "before and after");
-    assert_eq!((&held_out[0]["step"], &held_out[1]["step"]), (&0.into(), &2.into()));
-    assert!(evaluations.iter().any(|row| row["set"] == "held_out/empty_thought"));
+    let validation: Vec<_> = evaluations.iter().filter(|row| row["set"] == "validation").collect();
+    assert_eq!(validation.len(), 2, "before and after");
+    assert_eq!((&validation[0]["step"], &validation[1]["step"]), (&0.into(), &2.into()));
+    assert!(evaluations.iter().any(|row| row["set"] == "validation/empty_thought"));
     let completion = &rows_of(&run.join("completions/step-000001.jsonl"))[0];
     for key in
         ["prompt", "text", "completion_ids", "logprobs", "rewards", "advantage", "verdict", "finish_reason"]
@@ -63,7 +63,7 @@ fn train_rl_leaves_a_whole_run_folder_and_tells_its_story_again() {
     let again = ruminate(&args);
     assert_code(&again, 0);
     assert!(told(&again).contains("is complete"), "{}", told(&again));
-    let table = |text: String| text.split_once("held_out\n").map(|(_, table)| table.to_owned());
+    let table = |text: String| text.split_once("validation\n").map(|(_, table)| table.to_owned());
     assert_eq!(table(told(&first)), table(told(&again)), "the same table again");
     assert!(table(told(&again)).is_some_and(|table| table.contains("pass@1, greedy")));
 
@@ -191,7 +191,7 @@ fn wait_for_rows(path: &Path) {
 }
 
 #[test]
-fn tasks_of_a_file_are_trained_on_and_held_out_by_problem() {
+fn tasks_of_a_file_are_trained_on_and_validation_by_problem() {
     let folder = tempfile::tempdir().expect("a folder");
     let (tasks, run) = (folder.path().join("my.jsonl"), folder.path().join("run"));
     let lines: Vec<String> =
@@ -205,9 +205,9 @@ fn tasks_of_a_file_are_trained_on_and_held_out_by_problem() {
         .collect();
     assert_eq!(trained.len(), 16, "four steps of four problems, none twice in an epoch");
     let evaluations = rows_of(&run.join("eval.jsonl"));
-    let held_out = evaluations[0]["n"].as_u64().expect("a number");
-    assert!((1..=4).contains(&held_out), "{held_out}");
-    assert!(!evaluations.iter().any(|row| row["set"] == "fresh"));
+    let validation = evaluations[0]["n"].as_u64().expect("a number");
+    assert!((1..=4).contains(&validation), "{validation}");
+    assert!(!evaluations.iter().any(|row| row["set"] == "test"));
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn pretrain_sft_and_eval_work_one_after_the_other() {
     assert_code(&output, 0);
     let printed = rows(&output.stdout);
     assert_eq!(printed, rows_of(&folder.path().join("measured/eval.jsonl")));
-    assert_eq!(printed[0]["set"], "held_out");
+    assert_eq!(printed[0]["set"], "validation");
 }
 
 #[test]

@@ -87,8 +87,8 @@ fn a_model_of_its_own_gets_settings_that_fit_it_and_its_data() {
     assert!(!told.contains("grpo.num_generations = 8"), "what is stated is not derived: {told}");
     assert!(told.contains("sums.jsonl: 40 rows"), "{told}");
     assert!(told.contains("judged by `last_number`"), "{told}");
-    let held_out = rows_of(&out.join("eval.jsonl"))[0]["n"].as_u64().expect("a number");
-    assert!(told.contains(&format!("on {held_out} held-out problems")), "{told}");
+    let validation = rows_of(&out.join("eval.jsonl"))[0]["n"].as_u64().expect("a number");
+    assert!(told.contains(&format!("on {validation} held-out problems")), "{told}");
     assert!(told.contains("1. GRPO: 1 steps of 1 problems x 2 completions"), "{told}");
     assert!(told.contains("epochs of"), "{told}");
 
@@ -382,8 +382,8 @@ fn a_recipe_finds_its_data_beside_itself() {
     assert!(told.contains("mine.jsonl: 40 rows"), "{told}");
     assert!(told.contains("judged by `exact` (so says no `reward.verifier`"), "{told}");
     assert!(told.contains("held out by the hash of their prompts"), "{told}");
-    let held_out = rows_of(&out.join("eval.jsonl"))[0]["n"].as_u64().expect("a number");
-    assert!(told.contains(&format!("on {held_out} held-out problems")), "{told}");
+    let validation = rows_of(&out.join("eval.jsonl"))[0]["n"].as_u64().expect("a number");
+    assert!(told.contains(&format!("on {validation} held-out problems")), "{told}");
     assert!(!told.contains("settings for"), "the embedded default keeps its own: {told}");
 }
 

@@ -46,7 +46,7 @@ impl Place {
         });
         fs::write(run.join("config.json"), config.to_string()).expect("written");
         let row = json!({
-            "set": "held_out", "forced": "", "index": 0, "sample": 0,
+            "set": "validation", "forced": "", "index": 0, "sample": 0,
             "task": { "prompt": "1+1=", "answer": "2" },
             "prompt_ids": [1], "completion_ids": [2], "text": "2", "finish_reason": "stop",
             "verdict": "wrong", "score": 0.0, "why": "", "rewards": {},

@@ -26,7 +26,7 @@ fn main() -> Result<(), Error> {
         println!("{} {}  ({:?})", trace.prompt, trace.completion, trace.kind);
     }
 
-    let held_out = Stream::new(chain_sum, Split::HeldOut, shares, seed)?.distinct(256)?;
-    println!("{} held-out problems, the first is {}", held_out.len(), held_out[0].prompt.text());
+    let validation = Stream::new(chain_sum, Split::Validation, shares, seed)?.distinct(256)?;
+    println!("{} held-out problems, the first is {}", validation.len(), validation[0].prompt.text());
     Ok(())
 }

@@ -25,7 +25,7 @@
 //! let gcd = by_name("gcd", &json!({ "max_value": 100 }))?;
 //! let (shares, seed) = (Shares::default(), Seed::new(0));
 //! let training = Stream::new(gcd.clone(), Split::Train, shares, seed)?;
-//! let validation = Stream::new(gcd, Split::HeldOut, shares, seed)?.distinct(50)?;
+//! let validation = Stream::new(gcd, Split::Validation, shares, seed)?.distinct(50)?;
 //!
 //! let task = training.task(0)?;
 //! assert!(validation.iter().all(|other| other.prompt != task.prompt));

@@ -2,7 +2,7 @@
 //!
 //! The rule, which must not change: take the UTF-8 bytes of the prompt's text with every run of white space
 //! made one space and none at the ends; FNV-1a (64 bits) then SplitMix64's finaliser; its upper 53 bits over
-//! 2^53 are a number u in [0, 1). `held_out` is u < `held_out`, `fresh` the share above it, `train` the rest.
+//! 2^53 are a number u in [0, 1). `validation` is u < `validation`, `test` the share above it, `train` the rest.
 //!
 //! This module does not know how problems are made; see [`crate::procedural::Stream`].
 
@@ -17,9 +17,9 @@ pub enum Split {
     /// What training sees.
     Train,
     /// What evaluation during development sees.
-    HeldOut,
+    Validation,
     /// Read by final figures alone: nothing is tuned on it.
-    Fresh,
+    Test,
 }
 
 impl Split {
@@ -27,8 +27,17 @@ impl Split {
     pub fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
-            Self::HeldOut => "held_out",
-            Self::Fresh => "fresh",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
+    /// What the problems of a split are drawn under: the names of version 0.1, so that a seed still draws what it drew.
+    pub(crate) fn seed_name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "held_out",
+            Self::Test => "fresh",
         }
     }
 }
@@ -43,15 +52,15 @@ impl fmt::Display for Split {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Shares {
-    /// Share held out for evaluation during development.
-    pub held_out: f64,
-    /// Share held out for final figures only.
-    pub fresh: f64,
+    /// Share of the problems that evaluations during development ask, 0 to 1.
+    pub validation: f64,
+    /// Share of the problems that are kept for final figures, 0 to 1.
+    pub test: f64,
 }
 
 impl Default for Shares {
     fn default() -> Self {
-        Self { held_out: 0.1, fresh: 0.1 }
+        Self { validation: 0.1, test: 0.1 }
     }
 }
 
@@ -62,14 +71,14 @@ impl Shares {
     /// [`Error::Params`] for a share that is negative or not finite, or when they sum to 1 or more.
     pub fn validate(&self) -> Result<(), Error> {
         let good = |share: f64| share.is_finite() && share >= 0.0;
-        if good(self.held_out) && good(self.fresh) && self.held_out + self.fresh < 1.0 {
+        if good(self.validation) && good(self.test) && self.validation + self.test < 1.0 {
             return Ok(());
         }
         Err(Error::Params {
             of: "split",
             problem: format!(
-                "expected shares of at least 0 that sum to less than 1, found held_out = {}, fresh = {}",
-                self.held_out, self.fresh
+                "expected shares of at least 0 that sum to less than 1, found validation = {}, test = {}",
+                self.validation, self.test
             ),
         })
     }
@@ -77,10 +86,10 @@ impl Shares {
     /// The split of the problem with this prompt ([`crate::Prompt::text`]).
     pub fn split_of(&self, prompt: &str) -> Split {
         let u = position(prompt);
-        if u < self.held_out {
-            Split::HeldOut
-        } else if u < self.held_out + self.fresh {
-            Split::Fresh
+        if u < self.validation {
+            Split::Validation
+        } else if u < self.validation + self.test {
+            Split::Test
         } else {
             Split::Train
         }
@@ -88,8 +97,8 @@ impl Shares {
 }
 
 /// Whether a problem belongs to the share `fraction` that is held out: the same problems as
-/// [`Shares::split_of`] puts into [`Split::HeldOut`].
-pub fn is_held_out(prompt: &str, fraction: f64) -> bool {
+/// [`Shares::split_of`] puts into [`Split::Validation`].
+pub fn is_validation(prompt: &str, fraction: f64) -> bool {
     position(prompt) < fraction
 }
 
@@ -103,7 +112,7 @@ fn position(prompt: &str) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Shares, Split, is_held_out, position};
+    use super::{Shares, Split, is_validation, position};
     use proptest::prelude::{ProptestConfig, any, prop_assert_eq, proptest};
 
     #[test]
@@ -114,28 +123,28 @@ mod tests {
     }
 
     #[test]
-    fn one_problem_in_ten_is_held_out_and_one_in_ten_is_fresh() {
+    fn one_problem_in_ten_is_for_validation_and_one_in_ten_for_the_test() {
         let count =
             |split| (0..20_000).filter(|i| Shares::default().split_of(&format!("{i}+1=")) == split).count();
-        assert!((1_850..2_150).contains(&count(Split::HeldOut)), "{}", count(Split::HeldOut));
-        assert!((1_850..2_150).contains(&count(Split::Fresh)), "{}", count(Split::Fresh));
+        assert!((1_850..2_150).contains(&count(Split::Validation)), "{}", count(Split::Validation));
+        assert!((1_850..2_150).contains(&count(Split::Test)), "{}", count(Split::Test));
     }
 
     #[test]
     fn shares_that_leave_nothing_to_train_on_are_refused() {
-        for (held_out, fresh) in [(0.5, 0.5), (-0.1, 0.1), (f64::NAN, 0.1), (0.1, f64::INFINITY)] {
-            assert!(Shares { held_out, fresh }.validate().is_err(), "{held_out} {fresh}");
+        for (validation, test) in [(0.5, 0.5), (-0.1, 0.1), (f64::NAN, 0.1), (0.1, f64::INFINITY)] {
+            assert!(Shares { validation, test }.validate().is_err(), "{validation} {test}");
         }
-        assert!(Shares { held_out: 0.0, fresh: 0.0 }.validate().is_ok());
+        assert!(Shares { validation: 0.0, test: 0.0 }.validate().is_ok());
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(1_000))]
 
         #[test]
-        fn both_questions_have_one_answer(prompt in any::<String>(), held_out in 0.0..0.9) {
-            let shares = Shares { held_out, fresh: 0.1 };
-            prop_assert_eq!(is_held_out(&prompt, held_out), shares.split_of(&prompt) == Split::HeldOut);
+        fn both_questions_have_one_answer(prompt in any::<String>(), validation in 0.0..0.9) {
+            let shares = Shares { validation, test: 0.1 };
+            prop_assert_eq!(is_validation(&prompt, validation), shares.split_of(&prompt) == Split::Validation);
         }
 
         #[test]

@@ -71,13 +71,13 @@ impl Traces {
     ///
     /// # Errors
     /// As [`new`](Self::new); [`Error::EmptySplit`] where nothing is held out.
-    pub fn held_out(
+    pub fn validation(
         family: Arc<dyn Family>,
         mix: TraceMix,
         shares: Shares,
         seed: Seed,
     ) -> Result<Self, Error> {
-        Self::of(Split::HeldOut, family, mix, shares, seed)
+        Self::of(Split::Validation, family, mix, shares, seed)
     }
 
     fn of(
@@ -115,19 +115,19 @@ mod tests {
     use super::{TraceMix, Traces};
     use crate::Seed;
     use crate::procedural::ChainSum;
-    use crate::split::{Shares, is_held_out};
+    use crate::split::{Shares, is_validation};
     use std::sync::Arc;
 
     #[test]
-    fn held_out_traces_are_of_problems_that_no_training_trace_has() {
+    fn validation_traces_are_of_problems_that_no_training_trace_has() {
         let family = || Arc::new(ChainSum::tiny());
         let (mix, shares, seed) = (TraceMix::default(), Shares::default(), Seed::new(3));
         let training = Traces::new(family(), mix.clone(), shares, seed).expect("traces");
-        let held_out = Traces::held_out(family(), mix, shares, seed).expect("traces");
+        let validation = Traces::validation(family(), mix, shares, seed).expect("traces");
         for index in 0..300 {
             let prompt = |traces: &Traces| traces.trace(index).expect("a trace").prompt;
-            assert!(!is_held_out(&prompt(&training), shares.held_out));
-            assert!(is_held_out(&prompt(&held_out), shares.held_out));
+            assert!(!is_validation(&prompt(&training), shares.validation));
+            assert!(is_validation(&prompt(&validation), shares.validation));
         }
     }
 }

@@ -4,11 +4,11 @@
 //! `cargo run -p ruminate-eval --example before_after`
 
 use ruminate_data::{Completion, FinishReason, Group, Seed, Verdict};
-use ruminate_eval::{Report, table};
+use ruminate_eval::{evaluate, table};
 
 fn main() -> Result<(), ruminate_eval::Error> {
-    let before = Report::new(0, "held_out", &evaluation(Seed::new(0), 0.3), None, Seed::new(1))?;
-    let after = Report::new(60, "held_out", &evaluation(Seed::new(0), 0.9), None, Seed::new(1))?;
+    let before = evaluate(0, "validation", &evaluation(Seed::new(0), 0.3), None, Seed::new(1))?;
+    let after = evaluate(60, "validation", &evaluation(Seed::new(0), 0.9), None, Seed::new(1))?;
     eprint!("{}", table(&[("before", &before), ("after", &after)]));
     for row in [before, after] {
         eprintln!("{}", serde_json::to_string(&row).expect("a report is plain data"));

@@ -1,6 +1,7 @@
-//! The estimators, as pure functions over judged completions. They refuse to know where completions come from.
+//! The estimators, as pure functions over judged completions. They do not know where completions come from.
 
 use ruminate_data::{Completion, Group, Outcome, Seed, Verdict};
+use std::collections::BTreeMap;
 
 /// Resamples of [`bootstrap_ci`].
 const RESAMPLES: u64 = 1_000;
@@ -61,9 +62,15 @@ pub fn consensus(group: &Group) -> Option<bool> {
     any_scored.then(|| winner.is_some_and(|answer| answer.correct))
 }
 
-/// The mean of a reward component over the scored completions that have it; `None` when none does.
-pub fn component_mean(groups: &[Group], name: &str) -> Option<f64> {
-    mean(groups.iter().flat_map(scored).filter_map(|(_, verdict)| verdict.reward(name)))
+/// The mean of each reward component and measure, by its name, over the scored completions that have it.
+pub fn component_means(groups: &[Group]) -> BTreeMap<String, f64> {
+    let mut values: BTreeMap<&str, (f64, usize)> = BTreeMap::new();
+    for (name, value) in groups.iter().flat_map(scored).flat_map(|(_, verdict)| &verdict.rewards) {
+        let (sum, count) = values.entry(name.as_str()).or_default();
+        *sum += value;
+        *count += 1;
+    }
+    values.into_iter().map(|(name, (sum, count))| (name.to_owned(), sum / count as f64)).collect()
 }
 
 /// The 95 % confidence interval of a mean over problems: the percentile bootstrap (Efron & Tibshirani 1993, chapter

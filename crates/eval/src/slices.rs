@@ -1,26 +1,9 @@
-//! An evaluation by parts: how a policy does on each task, on each difficulty. It refuses to know what a label means.
+//! An evaluation by parts: how a policy does on each task, on each difficulty. It does not know what a label means.
 
 use crate::metrics::{bootstrap_ci, consensus, mean, scored, solve_rate};
 use ruminate_data::{Group, Seed};
-use serde::{Deserialize, Serialize};
+use ruminate_run::rows::Slice;
 use std::collections::BTreeMap;
-
-/// What an evaluation found on the problems of one label.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Slice {
-    /// Number of problems.
-    pub n: usize,
-    /// The mean over problems of the mean over their samples.
-    #[serde(rename = "pass@1")]
-    pub pass_at_1: f64,
-    /// Its 95 % confidence interval, by bootstrap over these problems.
-    #[serde(rename = "pass@1_ci")]
-    pub pass_at_1_ci: [f64; 2],
-    /// Share of problems whose majority answer is correct.
-    pub cons: f64,
-    /// Mean length of a completion in tokens.
-    pub completion_length_mean: f64,
-}
 
 /// The slices of groups by their labels, one label a group; groups without a label are in none, and neither are labels
 /// of which nothing was scored.

@@ -1,12 +1,12 @@
-//! Reports side by side, as plain text for people. It refuses to know colours and terminals.
+//! Evaluations side by side, as plain text for people. It does not know colours and terminals.
 
-use crate::{Report, Slice};
+use ruminate_run::rows::{Evaluation, Kind, Slice, in_order, label};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A table with a column a report, under its caller's heading ("before", "after", "teacher", ...): aligned, shares
-/// in percent with one decimal, `-` where a report lacks a metric that another has, no row that all lack. Ends
+/// A table with a column an evaluation, under its caller's heading ("before", "after", "teacher", ...): aligned, shares
+/// in percent with one decimal, `-` where an evaluation lacks a metric that another has, no row that all lack. Ends
 /// with a newline.
-pub fn table(columns: &[(&str, &Report)]) -> String {
+pub fn table(columns: &[(&str, &Evaluation)]) -> String {
     let mut rows = vec![Row::new("", columns, |_| None)];
     rows[0].cells = columns.iter().map(|(heading, _)| Some((*heading).to_owned())).collect();
     rows.push(Row::new("pass@1, greedy", columns, |r| r.pass_at_1_greedy.map(percent)));
@@ -18,20 +18,23 @@ pub fn table(columns: &[(&str, &Report)]) -> String {
     rows.push(Row::new("cut off at the limit", columns, |r| Some(percent(r.truncated))));
     let ks: BTreeSet<usize> = columns.iter().filter_map(|(_, r)| r.at_k.map(|at| at.k)).collect();
     for k in ks {
-        let at = |r: &Report| r.at_k.filter(|at| at.k == k);
+        let at = |r: &Evaluation| r.at_k.filter(|at| at.k == k);
         rows.push(Row::new(&format!("pass@{k}"), columns, |r| at(r)?.pass.map(percent)));
         rows.push(Row::new(&format!("cons@{k}"), columns, |r| at(r)?.cons.map(percent)));
     }
     rows.push(Row::new("mean length (tokens)", columns, |r| {
         Some(format!("{:.1}", r.completion_length_mean))
     }));
-    rows.push(Row::new("mean thought (tokens)", columns, |r| {
-        r.thought_length_mean.map(|length| format!("{length:.1}"))
-    }));
-    rows.push(Row::new("well-formed", columns, |r| r.well_formed.map(percent)));
-    rows.push(Row::new("all steps shown", columns, |r| r.all_steps.map(percent)));
-    rows.push(Row::new("takes a step back", columns, |r| r.self_check.map(percent)));
-    rows.push(Row::new("mixes languages", columns, |r| r.language_mixed.map(percent)));
+    let names = columns.iter().flat_map(|(_, evaluation)| evaluation.measures.keys().map(String::as_str));
+    for name in in_order(names) {
+        let label = label(name);
+        rows.push(Row::new(&label.text, columns, |evaluation| {
+            evaluation.measures.get(name).map(|&value| match label.kind {
+                Kind::Share => percent(value),
+                Kind::Number => number(value),
+            })
+        }));
+    }
     rows.push(Row::new("unscored completions", columns, |r| {
         (r.unscored > 0).then(|| r.unscored.to_string())
     }));
@@ -45,7 +48,7 @@ const DOUBTFUL: f64 = 0.1;
 
 /// What must stand beside the figures of one set's reports of which many completions were cut off, a line a finding;
 /// empty where none has many. A line names reports by their headings.
-pub fn cut_off(columns: &[(&str, &Report)]) -> Vec<String> {
+pub fn cut_off(columns: &[(&str, &Evaluation)]) -> Vec<String> {
     let Some(set) = columns.first().map(|(_, report)| &report.set) else { return Vec::new() };
     let mut lines = Vec::new();
     for (heading, report) in columns.iter().filter(|(_, report)| report.truncated >= 1.0) {
@@ -55,7 +58,7 @@ pub fn cut_off(columns: &[(&str, &Report)]) -> Vec<String> {
              `rollout.max_new_tokens`"
         ));
     }
-    let is_doubtful = |report: &Report| report.truncated > DOUBTFUL && report.truncated < 1.0;
+    let is_doubtful = |report: &Evaluation| report.truncated > DOUBTFUL && report.truncated < 1.0;
     let doubtful: Vec<String> = columns
         .iter()
         .filter(|(_, report)| is_doubtful(report))
@@ -96,8 +99,15 @@ struct Row {
 }
 
 impl Row {
-    fn new(label: &str, columns: &[(&str, &Report)], cell: impl Fn(&Report) -> Option<String>) -> Self {
-        Self { label: label.to_owned(), cells: columns.iter().map(|(_, report)| cell(report)).collect() }
+    fn new(
+        label: &str,
+        columns: &[(&str, &Evaluation)],
+        cell: impl Fn(&Evaluation) -> Option<String>,
+    ) -> Self {
+        Self {
+            label: label.to_owned(),
+            cells: columns.iter().map(|(_, evaluation)| cell(evaluation)).collect(),
+        }
     }
 }
 
@@ -116,6 +126,11 @@ fn align(rows: &[Row]) -> String {
         std::iter::once(label).chain(cells).collect::<Vec<_>>().join("  ") + "\n"
     };
     rows.iter().map(line).collect()
+}
+
+/// Lengths with one decimal, small numbers with three.
+fn number(value: f64) -> String {
+    if value.abs() < 10.0 { format!("{value:.3}") } else { format!("{value:.1}") }
 }
 
 fn percent(share: f64) -> String {

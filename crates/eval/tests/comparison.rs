@@ -4,7 +4,7 @@ mod toy;
 
 use proptest::prelude::*;
 use ruminate_data::{Group, Seed};
-use ruminate_eval::{Report, compare, slice_table, slices};
+use ruminate_eval::{Evaluation, by_part, compare, evaluate, slice_table, slices};
 use toy::votes;
 
 #[test]
@@ -53,8 +53,9 @@ fn parts_are_told_apart_by_their_labels_and_a_single_part_is_not_told() {
     assert_eq!((parts["sums"].n, parts["sums"].pass_at_1, parts["sums"].cons), (2, 0.125, 0.0));
     assert_eq!(parts.len(), 2);
 
-    let report = Report::new(0, "held_out", &groups, None, Seed::new(0)).expect("valid");
-    let report = report.by_part(
+    let report = evaluate(0, "validation", &groups, None, Seed::new(0)).expect("valid");
+    let report = by_part(
+        report,
         &groups,
         &labels(["gcd", "sums", "sums", "gcd"]),
         &labels(["3", "3", "3", "3"]),
@@ -62,7 +63,7 @@ fn parts_are_told_apart_by_their_labels_and_a_single_part_is_not_told() {
     );
     assert!(report.difficulties.is_empty());
     let text = serde_json::to_string(&report).expect("serialises");
-    assert_eq!(serde_json::from_str::<Report>(&text).expect("our own"), report);
+    assert_eq!(serde_json::from_str::<Evaluation>(&text).expect("our own"), report);
     let table = slice_table("by task", &[("before", &report.tasks), ("after", &report.tasks)]);
     assert_eq!(
         table,

@@ -4,7 +4,7 @@ mod toy;
 
 use proptest::prelude::*;
 use ruminate_data::{Outcome, Seed};
-use ruminate_eval::metrics::{bootstrap_ci, component_mean, consensus, pass_at_k, solve_rate};
+use ruminate_eval::metrics::{bootstrap_ci, component_means, consensus, pass_at_k, solve_rate};
 use toy::{group, verdict, votes};
 
 fn close(a: f64, b: f64) -> bool {
@@ -89,8 +89,8 @@ fn a_component_is_averaged_over_the_scored_that_have_it() {
     for (verdict, score) in with.verdicts.iter_mut().zip([1.0, 0.5, 99.0]) {
         verdict.rewards.push(("format".to_owned(), score));
     }
-    assert_eq!(component_mean(&[with, votes("c")], "format"), Some(0.75));
-    assert_eq!(component_mean(&[votes("c")], "format"), None);
+    assert_eq!(component_means(&[with, votes("c")])["format"], 0.75);
+    assert!(component_means(&[votes("c")]).is_empty());
 }
 
 #[test]

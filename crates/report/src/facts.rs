@@ -3,7 +3,7 @@
 use crate::chart::number;
 use crate::escape::{Text, clipped, json};
 use crate::folder::Run;
-use crate::records::Evaluation;
+use ruminate_run::rows::{Figures, Kind, Label, label};
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -52,7 +52,7 @@ pub(crate) fn alarms(run: &Run) -> String {
         let _ = write!(
             html,
             "<li><b>step {}, {}</b> {}</li>",
-            alarm.step,
+            alarm.step.unwrap_or_default(),
             Text(&clipped(&alarm.name, 40)),
             Text(&clipped(&alarm.advice, MAX_ADVICE))
         );
@@ -65,17 +65,18 @@ pub(crate) fn alarms(run: &Run) -> String {
 
 /// The numbers that a reader wants first.
 pub(crate) fn tiles(run: &Run) -> String {
-    let is_main = |row: &&Evaluation| row.set == "held_out" && row.numbers.contains_key("pass@1");
-    let main: Vec<&Evaluation> = run.evaluations.iter().filter(is_main).collect();
+    let is_main = |row: &&Figures| row.set == "validation" && row.numbers.contains_key("pass@1");
+    let main: Vec<&Figures> = run.evaluations.iter().filter(is_main).collect();
     let (Some(first), Some(last)) = (main.first(), main.last()) else { return training_tiles(run) };
     let share = |value: f64| format!("{:.1} %", 100.0 * value);
     let tokens = |value: f64| number(value, 3);
     let mut html = String::new();
-    html += &tile("pass@1, held out", first, last, "pass@1", &share);
-    html += &tile("greedy", first, last, "pass@1_greedy", &share);
-    html += &tile("thought, tokens", first, last, "thought_length_mean", &tokens);
-    html += &tile("all steps shown", first, last, "all_steps", &share);
-    html += &tile("well-formed", first, last, "well_formed", &share);
+    html += &tile("pass@1, validation", first, last, "pass@1", &share);
+    for name in ["pass@1_greedy", "thought_length", "all_steps", "format"] {
+        let Label { text, kind } = label(name);
+        let told: &dyn Fn(f64) -> String = if kind == Kind::Share { &share } else { &tokens };
+        html += &tile(&text, first, last, name, told);
+    }
     format!("<dl class=\"tiles\">{html}{}</dl>", time(run))
 }
 
@@ -89,25 +90,18 @@ fn training_tiles(run: &Run) -> String {
         Some(format!("<div><dt>{label}</dt><dd><s>{}</s> {}</dd></div>", number(first, 3), number(last, 3)))
     };
     let tiles: String = [("loss", "loss"), ("reward", "reward")].into_iter().filter_map(tile).collect();
-    let all = tiles + &held_out_loss(run) + &time(run);
+    let all = tiles + &validation_loss(run) + &time(run);
     if all.is_empty() { all } else { format!("<dl class=\"tiles\">{all}</dl>") }
 }
 
 /// The loss of held-out samples, which supervised runs measure.
-fn held_out_loss(run: &Run) -> String {
-    let rows: Vec<&Evaluation> =
-        run.evaluations.iter().filter(|row| row.numbers.contains_key("loss")).collect();
+fn validation_loss(run: &Run) -> String {
+    let rows: Vec<&Figures> = run.evaluations.iter().filter(|row| row.numbers.contains_key("loss")).collect();
     let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return String::new() };
-    tile("loss, held out", first, last, "loss", &|value| number(value, 3))
+    tile("loss, validation", first, last, "loss", &|value| number(value, 3))
 }
 
-fn tile(
-    label: &str,
-    first: &Evaluation,
-    last: &Evaluation,
-    key: &str,
-    told: &dyn Fn(f64) -> String,
-) -> String {
+fn tile(label: &str, first: &Figures, last: &Figures, key: &str, told: &dyn Fn(f64) -> String) -> String {
     let Some(&after) = last.numbers.get(key) else { return String::new() };
     let before = first.numbers.get(key).filter(|_| first.step < last.step);
     let before = before.map(|&value| format!("<s>{}</s> ", told(value))).unwrap_or_default();

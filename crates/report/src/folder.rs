@@ -1,8 +1,8 @@
 //! Run folders as far as they go: what lies in one, and which lie in another. Nothing is computed here.
 
 use crate::Error;
-use crate::lines::{Table, rows};
-use crate::records::{Alarm, Completion, Evaluation, Load, Sample, TokenRow, alarms, evaluation, typed};
+use crate::lines::{Table, rows, typed};
+use ruminate_run::rows::{Alarm, Completion, ExpertLoad, Figures, Sample, Tokens, alarms, set_name};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::cell::Cell;
@@ -40,17 +40,17 @@ pub struct Run {
     /// `metrics.jsonl`
     pub metrics: Table,
     /// `eval.jsonl`, in its order.
-    pub evaluations: Vec<Evaluation>,
+    pub evaluations: Vec<Figures>,
     /// What both logs say of alarms, by step.
     pub alarms: Vec<Alarm>,
     /// `moe.jsonl`
-    pub load: Vec<Load>,
+    pub load: Vec<ExpertLoad>,
     /// `samples/`: of the first evaluation and of the last.
     pub samples: Vec<Sample>,
     /// `completions/`: some, of some steps.
     pub completions: Vec<Completion>,
     /// `tokens/`: of the same steps.
-    pub tokens: Vec<TokenRow>,
+    pub tokens: Vec<Tokens>,
     /// Whether `complete.json` is there.
     pub complete: bool,
 }
@@ -139,16 +139,18 @@ fn natural(name: &str) -> Vec<(u64, String)> {
 
 impl Run {
     fn read(path: &Path, name: &str) -> Result<Self, Error> {
-        let mut load: Vec<Load> = rows(&path.join("moe.jsonl"), typed)?;
+        let mut load: Vec<ExpertLoad> = rows(&path.join("moe.jsonl"), typed)?;
         load.sort_by_key(|row| row.step);
         let mut samples = Vec::new();
         for file in ends(files(&path.join("samples"))?) {
-            samples.extend(rows(&file, typed::<Sample>)?);
+            samples.extend(rows(&file, |row| {
+                typed::<Sample>(row).map(|sample| Sample { set: set_name(&sample.set), ..sample })
+            })?);
         }
         let (mut completions, mut tokens) = (Vec::new(), Vec::new());
         for file in spread(files(&path.join("completions"))?, COMPLETION_FILES) {
             let name = file.file_name().unwrap_or_default();
-            let looked_at = rows(&path.join("tokens").join(name), typed::<TokenRow>)?;
+            let looked_at = rows(&path.join("tokens").join(name), typed::<Tokens>)?;
             completions.extend(shown(&file, &looked_at)?);
             tokens.extend(looked_at);
         }
@@ -156,7 +158,7 @@ impl Run {
             name: name.to_owned(),
             config: config(&path.join("config.json"))?,
             metrics: Table::read(&path.join("metrics.jsonl"))?,
-            evaluations: rows(&path.join("eval.jsonl"), evaluation)?,
+            evaluations: rows(&path.join("eval.jsonl"), |row| Figures::of(&row))?,
             alarms: raised(path)?,
             load,
             samples,
@@ -179,7 +181,7 @@ fn raised(run: &Path) -> Result<Vec<Alarm>, Error> {
 
 /// The completions of a step that are shown: those that were looked at token by token, else the first. The others are
 /// not kept, for a step of a large model may have millions of tokens.
-fn shown(file: &Path, looked_at: &[TokenRow]) -> Result<Vec<Completion>, Error> {
+fn shown(file: &Path, looked_at: &[Tokens]) -> Result<Vec<Completion>, Error> {
     let known: HashSet<(u64, u64)> = looked_at.iter().map(|row| (row.index, row.sample)).collect();
     let first = Cell::new(if known.is_empty() { COMPLETIONS } else { 0 });
     let read = rows(file, |row| {

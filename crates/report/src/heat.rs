@@ -1,7 +1,7 @@
 //! Which experts the tokens went to: a map of layers and experts over the steps. It refuses to know why.
 
 use crate::escape::Text;
-use crate::records::Load;
+use ruminate_run::rows::ExpertLoad;
 use std::fmt::Write as _;
 
 /// Columns of the map; more steps are summed.
@@ -24,13 +24,13 @@ struct Row {
 }
 
 /// The map as a figure; nothing without experts.
-pub(crate) fn html(load: &[Load]) -> String {
+pub(crate) fn html(load: &[ExpertLoad]) -> String {
     let layers = load.iter().map(|row| row.load.len()).max().unwrap_or(0).min(LAYERS);
     let experts = load.iter().flat_map(|row| &row.load).map(Vec::len).max().unwrap_or(0);
     if layers == 0 || experts < 2 {
         return String::new();
     }
-    let columns: Vec<&[Load]> = load.chunks(load.len().div_ceil(COLUMNS)).collect();
+    let columns: Vec<&[ExpertLoad]> = load.chunks(load.len().div_ceil(COLUMNS)).collect();
     let whole = layers * experts <= ROWS;
     let mut rows = Vec::new();
     for layer in 0..layers {
@@ -47,7 +47,7 @@ pub(crate) fn html(load: &[Load]) -> String {
 }
 
 /// The load of each expert of a layer over some steps, 1 where it has its share.
-fn multiples(steps: &[Load], layer: usize, experts: usize) -> Vec<f64> {
+fn multiples(steps: &[ExpertLoad], layer: usize, experts: usize) -> Vec<f64> {
     let mut tokens = vec![0.0; experts];
     for row in steps.iter().filter_map(|step| step.load.get(layer)) {
         for (sum, &count) in tokens.iter_mut().zip(row) {
@@ -58,7 +58,7 @@ fn multiples(steps: &[Load], layer: usize, experts: usize) -> Vec<f64> {
     tokens.into_iter().map(|count| if total > 0.0 { count * experts as f64 / total } else { 1.0 }).collect()
 }
 
-fn figure(rows: &[Row], load: &[Load], columns: usize, whole: bool) -> String {
+fn figure(rows: &[Row], load: &[ExpertLoad], columns: usize, whole: bool) -> String {
     let first = load.first().map_or(0, |row| row.step);
     let last = load.last().map_or(0, |row| row.step);
     let what = if whole { "load of each expert" } else { "largest load of an expert, by layer" };
@@ -139,7 +139,7 @@ fn told(rows: &[&Row]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{class, html, multiples};
-    use crate::records::Load;
+    use ruminate_run::rows::ExpertLoad;
 
     #[test]
     fn balance_is_neutral_and_collapse_is_not() {
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn loads_are_multiples_of_an_even_share() {
-        let load = |a, b| Load { step: 1, load: vec![vec![a, b]] };
+        let load = |a, b| ExpertLoad { step: 1, load: vec![vec![a, b]] };
         assert_eq!(multiples(&[load(1, 3), load(2, 2)], 0, 2), [0.75, 1.25]);
         assert_eq!(multiples(&[load(0, 0)], 0, 2), [1.0, 1.0]);
         assert_eq!(multiples(&[load(0, 0)], 7, 2), [1.0, 1.0], "a layer that is not there");
@@ -156,12 +156,12 @@ mod tests {
 
     #[test]
     fn a_large_model_is_shown_by_layer_and_ragged_rows_harm_nothing() {
-        let wide = Load { step: 3, load: vec![vec![1; 256]; 58] };
+        let wide = ExpertLoad { step: 3, load: vec![vec![1; 256]; 58] };
         assert!(html(&[wide]).len() < 20_000);
         let ragged = [
-            Load { step: 1, load: vec![vec![1, 2, 3]] },
-            Load { step: 2, load: vec![vec![], vec![9]] },
-            Load { step: 3, load: vec![] },
+            ExpertLoad { step: 1, load: vec![vec![1, 2, 3]] },
+            ExpertLoad { step: 2, load: vec![vec![], vec![9]] },
+            ExpertLoad { step: 3, load: vec![] },
         ];
         assert!(html(&ragged).contains("MoE layer 1"));
         assert_eq!(html(&[]), "");

@@ -1,11 +1,11 @@
 //! Completions of training, token by token: what the page's script colours. Without a script the texts are there to
-//! read. It refuses to compute what a run has not recorded: a measure that is not there is not offered.
+//! read. It computes nothing that a run has not recorded: a measure that is not there is not offered.
 
 use crate::escape::{Text, clipped, json};
 use crate::folder::Run;
 use crate::pairs::verdict;
-use crate::records::{Completion, TokenRow};
 use ruminate_data::FinishReason;
+use ruminate_run::rows::{Completion, Tokens};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -60,7 +60,7 @@ struct Item {
 
 /// The inspector of a run; nothing where it wrote no completions.
 pub(crate) fn html(run: &Run, id: usize) -> String {
-    let looked_at: HashMap<(u64, u64, u64), &TokenRow> =
+    let looked_at: HashMap<(u64, u64, u64), &Tokens> =
         run.tokens.iter().map(|row| ((row.step, row.index, row.sample), row)).collect();
     let mut by_step: Vec<(u64, Vec<&Completion>)> = Vec::new();
     for completion in &run.completions {
@@ -99,7 +99,7 @@ pub(crate) fn html(run: &Run, id: usize) -> String {
     html
 }
 
-fn item(completion: &Completion, row: Option<&TokenRow>) -> Item {
+fn item(completion: &Completion, row: Option<&Tokens>) -> Item {
     let (tokens, all) = match row {
         Some(row) => {
             (row.tokens.iter().take(TOKENS).map(|token| clipped(token, 80)).collect(), row.tokens.len())
@@ -108,16 +108,16 @@ fn item(completion: &Completion, row: Option<&TokenRow>) -> Item {
         None => (vec![clipped(&completion.text, CHARACTERS)], 1),
     };
     let shown = tokens.len();
-    let known = |values: &[Option<f64>]| -> Vec<Option<f64>> {
+    let known = |values: &[Option<f32>]| -> Vec<Option<f64>> {
         // Values that are not one a token belong to something else.
         if row.is_some() && values.len() == all {
-            values.iter().take(shown).map(|value| value.map(rounded)).collect()
+            values.iter().take(shown).map(|value| value.map(|value| rounded(f64::from(value)))).collect()
         } else {
             Vec::new()
         }
     };
     let chosen = |experts: &Vec<u32>| experts.iter().take(CHOSEN).copied().collect();
-    let layers = |row: &TokenRow| -> Vec<Vec<Vec<u32>>> {
+    let layers = |row: &Tokens| -> Vec<Vec<Vec<u32>>> {
         let whole = row.experts.iter().filter(|layer| layer.len() == all);
         whole.take(LAYERS).map(|layer| layer.iter().take(shown).map(chosen).collect()).collect()
     };
@@ -152,23 +152,25 @@ fn clip(run: &Run) -> [f64; 2] {
 mod tests {
     use super::html;
     use crate::folder::Run;
-    use crate::records::{Completion, TokenRow};
     use ruminate_data::Outcome;
+    use ruminate_run::rows::{Completion, Tokens};
 
-    fn run(tokens: Vec<String>, ratio: Vec<Option<f64>>) -> Run {
+    fn run(tokens: Vec<String>, ratio: Vec<Option<f32>>) -> Run {
         let completion = Completion {
             step: 1,
             index: 0,
             sample: 0,
             prompt: "1+1=".to_owned(),
             text: "<b>2".to_owned(),
+            completion_ids: Vec::new(),
+            rewards: serde_json::Map::new(),
             logprobs: vec![Some(-0.5); tokens.len()],
             advantage: Some(1.0),
             verdict: Outcome::Correct,
             why: String::new(),
             finish_reason: None,
         };
-        let row = TokenRow { step: 1, index: 0, sample: 0, tokens, ratio, entropy: vec![], experts: vec![] };
+        let row = Tokens { step: 1, index: 0, sample: 0, tokens, ratio, entropy: vec![], experts: vec![] };
         Run { completions: vec![completion], tokens: vec![row], ..Run::default() }
     }
 

@@ -32,7 +32,6 @@ mod inspector;
 mod lines;
 mod page;
 mod pairs;
-mod records;
 mod stages;
 pub mod tensorboard;
 
@@ -40,7 +39,6 @@ pub use error::Error;
 pub use folder::{Report, Run, read};
 pub use lines::Table;
 pub use page::html;
-pub use records::{Alarm, Completion, Evaluation, Load, Sample, TokenRow};
 
 /// The examples of the README are tested with the crate's own.
 #[cfg(doctest)]

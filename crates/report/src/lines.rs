@@ -3,14 +3,13 @@
 
 use crate::Error;
 use ruminate_data::jsonl::{self, BadLines, Mismatch};
+use ruminate_run::rows::{ALARMS, step};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
-
-/// The key of a row under which the step's alarms lie, where it raised some.
-pub(crate) const ALARMS: &str = "alarms";
 
 /// Metrics by step: a column a metric, in the order of the file; a gap where a step has no finite value.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -86,15 +85,13 @@ pub(crate) fn rows<T>(
     Ok(read.rows.into_iter().map(|row| row.value).collect())
 }
 
-/// The row's `step`.
-pub(crate) fn step(row: &Map<String, Value>) -> Result<u64, Mismatch> {
-    match row.get("step") {
-        Some(step) => step.as_u64().ok_or_else(|| mismatch("`step` to be a whole number", "something else")),
-        None => Err(mismatch("a key `step`", "none")),
-    }
+/// A row of one type.
+pub(crate) fn typed<T: DeserializeOwned>(row: Map<String, Value>) -> Result<T, Mismatch> {
+    serde_json::from_value(Value::Object(row))
+        .map_err(|error| mismatch("the keys of such a row", &error.to_string()))
 }
 
-pub(crate) fn mismatch(expected: &str, found: &str) -> Mismatch {
+fn mismatch(expected: &str, found: &str) -> Mismatch {
     Mismatch { expected: expected.to_owned(), found: found.to_owned() }
 }
 

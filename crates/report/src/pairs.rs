@@ -3,8 +3,8 @@
 
 use crate::escape::{Text, clipped};
 use crate::folder::Run;
-use crate::records::Sample;
 use ruminate_data::Outcome;
+use ruminate_run::rows::Sample;
 use std::fmt::Write as _;
 
 /// Problems that are shown.

@@ -3,20 +3,22 @@
 use crate::chart::number;
 use crate::escape::{Text, clipped};
 use crate::folder::Run;
-use crate::records::Evaluation;
+use ruminate_run::rows::{Figures, Kind, in_order, label};
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 /// The set whose other figures are shown.
-const MAIN: &str = "held_out";
+const MAIN: &str = "validation";
 
-/// Sets that are shown, and characters of a name.
+/// Sets and figures that are shown, and characters of a name.
 const MAX_SETS: usize = 24;
+const MAX_FIGURES: usize = 40;
 const MAX_NAME: usize = 80;
 
 /// A stage and its evaluations, one a set.
 pub(crate) struct Stage<'a> {
     pub(crate) name: String,
-    pub(crate) evaluations: Vec<&'a Evaluation>,
+    pub(crate) evaluations: Vec<&'a Figures>,
 }
 
 /// A run of its own before and after, with the last of those that it took from; of a pipeline's runs, the last each. Where
@@ -52,10 +54,10 @@ fn after(run: &Run, name: String) -> Stage<'_> {
 }
 
 /// The last evaluation of every set, those before training left out where there are others.
-fn last(run: &Run) -> Vec<&Evaluation> {
+fn last(run: &Run) -> Vec<&Figures> {
     let steps = || run.evaluations.iter().map(|row| row.step);
     let only = steps().min() == steps().max();
-    let mut rows: Vec<&Evaluation> = Vec::new();
+    let mut rows: Vec<&Figures> = Vec::new();
     for row in run.evaluations.iter().filter(|row| only || Some(row.step) > steps().min()) {
         match rows.iter_mut().find(|known| known.set == row.set) {
             Some(known) => *known = row,
@@ -101,7 +103,7 @@ fn by_set(stages: &[Stage], sets: &[&str]) -> String {
 }
 
 /// The number, its interval, and both on a line from 0 to 100.
-fn pass_cell(row: Option<&&Evaluation>) -> String {
+fn pass_cell(row: Option<&&Figures>) -> String {
     let Some((row, pass)) = row.and_then(|row| Some((row, *row.numbers.get("pass@1")?))) else {
         return "<td class=\"none\">–</td>".to_owned();
     };
@@ -123,66 +125,39 @@ fn pass_cell(row: Option<&&Evaluation>) -> String {
 }
 
 /// The other figures of the main set, a column each, where some stage has them.
-fn main_set(stages: &[Stage]) -> String {
-    let main = |stage: &Stage| {
+fn main_set<'a>(stages: &'a [Stage<'a>]) -> String {
+    let main = |stage: &'a Stage<'a>| {
         let rows = &stage.evaluations;
-        rows.iter()
-            .find(|row| row.set == MAIN)
-            .or(rows.first())
-            .map(|row| (row.set.clone(), row.numbers.clone()))
+        rows.iter().find(|row| row.set == MAIN).or(rows.first()).copied()
     };
-    let rows: Vec<_> = stages.iter().filter_map(|stage| Some((stage, main(stage)?))).collect();
-    let known = |(_, (_, numbers)): &(_, (String, std::collections::BTreeMap<String, f64>))| {
-        numbers.keys().cloned().collect::<Vec<_>>()
-    };
-    let names: Vec<String> = rows.iter().flat_map(known).collect();
-    let at_k = |prefix: &str| {
-        let k = |name: &&String| name.strip_prefix(prefix).and_then(|k| k.parse::<usize>().ok());
-        let mut found: Vec<(usize, String)> =
-            names.iter().filter_map(|n| Some((k(&n)?, n.clone()))).collect();
-        found.sort();
-        found.dedup();
-        found.into_iter().filter(|(k, _)| *k > 1).map(|(_, name)| (name.clone(), name, Kind::Share))
-    };
-    let fixed = |name: &str, label: &str, kind| (name.to_owned(), label.to_owned(), kind);
-    let mut columns = vec![fixed("pass@1_greedy", "greedy", Kind::Share)];
-    columns.extend(at_k("pass@"));
-    columns.extend(at_k("cons@"));
-    columns.extend([
-        fixed("completion_length_mean", "length, tokens", Kind::Number),
-        fixed("thought_length_mean", "thought, tokens", Kind::Number),
-        fixed("truncated", "cut off", Kind::Share),
-        fixed("well_formed", "well-formed", Kind::Share),
-        fixed("all_steps", "all steps", Kind::Share),
-        fixed("self_check", "steps back", Kind::Share),
-        fixed("language_mixed", "mixed", Kind::Share),
-        fixed("unscored", "unscored", Kind::Number),
-        fixed("loss", "loss, nats per token", Kind::Number),
-        fixed("perplexity", "perplexity", Kind::Number),
-        fixed(
-            "n",
-            if names.iter().any(|name| name == "loss") { "samples" } else { "problems" },
-            Kind::Number,
-        ),
-    ]);
-    columns.retain(|(name, ..)| names.contains(name) && !(name == "unscored" && all_zero(&rows, name)));
-    let Some(set) = rows.first().map(|(_, (set, _))| set) else { return String::new() };
+    let rows: Vec<(&Stage, &Figures)> =
+        stages.iter().filter_map(|stage| Some((stage, main(stage)?))).collect();
+    let names = rows.iter().flat_map(|(_, row)| row.numbers.keys().map(String::as_str));
+    let mut names = in_order(names.filter(|name| !["pass@1", "n"].contains(name)));
+    names.retain(|name| {
+        *name != "unscored" || rows.iter().any(|(_, row)| row.get(name).is_some_and(|n| n > 0.0))
+    });
+    names.sort_by_key(|name| place(name)); // stable
+    names.truncate(MAX_FIGURES);
+    let Some((_, first)) = rows.first() else { return String::new() };
     let mut html = format!(
         "<div class=\"scroll\" tabindex=\"0\"><table class=\"numbers\"><caption>{} in full; shares in %</caption><thead>\
          <tr><th scope=\"col\">stage</th>",
-        Text(&clipped(set, MAX_NAME))
+        Text(&clipped(&first.set, MAX_NAME))
     );
-    for (_, label, _) in &columns {
-        let _ = write!(html, "<th scope=\"col\">{}</th>", Text(label));
+    let counted = if names.contains(&"loss") { "samples" } else { "problems" };
+    let headings = names.iter().map(|name| label(name).text).chain([Cow::Borrowed(counted)]);
+    for heading in headings {
+        let _ = write!(html, "<th scope=\"col\">{}</th>", Text(&clipped(&heading, MAX_NAME)));
     }
     html += "</tr></thead><tbody>";
-    for (stage, (_, numbers)) in &rows {
+    for (stage, row) in &rows {
         let _ = write!(html, "<tr><th scope=\"row\">{}</th>", Text(&stage.name));
-        for (name, _, kind) in &columns {
-            let cell = match (numbers.get(name), kind) {
+        for name in names.iter().copied().chain(["n"]) {
+            let cell = match (row.get(name), label(name).kind) {
                 (None, _) => "–".to_owned(),
                 (Some(value), Kind::Share) => format!("{:.1}", 100.0 * value),
-                (Some(value), Kind::Number) => number(*value, 4),
+                (Some(value), Kind::Number) => number(value, 4),
             };
             let _ = write!(html, "<td>{cell}</td>");
         }
@@ -191,27 +166,26 @@ fn main_set(stages: &[Stage]) -> String {
     html + "</tbody></table></div>"
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Share,
-    Number,
-}
-
-type Measured<'a> = (&'a Stage<'a>, (String, std::collections::BTreeMap<String, f64>));
-
-fn all_zero(rows: &[Measured], name: &str) -> bool {
-    rows.iter().all(|(_, (_, numbers))| numbers.get(name).is_none_or(|&value| value == 0.0))
+/// Greedy first, then what is over k samples, and what has a label before what has none.
+fn place(name: &str) -> (u8, usize) {
+    let k = |prefix: &str| name.strip_prefix(prefix).and_then(|k| k.parse::<usize>().ok());
+    match (name, k("pass@"), k("cons@")) {
+        ("pass@1_greedy", ..) => (0, 0),
+        (_, Some(k), _) => (1, k),
+        (_, _, Some(k)) => (2, k),
+        _ => (3, 0),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::stages;
     use crate::folder::Run;
-    use crate::records::Evaluation;
+    use ruminate_run::rows::Figures;
     use std::collections::BTreeMap;
 
     fn run(name: &str, rows: &[(u64, &str)]) -> Run {
-        let row = |&(step, set): &(u64, &str)| Evaluation {
+        let row = |&(step, set): &(u64, &str)| Figures {
             step,
             set: set.to_owned(),
             interval: None,
@@ -231,11 +205,11 @@ mod tests {
 
     #[test]
     fn what_was_measured_before_is_never_told_as_after() {
-        let going_on = [run("", &[(0, "held_out"), (0, "fresh"), (40, "held_out")])];
+        let going_on = [run("", &[(0, "validation"), (0, "test"), (40, "validation")])];
         let stages = told(&going_on);
         assert_eq!(stages[0].0, "before (step 0)");
         assert_eq!(stages[0].1.len(), 2);
-        assert_eq!(stages[1], ("after (step 40)".to_owned(), vec![(40, "held_out")]));
+        assert_eq!(stages[1], ("after (step 40)".to_owned(), vec![(40, "validation")]));
     }
 
     #[test]

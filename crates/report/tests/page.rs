@@ -49,7 +49,7 @@ fn alarms_stand_at_the_top_of_the_page() {
     let alarm = |name: &str, advice: &str| serde_json::json!([{ "name": name, "metric": "x", "value": 1.0, "advice": advice }]);
     let row = serde_json::json!({ "step": 21, "reward": null, "alarms": alarm("all_equal", HOSTILE) });
     folder.append("metrics.jsonl", &format!("{row}\n"));
-    let row = serde_json::json!({ "step": 20, "set": "held_out", "pass@1": 0.1, "pass@1_ci": [0.0, 0.2],
+    let row = serde_json::json!({ "step": 20, "set": "validation", "pass@1": 0.1, "pass@1_ci": [0.0, 0.2],
         "alarms": alarm("validation", "worse than before") });
     folder.append("eval.jsonl", &format!("{row}\n"));
     let report = read(folder.path()).expect("a run");
@@ -69,7 +69,7 @@ fn alarms_stand_at_the_top_of_the_page() {
 fn an_evaluation_that_measured_nothing_is_a_gap() {
     let folder = Folder::new();
     folder.run("", "1+1=", "");
-    let row = serde_json::json!({ "step": 20, "set": "fresh", "n": 4, "pass@1": null, "pass@1_ci": null, "pass@8": null,
+    let row = serde_json::json!({ "step": 20, "set": "test", "n": 4, "pass@1": null, "pass@1_ci": null, "pass@8": null,
         "truncated": 1.0, "unscored": 0 });
     folder.append("eval.jsonl", &format!("{row}\n"));
     assert!(html(&read(folder.path()).expect("a run")).contains("<td class=\"none\">–</td>"));
@@ -113,16 +113,16 @@ fn a_pipeline_with_a_graph_has_its_stages_in_the_order_of_the_graph() {
 }
 
 #[test]
-fn a_supervised_run_shows_the_loss_of_its_held_out_samples() {
+fn a_supervised_run_shows_the_loss_of_its_validation_samples() {
     let folder = Folder::new();
     folder.write("metrics.jsonl", "{\"step\":1,\"loss\":2.5}\n{\"step\":2,\"loss\":1.5}\n");
     let row = |step: u32, loss: f64| {
-        let row = serde_json::json!({ "step": step, "set": "held_out", "n": 7, "loss": loss, "tokens": 70, "perplexity": loss.exp() });
+        let row = serde_json::json!({ "step": step, "set": "validation", "n": 7, "loss": loss, "tokens": 70, "perplexity": loss.exp() });
         row.to_string() + "\n"
     };
     folder.write("eval.jsonl", &(row(0, 2.25) + &row(2, 1.75)));
     let page = html(&read(folder.path()).expect("a run"));
-    assert!(page.contains("loss, held out") && page.contains("2.25") && page.contains("1.75"), "{page}");
+    assert!(page.contains("loss, validation") && page.contains("2.25") && page.contains("1.75"), "{page}");
     assert!(page.contains("loss, nats per token") && page.contains("samples"));
     assert!(!page.contains("pass@1 in %"), "no problem was asked");
 }
@@ -151,7 +151,7 @@ fn a_huge_row_makes_a_page_of_bounded_size() {
     let text = "<b>&".repeat(250_000);
     let samples: String = (0..12)
         .map(|index| {
-            let row = serde_json::json!({ "step": 0, "set": "held_out", "index": index, "prompt": text, "answer": text,
+            let row = serde_json::json!({ "step": 0, "set": "validation", "index": index, "prompt": text, "answer": text,
                 "text": text, "verdict": "wrong", "why": text });
             row.to_string() + "\n"
         })

@@ -1,5 +1,5 @@
-//! Run folders: what a run writes is complete or absent. This crate knows files, hashes and JSON, and no
-//! tensors, no recipes and no metrics.
+//! Run folders: what a run writes is complete or absent, and what the rows of its logs say. This crate knows files, hashes and
+//! JSON, and no tensors and no recipes.
 //!
 //! - [`RunFolder`] locks a folder for one run, names what lies in it, and says whether the run is complete. A folder
 //!   belongs to the run that its `run.json` ([`Made`]) names; [`inspect`] says what lies in any other.
@@ -9,6 +9,7 @@
 //! - [`checkpoints`] lists, picks and retires `checkpoints/step-NNNNNN`.
 //! - [`OutputFile`] writes a result file that the user names, and never replaces a device, a pipe or a link.
 //! - [`JsonlAppender`] writes logs that survive a full disk; [`truncate_after`] rewinds them on resume.
+//! - [`rows`] has the rows of the logs, typed for those who write and those who read them.
 //!
 //! Every failure is an [`Error`], whose variants are the causes that a caller treats differently.
 //!
@@ -46,6 +47,7 @@ mod manifest;
 mod output;
 mod own;
 mod owner;
+pub mod rows;
 
 pub use atomic::{FolderWriter, write_file};
 pub use error::{Broken, Error, Fault};

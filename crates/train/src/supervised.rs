@@ -4,7 +4,7 @@
 // B rows, T places a row, N places with loss
 
 mod config;
-mod held_out;
+mod validation;
 
 use crate::config::RouterTraining;
 use crate::lesson::{Batch, Batches, Check, Loss, TokenLoss, next_token};
@@ -26,7 +26,7 @@ use std::ops::Range;
 use std::time::Instant;
 
 pub use config::Config;
-pub use held_out::{HeldOutLoss, held_out_loss};
+pub use validation::{ValidationLoss, validation_loss};
 
 /// The memory of a run on sequences of about `length` tokens each.
 pub fn memory_plan(

@@ -324,7 +324,7 @@ fn parameters(decoder: &Decoder) -> BTreeMap<String, Vec<f32>> {
 }
 
 #[test]
-fn the_loss_of_held_out_samples_is_the_mean_over_their_tokens_however_they_are_split() {
+fn the_loss_of_validation_samples_is_the_mean_over_their_tokens_however_they_are_split() {
     for fixture in ["deepseek_v3_mtp", "llama_tied"] {
         let policy = decoder(fixture, &testkit::device());
         // Of lengths that differ, so that a mean of means would be another number.
@@ -337,12 +337,16 @@ fn the_loss_of_held_out_samples_is_the_mean_over_their_tokens_however_they_are_s
         let expected = -all.iter().sum::<f64>() / all.len() as f64;
         for (batch_size, gradient_accumulation_steps) in [(8, 1), (8, 3), (1, 1)] {
             let config = supervised::Config { batch_size, gradient_accumulation_steps, ..config(1) };
-            let held_out = supervised::held_out_loss(&policy, &samples, &config).expect("it fits");
-            let held_out = held_out.expect("tokens with loss");
-            assert_eq!(held_out.tokens, all.len());
-            assert!((held_out.loss - expected).abs() < 1e-5, "{fixture}: {} and {expected}", held_out.loss);
+            let validation = supervised::validation_loss(&policy, &samples, &config).expect("it fits");
+            let validation = validation.expect("tokens with loss");
+            assert_eq!(validation.tokens, all.len());
+            assert!(
+                (validation.loss - expected).abs() < 1e-5,
+                "{fixture}: {} and {expected}",
+                validation.loss
+            );
         }
         let nothing = Sample { ids: vec![3, 5], loss_mask: vec![false, false] };
-        assert_eq!(supervised::held_out_loss(&policy, &[nothing], &config(1)).expect("it fits"), None);
+        assert_eq!(supervised::validation_loss(&policy, &[nothing], &config(1)).expect("it fits"), None);
     }
 }

@@ -28,7 +28,7 @@ impl Stream {
     /// [`Error::Params`] when the shares are no shares.
     pub fn new(family: Arc<dyn Family>, split: Split, shares: Shares, seed: Seed) -> Result<Self, Error> {
         shares.validate()?;
-        Ok(Self { family, split, shares, seed: seed.child("procedural").child(split.name()) })
+        Ok(Self { family, split, shares, seed: seed.child("procedural").child(split.seed_name()) })
     }
 
     /// The problem at an index.
@@ -84,7 +84,7 @@ impl Stream {
 mod tests {
     use super::Stream;
     use crate::procedural::{ChainSum, NAMES, by_name};
-    use crate::split::{Shares, Split, is_held_out};
+    use crate::split::{Shares, Split, is_validation};
     use crate::{Error, Seed};
     use serde_json::{Value, json};
     use std::{collections::HashSet, sync::Arc};
@@ -94,14 +94,14 @@ mod tests {
     }
 
     #[test]
-    fn no_held_out_problem_is_in_a_training_stream() {
+    fn no_validation_problem_is_in_a_training_stream() {
         for &name in NAMES {
             for seed in 0..3 {
                 let family = by_name(name, &Value::Null).unwrap();
                 let stream = Stream::new(family, Split::Train, Shares::default(), Seed::new(seed)).unwrap();
                 for index in 0..2_000 {
                     let prompt = stream.task(index).unwrap().prompt.text();
-                    assert!(!is_held_out(&prompt, 0.2), "{name}: {prompt}");
+                    assert!(!is_validation(&prompt, 0.2), "{name}: {prompt}");
                 }
             }
         }
@@ -112,11 +112,11 @@ mod tests {
         let train: HashSet<_> =
             (0..20_000).map(|i| tiny(Split::Train, i % 3).task(i).unwrap().prompt.text()).collect();
         let texts = |tasks: Vec<crate::Task>| tasks.iter().map(|t| t.prompt.text()).collect::<HashSet<_>>();
-        let held_out = texts(tiny(Split::HeldOut, 7).distinct(1_000).unwrap());
-        let fresh = texts(tiny(Split::Fresh, 7).distinct(1_000).unwrap());
+        let validation = texts(tiny(Split::Validation, 7).distinct(1_000).unwrap());
+        let test = texts(tiny(Split::Test, 7).distinct(1_000).unwrap());
         assert!(train.len() > 15_000, "the stream repeats itself: {}", train.len());
-        assert_eq!((held_out.len(), fresh.len()), (1_000, 1_000));
-        assert!(train.is_disjoint(&held_out) && train.is_disjoint(&fresh) && held_out.is_disjoint(&fresh));
+        assert_eq!((validation.len(), test.len()), (1_000, 1_000));
+        assert!(train.is_disjoint(&validation) && train.is_disjoint(&test) && validation.is_disjoint(&test));
     }
 
     #[test]
@@ -143,9 +143,9 @@ mod tests {
 
     #[test]
     fn a_split_without_problems_is_an_error_and_not_a_loop() {
-        let shares = Shares { held_out: 0.0, fresh: 0.0 };
+        let shares = Shares { validation: 0.0, test: 0.0 };
         let family = by_name("gcd", &Value::Null).unwrap();
-        let stream = Stream::new(family, Split::HeldOut, shares, Seed::new(0)).unwrap();
+        let stream = Stream::new(family, Split::Validation, shares, Seed::new(0)).unwrap();
         assert!(matches!(stream.task(0), Err(Error::EmptySplit { .. })));
     }
 }

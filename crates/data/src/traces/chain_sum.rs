@@ -94,7 +94,7 @@ fn mistake(totals: &[i64], total_max: i64, reach: Reach, rng: &mut ChaCha8Rng) -
 mod tests {
     use crate::procedural::chain_sum::Problem;
     use crate::procedural::{ChainSum, by_name};
-    use crate::split::{Shares, is_held_out};
+    use crate::split::{Shares, is_validation};
     use crate::traces::{Kind, Trace, TraceMix, Traces};
     use crate::{Error, Seed};
     use serde_json::Value;
@@ -217,9 +217,9 @@ mod tests {
     }
 
     #[test]
-    fn no_trace_is_of_a_held_out_problem() {
+    fn no_trace_is_of_a_validation_problem() {
         for trace in traces(TraceMix::default(), 20_000) {
-            assert!(!is_held_out(&trace.prompt, 0.2), "{trace:?}");
+            assert!(!is_validation(&trace.prompt, 0.2), "{trace:?}");
         }
     }
 

@@ -44,14 +44,14 @@ impl Folder {
         });
         write("metrics.jsonl", metrics.collect());
         let evaluation = |step: u32, pass: f64| {
-            json!({ "step": step, "set": "held_out", "n": 40, "pass@1": pass, "pass@1_ci": [pass - 0.05, pass + 0.05],
+            json!({ "step": step, "set": "validation", "n": 40, "pass@1": pass, "pass@1_ci": [pass - 0.05, pass + 0.05],
                 "pass@8": 0.9, "completion_length_mean": 12.5, "truncated": 0.0, "unscored": 0 })
         };
         write("eval.jsonl", vec![evaluation(0, 0.25), evaluation(20, 0.75)]);
         let load = (1..=20).map(|step| json!({ "step": step, "load": [[5, 5, 1, 1], [3, 3, 3, 3]] }));
         write("moe.jsonl", load.collect());
         for step in [0, 20] {
-            let sample = json!({ "step": step, "set": "held_out", "index": 0, "prompt": text, "answer": "2",
+            let sample = json!({ "step": step, "set": "validation", "index": 0, "prompt": text, "answer": "2",
                 "text": format!("<think>{text}</think><answer>2</answer>"), "verdict": "correct", "why": why });
             write(&format!("samples/step-{step:06}.jsonl"), vec![sample]);
         }

@@ -94,7 +94,7 @@ impl Device {
             }
             #[cfg(feature = "cuda")]
             Self::Cuda(index) => {
-                let found = BurnBurnDevice::enumerate(burn::tensor::DeviceType::Cuda).len();
+                let found = BurnDevice::enumerate(burn::tensor::DeviceType::Cuda).len();
                 if index >= found {
                     return Err(Refusal::usage(format!("{self}: found {found} CUDA devices")));
                 }

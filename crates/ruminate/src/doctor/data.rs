@@ -5,7 +5,7 @@ use super::findings::{Finding, percent};
 use crate::error::ErrorKind;
 use crate::recipe::{BadLines as OfBadLines, Data};
 use ruminate_data::jsonl::{self, BadLines, Mismatch};
-use ruminate_data::split::is_held_out;
+use ruminate_data::split::is_validation;
 use ruminate_data::{Prompt, Task};
 use serde_json::Value;
 use std::cell::RefCell;
@@ -106,7 +106,7 @@ pub(super) struct Scan {
     /// Lines of `repeats.example`.
     pub(super) example: Option<(usize, usize)>,
     /// Rows that the validation split takes.
-    pub(super) held_out: usize,
+    pub(super) validation: usize,
     prompts: HashMap<u64, OfPrompt>,
 }
 
@@ -116,11 +116,11 @@ struct Reading {
     sample: Vec<Task>,
     /// Every so many-th row is kept.
     stride: usize,
-    held_out: usize,
+    validation: usize,
 }
 
 impl Reading {
-    fn add(&mut self, task: Task, held_out: f64) {
+    fn add(&mut self, task: Task, validation: f64) {
         let text = task.prompt.text();
         if self.prompts.rows.is_multiple_of(self.stride.max(1)) {
             self.sample.push(task.clone());
@@ -133,7 +133,7 @@ impl Reading {
                 self.stride = 2 * self.stride.max(1);
             }
         }
-        self.held_out += usize::from(is_held_out(&text, held_out));
+        self.validation += usize::from(is_validation(&text, validation));
         self.prompts.add(&text, &task.answer);
     }
 }
@@ -163,7 +163,7 @@ impl Scan {
     pub(super) fn new(
         path: &Path,
         kind: Rows,
-        held_out: f64,
+        validation: f64,
         time: Duration,
     ) -> Result<Self, ruminate_data::Error> {
         let file = File::open(path)
@@ -175,14 +175,14 @@ impl Scan {
                 Rows::Tasks => jsonl::parse_task(line)?,
                 Rows::Conversations => conversation(line)?,
             };
-            reading.borrow_mut().add(task, held_out);
+            reading.borrow_mut().add(task, validation);
             Ok(())
         };
         let read = jsonl::read(BufReader::new(&mut timed), path, BadLines::Skip, parse)?;
         // Where the time was up in the middle of a line, that one is no bad line.
         let skipped = read.skipped.saturating_sub(usize::from(timed.cut));
         let complaint = read.first_skipped.filter(|_| skipped > 0).map(|error| error.to_string());
-        let Reading { prompts, sample, held_out, .. } = reading.into_inner();
+        let Reading { prompts, sample, validation, .. } = reading.into_inner();
         let repeats = prompts.repeats();
         let line = |row: usize| read.rows.get(row).map_or(0, |row| row.line);
         Ok(Self {
@@ -193,7 +193,7 @@ impl Scan {
             sample,
             example: repeats.example.map(|(a, b)| (line(a), line(b))),
             repeats,
-            held_out,
+            validation,
             prompts: prompts.seen,
         })
     }
@@ -306,12 +306,12 @@ fn overlap(kind: Rows, train: &Scan, eval: &Scan) -> Option<Finding> {
 
 /// Whether a file without another for evaluation leaves something on both sides of the split.
 fn split(data: &Data, train: &Scan) -> Option<Finding> {
-    let (rows, held_out) = (train.rows, train.held_out);
-    if rows == 0 || !train.complete || (held_out > 0 && held_out < rows) {
+    let (rows, validation) = (train.rows, train.validation);
+    if rows == 0 || !train.complete || (validation > 0 && validation < rows) {
         return None;
     }
-    let share = data.split.held_out;
-    let why = match (train.repeats.distinct, held_out) {
+    let share = data.split.validation;
+    let why = match (train.repeats.distinct, validation) {
         (1, _) => format!("all {rows} rows have the same prompt, so that they fall on one side of the split"),
         (distinct, 0) => {
             format!("the split by prompt holds out none of the {distinct} different prompts (share {share})")
@@ -321,7 +321,7 @@ fn split(data: &Data, train: &Scan) -> Option<Finding> {
         }
     };
     let found = format!("{}: {why}", train.path.display());
-    let advice = "give more problems, another file as `data.eval`, or another `data.split.held_out`";
+    let advice = "give more problems, another file as `data.eval`, or another `data.split.validation`";
     Some(Finding::severe("split", found, advice).with_kind(ErrorKind::Input))
 }
 

@@ -110,7 +110,7 @@ impl<'a> Inputs<'a> {
         }
         let time = self.depth.time(Duration::from_millis(400), Duration::from_mins(1));
         let mut scan = |path: &Option<PathBuf>| -> Option<Scan> {
-            let scan = Scan::new(path.as_ref()?, kind, data.split.held_out, time);
+            let scan = Scan::new(path.as_ref()?, kind, data.split.validation, time);
             read("data", scan.map_err(Into::into), self.depth, findings)
         };
         (self.train, self.eval) = (scan(&data.train), scan(&data.eval));
@@ -183,8 +183,8 @@ impl<'a> Inputs<'a> {
     /// Rows of a file that training sees.
     pub(super) fn training_rows(&self) -> Option<usize> {
         let train = self.train.as_ref().filter(|scan| scan.complete)?;
-        let held_out = if self.eval.is_none() && self.work != Work::Sft { train.held_out } else { 0 };
-        Some(train.rows - held_out)
+        let validation = if self.eval.is_none() && self.work != Work::Sft { train.validation } else { 0 };
+        Some(train.rows - validation)
     }
 
     /// Tokens of a prompt, on average.

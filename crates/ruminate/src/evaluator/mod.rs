@@ -1,8 +1,8 @@
 //! An evaluation: completions of the problems of a set, sampled and greedy, judged, and made a row of `eval.jsonl`.
 
-pub(crate) mod held_out;
 pub(crate) mod samples;
 pub(crate) mod summary;
+pub(crate) mod validation;
 
 use crate::env::problems::Problems;
 use crate::env::scoring::Judge;
@@ -15,19 +15,22 @@ use crate::renderer::language::Language;
 use anyhow::Result;
 use ruminate_data::procedural::DIFFICULTY;
 use ruminate_data::{Completion, Group, Seed, Task};
-use ruminate_eval::Report;
+use ruminate_eval::{Evaluation, by_part, evaluate};
 use ruminate_model::Decoder;
 use ruminate_rollout::{self as rollout, Flow, Options, RecordRouting, Sampling, generate_siblings};
 use ruminate_run::RunFolder;
-use serde::{Deserialize, Serialize};
+use ruminate_run::rows::Sample;
 use serde_json::Value;
 use std::fs;
 
 /// The thought that is forced upon the policy to see what it can do without one.
 const EMPTY_THOUGHT: &str = "<think></think>";
 
+/// The set of development.
+const VALIDATION: &str = "validation";
+
 /// The set of final figures.
-const FRESH: &str = "fresh";
+const TEST: &str = "test";
 
 /// Problems of which a sample is kept for people.
 const SHOWN: usize = 12;
@@ -55,49 +58,27 @@ pub(crate) struct Evaluator<'a> {
 pub(crate) enum Sets {
     /// All of them, before training and after.
     All,
-    /// Those of development, on the way: no choice of settings may depend on `fresh`.
+    /// Those of development, on the way: no choice of settings may depend on `test`.
     Development,
-}
-
-/// What a policy wrote, for people: a row of `samples/step-000000.jsonl` without its step.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Shown {
-    #[serde(default)]
-    set: String,
-    #[serde(default)]
-    index: usize,
-    pub(crate) prompt: String,
-    #[serde(default)]
-    answer: String,
-    pub(crate) text: String,
-    pub(crate) verdict: ruminate_data::Outcome,
-    #[serde(default)]
-    why: String,
 }
 
 /// The main set's row first, a few of its samples, and which experts it used.
 #[derive(Default)]
-pub(crate) struct Evaluation {
-    pub(crate) reports: Vec<Report>,
-    pub(crate) samples: Vec<Shown>,
+pub(crate) struct Evaluated {
+    pub(crate) evaluations: Vec<Evaluation>,
+    pub(crate) samples: Vec<Sample>,
     /// Share of each layer's choices that fell on each expert, over the main set's samples; empty without experts.
     pub(crate) expert_load: Vec<Vec<f64>>,
 }
 
-impl Evaluation {
+impl Evaluated {
     /// Writes the samples of a step into the run folder.
     ///
     /// # Errors
     /// With exit code 7.
     pub(crate) fn write_samples(&self, folder: &RunFolder, step: usize) -> Result<()> {
-        #[derive(Serialize)]
-        struct Row<'a> {
-            step: usize,
-            #[serde(flatten)]
-            sample: &'a Shown,
-        }
         let mut bytes = Vec::new();
-        ruminate_data::jsonl::write(&mut bytes, self.samples.iter().map(|sample| Row { step, sample }))?;
+        ruminate_data::jsonl::write(&mut bytes, &self.samples)?;
         Ok(folder.write(&folder.samples_path(step as u64), &bytes)?)
     }
 }
@@ -119,10 +100,10 @@ impl Measured {
     ///
     /// # Errors
     /// When nothing was scored.
-    pub(crate) fn report(&self, step: usize, seed: Seed) -> Result<Report> {
-        let seed = seed.child(&self.set);
+    pub(crate) fn evaluation(&self, step: usize, seed: Seed) -> Result<Evaluation> {
+        let seed = seed_of(seed, &self.set);
         let greedy = (!self.greedy.is_empty()).then_some(self.greedy.as_slice());
-        let report = Report::new(step as u64, &self.set, &self.sampled, greedy, seed.child("bootstrap"))?;
+        let row = evaluate(step as u64, &self.set, &self.sampled, greedy, seed.child("bootstrap"))?;
         let labels = |column: &str| -> Vec<Option<String>> {
             let label = |task: &Task| match task.columns.get(column)? {
                 Value::String(text) => Some(text.clone()),
@@ -131,12 +112,12 @@ impl Measured {
             };
             self.tasks.iter().map(label).collect()
         };
-        Ok(report.by_part(&self.sampled, &labels("task"), &labels(DIFFICULTY), seed))
+        Ok(by_part(row, &self.sampled, &labels("task"), &labels(DIFFICULTY), seed))
     }
 }
 
 impl<'a> Evaluator<'a> {
-    /// Prepares the sets: `held_out`, `held_out/empty_thought` where the recipe wants it, and `fresh` where there is one.
+    /// Prepares the sets: `validation`, `validation/empty_thought` where the recipe wants it, and `test` where there is one.
     ///
     /// # Errors
     /// When a prompt cannot be encoded.
@@ -154,12 +135,12 @@ impl<'a> Evaluator<'a> {
             let problems = tasks.iter().map(with_ids).collect::<Result<_>>()?;
             Ok(Set { name: name.to_owned(), problems, forced })
         };
-        let mut sets = vec![set("held_out", &problems.held_out, "")?];
+        let mut sets = vec![set(VALIDATION, &problems.validation, "")?];
         if recipe.eval.empty_thought {
-            sets.push(set("held_out/empty_thought", &problems.held_out, EMPTY_THOUGHT)?);
+            sets.push(set("validation/empty_thought", &problems.validation, EMPTY_THOUGHT)?);
         }
-        if !problems.fresh.is_empty() {
-            sets.push(set(FRESH, &problems.fresh, "")?);
+        if !problems.test.is_empty() {
+            sets.push(set(TEST, &problems.test, "")?);
         }
         Ok(Self {
             judge,
@@ -177,14 +158,14 @@ impl<'a> Evaluator<'a> {
     }
 
     fn sets(&self, which: Sets) -> impl Iterator<Item = &Set> {
-        self.sets.iter().filter(move |set| which == Sets::All || set.name != FRESH)
+        self.sets.iter().filter(move |set| which == Sets::All || set.name != TEST)
     }
 
     /// Evaluates on sets, one after the other.
     ///
     /// # Errors
     /// When it is interrupted, and when nothing can be scored.
-    pub(crate) fn run(&self, step: usize, policy: &Decoder, which: Sets) -> Result<Evaluation> {
+    pub(crate) fn run(&self, step: usize, policy: &Decoder, which: Sets) -> Result<Evaluated> {
         self.run_keeping(step, policy, which, &mut |_| Ok(()))
     }
 
@@ -198,11 +179,11 @@ impl<'a> Evaluator<'a> {
         policy: &Decoder,
         which: Sets,
         keep: &mut dyn FnMut(&Measured) -> Result<()>,
-    ) -> Result<Evaluation> {
+    ) -> Result<Evaluated> {
         let completions: usize =
             self.sets(which).map(|set| set.problems.len() * (self.num_samples + 1)).sum();
         let mut progress = Progress::new("evaluate", completions as u64, 0);
-        let mut evaluation = Evaluation::default();
+        let mut evaluated = Evaluated::default();
         let mut done = 0;
         for set in self.sets(which) {
             let sampled =
@@ -212,26 +193,27 @@ impl<'a> Evaluator<'a> {
             let tasks = set.problems.iter().map(|(task, _)| task.clone()).collect();
             let measured =
                 Measured { set: set.name.clone(), forced: set.forced.to_owned(), tasks, sampled, greedy };
-            evaluation.reports.push(measured.report(step, self.seed)?);
+            evaluated.evaluations.push(measured.evaluation(step, self.seed)?);
             keep(&measured)?;
-            if evaluation.samples.is_empty() {
-                evaluation.expert_load = expert_load(policy, &measured.sampled);
-                evaluation.samples = measured
+            if evaluated.samples.is_empty() {
+                evaluated.expert_load = expert_load(policy, &measured.sampled);
+                evaluated.samples = measured
                     .sampled
                     .iter()
                     .zip(&set.problems)
                     .take(SHOWN)
-                    .map(|(group, (task, _))| self.show(&set.name, group, task))
+                    .map(|(group, (task, _))| self.show(step, &set.name, group, task))
                     .collect();
             }
         }
-        Ok(evaluation)
+        Ok(evaluated)
     }
 
-    fn show(&self, set: &str, group: &Group, task: &Task) -> Shown {
-        Shown {
+    fn show(&self, step: usize, set: &str, group: &Group, task: &Task) -> Sample {
+        Sample {
+            step: step as u64,
             set: set.to_owned(),
-            index: group.task,
+            index: group.task as u64,
             prompt: task.prompt.text(),
             answer: task.answer.clone(),
             text: self.judge.language.text(&group.completions[0].ids),
@@ -250,7 +232,7 @@ impl<'a> Evaluator<'a> {
         progress: &mut Progress,
         done: &mut u64,
     ) -> Result<Vec<Group>> {
-        let seed = self.seed.child(&set.name);
+        let seed = seed_of(self.seed, &set.name);
         let prompts: Vec<&[u32]> = set.problems.iter().map(|(_, ids)| ids.as_slice()).collect();
         let options = Options {
             sampling,
@@ -276,6 +258,16 @@ impl<'a> Evaluator<'a> {
     }
 }
 
+/// What a set's random numbers are drawn under: the names of version 0.1, so that a seed still draws what it drew.
+pub(crate) fn seed_of(seed: Seed, set: &str) -> Seed {
+    match set.split_once('/') {
+        None if set == VALIDATION => seed.child("held_out"),
+        None if set == TEST => seed.child("fresh"),
+        Some((VALIDATION, forced)) => seed.child(&format!("held_out/{forced}")),
+        _ => seed.child(set),
+    }
+}
+
 /// Share of each MoE layer's choices that fell on each expert.
 fn expert_load(policy: &Decoder, groups: &[Group]) -> Vec<Vec<f64>> {
     let config = policy.config();
@@ -292,8 +284,8 @@ fn expert_load(policy: &Decoder, groups: &[Group]) -> Vec<Vec<f64>> {
 }
 
 /// The rows of an evaluation that an earlier process made.
-pub(crate) fn reports_of_step(folder: &RunFolder, step: usize) -> Vec<Report> {
+pub(crate) fn evaluations_of_step(folder: &RunFolder, step: usize) -> Vec<Evaluation> {
     let text = fs::read_to_string(folder.eval_path()).unwrap_or_default();
-    let rows = text.lines().filter_map(|line| serde_json::from_str::<Report>(line).ok());
-    rows.filter(|report| report.step == step as u64).collect()
+    let rows = text.lines().filter_map(|line| serde_json::from_str::<Evaluation>(line).ok());
+    rows.filter(|row| row.step == step as u64).collect()
 }

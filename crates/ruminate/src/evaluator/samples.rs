@@ -7,6 +7,7 @@ use crate::renderer::language::Language;
 use anyhow::{Context, Result};
 use ruminate_data::jsonl::{self, BadLines};
 use ruminate_data::{Completion, FinishReason, Group, Outcome, Task, Verdict};
+use ruminate_run::rows::set_name;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -81,9 +82,10 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Measured>> {
     })?;
     let mut sets: Vec<Measured> = Vec::new();
     for jsonl::Row { line, value } in rows.rows {
-        let row: Row = serde_json::from_value(Value::Object(value)).map_err(|error| {
+        let mut row: Row = serde_json::from_value(Value::Object(value)).map_err(|error| {
             Refusal::line(path, line, format!("expected a sample of an evaluation: {error}"))
         })?;
+        row.set = set_name(&row.set);
         if sets.last().is_none_or(|set| set.set != row.set) {
             sets.push(Measured {
                 set: row.set.clone(),

@@ -1,14 +1,15 @@
 //! What a finished run prints, also when it is run again: tables, and a few completions with the thought dimmed.
 
-use crate::evaluator::held_out;
-use crate::evaluator::{Evaluation, Shown, reports_of_step};
-use crate::observer::alarms::{self, Raised};
+use crate::evaluator::validation;
+use crate::evaluator::{Evaluated, evaluations_of_step};
+use crate::observer::alarms;
 use crate::printable::{self, harmless, harmless_line};
 use crate::thoughts::{self, Look};
 use anyhow::Result;
 use ruminate_data::Outcome;
-use ruminate_eval::{Report, Slice, cut_off, slice_table, table};
+use ruminate_eval::{Evaluation, Slice, cut_off, slice_table, table};
 use ruminate_run::RunFolder;
+use ruminate_run::rows::{Alarm, Sample};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -24,36 +25,37 @@ pub struct Summary {
     columns: Vec<Column>,
     /// The alarms of the run, by step.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    alarms: Vec<Raised>,
+    alarms: Vec<Alarm>,
 }
 
 /// One policy.
 #[derive(Debug, Serialize, Deserialize)]
 struct Column {
     heading: String,
-    reports: Vec<Report>,
-    samples: Vec<Shown>,
+    #[serde(alias = "reports")] // their name in version 0.1
+    evaluations: Vec<Evaluation>,
+    samples: Vec<Sample>,
     #[serde(default)]
     expert_load: Vec<Vec<f64>>,
 }
 
 impl Summary {
     /// Adds a policy's evaluation.
-    pub(crate) fn add(&mut self, heading: &str, evaluation: Evaluation) {
-        let Evaluation { reports, mut samples, expert_load } = evaluation;
+    pub(crate) fn add(&mut self, heading: &str, evaluated: Evaluated) {
+        let Evaluated { evaluations, mut samples, expert_load } = evaluated;
         samples.truncate(SHOWN);
-        self.columns.push(Column { heading: heading.to_owned(), reports, samples, expert_load });
+        self.columns.push(Column { heading: heading.to_owned(), evaluations, samples, expert_load });
     }
 
     /// Adds what was measured at a step of training; of an earlier process only the rows are left.
     pub(crate) fn add_step(
         &mut self,
         heading: &str,
-        measured: Option<Evaluation>,
+        measured: Option<Evaluated>,
         folder: &RunFolder,
         step: usize,
     ) {
-        let rows = || Evaluation { reports: reports_of_step(folder, step), ..Evaluation::default() };
+        let rows = || Evaluated { evaluations: evaluations_of_step(folder, step), ..Evaluated::default() };
         self.add(heading, measured.unwrap_or_else(rows));
     }
 
@@ -63,8 +65,8 @@ impl Summary {
     }
 
     /// The rows of all policies: one per policy and set of problems.
-    pub fn reports(&self) -> impl Iterator<Item = &Report> {
-        self.columns.iter().flat_map(|column| &column.reports)
+    pub fn evaluations(&self) -> impl Iterator<Item = &Evaluation> {
+        self.columns.iter().flat_map(|column| &column.evaluations)
     }
 
     /// For `complete.json`.
@@ -78,26 +80,26 @@ impl Summary {
     /// Tables and samples, for people.
     pub fn text(&self, look: Look) -> String {
         let mut sets: Vec<&str> = Vec::new();
-        for report in self.columns.iter().flat_map(|column| &column.reports) {
-            if !sets.contains(&report.set.as_str()) {
-                sets.push(&report.set);
+        for row in self.columns.iter().flat_map(|column| &column.evaluations) {
+            if !sets.contains(&row.set.as_str()) {
+                sets.push(&row.set);
             }
         }
         let mut text = String::new(); // writing to it cannot fail
         for set in sets {
-            let columns: Vec<(&str, &Report)> = self
+            let columns: Vec<(&str, &Evaluation)> = self
                 .columns
                 .iter()
                 .filter_map(|column| {
-                    Some((column.heading.as_str(), column.reports.iter().find(|report| report.set == set)?))
+                    Some((column.heading.as_str(), column.evaluations.iter().find(|row| row.set == set)?))
                 })
                 .collect();
             text = text + "\n" + &harmless_line(set) + "\n" + &harmless(&table(&columns));
-            let parts = |of: fn(&Report) -> &BTreeMap<String, Slice>| -> Vec<_> {
-                columns.iter().map(|(heading, report)| (*heading, of(report))).collect()
+            let parts = |of: fn(&Evaluation) -> &BTreeMap<String, Slice>| -> Vec<_> {
+                columns.iter().map(|(heading, row)| (*heading, of(row))).collect()
             };
-            text += &harmless(&slice_table("pass@1 by task", &parts(|report| &report.tasks)));
-            text += &harmless(&slice_table("pass@1 by difficulty", &parts(|report| &report.difficulties)));
+            text += &harmless(&slice_table("pass@1 by task", &parts(|row| &row.tasks)));
+            text += &harmless(&slice_table("pass@1 by difficulty", &parts(|row| &row.difficulties)));
             for line in cut_off(&columns) {
                 let _ = writeln!(text, "{}", harmless(&printable::wrapped(&format!("warning: {line}"))));
             }
@@ -106,7 +108,8 @@ impl Summary {
             text += "\nalarms\n";
         }
         for raised in &self.alarms {
-            let _ = writeln!(text, "{}", harmless(&printable::wrapped(&format!("  {}", raised.line()))));
+            let _ =
+                writeln!(text, "{}", harmless(&printable::wrapped(&format!("  {}", alarms::line(raised)))));
         }
         for column in self.columns.iter().filter(|column| !column.expert_load.is_empty()) {
             let _ = writeln!(
@@ -171,6 +174,6 @@ impl Finished {
 
     /// Tables and samples, for people.
     pub fn text(&self, look: Look) -> String {
-        self.summary().text(look) + &held_out::text(&self.summary)
+        self.summary().text(look) + &validation::text(&self.summary)
     }
 }

@@ -2,66 +2,45 @@
 //! raised, `ruminate_train::alarms` decides.
 
 use crate::recipe::Recipe;
-use ruminate_eval::Report;
+use ruminate_eval::Evaluation;
 use ruminate_grpo::Verdicts;
-use ruminate_run::RunFolder;
+use ruminate_run::{RunFolder, rows};
 use ruminate_train::Metrics;
 use ruminate_train::alarms::{Alarm, Alarms, Kind, Measured};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fs;
 use std::path::Path;
 
-/// The key of a row under which its alarms lie.
-pub(crate) const KEY: &str = "alarms";
-
-/// An alarm with its advice: an entry of a row's `alarms`, and with its step of `complete.json`'s.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Raised {
-    /// The step, where the row around does not say it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) step: Option<u64>,
-    pub(crate) name: String,
-    pub(crate) metric: String,
-    pub(crate) value: f64,
-    pub(crate) advice: String,
-}
-
-impl Raised {
-    /// For people: `alarm: ...` with its key.
-    pub(crate) fn line(&self) -> String {
-        let Self { step, name, advice, .. } = self;
-        let (word, step) = match step {
-            Some(step) => ("alarm", format!(" at step {step}")),
-            None => ("note", String::new()),
-        };
-        format!("{word}{step}: {advice} (alarms.{name})")
-    }
-
-    /// As a row has it, which has the step already.
-    fn of_row(&self) -> Self {
-        Self { step: None, ..self.clone() }
-    }
+/// An alarm for people: `alarm at step 3: ...` with its key.
+pub(crate) fn line(alarm: &rows::Alarm) -> String {
+    let rows::Alarm { step, name, advice, .. } = alarm;
+    let (word, step) = match step {
+        Some(step) => ("alarm", format!(" at step {step}")),
+        None => ("note", String::new()),
+    };
+    format!("{word}{step}: {advice} (alarms.{name})")
 }
 
 /// A row with what it raised; as it was where it raised nothing.
-pub(crate) fn row_with(row: impl Serialize, raised: &[Raised]) -> serde_json::Result<Value> {
+pub(crate) fn row_with(row: impl Serialize, raised: &[rows::Alarm]) -> serde_json::Result<Value> {
     let mut row = serde_json::to_value(row)?;
     if !raised.is_empty() {
-        row[KEY] = serde_json::to_value(raised.iter().map(Raised::of_row).collect::<Vec<_>>())?;
+        // The row has the step already.
+        let raised = raised.iter().map(|alarm| rows::Alarm { step: None, ..alarm.clone() });
+        row[rows::ALARMS] = serde_json::to_value(raised.collect::<Vec<_>>())?;
     }
     Ok(row)
 }
 
 /// The alarms of a run, of earlier processes as well, as its logs have them, by step.
-pub(crate) fn of_logs(folder: &RunFolder) -> Vec<Raised> {
-    let mut all: Vec<Raised> = Vec::new();
-    for row in rows(&folder.metrics_path()).into_iter().chain(rows(&folder.eval_path())) {
-        let raised: Vec<Raised> =
-            row.get(KEY).cloned().map(serde_json::from_value).and_then(Result::ok).unwrap_or_default();
-        let step = row.get("step").and_then(Value::as_u64);
-        all.extend(raised.into_iter().map(|raised| Raised { step, ..raised }));
-    }
+pub(crate) fn of_logs(folder: &RunFolder) -> Vec<rows::Alarm> {
+    let logs = [folder.metrics_path(), folder.eval_path()];
+    let mut all: Vec<rows::Alarm> = logs
+        .iter()
+        .flat_map(|log| rows_of(log))
+        .flat_map(|row| rows::alarms(&row).unwrap_or_default())
+        .collect();
     all.sort_by_key(|raised| raised.step);
     all
 }
@@ -73,7 +52,7 @@ pub(crate) struct RunAlarms<'a> {
     /// Those of the step at hand.
     verdicts: Verdicts,
     /// The main set's evaluation before training.
-    before: Option<Report>,
+    before: Option<Evaluation>,
 }
 
 impl<'a> RunAlarms<'a> {
@@ -85,11 +64,11 @@ impl<'a> RunAlarms<'a> {
         if done == 0 {
             return alarms;
         }
-        for row in rows(&folder.metrics_path()) {
+        for row in rows_of(&folder.metrics_path()) {
             alarms.alarms.step(&metrics(&row));
         }
-        for row in rows(&folder.eval_path()) {
-            let Ok(report) = serde_json::from_value::<Report>(Value::Object(row)) else { continue };
+        for row in rows_of(&folder.eval_path()) {
+            let Ok(report) = serde_json::from_value::<Evaluation>(Value::Object(row)) else { continue };
             if alarms.before.as_ref().is_none_or(|before| before.set == report.set) {
                 alarms.evaluation(&report);
             }
@@ -103,7 +82,7 @@ impl<'a> RunAlarms<'a> {
     }
 
     /// What a step raises: alarms for its row, and notes, which depend on the clock and are for people alone.
-    pub(crate) fn step(&mut self, step: usize, metrics: &Metrics) -> (Vec<Raised>, Vec<Raised>) {
+    pub(crate) fn step(&mut self, step: usize, metrics: &Metrics) -> (Vec<rows::Alarm>, Vec<rows::Alarm>) {
         let alarms = self.alarms.step(metrics).into_iter().map(|alarm| {
             let advice = self.advice(alarm, metrics);
             let step = (alarm.kind != Kind::Judge).then_some(step as u64);
@@ -113,13 +92,14 @@ impl<'a> RunAlarms<'a> {
     }
 
     /// What an evaluation of the main set raises; the first is what later ones are compared with.
-    pub(crate) fn evaluation(&mut self, report: &Report) -> Option<Raised> {
+    pub(crate) fn evaluation(&mut self, report: &Evaluation) -> Option<rows::Alarm> {
         let Some(before) = &self.before else {
             self.before = Some(report.clone());
             return None;
         };
-        let measured =
-            |report: &Report| Some(Measured { pass_at_1: report.pass_at_1?, interval: report.pass_at_1_ci? });
+        let measured = |row: &Evaluation| {
+            Some(Measured { pass_at_1: report.pass_at_1?, interval: report.pass_at_1_ci? })
+        };
         let (first, now) = (measured(before)?, measured(report)?);
         let alarm = self.alarms.evaluation(first, now)?;
         let advice = format!(
@@ -212,8 +192,9 @@ impl<'a> RunAlarms<'a> {
     }
 }
 
-fn raised(Alarm { kind, value }: Alarm, step: Option<u64>, advice: String) -> Raised {
-    Raised { step, name: kind.name().to_owned(), metric: kind.metric().to_owned(), value, advice }
+fn raised(Alarm { kind, value }: Alarm, step: Option<u64>, advice: String) -> rows::Alarm {
+    let [name, metric] = [kind.name(), kind.metric()].map(str::to_owned);
+    rows::Alarm { step, name, metric, value: Some(value), advice }
 }
 
 fn percent(share: f64) -> String {
@@ -221,7 +202,7 @@ fn percent(share: f64) -> String {
 }
 
 /// The objects of a log; of one that is not there, none.
-fn rows(log: &Path) -> Vec<Map<String, Value>> {
+fn rows_of(log: &Path) -> Vec<Map<String, Value>> {
     let text = fs::read_to_string(log).unwrap_or_default();
     text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
 }
@@ -237,11 +218,11 @@ fn metrics(row: &Map<String, Value>) -> Metrics {
 
 #[cfg(test)]
 mod tests {
-    use super::{Raised, RunAlarms, of_logs, row_with};
+    use super::{RunAlarms, line, of_logs, row_with};
     use crate::recipe::Recipe;
-    use ruminate_eval::Report;
+    use ruminate_eval::Evaluation;
     use ruminate_grpo::Verdicts;
-    use ruminate_run::{Made, RunFolder};
+    use ruminate_run::{Made, RunFolder, rows};
     use ruminate_train::Metrics;
     use serde_json::{Value, json};
     use std::fs;
@@ -268,14 +249,14 @@ mod tests {
         Verdicts { completions: 64, scored: 64, correct, wrong_because, unscored_because: None }
     }
 
-    fn report(step: u64, pass: f64) -> Report {
-        let row = json!({ "step": step, "set": "held_out", "n": 200, "pass@1": pass,
+    fn report(step: u64, pass: f64) -> Evaluation {
+        let row = json!({ "step": step, "set": "validation", "n": 200, "pass@1": pass,
             "pass@1_ci": [pass - 0.02, pass + 0.02], "completion_length_mean": 9.0, "truncated": 0.0, "unscored": 0 });
         serde_json::from_value(row).expect("a row of eval.jsonl")
     }
 
     /// What three steps with these verdicts are told.
-    fn told(found: &Verdicts, row: &Value) -> Vec<Raised> {
+    fn told(found: &Verdicts, row: &Value) -> Vec<rows::Alarm> {
         let (folder, recipe) = (tempfile::tempdir().expect("a folder"), Recipe::default());
         let folder = run_folder(folder.path());
         let mut alarms = RunAlarms::new(&recipe, &folder, 0);
@@ -291,7 +272,7 @@ mod tests {
     fn equal_groups_are_told_with_the_most_frequent_reason_and_the_key_that_helps() {
         let of = |found: &Verdicts, row: &Value| {
             let raised = told(found, row);
-            raised.into_iter().find(|raised| raised.name == "all_equal").expect("three steps").line()
+            line(raised.iter().find(|raised| raised.name == "all_equal").expect("three steps"))
         };
         let line = of(&verdicts(0, "no <answer>", 60), &stuck());
         for part in [
@@ -319,9 +300,8 @@ mod tests {
         let (raised, notes): (Vec<_>, Vec<_>) = (1..=3).map(|step| alarms.step(step, &slow)).unzip();
         assert!(raised.concat().is_empty());
         let [note] = &notes.concat()[..] else { panic!("one note: {notes:?}") };
-        assert!(
-            note.line().starts_with("note: 80.0 % of the time") && note.line().ends_with("(alarms.judge)")
-        );
+        let note = line(note);
+        assert!(note.starts_with("note: 80.0 % of the time") && note.ends_with("(alarms.judge)"), "{note}");
         assert_eq!(alarms.names().count(), 0);
     }
 
@@ -346,8 +326,8 @@ mod tests {
             |alarms: &mut RunAlarms| (alarms.step(3, &metrics(&stuck())), alarms.evaluation(&report(3, 0.4)));
         let expected = next(&mut whole);
         assert_eq!(expected.0.0.len(), 1);
-        let worse = expected.1.as_ref().expect("ten points of two").line();
-        assert!(worse.contains("on held_out fell from 50.0 % before training to 40.0 %"), "{worse}");
+        let worse = line(expected.1.as_ref().expect("ten points of two"));
+        assert!(worse.contains("on validation fell from 50.0 % before training to 40.0 %"), "{worse}");
         assert_eq!(next(&mut resumed), expected);
     }
 

@@ -3,11 +3,9 @@
 use crate::renderer::language::Language;
 use crate::thoughts::{self, Look};
 use anyhow::Result;
-use ruminate_data::{Completion, FinishReason, Group, Outcome, Verdict};
-use ruminate_run::RunFolder;
+use ruminate_data::{Completion, Group, Outcome, Verdict};
+use ruminate_run::{RunFolder, rows};
 use ruminate_text::SpecialText;
-use serde::Serialize;
-use serde_json::{Map, Value};
 
 /// How much of a prompt is shown before what was written.
 const PROMPT_CHARACTERS: usize = 40;
@@ -27,7 +25,7 @@ pub(crate) fn write(
     for (group, advantages) in groups.iter().zip(advantages) {
         let judged = group.completions.iter().zip(&group.verdicts).zip(advantages);
         for (sample, ((completion, verdict), &advantage)) in judged.enumerate() {
-            let row = Row::new(step, group.task, sample, completion, verdict, advantage, language);
+            let row = row(step, group.task, sample, completion, verdict, advantage, language);
             serde_json::to_writer(&mut bytes, &row)?;
             bytes.push(b'\n');
         }
@@ -50,47 +48,28 @@ pub(crate) fn line(completion: &Completion, verdict: &Verdict, language: &Langua
     format!("{sign} {}", thoughts::shown(&line, look))
 }
 
-/// One line of `completions/step-NNNNNN.jsonl`.
-#[derive(Serialize)]
-struct Row<'a> {
+fn row(
     step: usize,
     index: usize,
     sample: usize,
-    prompt: String,
-    text: String,
-    completion_ids: &'a [u32],
-    logprobs: &'a [f32],
-    rewards: Map<String, Value>,
+    completion: &Completion,
+    verdict: &Verdict,
     advantage: f64,
-    verdict: Outcome,
-    why: &'a str,
-    finish_reason: FinishReason,
-}
-
-impl<'a> Row<'a> {
-    fn new(
-        step: usize,
-        index: usize,
-        sample: usize,
-        completion: &'a Completion,
-        verdict: &'a Verdict,
-        advantage: f64,
-        language: &Language,
-    ) -> Self {
-        let decoded = language.tokenizer.decode(&completion.prompt_ids, SpecialText::Keep);
-        Self {
-            step,
-            index,
-            sample,
-            prompt: decoded.unwrap_or_default(),
-            text: language.text(&completion.ids),
-            completion_ids: &completion.ids,
-            logprobs: &completion.logprobs,
-            rewards: verdict.rewards.iter().map(|(name, score)| (name.clone(), (*score).into())).collect(),
-            advantage,
-            verdict: verdict.outcome,
-            why: &verdict.why,
-            finish_reason: completion.finish_reason,
-        }
+    language: &Language,
+) -> rows::Completion {
+    let decoded = language.tokenizer.decode(&completion.prompt_ids, SpecialText::Keep);
+    rows::Completion {
+        step: step as u64,
+        index: index as u64,
+        sample: sample as u64,
+        prompt: decoded.unwrap_or_default(),
+        text: language.text(&completion.ids),
+        completion_ids: completion.ids.clone(),
+        logprobs: completion.logprobs.iter().copied().map(Some).collect(),
+        rewards: verdict.rewards.iter().map(|(name, score)| (name.clone(), (*score).into())).collect(),
+        advantage: Some(advantage),
+        verdict: verdict.outcome,
+        why: verdict.why.clone(),
+        finish_reason: Some(completion.finish_reason),
     }
 }

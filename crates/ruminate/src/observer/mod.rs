@@ -6,8 +6,8 @@ pub(crate) mod completions;
 pub(crate) mod logs;
 pub(crate) mod tokens;
 
-use crate::evaluator::held_out::{self, HeldOut};
-use crate::evaluator::{Evaluation, Evaluator, Sets, reports_of_step};
+use crate::evaluator::validation::{self, Validation};
+use crate::evaluator::{Evaluated, Evaluator, Sets, evaluations_of_step};
 use crate::frontend::Progress;
 use crate::interrupt;
 use crate::observer::alarms::RunAlarms;
@@ -20,10 +20,11 @@ use ruminate_data::Group;
 use ruminate_grpo::Verdicts;
 use ruminate_model::Decoder;
 use ruminate_report::tensorboard::EventFile;
+use ruminate_run::rows::{self, Figures};
 use ruminate_run::{Appended, JsonlAppender, RunFolder, checkpoints};
 use ruminate_train::checkpoint::{self, Companions};
 use ruminate_train::{self as train, ExpertLoad, Metrics, State};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::io;
 use std::num::NonZeroUsize;
 
@@ -35,12 +36,12 @@ const GLANCE: [(&str, &str); 7] = [
     ("entropy", "entropy"),
     ("completions/clipped_ratio", "cut"),
     ("completions/mean_length", "length"),
-    (HELD_OUT, "held out"),
+    (VALIDATION, "validation"),
     ("learning_rate", "lr"),
 ];
 
 /// The last loss of held-out samples, among the metrics that are shown.
-const HELD_OUT: &str = "held_out";
+const VALIDATION: &str = "validation";
 
 /// What of an [`Observer`] is fixed for its run.
 pub(crate) struct Settings<'a> {
@@ -58,7 +59,7 @@ pub(crate) struct Settings<'a> {
     /// What to measure; nothing where it is absent.
     pub(crate) evaluator: Option<&'a Evaluator<'a>>,
     /// Samples whose loss is measured.
-    pub(crate) held_out: Option<&'a HeldOut>,
+    pub(crate) validation: Option<&'a Validation>,
 }
 
 /// The binary's [`train::Observer`].
@@ -79,11 +80,11 @@ pub(crate) struct Observer<'a> {
     saved: Option<usize>,
     alarms: RunAlarms<'a>,
     /// The last evaluation.
-    pub(crate) latest: Option<Evaluation>,
+    pub(crate) latest: Option<Evaluated>,
     /// The last loss of held-out samples.
-    held_out_loss: Option<f64>,
+    validation_loss: Option<f64>,
     /// The evaluation before the first step, where it was in this process.
-    pub(crate) before: Option<Evaluation>,
+    pub(crate) before: Option<Evaluated>,
     /// What ended an evaluation, or the folder that is gone; it stops the run.
     failure: Option<anyhow::Error>,
 }
@@ -112,7 +113,7 @@ impl<'a> Observer<'a> {
             alarms: RunAlarms::new(settings.recipe, folder, done),
             settings,
             latest: None,
-            held_out_loss: None,
+            validation_loss: None,
             before: None,
             failure: None,
         };
@@ -154,8 +155,8 @@ impl<'a> Observer<'a> {
         if step != self.done {
             return (false, Vec::new());
         }
-        let reports = reports_of_step(self.settings.folder, step);
-        let logged: Vec<String> = reports.into_iter().map(|report| report.set).collect();
+        let rows = evaluations_of_step(self.settings.folder, step);
+        let logged: Vec<String> = rows.into_iter().map(|row| row.set).collect();
         (evaluator.names(sets).all(|name| logged.iter().any(|set| set == name)), logged)
     }
 
@@ -186,24 +187,22 @@ impl<'a> Observer<'a> {
     fn write_row(&mut self, step: usize, row: &Value) {
         let appended = self.eval.append(row);
         self.lost(appended);
-        let set = row["set"].as_str().unwrap_or_default();
-        let numbers = row.as_object().into_iter().flatten().filter(|(name, _)| *name != "step");
-        let numbers: Vec<(String, f64)> = numbers
-            .filter_map(|(name, value)| Some((format!("eval/{set}/{name}"), value.as_f64()?)))
-            .collect();
-        self.scalars(step, numbers.iter().map(|(name, value)| (name.as_str(), *value)));
+        let Some(Ok(Figures { set, numbers, .. })) = row.as_object().map(Figures::of) else { return };
+        let named: Vec<(String, f64)> =
+            numbers.into_iter().map(|(name, value)| (format!("eval/{set}/{name}"), value)).collect();
+        self.scalars(step, named.iter().map(|(name, value)| (name.as_str(), *value)));
     }
 
     /// Measures the loss of held-out samples.
-    fn measure(&mut self, held_out: &HeldOut, step: usize, policy: &Decoder) {
+    fn measure(&mut self, validation: &Validation, step: usize, policy: &Decoder) {
         // An earlier process may have measured the step that this one goes on from.
-        if step == self.done && held_out::row_of_step(self.settings.folder, step).is_some() {
+        if step == self.done && validation::row_of_step(self.settings.folder, step).is_some() {
             return;
         }
-        match held_out.measure(step, policy) {
+        match validation.measure(step, policy) {
             Ok(row) => {
                 self.write_row(step, &serde_json::to_value(&row).unwrap_or_default());
-                self.held_out_loss = row.loss;
+                self.validation_loss = row.loss;
             }
             Err(error) => self.failure = Some(error),
         }
@@ -229,12 +228,12 @@ impl train::Observer for Observer<'_> {
         self.lost(appended);
         self.scalars(step, metrics.iter());
         for raised in raised.iter().chain(&notes) {
-            self.progress.alarm(&raised.line());
+            self.progress.alarm(&alarms::line(raised));
         }
         let alarms: Vec<&str> = self.alarms.names().collect();
         let mut shown = metrics.clone();
-        if let Some(loss) = self.held_out_loss {
-            shown.set(HELD_OUT, loss);
+        if let Some(loss) = self.validation_loss {
+            shown.set(VALIDATION, loss);
         }
         self.progress.at(step as u64, &glance(&shown, &alarms, self.progress.colours()));
     }
@@ -257,7 +256,8 @@ impl train::Observer for Observer<'_> {
     }
 
     fn expert_load(&mut self, step: usize, load: &ExpertLoad) {
-        let appended = self.expert_load.append(&json!({ "step": step, "load": load.layers }));
+        let load = rows::ExpertLoad { step: step as u64, load: load.layers.clone() };
+        let appended = self.expert_load.append(&load);
         self.lost(appended);
     }
 
@@ -270,8 +270,8 @@ impl train::Observer for Observer<'_> {
     }
 
     fn evaluate(&mut self, step: usize, policy: &Decoder) {
-        if let Some(held_out) = self.settings.held_out {
-            self.measure(held_out, step, policy);
+        if let Some(validation) = self.settings.validation {
+            self.measure(validation, step, policy);
         }
         let Some(evaluator) = self.settings.evaluator else { return };
         if !self.is_there() {
@@ -284,24 +284,24 @@ impl train::Observer for Observer<'_> {
         }
         self.progress.pause();
         match evaluator.run(step, policy, sets) {
-            Ok(evaluation) => {
+            Ok(evaluated) => {
                 // What a process wrote that was killed on the way is not written again.
-                let reports = evaluation.reports.iter().enumerate();
-                for (at, report) in reports.filter(|(_, report)| !logged.contains(&report.set)) {
-                    let raised = if at == 0 { self.alarms.evaluation(report) } else { None };
+                let rows = evaluated.evaluations.iter().enumerate();
+                for (at, row) in rows.filter(|(_, row)| !logged.contains(&row.set)) {
+                    let raised = if at == 0 { self.alarms.evaluation(row) } else { None };
                     if let Some(raised) = &raised {
-                        self.progress.alarm(&raised.line());
+                        self.progress.alarm(&alarms::line(raised));
                     }
-                    let row = alarms::row_with(report, raised.as_slice()).unwrap_or_default();
+                    let row = alarms::row_with(row, raised.as_slice()).unwrap_or_default();
                     self.write_row(step, &row);
                 }
-                if let Err(error) = evaluation.write_samples(self.settings.folder, step) {
+                if let Err(error) = evaluated.write_samples(self.settings.folder, step) {
                     self.progress.say(&format!("warning: {error}; training goes on without this file"));
                 }
                 if step == 0 {
-                    self.before = Some(evaluation);
+                    self.before = Some(evaluated);
                 } else {
-                    self.latest = Some(evaluation);
+                    self.latest = Some(evaluated);
                 }
             }
             Err(error) => self.failure = Some(error),

@@ -5,11 +5,10 @@ use crate::renderer::language::Language;
 use anyhow::Result;
 use ruminate_data::{Completion, Group, Sample};
 use ruminate_model::{Decoder, Routes};
-use ruminate_run::RunFolder;
+use ruminate_run::{RunFolder, rows};
 use ruminate_text::SpecialText;
 use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Sequence, one_a_row};
-use serde::Serialize;
 
 /// Groups of a step that are looked at, and completions of each.
 const GROUPS: usize = 2;
@@ -25,19 +24,6 @@ const LAYERS: usize = 8;
 #[derive(Default)]
 pub(crate) struct Watched {
     completions: Vec<(usize, usize, Completion)>,
-}
-
-#[derive(Serialize)]
-struct Row {
-    step: usize,
-    index: usize,
-    sample: usize,
-    tokens: Vec<String>,
-    ratio: Vec<f32>,
-    entropy: Vec<f32>,
-    /// `[layers][tokens][chosen]`
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    experts: Vec<Vec<Vec<u16>>>,
 }
 
 impl Watched {
@@ -77,8 +63,8 @@ impl Watched {
         let mut bytes = Vec::new();
         for (index, sample, completion) in &self.completions {
             let tokens = pieces(language, &completion.ids);
-            let row =
-                Row { step, index: *index, sample: *sample, tokens, ..look(policy, completion, temperature) };
+            let (step, index, sample) = (step as u64, *index as u64, *sample as u64);
+            let row = rows::Tokens { step, index, sample, tokens, ..look(policy, completion, temperature) };
             ruminate_data::jsonl::write(&mut bytes, [row])?;
         }
         Ok(folder.write(&folder.tokens_path(step as u64), &bytes)?)
@@ -86,7 +72,7 @@ impl Watched {
 }
 
 /// A completion through the policy, all tokens at once.
-fn look(policy: &Decoder, completion: &Completion, temperature: f64) -> Row {
+fn look(policy: &Decoder, completion: &Completion, temperature: f64) -> rows::Tokens {
     let sample = Sample::completion_only(&completion.prompt_ids, &completion.ids);
     let packed = one_a_row(&[Sequence::from(&sample)]);
     let output = policy.forward(&packed.batch, Routes::Choose);
@@ -98,15 +84,19 @@ fn look(policy: &Decoder, completion: &Completion, temperature: f64) -> Row {
         let chosen = layer.experts.len() / packed.batch.places();
         // The places of the completion's tokens, each computed by the experts chosen there.
         let places = completion.prompt_ids.len()..completion.prompt_ids.len() + completion.ids.len();
-        places.map(|place| layer.experts[place * chosen..(place + 1) * chosen].to_vec()).collect()
+        places
+            .map(|place| {
+                layer.experts[place * chosen..(place + 1) * chosen].iter().copied().map(u32::from).collect()
+            })
+            .collect()
     });
-    Row {
+    rows::Tokens {
         step: 0,
         index: 0,
         sample: 0,
         tokens: Vec::new(),
-        ratio: ratio.collect(),
-        entropy: floats(now.entropy),
+        ratio: ratio.map(Some).collect(),
+        entropy: floats(now.entropy).into_iter().map(Some).collect(),
         experts: experts.collect(),
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn train_rl(recipe: &Recipe, model: &Model, config: &Config, out: &Pa
     ));
     stages.push(format!(
         "measure before and after on {} held-out problems, {} each",
-        problems.held_out.len(),
+        problems.validation.len(),
         samples(recipe.eval.num_samples)
     ));
     for (number, stage) in (1..).zip(stages) {
@@ -67,7 +67,7 @@ pub(crate) fn supervised(name: &str, recipe: &Recipe, settings: &supervised::Con
 /// Of `eval`.
 pub(crate) fn eval(recipe: &Recipe, model: &Path, problems: &Problems) {
     rows(problems);
-    let (n, eval) = (problems.held_out.len(), &recipe.eval);
+    let (n, eval) = (problems.validation.len(), &recipe.eval);
     notice!(
         "eval: {} on {}, {n} problems x {} at temperature {} and one greedy, of at most {} tokens",
         model.display(),

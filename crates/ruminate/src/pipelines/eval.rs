@@ -9,7 +9,7 @@ use crate::env::scoring::Judge;
 use crate::error::Refusal;
 use crate::evaluator::samples;
 use crate::evaluator::summary::{Finished, Summary};
-use crate::evaluator::{Evaluation, Evaluator, Sets};
+use crate::evaluator::{Evaluated, Evaluator, Sets, seed_of};
 use crate::options::RunOptions;
 use crate::pipelines::announce;
 use crate::policy;
@@ -57,15 +57,15 @@ pub(crate) fn run(options: RunOptions) -> Result<Finished> {
     announce::eval(recipe, folder, &problems);
     let policy = policy::Source::new(folder, None)?.load(&session.device)?;
     let mut kept = Vec::new();
-    let evaluation = evaluator
+    let evaluated = evaluator
         .run_keeping(0, &policy, Sets::All, &mut |measured| samples::write(&mut kept, measured, &language))?;
     stage.folder.write(&stage.folder.all_samples_path(), &kept)?;
     let mut rows = Vec::new();
-    ruminate_data::jsonl::write(&mut rows, &evaluation.reports)?;
+    ruminate_data::jsonl::write(&mut rows, &evaluated.evaluations)?;
     stage.folder.write(&stage.folder.eval_path(), &rows)?;
-    evaluation.write_samples(&stage.folder, 0)?;
+    evaluated.write_samples(&stage.folder, 0)?;
     let mut summary = Summary::default();
-    summary.add("model", evaluation);
+    summary.add("model", evaluated);
     let summary = summary.to_value()?;
     stage.finish_files(summary.clone())?;
     report::leave(&stage.folder);
@@ -93,7 +93,7 @@ pub(crate) fn rescore(mut args: RunOptions, run: &Path) -> Result<Summary> {
     let folder = model_folder(recipe.model.as_ref())?;
     let language = policy::language(&Model::Folder(folder.to_owned()), recipe)?;
     let judge = Judge::new(recipe, &language)?;
-    let mut evaluation = Evaluation::default();
+    let mut evaluated = Evaluated::default();
     for mut measured in samples::read(&sampled)? {
         for groups in [&mut measured.sampled, &mut measured.greedy] {
             let written: Vec<(&Task, &[Completion])> =
@@ -101,10 +101,10 @@ pub(crate) fn rescore(mut args: RunOptions, run: &Path) -> Result<Summary> {
             let verdicts = judge.verdicts(&written, &measured.forced);
             groups.iter_mut().zip(verdicts).for_each(|(group, verdicts)| group.verdicts = verdicts);
         }
-        evaluation.reports.push(measured.report(0, Seed::new(recipe.seed).child("eval"))?);
+        evaluated.evaluations.push(measured.evaluation(0, Seed::new(recipe.seed).child("eval"))?);
     }
     let mut summary = Summary::default();
-    summary.add("rescored", evaluation);
+    summary.add("rescored", evaluated);
     Ok(summary)
 }
 
@@ -129,9 +129,8 @@ pub(crate) fn comparison(a: &Path, b: &Path) -> Result<Vec<Compared>> {
         let both: Vec<(f64, f64)> =
             rates.iter().filter_map(|(prompt, rate)| Some((*rate, *others.get(prompt)?))).collect();
         let (rates, others): (Vec<f64>, Vec<f64>) = both.into_iter().unzip();
-        let Some(comparison) = compare(&rates, &others, Seed::new(0).child("compare").child(&set.set)) else {
-            continue;
-        };
+        let seed = seed_of(Seed::new(0).child("compare"), &set.set);
+        let Some(comparison) = compare(&rates, &others, seed) else { continue };
         notice!("{}", sentence(&set.set, &comparison));
         compared.push(Compared { set: set.set.clone(), comparison });
     }

@@ -3,8 +3,8 @@
 
 use crate::doctor::{self, Work};
 use crate::error::Refusal;
-use crate::evaluator::held_out::{self, HeldOut};
 use crate::evaluator::summary::Finished;
+use crate::evaluator::validation::{self, Validation};
 use crate::observer::{Observer, Settings};
 use crate::options::RunOptions;
 use crate::pipelines::announce;
@@ -79,17 +79,18 @@ pub(crate) struct Spec<'a> {
 pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
     let recipe = &session.recipe;
     let seed = Seed::new(recipe.seed).child("pretrain");
-    let share = held_out_share(&recipe.data, spec.settings);
+    let share = validation_share(&recipe.data, spec.settings);
     let identity = identity(session, spec, share)?;
     let stage = match enter(session, spec.path, identity, spec.earlier)? {
         Entered::Complete(summary) => return Ok(summary),
         Entered::Open(stage) => stage,
     };
     let language = Language::embedded(PromptStyle::Bare)?;
-    let Material { mut source, held_out } = material(recipe, spec.settings, &language, share, seed)?;
-    let held_out = (!held_out.is_empty()).then(|| HeldOut::new(held_out, spec.settings)).transpose()?;
-    if let Some(held_out) = &held_out {
-        held_out.announce(spec.label);
+    let Material { mut source, validation } = material(recipe, spec.settings, &language, share, seed)?;
+    let validation =
+        (!validation.is_empty()).then(|| Validation::new(validation, spec.settings)).transpose()?;
+    if let Some(validation) = &validation {
+        validation.announce(spec.label);
     }
     let Parameters { all, active } = spec.config.parameters();
     notice!(
@@ -106,7 +107,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         supervised::memory_plan(spec.config, Trained::Weights, sft::mean_length(&first), spec.settings);
     notice!("{}", printable::wrapped(&format!("{}: memory {plan}", spec.label)));
     let autodiff = session.device.clone().autodiff();
-    let eval_steps = held_out.as_ref().map(|_| spec.settings.eval_steps);
+    let eval_steps = validation.as_ref().map(|_| spec.settings.eval_steps);
     let (steps, trainer) = (spec.settings.max_steps, &spec.settings.train);
     let state = stage.state(steps, trainer, eval_steps, &session.device, || {
         Ok(policy::fresh(spec.config, seed, &autodiff))
@@ -120,14 +121,14 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         completions_steps: 0,
         temperature: 1.0,
         evaluator: None,
-        held_out: held_out.as_ref(),
+        validation: validation.as_ref(),
     };
     let mut observer = Observer::new(spec.label, spec.settings.max_steps, state.step, settings)?;
     let state = supervised::train(state, &mut *source, spec.settings, &mut observer)?;
     observer.finish(state.step)?;
     drop(observer);
     let mut summary = json!({ "compute": policy::compute(state.num_tokens, spec.config) });
-    held_out::summarise(&mut summary, &stage.folder, state.step);
+    validation::summarise(&mut summary, &stage.folder, state.step);
     stage.finish(&state.policy, &language, summary.clone())?;
     Ok(summary)
 }
@@ -148,7 +149,7 @@ fn identity(session: &Session, spec: &Spec, share: f64) -> Result<Value> {
         identity["data"]["eval"] = json!(data.eval);
     }
     if corpus.is_some() && share > 0.0 {
-        identity::add_held_out(&mut identity, share);
+        identity::add_validation(&mut identity, share);
     }
     if corpus.is_none() && share > 0.0 {
         identity["eval"] = json!({ "n": eval.n }); // how many traces are measured
@@ -158,9 +159,9 @@ fn identity(session: &Session, spec: &Spec, share: f64) -> Result<Value> {
 }
 
 /// What share is held out: none where nothing is measured on the way, or on a file of its own.
-fn held_out_share(data: &Data, settings: &supervised::Config) -> f64 {
+fn validation_share(data: &Data, settings: &supervised::Config) -> f64 {
     let has_file = data.corpus.is_some() && data.eval.is_some();
-    if settings.eval_steps == 0 || has_file { 0.0 } else { data.split.held_out }
+    if settings.eval_steps == 0 || has_file { 0.0 } else { data.split.validation }
 }
 
 /// Traces that are looked at before training, a second's work: a row that is too short for one of them is not found at its
@@ -170,7 +171,7 @@ const LOOKED_AT: u64 = 1 << 18;
 /// What is trained on, and what is measured on.
 struct Material {
     source: Source,
-    held_out: Vec<Sample>,
+    validation: Vec<Sample>,
 }
 
 type Source = Box<dyn FnMut(u64) -> Result<Sample, SourceError>>;
@@ -191,13 +192,13 @@ fn material(
     let Some(path) = &data.corpus else { return traces(recipe, settings, language, share, seed) };
     let read = |path| corpus(path, settings.row_length, language, data.bad_lines.into());
     let mut pieces = read(path)?;
-    let held_out = match &data.eval {
+    let validation = match &data.eval {
         Some(path) => read(path)?,
         None => pieces.split_off(pieces.len() - (share * pieces.len() as f64).ceil() as usize),
     };
     if pieces.is_empty() {
         return Err(Refusal::input(format!(
-            "{}: `pretrain.eval_steps` holds out {share} of the rows of {} tokens (`data.split.held_out`), which leaves none to \
+            "{}: `pretrain.eval_steps` holds out {share} of the rows of {} tokens (`data.split.validation`), which leaves none to \
              train on; give more text, a smaller `pretrain.row_length`, or `data.eval`",
             path.display(),
             settings.row_length
@@ -205,7 +206,7 @@ fn material(
     }
     let mut epochs = Epochs::new(pieces.len(), seed.child("shuffle")).context("no piece to train on")?;
     let source = Box::new(move |index: u64| Ok(pieces[epochs.position(index)].clone()));
-    Ok(Material { source, held_out })
+    Ok(Material { source, validation })
 }
 
 fn traces(
@@ -220,19 +221,19 @@ fn traces(
         return Err(Refusal::usage("nothing to pretrain on: set `data.task` or `data.corpus`"));
     };
     let (tokenizer, end) = (language.tokenizer.clone(), language.taught_end());
-    let mut held_out = Vec::new();
+    let mut validation = Vec::new();
     if share > 0.0 {
-        let traces = Traces::held_out(family.clone(), mix.clone(), *split, seed.child("held_out"))?;
-        held_out = (0..recipe.eval.n as u64)
+        let traces = Traces::validation(family.clone(), mix.clone(), *split, seed.child("held_out"))?; // as in version 0.1
+        validation = (0..recipe.eval.n as u64)
             .map(|index| written(&traces, &tokenizer, end, index))
             .collect::<Result<Vec<_>>>()
             .context("a held-out trace")?;
     }
     let traces = Traces::new(family, mix.clone(), *split, seed)?;
     let sample = move |index: u64| written(&traces, &tokenizer, end, index);
-    let longest = held_out.iter().map(|sample: &Sample| sample.ids.len()).max().unwrap_or(0);
+    let longest = validation.iter().map(|sample: &Sample| sample.ids.len()).max().unwrap_or(0);
     fits(settings, longest, |index| Ok(sample(index).with_context(|| format!("trace {index}"))?.ids.len()))?;
-    Ok(Material { source: Box::new(move |index: u64| Ok(sample(index)?)), held_out })
+    Ok(Material { source: Box::new(move |index: u64| Ok(sample(index)?)), validation })
 }
 
 /// The trace of an index as token ids, the loss on what the policy would write.
@@ -243,11 +244,15 @@ fn written(traces: &Traces, tokenizer: &Tokenizer, end: Option<u32>, index: u64)
     Ok(Sample::completion_only(&prompt, &completion))
 }
 
-/// Checks that a row holds every trace that the run will see, as far as that can be seen in advance. `held_out` is the longest
+/// Checks that a row holds every trace that the run will see, as far as that can be seen in advance. `validation` is the longest
 /// of those that are measured.
-fn fits(settings: &supervised::Config, held_out: usize, length: impl Fn(u64) -> Result<usize>) -> Result<()> {
+fn fits(
+    settings: &supervised::Config,
+    validation: usize,
+    length: impl Fn(u64) -> Result<usize>,
+) -> Result<()> {
     let seen = settings.max_steps.saturating_mul(settings.batch_size) as u64;
-    let mut longest = held_out;
+    let mut longest = validation;
     for index in 0..seen.min(LOOKED_AT) {
         longest = longest.max(length(index)?);
     }

@@ -75,7 +75,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let demand = grpo::Demand {
         trained: policy::trained(recipe.lora.as_ref(), &config, &session.device)?,
         prompt_tokens,
-        evaluated: problems.held_out.len() * recipe.eval.num_samples,
+        evaluated: problems.validation.len() * recipe.eval.num_samples,
     };
     let plan = grpo::memory_plan(&config, demand, &setup)?;
 
@@ -103,7 +103,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         completions_steps: recipe.eval.completions_steps,
         temperature: recipe.rollout.temperature,
         evaluator: Some(&evaluator),
-        held_out: None,
+        validation: None,
     };
     let mut observer = Observer::new("grpo", recipe.max_steps, state.step, settings)?;
     let state = grpo::train(

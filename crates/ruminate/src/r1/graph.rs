@@ -2,6 +2,7 @@
 //! It does not know what a recipe holds.
 
 use anyhow::{Context, Result, ensure};
+use ruminate_run::rows::set_name;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -101,6 +102,8 @@ impl Graph {
     }
 
     fn check(&self) -> Result<()> {
+        let (set, today) = (&self.evaluate.set, set_name(&self.evaluate.set));
+        ensure!(*set == today, "`evaluate.set` is `{set}`, which is `{today}` since version 0.2");
         let mut known = HashSet::new();
         for stage in &self.stages {
             let name = &stage.name;
@@ -208,6 +211,7 @@ mod tests {
             ("models = [\"base\"", "models = [\"bass\"", "`bass`"),
             ("minutes = 2", "minuts = 2", "minuts"),
             ("over = \"base\"", "over = \"one\"", "`one`"),
+            ("set = \"test\"", "set = \"fresh\"", "`test` since version 0.2"),
         ] {
             let message = refused(from, to);
             assert!(message.contains(says), "{from} -> {to}: {message}");

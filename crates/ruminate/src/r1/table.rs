@@ -3,15 +3,19 @@
 
 use super::graph::{COMPLETE, Graph, evaluation_of};
 use anyhow::{Context, Result};
-use serde_json::Value;
+use ruminate_run::rows::{Figures, Kind, Label, in_order, label};
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+/// Figures that have no column: what every row says alike, or what is a warning elsewhere.
+const APART: [&str; 3] = ["n", "truncated", "unscored"];
+
 /// The evaluations of a graph's models, one of each a seed.
 pub(crate) struct Table {
     /// Rows of `eval.jsonl` by model, in the order of the seeds' folders.
-    rows: BTreeMap<String, Vec<Value>>,
+    rows: BTreeMap<String, Vec<Figures>>,
     /// Models in the order of the graph.
     models: Vec<String>,
     seeds: usize,
@@ -23,7 +27,7 @@ impl Table {
     /// # Errors
     /// A model without its evaluation.
     pub(crate) fn read(graph: &Graph, outs: &[PathBuf]) -> Result<Self> {
-        let mut rows: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        let mut rows: BTreeMap<String, Vec<Figures>> = BTreeMap::new();
         for out in outs {
             for model in &graph.evaluate.models {
                 let row = row(&out.join(evaluation_of(model)), &graph.evaluate.set)?;
@@ -35,7 +39,7 @@ impl Table {
 
     /// A model's figure, the mean over seeds; `None` where its evaluation has no such figure.
     pub(crate) fn figure(&self, model: &str, metric: &str) -> Option<f64> {
-        let figures: Option<Vec<f64>> = self.rows.get(model)?.iter().map(|row| figure(row, metric)).collect();
+        let figures: Option<Vec<f64>> = self.rows.get(model)?.iter().map(|row| row.get(metric)).collect();
         figures.map(|figures| figures.iter().sum::<f64>() / figures.len() as f64)
     }
 
@@ -43,36 +47,47 @@ impl Table {
         &self.models
     }
 
-    /// The table for people, in Markdown: shares in percent; the interval is one seed's, or the range over seeds.
+    /// The table for people, in Markdown: shares in percent; the interval is one seed's, or the range over seeds. Every
+    /// measure is a column.
     pub(crate) fn text(&self) -> String {
-        let mut text = format!(
-            "| model | pass@1, % | {} | cons@k, % | length | thought | self-check, % | mixed, % |\n|---|---|---|---|---|---|---|---|\n",
-            if self.seeds == 1 { "95 % interval" } else { "range over seeds" }
-        );
+        let range = if self.seeds == 1 { "95 % interval" } else { "range over seeds" };
+        let columns = self.columns();
+        let headings = columns.iter().map(|name| match label(name) {
+            Label { text, kind: Kind::Share } => format!("{text}, %"),
+            Label { text, .. } => text.into_owned(),
+        });
+        let headings: Vec<String> =
+            ["model", "pass@1, %", range].into_iter().map(str::to_owned).chain(headings).collect();
+        let rule = "|---".repeat(headings.len());
+        let mut text = format!("| {} |\n{rule}|\n", headings.join(" | "));
         for model in &self.models {
-            let share = |metric: &str| cell(self.figure(model, metric).map(|share| 100.0 * share));
-            let count = |metric: &str| cell(self.figure(model, metric));
-            let cells = [
-                model.clone(),
-                share("pass@1"),
-                self.interval(model),
-                share("cons@k"),
-                count("completion_length_mean"),
-                count("thought_length_mean"),
-                share("self_check"),
-                share("language_mixed"),
-            ];
+            let told = |name: &str| {
+                let scale = if label(name).kind == Kind::Share { 100.0 } else { 1.0 };
+                self.figure(model, name).map_or("-".to_owned(), |figure| format!("{:.1}", scale * figure))
+            };
+            let fixed = [model.clone(), told("pass@1"), self.interval(model)];
+            let cells: Vec<String> = fixed.into_iter().chain(columns.iter().map(|name| told(name))).collect();
             text = text + "| " + &cells.join(" | ") + " |\n";
         }
         text
     }
 
+    /// The figures beside pass@1, in their order.
+    fn columns(&self) -> Vec<&str> {
+        let rows = || self.rows.values().flatten();
+        let names = rows().flat_map(|row| row.numbers.keys().map(String::as_str));
+        let is_told = |name: &&str| !APART.contains(name) && !name.contains('@');
+        let measures = in_order(names.filter(is_told));
+        let at_k = rows().any(|row| row.get("cons@k").is_some()).then_some("cons@k");
+        at_k.into_iter().chain(measures).collect()
+    }
+
     fn interval(&self, model: &str) -> String {
         let rows = self.rows.get(model).map(Vec::as_slice).unwrap_or_default();
         let ends = match rows {
-            [row] => row["pass@1_ci"][0].as_f64().zip(row["pass@1_ci"][1].as_f64()),
+            [row] => row.interval.map(|[low, high]| (low, high)),
             rows => {
-                let figures = || rows.iter().filter_map(|row| figure(row, "pass@1"));
+                let figures = || rows.iter().filter_map(|row| row.get("pass@1"));
                 Some((figures().fold(f64::INFINITY, f64::min), figures().fold(f64::NEG_INFINITY, f64::max)))
             }
         };
@@ -80,30 +95,19 @@ impl Table {
     }
 }
 
-/// A row's figure. `cons@k` and `pass@k` stand for whatever k the row has.
-fn figure(row: &Value, metric: &str) -> Option<f64> {
-    let Some(name) = metric.strip_suffix("@k") else { return row.get(metric)?.as_f64() };
-    let of_k =
-        |key: &str| key.strip_prefix(name).and_then(|rest| rest.strip_prefix('@')?.parse::<u32>().ok());
-    row.as_object()?
-        .iter()
-        .find(|(key, _)| of_k(key).is_some_and(|k| k > 1))
-        .and_then(|(_, value)| value.as_f64())
-}
-
-fn cell(number: Option<f64>) -> String {
-    number.map_or("-".to_owned(), |number| format!("{number:.1}"))
-}
-
 /// The row of a set in an evaluation's `eval.jsonl`.
-fn row(run: &Path, set: &str) -> Result<Value> {
+fn row(run: &Path, set: &str) -> Result<Figures> {
     let path = run.join("eval.jsonl");
     let text = fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}; run the pipeline to its end first", path.display()))?;
     for line in text.lines() {
-        let row: Value = serde_json::from_str(line).with_context(|| path.display().to_string())?;
-        if row["set"] == set {
-            return Ok(row);
+        let row: Map<String, Value> =
+            serde_json::from_str(line).with_context(|| path.display().to_string())?;
+        let figures = Figures::of(&row).map_err(|wrong| {
+            anyhow::anyhow!("{}: expected {}, found {}", path.display(), wrong.expected, wrong.found)
+        })?;
+        if figures.set == set {
+            return Ok(figures);
         }
     }
     anyhow::bail!("{}: expected a row of the set `{set}`, found none", path.display())
@@ -154,7 +158,8 @@ fn reinforced(run: &Path) -> Result<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{figure, reinforced};
+    use super::{Table, reinforced};
+    use ruminate_run::rows::Figures;
     use serde_json::json;
     use std::fs;
 
@@ -170,11 +175,19 @@ mod tests {
     }
 
     #[test]
-    fn at_k_stands_for_whatever_k_there_is() {
-        let row = json!({ "pass@1": 0.5, "pass@16": 0.9, "cons@16": 0.7, "n": 3 });
-        assert_eq!(figure(&row, "pass@1"), Some(0.5));
-        assert_eq!(figure(&row, "pass@k"), Some(0.9));
-        assert_eq!(figure(&row, "cons@k"), Some(0.7));
-        assert_eq!(figure(&row, "language_mixed"), None);
+    fn every_measure_of_the_rows_is_a_column() {
+        let row = json!({
+            "step": 0, "set": "test", "n": 3, "pass@1": 0.5, "pass@1_ci": [0.4, 0.6], "pass@16": 0.9, "cons@16": 0.75,
+            "completion_length_mean": 12.0, "truncated": 0.0, "unscored": 0, "measures": { "self_check": 0.25, "mine": 2.0 },
+        });
+        let figures = Figures::of(row.as_object().expect("an object")).expect("figures");
+        let rows = [("zero".to_owned(), vec![figures])].into();
+        let table = Table { rows, models: vec!["zero".to_owned()], seeds: 1 };
+        assert_eq!(
+            table.text(),
+            "| model | pass@1, % | 95 % interval | cons@k, % | length, tokens | takes a step back, % | mine |\n\
+             |---|---|---|---|---|---|---|\n\
+             | zero | 50.0 | 40.0-60.0 | 75.0 | 12.0 | 25.0 | 2.0 |\n"
+        );
     }
 }

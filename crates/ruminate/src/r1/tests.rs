@@ -31,7 +31,7 @@ pub(super) const GRAPH: &str = r#"
     minutes = 1
     [evaluate]
     recipe = "eval.toml"
-    set = "fresh"
+    set = "test"
     minutes = 0.5
     models = ["base", "zero"]
     [[expect]]
@@ -72,8 +72,8 @@ if [ -f "$here/fail" ] && [ "$(sed -n 1p "$here/fail")" = "$stage" ]; then
   exit "$code"
 fi
 case "$stage" in eval-base) p=0.2 ;; *) p=0.6 ;; esac
-echo "{\"set\": \"held_out\", \"pass@1\": 0.9}" > "$out/eval.jsonl"
-echo "{\"set\": \"fresh\", \"pass@1\": $p, \"pass@1_ci\": [0.1, 0.7], \"cons@16\": 0.7, \"thought_length_mean\": 9}" >> "$out/eval.jsonl"
+echo "{\"step\": 0, \"set\": \"validation\", \"pass@1\": 0.9}" > "$out/eval.jsonl"
+echo "{\"step\": 0, \"set\": \"test\", \"pass@1\": $p, \"pass@1_ci\": [0.1, 0.7], \"cons@16\": 0.7, \"thought_length_mean\": 9}" >> "$out/eval.jsonl"
 echo '{"summary": {"compute": {"num_tokens": 10, "active_parameters": 5}}}' > "$out/complete.json"
 "#;
 

@@ -25,7 +25,7 @@ pub(crate) struct Data {
     pub(crate) tasks: Vec<TaskShare>,
     /// What sorts of traces a base is pretrained on.
     pub(crate) mix: TraceMix,
-    /// Shares of problems that training never sees. Of a file, only `held_out` is kept apart.
+    /// Shares of problems that training never sees. Of a file, only `validation` is kept apart.
     pub(crate) split: Shares,
     /// Tasks (`train-rl`, `eval`) or conversations (`sft`) as JSONL; goes before `task`.
     pub(crate) train: Option<PathBuf>,
@@ -125,8 +125,8 @@ impl Data {
 
     pub(crate) fn validate(&self) -> Result<()> {
         self.split.validate()?;
-        if self.split.held_out == 0.0 {
-            return Err(Refusal::usage("`split.held_out` is 0; expected a share above 0, to measure on"));
+        if self.split.validation == 0.0 {
+            return Err(Refusal::usage("`split.validation` is 0; expected a share above 0, to measure on"));
         }
         self.mix.validate()?;
         self.family()?;

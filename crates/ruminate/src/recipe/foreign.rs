@@ -1,4 +1,5 @@
-//! Keys of TRL, transformers, verl, open-r1 and vLLM, and where what they set is set here. Used in refusals only.
+//! Keys of TRL, transformers, verl, open-r1, vLLM and of version 0.1, and where what they set is set here. Used in refusals
+//! only.
 
 /// A foreign key's name, and what to do instead, as the end of a sentence.
 const NAMES: &[(&[&str], &str)] = &[
@@ -106,6 +107,8 @@ const NAMES: &[(&[&str], &str)] = &[
         &["model_name_or_path", "model_name", "base_model", "model_path", "pretrained"],
         "the model is `model`, a folder in Hugging Face's layout",
     ),
+    (&["held_out"], "since version 0.2 the share that training never sees is `data.split.validation`"),
+    (&["fresh"], "since version 0.2 the share for final figures is `data.split.test`"),
     (&["lora_r", "lora_rank"], "the rank of adapters is `lora.r`"),
     (&["lora_dropout"], "adapters have no dropout here"),
     (&["peft_config", "use_peft", "adapter"], "adapters are trained where there is a table [lora]"),

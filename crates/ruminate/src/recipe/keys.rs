@@ -45,7 +45,7 @@ const READS: [Reads; 5] = [
             "threads",
             "data.train",
             "data.eval",
-            "data.split.held_out",
+            "data.split.validation",
             "data.bad_lines",
             "data.prompt",
             "data.system",
@@ -353,7 +353,7 @@ mod tests {
         for (command, set) in [
             ("sft", "sft.eval_steps=5"),
             ("sft", "model={ model_type = 'llama' }"),
-            ("sft", "data.split={ held_out = 0.2 }"),
+            ("sft", "data.split={ validation = 0.2 }"),
             ("pretrain", "data.params.terms=3"),
             ("eval", "rollout.max_new_tokens=3"),
             ("distill", "max_steps=3"),
@@ -413,7 +413,7 @@ mod tests {
         let keys = |value: &Value| value.as_object().expect("a table").keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(&read), ["seed", "model", "threads", "data", "sft", "save"]);
         assert_eq!(keys(&read["data"]), ["split", "train", "eval", "bad_lines", "prompt"]);
-        assert_eq!(keys(&read["data"]["split"]), ["held_out"]);
+        assert_eq!(keys(&read["data"]["split"]), ["validation"]);
         assert_eq!(only_read("distill", &recipe), recipe);
         assert_eq!(only_read("doctor", &recipe), recipe, "it looks at recipes for every command");
     }

@@ -270,7 +270,7 @@ fn training(fitting: &Fitting, recipe: &Recipe, length: Length, starts: &mut Sta
 /// Rows that are about left to train on.
 fn trainable_rows(recipe: &Recipe, look: &Look) -> Option<usize> {
     recipe.data.train.as_ref()?;
-    let kept = if recipe.data.eval.is_some() { 1.0 } else { 1.0 - recipe.data.split.held_out };
+    let kept = if recipe.data.eval.is_some() { 1.0 } else { 1.0 - recipe.data.split.validation };
     Some((look.rows as f64 * kept) as usize)
 }
 

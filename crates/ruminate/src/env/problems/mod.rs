@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use rayon::prelude::*;
 use ruminate_data::jsonl::{self, Row};
 use ruminate_data::procedural::Stream;
-use ruminate_data::split::{Split, is_held_out};
+use ruminate_data::split::{Split, is_validation};
 use ruminate_data::{Epochs, Problem, Seed, Task};
 use ruminate_text as text;
 use std::collections::HashSet;
@@ -22,9 +22,9 @@ use std::path::Path;
 pub(crate) struct Problems {
     source: Source,
     /// What evaluation during development sees.
-    pub(crate) held_out: Vec<Task>,
+    pub(crate) validation: Vec<Task>,
     /// What only final figures see; empty where tasks come from a file.
-    pub(crate) fresh: Vec<Task>,
+    pub(crate) test: Vec<Task>,
     /// What became of a file's rows, for people.
     pub(crate) told: Vec<String>,
 }
@@ -69,15 +69,15 @@ impl Problems {
         let read = read(path, &recipe.data, language, room)?;
         let mut told = vec![read.told(path)];
         let shown: Vec<&str> = language.renderer.preamble.questions().collect();
-        let mut held_out: Vec<Task> = read.problems.into_iter().map(|problem| problem.task).collect();
-        held_out.retain(|task| !asks_one_of(task, &shown));
-        let (all, n) = (held_out.len(), recipe.eval.n);
+        let mut validation: Vec<Task> = read.problems.into_iter().map(|problem| problem.task).collect();
+        validation.retain(|task| !asks_one_of(task, &shown));
+        let (all, n) = (validation.len(), recipe.eval.n);
         if all > n {
             notice!("{}: the first {n} of {all} problems are asked; `eval.n` decides", path.display());
-            held_out.truncate(n);
+            validation.truncate(n);
         }
         told.push(judged(recipe)?);
-        Ok(Self { source: Source::Nothing, held_out, fresh: Vec::new(), told })
+        Ok(Self { source: Source::Nothing, validation, test: Vec::new(), told })
     }
 
     /// Different training problems, where a file has them all.
@@ -105,61 +105,61 @@ impl Problems {
         let set = |split, share: f64| {
             if share > 0.0 { Ok(stream(split)?.distinct(n)?) } else { anyhow::Ok(Vec::new()) }
         };
-        let held_out = set(Split::HeldOut, data.split.held_out)?;
-        let fresh = set(Split::Fresh, data.split.fresh)?;
+        let validation = set(Split::Validation, data.split.validation)?;
+        let test = set(Split::Test, data.split.test)?;
         let mut longest = first.prompt_ids.len();
         let asked = recipe.max_steps.saturating_mul(recipe.grpo.prompts_per_step).max(recipe.distill.prompts);
         for index in 0..asked.min(LOOKED_AT) as u64 {
             longest = longest.max(problem(language, training.task(index)?)?.prompt_ids.len());
         }
-        for task in held_out.iter().chain(&fresh) {
+        for task in validation.iter().chain(&test) {
             longest = longest.max(language.prompt_ids(&task.prompt, &task.columns)?.len());
         }
         room.check(longest)?;
-        Ok(Self { source: Source::Drawn { stream: training, room }, held_out, fresh, told: Vec::new() })
+        Ok(Self { source: Source::Drawn { stream: training, room }, validation, test, told: Vec::new() })
     }
 
     fn listed(recipe: &Recipe, path: &Path, language: &Language, room: Room, seed: Seed) -> Result<Self> {
         let data = &recipe.data;
         let shown: Vec<&str> = language.renderer.preamble.questions().collect();
-        let (mut training, mut held_out) = (Vec::new(), Vec::new());
+        let (mut training, mut validation) = (Vec::new(), Vec::new());
         let of_file = read(path, data, language, room)?;
         let mut told = vec![of_file.told(path)];
         let (all, texts) = (of_file.problems.len(), of_file.different());
         for problem in of_file.problems {
             let text = problem.task.prompt.text();
             match &data.eval {
-                None if is_held_out(&text, data.split.held_out) => held_out.push(problem.task),
+                None if is_validation(&text, data.split.validation) => validation.push(problem.task),
                 _ => training.push(problem),
             }
         }
         if let Some(path) = &data.eval {
             let read = read(path, data, language, room)?;
             told.push(read.told(path));
-            held_out.extend(read.problems.into_iter().map(|problem| problem.task));
-            let texts: HashSet<String> = held_out.iter().map(|task| task.prompt.text()).collect();
+            validation.extend(read.problems.into_iter().map(|problem| problem.task));
+            let texts: HashSet<String> = validation.iter().map(|task| task.prompt.text()).collect();
             training.retain(|problem| !texts.contains(&problem.task.prompt.text()));
         }
         // What is shown solved before each prompt teaches nothing and measures nothing.
         training.retain(|problem| !asks_one_of(&problem.task, &shown));
-        held_out.retain(|task| !asks_one_of(task, &shown));
-        let apart = held_out.len();
-        held_out.truncate(recipe.eval.n);
-        if training.is_empty() || held_out.is_empty() {
+        validation.retain(|task| !asks_one_of(task, &shown));
+        let apart = validation.len();
+        validation.truncate(recipe.eval.n);
+        if training.is_empty() || validation.is_empty() {
             let why = lacking(data, all, texts, training.is_empty());
             return Err(Refusal::input(format!(
                 "{}: expected problems to train on and to hold out, found {} and {}: {why}",
                 path.display(),
                 training.len(),
-                held_out.len()
+                validation.len()
             )));
         }
         told.push(format!(
             "{} problems to train on, {apart} held out{}{}",
             training.len(),
             if data.eval.is_some() { " (`data.eval`)" } else { " by the hash of their prompts" },
-            if held_out.len() < apart {
-                format!(", of which the first {} are asked (`eval.n`)", held_out.len())
+            if validation.len() < apart {
+                format!(", of which the first {} are asked (`eval.n`)", validation.len())
             } else {
                 String::new()
             }
@@ -167,7 +167,7 @@ impl Problems {
         told.push(judged(recipe)?);
         let epochs = Epochs::new(training.len(), seed.child("shuffle")).context("no problem to train on")?;
         let source = Source::Listed { problems: training, epochs };
-        Ok(Self { source, held_out, fresh: Vec::new(), told })
+        Ok(Self { source, validation, test: Vec::new(), told })
     }
 
     /// The training problem at an index, the same whatever was asked before.
@@ -217,8 +217,8 @@ fn lacking(data: &Data, all: usize, texts: usize, training: bool) -> String {
         (None, true) => "all were held out; give more problems, or `data.eval`".to_owned(),
         (None, false) => format!(
             "none of its {texts} different prompts falls into the share of {} that is held out by hash; give more problems, \
-             `data.eval`, or a larger `data.split.held_out`",
-            data.split.held_out
+             `data.eval`, or a larger `data.split.validation`",
+            data.split.validation
         ),
     }
 }

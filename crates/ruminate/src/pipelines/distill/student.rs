@@ -102,7 +102,7 @@ impl Student {
             samples,
             length,
             evaluator: Some(evaluator),
-            held_out: None,
+            validation: None,
         }
     }
 

@@ -251,7 +251,7 @@ pub(super) fn messages(prompt: &Prompt) -> Vec<Message> {
 
 /// What no trace may share 10 words in a row with: the problems of every evaluation set, and worked solutions.
 fn evaluation_texts(recipe: &Recipe, problems: &Problems) -> Result<Decontaminator> {
-    let mut tasks: Vec<Task> = problems.held_out.iter().chain(&problems.fresh).cloned().collect();
+    let mut tasks: Vec<Task> = problems.validation.iter().chain(&problems.test).cloned().collect();
     for path in &recipe.distill.decontaminate {
         let rows = jsonl::tasks(path, recipe.data.bad_lines.into())?;
         tasks.extend(rows.rows.into_iter().map(|row| row.value));

@@ -5,8 +5,8 @@ mod rows;
 
 use crate::doctor::{self, Work};
 use crate::error::Refusal;
-use crate::evaluator::held_out::{self, HeldOut};
 use crate::evaluator::summary::Finished;
+use crate::evaluator::validation::{self, Validation};
 use crate::evaluator::{Evaluation, Evaluator};
 use crate::observer::{Observer, Settings};
 use crate::options::RunOptions;
@@ -43,16 +43,17 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
     check_adapters(&session, model, 0)?;
     session.check_files()?;
     let language = policy::language(model, recipe)?;
-    let share = held_out_share(recipe);
-    let rows::Split { training: samples, held_out } = rows::samples(path, recipe, &language, share)?;
-    let held_out = match &recipe.data.eval {
+    let share = validation_share(recipe);
+    let rows::Split { training: samples, validation } = rows::samples(path, recipe, &language, share)?;
+    let validation = match &recipe.data.eval {
         Some(path) => rows::samples(path, recipe, &language, 0.0)?.training,
-        None => held_out,
+        None => validation,
     };
-    let held_out = (!held_out.is_empty()).then(|| HeldOut::new(held_out, &recipe.sft)).transpose()?;
+    let validation =
+        (!validation.is_empty()).then(|| Validation::new(validation, &recipe.sft)).transpose()?;
     let mut identity = session.identity(&[])?;
     if share > 0.0 {
-        identity::add_held_out(&mut identity, share);
+        identity::add_validation(&mut identity, share);
     }
     let stage = match enter(&session, &out, identity, Earlier::Kept)? {
         Entered::Complete(summary) => return Ok(Finished::new(&out, summary)),
@@ -66,19 +67,19 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
         samples: samples.len(),
         length: mean_length(&samples),
         evaluator: None,
-        held_out: held_out.as_ref(),
+        validation: validation.as_ref(),
     };
     notice!("sft: {} samples", samples.len());
-    if let Some(held_out) = &held_out {
-        held_out.announce("sft");
-        held_out.warn_of_trained(&samples);
+    if let Some(validation) = &validation {
+        validation.announce("sft");
+        validation.warn_of_trained(&samples);
     }
     let fitted = fit.run(&session, &stage, |state, settings, seed, observer| {
         let mut source = ruminate_distill::source(&samples, seed.child("shuffle"))?;
         Ok(supervised::train(state, &mut source, settings, observer)?)
     })?;
     let mut summary = json!({ "samples": samples.len(), "compute": fitted.compute() });
-    held_out::summarise(&mut summary, &stage.folder, fitted.step);
+    validation::summarise(&mut summary, &stage.folder, fitted.step);
     stage.finish(&fitted.policy, &language, summary.clone())?;
     Ok(Finished::new(&out, summary))
 }
@@ -112,7 +113,7 @@ pub(crate) struct Fit<'a> {
     /// Tokens of a sample, about.
     pub(crate) length: usize,
     pub(crate) evaluator: Option<&'a Evaluator<'a>>,
-    pub(crate) held_out: Option<&'a HeldOut>,
+    pub(crate) validation: Option<&'a Validation>,
 }
 
 /// A trained policy, and what was measured.
@@ -152,7 +153,7 @@ impl Fit<'_> {
         let settings = &session.recipe.sft.for_samples(self.samples);
         let seed = Seed::new(session.recipe.seed).child("sft");
         let autodiff = session.device.clone().autodiff();
-        let evaluates = self.evaluator.is_some() || self.held_out.is_some();
+        let evaluates = self.evaluator.is_some() || self.validation.is_some();
         let eval_steps = evaluates.then_some(settings.eval_steps);
         let (steps, trainer) = (settings.max_steps, &settings.train);
         let state = stage.state(steps, trainer, eval_steps, &session.device, || match &self.start {
@@ -172,7 +173,7 @@ impl Fit<'_> {
             completions_steps: session.recipe.eval.completions_steps,
             temperature: session.recipe.rollout.temperature,
             evaluator: self.evaluator,
-            held_out: self.held_out,
+            validation: self.validation,
         };
         let mut observer = Observer::new("sft", settings.max_steps, state.step, watched)?;
         let state = train(state, settings, seed, &mut observer)?;
@@ -207,6 +208,6 @@ pub(crate) fn check_adapters(session: &Session, model: &Model, pretrain_steps: u
 }
 
 /// What share of the rows is held out of training: none where nothing is measured on the way, or on a file of its own.
-fn held_out_share(recipe: &Recipe) -> f64 {
-    if recipe.sft.eval_steps == 0 || recipe.data.eval.is_some() { 0.0 } else { recipe.data.split.held_out }
+fn validation_share(recipe: &Recipe) -> f64 {
+    if recipe.sft.eval_steps == 0 || recipe.data.eval.is_some() { 0.0 } else { recipe.data.split.validation }
 }

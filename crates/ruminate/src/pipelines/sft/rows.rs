@@ -6,7 +6,7 @@ use crate::recipe::{Data, Recipe};
 use crate::renderer::language::Language;
 use crate::renderer::preamble::refuse_beside_texts;
 use anyhow::{Context, Result};
-use ruminate_data::split::is_held_out;
+use ruminate_data::split::is_validation;
 use ruminate_data::{Message, Prompt, Sample, jsonl, messages};
 use ruminate_text::own_words;
 use serde_json::{Map, Value};
@@ -15,7 +15,7 @@ use std::path::Path;
 /// The samples of a file.
 pub(super) struct Split {
     pub(super) training: Vec<Sample>,
-    pub(super) held_out: Vec<Sample>,
+    pub(super) validation: Vec<Sample>,
 }
 
 /// The samples of a file: one a row; of a conversation one a turn of the assistant, or one whole where the chat template
@@ -26,7 +26,7 @@ pub(super) fn samples(path: &Path, recipe: &Recipe, language: &Language, share: 
     if let Some(example) = &rows.first_skipped {
         notice!("warning: {} bad lines left out, such as {example}", rows.skipped);
     }
-    let mut split = Split { training: Vec::new(), held_out: Vec::new() };
+    let mut split = Split { training: Vec::new(), validation: Vec::new() };
     for row in rows.rows {
         let made = of_row(&row.value, &recipe.data, language);
         let made = made.map_err(|error| Refusal::line(path, row.line, format!("{error:#}")))?;
@@ -38,16 +38,16 @@ pub(super) fn samples(path: &Path, recipe: &Recipe, language: &Language, share: 
             );
             return Err(Refusal::line(path, row.line, problem));
         }
-        let is_held_out = share > 0.0 && is_held_out(&format!("sft {}", problem(&row.value)), share);
-        if is_held_out { split.held_out.extend(made) } else { split.training.extend(made) }
+        let is_validation = share > 0.0 && is_validation(&format!("sft {}", problem(&row.value)), share);
+        if is_validation { split.validation.extend(made) } else { split.training.extend(made) }
     }
-    if share > 0.0 && (split.training.is_empty() || split.held_out.is_empty()) {
+    if share > 0.0 && (split.training.is_empty() || split.validation.is_empty()) {
         return Err(Refusal::input(format!(
-            "{}: `sft.eval_steps` holds out {share} of the rows (`data.split.held_out`), which leaves {} samples to train on \
+            "{}: `sft.eval_steps` holds out {share} of the rows (`data.split.validation`), which leaves {} samples to train on \
              and {} to measure on; give more rows, or `data.eval`",
             path.display(),
             split.training.len(),
-            split.held_out.len()
+            split.validation.len()
         )));
     }
     Ok(split)

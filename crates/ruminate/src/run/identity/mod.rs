@@ -105,8 +105,8 @@ pub(crate) fn without_threads(mut identity: Value) -> Value {
 }
 
 /// Adds what a share of a file is held out by, which changes what is trained on.
-pub(crate) fn add_held_out(identity: &mut Value, share: f64) {
-    identity[resume::HELD_OUT] = json!(share);
+pub(crate) fn add_validation(identity: &mut Value, share: f64) {
+    identity[resume::VALIDATION_SHARE] = json!(share);
 }
 
 /// Adds how the student's base is pretrained.

@@ -78,14 +78,14 @@ const ALLOWED: [&str; 40] = [
     "grpo.max_mismatch_kl",
     "reward",
     "data",
-    HELD_OUT,
+    VALIDATION_SHARE,
     "distill.max_mismatch_kl",
     "inputs.data",
     "inputs.distill.decontaminate",
 ];
 
 /// The share of a file that is held out of training.
-pub(super) const HELD_OUT: &str = "held_out_share";
+pub(super) const VALIDATION_SHARE: &str = "validation_share";
 
 /// How the base of a student is pretrained; a checkpoint of version 0.1.0 does not say.
 pub(super) const STUDENT_BASE: &str = "student_base";
@@ -174,7 +174,7 @@ pub(crate) fn difference(folder: &Path, identity: &Value) -> String {
     // An identity has models as they are made, and lacks what something else stands for.
     let is_said = |difference: &&Difference| {
         let table = difference.key.split('.').next().unwrap_or_default();
-        let made = ["model", "stage", HELD_OUT, STUDENT_BASE].contains(&table);
+        let made = ["model", "stage", VALIDATION_SHARE, STUDENT_BASE].contains(&table);
         let inline = ["data.params", "distill.student"].iter().any(|key| difference.key.starts_with(key));
         !made && !inline && (table == "lora" || identity.get(table).is_some())
     };
@@ -215,11 +215,12 @@ struct Compared {
 }
 
 fn compare(saved: &Value, now: &Value) -> Result<Compared> {
+    let saved = &renamed(saved.clone());
     let stage = now["stage"].as_str().unwrap_or_default();
     // What another version read, or did not know yet, is compared as far as this one reads it.
     let mut before = only_read(stage, saved);
     fill(&mut before, now, &serde_json::to_value(Recipe::default())?);
-    for key in ["stage", INPUTS, HELD_OUT] {
+    for key in ["stage", INPUTS, VALIDATION_SHARE] {
         if let Some(value) = saved.get(key) {
             before[key] = value.clone();
         }
@@ -255,6 +256,24 @@ fn compare(saved: &Value, now: &Value) -> Result<Compared> {
     let is_input = |key: &str| now[INPUTS].get(key).is_some() || saved[INPUTS].get(key).is_some();
     differences.retain(|difference| !is_input(&difference.key));
     Ok(Compared { differences, unknown })
+}
+
+/// Keys that had another name in version 0.1: the table, the name, and what it is called now.
+const RENAMED: [(&str, &str, &str); 3] = [
+    ("", "held_out_share", VALIDATION_SHARE),
+    ("/data/split", "held_out", "validation"),
+    ("/data/split", "fresh", "test"),
+];
+
+/// An identity of version 0.1 with the names of this one.
+fn renamed(mut saved: Value) -> Value {
+    for (table, old, new) in RENAMED {
+        let Some(table) = saved.pointer_mut(table).and_then(Value::as_object_mut) else { continue };
+        if let Some(value) = table.shift_remove(old) {
+            table.entry(new).or_insert(value);
+        }
+    }
+    saved
 }
 
 fn or_empty(value: &Value) -> Value {
@@ -377,7 +396,7 @@ mod tests {
                 Some(name) => tables().any(|table| table.get(name).is_some()),
                 None => at(&recipe, rule.strip_prefix("inputs.").unwrap_or(rule)).is_some(),
             };
-            assert!(known || [HELD_OUT, "alarms"].contains(rule), "{rule}");
+            assert!(known || [VALIDATION_SHARE, "alarms"].contains(rule), "{rule}");
         }
     }
 
@@ -418,5 +437,23 @@ mod tests {
         assert_eq!(differences, []);
         let unknown: Vec<_> = unknown.iter().map(|(key, path)| (key.as_str(), path.as_str())).collect();
         assert_eq!(unknown, [("data.train", "my.jsonl"), ("model", "some/folder")]);
+    }
+
+    #[test]
+    fn a_checkpoint_of_version_0_1_has_the_old_names_of_the_splits() {
+        let now = of("train-rl", "[data.split]\nvalidation = 0.2");
+        let mut saved = now.clone();
+        saved["data"]["split"] = json!({ "held_out": 0.2, "fresh": 0.1 });
+        assert_eq!(lines(&saved, &now), [""; 0]);
+        saved["data"]["split"]["held_out"] = json!(0.3);
+        assert_eq!(lines(&saved, &now), ["data.split.validation: 0.3, now 0.2"]);
+        let share = |key: &str, share: f64| {
+            let mut identity = of("sft", "");
+            identity[key] = json!(share);
+            identity
+        };
+        let now = share(VALIDATION_SHARE, 0.1);
+        assert_eq!(lines(&share("held_out_share", 0.1), &now), [""; 0]);
+        assert_eq!(lines(&share("held_out_share", 0.2), &now), ["validation_share: 0.2, now 0.1"]);
     }
 }

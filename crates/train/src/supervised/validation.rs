@@ -9,7 +9,7 @@ use ruminate_model::{Decoder, Routes};
 
 /// What a policy makes of held-out samples.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct HeldOutLoss {
+pub struct ValidationLoss {
     /// Mean over all tokens with loss, in nats.
     pub loss: f64,
     /// Tokens with loss.
@@ -21,11 +21,11 @@ pub struct HeldOutLoss {
 ///
 /// # Errors
 /// [`Error::TooLong`] for a sample longer than `row_length`.
-pub fn held_out_loss(
+pub fn validation_loss(
     policy: &Decoder,
     samples: &[Sample],
     config: &Config,
-) -> Result<Option<HeldOutLoss>, Error> {
+) -> Result<Option<ValidationLoss>, Error> {
     let lengths: Vec<usize> = samples.iter().map(|sample| sample.ids.len()).collect();
     let size = config.batch_size.div_ceil(config.gradient_accumulation_steps);
     let (mut sum, mut tokens) = (0.0, 0);
@@ -39,5 +39,5 @@ pub fn held_out_loss(
         sum -= scalar(&token_logprobs(policy, hidden, &packed, 1.0).logprobs.sum());
         tokens += packed.loss_tokens();
     }
-    Ok((tokens > 0).then(|| HeldOutLoss { loss: sum / tokens as f64, tokens }))
+    Ok((tokens > 0).then(|| ValidationLoss { loss: sum / tokens as f64, tokens }))
 }

@@ -4,11 +4,11 @@ mod toy;
 
 use proptest::prelude::*;
 use ruminate_data::{FinishReason, Group, Seed};
-use ruminate_eval::{AtK, Error, Report, cut_off, table};
+use ruminate_eval::{AtK, Error, Evaluation, by_part, cut_off, evaluate, table};
 use toy::{completion, votes};
 
-fn report(sampled: &[Group], greedy: Option<&[Group]>) -> Report {
-    Report::new(40, "held_out", sampled, greedy, Seed::new(0)).expect("a valid evaluation")
+fn report(sampled: &[Group], greedy: Option<&[Group]>) -> Evaluation {
+    evaluate(40, "validation", sampled, greedy, Seed::new(0)).expect("a valid evaluation")
 }
 
 /// Gives every verdict of a group the same components.
@@ -27,13 +27,13 @@ fn a_report_by_hand() {
     ];
     let greedy = [votes("c"), votes("w")];
     let report = report(&sampled, Some(&greedy));
-    assert_eq!((report.step, report.set.as_str(), report.n), (40, "held_out", 2));
+    assert_eq!((report.step, report.set.as_str(), report.n), (40, "validation", 2));
     assert_eq!(report.pass_at_1, Some(0.5));
     assert_eq!(report.pass_at_1_ci, Some([0.25, 0.75])); // a quarter of the resamples has one problem twice
     assert_eq!(report.pass_at_1_greedy, Some(0.5));
     assert_eq!(report.at_k, Some(AtK { k: 4, pass: Some(1.0), cons: Some(0.5) }));
     assert_eq!((report.completion_length_mean, report.truncated), (10.0, 0.0));
-    assert_eq!((report.well_formed, report.all_steps), (Some(0.75), Some(0.5)));
+    assert_eq!(report.measures, [("all_steps".into(), 0.5), ("format".into(), 0.75)].into());
     assert_eq!(report.unscored, 0);
 }
 
@@ -82,18 +82,19 @@ fn where_every_completion_was_cut_off_there_is_no_figure() {
     assert_eq!((report.truncated, report.pass_at_1_greedy), (1.0, Some(0.0)));
     let row = serde_json::to_value(&report).expect("plain data");
     assert!(row["pass@1"].is_null() && row["pass@1_ci"].is_null() && row["cons@4"].is_null(), "{row}");
-    assert_eq!(serde_json::from_value::<Report>(row).expect("its own row"), report);
+    assert_eq!(serde_json::from_value::<Evaluation>(row).expect("its own row"), report);
     let text = table(&[("model", &report)]);
     assert!(text.contains("pass@1, sampled       not measured"), "{text}");
     let [line] = &cut_off(&[("model", &report)])[..] else { panic!("one line") };
     assert!(
-        line.starts_with("held_out (model): nothing was measured: every completion was cut off at 48 tokens")
-            && line.ends_with("raise `rollout.max_new_tokens`"),
+        line.starts_with(
+            "validation (model): nothing was measured: every completion was cut off at 48 tokens"
+        ) && line.ends_with("raise `rollout.max_new_tokens`"),
         "{line}"
     );
     let labels = [Some("a".to_owned()), Some("b".to_owned())];
     let groups = [truncated("cwww", 4), truncated("wwww", 4)];
-    assert!(report.by_part(&groups, &labels, &labels, Seed::new(0)).tasks.is_empty());
+    assert!(by_part(report, &groups, &labels, &labels, Seed::new(0)).tasks.is_empty());
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn a_figure_is_doubtful_from_a_tenth_of_completions_that_were_cut_off() {
     assert!(cut_off(&[("before", &of(2))]).is_empty(), "a tenth");
     let lines = cut_off(&[("before", &of(2)), ("after", &of(3))]);
     assert_eq!(lines.len(), 1);
-    assert!(lines[0].starts_with("held_out: 15.0 % (after) of the completions"), "{}", lines[0]);
+    assert!(lines[0].starts_with("validation: 15.0 % (after) of the completions"), "{}", lines[0]);
 }
 
 #[test]
@@ -123,8 +124,7 @@ fn the_row_has_the_keys_of_the_contract_in_their_order() {
             "cons@16",
             "completion_length_mean",
             "truncated",
-            "well_formed",
-            "all_steps",
+            "measures",
             "unscored"
         ]
     );
@@ -133,7 +133,7 @@ fn the_row_has_the_keys_of_the_contract_in_their_order() {
 #[test]
 fn what_an_evaluation_does_not_know_is_absent() {
     let row = serde_json::to_value(report(&[votes("c"), votes("w")], None)).expect("plain data");
-    for key in ["pass@1_greedy", "well_formed", "all_steps", "cons@1"] {
+    for key in ["pass@1_greedy", "measures", "cons@1"] {
         assert!(row.get(key).is_none(), "{key}");
     }
     assert_eq!(row["pass@1"], 0.5);
@@ -141,17 +141,18 @@ fn what_an_evaluation_does_not_know_is_absent() {
 
 #[test]
 fn an_evaluation_that_says_nothing_is_an_error() {
-    let new = |sampled: &[Group]| Report::new(0, "held_out", sampled, None, Seed::new(0));
-    assert_eq!(new(&[]), Err(Error::Empty { set: "held_out".into() }));
-    assert_eq!(new(&[votes("")]), Err(Error::Empty { set: "held_out".into() }));
-    let uneven = Error::Uneven { set: "held_out".into(), task: 0, completions: 1, verdicts: 1, expected: 2 };
+    let new = |sampled: &[Group]| evaluate(0, "validation", sampled, None, Seed::new(0));
+    assert_eq!(new(&[]), Err(Error::Empty { set: "validation".into() }));
+    assert_eq!(new(&[votes("")]), Err(Error::Empty { set: "validation".into() }));
+    let uneven =
+        Error::Uneven { set: "validation".into(), task: 0, completions: 1, verdicts: 1, expected: 2 };
     assert_eq!(new(&[votes("cw"), votes("c")]), Err(uneven));
-    let nothing = Error::NothingScored { set: "held_out".into(), completions: 2, why: "toy".into() };
+    let nothing = Error::NothingScored { set: "validation".into(), completions: 2, why: "toy".into() };
     assert_eq!(new(&[votes("u"), votes("u")]), Err(nothing));
 }
 
 #[test]
-fn the_table_aligns_columns_and_leaves_out_what_nobody_knows() {
+fn the_table_aligns_columns_and_leaves_out_what_no_column_has() {
     let before = report(&[votes("cwww"), votes("cvww")], Some(&[votes("w"), votes("w")]));
     let after = report(&[votes("cccc"), votes("cccc")], None);
     let expected = "
@@ -166,6 +167,16 @@ mean length (tokens)         10.0           10.0
 problems                        2              2
 ";
     assert_eq!(format!("\n{}", table(&[("before", &before), ("after", &after)])), expected);
+}
+
+#[test]
+fn a_measure_that_no_list_names_is_a_row_of_the_table() {
+    let measured = report(&[with(votes("cw"), &[("my_measure", 0.25), ("format", 1.0)])], None);
+    let text = table(&[("model", &measured)]);
+    assert!(
+        text.contains("well-formed                100.0 %\nmy_measure                   0.250\n"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -191,7 +202,7 @@ proptest! {
         let sampled: Vec<Group> = pictures.iter().map(|p| with(votes(p), rewards)).collect();
         let written = report(&sampled, greedy.then_some(&sampled));
         let row = serde_json::to_value(&written).expect("plain data");
-        prop_assert_eq!(serde_json::from_value::<Report>(row).expect("its own row"), written);
+        prop_assert_eq!(serde_json::from_value::<Evaluation>(row).expect("its own row"), written);
     }
 
     #[test]

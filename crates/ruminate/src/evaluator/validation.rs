@@ -6,41 +6,29 @@ use anyhow::Result;
 use ruminate_data::Sample;
 use ruminate_model::Decoder;
 use ruminate_run::RunFolder;
+use ruminate_run::rows::ValidationLoss;
 use ruminate_train::supervised;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
 
 /// The set's name in `eval.jsonl`.
-const SET: &str = "held_out";
+const SET: &str = "validation";
 
 /// The key of a summary that has both measurements.
-const SUMMARY: &str = "held_out";
+const SUMMARY: &str = "validation";
+
+/// Its name in version 0.1.
+const SUMMARY_0_1: &str = "held_out";
 
 /// Samples to measure on.
-pub(crate) struct HeldOut {
+pub(crate) struct Validation {
     samples: Vec<Sample>,
     settings: supervised::Config,
 }
 
-/// A row of `eval.jsonl`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Row {
-    step: usize,
-    set: String,
-    /// Samples.
-    n: usize,
-    /// Mean over the tokens with loss, in nats; null where it is not finite.
-    pub(crate) loss: Option<f64>,
-    /// Tokens with loss.
-    tokens: usize,
-    /// e to the loss.
-    perplexity: Option<f64>,
-}
-
-impl HeldOut {
+impl Validation {
     /// # Errors
     /// With exit code 3 where no sample has a token with loss.
     pub(crate) fn new(samples: Vec<Sample>, settings: &supervised::Config) -> Result<Self> {
@@ -56,12 +44,12 @@ impl HeldOut {
     ///
     /// # Errors
     /// A sample that is longer than a row.
-    pub(crate) fn measure(&self, step: usize, policy: &Decoder) -> Result<Row> {
-        let measured = supervised::held_out_loss(policy, &self.samples, &self.settings)?;
+    pub(crate) fn measure(&self, step: usize, policy: &Decoder) -> Result<ValidationLoss> {
+        let measured = supervised::validation_loss(policy, &self.samples, &self.settings)?;
         let finite = |value: f64| value.is_finite().then_some(value);
         let loss = measured.and_then(|measured| finite(measured.loss));
-        Ok(Row {
-            step,
+        Ok(ValidationLoss {
+            step: step as u64,
             set: SET.to_owned(),
             n: self.samples.len(),
             loss,
@@ -98,10 +86,10 @@ impl HeldOut {
 }
 
 /// The row of a step, from an earlier process.
-pub(crate) fn row_of_step(folder: &RunFolder, step: usize) -> Option<Row> {
+pub(crate) fn row_of_step(folder: &RunFolder, step: usize) -> Option<ValidationLoss> {
     let text = fs::read_to_string(folder.eval_path()).unwrap_or_default();
-    let mut rows = text.lines().filter_map(|line| serde_json::from_str::<Row>(line).ok());
-    rows.rfind(|row| row.step == step)
+    let mut rows = text.lines().filter_map(|line| serde_json::from_str::<ValidationLoss>(line).ok());
+    rows.rfind(|row| row.step == step as u64)
 }
 
 /// Adds both ends of a run to its summary, where they were measured.
@@ -113,18 +101,19 @@ pub(crate) fn summarise(summary: &mut Value, folder: &RunFolder, step: usize) {
 
 /// The table of a summary; empty where it has none.
 pub(crate) fn text(summary: &Value) -> String {
-    let row = |at: &str| serde_json::from_value::<Row>(summary[SUMMARY][at].clone()).ok();
+    let measured = summary.get(SUMMARY).or_else(|| summary.get(SUMMARY_0_1)).unwrap_or(&Value::Null);
+    let row = |at: &str| serde_json::from_value::<ValidationLoss>(measured[at].clone()).ok();
     match (row("before"), row("after")) {
         (Some(before), Some(after)) => table(&before, &after),
         _ => String::new(),
     }
 }
 
-fn table(before: &Row, after: &Row) -> String {
+fn table(before: &ValidationLoss, after: &ValidationLoss) -> String {
     let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-    let mut text = format!("\n{:<22}{:>12}{:>12}\n", "held out", "before", "after");
+    let mut text = format!("\n{:<22}{:>12}{:>12}\n", "validation", "before", "after");
     for (label, of) in [
-        ("loss (nats per token)", (|row| row.loss) as fn(&Row) -> Option<f64>),
+        ("loss (nats per token)", (|row| row.loss) as fn(&ValidationLoss) -> Option<f64>),
         ("perplexity", |row| row.perplexity),
     ] {
         // Writing to a text cannot fail.
@@ -139,14 +128,14 @@ fn table(before: &Row, after: &Row) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{HeldOut, Row, table};
+    use super::{Validation, ValidationLoss, table};
     use ruminate_data::Sample;
     use ruminate_train::supervised;
 
-    fn row(step: usize, loss: f64) -> Row {
-        Row {
+    fn row(step: u64, loss: f64) -> ValidationLoss {
+        ValidationLoss {
             step,
-            set: "held_out".to_owned(),
+            set: "validation".to_owned(),
             n: 3,
             loss: Some(loss),
             tokens: 9,
@@ -167,10 +156,11 @@ mod tests {
     #[test]
     fn samples_without_loss_are_refused() {
         let sample = Sample { ids: vec![1, 2], loss_mask: vec![false, false] };
-        let error = HeldOut::new(vec![sample], &supervised::Config::default()).err().expect("refused");
+        let error = Validation::new(vec![sample], &supervised::Config::default()).err().expect("refused");
         assert!(error.to_string().contains("no token with loss"), "{error}");
         assert!(
-            HeldOut::new(vec![Sample::completion_only(&[1], &[2])], &supervised::Config::default()).is_ok()
+            Validation::new(vec![Sample::completion_only(&[1], &[2])], &supervised::Config::default())
+                .is_ok()
         );
     }
 }
