@@ -2,10 +2,11 @@
 //! `cargo run --release -p ruminate-distill --example evens`
 
 use ruminate_data::{Completion, Seed, Task, Verdict};
-use ruminate_distill::{Config, Setup, sample_traces, select, source};
+use ruminate_distill::{Config, SamplingArgs, sample_traces, select, source};
 use ruminate_model::{Decoder, load_config};
-use ruminate_rollout::{Flow, Options, RecordRouting, Sampling};
+use ruminate_rollout::{Options, Sampling};
 use ruminate_train::{Metrics, Observer, State, supervised};
+use std::ops::ControlFlow;
 
 struct Print;
 
@@ -33,9 +34,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let problems: Vec<(&Task, &[u32])> = prompts.iter().map(|prompt| (&task, prompt.as_slice())).collect();
     let sampling = Sampling { max_new_tokens: 4, ..Sampling::default() };
     let eos_token_ids = (1..40).step_by(2).collect();
-    let options = Options { sampling, eos_token_ids, max_num_seqs: 64, record_routing: RecordRouting::No };
-    let setup = Setup { teacher: &fresh(0), options: &options, num_samples: 8, seed: Seed::new(0) };
-    let groups = sample_traces(&setup, &problems, Vec::new(), &score, &mut |_, _, _| Flow::Continue)?;
+    let options = Options { sampling, eos_token_ids, max_num_seqs: 64, record_routing: false };
+    let setup = SamplingArgs { teacher: &fresh(0), options: &options, num_samples: 8, seed: Seed::new(0) };
+    let groups =
+        sample_traces(&setup, &problems, Vec::new(), &score, &mut |_, _, _| ControlFlow::Continue(()))?;
 
     let rules = Config { required_rewards: Vec::new(), max_traces_per_prompt: 2, ..Config::default() };
     let selection = select(&groups, &rules);

@@ -4,7 +4,7 @@
 //! again.
 //!
 //! - [`sample_traces`]: several completions of each problem, scored.
-//! - [`select`]: rejection sampling; what was dropped is counted by its [`Report`].
+//! - [`select`]: rejection sampling; what was dropped is counted by its [`SelectionStats`].
 //! - [`source`]: the samples in a new order each epoch, for [`train::supervised`](ruminate_train::supervised).
 //!
 //! Where both have one tokenizer, the student can learn more of its teacher than what it wrote:
@@ -80,8 +80,8 @@ mod source;
 pub use config::{Config, Method};
 pub use divergence::divergence;
 pub use error::Error;
-pub use sampling::{Setup, sample_traces};
-pub use selection::{Report, Selection, Trace, select};
+pub use sampling::{SamplingArgs, sample_traces};
+pub use selection::{Selection, SelectionStats, Trace, select};
 pub use source::source;
 
 /// The examples of the README are tested with the crate's own.

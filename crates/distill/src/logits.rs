@@ -16,7 +16,7 @@ use std::borrow::Borrow;
 
 /// The top of the teacher's next-token distributions at the places with loss of a sample.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Top {
+pub struct TeacherTopK {
     /// `[N, K]`: its most probable tokens.
     pub ids: Vec<u32>,
     /// `[N, K]`: their log-probabilities in nats.
@@ -27,7 +27,7 @@ pub struct Top {
 
 /// Which of the teacher's numbers are kept.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Kept {
+pub struct TopKSpec {
     /// Tokens of a place (K).
     pub count: usize,
     /// Ids that teacher and student both have. The teacher's distribution is over these alone: embeddings are padded, and
@@ -37,7 +37,7 @@ pub struct Kept {
     pub temperature: f64,
 }
 
-impl Kept {
+impl TopKSpec {
     /// What is kept of a teacher for a student with these sizes of vocabulary; `top_k` 0 asks for all of it.
     ///
     /// A student with more ids than its teacher has a rest always: then one of the teacher's tokens has to be in its rest,
@@ -52,14 +52,14 @@ impl Kept {
 
 /// A sample with what the teacher says of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Taught<'a> {
+pub struct TeacherSample<'a> {
     /// The trace.
     pub sample: &'a Sample,
     /// The teacher's.
-    pub top: &'a Top,
+    pub top: &'a TeacherTopK,
 }
 
-impl Borrow<Sample> for Taught<'_> {
+impl Borrow<Sample> for TeacherSample<'_> {
     fn borrow(&self) -> &Sample {
         self.sample
     }
@@ -78,11 +78,11 @@ const SEQUENCES: usize = 8;
 pub fn teacher_top(
     teacher: &Decoder,
     samples: &[Sample],
-    kept: Kept,
-) -> Result<Vec<Top>, ruminate_train::Error> {
+    kept: TopKSpec,
+) -> Result<Vec<TeacherTopK>, ruminate_train::Error> {
     let lengths: Vec<usize> = samples.iter().map(|sample| sample.ids.len()).collect();
     let row_length = lengths.iter().fold(ROW_LENGTH, |longest, &length| longest.max(length));
-    let mut tops = vec![Top::default(); samples.len()];
+    let mut tops = vec![TeacherTopK::default(); samples.len()];
     for members in microbatches(&lengths, SEQUENCES) {
         let sequences: Vec<Sequence> = members.iter().map(|&index| Sequence::from(&samples[index])).collect();
         let packed = pack(&sequences, row_length)?;
@@ -100,7 +100,7 @@ pub fn teacher_top(
                     .collect()
             };
             let ids = places.iter().flat_map(|&place| &top.ids[place * kept.count..][..kept.count]);
-            tops[index] = Top {
+            tops[index] = TeacherTopK {
                 ids: ids.copied().collect(),
                 logprobs: rows(&top.logprobs),
                 rest: places.iter().map(|&place| top.rest[place]).collect(),
@@ -119,20 +119,20 @@ pub fn logit_loss(
     policy: &Decoder,
     hidden: Tensor<2>,
     packed: &Packed,
-    items: &[&Taught],
+    items: &[&TeacherSample],
     beta: f64,
     temperature: f64,
 ) -> TokenLoss {
     let places = packed.loss_tokens();
     let device = hidden.device();
     // Row after row of ids and of log-probabilities, in the order of the packed places.
-    let rows: Vec<Vec<(&Taught, usize)>> =
+    let rows: Vec<Vec<(&TeacherSample, usize)>> =
         items.iter().map(|item| (0..item.top.rest.len()).map(|row| (*item, row)).collect()).collect();
     let rows = packed.over_loss_places(&rows);
     let count = items.iter().map(|item| item.top.ids.len()).sum::<usize>() / places;
     let candidates: Vec<u32> =
         rows.iter().flat_map(|(item, row)| &item.top.ids[row * count..][..count]).copied().collect();
-    let columns = |(item, row): &(&Taught, usize)| -> Vec<f32> {
+    let columns = |(item, row): &(&TeacherSample, usize)| -> Vec<f32> {
         let logprobs = &item.top.logprobs[row * count..][..count];
         logprobs.iter().copied().chain([item.top.rest[*row]]).collect()
     };
@@ -149,8 +149,8 @@ pub fn logit_loss(
 
 /// `ids` (u32 `[N, K]`), `logprobs` (f32 `[N, K]`) and `rest` (f32 `[N]`) of all samples, one after the other, as a
 /// safetensors file.
-pub fn to_bytes(tops: &[Top], kept: Kept) -> Vec<u8> {
-    let bytes = |values: &dyn Fn(&Top) -> Vec<[u8; 4]>| -> Vec<u8> {
+pub fn to_bytes(tops: &[TeacherTopK], kept: TopKSpec) -> Vec<u8> {
+    let bytes = |values: &dyn Fn(&TeacherTopK) -> Vec<[u8; 4]>| -> Vec<u8> {
         tops.iter().flat_map(values).flatten().collect()
     };
     let floats = |values: &[f32]| values.iter().map(|value| value.to_le_bytes()).collect::<Vec<_>>();
@@ -172,7 +172,7 @@ pub fn to_bytes(tops: &[Top], kept: Kept) -> Vec<u8> {
 ///
 /// # Errors
 /// What does not fit the samples.
-pub fn from_bytes(bytes: &[u8], samples: &[Sample], kept: Kept) -> Result<Vec<Top>, String> {
+pub fn from_bytes(bytes: &[u8], samples: &[Sample], kept: TopKSpec) -> Result<Vec<TeacherTopK>, String> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| format!("not a safetensors file: {error}"))?;
     let of_sample = |sample: &Sample| sample.loss_mask.iter().skip(1).filter(|trained| **trained).count();
     let places: usize = samples.iter().map(of_sample).sum();
@@ -197,7 +197,7 @@ pub fn from_bytes(bytes: &[u8], samples: &[Sample], kept: Kept) -> Result<Vec<To
     let mut start = 0;
     let tops = samples.iter().map(|sample| {
         let end = start + of_sample(sample);
-        let top = Top {
+        let top = TeacherTopK {
             ids: ids[start * kept.count..end * kept.count].to_vec(),
             logprobs: logprobs[start * kept.count..end * kept.count].to_vec(),
             rest: rest[start..end].to_vec(),

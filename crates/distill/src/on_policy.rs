@@ -14,16 +14,17 @@
 
 // N places with loss
 
-use crate::{Error, Setup};
+use crate::{Error, SamplingArgs};
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use ruminate_data::{Completion, FinishReason, Group, Problem, Sample, Score, Seed, SourceError, Task};
 use ruminate_model::Decoder;
-use ruminate_rollout::{Dtype, Flow, Sampling, generate_siblings};
+use ruminate_rollout::{Dtype, Sampling, generate_siblings};
 use ruminate_train::logprobs::{score, token_logprobs};
 use ruminate_train::packing::Packed;
 use ruminate_train::{Batch, Metrics, MismatchAlarm, Observer, State, TokenLoss, supervised};
 use std::borrow::Borrow;
+use std::ops::ControlFlow;
 use std::ops::Range;
 
 /// A completion of the student's, with what its tokens are worth.
@@ -66,7 +67,7 @@ pub fn train(
     state: State,
     problems: &mut dyn FnMut(u64) -> Result<Problem, SourceError>,
     score: &dyn Score,
-    setup: &Setup,
+    setup: &SamplingArgs,
     max_mismatch_kl: f64,
     config: &supervised::Config,
     observer: &mut dyn Observer,
@@ -90,7 +91,7 @@ pub fn train(
     };
     let mut check =
         |step: usize, metrics: &Metrics| Ok(alarm.check(step, metrics.get(MISMATCH_KL).unwrap_or_default())?);
-    supervised::train_by(state, &mut batches, &loss, &mut check, config, observer)
+    supervised::train_with_loss(state, &mut batches, &loss, &mut check, config, observer)
 }
 
 /// Checks what can be checked before anything is computed.
@@ -122,16 +123,18 @@ fn batch(
     first: u64,
     asked: &[Problem],
     judge: &dyn Score,
-    setup: &Setup,
+    setup: &SamplingArgs,
     observer: &mut dyn Observer,
 ) -> Result<Batch<Judged>, Error> {
-    let Setup { teacher, options, num_samples, seed } = *setup;
+    let SamplingArgs { teacher, options, num_samples, seed } = *setup;
     let prompts: Vec<&[u32]> = asked.iter().map(|problem| problem.prompt_ids.as_slice()).collect();
     crate::sampling::check_prompts(&prompts, options, &[teacher, &state.policy])?;
     let seed = seed.child("rollout").index(state.step as u64);
     let seed_of = |problem: usize| -> Seed { seed.index(first + problem as u64) };
     let completions =
-        generate_siblings(&state.policy.valid(), &prompts, num_samples, options, seed_of, || Flow::Continue)?;
+        generate_siblings(&state.policy.valid(), &prompts, num_samples, options, seed_of, || {
+            ControlFlow::Continue(())
+        })?;
 
     let written: Vec<(&Task, &[Completion])> =
         asked.iter().zip(&completions).map(|(problem, group)| (&problem.task, group.as_slice())).collect();

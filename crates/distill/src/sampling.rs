@@ -3,11 +3,12 @@
 use crate::Error;
 use ruminate_data::{Completion, Group, Score, Seed, Task};
 use ruminate_model::Decoder;
-use ruminate_rollout::{Flow, Options, Request, generate};
+use ruminate_rollout::{Options, Request, generate};
+use std::ops::ControlFlow;
 
 /// Who is asked, and how.
 #[derive(Clone, Copy, Debug)]
-pub struct Setup<'a> {
+pub struct SamplingArgs<'a> {
     /// The policy that writes the traces.
     pub teacher: &'a Decoder,
     /// How its tokens are drawn and what ends a completion.
@@ -29,13 +30,13 @@ pub struct Setup<'a> {
 /// A sampling parameter out of range, a prompt that is empty or too long for the teacher's positions, all found
 /// before anything is sampled; those of [`generate`], and [`Stopped`](ruminate_rollout::Error::Stopped) when `finished` says so.
 pub fn sample_traces(
-    setup: &Setup,
+    setup: &SamplingArgs,
     problems: &[(&Task, &[u32])],
     mut known: Vec<Vec<Option<Completion>>>,
     score: &dyn Score,
-    finished: &mut dyn FnMut(usize, usize, &Completion) -> Flow,
+    finished: &mut dyn FnMut(usize, usize, &Completion) -> ControlFlow,
 ) -> Result<Vec<Group>, Error> {
-    let Setup { teacher, options, num_samples, seed } = *setup;
+    let SamplingArgs { teacher, options, num_samples, seed } = *setup;
     options.sampling.validate()?;
     let prompts: Vec<&[u32]> = problems.iter().map(|&(_, prompt)| prompt).collect();
     check_prompts(&prompts, options, &[teacher])?;
@@ -53,7 +54,7 @@ pub fn sample_traces(
         seed: seed.index(problem as u64).index(sample as u64),
     };
     let requests: Vec<Request> = open.iter().map(request).collect();
-    let mut flow = Flow::Continue;
+    let mut flow = ControlFlow::Continue(());
     generate(teacher, &requests, options, |request, completion| {
         let (problem, sample) = open[request];
         flow = finished(problem, sample, &completion);
@@ -62,7 +63,7 @@ pub fn sample_traces(
     })?;
     let completions: Vec<Vec<Completion>> =
         known.into_iter().map(|group| group.into_iter().flatten().collect()).collect();
-    if flow == Flow::Stop {
+    if flow == ControlFlow::Break(()) {
         let (finished, requested) = (completions.iter().map(Vec::len).sum(), problems.len() * num_samples);
         return Err(ruminate_rollout::Error::Stopped { finished, requested }.into());
     }

@@ -12,7 +12,7 @@ pub struct Selection<'a> {
     /// The kept completions, in the order of their groups.
     pub traces: Vec<Trace<'a>>,
     /// Counts of everything that was looked at.
-    pub report: Report,
+    pub report: SelectionStats,
 }
 
 /// A completion worth learning, and where it came from.
@@ -30,7 +30,7 @@ pub struct Trace<'a> {
 /// applies, in the order of the fields.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Report {
+pub struct SelectionStats {
     /// Completions looked at.
     pub sampled: usize,
     /// Completions kept.
@@ -62,7 +62,7 @@ pub struct Report {
 /// When a group has not one verdict a completion.
 pub fn select<'a>(groups: &'a [Group], config: &Config) -> Selection<'a> {
     let mut seen: HashMap<&[u32], HashSet<&[u32]>> = HashMap::new();
-    let (mut traces, mut report) = (Vec::new(), Report::default());
+    let (mut traces, mut report) = (Vec::new(), SelectionStats::default());
     for group in groups {
         assert_eq!(
             group.completions.len(),
@@ -98,7 +98,7 @@ fn unworthy<'r>(
     completion: &Completion,
     verdict: &Verdict,
     config: &Config,
-    report: &'r mut Report,
+    report: &'r mut SelectionStats,
 ) -> Option<&'r mut usize> {
     let formed = || config.required_rewards.iter().all(|name| verdict.reward(name) == Some(1.0));
     match (completion.finish_reason, verdict.outcome) {
@@ -150,7 +150,7 @@ impl Selection<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Report, select};
+    use super::{SelectionStats, select};
     use crate::Config;
     use proptest::prelude::*;
     use ruminate_data::{Completion, FinishReason, Group, Outcome, Verdict};
@@ -194,7 +194,7 @@ mod tests {
             group(5, vec![(stop(&[8]), verdict(Outcome::Wrong, 0.0))]),
         ];
         let selection = select(&groups, &Config::default());
-        let expected = Report {
+        let expected = SelectionStats {
             sampled: 7,
             kept: 1,
             truncated: 1,
@@ -202,7 +202,7 @@ mod tests {
             wrong: 2,
             malformed: 2,
             tasks_without_trace: 1,
-            ..Report::default()
+            ..SelectionStats::default()
         };
         assert_eq!(selection.report, expected);
         assert_eq!((selection.traces[0].task, selection.traces[0].sample), (4, 1));
@@ -228,7 +228,8 @@ mod tests {
         };
         let selection = select(&groups, &config);
         // Of eight pairs of the loop two are different.
-        let expected = Report { sampled: 4, kept: 2, length: 1, repetitive: 1, ..Report::default() };
+        let expected =
+            SelectionStats { sampled: 4, kept: 2, length: 1, repetitive: 1, ..SelectionStats::default() };
         assert_eq!(selection.report, expected);
         assert_eq!(selection.traces[0].completion.ids, long);
         assert_eq!(select(&groups, &Config { max_length: 3, ..config }).report.length, 3);
@@ -258,9 +259,9 @@ mod tests {
 
     #[test]
     fn a_report_survives_json() {
-        let report = Report { sampled: 3, kept: 1, duplicate: 2, ..Report::default() };
+        let report = SelectionStats { sampled: 3, kept: 1, duplicate: 2, ..SelectionStats::default() };
         let text = serde_json::to_string(&report).expect("a report");
-        assert_eq!(serde_json::from_str::<Report>(&text).expect("our own"), report);
+        assert_eq!(serde_json::from_str::<SelectionStats>(&text).expect("our own"), report);
     }
 
     fn outcomes() -> impl Strategy<Value = Outcome> {
@@ -291,7 +292,7 @@ mod tests {
                 .collect();
             let config = Config { max_traces_per_prompt, ..Config::default() };
             let selection = select(&groups, &config);
-            let Report { sampled, kept, truncated, unscored, wrong, malformed, length, repetitive, duplicate, surplus, .. } =
+            let SelectionStats { sampled, kept, truncated, unscored, wrong, malformed, length, repetitive, duplicate, surplus, .. } =
                 selection.report;
             prop_assert_eq!(sampled, groups.iter().map(|group| group.completions.len()).sum::<usize>());
             prop_assert_eq!(sampled, kept + truncated + unscored + wrong + malformed + length + repetitive + duplicate + surplus);

@@ -1,11 +1,12 @@
 //! Teacher to student on token ids: what is sampled depends on the seed alone, and what is kept is what is learned.
 
 use ruminate_data::{Completion, Group, Outcome, Prompt, Seed, Task, Verdict};
-use ruminate_distill::{Config, Error, Setup, sample_traces, select, source};
+use ruminate_distill::{Config, Error, SamplingArgs, sample_traces, select, source};
 use ruminate_model::{Config as Architecture, Decoder, load_config};
-use ruminate_rollout::{self as rollout, Flow, Options, RecordRouting, Sampling};
+use ruminate_rollout::{self as rollout, Options, Sampling};
 use ruminate_testkit as testkit;
 use ruminate_train::{Observer, State, logprobs, supervised};
+use std::ops::ControlFlow;
 
 /// Token that ends a completion.
 const END: u32 = 1;
@@ -38,15 +39,15 @@ fn options(max_num_seqs: usize) -> Options {
         // A fresh model's tokens are about equally likely; a quarter of them end.
         eos_token_ids: (END..40).step_by(4).collect(),
         max_num_seqs,
-        record_routing: RecordRouting::No,
+        record_routing: false,
     }
 }
 
 fn groups(teacher: &Decoder, prompts: &[Vec<u32>], options: &Options) -> Result<Vec<Group>, Error> {
     let tasks: Vec<Task> = (0..prompts.len() as u32).map(task).collect();
     let problems: Vec<(&Task, &[u32])> = tasks.iter().zip(prompts.iter().map(Vec::as_slice)).collect();
-    let setup = Setup { teacher, options, num_samples: 4, seed: Seed::new(7).child("distill") };
-    sample_traces(&setup, &problems, Vec::new(), &score, &mut |_, _, _| Flow::Continue)
+    let setup = SamplingArgs { teacher, options, num_samples: 4, seed: Seed::new(7).child("distill") };
+    sample_traces(&setup, &problems, Vec::new(), &score, &mut |_, _, _| ControlFlow::Continue(()))
 }
 
 fn prompts() -> Vec<Vec<u32>> {
@@ -73,11 +74,11 @@ fn a_completion_depends_on_its_seed_and_not_on_what_is_sampled_beside_it() {
 fn a_caller_can_stop_and_learns_how_far_it_got() {
     let teacher = fresh(0);
     let (task, options) = (task(0), options(1));
-    let setup = Setup { teacher: &teacher, options: &options, num_samples: 5, seed: Seed::new(0) };
+    let setup = SamplingArgs { teacher: &teacher, options: &options, num_samples: 5, seed: Seed::new(0) };
     let mut left = 2;
     let stopped = sample_traces(&setup, &[(&task, &[3, 4])], Vec::new(), &score, &mut |_, _, _| {
         left -= 1;
-        if left == 0 { Flow::Stop } else { Flow::Continue }
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     assert!(
         matches!(stopped, Err(Error::Rollout(rollout::Error::Stopped { finished: 2, requested: 5 }))),
@@ -89,13 +90,13 @@ fn a_caller_can_stop_and_learns_how_far_it_got() {
 fn what_is_known_is_not_sampled_again_and_changes_nothing_else() {
     let (teacher, options, tasks) = (fresh(0), options(64), [task(0), task(1)]);
     let problems = [(&tasks[0], &[20, 5, 0][..]), (&tasks[1], &[21, 5, 1])];
-    let setup = Setup { teacher: &teacher, options: &options, num_samples: 4, seed: Seed::new(7) };
+    let setup = SamplingArgs { teacher: &teacher, options: &options, num_samples: 4, seed: Seed::new(7) };
     let mut sampled = Vec::new();
     let mut go = |known| {
         sampled.clear();
         let groups = sample_traces(&setup, &problems, known, &score, &mut |problem, sample, _| {
             sampled.push((problem, sample));
-            Flow::Continue
+            ControlFlow::Continue(())
         });
         sampled.sort_unstable();
         let groups: Vec<Vec<Completion>> =

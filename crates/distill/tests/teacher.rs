@@ -3,10 +3,12 @@
 
 use burn::module::Module;
 use ruminate_data::{Completion, Epochs, Outcome, Problem, Prompt, Sample, Seed, Task, Verdict};
-use ruminate_distill::logits::{Kept, Taught, Top, from_bytes, logit_loss, teacher_top, to_bytes};
-use ruminate_distill::{Error, Setup, on_policy};
+use ruminate_distill::logits::{
+    TeacherSample, TeacherTopK, TopKSpec, from_bytes, logit_loss, teacher_top, to_bytes,
+};
+use ruminate_distill::{Error, SamplingArgs, on_policy};
 use ruminate_model::{Config as Architecture, Decoder, ParameterVisitor, load_config};
-use ruminate_rollout::{Dtype, Options, RecordRouting, Sampling};
+use ruminate_rollout::{Dtype, Options, Sampling};
 use ruminate_testkit as testkit;
 use ruminate_train::packing::Packed;
 use ruminate_train::{Batch, Metrics, Observer, Scheduler, State, checkpoint, supervised};
@@ -84,28 +86,28 @@ fn weights(decoder: &Decoder) -> Vec<f32> {
     all.0
 }
 
-fn run_logits(state: State, tops: &[Top], beta: f64, max_steps: usize, record: &mut Record) -> State {
+fn run_logits(state: State, tops: &[TeacherTopK], beta: f64, max_steps: usize, record: &mut Record) -> State {
     let samples = samples();
     let mut epochs = Epochs::new(samples.len(), Seed::new(5)).expect("samples");
     let mut batches = |_: &State, indices: Range<u64>, _: &mut dyn Observer| {
         let taught = indices.map(|index| {
             let place = epochs.position(index);
-            Taught { sample: &samples[place], top: &tops[place] }
+            TeacherSample { sample: &samples[place], top: &tops[place] }
         });
         Ok(Batch::from(taught.collect::<Vec<_>>()))
     };
-    let loss = |policy: &Decoder, hidden, packed: &Packed, items: &[&Taught]| {
+    let loss = |policy: &Decoder, hidden, packed: &Packed, items: &[&TeacherSample]| {
         logit_loss(policy, hidden, packed, items, beta, 1.0)
     };
     let mut config = config(max_steps);
     config.train.save_steps = 5;
     let check = &mut |_, _: &Metrics| Ok::<_, ruminate_train::Error>(());
-    supervised::train_by(state, &mut batches, &loss, check, &config, record).expect("it trains")
+    supervised::train_with_loss(state, &mut batches, &loss, check, &config, record).expect("it trains")
 }
 
 #[test]
 fn what_is_kept_of_a_teacher_returns_bit_by_bit_and_fits_its_samples_alone() {
-    let (samples, kept) = (samples(), Kept::new(6, 1.0, VOCABULARY, VOCABULARY));
+    let (samples, kept) = (samples(), TopKSpec::new(6, 1.0, VOCABULARY, VOCABULARY));
     let tops = teacher_top(&teacher(), &samples, kept).expect("they fit");
     for (sample, top) in samples.iter().zip(&tops) {
         let places = sample.loss_mask.iter().filter(|trained| **trained).count();
@@ -119,7 +121,7 @@ fn what_is_kept_of_a_teacher_returns_bit_by_bit_and_fits_its_samples_alone() {
     assert_eq!(from_bytes(&bytes, &samples, kept).expect("just written"), tops);
     let fewer = from_bytes(&bytes, &samples[1..], kept).expect_err("another set");
     assert!(fewer.contains("tensor ids: expected U32"), "{fewer}");
-    let narrow = Kept { vocabulary: 3, ..kept };
+    let narrow = TopKSpec { vocabulary: 3, ..kept };
     assert!(from_bytes(&bytes, &samples, narrow).expect_err("no such token").contains("is no token of 3"));
     assert!(from_bytes(&bytes[..20], &samples, kept).is_err());
     // What is computed beside a sample changes nothing but rounding.
@@ -130,11 +132,11 @@ fn what_is_kept_of_a_teacher_returns_bit_by_bit_and_fits_its_samples_alone() {
 
 #[test]
 fn a_padded_vocabulary_leaves_each_distribution_whole() {
-    assert_eq!(Kept::new(0, 1.0, 40, 40), Kept { count: 40, vocabulary: 40, temperature: 1.0 });
-    assert_eq!(Kept::new(64, 1.0, 48, 40).count, 40);
+    assert_eq!(TopKSpec::new(0, 1.0, 40, 40), TopKSpec { count: 40, vocabulary: 40, temperature: 1.0 });
+    assert_eq!(TopKSpec::new(64, 1.0, 48, 40).count, 40);
     // The student's padding is a rest always: the teacher needs one, too.
-    assert_eq!(Kept::new(0, 1.0, 40, 48), Kept { count: 39, vocabulary: 40, temperature: 1.0 });
-    let kept = Kept::new(0, 1.0, 40, 30);
+    assert_eq!(TopKSpec::new(0, 1.0, 40, 48), TopKSpec { count: 39, vocabulary: 40, temperature: 1.0 });
+    let kept = TopKSpec::new(0, 1.0, 40, 30);
     let tops = teacher_top(&teacher(), &[Sample::completion_only(&[1, 2], &[3])], kept).expect("it fits");
     let sum: f32 = tops[0].logprobs.iter().map(|x| x.exp()).sum();
     assert!((sum - 1.0).abs() < 1e-5 && tops[0].rest[0] == f32::NEG_INFINITY, "{sum}");
@@ -144,7 +146,7 @@ fn a_padded_vocabulary_leaves_each_distribution_whole() {
 fn a_student_of_logits_comes_near_its_teacher_by_every_divergence() {
     let samples = samples();
     for (top_k, beta) in [(6, 0.0), (6, 0.5), (6, 1.0), (0, 0.0), (0, 0.5)] {
-        let kept = Kept::new(top_k, 1.0, VOCABULARY, VOCABULARY);
+        let kept = TopKSpec::new(top_k, 1.0, VOCABULARY, VOCABULARY);
         let tops = teacher_top(&teacher(), &samples, kept).expect("they fit");
         let config = config(60);
         let mut record = Record { metrics: Vec::new(), folder: None };
@@ -155,7 +157,7 @@ fn a_student_of_logits_comes_near_its_teacher_by_every_divergence() {
         assert!(record.values("teacher_entropy")[0] > 0.0);
     }
     // It is its own teacher: nothing to learn.
-    let kept = Kept::new(6, 1.0, VOCABULARY, VOCABULARY);
+    let kept = TopKSpec::new(6, 1.0, VOCABULARY, VOCABULARY);
     let tops = teacher_top(&fresh(1).valid(), &samples, kept).expect("they fit");
     let mut record = Record { metrics: Vec::new(), folder: None };
     run_logits(State::fresh(fresh(1), &config(1).train), &tops, 0.0, 1, &mut record);
@@ -164,7 +166,7 @@ fn a_student_of_logits_comes_near_its_teacher_by_every_divergence() {
 
 #[test]
 fn a_resumed_student_of_logits_equals_an_uninterrupted_one_bit_by_bit() {
-    let kept = Kept::new(6, 1.0, VOCABULARY, VOCABULARY);
+    let kept = TopKSpec::new(6, 1.0, VOCABULARY, VOCABULARY);
     let tops = teacher_top(&teacher(), &samples(), kept).expect("they fit");
     let folder = tempfile::tempdir().expect("a folder");
     let (mut whole, mut rest) =
@@ -194,7 +196,7 @@ fn options() -> Options {
         sampling: Sampling { max_new_tokens: 6, ..Sampling::default() },
         eos_token_ids: vec![1],
         max_num_seqs: 64,
-        record_routing: RecordRouting::No,
+        record_routing: false,
     }
 }
 
@@ -211,7 +213,7 @@ fn run_with_limit(
 ) -> Result<State, Error> {
     let (teacher, mut options) = (teacher(), options());
     options.sampling.dtype = dtype;
-    let setup = Setup { teacher: &teacher, options: &options, num_samples: 2, seed: Seed::new(7) };
+    let setup = SamplingArgs { teacher: &teacher, options: &options, num_samples: 2, seed: Seed::new(7) };
     let mut config = config(max_steps);
     config.batch_size = 32;
     config.train.save_steps = 5;

@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, reason = "an example talks")]
 
 use ruminate_data::{Completion, Problem, Seed, Task, Verdict};
-use ruminate_grpo::{Config, Setup, train};
+use ruminate_grpo::{Config, TrainerArgs, train};
 use ruminate_model::Decoder;
 use ruminate_train::{Metrics, Observer, State};
 
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }))?;
     let policy = Decoder::init(&model, &mut Seed::new(0).rng(), &ruminate_testkit::autodiff_device());
     let optimizer = ruminate_train::Config { learning_rate: 1e-2, ..Default::default() };
-    let setup = Setup {
+    let setup = TrainerArgs {
         config: &Config::default(),
         train: &optimizer,
         sampling: &ruminate_rollout::Sampling { max_new_tokens: 8, ..Default::default() },

@@ -2,7 +2,7 @@
 //! knows neither who samples nor how verdicts come about.
 
 use ruminate_data::{Completion, Score, Task, Verdict};
-use ruminate_rollout::Flow;
+use std::ops::ControlFlow;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -30,15 +30,15 @@ pub(crate) struct Judged<T> {
 pub(crate) fn judge_beside<T, E>(
     tasks: &[&Task],
     score: &(dyn Score + Sync),
-    sample: impl FnOnce(&mut dyn FnMut(usize, Vec<Completion>) -> Flow) -> Result<T, E>,
+    sample: impl FnOnce(&mut dyn FnMut(usize, Vec<Completion>) -> ControlFlow) -> Result<T, E>,
 ) -> Result<Judged<T>, E> {
     thread::scope(|scope| {
         let (hand_over, finished) = channel();
         let judge = scope.spawn(move || judge(tasks, score, &finished));
         let sampled = sample(&mut |task, completions| match hand_over.send((task, completions)) {
-            Ok(()) => Flow::Continue,
+            Ok(()) => ControlFlow::Continue(()),
             // The judge is gone, so it has panicked; nobody needs more.
-            Err(_) => Flow::Stop,
+            Err(_) => ControlFlow::Break(()),
         });
         drop(hand_over);
         let ended = Instant::now();
@@ -78,8 +78,8 @@ fn judge(
 mod tests {
     use super::judge_beside;
     use ruminate_data::{Completion, FinishReason, Outcome, Prompt, Score, Task, Verdict};
-    use ruminate_rollout::Flow;
     use std::convert::Infallible;
+    use std::ops::ControlFlow;
     use std::sync::Mutex;
     use std::sync::mpsc::{Receiver, Sender, channel};
     use std::time::Duration;
@@ -137,7 +137,7 @@ mod tests {
         let slow = Slow { begun: Mutex::new(begun), go_on: Mutex::new(go_on) };
         let tasks = [task("a"), task("b"), task("c")];
         let judged = judge_beside(&[&tasks[0], &tasks[1], &tasks[2]], &slow, |finished| {
-            assert_eq!(finished(1, vec![completion(7), completion(8)]), Flow::Continue);
+            assert_eq!(finished(1, vec![completion(7), completion(8)]), ControlFlow::Continue(()));
             // Its judgement has begun and will not end before two more groups are there.
             has_begun.recv_timeout(PATIENCE).expect("judging begins before sampling ends");
             finished(2, vec![completion(5)]);
@@ -173,7 +173,7 @@ mod tests {
         let tasks = [task("a")];
         let _ = judge_beside(&[&tasks[0]], &broken, |finished| {
             // Until the judge is gone; it must not be outrun, or memory would fill.
-            while finished(0, vec![completion(3)]) == Flow::Continue {
+            while finished(0, vec![completion(3)]) == ControlFlow::Continue(()) {
                 std::thread::sleep(Duration::from_millis(1));
             }
             Ok::<_, Infallible>(())

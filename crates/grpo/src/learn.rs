@@ -1,8 +1,8 @@
 //! The second half of a step: scored groups become optimizer updates.
 
-use crate::loss::{Loss, Reduction, Tally, Tokens, loss, weight};
+use crate::loss::{Loss, LossStats, Reduction, Tokens, loss, weight};
 use crate::mismatch::{Mismatch, PROBED, probe};
-use crate::{Error, LossType, RouterReplay, Setup};
+use crate::{Error, LossType, RouterReplay, TrainerArgs};
 use burn::module::Module;
 use ruminate_data::{Completion, FinishReason, Group};
 use ruminate_model::{Decoder, LayerRouting, Routes};
@@ -24,23 +24,23 @@ pub(crate) struct Example<'a> {
 
 /// What the updates of a step did.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Report {
+pub(crate) struct UpdateStats {
     pub(crate) loss: f64,
     pub(crate) grad_norm: f64,
     pub(crate) learning_rate: f64,
     pub(crate) updates: usize,
     /// Updates that did not happen, because their loss or gradient was not finite.
     pub(crate) skipped: usize,
-    pub(crate) tally: Tally,
+    pub(crate) tally: LossStats,
     pub(crate) load: ExpertLoad,
     /// Measured before the step's first update.
     pub(crate) mismatch: Option<Mismatch>,
     pub(crate) times: LearnTimes,
 }
 
-impl Report {
+impl UpdateStats {
     /// Sampler and trainer compared in a pass of its own, on a sample of the step.
-    pub(crate) fn probe(&mut self, policy: &Decoder, groups: &[Group], setup: &Setup) -> Mismatch {
+    pub(crate) fn probe(&mut self, policy: &Decoder, groups: &[Group], setup: &TrainerArgs) -> Mismatch {
         let started = Instant::now();
         let mismatch = probe(&policy.valid(), groups, PROBED, setup.sampling.temperature);
         self.times.mismatch += started.elapsed().as_secs_f64();
@@ -63,7 +63,7 @@ pub(crate) struct LearnTimes {
 }
 
 /// Whether a truncated completion is left out.
-pub(crate) fn is_masked(completion: &Completion, setup: &Setup) -> bool {
+pub(crate) fn is_masked(completion: &Completion, setup: &TrainerArgs) -> bool {
     setup.config.mask_truncated_completions && completion.finish_reason == FinishReason::Length
 }
 
@@ -77,8 +77,8 @@ pub(crate) fn update(
     groups: &[Group],
     minibatch: &[&Example],
     learning_rate: f64,
-    setup: &Setup,
-    report: &mut Report,
+    setup: &TrainerArgs,
+    report: &mut UpdateStats,
 ) -> Result<State, Error> {
     let config = setup.config;
     let training: Vec<&Example> = minibatch.iter().copied().filter(|example| example.trains).collect();
@@ -162,7 +162,7 @@ pub(crate) fn continuations<'a>(completions: &[&'a Completion]) -> Vec<Continuat
 /// What a microbatch's forward pass gives.
 struct Computed {
     objective: Objective,
-    tally: Tally,
+    tally: LossStats,
     packed: Packed,
     /// `[N]`, over the loss tokens.
     logprobs: Vec<f32>,
@@ -173,7 +173,7 @@ fn microbatch_loss(
     policy: &Decoder,
     examples: &[&Example],
     reduction: &Reduction,
-    setup: &Setup,
+    setup: &TrainerArgs,
 ) -> Computed {
     let completions: Vec<&Completion> = examples.iter().map(|example| example.completion).collect();
     let packed = pack_completions(&continuations(&completions), ROW_LENGTH);
@@ -188,7 +188,7 @@ fn microbatch_loss(
     Computed { objective, tally, packed, logprobs: values, routing: output.routing }
 }
 
-fn tokens(examples: &[&Example], packed: &Packed, reduction: &Reduction, setup: &Setup) -> Tokens {
+fn tokens(examples: &[&Example], packed: &Packed, reduction: &Reduction, setup: &TrainerArgs) -> Tokens {
     let over = |values: &dyn Fn(&Example) -> Vec<f32>| {
         packed.over_loss_places(&examples.iter().map(|example| values(example)).collect::<Vec<_>>())
     };

@@ -11,7 +11,7 @@
 //! ```
 //! use burn::tensor::Device;
 //! use ruminate_data::{Completion, Problem, Seed, Task, Verdict};
-//! use ruminate_grpo::{Config, Setup, train};
+//! use ruminate_grpo::{Config, TrainerArgs, train};
 //! use ruminate_model::Decoder;
 //! use ruminate_train::{Metrics, Observer, State};
 //!
@@ -34,7 +34,7 @@
 //! };
 //! let mut problems = |_| Ok(Problem { task: Task::new("", "7"), prompt_ids: vec![2] });
 //! let optimizer = ruminate_train::Config { learning_rate: 1e-2, ..Default::default() };
-//! let setup = Setup {
+//! let setup = TrainerArgs {
 //!     config: &Config::default(),
 //!     train: &optimizer,
 //!     sampling: &ruminate_rollout::Sampling { max_new_tokens: 8, ..Default::default() },
@@ -66,7 +66,7 @@ pub use advantages::{Advantages, advantages, decoupled_advantages};
 pub use config::{Aggregation, Config, ImportanceLevel, LossType, RouterReplay, Scale};
 pub use error::Error;
 pub use memory::{Demand, Plan, memory_plan};
-pub use trainer::{Setup, train};
+pub use trainer::{TrainerArgs, train};
 pub use verdicts::{MAX_REWARD, Verdicts};
 
 /// The examples of the README are tested with the crate's own.

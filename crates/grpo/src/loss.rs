@@ -33,12 +33,12 @@ pub struct Loss {
     /// `[1]`, to be differentiated.
     pub value: Tensor<1>,
     /// What the metrics are made of.
-    pub tally: Tally,
+    pub tally: LossStats,
 }
 
 /// Sums over the tokens that count, those with a weight.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Tally {
+pub struct LossStats {
     /// How many there are.
     pub tokens: f64,
     /// Sum of the k3 estimates, in nats; 0 without a reference.
@@ -47,7 +47,7 @@ pub struct Tally {
     pub clipped: f64,
 }
 
-impl Tally {
+impl LossStats {
     /// Adds another microbatch's sums.
     pub fn add(&mut self, other: Self) {
         self.tokens += other.tokens;
@@ -134,7 +134,7 @@ pub fn loss(logprobs: Tensor<1>, tokens: &Tokens, config: &Config) -> Loss {
     };
     Loss {
         value: (per_token * weights).sum(),
-        tally: Tally {
+        tally: LossStats {
             tokens: tokens.weights.iter().filter(|&&weight| weight > 0.0).count() as f64,
             kl,
             clipped,

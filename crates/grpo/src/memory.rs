@@ -1,6 +1,6 @@
 //! How much memory a run of GRPO will take: that of its updates, or of its sampling.
 
-use crate::{Error, Setup};
+use crate::{Error, TrainerArgs};
 use ruminate_model::Config as Model;
 use ruminate_rollout::{Budget, Dtype};
 use ruminate_train::packing::{Continuation, ROW_LENGTH, completion_microbatches, pack_completions};
@@ -18,7 +18,7 @@ pub struct Plan {
     pub wanted: usize,
 }
 
-/// What a run asks of its policy besides what its [`Setup`] says.
+/// What a run asks of its policy besides what its [`TrainerArgs`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demand {
     /// What learns.
@@ -34,7 +34,7 @@ pub struct Demand {
 ///
 /// # Errors
 /// The memory for caches does not hold one sequence.
-pub fn memory_plan(model: &Model, demand: Demand, setup: &Setup) -> Result<Plan, Error> {
+pub fn memory_plan(model: &Model, demand: Demand, setup: &TrainerArgs) -> Result<Plan, Error> {
     let Demand { trained, prompt_tokens, evaluated } = demand;
     let (config, sampling) = (setup.config, setup.sampling);
     let plans = shapes(prompt_tokens, setup).map(|shape| training_plan(model, trained, shape, setup.train));
@@ -56,7 +56,7 @@ pub fn memory_plan(model: &Model, demand: Demand, setup: &Setup) -> Result<Plan,
 
 /// Microbatches of an update as completions grow: the longest of which one microbatch is made, or as few as there can be, of
 /// which one more is made, ..., and those that have all the tokens that they may.
-fn shapes(prompt_tokens: usize, setup: &Setup) -> impl Iterator<Item = Shape> {
+fn shapes(prompt_tokens: usize, setup: &TrainerArgs) -> impl Iterator<Item = Shape> {
     /// Counts of microbatches that are looked at: with one more than one there are sums of gradients, and then nothing new.
     const LOOKED_AT: usize = 2;
 
@@ -117,7 +117,7 @@ impl fmt::Display for Plan {
 #[cfg(test)]
 mod tests {
     use super::{Demand, memory_plan};
-    use crate::{Config, Error, Setup};
+    use crate::{Config, Error, TrainerArgs};
     use ruminate_data::Seed;
     use ruminate_model::load_config;
     use ruminate_rollout::Sampling;
@@ -129,7 +129,7 @@ mod tests {
         // 2 layers of 32 numbers a token: 20 tokens take 5 KiB.
         let model = load_config(&testkit::fixture_path("model/llama_tied")).expect("a fixture");
         let plan = |kv_cache_memory_gib| {
-            let setup = Setup {
+            let setup = TrainerArgs {
                 config: &Config::default(),
                 train: &ruminate_train::Config::default(),
                 sampling: &Sampling { max_new_tokens: 12, kv_cache_memory_gib, ..Sampling::default() },

@@ -1,7 +1,7 @@
 //! The numbers of a step, under TRL's names; docs/algorithms.md says what each means.
 
 use crate::advantages::{Advantages, mean, std};
-use crate::learn::Report;
+use crate::learn::UpdateStats;
 use crate::mismatch::Mismatch;
 use crate::rollouts::Rollout;
 use ruminate_data::{Completion, FinishReason, Group, Outcome, Verdict};
@@ -19,7 +19,7 @@ pub(crate) fn collect(
     rollout: &Rollout,
     parts: &[(String, f64)],
     advantages: &Advantages,
-    report: &Report,
+    report: &UpdateStats,
     mismatch: &Mismatch,
     num_tokens: u64,
     times: Times,

@@ -1,10 +1,10 @@
 //! The first half of a step: problems become groups of scored completions.
 
 use crate::judging::{Judged, judge_beside};
-use crate::{Error, Setup};
+use crate::{Error, TrainerArgs};
 use ruminate_data::{Group, Problem, Score, Task};
 use ruminate_model::Decoder;
-use ruminate_rollout::{Options, RecordRouting, Tally, generate_groups};
+use ruminate_rollout::{Options, SpeculationStats, generate_groups};
 
 /// What a step sampled.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub(crate) struct Rollout {
     /// By problem.
     pub(crate) groups: Vec<Group>,
     /// Tokens that were guessed ahead.
-    pub(crate) guesses: Tally,
+    pub(crate) guesses: SpeculationStats,
     /// Seconds from the last token to the last verdict.
     pub(crate) judge_wait: f64,
 }
@@ -29,7 +29,7 @@ pub(crate) fn rollout(
     problems: &[Problem],
     first: u64,
     step: usize,
-    setup: &Setup,
+    setup: &TrainerArgs,
     score: &(dyn Score + Sync),
 ) -> Result<Rollout, Error> {
     let seed = setup.seed.child("rollout").index(step as u64);
@@ -37,7 +37,7 @@ pub(crate) fn rollout(
         sampling: *setup.sampling,
         eos_token_ids: setup.eos_token_ids.to_vec(),
         max_num_seqs: setup.config.max_num_seqs,
-        record_routing: RecordRouting::Yes,
+        record_routing: true,
     };
     let prompts: Vec<&[u32]> = problems.iter().map(|problem| problem.prompt_ids.as_slice()).collect();
     let tasks: Vec<&Task> = problems.iter().map(|problem| &problem.task).collect();

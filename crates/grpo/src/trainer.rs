@@ -1,7 +1,7 @@
 //! GRPO, a step after the other: sample, score, compare within the group, learn.
 
 use crate::advantages::{Advantages, advantages, decoupled_advantages};
-use crate::learn::{Example, Report, is_masked, update};
+use crate::learn::{Example, UpdateStats, is_masked, update};
 use crate::metrics::{Times, collect};
 use crate::mismatch::Mismatch;
 use crate::rollouts::rollout;
@@ -13,13 +13,13 @@ use ruminate_data::{Completion, Group, Problem, Score, Seed, SourceError, Verdic
 use ruminate_model::Decoder;
 use ruminate_rollout::{Dtype, Sampling};
 use ruminate_train::{
-    Metrics, MismatchAlarm, Observer, RouterTraining, Schedule, State, Steps, alarms, is_due, logprobs,
+    Metrics, MismatchAlarm, Observer, RouterTraining, Schedule, State, TrainLoop, alarms, is_due, logprobs,
 };
 use std::time::Instant;
 
 /// Everything that a run of GRPO is told.
 #[derive(Clone, Copy, Debug)]
-pub struct Setup<'a> {
+pub struct TrainerArgs<'a> {
     /// The algorithm.
     pub config: &'a Config,
     /// Optimizer, schedule, router, saving.
@@ -30,7 +30,7 @@ pub struct Setup<'a> {
     pub eos_token_ids: &'a [u32],
     /// When a run raises alarms; the trainer ends it by one of them.
     pub alarms: &'a alarms::Config,
-    /// Steps of the run.
+    /// TrainLoop of the run.
     pub max_steps: usize,
     /// The run's randomness.
     pub seed: Seed,
@@ -40,7 +40,7 @@ pub struct Setup<'a> {
 /// engine and trainer. The clip bounds the ratio of positive advantages already.
 const MISMATCH_CAP: f64 = 3.0;
 
-impl Setup<'_> {
+impl TrainerArgs<'_> {
     /// The configuration of the loss. Its ratio is against what the sampler recorded, so it corrects the sampler's
     /// rounding, too; there it must not grow without limit.
     pub(crate) fn loss_config(&self) -> Config {
@@ -87,7 +87,7 @@ pub fn train(
     mut state: State,
     problems: &mut dyn FnMut(u64) -> Result<Problem, SourceError>,
     score: &(dyn Score + Sync),
-    setup: &Setup,
+    setup: &TrainerArgs,
     observer: &mut dyn Observer,
 ) -> Result<State, Error> {
     setup.validate()?;
@@ -100,7 +100,7 @@ pub fn train(
     }
     let weights = score.weights();
     let mut alarm = setup.alarm();
-    let steps = Steps {
+    let steps = TrainLoop {
         max_steps: setup.max_steps,
         eval_steps: config.eval_steps,
         save_steps: setup.train.save_steps,
@@ -200,11 +200,11 @@ fn learn(
     groups: &[Group],
     advantages: &Advantages,
     schedule: Schedule,
-    setup: &Setup,
-) -> Result<(State, Report, Mismatch), Error> {
+    setup: &TrainerArgs,
+) -> Result<(State, UpdateStats, Mismatch), Error> {
     let config = setup.config;
     let examples = examples(&state, groups, advantages, setup)?;
-    let mut report = Report::default();
+    let mut report = UpdateStats::default();
     let done = state.step * config.updates_per_step();
     let mut order: Vec<usize> = (0..groups.len()).collect();
     for iteration in 0..config.num_iterations {
@@ -233,7 +233,7 @@ fn examples<'a>(
     state: &State,
     groups: &'a [Group],
     advantages: &Advantages,
-    setup: &Setup,
+    setup: &TrainerArgs,
 ) -> Result<Vec<Vec<Example<'a>>>, Error> {
     let completions: Vec<&Completion> = groups.iter().flat_map(|group| &group.completions).collect();
     let mut reference = match reference(state, setup.config) {

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 use ruminate_data::{Completion, Outcome, Problem, Prompt, Score, Seed, SourceError, Task, Verdict};
-use ruminate_grpo::{Config, Error, Setup, train};
+use ruminate_grpo::{Config, Error, TrainerArgs, train};
 use ruminate_model::{Decoder, ParameterMapper, load};
 use ruminate_rollout::Sampling;
 use ruminate_testkit as testkit;
@@ -103,7 +103,7 @@ fn run_on(
     let config = Config { num_generations: 4, prompts_per_step: 2, ..Config::default() };
     let optimizer = ruminate_train::Config { learning_rate: 1e-3, save_steps, ..Default::default() };
     let sampling = Sampling { max_new_tokens: 4, ..Sampling::default() };
-    let setup = Setup {
+    let setup = TrainerArgs {
         config: &config,
         train: &optimizer,
         sampling: &sampling,

@@ -4,13 +4,14 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use ruminate_data::{Completion, FinishReason, Group, Outcome, Problem, Prompt, Score, Seed, Task, Verdict};
 use ruminate_grpo::loss::{Tokens, loss};
-use ruminate_grpo::{Aggregation, Config, RouterReplay, Setup, train};
+use ruminate_grpo::{Aggregation, Config, RouterReplay, TrainerArgs, train};
 use ruminate_model::{Batch, Config as Model, Decoder, ParameterMapper, Routes, lora};
-use ruminate_rollout::{Dtype, Flow, Options, RecordRouting, Sampling, Speculative, generate_siblings};
+use ruminate_rollout::{Dtype, Options, Sampling, Speculative, generate_siblings};
 use ruminate_testkit as testkit;
 use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Sequence, one_a_row};
 use ruminate_train::{Metrics, Observer, State};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 fn tiny(seed: u64) -> Decoder {
@@ -95,7 +96,7 @@ impl Run {
         };
         let Self { dtype, speculative, .. } = *self;
         let sampling = Sampling { max_new_tokens: 8, dtype, speculative, ..Sampling::default() };
-        let setup = Setup {
+        let setup = TrainerArgs {
             config: &self.config,
             train: &optimizer,
             sampling: &sampling,
@@ -168,14 +169,14 @@ fn groups_judged_while_others_are_sampled_are_those_of_sampling_first_and_judgin
         sampling: Sampling { max_new_tokens: 8, ..Sampling::default() },
         eos_token_ids: vec![1],
         max_num_seqs: 5,
-        record_routing: RecordRouting::Yes,
+        record_routing: true,
     };
     let prompts: Vec<Vec<u32>> = (0..8).map(|index| problem(index).prompt_ids).collect();
     let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
     let seed = Seed::new(5).child("rollout").index(0);
     let seed_of = |problem: usize| seed.index(problem as u64);
     let policy = run.policy.valid();
-    let sampled = generate_siblings(&policy, &prompts, 8, &options, seed_of, || Flow::Continue);
+    let sampled = generate_siblings(&policy, &prompts, 8, &options, seed_of, || ControlFlow::Continue(()));
     let sampled = sampled.expect("nobody stops it");
     let task = task();
     let written: Vec<(&Task, &[Completion])> =

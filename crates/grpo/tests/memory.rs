@@ -3,7 +3,7 @@
 #![cfg(target_os = "linux")]
 
 use ruminate_data::{Completion, Outcome, Problem, Prompt, Seed, Task, Verdict};
-use ruminate_grpo::{Config, Demand, Setup, memory_plan, train};
+use ruminate_grpo::{Config, Demand, TrainerArgs, memory_plan, train};
 use ruminate_model::{Config as Model, Decoder, lora};
 use ruminate_rollout::Sampling;
 use ruminate_testkit as testkit;
@@ -50,7 +50,7 @@ fn check(adapters: Option<&lora::Config>, config: &Config, max_new_tokens: usize
     let trained = adapters.map_or(Trained::Weights, |adapters| {
         Trained::Adapters(adapters.parameters(&model, &device).expect("known targets"))
     });
-    let setup = Setup {
+    let setup = TrainerArgs {
         config,
         train: &ruminate_train::Config::default(),
         sampling: &Sampling { max_new_tokens, ..Sampling::default() },

@@ -5,7 +5,7 @@ mod shapes;
 
 use burn::tensor::Device;
 use criterion::{Criterion, criterion_group, criterion_main};
-use ruminate_kernels::{KeyValueRing, Latest, decode_attention, decode_latent_attention};
+use ruminate_kernels::{KeyValueRing, VisibleColumns, decode_attention, decode_latent_attention};
 use shapes::{SMOLLM2, bench, floats, random};
 
 fn grouped(criterion: &mut Criterion) {
@@ -20,7 +20,7 @@ fn grouped(criterion: &mut Criterion) {
     });
     let mut group = criterion.benchmark_group("decode attention");
     for seen in [32, 128, 512, 2048] {
-        let latest = Latest::new(vec![(seen, 100); slots]);
+        let latest = VisibleColumns::new(vec![(seen, 100); slots]);
         let read = floats(2 * slots * kv_heads * seen * width);
         bench(&mut group, "fused", &format!("SmolLM2 32 slots, {seen} of 2048 columns"), read, || {
             let held = ring.take().expect("given back below");
@@ -40,7 +40,7 @@ fn latents(criterion: &mut Criterion) {
         let q = random([slots, heads, kept + rotary], &device);
         let new = random([slots, kept + rotary], &device);
         let mut cache = Some(random([slots, columns, kept + rotary], &device));
-        let latest = Latest::new(vec![(columns, columns / 2); slots]);
+        let latest = VisibleColumns::new(vec![(columns, columns / 2); slots]);
         let read = floats(slots * columns * (kept + rotary));
         bench(&mut group, "fused", &format!("{name} {slots} slots, {columns} columns"), read, || {
             let held = cache.take().expect("given back below");

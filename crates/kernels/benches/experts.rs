@@ -5,7 +5,7 @@ mod shapes;
 
 use burn::tensor::{Device, Distribution, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
-use ruminate_kernels::{Choice, ExpertWeights, Normalisation, Permutation, Scoring, experts};
+use ruminate_kernels::{ExpertWeights, Normalisation, Permutation, RouterChoice, Scoring, experts};
 use ruminate_kernels::{route_weights, router_scores};
 use shapes::{EMBEDDED_DEFAULT, MOE_27M, Model, bench, flop, random};
 
@@ -51,7 +51,7 @@ impl Layer {
         let Sizes { n_experts, per_token, .. } = self.sizes;
         let scores = router_scores(x, self.router.clone(), Scoring::Sigmoid);
         let host = scores.clone().detach().try_into_vec_as::<f32>().expect("f32");
-        let choice = Choice { experts_per_token: per_token, n_group: 1, topk_group: 1 };
+        let choice = RouterChoice { experts_per_token: per_token, n_group: 1, topk_group: 1 };
         let chosen = choice.of(&host, None, n_experts);
         let route = route_weights(scores, &chosen, Normalisation::Sum, 2.5);
         (chosen, route)

@@ -5,12 +5,12 @@ use burn::tensor::{DType, Tensor};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Whether the process wants no fused form.
-static COMPOSED: AtomicBool = AtomicBool::new(false);
+static FUSED_DISABLED: AtomicBool = AtomicBool::new(false);
 
 /// Computes with the compositions of Burn operations from now on, in the whole process: for a program that measures what
 /// the fused forms are worth, or looks for a fault in them. To be called before the first tensor is made.
-pub fn compose_only() {
-    COMPOSED.store(true, Ordering::Relaxed);
+pub fn disable_fused() {
+    FUSED_DISABLED.store(true, Ordering::Relaxed);
 }
 
 /// The forms that an operation can have.
@@ -31,6 +31,6 @@ pub(crate) fn form<const D: usize>(tensor: &Tensor<D>) -> Form {
         #[allow(unreachable_patterns, reason = "reachable when another backend is compiled in")]
         _ => false,
     };
-    let fused = flex && tensor.dtype() == DType::F32 && !COMPOSED.load(Ordering::Relaxed);
+    let fused = flex && tensor.dtype() == DType::F32 && !FUSED_DISABLED.load(Ordering::Relaxed);
     if fused { Form::Flex } else { Form::Reference }
 }

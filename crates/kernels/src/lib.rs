@@ -39,32 +39,33 @@
 
 mod adamw;
 mod attention;
+mod autodiff_node;
 mod candidates;
 mod cpu;
 mod dispatch;
 mod experts;
-mod graph;
+#[cfg(test)]
+mod grad_check;
 mod linear;
 mod logits;
 mod logprobs;
-#[cfg(test)]
-mod noise;
 mod norm;
 mod prepared;
 mod rope;
 mod router;
-#[cfg(test)]
-mod same;
 mod softmax_row;
 mod swiglu;
+#[cfg(test)]
+mod test_inputs;
 
 pub use adamw::{AdamWState, AdamWStep, adamw, sum_of_squares};
 pub use attention::{
-    KeyValueRing, Latest, Segments, attention, decode_attention, decode_latent_attention, latent_attention,
+    KeyValueRing, Segments, VisibleColumns, attention, decode_attention, decode_latent_attention,
+    latent_attention,
 };
 pub use candidates::{TopLogprobs, candidate_logprobs, top_logprobs};
 pub use cpu::{Precision, keep_freed_memory};
-pub use dispatch::compose_only;
+pub use dispatch::disable_fused;
 pub use experts::{ExpertWeights, Permutation, experts};
 pub use linear::linear;
 pub use logits::LOGITS_AT_ONCE;
@@ -72,7 +73,7 @@ pub use logprobs::{TokenStatistics, token_logprobs};
 pub use norm::rms_norm;
 pub use prepared::{PreparedExperts, PreparedWeight};
 pub use rope::{Angles, rotate_halves, rotate_interleaved};
-pub use router::{Choice, Normalisation, Scoring, route_weights, router_scores};
+pub use router::{Normalisation, RouterChoice, Scoring, route_weights, router_scores};
 pub use softmax_row::SoftmaxRow;
 pub use swiglu::swiglu;
 

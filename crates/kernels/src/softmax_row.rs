@@ -87,7 +87,7 @@ impl SoftmaxRow {
 #[cfg(test)]
 mod tests {
     use super::SoftmaxRow;
-    use crate::noise;
+    use crate::test_inputs;
     use proptest::prelude::*;
 
     proptest! {
@@ -100,7 +100,7 @@ mod tests {
             part in 0.0_f64..1.0,
             seed in 0_u32..1000,
         ) {
-            let logits: Vec<f32> = noise::values(length, seed).iter().map(|x| x * 9.0).collect();
+            let logits: Vec<f32> = test_inputs::values(length, seed).iter().map(|x| x * 9.0).collect();
             let mut row = SoftmaxRow::default();
             prop_assert!(row.fill(&[7.0; 3000], 1.0), "what was there before does not count");
             prop_assert!(row.fill(&logits, inverse_temperature));

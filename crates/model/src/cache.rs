@@ -1,5 +1,5 @@
 //! Static caches for decoding: one row a slot, one column a token. Columns are a ring: a slot writes its next column, and
-//! sees as many of its latest ones as its sequence has tokens (`kernels::Latest`).
+//! sees as many of its latest ones as its sequence has tokens (`kernels::VisibleColumns`).
 //!
 //! Where all slots write the same column, a step is one `slice_assign` a layer, whatever the lengths.
 

@@ -60,7 +60,7 @@ impl Decoder {
     }
 
     /// The parts without their values, which take no memory yet: `config` may not be trusted.
-    pub(crate) fn blank(config: &Config, device: &Device) -> Self {
+    pub(crate) fn uninitialised(config: &Config, device: &Device) -> Self {
         Self::build::<SmallRng>(config, &mut Initializer { source: Source::Pending, device })
     }
 

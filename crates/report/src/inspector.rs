@@ -1,9 +1,9 @@
 //! Completions of training, token by token: what the page's script colours. Without a script the texts are there to
 //! read. It computes nothing that a run has not recorded: a measure that is not there is not offered.
 
+use crate::before_after::verdict;
 use crate::escape::{Text, clipped, json};
 use crate::folder::Run;
-use crate::pairs::verdict;
 use ruminate_data::FinishReason;
 use ruminate_run::rows::{Completion, Tokens};
 use serde::Serialize;

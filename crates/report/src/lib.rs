@@ -21,17 +21,17 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod before_after;
 mod chart;
 mod error;
 mod escape;
-mod facts;
+mod expert_heatmap;
 mod figures;
 mod folder;
-mod heat;
+mod header;
 mod inspector;
 mod lines;
 mod page;
-mod pairs;
 mod stages;
 pub mod tensorboard;
 

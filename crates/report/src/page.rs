@@ -24,7 +24,7 @@ pub fn html(report: &Report) -> String {
     );
     let lead = report.runs.first();
     let line = match &report.runs[..] {
-        [run] => facts::line(run),
+        [run] => header::line(run),
         runs => format!("{} runs", runs.len()),
     };
     // The title's run speaks for all where there is one in the folder itself.
@@ -34,10 +34,10 @@ pub fn html(report: &Report) -> String {
         "<header class=\"top\"><div><p class=\"eyebrow\">ruminate · report</p><h1>{}</h1><p class=\"line\">{}</p></div>\
          <button id=\"theme\" type=\"button\" hidden>Theme: <b>auto</b></button></header>\n<main>\n",
         Text(name),
-        own.map_or(line, facts::line)
+        own.map_or(line, header::line)
     );
-    html += &own.map(facts::alarms).unwrap_or_default();
-    html += &own.map(facts::tiles).unwrap_or_default();
+    html += &own.map(header::alarms).unwrap_or_default();
+    html += &own.map(header::tiles).unwrap_or_default();
     html += &results(report, own);
     for (id, run) in report.runs.iter().enumerate() {
         html += &section(run, id, report.runs.len());
@@ -70,21 +70,25 @@ fn section(run: &Run, id: usize, runs: usize) -> String {
     };
     let mut html = String::new();
     if !own {
-        html =
-            format!("<p class=\"line\">{}</p>{}{}", facts::line(run), facts::alarms(run), facts::tiles(run));
+        html = format!(
+            "<p class=\"line\">{}</p>{}{}",
+            header::line(run),
+            header::alarms(run),
+            header::tiles(run)
+        );
         html += &part("pass@1", "", figures::pass_at_1(run));
     }
     if !run.metrics.steps.is_empty() {
         html += &part("Training", "", figures::html(run));
     }
-    html += &part("Where the tokens went", "", heat::html(&run.load));
-    html += &part("Before and after", "The same problems, never trained on.", pairs::html(run));
+    html += &part("Where the tokens went", "", expert_heatmap::html(&run.load));
+    html += &part("Before and after", "The same problems, never trained on.", before_after::html(run));
     html += &part(
         "Token by token",
         "Completions of training. Colour shows what the run measured of each token; arrow keys walk.",
         inspector::html(run, id),
     );
-    html += &part("The run", "", facts::config(run));
+    html += &part("The run", "", header::config(run));
     if own {
         return html;
     }

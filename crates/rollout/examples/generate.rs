@@ -3,7 +3,8 @@
 
 use ruminate_data::Seed;
 use ruminate_model::{Config, Decoder};
-use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling, generate};
+use ruminate_rollout::{Options, Request, Sampling, generate};
+use std::ops::ControlFlow;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::from_json(&serde_json::json!({
@@ -19,11 +20,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         sampling: Sampling { max_new_tokens: 16, ..Sampling::default() },
         eos_token_ids: config.eos_token_ids.clone(),
         max_num_seqs: 4,
-        record_routing: RecordRouting::No,
+        record_routing: false,
     };
     generate(&decoder, &requests, &options, |request, completion| {
         println!("{request}: {:?} ({:?})", completion.ids, completion.finish_reason);
-        Flow::Continue
+        ControlFlow::Continue(())
     })?;
     Ok(())
 }

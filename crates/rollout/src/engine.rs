@@ -3,11 +3,11 @@
 
 // S slots, D hidden, V vocabulary
 
-use crate::prefill::Begun;
-use crate::sampler::{Choice, sample};
+use crate::pending::{Ended, Writing};
+use crate::prefill::PartialPrefill;
+use crate::sampler::{SampledToken, sample};
 use crate::slots::{Active, Slots};
-use crate::speculation::{Speculation, Tally};
-use crate::writing::{Ended, Writing};
+use crate::speculation::{Speculation, SpeculationStats};
 use crate::{Budget, Error, Sampling, Speculative};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
@@ -15,6 +15,7 @@ use ruminate_data::{Completion, Seed};
 use ruminate_kernels::SoftmaxRow;
 use ruminate_model::{Cache, DecodeStep, Decoder, PreparedDecoder};
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 
 /// One completion to generate.
 #[derive(Clone, Debug)]
@@ -34,32 +35,14 @@ pub struct Options {
     pub eos_token_ids: Vec<u32>,
     /// Sequences decoded at once, at most.
     pub max_num_seqs: usize,
-    /// Whether completions carry the router's choices.
-    pub record_routing: RecordRouting,
-}
-
-/// Whether completions carry the router's choices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordRouting {
-    /// They do: for replay, and to measure disagreement with the trainer.
-    Yes,
-    /// They don't.
-    No,
-}
-
-/// Whether to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
-    /// Go on.
-    Continue,
-    /// Stop after this step; unfinished requests give no completion.
-    Stop,
+    /// Whether completions carry the router's choices: for replay, and to measure disagreement with the trainer.
+    pub record_routing: bool,
 }
 
 /// Generates a completion for each request and hands it over as soon as it is finished.
 ///
 /// `finished` gets the index of the request and its completion, in the order in which they finish, and decides
-/// whether to go on. A prompt longer than the model's positions is the caller's to refuse. What is returned counts the
+/// whether to go on; after a break, requests that are not finished give no completion. A prompt longer than the model's positions is the caller's to refuse. What is returned counts the
 /// guesses, where tokens are guessed ahead.
 ///
 /// # Errors
@@ -69,9 +52,9 @@ pub fn generate(
     decoder: &Decoder,
     requests: &[Request],
     options: &Options,
-    finished: impl FnMut(usize, Completion) -> Flow,
-) -> Result<Tally, Error> {
-    generate_streaming(decoder, requests, options, |_, _| Flow::Continue, finished)
+    finished: impl FnMut(usize, Completion) -> ControlFlow,
+) -> Result<SpeculationStats, Error> {
+    generate_streaming(decoder, requests, options, |_, _| ControlFlow::Continue(()), finished)
 }
 
 /// As [`generate`], and each token goes to `drawn`, with the index of its request, as soon as it is drawn: also the one
@@ -83,9 +66,9 @@ pub fn generate_streaming(
     decoder: &Decoder,
     requests: &[Request],
     options: &Options,
-    mut drawn: impl FnMut(usize, u32) -> Flow,
-    mut finished: impl FnMut(usize, Completion) -> Flow,
-) -> Result<Tally, Error> {
+    mut drawn: impl FnMut(usize, u32) -> ControlFlow,
+    mut finished: impl FnMut(usize, Completion) -> ControlFlow,
+) -> Result<SpeculationStats, Error> {
     let longest = requests.iter().map(|request| request.prompt_ids.len()).max().unwrap_or(0);
     assert!(requests.iter().all(|request| !request.prompt_ids.is_empty()), "prompts have at least one token");
     let sequences = options.max_num_seqs.min(requests.len());
@@ -113,7 +96,7 @@ pub fn generate_streaming(
         let free = engine.slots.admissible(waiting.len());
         if !free.is_empty() {
             engine.admit(&free, &mut waiting)?;
-            if deliver(&mut engine) == Flow::Stop {
+            if deliver(&mut engine) == ControlFlow::Break(()) {
                 break;
             }
         }
@@ -123,7 +106,7 @@ pub fn generate_streaming(
                 None => engine.step()?,
                 Some(speculation) => engine.speculation = Some(engine.step_guessing(speculation)?),
             }
-            if deliver(&mut engine) == Flow::Stop {
+            if deliver(&mut engine) == ControlFlow::Break(()) {
                 break;
             }
         }
@@ -138,7 +121,7 @@ pub(crate) struct Engine<'a> {
     pub(crate) cache: Cache,
     pub(crate) slots: Slots,
     pub(crate) writing: Writing<'a>,
-    pub(crate) begun: Option<Begun>,
+    pub(crate) begun: Option<PartialPrefill>,
     /// Present where tokens are guessed ahead.
     pub(crate) speculation: Option<Speculation>,
 }
@@ -149,7 +132,7 @@ impl Engine<'_> {
         let (tokens, positions) = self.slots.inputs();
         let step = DecodeStep { tokens: &tokens, positions: &positions, columns: self.slots.columns() };
         let output = self.decoder.decode(step, &mut self.cache);
-        let seated = self.slots.rise();
+        let seated = self.slots.take_active();
         let draws: Vec<(usize, usize)> =
             seated.iter().map(|(slot, active)| (active.request, *slot)).collect();
         let choices = self.choose(output.hidden, &draws)?;
@@ -157,7 +140,7 @@ impl Engine<'_> {
             let experts = self.writing.experts_at(&output.routing, slot..slot + 1);
             self.writing.record(request, &experts);
             if self.writing.take(request, choice) == Ended::No {
-                self.slots.seat(slot, Active { request, token: choice.token, position: position + 1 });
+                self.slots.assign(slot, Active { request, token: choice.token, position: position + 1 });
             }
         }
         Ok(())
@@ -165,7 +148,11 @@ impl Engine<'_> {
 
     /// Draws the next token of each (request, row of `hidden`), in parallel: a draw depends on nothing but its row and
     /// its request's seed.
-    pub(crate) fn choose(&self, hidden: Tensor<2>, draws: &[(usize, usize)]) -> Result<Vec<Choice>, Error> {
+    pub(crate) fn choose(
+        &self,
+        hidden: Tensor<2>,
+        draws: &[(usize, usize)],
+    ) -> Result<Vec<SampledToken>, Error> {
         let logits = self.logits(hidden);
         let draw = |scratch: &mut SoftmaxRow, &(request, row): &(usize, usize)| {
             let token = self.writing.length(request);
@@ -173,7 +160,7 @@ impl Engine<'_> {
             sample(logits.row(row), &self.options.sampling, seed, token as u64, scratch)
                 .ok_or(Error::NotFinite { request, token })
         };
-        let choices: Vec<Result<Choice, Error>> =
+        let choices: Vec<Result<SampledToken, Error>> =
             draws.par_iter().map_init(SoftmaxRow::default, draw).collect();
         choices.into_iter().collect() // in order, so that the first error is the same on any number of threads
     }

@@ -14,7 +14,8 @@
 //! use burn::tensor::Device;
 //! use ruminate_data::Seed;
 //! use ruminate_model::{Config, Decoder};
-//! use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling, generate};
+//! use ruminate_rollout::{Options, Request, Sampling, generate};
+//! use std::ops::ControlFlow;
 //! use serde_json::json;
 //!
 //! let config = Config::from_json(&json!({
@@ -31,18 +32,18 @@
 //!     sampling: Sampling { max_new_tokens: 8, ..Sampling::default() },
 //!     eos_token_ids: config.eos_token_ids.clone(),
 //!     max_num_seqs: 3,
-//!     record_routing: RecordRouting::No,
+//!     record_routing: false,
 //! };
 //! let mut completions = vec![Vec::new(); requests.len()];
 //! generate(&decoder, &requests, &options, |request, completion| {
 //!     completions[request] = completion.ids;
-//!     Flow::Continue
+//!     ControlFlow::Continue(())
 //! })?;
 //!
 //! // A request samples the same tokens when it runs alone.
 //! generate(&decoder, &requests[2..3], &options, |_, alone| {
 //!     assert_eq!(alone.ids, completions[2]);
-//!     Flow::Continue
+//!     ControlFlow::Continue(())
 //! })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -51,6 +52,7 @@ mod budget;
 mod dtype;
 mod engine;
 mod error;
+mod pending;
 mod prefill;
 mod rejection;
 mod sampler;
@@ -58,16 +60,15 @@ mod sampling;
 mod siblings;
 mod slots;
 mod speculation;
-mod writing;
 
 pub use budget::Budget;
 pub use dtype::{Dtype, UnknownDtype};
-pub use engine::{Flow, Options, RecordRouting, Request, generate, generate_streaming};
+pub use engine::{Options, Request, generate, generate_streaming};
 pub use error::Error;
-pub use sampler::Choice;
+pub use sampler::SampledToken;
 pub use sampling::{Sampling, SamplingError, Speculative, UnknownSpeculative};
 pub use siblings::{generate_groups, generate_siblings};
-pub use speculation::Tally;
+pub use speculation::SpeculationStats;
 
 /// The examples of the README are tested with the crate's own.
 #[cfg(doctest)]

@@ -5,15 +5,15 @@
 
 use crate::Error;
 use crate::engine::Engine;
+use crate::pending::Ended;
 use crate::slots::Active;
-use crate::writing::Ended;
 use burn::tensor::Tensor;
 use ruminate_model::{Batch, LayerCache};
 use std::collections::{HashMap, VecDeque};
 
 /// The prompt of the request that waits longest, computed in part.
 #[derive(Default)]
-pub(crate) struct Begun {
+pub(crate) struct PartialPrefill {
     kept: Vec<LayerCache>,
     tokens: usize,
     experts: Vec<u16>,
@@ -56,7 +56,7 @@ impl<'a> Engine<'a> {
             self.writing.record(request, &computed.experts[row]);
             if self.writing.take(request, choice) == Ended::No {
                 let position = prompts[row].len() as u32;
-                self.slots.seat(slot, Active { request, token: choice.token, position });
+                self.slots.assign(slot, Active { request, token: choice.token, position });
             }
         }
         Ok(())

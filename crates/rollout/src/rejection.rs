@@ -3,7 +3,7 @@
 //! al., arXiv 2302.01318). Here is the rule for one token; who makes drafts is `speculation.rs`.
 
 use crate::Sampling;
-use crate::sampler::{Choice, greedy, inverse_temperature, nucleus, sample, uniform};
+use crate::sampler::{SampledToken, greedy, inverse_temperature, nucleus, sample, uniform};
 use ruminate_data::Seed;
 use ruminate_kernels::SoftmaxRow;
 
@@ -76,7 +76,7 @@ pub(crate) fn verify(
     seed: Seed,
     position: u64,
     row: &mut SoftmaxRow,
-) -> Option<(Choice, bool)> {
+) -> Option<(SampledToken, bool)> {
     let Some(Draft { token, from: Some(drafted) }) = draft else {
         let choice = sample(logits, sampling, seed, position, row)?;
         return Some((choice, draft.is_some_and(|draft| draft.token == choice.token)));
@@ -99,7 +99,7 @@ pub(crate) fn verify(
             target.draw(uniform(seed.child("residual"), position))
         }
     };
-    Some((Choice { token: token as u32, logprob: row.logprob(logits[token]) }, accepted))
+    Some((SampledToken { token: token as u32, logprob: row.logprob(logits[token]) }, accepted))
 }
 
 /// `min(1, p(x) / q(x))`

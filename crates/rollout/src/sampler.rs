@@ -6,7 +6,7 @@ use ruminate_kernels::SoftmaxRow;
 
 /// A drawn token.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Choice {
+pub struct SampledToken {
     /// Token id.
     pub token: u32,
     /// `ln p(token)` of softmax(logits / T) before top-k and top-p; T = 1 where greedy.
@@ -23,11 +23,12 @@ pub(crate) fn sample(
     seed: Seed,
     position: u64,
     row: &mut SoftmaxRow,
-) -> Option<Choice> {
+) -> Option<SampledToken> {
     if !row.fill(logits, inverse_temperature(sampling)) {
         return None;
     }
-    let choice = |token: usize| Some(Choice { token: token as u32, logprob: row.logprob(logits[token]) });
+    let choice =
+        |token: usize| Some(SampledToken { token: token as u32, logprob: row.logprob(logits[token]) });
     let best = || greedy(logits, row);
     if sampling.temperature == 0.0 {
         return choice(best());
@@ -93,14 +94,14 @@ pub(crate) fn uniform(seed: Seed, position: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Choice, nucleus};
+    use super::{SampledToken, nucleus};
     use crate::Sampling;
     use ruminate_data::Seed;
     use ruminate_kernels::SoftmaxRow;
 
     const LOGITS: [f32; 5] = [0.5, 2.0, -1.0, 1.0, 2.0];
 
-    fn sample(logits: &[f32], sampling: &Sampling, seed: Seed, position: u64) -> Choice {
+    fn sample(logits: &[f32], sampling: &Sampling, seed: Seed, position: u64) -> SampledToken {
         super::sample(logits, sampling, seed, position, &mut SoftmaxRow::default()).expect("a distribution")
     }
 

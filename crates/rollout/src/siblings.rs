@@ -1,8 +1,9 @@
 //! Several completions of each prompt, collected by prompt: what GRPO, distillation and evaluation all do.
 
-use crate::{Error, Flow, Options, Request, Tally, generate};
+use crate::{Error, Options, Request, SpeculationStats, generate};
 use ruminate_data::{Completion, Seed};
 use ruminate_model::Decoder;
+use std::ops::ControlFlow;
 
 /// Samples `count` completions of each prompt; the result is by prompt, in the order given. Completion s of prompt i
 /// has the randomness `seed(i).index(s)`, so it depends on nothing that is sampled beside it.
@@ -17,12 +18,12 @@ pub fn generate_siblings(
     count: usize,
     options: &Options,
     seed: impl Fn(usize) -> Seed,
-    mut finished: impl FnMut() -> Flow,
+    mut finished: impl FnMut() -> ControlFlow,
 ) -> Result<Vec<Vec<Completion>>, Error> {
     let mut groups = vec![Vec::new(); prompts.len()];
     let of_group = |prompt, completions| {
         groups[prompt] = completions;
-        Flow::Continue
+        ControlFlow::Continue(())
     };
     collect(decoder, prompts, count, options, seed, &mut finished, of_group)?;
     Ok(groups)
@@ -38,9 +39,9 @@ pub fn generate_groups(
     count: usize,
     options: &Options,
     seed: impl Fn(usize) -> Seed,
-    finished: impl FnMut(usize, Vec<Completion>) -> Flow,
-) -> Result<Tally, Error> {
-    collect(decoder, prompts, count, options, seed, &mut || Flow::Continue, finished)
+    finished: impl FnMut(usize, Vec<Completion>) -> ControlFlow,
+) -> Result<SpeculationStats, Error> {
+    collect(decoder, prompts, count, options, seed, &mut || ControlFlow::Continue(()), finished)
 }
 
 fn collect(
@@ -49,9 +50,9 @@ fn collect(
     count: usize,
     options: &Options,
     seed: impl Fn(usize) -> Seed,
-    one_finished: &mut dyn FnMut() -> Flow,
-    mut group_finished: impl FnMut(usize, Vec<Completion>) -> Flow,
-) -> Result<Tally, Error> {
+    one_finished: &mut dyn FnMut() -> ControlFlow,
+    mut group_finished: impl FnMut(usize, Vec<Completion>) -> ControlFlow,
+) -> Result<SpeculationStats, Error> {
     let requests: Vec<Request> = prompts
         .iter()
         .enumerate()
@@ -62,20 +63,20 @@ fn collect(
         })
         .collect();
     let mut groups: Vec<Vec<Option<Completion>>> = vec![vec![None; count]; prompts.len()];
-    let (mut finished, mut flow) = (0, Flow::Continue);
+    let (mut finished, mut flow) = (0, ControlFlow::Continue(()));
     let tally = generate(decoder, &requests, options, |request, completion| {
         finished += 1;
         let (prompt, sibling) = (request / count, request % count);
         let group = &mut groups[prompt];
         group[sibling] = Some(completion);
         flow = one_finished();
-        if flow == Flow::Continue && group.iter().all(Option::is_some) {
+        if flow == ControlFlow::Continue(()) && group.iter().all(Option::is_some) {
             flow = group_finished(prompt, std::mem::take(group).into_iter().flatten().collect());
         }
         flow
     })?;
     match flow {
-        Flow::Continue => Ok(tally),
-        Flow::Stop => Err(Error::Stopped { finished, requested: requests.len() }),
+        ControlFlow::Continue(()) => Ok(tally),
+        ControlFlow::Break(()) => Err(Error::Stopped { finished, requested: requests.len() }),
     }
 }

@@ -43,7 +43,7 @@ impl Slots {
         }
     }
 
-    pub(crate) fn seat(&mut self, slot: usize, active: Active) {
+    pub(crate) fn assign(&mut self, slot: usize, active: Active) {
         self.slots[slot] = Some(active);
     }
 
@@ -75,7 +75,7 @@ impl Slots {
     }
 
     /// All who sit, with their slots, which are free then. Every slot has written a column.
-    pub(crate) fn rise(&mut self) -> Vec<(usize, Active)> {
+    pub(crate) fn take_active(&mut self) -> Vec<(usize, Active)> {
         for slot in 0..self.slots.len() {
             self.advance(slot);
         }
@@ -108,7 +108,7 @@ mod tests {
     fn seated(count: usize, taken: &[usize]) -> Slots {
         let mut slots = Slots::new(count, 4);
         for &slot in taken {
-            slots.seat(slot, Active { request: slot, token: 7, position: 1 });
+            slots.assign(slot, Active { request: slot, token: 7, position: 1 });
         }
         slots
     }

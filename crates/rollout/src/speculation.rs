@@ -8,10 +8,10 @@
 
 use crate::Error;
 use crate::engine::Engine;
+use crate::pending::Ended;
 use crate::rejection::{Draft, draft, verify};
-use crate::sampler::{Choice, sample};
+use crate::sampler::{SampledToken, sample};
 use crate::slots::Active;
-use crate::writing::Ended;
 use burn::tensor::{Device, Int, Tensor};
 use rayon::prelude::*;
 use ruminate_kernels::SoftmaxRow;
@@ -19,14 +19,14 @@ use ruminate_model::DecodeStep;
 
 /// Guesses that were verified, and how many of them were right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct SpeculationStats {
     /// Verified.
     pub drafted: u64,
     /// Taken.
     pub accepted: u64,
 }
 
-impl Tally {
+impl SpeculationStats {
     /// Share of the guesses that were taken; None without any.
     pub fn acceptance(&self) -> Option<f64> {
         (self.drafted > 0).then(|| self.accepted as f64 / self.drafted as f64)
@@ -39,7 +39,7 @@ pub(crate) struct Speculation {
     drafts: Vec<Option<Draft>>,
     /// `[S, D]`, the trunk's states at the last tokens that were fed.
     last: Tensor<2>,
-    pub(crate) tally: Tally,
+    pub(crate) tally: SpeculationStats,
 }
 
 /// What a slot's step came to.
@@ -47,9 +47,9 @@ struct Drawn {
     slot: usize,
     active: Active,
     /// The token after the one that was fed.
-    first: Choice,
+    first: SampledToken,
     /// The token after the guess, where that was right and is not the last.
-    second: Option<Choice>,
+    second: Option<SampledToken>,
     guess: Guess,
 }
 
@@ -76,7 +76,7 @@ impl Speculation {
         Self {
             drafts: vec![None; slots],
             last: Tensor::zeros([slots, width], device),
-            tally: Tally::default(),
+            tally: SpeculationStats::default(),
         }
     }
 
@@ -139,7 +139,7 @@ impl Engine<'_> {
                     (second, position + 2)
                 }
             };
-            self.slots.seat(slot, Active { request, token: last.token, position });
+            self.slots.assign(slot, Active { request, token: last.token, position });
             seated.push((slot, request));
         }
         if !seated.is_empty() {
@@ -151,7 +151,7 @@ impl Engine<'_> {
     /// Verifies the guesses, and draws the token after those that were right.
     fn draw_guessing(&mut self, hidden: Tensor<2>, speculation: &Speculation) -> Result<Vec<Drawn>, Error> {
         let logits = self.logits(hidden);
-        let seated = self.slots.rise();
+        let seated = self.slots.take_active();
         let (sampling, count) = (&self.options.sampling, speculation.drafts.len());
         let draw = |row: &mut SoftmaxRow, (slot, active): (usize, Active)| {
             let (seed, request) = (self.requests[active.request].seed, active.request);

@@ -6,10 +6,9 @@ use burn::tensor::activation::log_softmax;
 use common::requests;
 use ruminate_data::{Completion, FinishReason};
 use ruminate_model::{Batch, Decoder, Routes, load};
-use ruminate_rollout::{
-    Dtype, Error, Flow, Options, RecordRouting, Request, Sampling, generate, generate_streaming,
-};
+use ruminate_rollout::{Dtype, Error, Options, Request, Sampling, generate, generate_streaming};
 use ruminate_testkit as testkit;
+use std::ops::ControlFlow;
 
 fn decoder(name: &str) -> Decoder {
     load(&testkit::fixture_path(&format!("model/{name}")), &testkit::device()).expect("the fixture loads")
@@ -20,7 +19,7 @@ fn options(temperature: f64) -> Options {
         sampling: Sampling { temperature, max_new_tokens: 12, ..Sampling::default() },
         eos_token_ids: vec![1],
         max_num_seqs: 8,
-        record_routing: RecordRouting::Yes,
+        record_routing: true,
     }
 }
 
@@ -28,7 +27,7 @@ fn run(decoder: &Decoder, requests: &[Request], options: &Options) -> Vec<Comple
     let mut completions = vec![None; requests.len()];
     generate(decoder, requests, options, |request, completion| {
         assert!(completions[request].replace(completion).is_none(), "finished twice");
-        Flow::Continue
+        ControlFlow::Continue(())
     })
     .expect("there is memory");
     completions.into_iter().map(|completion| completion.expect("every request finishes")).collect()
@@ -125,7 +124,7 @@ fn stopping_delivers_no_more() {
     let mut delivered = 0;
     generate(&decoder("qwen3"), &requests(40), &options(1.0), |_, _| {
         delivered += 1;
-        if delivered == 3 { Flow::Stop } else { Flow::Continue }
+        if delivered == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })
     .expect("there is memory");
     assert!((3..=8).contains(&delivered), "only what the last step had finished already: {delivered}");
@@ -139,18 +138,18 @@ fn tokens_are_told_as_they_are_drawn_and_can_end_it() {
     let told = std::cell::RefCell::new(vec![Vec::new(); requests.len()]);
     let tell = |request: usize, token| {
         told.borrow_mut()[request].push(token);
-        Flow::Continue
+        ControlFlow::Continue(())
     };
     generate_streaming(&decoder, &requests, &options, tell, |request, completion| {
         assert_eq!(told.borrow()[request], completion.ids, "all its tokens before it");
         assert_eq!(completion.ids, expected[request].ids);
-        Flow::Continue
+        ControlFlow::Continue(())
     })
     .expect("there is memory");
     let mut count = 0;
     let stop_at_second = |_, _| {
         count += 1;
-        if count == 2 { Flow::Stop } else { Flow::Continue }
+        if count == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let greedy = Options { eos_token_ids: Vec::new(), ..options };
     generate_streaming(&decoder, &requests[..1], &greedy, stop_at_second, |_, _| {
@@ -194,9 +193,10 @@ fn others_decode_between_the_pieces_of_a_long_prompt() {
     let mut order = Vec::new();
     let tell = |request: usize, _| {
         order.push(request);
-        Flow::Continue
+        ControlFlow::Continue(())
     };
-    generate_streaming(&decoder, &requests, &options, tell, |_, _| Flow::Continue).expect("there is memory");
+    generate_streaming(&decoder, &requests, &options, tell, |_, _| ControlFlow::Continue(()))
+        .expect("there is memory");
     let before_the_long_ones_first = order.iter().position(|&request| request == 1).expect("it draws");
     assert!(before_the_long_ones_first >= 9, "{order:?}");
 }

@@ -7,9 +7,10 @@ use common::requests;
 use ruminate_data::Seed;
 use ruminate_model::{Decoder, ParameterMapper, load};
 use ruminate_rollout::{
-    Error, Flow, Options, RecordRouting, Sampling, Speculative, Tally, generate, generate_siblings,
+    Error, Options, Sampling, SpeculationStats, Speculative, generate, generate_siblings,
 };
 use ruminate_testkit as testkit;
+use std::ops::ControlFlow;
 
 /// A fixture's model with NaN in every parameter whose name ends so.
 fn damaged(fixture: &str, parameter: &'static str) -> Decoder {
@@ -35,15 +36,15 @@ fn options(temperature: f64, speculative: Speculative) -> Options {
         sampling: Sampling { temperature, speculative, max_new_tokens: 6, ..Sampling::default() },
         eos_token_ids: vec![1],
         max_num_seqs: 4,
-        record_routing: RecordRouting::No,
+        record_routing: false,
     }
 }
 
-fn sampled(decoder: &Decoder, options: &Options) -> (Result<Tally, Error>, usize) {
+fn sampled(decoder: &Decoder, options: &Options) -> (Result<SpeculationStats, Error>, usize) {
     let mut finished = 0;
     let result = generate(decoder, &requests(9), options, |_, _| {
         finished += 1;
-        Flow::Continue
+        ControlFlow::Continue(())
     });
     (result, finished)
 }
@@ -78,7 +79,7 @@ fn a_group_of_siblings_ends_with_the_same_error_and_says_where() {
         3,
         &options,
         |i| Seed::new(i as u64),
-        || Flow::Continue,
+        || ControlFlow::Continue(()),
     );
     let error = result.expect_err("no distribution");
     assert_eq!(error, Error::NotFinite { request: 0, token: 0 });

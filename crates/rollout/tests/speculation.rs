@@ -7,11 +7,10 @@ use burn::tensor::activation::log_softmax;
 use common::requests;
 use ruminate_data::{Completion, Seed};
 use ruminate_model::{Batch, Config, Decoder, Routes, load};
-use ruminate_rollout::{
-    Error, Flow, Options, RecordRouting, Request, Sampling, Speculative, Tally, generate,
-};
+use ruminate_rollout::{Error, Options, Request, Sampling, SpeculationStats, Speculative, generate};
 use ruminate_testkit as testkit;
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 fn decoder(name: &str) -> Decoder {
     load(&testkit::fixture_path(&format!("model/{name}")), &testkit::device()).expect("the fixture loads")
@@ -19,7 +18,7 @@ fn decoder(name: &str) -> Decoder {
 
 fn options(sampling: Sampling) -> Options {
     let sampling = Sampling { speculative: Speculative::Mtp, ..sampling };
-    Options { sampling, eos_token_ids: vec![1], max_num_seqs: 8, record_routing: RecordRouting::Yes }
+    Options { sampling, eos_token_ids: vec![1], max_num_seqs: 8, record_routing: true }
 }
 
 fn plain(options: &Options) -> Options {
@@ -27,11 +26,11 @@ fn plain(options: &Options) -> Options {
     Options { sampling, ..options.clone() }
 }
 
-fn run(decoder: &Decoder, requests: &[Request], options: &Options) -> (Vec<Completion>, Tally) {
+fn run(decoder: &Decoder, requests: &[Request], options: &Options) -> (Vec<Completion>, SpeculationStats) {
     let mut completions = vec![None; requests.len()];
     let tally = generate(decoder, requests, options, |request, completion| {
         assert!(completions[request].replace(completion).is_none(), "finished twice");
-        Flow::Continue
+        ControlFlow::Continue(())
     });
     let completions = completions.into_iter().map(|completion| completion.expect("every request finishes"));
     (completions.collect(), tally.expect("a model that drafts"))
@@ -54,7 +53,7 @@ fn greedy_completions_are_token_for_token_the_plain_ones() {
             assert_eq!(guessed.finish_reason, expected.finish_reason);
         }
         assert!(tally.accepted > 0 && tally.accepted < tally.drafted, "both ends occur: {tally:?}");
-        assert_eq!((none, none.acceptance()), (Tally::default(), None));
+        assert_eq!((none, none.acceptance()), (SpeculationStats::default(), None));
     }
 }
 

@@ -13,7 +13,7 @@ use anyhow::Result;
 use ruminate_data::{FinishReason, Message, Prompt, Seed};
 use ruminate_model::{self as model, Decoder};
 use ruminate_reward::tags::Opening;
-use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling, generate_streaming};
+use ruminate_rollout::{Options, Request, Sampling, generate_streaming};
 use ruminate_text::TextStream;
 use serde_json::Map;
 use std::ops::ControlFlow;
@@ -177,7 +177,7 @@ impl Chat {
             sampling: Sampling { max_new_tokens: prompt.max_new_tokens, ..self.sampling },
             eos_token_ids: end_ids.clone(),
             max_num_seqs: 1,
-            record_routing: RecordRouting::No,
+            record_routing: false,
         };
         let requests = [Request { prompt_ids: prompt.prompt_ids, seed }];
         let mut stream = TextStream::new(&self.language.tokenizer);
@@ -194,11 +194,15 @@ impl Chat {
                         flow = show(Piece::Text(&piece));
                     });
                 }
-                if decoded.is_err() || flow.is_break() { Flow::Stop } else { Flow::Continue }
+                if decoded.is_err() || flow.is_break() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
             },
             |_, completion| {
                 ended = Some(completion.finish_reason);
-                Flow::Continue
+                ControlFlow::Continue(())
             },
         )?;
         decoded?;

@@ -234,7 +234,7 @@ fn of_run(error: &run::Error) -> ErrorKind {
         run::Error::Disk { .. } | run::Error::Vanished { .. } | run::Error::NotRegular { .. } => {
             ErrorKind::Disk
         }
-        run::Error::Broken(_) => ErrorKind::Checkpoint,
+        run::Error::Corrupt(_) => ErrorKind::Checkpoint,
         _ => ErrorKind::Other,
     }
 }

@@ -3,7 +3,7 @@
 //! `cargo run -p ruminate-run --example save_and_resume`
 
 use ruminate_run::{
-    Appended, Completed, FolderWriter, JsonlAppender, Leaves, Made, RunFolder, Status, checkpoints,
+    Appended, Artifact, Completed, FolderWriter, JsonlAppender, Made, RunFolder, Status, checkpoints,
     sha256_hex,
 };
 use serde_json::json;
@@ -41,7 +41,7 @@ fn main() -> Result<(), ruminate_run::Error> {
     run.complete(&Completed {
         recipe_sha256: sha256_hex(b"seed = 0"),
         summary: json!({"pass@1": 0.98}),
-        leaves: Leaves::Model,
+        leaves: Artifact::Model,
     })?;
     assert!(matches!(run.status()?, Status::Complete(_)));
     eprintln!("{} is complete", run.path().display());

@@ -2,7 +2,7 @@
 //! know what a checkpoint holds.
 
 use crate::atomic::remove_committed;
-use crate::error::{Broken, Error};
+use crate::error::{Corrupt, Error};
 use crate::manifest::{Manifest, verify};
 use std::fs;
 use std::io;
@@ -24,7 +24,7 @@ pub struct Newest {
     /// The newest checkpoint that verifies, with its manifest.
     pub found: Option<(Checkpoint, Manifest)>,
     /// Newer ones that do not, newest first: worth a warning each.
-    pub skipped: Vec<Broken>,
+    pub skipped: Vec<Corrupt>,
 }
 
 /// Where the checkpoint of a step lies in a run folder.
@@ -57,14 +57,14 @@ pub fn list(run: &Path) -> Result<Vec<Checkpoint>, Error> {
 /// The newest checkpoint that verifies; broken ones are skipped and told.
 ///
 /// # Errors
-/// [`Error::Disk`] when reading fails. Broken checkpoints are no error here: none may be left to resume from, and
+/// [`Error::Disk`] when reading fails. Corrupt checkpoints are no error here: none may be left to resume from, and
 /// then the caller starts over.
 pub fn newest(run: &Path) -> Result<Newest, Error> {
     let mut skipped = Vec::new();
     for checkpoint in list(run)?.into_iter().rev() {
         match verify(&checkpoint.path) {
             Ok(manifest) => return Ok(Newest { found: Some((checkpoint, manifest)), skipped }),
-            Err(Error::Broken(broken)) => skipped.push(broken),
+            Err(Error::Corrupt(broken)) => skipped.push(broken),
             Err(e) => return Err(e),
         }
     }
@@ -86,7 +86,7 @@ pub fn retain(run: &Path, keep_last: NonZeroUsize) -> Result<Vec<Checkpoint>, Er
         let Some(checkpoint) = newest_first.next() else { return Ok(Vec::new()) };
         match verify(&checkpoint.path) {
             Ok(_) => good += 1,
-            Err(Error::Broken(_)) => {}
+            Err(Error::Corrupt(_)) => {}
             Err(e) => return Err(e),
         }
     }

@@ -65,7 +65,7 @@ pub enum Error {
     },
     /// A folder that should be complete is not.
     #[error(transparent)]
-    Broken(#[from] Broken),
+    Corrupt(#[from] Corrupt),
 }
 
 impl Error {
@@ -84,7 +84,7 @@ impl Error {
 /// A checkpoint or model folder that does not match its manifest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} is broken: {fault}", folder.display())]
-pub struct Broken {
+pub struct Corrupt {
     /// The folder.
     pub folder: PathBuf,
     /// The first thing found wrong with it.

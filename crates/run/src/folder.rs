@@ -3,7 +3,7 @@
 
 use crate::atomic::write_file;
 use crate::checkpoints;
-use crate::error::{Broken, Error, Fault};
+use crate::error::{Corrupt, Error, Fault};
 use crate::jsonl::{JsonlAppender, check_regular};
 use crate::lock::Lock;
 use crate::manifest::verify;
@@ -59,13 +59,13 @@ pub struct Completed {
     pub summary: serde_json::Value,
     /// What the run is for.
     #[serde(default)]
-    pub leaves: Leaves,
+    pub leaves: Artifact,
 }
 
 /// What a run leaves behind when it is complete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Leaves {
+pub enum Artifact {
     /// A model folder, `final/`.
     #[default]
     Model,
@@ -173,7 +173,7 @@ impl RunFolder {
     /// How far the run has come.
     ///
     /// # Errors
-    /// [`Error::Broken`] when the run says that it is complete and its `final/` does not verify or `complete.json`
+    /// [`Error::Corrupt`] when the run says that it is complete and its `final/` does not verify or `complete.json`
     /// does not parse, [`Error::Disk`] when reading fails.
     pub fn status(&self) -> Result<Status, Error> {
         let path = self.path.join(COMPLETE);
@@ -192,7 +192,7 @@ impl RunFolder {
     /// Marks the run as complete; to be called last, with what it leaves in place.
     ///
     /// # Errors
-    /// [`Error::Broken`] when `final/` does not verify, [`Error::Disk`] when the mark cannot be written.
+    /// [`Error::Corrupt`] when `final/` does not verify, [`Error::Disk`] when the mark cannot be written.
     pub fn complete(&self, completed: &Completed) -> Result<(), Error> {
         self.verify_model(completed.leaves)?;
         let path = self.path.join(COMPLETE);
@@ -201,10 +201,10 @@ impl RunFolder {
         self.write(&path, &bytes)
     }
 
-    fn verify_model(&self, leaves: Leaves) -> Result<(), Error> {
+    fn verify_model(&self, leaves: Artifact) -> Result<(), Error> {
         match leaves {
-            Leaves::Model => verify(&self.final_path()).map(drop),
-            Leaves::Files => Ok(()),
+            Artifact::Model => verify(&self.final_path()).map(drop),
+            Artifact::Files => Ok(()),
         }
     }
 
@@ -282,10 +282,10 @@ impl RunFolder {
         self.path.join(folder).join(format!("step-{step:06}.jsonl"))
     }
 
-    fn bad_mark(&self, error: &dyn std::error::Error) -> Broken {
+    fn bad_mark(&self, error: &dyn std::error::Error) -> Corrupt {
         let fault =
             Fault::Malformed { file: COMPLETE.to_owned(), reason: format!("does not parse: {error}") };
-        Broken { folder: self.path.clone(), fault }
+        Corrupt { folder: self.path.clone(), fault }
     }
 
     fn unfinished(&self) -> Result<Status, Error> {

@@ -50,8 +50,8 @@ mod owner;
 pub mod rows;
 
 pub use atomic::{FolderWriter, write_file};
-pub use error::{Broken, Error, Fault};
-pub use folder::{Completed, Leaves, RunFolder, Status};
+pub use error::{Corrupt, Error, Fault};
+pub use folder::{Artifact, Completed, RunFolder, Status};
 pub use jsonl::{Appended, JsonlAppender, Truncation, check_regular, truncate_after};
 pub use lock::Lock;
 pub use manifest::{FileEntry, Manifest, sha256_hex, verify};

@@ -4,7 +4,7 @@
 //! The manifest covers itself: its last key is the SHA-256 of all its bytes before that key, so that a flipped
 //! bit in the metadata (a step, a seed) is noticed like one in a weight.
 
-use crate::error::{Broken, Error, Fault};
+use crate::error::{Corrupt, Error, Fault};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,10 +43,10 @@ pub struct FileEntry {
 /// Re-hashes every file of a committed folder.
 ///
 /// # Errors
-/// [`Error::Broken`] names the first file that is missing, truncated or changed; [`Error::Disk`] when reading
+/// [`Error::Corrupt`] names the first file that is missing, truncated or changed; [`Error::Disk`] when reading
 /// itself fails.
 pub fn verify(folder: &Path) -> Result<Manifest, Error> {
-    let broken = |fault| Error::Broken(Broken { folder: folder.to_owned(), fault });
+    let broken = |fault| Error::Corrupt(Corrupt { folder: folder.to_owned(), fault });
     let manifest = read(folder)?;
     for (file, entry) in &manifest.files {
         let path = folder.join(file);
@@ -144,7 +144,7 @@ pub(crate) fn is_inside(name: &str) -> bool {
 }
 
 fn read(folder: &Path) -> Result<Manifest, Error> {
-    let broken = |fault| Error::Broken(Broken { folder: folder.to_owned(), fault });
+    let broken = |fault| Error::Corrupt(Corrupt { folder: folder.to_owned(), fault });
     let path = folder.join(MANIFEST);
     let file = match File::open(&path) {
         Ok(file) => file,

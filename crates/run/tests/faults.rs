@@ -1,7 +1,7 @@
 //! Real faults on real files: what the crate promises when the disk, another run or a crash interferes.
 
 use ruminate_run::{
-    Broken, Completed, Error, Fault, FolderWriter, Leaves, Made, RunFolder, Status, checkpoints,
+    Artifact, Completed, Corrupt, Error, Fault, FolderWriter, Made, RunFolder, Status, checkpoints,
 };
 use ruminate_run::{verify, write_file};
 use serde_json::json;
@@ -36,7 +36,7 @@ fn committed(target: &Path, step: u64) {
 
 fn fault(folder: &Path) -> Fault {
     match verify(folder) {
-        Err(Error::Broken(Broken { folder: named, fault })) => {
+        Err(Error::Corrupt(Corrupt { folder: named, fault })) => {
             assert_eq!(named, folder);
             fault
         }
@@ -211,15 +211,15 @@ fn a_folder_is_fresh_then_started_then_complete() {
     assert_eq!(run.status().expect("readable"), Status::Started);
 
     let completed =
-        Completed { recipe_sha256: "ab".into(), summary: json!({"pass@1": 0.98}), leaves: Leaves::Model };
+        Completed { recipe_sha256: "ab".into(), summary: json!({"pass@1": 0.98}), leaves: Artifact::Model };
     let premature = run.complete(&completed);
-    assert!(matches!(premature, Err(Error::Broken(_))), "no final/ yet: {premature:?}");
+    assert!(matches!(premature, Err(Error::Corrupt(_))), "no final/ yet: {premature:?}");
     committed(&run.final_path(), 9);
     run.complete(&completed).expect("final verifies");
     assert_eq!(run.status().expect("readable"), Status::Complete(completed));
 
     fs::remove_file(run.final_path().join("weights.bin")).expect("remove");
-    assert!(matches!(run.status(), Err(Error::Broken(_))), "complete, yet final/ is damaged");
+    assert!(matches!(run.status(), Err(Error::Corrupt(_))), "complete, yet final/ is damaged");
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_damaged_completion_mark_is_told_as_broken() {
     let (run, _) = claimed(dir.path());
     fs::write(dir.path().join("complete.json"), "{\"recipe").expect("write");
     let error = run.status().expect_err("half a mark");
-    assert!(matches!(error, Error::Broken(_)), "{error:?}");
+    assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
     assert!(error.to_string().contains("complete.json"), "{error}");
 }
 

@@ -12,7 +12,7 @@
 //! ```
 
 use crate::config::Config;
-use crate::{Error, Optimizer, State, moments};
+use crate::{Error, Optimizer, State, optimizer_state};
 use burn::tensor::{Device, Tensor};
 use ruminate_model::{Decoder, ParameterVisitor};
 use ruminate_run::{FolderWriter, checkpoints, verify};
@@ -48,7 +48,7 @@ pub struct Loaded {
 /// What a checkpoint says of its run.
 #[derive(Clone, Debug)]
 pub struct Saved {
-    /// Steps that were done.
+    /// TrainLoop that were done.
     pub step: usize,
     /// What [`Companions::identity`] was.
     pub identity: Value,
@@ -99,7 +99,7 @@ pub fn save(
         save_model(&writer, &format!("{name}/"), model)?;
     }
     let path = writer.path(OPTIMIZER)?;
-    moments::write(&state.optimizer.moments, &path).map_err(|source| ruminate_run::Error::Disk {
+    optimizer_state::write(&state.optimizer.moments, &path).map_err(|source| ruminate_run::Error::Disk {
         action: "write",
         path,
         source,
@@ -141,7 +141,7 @@ pub fn load(folder: &Path, config: &Config, device: &Device) -> Result<Loaded, E
         models.insert(name.clone(), ruminate_model::load(&folder.join(&name), device)?);
     }
     let path = folder.join(OPTIMIZER);
-    let moments = moments::from_bytes(&read(&path)?, &sizes(&policy), device)
+    let moments = optimizer_state::from_bytes(&read(&path)?, &sizes(&policy), device)
         .map_err(|reason| malformed(&path, reason))?;
     let optimizer = Optimizer { moments, skipped: saved.skipped_in_a_row, ..Optimizer::new(config) };
     let TrainerState { step, cursor, num_tokens, identity, extra, .. } = saved;

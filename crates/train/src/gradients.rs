@@ -1,7 +1,7 @@
 //! Gradients by Hugging Face name, summed over microbatches. It refuses to know what is done with them.
 
 use crate::config::RouterTraining;
-use crate::objective::Objective;
+use crate::tracked_loss::Objective;
 use burn::tensor::Tensor;
 use ruminate_kernels::sum_of_squares;
 use ruminate_model::{Decoder, ParameterVisitor};

@@ -9,7 +9,7 @@
 //! - [`checkpoint`]: a [`State`] as a folder and back, bit by bit.
 //! - [`alarms`]: what a run's metrics look like that learns nothing; [`MismatchAlarm`] stops one whose sampler and
 //!   trainer disagree.
-//! - [`Steps`]: the loop around every trainer's step: evaluations, checkpoints, the wish to stop.
+//! - [`TrainLoop`]: the loop around every trainer's step: evaluations, checkpoints, the wish to stop.
 //! - [`State`], [`Observer`], [`Metrics`]: what all trainers share with the outside.
 //!
 //! # Example
@@ -55,22 +55,22 @@ pub mod alarms;
 pub mod checkpoint;
 mod config;
 mod error;
+mod expert_load;
 mod gradients;
 mod lesson;
-mod load;
 pub mod logprobs;
 mod memory;
 mod metrics;
 mod microbatches;
-mod moments;
-mod objective;
 mod observer;
 mod optimizer;
+mod optimizer_state;
 pub mod packing;
 mod schedule;
 mod state;
-mod steps;
 pub mod supervised;
+mod tracked_loss;
+mod train_loop;
 
 pub use alarms::MismatchAlarm;
 pub use config::{Config, RouterTraining, Scheduler};
@@ -86,7 +86,7 @@ pub use observer::Observer;
 pub use optimizer::{Optimizer, StepOutcome, StepReport};
 pub use schedule::Schedule;
 pub use state::State;
-pub use steps::{Steps, is_due};
+pub use steps::{TrainLoop, is_due};
 
 /// The examples of the README are tested with the crate's own.
 #[cfg(doctest)]

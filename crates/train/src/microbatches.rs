@@ -4,7 +4,7 @@
 
 use crate::config::RouterTraining;
 use crate::gradients::Gradients;
-use crate::objective::Objective;
+use crate::tracked_loss::Objective;
 use burn::module::Module;
 use ruminate_model::Decoder;
 use std::collections::BTreeMap;
@@ -44,7 +44,7 @@ pub fn accumulate<M: Sync, T: Send>(
         // In the pool that also shares out large operations: a worker splits its own, and who is idle takes a part.
         rayon::scope(|scope| {
             for _ in 0..workers {
-                // Leaves of its own: decoders that share leaves share a graph, and graphs have a lock.
+                // Artifact of its own: decoders that share leaves share a graph, and graphs have a lock.
                 let decoder = policy.clone().fork(&policy.device());
                 scope.spawn(|_| {
                     let decoder = decoder;

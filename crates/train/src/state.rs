@@ -23,7 +23,7 @@ pub struct State {
     pub models: BTreeMap<String, Decoder>,
     /// What else the trainer has to remember, as JSON.
     pub extra: serde_json::Value,
-    /// Steps in a row of which most completions had no verdict. While there are any, no checkpoint is written: the newest
+    /// TrainLoop in a row of which most completions had no verdict. While there are any, no checkpoint is written: the newest
     /// one stays that from before them.
     pub unscored_steps: usize,
 }

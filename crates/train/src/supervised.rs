@@ -7,8 +7,8 @@ mod config;
 mod validation;
 
 use crate::config::RouterTraining;
+use crate::expert_load::ExpertLoad;
 use crate::lesson::{Batch, Batches, Check, Loss, TokenLoss, next_token};
-use crate::load::ExpertLoad;
 use crate::logprobs::at_places;
 use crate::memory::{self, MemoryPlan, Shape, Trained};
 use crate::metrics::Metrics;
@@ -17,7 +17,7 @@ use crate::observer::Observer;
 use crate::optimizer::StepOutcome;
 use crate::packing::{Packed, Sequence, microbatches, pack};
 use crate::schedule::Schedule;
-use crate::{Error, Objective, State, Steps};
+use crate::{Error, Objective, State, TrainLoop};
 use burn::tensor::Tensor;
 use ruminate_data::{Sample, SourceError};
 use ruminate_model::{self as model, Decoder, LayerRouting, Routes, balance_loss};
@@ -59,14 +59,14 @@ pub fn train(
         let sample = |index| source(index).map_err(|source| Error::Sample { index, source });
         Ok(Batch::from(indices.map(sample).collect::<Result<Vec<Sample>, Error>>()?))
     };
-    train_by::<_, Error>(state, &mut batches, &next_token, &mut |_, _| Ok(()), config, observer)
+    train_with_loss::<_, Error>(state, &mut batches, &next_token, &mut |_, _| Ok(()), config, observer)
 }
 
 /// The same by any loss, on batches that may depend on the policy, as long as `check` lets it.
 ///
 /// # Errors
 /// As [`train`], and those of `batches` and `check`.
-pub fn train_by<I: Borrow<Sample> + Sync, E: From<Error>>(
+pub fn train_with_loss<I: Borrow<Sample> + Sync, E: From<Error>>(
     state: State,
     batches: &mut Batches<I, E>,
     loss: &Loss<I>,
@@ -77,7 +77,7 @@ pub fn train_by<I: Borrow<Sample> + Sync, E: From<Error>>(
     config.validate()?;
     let schedule = Schedule::new(&config.train, config.max_steps);
     let Config { max_steps, eval_steps, .. } = *config;
-    let steps = Steps { max_steps, eval_steps, save_steps: config.train.save_steps };
+    let steps = TrainLoop { max_steps, eval_steps, save_steps: config.train.save_steps };
     steps.run(state, observer, &mut |state, observer| {
         let started = Instant::now();
         let indices = state.cursor..state.cursor + config.batch_size as u64;

@@ -5,7 +5,7 @@ mod common;
 use common::decoder;
 use ruminate_model::Decoder;
 use ruminate_testkit as testkit;
-use ruminate_train::{Config, Error, Observer, State, Steps};
+use ruminate_train::{Config, Error, Observer, State, TrainLoop};
 use std::cell::Cell;
 
 /// Asks to stop from the n-th question on, and keeps what it hears.
@@ -36,7 +36,7 @@ impl Observer for Record {
 }
 
 /// Goes from a step on, and returns the last one and what was heard. A step is nothing but its number.
-fn go(steps: Steps, from: usize, questions: usize) -> (usize, Record) {
+fn go(steps: TrainLoop, from: usize, questions: usize) -> (usize, Record) {
     let state = State::fresh(decoder("llama_tied", &testkit::autodiff_device()), &Config::default());
     let state = State { step: from, ..state };
     let mut record = Record { questions: Cell::new(questions), ..Record::default() };
@@ -47,7 +47,7 @@ fn go(steps: Steps, from: usize, questions: usize) -> (usize, Record) {
 
 #[test]
 fn what_an_interrupted_run_returns_is_saved_whenever_the_interruption_comes() {
-    let steps = Steps { max_steps: 3, eval_steps: 0, save_steps: 0 };
+    let steps = TrainLoop { max_steps: 3, eval_steps: 0, save_steps: 0 };
     for questions in 0..8 {
         let (step, record) = go(steps, 0, questions);
         assert_eq!(step, questions.min(3), "interrupted after {questions} questions");
@@ -58,18 +58,18 @@ fn what_an_interrupted_run_returns_is_saved_whenever_the_interruption_comes() {
 
 #[test]
 fn evaluations_and_checkpoints_come_when_they_are_due() {
-    let steps = Steps { max_steps: 7, eval_steps: 3, save_steps: 2 };
+    let steps = TrainLoop { max_steps: 7, eval_steps: 3, save_steps: 2 };
     let (_, record) = go(steps, 0, usize::MAX);
     assert_eq!((record.evaluated, record.saved), (vec![0, 3, 6, 7], vec![2, 4, 6, 7]));
     let (_, record) = go(steps, 4, usize::MAX);
     assert_eq!((record.evaluated, record.saved), (vec![6, 7], vec![6, 7]), "resumed");
-    let (_, record) = go(Steps { eval_steps: 0, save_steps: 0, ..steps }, 0, usize::MAX);
+    let (_, record) = go(TrainLoop { eval_steps: 0, save_steps: 0, ..steps }, 0, usize::MAX);
     assert_eq!((record.evaluated, record.saved), (vec![0, 7], vec![7]), "0 is never on the way");
 }
 
 #[test]
 fn a_step_is_saved_before_it_is_evaluated() {
-    let steps = Steps { max_steps: 4, eval_steps: 2, save_steps: 2 };
+    let steps = TrainLoop { max_steps: 4, eval_steps: 2, save_steps: 2 };
     let (_, record) = go(steps, 0, usize::MAX);
     let heard = ["evaluated 0", "saved 2", "evaluated 2", "saved 4", "evaluated 4"];
     assert_eq!(record.heard, heard);
@@ -77,7 +77,7 @@ fn a_step_is_saved_before_it_is_evaluated() {
 
 #[test]
 fn an_evaluation_that_an_earlier_process_may_not_have_ended_is_asked_for_again() {
-    let steps = Steps { max_steps: 4, eval_steps: 2, save_steps: 1 };
+    let steps = TrainLoop { max_steps: 4, eval_steps: 2, save_steps: 1 };
     for (from, heard) in [
         (2, &["evaluated 2", "saved 3", "saved 4", "evaluated 4"][..]),
         (3, &["saved 4", "evaluated 4"]),
@@ -91,7 +91,7 @@ fn an_evaluation_that_an_earlier_process_may_not_have_ended_is_asked_for_again()
 
 #[test]
 fn steps_that_may_not_count_are_not_saved_and_those_after_them_are() {
-    let steps = Steps { max_steps: 6, eval_steps: 0, save_steps: 1 };
+    let steps = TrainLoop { max_steps: 6, eval_steps: 0, save_steps: 1 };
     let mut record = Record { questions: Cell::new(usize::MAX), ..Record::default() };
     let mut step = |state: State, _: &mut dyn Observer| {
         let step = state.step + 1;

@@ -69,7 +69,7 @@ fn reference(state: AdamWState, gradient: Tensor<1>, step: AdamWStep) -> AdamWSt
 #[cfg(test)]
 mod tests {
     use super::{AdamWState, AdamWStep, adamw, extension, reference, sum_of_squares};
-    use crate::noise;
+    use crate::test_inputs;
     use burn::tensor::Tensor;
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
@@ -80,7 +80,7 @@ mod tests {
     fn state(length: usize, seed: u32) -> (AdamWState, Tensor<1>) {
         let device = testkit::device();
         let [parameter, mean, square, gradient] =
-            [0, 1, 2, 3].map(|i| noise::tensor::<1>([length], seed + i, &device));
+            [0, 1, 2, 3].map(|i| test_inputs::tensor::<1>([length], seed + i, &device));
         (AdamWState { parameter, mean, square: square.square() }, gradient)
     }
 
@@ -110,9 +110,9 @@ mod tests {
 
         #[test]
         fn every_square_is_added_once(length in 1_usize..50_000, seed in 0_u32..1000) {
-            let values = noise::values(length, seed);
+            let values = test_inputs::values(length, seed);
             let exact: f64 = values.iter().map(|&x| f64::from(x).powi(2)).sum();
-            let sum = sum_of_squares(noise::tensor::<1>([length], seed, &testkit::device()));
+            let sum = sum_of_squares(test_inputs::tensor::<1>([length], seed, &testkit::device()));
             let sum = f64::from(testkit::floats(sum)[0]);
             prop_assert!((sum / exact - 1.0).abs() < 1e-5, "{} instead of {}", sum, exact);
         }

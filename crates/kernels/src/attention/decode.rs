@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// How many of its latest columns each slot sees.
 #[derive(Clone, Debug)]
-pub struct Latest(Arc<[Seen]>);
+pub struct VisibleColumns(Arc<[Seen]>);
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -26,7 +26,7 @@ struct Seen {
     column: usize,
 }
 
-impl Latest {
+impl VisibleColumns {
     /// A slot sees `count` columns, `column` and those before it; the first column comes after the last. A (count, column)
     /// for each slot.
     pub fn new(slots: impl IntoIterator<Item = (usize, usize)>) -> Self {
@@ -84,7 +84,7 @@ pub fn decode_attention(
     k: Tensor<3>,
     v: Tensor<3>,
     ring: KeyValueRing,
-    latest: &Latest,
+    latest: &VisibleColumns,
     scale: f64,
 ) -> (Tensor<3>, KeyValueRing) {
     match form(&q) {
@@ -108,7 +108,7 @@ pub fn decode_latent_attention(
     new: Tensor<2>,
     kept: Tensor<3>,
     width: usize,
-    latest: &Latest,
+    latest: &VisibleColumns,
     scale: f64,
 ) -> (Tensor<3>, Tensor<3>) {
     match form(&q) {
@@ -126,7 +126,7 @@ pub(super) fn latent_reference(
     new: Tensor<2>,
     mut kept: Tensor<3>,
     width: usize,
-    latest: &Latest,
+    latest: &VisibleColumns,
     scale: f64,
 ) -> (Tensor<3>, Tensor<3>) {
     let [_, key_width] = new.dims();
@@ -144,7 +144,7 @@ pub(super) fn reference(
     k: Tensor<3>,
     v: Tensor<3>,
     ring: KeyValueRing,
-    latest: &Latest,
+    latest: &VisibleColumns,
     scale: f64,
 ) -> (Tensor<3>, KeyValueRing) {
     let [_, heads, key_width] = k.dims();
@@ -166,7 +166,7 @@ pub(super) fn attended(
     q: Tensor<3>,
     keys: Tensor<4>,
     values: Tensor<4>,
-    latest: &Latest,
+    latest: &VisibleColumns,
     scale: f64,
 ) -> Tensor<3> {
     let [_, _, columns, _] = keys.dims();

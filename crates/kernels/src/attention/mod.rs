@@ -16,7 +16,7 @@ mod tests;
 use crate::dispatch::{Form, form};
 use burn::tensor::{Tensor, activation::softmax};
 
-pub use decode::{KeyValueRing, Latest, decode_attention, decode_latent_attention};
+pub use decode::{KeyValueRing, VisibleColumns, decode_attention, decode_latent_attention};
 pub(crate) use heads::Heads;
 pub use segments::Segments;
 

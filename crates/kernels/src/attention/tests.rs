@@ -2,11 +2,11 @@
 
 use super::autodiff::fused;
 use super::{
-    KeyValueRing, Latest, MASKED, Segments, Sources, attention, composed, decode, decode_attention,
+    KeyValueRing, MASKED, Segments, Sources, VisibleColumns, attention, composed, decode, decode_attention,
     decode_latent_attention, latent_attention, latent_reference, reference,
 };
-use crate::noise;
-use crate::same::{same_with_gradients, same_with_gradients_of_terms};
+use crate::grad_check::{same_with_gradients, same_with_gradients_of_terms};
+use crate::test_inputs;
 use burn::tensor::Tensor;
 use proptest::prelude::*;
 use ruminate_testkit as testkit;
@@ -53,10 +53,10 @@ proptest! {
     ) {
         let device = testkit::device();
         let heads = kv_heads * group;
-        let q = noise::tensor([batch, heads, tokens, key], seed, &device);
-        let k = noise::tensor([batch, kv_heads, sources, key], seed + 1, &device);
-        let v = noise::tensor([batch, kv_heads, sources, value], seed + 2, &device);
-        let bias = noise::tensor([batch, 1, tokens, sources], seed + 3, &device);
+        let q = test_inputs::tensor([batch, heads, tokens, key], seed, &device);
+        let k = test_inputs::tensor([batch, kv_heads, sources, key], seed + 1, &device);
+        let v = test_inputs::tensor([batch, kv_heads, sources, value], seed + 2, &device);
+        let bias = test_inputs::tensor([batch, 1, tokens, sources], seed + 3, &device);
         let out = composed(q.clone(), k.clone(), v.clone(), bias.clone(), 0.7);
         prop_assert_eq!(out.dims(), [batch, heads, tokens, value]);
 
@@ -90,9 +90,9 @@ proptest! {
     ) {
         let device = testkit::autodiff_device();
         let segments = trees(batch, tokens, length, branches);
-        let q = noise::tensor::<4>([batch, tokens, kv_heads * group, key], seed, &device);
-        let k = noise::tensor::<4>([batch, tokens, kv_heads, key], seed + 1, &device);
-        let v = noise::tensor::<4>([batch, tokens, kv_heads, value], seed + 2, &device);
+        let q = test_inputs::tensor::<4>([batch, tokens, kv_heads * group, key], seed, &device);
+        let k = test_inputs::tensor::<4>([batch, tokens, kv_heads, key], seed + 1, &device);
+        let v = test_inputs::tensor::<4>([batch, tokens, kv_heads, value], seed + 2, &device);
         // A place that sees few others: what is left of gradients of probabilities of about 1.
         same_with_gradients_of_terms(
             1.0,
@@ -113,9 +113,9 @@ proptest! {
     ) {
         let device = testkit::autodiff_device();
         let segments = trees(batch, tokens, length, branches);
-        let q = noise::tensor::<4>([batch, tokens, heads, own + rotary], seed, &device);
-        let up = noise::tensor::<4>([batch, tokens, heads, own + value], seed + 1, &device);
-        let k_rope = noise::tensor::<4>([batch, tokens, 1, rotary], seed + 2, &device);
+        let q = test_inputs::tensor::<4>([batch, tokens, heads, own + rotary], seed, &device);
+        let up = test_inputs::tensor::<4>([batch, tokens, heads, own + value], seed + 1, &device);
+        let k_rope = test_inputs::tensor::<4>([batch, tokens, 1, rotary], seed + 2, &device);
         same_with_gradients_of_terms(
             1.0,
             (q, up, k_rope),
@@ -137,13 +137,13 @@ proptest! {
         let device = testkit::device();
         // All slots write the same column, or each its own.
         let written = if together { [written[0]; 3] } else { written };
-        let latest = Latest::new((0..slots).map(|slot| (counts[slot], written[slot] % columns)));
-        let q = noise::tensor::<3>([slots, kv_heads * group, key], seed, &device);
-        let k = noise::tensor::<3>([slots, kv_heads, key], seed + 3, &device);
-        let v = noise::tensor::<3>([slots, kv_heads, value], seed + 4, &device);
+        let latest = VisibleColumns::new((0..slots).map(|slot| (counts[slot], written[slot] % columns)));
+        let q = test_inputs::tensor::<3>([slots, kv_heads * group, key], seed, &device);
+        let k = test_inputs::tensor::<3>([slots, kv_heads, key], seed + 3, &device);
+        let v = test_inputs::tensor::<3>([slots, kv_heads, value], seed + 4, &device);
         let ring = KeyValueRing {
-            keys: noise::tensor([slots, kv_heads, key, columns], seed + 1, &device),
-            values: noise::tensor([slots, kv_heads, columns, value], seed + 2, &device),
+            keys: test_inputs::tensor([slots, kv_heads, key, columns], seed + 1, &device),
+            values: test_inputs::tensor([slots, kv_heads, columns, value], seed + 2, &device),
         };
         let (expected, expected_ring) =
             decode::reference(q.clone(), k.clone(), v.clone(), ring.clone(), &latest, 0.7);
@@ -152,9 +152,9 @@ proptest! {
         assert_eq!(testkit::floats(actual_ring.keys), testkit::floats(expected_ring.keys));
         assert_eq!(testkit::floats(actual_ring.values), testkit::floats(expected_ring.values));
 
-        let q = noise::tensor::<3>([slots, group, key], seed, &device);
-        let new = noise::tensor::<2>([slots, key], seed + 5, &device);
-        let kept = noise::tensor::<3>([slots, columns, key], seed + 1, &device);
+        let q = test_inputs::tensor::<3>([slots, group, key], seed, &device);
+        let new = test_inputs::tensor::<2>([slots, key], seed + 5, &device);
+        let kept = test_inputs::tensor::<3>([slots, columns, key], seed + 1, &device);
         let width = value.min(key);
         let (expected, expected_kept) =
             decode::latent_reference(q.clone(), new.clone(), kept.clone(), width, &latest, 0.7);
@@ -169,10 +169,10 @@ fn the_queries_of_the_last_places_alone_give_the_bits_that_they_give_among_all()
     let device = testkit::device();
     let (batch, tokens) = (2, 75);
     let segments = trees(batch, tokens, 21, 3);
-    let q = noise::tensor::<4>([batch, tokens, 6, 16], 1, &device);
-    let [k, v] = [2, 3].map(|seed| noise::tensor::<4>([batch, tokens, 3, 16], seed, &device));
-    let up = noise::tensor::<4>([batch, tokens, 6, 19], 4, &device);
-    let k_rope = noise::tensor::<4>([batch, tokens, 1, 5], 5, &device);
+    let q = test_inputs::tensor::<4>([batch, tokens, 6, 16], 1, &device);
+    let [k, v] = [2, 3].map(|seed| test_inputs::tensor::<4>([batch, tokens, 3, 16], seed, &device));
+    let up = test_inputs::tensor::<4>([batch, tokens, 6, 19], 4, &device);
+    let k_rope = test_inputs::tensor::<4>([batch, tokens, 1, 5], 5, &device);
     let all = attention(q.clone(), k.clone(), v.clone(), &segments, 0.7);
     let all_latent = latent_attention(q.clone(), up.clone(), k_rope.clone(), &segments, 0.7);
     for first in [1, 32, 33, 74] {
@@ -192,7 +192,7 @@ fn views_are_read_where_they_lie() {
     let device = testkit::autodiff_device();
     let segments = segments(2, 40, 25);
     let shape = [2, 3, 40, 8];
-    let [q, k, v] = [1, 2, 3].map(|seed| noise::tensor::<4>(shape, seed, &device));
+    let [q, k, v] = [1, 2, 3].map(|seed| test_inputs::tensor::<4>(shape, seed, &device));
     // Heads before places, and columns in the middle of wider rows.
     let view = |x: Tensor<4>| x.swap_dims(1, 2).narrow(3, 2, 5);
     same_with_gradients(
@@ -211,8 +211,8 @@ fn repeating_the_key_value_heads_changes_neither_result_nor_gradients() {
         let shape = [batch, tokens, kv_heads, group, width];
         x.unsqueeze_dim::<5>(3).expand(shape).reshape([batch, tokens, kv_heads * group, width])
     };
-    let q = noise::tensor::<4>([batch, tokens, kv_heads * group, width], 1, &device);
-    let [k, v] = [2, 3].map(|seed| noise::tensor::<4>([batch, tokens, kv_heads, width], seed, &device));
+    let q = test_inputs::tensor::<4>([batch, tokens, kv_heads * group, width], 1, &device);
+    let [k, v] = [2, 3].map(|seed| test_inputs::tensor::<4>([batch, tokens, kv_heads, width], seed, &device));
     same_with_gradients(
         (q, k, v),
         |(q, k, v)| reference(q, heads(k), heads(v), &segments, 0.5),
@@ -242,8 +242,8 @@ fn a_trunk_with_branches_is_each_branch_after_a_trunk_of_its_own() {
         let branches = (0..branches).map(|row| of(row, trunk, branch));
         Tensor::cat([of(0, 0, trunk)].into_iter().chain(branches).collect(), 1)
     };
-    let q = noise::tensor::<4>([1, tokens, heads, width], 1, &device);
-    let [k, v] = [2, 3].map(|seed| noise::tensor::<4>([1, tokens, kv_heads, width], seed, &device));
+    let q = test_inputs::tensor::<4>([1, tokens, heads, width], 1, &device);
+    let [k, v] = [2, 3].map(|seed| test_inputs::tensor::<4>([1, tokens, kv_heads, width], seed, &device));
     same_with_gradients(
         (q, k, v),
         |(q, k, v)| together(fused(apart(q), apart(k), apart(v), &alone, Sources::Separate, 0.5)),
@@ -254,7 +254,7 @@ fn a_trunk_with_branches_is_each_branch_after_a_trunk_of_its_own() {
 #[test]
 fn a_row_that_is_masked_whole_stays_finite() {
     let device = testkit::device();
-    let [q, k, v] = [1, 2, 3].map(|seed| noise::tensor([1, 1, 2, 4], seed, &device));
+    let [q, k, v] = [1, 2, 3].map(|seed| test_inputs::tensor([1, 1, 2, 4], seed, &device));
     let bias = Tensor::full([1, 1, 2, 2], MASKED, &device);
     assert!(testkit::floats(composed(q, k, v, bias, 1.0)).iter().all(|x| x.is_finite()));
 }
@@ -263,10 +263,10 @@ fn a_row_that_is_masked_whole_stays_finite() {
 fn a_slots_bits_do_not_depend_on_where_in_the_ring_its_columns_lie() {
     let device = testkit::device();
     let (columns, seen) = (37, 21);
-    let q = noise::tensor::<3>([1, 6, 24], 1, &device);
-    let keys = noise::tensor::<4>([1, 2, 24, columns], 2, &device);
-    let values = noise::tensor::<4>([1, 2, columns, 24], 3, &device);
-    let [k, v] = [4, 5].map(|seed| noise::tensor::<3>([1, 2, 24], seed, &device));
+    let q = test_inputs::tensor::<3>([1, 6, 24], 1, &device);
+    let keys = test_inputs::tensor::<4>([1, 2, 24, columns], 2, &device);
+    let values = test_inputs::tensor::<4>([1, 2, columns, 24], 3, &device);
+    let [k, v] = [4, 5].map(|seed| test_inputs::tensor::<3>([1, 2, 24], seed, &device));
     let turned = |column: usize| {
         // The same columns, the latest at `column`.
         let by = (column + columns - 20) % columns;
@@ -278,7 +278,7 @@ fn a_slots_bits_do_not_depend_on_where_in_the_ring_its_columns_lie() {
             ),
         };
         let ring = KeyValueRing { keys: turn(&keys, 3), values: turn(&values, 2) };
-        let latest = Latest::new([(seen, column)]);
+        let latest = VisibleColumns::new([(seen, column)]);
         testkit::floats(decode_attention(q.clone(), k.clone(), v.clone(), ring, &latest, 0.3).0)
     };
     for column in 0..columns {
@@ -289,13 +289,13 @@ fn a_slots_bits_do_not_depend_on_where_in_the_ring_its_columns_lie() {
 #[test]
 fn decoding_works_on_a_device_that_tracks() {
     let run = |device| {
-        let q = noise::tensor::<3>([2, 4, 8], 1, &device);
-        let [k, v] = [4, 5].map(|seed| noise::tensor::<3>([2, 2, 8], seed, &device));
+        let q = test_inputs::tensor::<3>([2, 4, 8], 1, &device);
+        let [k, v] = [4, 5].map(|seed| test_inputs::tensor::<3>([2, 2, 8], seed, &device));
         let ring = KeyValueRing {
-            keys: noise::tensor([2, 2, 8, 5], 2, &device),
-            values: noise::tensor([2, 2, 5, 8], 3, &device),
+            keys: test_inputs::tensor([2, 2, 8, 5], 2, &device),
+            values: test_inputs::tensor([2, 2, 5, 8], 3, &device),
         };
-        testkit::floats(decode_attention(q, k, v, ring, &Latest::new([(3, 1), (5, 1)]), 0.3).0)
+        testkit::floats(decode_attention(q, k, v, ring, &VisibleColumns::new([(3, 1), (5, 1)]), 0.3).0)
     };
     assert_eq!(run(testkit::autodiff_device()), run(testkit::device()));
 }
@@ -305,10 +305,11 @@ fn threads_change_no_bit() {
     let device = testkit::autodiff_device();
     let segments = segments(2, 150, 90);
     let run = || {
-        let q = noise::tensor::<4>([2, 150, 6, 24], 1, &device).require_grad();
-        let [k, v] = [2, 3].map(|seed| noise::tensor::<4>([2, 150, 3, 24], seed, &device).require_grad());
+        let q = test_inputs::tensor::<4>([2, 150, 6, 24], 1, &device).require_grad();
+        let [k, v] =
+            [2, 3].map(|seed| test_inputs::tensor::<4>([2, 150, 3, 24], seed, &device).require_grad());
         let out = fused(q.clone(), k.clone(), v.clone(), &segments, Sources::Separate, 0.7);
-        let weights = noise::tensor([2, 150, 6, 24], 9, &device);
+        let weights = test_inputs::tensor([2, 150, 6, 24], 9, &device);
         let gradients = (out.clone() * weights).sum().backward();
         let gradient = |x: &Tensor<4>| testkit::floats(x.grad(&gradients).expect("tracked"));
         [testkit::floats(out.inner()), gradient(&q), gradient(&k), gradient(&v)]

@@ -79,9 +79,9 @@ fn log_sum(x: Tensor<2>) -> Tensor<2> {
 #[cfg(test)]
 mod tests {
     use super::{candidate_logprobs, fused, reference};
+    use crate::grad_check::same_with_gradients;
     use crate::logits::Plan;
-    use crate::noise;
-    use crate::same::same_with_gradients;
+    use crate::test_inputs;
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
 
@@ -103,8 +103,8 @@ mod tests {
             seed in 0_u32..1000,
         ) {
             let device = testkit::device();
-            let hidden = noise::tensor::<2>([tokens, width], seed, &device);
-            let head = noise::tensor::<2>([vocabulary, width], seed + 1, &device).mul_scalar(3.0);
+            let hidden = test_inputs::tensor::<2>([tokens, width], seed, &device);
+            let head = test_inputs::tensor::<2>([vocabulary, width], seed + 1, &device).mul_scalar(3.0);
             let ids = candidates(tokens, chosen, vocabulary, seed as usize);
             let logits = testkit::floats(hidden.clone().matmul(head.clone().transpose()));
             let mut expected = Vec::new();
@@ -134,8 +134,8 @@ mod tests {
             seed in 0_u32..1000,
         ) {
             let device = testkit::autodiff_device();
-            let hidden = noise::tensor::<2>([tokens, width], seed, &device);
-            let head = noise::tensor::<2>([vocabulary, width], seed + 1, &device);
+            let hidden = test_inputs::tensor::<2>([tokens, width], seed, &device);
+            let head = test_inputs::tensor::<2>([vocabulary, width], seed + 1, &device);
             let ids = candidates(tokens, chosen, vocabulary, seed as usize);
             same_with_gradients(
                 (hidden, head),
@@ -148,7 +148,8 @@ mod tests {
     #[test]
     fn nothing_is_left_of_a_whole_vocabulary_and_nothing_flows_from_it() {
         let device = testkit::autodiff_device();
-        let (hidden, head) = (noise::tensor::<2>([3, 4], 1, &device), noise::tensor::<2>([5, 4], 2, &device));
+        let (hidden, head) =
+            (test_inputs::tensor::<2>([3, 4], 1, &device), test_inputs::tensor::<2>([5, 4], 2, &device));
         let ids = candidates(3, 5, 5, 0);
         let plan = Plan { temperature: 1.0, tokens_at_once: 2, ids_at_once: 2 };
         let whole = testkit::floats(candidate_logprobs(hidden.clone(), head.clone(), &ids, 1.0));

@@ -73,7 +73,7 @@ fn fill(logits: &mut [f32], ids: &mut [u32], logprobs: &mut [f32], rest: &mut f3
 mod tests {
     use super::top_logprobs;
     use crate::candidate_logprobs;
-    use crate::noise;
+    use crate::test_inputs;
     use burn::tensor::Tensor;
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
@@ -89,8 +89,8 @@ mod tests {
             seed in 0_u32..1000,
         ) {
             let device = testkit::device();
-            let hidden = noise::tensor::<2>([tokens, width], seed, &device);
-            let head = noise::tensor::<2>([vocabulary, width], seed + 1, &device).mul_scalar(3.0);
+            let hidden = test_inputs::tensor::<2>([tokens, width], seed, &device);
+            let head = test_inputs::tensor::<2>([vocabulary, width], seed + 1, &device).mul_scalar(3.0);
             let top = top_logprobs(hidden.clone(), head.clone(), count, temperature);
             let again = testkit::floats(candidate_logprobs(hidden.clone(), head.clone(), &top.ids, temperature));
             let logits = testkit::floats(hidden.matmul(head.transpose()));

@@ -2,7 +2,7 @@
 
 use super::arch::{PORTABLE, arch, portable};
 use super::{Matrix, MatrixMut, Store, Threads, dot, exp, product, product_of, small_product};
-use crate::noise;
+use crate::test_inputs;
 use proptest::prelude::*;
 use ruminate_testkit as testkit;
 
@@ -42,7 +42,7 @@ fn exp_is_right_over_the_whole_range() {
 #[test]
 fn a_dot_product_of_any_length_adds_every_element() {
     for length in 0..100 {
-        let (a, b) = (noise::values(length, 1), noise::values(length, 2));
+        let (a, b) = (test_inputs::values(length, 1), test_inputs::values(length, 2));
         let exact: f64 = a.iter().zip(&b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();
         assert!((f64::from(dot(&a, &b)) - exact).abs() < 1e-5, "length {length}");
     }
@@ -60,9 +60,9 @@ proptest! {
         seed in 0_u32..1000,
     ) {
         let (left_stride, out_stride) = (k + gap_left, n + gap_out);
-        let lhs = noise::values(m * left_stride, seed);
-        let rhs = noise::values(n * k, seed + 1); // given transposed
-        let before = noise::values(m * out_stride, seed + 2);
+        let lhs = test_inputs::values(m * left_stride, seed);
+        let rhs = test_inputs::values(n * k, seed + 1); // given transposed
+        let before = test_inputs::values(m * out_stride, seed + 2);
         let mut out = before.clone();
         product(
             MatrixMut::strided(&mut out, m, n, out_stride),
@@ -94,7 +94,7 @@ proptest! {
         threads in prop::sample::select(vec![Threads::One, Threads::Pool]),
         seed in 0_u32..1000,
     ) {
-        let (lhs, rhs) = (noise::values(m * k, seed), noise::values(k * n, seed + 1));
+        let (lhs, rhs) = (test_inputs::values(m * k, seed), test_inputs::values(k * n, seed + 1));
         let mut expected = vec![f32::NAN; m * n];
         let out = MatrixMut::new(&mut expected, m, n);
         small_product(out, Store::Replace, Matrix::new(&lhs, m, k), Matrix::new(&rhs, k, n));
@@ -119,15 +119,15 @@ proptest! {
         seed in 0_u32..1000,
     ) {
         let stride = if transposed { m } else { k } + gap_left;
-        let lhs = noise::values(stride * if transposed { k } else { m }, seed);
+        let lhs = test_inputs::values(stride * if transposed { k } else { m }, seed);
         let lhs = if transposed {
             Matrix::strided(&lhs, k, m, stride).transposed()
         } else {
             Matrix::strided(&lhs, m, k, stride)
         };
-        let rhs = noise::values(k * (n + gap_right), seed + 1);
+        let rhs = test_inputs::values(k * (n + gap_right), seed + 1);
         let rhs = Matrix::strided(&rhs, k, n, n + gap_right);
-        let mut expected = noise::values(m * (n + gap_out), seed + 2);
+        let mut expected = test_inputs::values(m * (n + gap_out), seed + 2);
         let mut actual = expected.clone();
         let store = if add { Store::Add } else { Store::Replace };
         let out = |values| MatrixMut::strided(values, m, n, n + gap_out);

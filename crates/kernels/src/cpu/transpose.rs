@@ -108,7 +108,7 @@ mod x86 {
 #[cfg(test)]
 mod tests {
     use super::{strips, transpose};
-    use crate::noise;
+    use crate::test_inputs;
     use proptest::prelude::*;
 
     #[test]
@@ -135,7 +135,7 @@ mod tests {
             [gap, padding] in prop::array::uniform2(0_usize..4),
         ) {
             let (stride, line) = (columns + gap, rows + padding);
-            let values = noise::values(rows * stride, 3);
+            let values = test_inputs::values(rows * stride, 3);
             let lines: Vec<&[f32]> = values.chunks_exact(stride).map(|row| &row[..columns]).collect();
             let mut expected = vec![7.0; columns * line];
             for row in 0..rows {

@@ -1,7 +1,7 @@
 //! The expert layer as a node of the graph: inputs and pre-activations are kept, and both directions are the backend's.
 
 use super::{ExpertWeights, Permutation, flex};
-use crate::graph::differentiated;
+use crate::autodiff_node::differentiated;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;

@@ -89,8 +89,8 @@ impl Padded {
 #[cfg(test)]
 mod tests {
     use super::{ExpertWeights, Permutation, autodiff, reference};
-    use crate::noise;
-    use crate::same::same_with_gradients_of_terms;
+    use crate::grad_check::same_with_gradients_of_terms;
+    use crate::test_inputs;
     use burn::tensor::{Tensor, activation::silu};
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
@@ -137,10 +137,10 @@ mod tests {
             let chosen: Vec<u16> =
                 draws[..tokens * per_token].iter().map(|draw| draw % n_experts as u16).collect();
             let inputs = (
-                noise::tensor::<2>([tokens, width], seed, &device),
-                noise::tensor::<3>([n_experts, 2 * inner, width], seed + 1, &device),
-                noise::tensor::<3>([n_experts, width, inner], seed + 2, &device),
-                noise::tensor::<2>([tokens, per_token], seed + 3, &device),
+                test_inputs::tensor::<2>([tokens, width], seed, &device),
+                test_inputs::tensor::<3>([n_experts, 2 * inner, width], seed + 1, &device),
+                test_inputs::tensor::<3>([n_experts, width, inner], seed + 2, &device),
+                test_inputs::tensor::<2>([tokens, per_token], seed + 3, &device),
             );
             // A number of random sign and size 1 for each product on the way to a result.
             same_with_gradients_of_terms(
@@ -166,10 +166,10 @@ mod tests {
             let device = testkit::autodiff_device();
             let chosen = drawn(tokens * per_token, n_experts, crowding, seed);
             let inputs = (
-                noise::tensor::<2>([tokens, width], seed, &device),
-                noise::tensor::<3>([n_experts, 2 * inner, width], seed + 1, &device),
-                noise::tensor::<3>([n_experts, width, inner], seed + 2, &device),
-                noise::tensor::<2>([tokens, per_token], seed + 3, &device),
+                test_inputs::tensor::<2>([tokens, width], seed, &device),
+                test_inputs::tensor::<3>([n_experts, 2 * inner, width], seed + 1, &device),
+                test_inputs::tensor::<3>([n_experts, width, inner], seed + 2, &device),
+                test_inputs::tensor::<2>([tokens, per_token], seed + 3, &device),
             );
             let permutation = Permutation::new(&chosen, per_token, n_experts);
             // A number of random sign and size 1 for each product on the way to a result.
@@ -186,7 +186,7 @@ mod tests {
 
     /// Expert ids; the more crowding, the more of them are expert 0, and others go without tokens.
     fn drawn(count: usize, n_experts: usize, crowding: usize, seed: u32) -> Vec<u16> {
-        let draws = noise::values(count, seed + 5);
+        let draws = test_inputs::values(count, seed + 5);
         draws
             .iter()
             .map(|draw| ((draw.abs().powi(1 + 4 * crowding as i32)) * n_experts as f32) as u16)
@@ -202,14 +202,15 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             pool.install(|| {
                 let device = testkit::autodiff_device();
-                let x = noise::tensor::<2>([tokens, width], 1, &device).require_grad();
-                let gate_up = noise::tensor::<3>([n_experts, 2 * inner, width], 2, &device).require_grad();
-                let down = noise::tensor::<3>([n_experts, width, inner], 3, &device).require_grad();
-                let route = noise::tensor::<2>([tokens, per_token], 4, &device).require_grad();
+                let x = test_inputs::tensor::<2>([tokens, width], 1, &device).require_grad();
+                let gate_up =
+                    test_inputs::tensor::<3>([n_experts, 2 * inner, width], 2, &device).require_grad();
+                let down = test_inputs::tensor::<3>([n_experts, width, inner], 3, &device).require_grad();
+                let route = test_inputs::tensor::<2>([tokens, per_token], 4, &device).require_grad();
                 let weights = ExpertWeights { gate_up: gate_up.clone(), down: down.clone() };
                 let permutation = Permutation::new(&chosen, per_token, n_experts);
                 let out = autodiff::fused(x.clone(), weights, permutation, route.clone());
-                let gradients = (out.clone() * noise::tensor(out.dims(), 5, &device)).sum().backward();
+                let gradients = (out.clone() * test_inputs::tensor(out.dims(), 5, &device)).sum().backward();
                 [
                     testkit::floats(out.inner()),
                     testkit::floats(x.grad(&gradients).expect("tracked")),

@@ -28,8 +28,8 @@ fn reference(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
 #[cfg(test)]
 mod tests {
     use super::{autodiff, linear, reference};
-    use crate::noise;
-    use crate::same::same_with_gradients;
+    use crate::grad_check::same_with_gradients;
+    use crate::test_inputs;
     use burn::tensor::Tensor;
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
@@ -60,8 +60,8 @@ mod tests {
             seed in 0_u32..1000,
         ) {
             let device = testkit::autodiff_device();
-            let x = noise::tensor::<2>([rows, input], seed, &device);
-            let weight = noise::tensor::<2>([output, input], seed + 1, &device);
+            let x = test_inputs::tensor::<2>([rows, input], seed, &device);
+            let weight = test_inputs::tensor::<2>([output, input], seed + 1, &device);
             for x in [x.clone(), x.reshape([input, rows]).transpose()] {
                 same_with_gradients(
                     (x, weight.clone()),

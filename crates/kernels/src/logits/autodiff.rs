@@ -1,7 +1,7 @@
 //! An operation on logits as a node of the graph: it keeps the hidden states and two numbers a token.
 
 use super::{Blocks, Learning, Plan};
-use crate::graph::differentiated;
+use crate::autodiff_node::differentiated;
 use crate::{candidates, logprobs};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;

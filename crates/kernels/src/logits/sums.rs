@@ -71,7 +71,7 @@ impl Sums {
 #[cfg(test)]
 mod tests {
     use super::Sums;
-    use crate::noise;
+    use crate::test_inputs;
     use proptest::prelude::*;
 
     fn of_blocks(row: &[f32], block: usize) -> Sums {
@@ -91,7 +91,7 @@ mod tests {
             without in prop::option::of(0_usize..300),
             seed in 0_u32..1000,
         ) {
-            let mut row: Vec<f32> = noise::values(length, seed).iter().map(|x| x * scale).collect();
+            let mut row: Vec<f32> = test_inputs::values(length, seed).iter().map(|x| x * scale).collect();
             if let Some(place) = without.filter(|&place| place < length && length > 1) {
                 row[place] = f32::NEG_INFINITY;
             }

@@ -67,8 +67,8 @@ fn reference(hidden: Tensor<2>, head: Tensor<2>, targets: &[u32], plan: Plan) ->
 #[cfg(test)]
 mod tests {
     use super::{Plan, fused, reference};
-    use crate::noise;
-    use crate::same::same_with_gradients;
+    use crate::grad_check::same_with_gradients;
+    use crate::test_inputs;
     use burn::tensor::Tensor;
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
@@ -87,8 +87,8 @@ mod tests {
             seed in 0_u32..1000,
         ) {
             let device = testkit::device();
-            let hidden = noise::tensor::<2>([tokens, width], seed, &device);
-            let head = noise::tensor::<2>([vocabulary, width], seed + 1, &device).mul_scalar(3.0);
+            let hidden = test_inputs::tensor::<2>([tokens, width], seed, &device);
+            let head = test_inputs::tensor::<2>([vocabulary, width], seed + 1, &device).mul_scalar(3.0);
             let targets = targets(tokens, vocabulary, seed);
             let logits = testkit::floats(hidden.clone().matmul(head.clone().transpose()));
 
@@ -118,8 +118,8 @@ mod tests {
             seed in 0_u32..1000,
         ) {
             let device = testkit::autodiff_device();
-            let hidden = noise::tensor::<2>([tokens, width], seed, &device);
-            let head = noise::tensor::<2>([vocabulary, width], seed + 1, &device);
+            let hidden = test_inputs::tensor::<2>([tokens, width], seed, &device);
+            let head = test_inputs::tensor::<2>([vocabulary, width], seed + 1, &device);
             let targets = targets(tokens, vocabulary, seed);
             same_with_gradients(
                 (hidden, head),
@@ -142,9 +142,9 @@ mod tests {
             let device = testkit::autodiff_device();
             let targets = targets(tokens, vocabulary, seed);
             let plan = Plan { temperature: 0.6, tokens_at_once, ids_at_once };
-            let head = noise::tensor::<2>([vocabulary, width], seed + 1, &device);
+            let head = test_inputs::tensor::<2>([vocabulary, width], seed + 1, &device);
             let gradient = |head: Tensor<2>| {
-                let hidden = noise::tensor::<2>([tokens, width], seed, &device).require_grad();
+                let hidden = test_inputs::tensor::<2>([tokens, width], seed, &device).require_grad();
                 let logprobs = fused(hidden.clone(), head.clone(), &targets, plan).logprobs;
                 let gradients = logprobs.sum().backward();
                 (testkit::floats(hidden.grad(&gradients).expect("tracked")), head.grad(&gradients).is_some())

@@ -1,7 +1,7 @@
 //! RMS normalisation as a node of the graph: what the backward needs is kept, and both directions are the backend's.
 
 use super::flex;
-use crate::graph::differentiated;
+use crate::autodiff_node::differentiated;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;

@@ -26,8 +26,8 @@ fn reference(x: Tensor<2>, gamma: Tensor<1>, eps: f64) -> Tensor<2> {
 #[cfg(test)]
 mod tests {
     use super::{autodiff, reference};
-    use crate::noise;
-    use crate::same::same_with_gradients;
+    use crate::grad_check::same_with_gradients;
+    use crate::test_inputs;
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
 
@@ -41,7 +41,7 @@ mod tests {
             seed in 0_u32..1000,
         ) {
             let device = testkit::device();
-            let (x, gamma) = (noise::values(rows * width, seed), noise::values(width, seed + 1));
+            let (x, gamma) = (test_inputs::values(rows * width, seed), test_inputs::values(width, seed + 1));
             let expected: Vec<f32> = x
                 .chunks(width)
                 .flat_map(|row| {
@@ -50,8 +50,8 @@ mod tests {
                     row.iter().zip(&gamma).map(move |(&x, &g)| (f64::from(x) / scale * f64::from(g)) as f32)
                 })
                 .collect();
-            let gamma = noise::tensor([width], seed + 1, &device);
-            let actual = reference(noise::tensor([rows, width], seed, &device), gamma, eps);
+            let gamma = test_inputs::tensor([width], seed + 1, &device);
+            let actual = reference(test_inputs::tensor([rows, width], seed, &device), gamma, eps);
             testkit::assert_close(&testkit::floats(actual), &expected, 1e-5);
         }
 
@@ -63,8 +63,8 @@ mod tests {
             seed in 0_u32..1000,
         ) {
             let device = testkit::autodiff_device();
-            let x = noise::tensor::<2>([rows, width], seed, &device);
-            let gamma = noise::tensor::<1>([width], seed + 1, &device);
+            let x = test_inputs::tensor::<2>([rows, width], seed, &device);
+            let gamma = test_inputs::tensor::<1>([width], seed + 1, &device);
             // Once as they are, once as the views that a transpose leaves.
             for x in [x.clone(), x.reshape([width, rows]).transpose()] {
                 same_with_gradients(

@@ -133,7 +133,7 @@ fn packed(experts: &[Expert], x: &[f32], route: &[f32], permutation: &Permutatio
 mod tests {
     use super::{ExpertWeights, Permutation, PreparedExperts};
     use crate::cpu::{Precision, round};
-    use crate::noise;
+    use crate::test_inputs;
     use burn::tensor::{Tensor, TensorData};
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
@@ -165,10 +165,10 @@ mod tests {
             let chosen: Vec<u16> =
                 draws[..tokens * per_token].iter().map(|draw| draw % count as u16).collect();
             let permutation = Permutation::new(&chosen, per_token, count);
-            let x = noise::values(tokens * width, seed);
-            let route = noise::values(tokens * per_token, seed + 3);
-            let gate_up = noise::values(count * 2 * inner * width, seed + 1);
-            let down = noise::values(count * width * inner, seed + 2);
+            let x = test_inputs::values(tokens * width, seed);
+            let route = test_inputs::values(tokens * per_token, seed + 3);
+            let gate_up = test_inputs::values(count * 2 * inner * width, seed + 1);
+            let down = test_inputs::values(count * width * inner, seed + 2);
             let device = testkit::device();
             let tensor = |values: &[f32], shape| {
                 Tensor::<3>::from_data(TensorData::new(values.to_vec(), shape), &device)
@@ -206,7 +206,7 @@ mod tests {
                     }
                 }
                 // Terms of the size of a product of three inputs, which may cancel.
-                let size = noise::magnitude(&expected).max(((width * inner) as f32).sqrt());
+                let size = test_inputs::magnitude(&expected).max(((width * inner) as f32).sqrt());
                 testkit::assert_close(&testkit::floats(actual), &expected, tolerance * size);
             }
         }

@@ -102,7 +102,7 @@ fn rounded(weight: Tensor<2>, precision: Precision) -> Tensor<2> {
 mod tests {
     use super::{PreparedWeight, rounded};
     use crate::cpu::Precision;
-    use crate::{linear, noise};
+    use crate::{linear, test_inputs};
     use burn::tensor::Tensor;
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
@@ -117,9 +117,9 @@ mod tests {
             seed in 0_u32..1000,
         ) {
             let device = testkit::device();
-            let x = noise::tensor::<2>([rows, width], seed, &device);
+            let x = test_inputs::tensor::<2>([rows, width], seed, &device);
             let parts = [(first, 1), (second, 2)]
-                .map(|(outputs, part)| noise::tensor::<2>([outputs, width], seed + part, &device));
+                .map(|(outputs, part)| test_inputs::tensor::<2>([outputs, width], seed + part, &device));
             for (precision, tolerance) in
                 [(Precision::F32, 1e-5), (Precision::Bf16, 1e-2), (Precision::Int8, 2e-2)]
             {
@@ -130,7 +130,7 @@ mod tests {
                 );
                 let actual = testkit::floats(prepared.times(x.clone()));
                 let expected = testkit::floats(expected);
-                testkit::assert_close(&actual, &expected, tolerance * noise::magnitude(&expected));
+                testkit::assert_close(&actual, &expected, tolerance * test_inputs::magnitude(&expected));
             }
         }
     }
@@ -138,8 +138,8 @@ mod tests {
     #[test]
     fn a_tracked_weight_is_prepared_without_its_graph() {
         let device = testkit::autodiff_device();
-        let weight = noise::tensor::<2>([3, 5], 1, &device).require_grad();
-        let x = noise::tensor::<2>([2, 5], 2, &testkit::device());
+        let weight = test_inputs::tensor::<2>([3, 5], 1, &device).require_grad();
+        let x = test_inputs::tensor::<2>([2, 5], 2, &testkit::device());
         let expected = linear(x.clone(), weight.clone().inner());
         let actual = PreparedWeight::new(weight, Precision::F32).times(x);
         testkit::assert_close(&testkit::floats(actual), &testkit::floats(expected), 1e-6);

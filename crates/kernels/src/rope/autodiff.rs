@@ -2,7 +2,7 @@
 
 use super::flex::{self, Direction};
 use super::{Angles, Pairs, Table};
-use crate::graph::differentiated;
+use crate::autodiff_node::differentiated;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;

@@ -1,8 +1,8 @@
 //! The composition against transformers, the fused form against the composition.
 
 use super::{Angles, Pairs, autodiff, reference, rotate_halves, rotate_interleaved};
-use crate::noise;
-use crate::same::same_with_gradients;
+use crate::grad_check::same_with_gradients;
+use crate::test_inputs;
 use burn::tensor::{Tensor, TensorData};
 use proptest::prelude::*;
 use ruminate_testkit as testkit;
@@ -69,8 +69,8 @@ proptest! {
         seed in 0_u32..1000,
     ) {
         let device = testkit::autodiff_device();
-        let x = noise::tensor::<4>([batch, tokens, heads, still + 2 * frequencies], seed, &device);
-        let angle = noise::values(batch * tokens * frequencies, seed + 1);
+        let x = test_inputs::tensor::<4>([batch, tokens, heads, still + 2 * frequencies], seed, &device);
+        let angle = test_inputs::values(batch * tokens * frequencies, seed + 1);
         let of = |part: fn(f32) -> f32| angle.iter().map(|&angle| part(3.0 * angle)).collect();
         let angles = Angles::new(of(f32::cos), of(f32::sin), frequencies);
         same_with_gradients(

@@ -1,7 +1,7 @@
 //! Scores and weights of the router as nodes of the graph.
 
 use super::{Normalisation, Scoring, flex};
-use crate::graph::differentiated;
+use crate::autodiff_node::differentiated;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;

@@ -3,7 +3,7 @@
 
 /// How many experts, and from where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choice {
+pub struct RouterChoice {
     /// K; at most the experts of the groups that a token may use.
     pub experts_per_token: usize,
     /// Groups of neighbouring experts, a divisor of E; 1 where there are none.
@@ -12,7 +12,7 @@ pub struct Choice {
     pub topk_group: usize,
 }
 
-impl Choice {
+impl RouterChoice {
     /// The chosen experts of each row, `[N * K]`, best first; of equals the lowest index comes first, and NaN comes
     /// last.
     ///
@@ -96,16 +96,16 @@ fn keep_best(best: &mut [Candidate], scores: impl Iterator<Item = f32>) {
 
 #[cfg(test)]
 mod tests {
-    use super::Choice;
-    use crate::noise;
+    use super::RouterChoice;
+    use crate::test_inputs;
     use proptest::prelude::*;
 
-    const fn of_all(experts_per_token: usize) -> Choice {
-        Choice { experts_per_token, n_group: 1, topk_group: 1 }
+    const fn of_all(experts_per_token: usize) -> RouterChoice {
+        RouterChoice { experts_per_token, n_group: 1, topk_group: 1 }
     }
 
     /// The definition: a stable sort, group by group and then expert by expert.
-    fn by_sorting(choice: Choice, row: &[f32]) -> Vec<u16> {
+    fn by_sorting(choice: RouterChoice, row: &[f32]) -> Vec<u16> {
         let falling = |values: &[f32]| {
             let mut order: Vec<usize> = (0..values.len()).collect();
             order.sort_by(|&a, &b| values[b].total_cmp(&values[a]));
@@ -133,10 +133,10 @@ mod tests {
         ) {
             let topk_group = 1 + allowed % n_group;
             let experts_per_token = 1 + per_token % (topk_group * size);
-            let choice = Choice { experts_per_token, n_group, topk_group };
+            let choice = RouterChoice { experts_per_token, n_group, topk_group };
             let n_experts = n_group * size;
             // In few steps, so that many are equal.
-            let scores: Vec<f32> = noise::values(5 * n_experts, seed)
+            let scores: Vec<f32> = test_inputs::values(5 * n_experts, seed)
                 .into_iter()
                 .map(|score| (score * f32::from(steps)).round() / f32::from(steps) + 0.0)
                 .collect();
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_group_wins_by_the_sum_of_its_two_best() {
         // The single best expert sits in the second group, but the first group's pair is worth more.
-        let choice = Choice { experts_per_token: 2, n_group: 2, topk_group: 1 };
+        let choice = RouterChoice { experts_per_token: 2, n_group: 2, topk_group: 1 };
         assert_eq!(choice.of(&[0.6, 0.6, 0.9, 0.1], None, 4), [0, 1]);
     }
 

@@ -11,7 +11,7 @@ use crate::dispatch::{Form, form};
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
 
-pub use choice::Choice;
+pub use choice::RouterChoice;
 
 /// How logits become scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,8 +89,8 @@ fn reference_weights(
 #[cfg(test)]
 mod tests {
     use super::{Normalisation, Scoring, autodiff, reference_scores, reference_weights};
-    use crate::noise;
-    use crate::same::{same_with_gradients, same_with_gradients_of_terms};
+    use crate::grad_check::{same_with_gradients, same_with_gradients_of_terms};
+    use crate::test_inputs;
     use burn::tensor::Tensor;
     use burn::tensor::activation::sigmoid;
     use proptest::prelude::*;
@@ -106,8 +106,8 @@ mod tests {
             seed in 0_u32..1000,
         ) {
             let device = testkit::autodiff_device();
-            let x = noise::tensor::<2>([tokens, width], seed, &device);
-            let weight = noise::tensor::<2>([n_experts, width], seed + 1, &device);
+            let x = test_inputs::tensor::<2>([tokens, width], seed, &device);
+            let weight = test_inputs::tensor::<2>([n_experts, width], seed + 1, &device);
             same_with_gradients(
                 (x, weight),
                 |(x, weight)| reference_scores(x, weight, scoring),
@@ -125,7 +125,7 @@ mod tests {
             seed in 0_u32..1000,
         ) {
             let device = testkit::autodiff_device();
-            let scores: Tensor<2> = sigmoid(noise::tensor([tokens, n_experts], seed, &device));
+            let scores: Tensor<2> = sigmoid(test_inputs::tensor([tokens, n_experts], seed, &device));
             // A replayed choice may name an expert twice.
             let experts: Vec<u16> =
                 draws[..tokens * per_token].iter().map(|draw| draw % n_experts as u16).collect();

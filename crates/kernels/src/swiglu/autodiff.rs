@@ -1,7 +1,7 @@
 //! The gate as a node of the graph; its inputs are kept for the backward.
 
 use super::flex;
-use crate::graph::differentiated;
+use crate::autodiff_node::differentiated;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;

@@ -24,8 +24,8 @@ fn reference(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
 #[cfg(test)]
 mod tests {
     use super::{autodiff, reference};
-    use crate::noise;
-    use crate::same::same_with_gradients;
+    use crate::grad_check::same_with_gradients;
+    use crate::test_inputs;
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
 
@@ -39,8 +39,8 @@ mod tests {
             seed in 0_u32..1000,
         ) {
             let device = testkit::autodiff_device();
-            let gate = noise::tensor::<2>([rows, width], seed, &device).mul_scalar(scale);
-            let up = noise::tensor::<2>([rows, width], seed + 1, &device);
+            let gate = test_inputs::tensor::<2>([rows, width], seed, &device).mul_scalar(scale);
+            let up = test_inputs::tensor::<2>([rows, width], seed + 1, &device);
             for up in [up.clone(), up.reshape([width, rows]).transpose()] {
                 same_with_gradients(
                     (gate.clone(), up),

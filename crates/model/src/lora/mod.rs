@@ -137,7 +137,7 @@ impl Config {
         let layers = architecture.num_hidden_layers.min(1);
         let one =
             Architecture { num_hidden_layers: layers, num_nextn_predict_layers: 0, ..architecture.clone() };
-        let mut decoder = Decoder::blank(&one, device);
+        let mut decoder = Decoder::uninitialised(&one, device);
         let targets = self.targets(&mut decoder)?;
         for (name, linear) in decoder.adaptable().filter(|(name, _)| targets.contains(last(name))) {
             let shape = linear.weight.lazy_shape().dims::<2>();
@@ -155,7 +155,7 @@ impl Config {
     /// Those of [`Self::check`].
     pub fn parameters(&self, architecture: &Architecture, device: &Device) -> Result<usize, Error> {
         self.validate()?;
-        let mut decoder = Decoder::blank(architecture, device);
+        let mut decoder = Decoder::uninitialised(architecture, device);
         let targets = self.targets(&mut decoder)?;
         let of_one = |linear: &mut Linear| linear.weight.lazy_shape().dims::<2>().into_iter().sum::<usize>();
         let adapted = decoder.adaptable().filter(|(name, _)| targets.contains(last(name)));

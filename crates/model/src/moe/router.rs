@@ -9,7 +9,7 @@ use crate::init::Initializer;
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor};
 use rand::Rng;
-use ruminate_kernels::{Choice, Normalisation, Scoring, route_weights, router_scores};
+use ruminate_kernels::{Normalisation, RouterChoice, Scoring, route_weights, router_scores};
 
 /// The router's weights.
 #[derive(Module, Debug)]
@@ -70,7 +70,7 @@ impl Gate {
             Router::Softmax { .. } => (1, 1),
         };
         let bias = self.e_score_correction_bias.as_ref().map(|bias| floats(bias.val().detach()));
-        Choice { experts_per_token: self.moe.num_experts_per_tok, n_group, topk_group }.of(
+        RouterChoice { experts_per_token: self.moe.num_experts_per_tok, n_group, topk_group }.of(
             &floats(scores.clone().detach()),
             bias.as_deref(),
             n_experts,

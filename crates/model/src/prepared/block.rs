@@ -9,7 +9,7 @@ use crate::block;
 use crate::cache::LayerCache;
 use crate::moe::LayerRouting;
 use burn::tensor::Tensor;
-use ruminate_kernels::{Angles, Latest, Precision, Segments};
+use ruminate_kernels::{Angles, Precision, Segments, VisibleColumns};
 
 #[derive(Clone, Debug)]
 pub(super) struct Block {
@@ -79,7 +79,7 @@ impl Block {
         &self,
         x: Tensor<2>,
         angles: &Angles,
-        latest: &[Latest],
+        latest: &[VisibleColumns],
         cache: &mut LayerCache,
     ) -> (Tensor<2>, Option<LayerRouting>) {
         let normed = self.input_norm.forward(x.clone());

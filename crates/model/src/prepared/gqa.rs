@@ -7,7 +7,9 @@ use crate::attention;
 use crate::cache::LayerCache;
 use crate::config::Gqa;
 use burn::tensor::Tensor;
-use ruminate_kernels::{Angles, Latest, Precision, Segments, attention, decode_attention, rotate_halves};
+use ruminate_kernels::{
+    Angles, Precision, Segments, VisibleColumns, attention, decode_attention, rotate_halves,
+};
 
 #[derive(Clone, Debug)]
 pub(super) struct GroupedQuery {
@@ -55,14 +57,14 @@ impl GroupedQuery {
         &self,
         x: Tensor<2>,
         angles: &Angles,
-        latest: &[Latest],
+        latest: &[VisibleColumns],
         cache: &mut LayerCache,
     ) -> Tensor<2> {
         let [rows, _] = x.dims(); // W * S
         let slots = rows / latest.len();
         let (q, k, v) = self.project(x, angles, [rows, 1]);
         let [q, k, v] = [q, k, v].map(|heads| heads.squeeze_dim::<3>(1)); // [W * S, H or Hk, Dh]
-        let one_each = |(token, latest): (usize, &Latest)| {
+        let one_each = |(token, latest): (usize, &VisibleColumns)| {
             let [q, k, v] = [&q, &k, &v].map(|heads| heads.clone().narrow(0, token * slots, slots));
             cache.change_key_value(|ring| decode_attention(q, k, v, ring, latest, self.scale)) // [S, H, Dh]
         };

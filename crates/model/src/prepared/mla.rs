@@ -10,7 +10,8 @@ use crate::cache::LayerCache;
 use crate::config::Mla;
 use burn::tensor::Tensor;
 use ruminate_kernels::{
-    Angles, Latest, Precision, Segments, decode_latent_attention, latent_attention, rotate_interleaved,
+    Angles, Precision, Segments, VisibleColumns, decode_latent_attention, latent_attention,
+    rotate_interleaved,
 };
 
 #[derive(Clone, Debug)]
@@ -104,7 +105,7 @@ impl Latent {
         &self,
         x: Tensor<2>,
         angles: &Angles,
-        latest: &[Latest],
+        latest: &[VisibleColumns],
         cache: &mut LayerCache,
     ) -> Tensor<2> {
         let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, kv_lora_rank, .. } =
@@ -119,7 +120,7 @@ impl Latent {
         let q_nope = q.clone().narrow(2, 0, nope).swap_dims(0, 1); // [H, W * S, P]
         let q_latent = q_nope.matmul(self.absorbed.key.clone()).swap_dims(0, 1); // [W * S, H, C]
         let q = Tensor::cat(vec![q_latent, q.narrow(2, nope, rotary)], 2);
-        let one_each = |(token, latest): (usize, &Latest)| {
+        let one_each = |(token, latest): (usize, &VisibleColumns)| {
             let q = q.clone().narrow(0, token * slots, slots);
             let new = new.clone().narrow(0, token * slots, slots);
             cache.change_latent(|kept| {

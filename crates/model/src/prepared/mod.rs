@@ -19,7 +19,7 @@ use block::Block;
 use burn::tensor::{Device, Int, Tensor};
 use layers::RmsNorm;
 use mtp::Mtp;
-use ruminate_kernels::{Angles, Latest, Precision, PreparedWeight, Segments};
+use ruminate_kernels::{Angles, Precision, PreparedWeight, Segments, VisibleColumns};
 use std::mem;
 
 /// A decoder's weights at one moment, for prefill and decoding.
@@ -161,14 +161,14 @@ impl PreparedDecoder {
     }
 
     /// Where a step's tokens stand: their angles, and what the first token of each slot sees, what the second does, ...
-    fn places(&self, step: DecodeStep, columns: usize) -> (Angles, Vec<Latest>) {
+    fn places(&self, step: DecodeStep, columns: usize) -> (Angles, Vec<VisibleColumns>) {
         let DecodeStep { tokens, positions, columns: written } = step;
         let each = 0..tokens.len() / positions.len().max(1);
         let of_token = |token: usize| positions.iter().map(move |&position| position + token as u32);
         let all: Vec<u32> = each.clone().flat_map(of_token).collect();
         let latest = each.map(|token| {
             let seen = of_token(token).map(|position| position as usize + 1);
-            Latest::new(seen.zip(written.iter().map(|&column| (column + token) % columns)))
+            VisibleColumns::new(seen.zip(written.iter().map(|&column| (column + token) % columns)))
         });
         (self.angles(&all), latest.collect())
     }

@@ -7,7 +7,7 @@ use super::layers::{Linear, RmsNorm};
 use crate::cache::LayerCache;
 use crate::mtp::MultiTokenPrediction;
 use burn::tensor::Tensor;
-use ruminate_kernels::{Angles, Latest, Precision, Segments};
+use ruminate_kernels::{Angles, Precision, Segments, VisibleColumns};
 
 #[derive(Clone, Debug)]
 pub(super) struct Mtp {
@@ -52,7 +52,7 @@ impl Mtp {
         hidden: Tensor<2>,
         next: Tensor<2>,
         angles: &Angles,
-        latest: &[Latest],
+        latest: &[VisibleColumns],
         cache: &mut LayerCache,
     ) -> Tensor<2> {
         let (x, _) = self.block.decode(self.joined(hidden, next), angles, latest, cache);

@@ -2,7 +2,7 @@
 //! file or the tensor. Everything is checked by the files' headers before any weight is made.
 
 use super::error::LoadError;
-use super::origin::Origin;
+use super::source_config::Origin;
 use super::store::Store;
 use super::{NAMED, fused_experts, read_json};
 use crate::{Config, ConfigError, Decoder, lora};
@@ -136,7 +136,7 @@ fn fill(
     // A configuration that is not of these files may ask for any number of blocks.
     check.blocks(config);
     check.refuse(folder, config, &[])?;
-    let blank = Decoder::blank(config, device);
+    let blank = Decoder::uninitialised(config, device);
     let mut of = 0;
     blank.visit_shapes(&mut |name, shape| {
         check.parameter(name, shape);

@@ -14,17 +14,17 @@ mod index;
 mod json;
 mod kind;
 mod load;
-mod origin;
 mod save;
+mod source_config;
 mod store;
 
 pub use error::{LoadError, SaveError};
 pub(crate) use json::read_json;
 pub(crate) use kind::of as kind_of;
 pub use load::{Progress, load, load_config, load_with_progress};
-pub(crate) use origin::Origin;
 pub(crate) use save::pretty;
 pub use save::{Format, WeightType, save, save_as};
+pub(crate) use source_config::Origin;
 pub(crate) use store::first_not_finite;
 
 /// A file of weights, wherever links lead, that is a regular one.

@@ -16,10 +16,11 @@ use anyhow::Result;
 use ruminate_data::jsonl::{Mismatch, parse_object};
 use ruminate_data::{Completion, FinishReason, Prompt, Seed};
 use ruminate_model as model;
-use ruminate_rollout::{Flow, Options, RecordRouting, Request, Sampling};
+use ruminate_rollout::{Options, Request, Sampling};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// What to generate, by which model.
@@ -121,12 +122,7 @@ pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
         None => ends::end_ids(&source.base, &config)?,
     };
     ends::note_unused_sampling(&source.base, &sampling);
-    let options = Options {
-        sampling,
-        eos_token_ids,
-        max_num_seqs: args.max_num_seqs,
-        record_routing: RecordRouting::No,
-    };
+    let options = Options { sampling, eos_token_ids, max_num_seqs: args.max_num_seqs, record_routing: false };
     let seed = Seed::new(args.seed).child("generate");
     let requests: Vec<Request> = prompts
         .iter()
@@ -153,10 +149,10 @@ pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
             next += 1;
             written = output.line(&line);
             if written.is_err() {
-                return Flow::Stop;
+                return ControlFlow::Break(());
             }
         }
-        if interrupt::requested() { Flow::Stop } else { Flow::Continue }
+        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
     written?;
     output.finish()?;

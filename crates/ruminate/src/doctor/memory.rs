@@ -78,7 +78,7 @@ fn trained(inputs: &Inputs, known: &Known) -> Option<Trained> {
 
 fn reinforcement(inputs: &Inputs) -> Option<Plan> {
     let (recipe, known) = (inputs.recipe, inputs.model.as_ref()?);
-    let setup = grpo::Setup {
+    let setup = grpo::TrainerArgs {
         config: &recipe.grpo,
         train: &recipe.train,
         sampling: &recipe.rollout,

@@ -17,11 +17,12 @@ use ruminate_data::procedural::DIFFICULTY;
 use ruminate_data::{Completion, Group, Seed, Task};
 use ruminate_eval::{Evaluation, by_part, evaluate};
 use ruminate_model::Decoder;
-use ruminate_rollout::{self as rollout, Flow, Options, RecordRouting, Sampling, generate_siblings};
+use ruminate_rollout::{self as rollout, Options, Sampling, generate_siblings};
 use ruminate_run::RunFolder;
 use ruminate_run::rows::Sample;
 use serde_json::Value;
 use std::fs;
+use std::ops::ControlFlow;
 
 /// The thought that is forced upon the policy to see what it can do without one.
 const EMPTY_THOUGHT: &str = "<think></think>";
@@ -238,13 +239,13 @@ impl<'a> Evaluator<'a> {
             sampling,
             eos_token_ids: self.judge.language.end_ids.clone(),
             max_num_seqs: self.max_num_seqs,
-            record_routing: RecordRouting::Yes,
+            record_routing: true,
         };
         let seed_of = |problem: usize| seed.index(problem as u64);
         let completions = generate_siblings(policy, &prompts, count, &options, seed_of, || {
             *done += 1;
             progress.at(*done, &harmless_line(&set.name));
-            if interrupt::requested() { Flow::Stop } else { Flow::Continue }
+            if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .map_err(|error| match error {
             rollout::Error::Stopped { .. } => Refusal::Interrupted(" while evaluating".to_owned()).into(),

@@ -17,7 +17,7 @@ use crate::recipe::Model;
 use crate::renderer::ends;
 use crate::run::folders;
 use crate::run::session::Session;
-use crate::run::stage::{Earlier, Entered, enter, hash};
+use crate::run::stage::{Entered, OnExisting, enter, hash};
 use anyhow::Result;
 use ruminate_data::{Completion, Seed, Task};
 use ruminate_eval::compare;
@@ -48,7 +48,7 @@ pub(crate) fn run(options: RunOptions) -> Result<Finished> {
 
     let identity = session.identity(&[])?;
     let out = folders::of_evaluation(&session, &wanted, &hash(&identity))?;
-    let stage = match enter(&session, &out, identity, Earlier::Kept)? {
+    let stage = match enter(&session, &out, identity, OnExisting::Kept)? {
         Entered::Complete(summary) => return Ok(Finished::new(&out, summary)),
         Entered::Open(stage) => stage,
     };

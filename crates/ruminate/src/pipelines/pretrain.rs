@@ -16,7 +16,7 @@ use crate::renderer::language::Language;
 use crate::run::folders;
 use crate::run::identity::{self, read_inputs, without_threads};
 use crate::run::session::Session;
-use crate::run::stage::{Earlier, Entered, enter};
+use crate::run::stage::{Entered, OnExisting, enter};
 use anyhow::{Context, Result, anyhow};
 use ruminate_data::jsonl::{self, Mismatch};
 use ruminate_data::traces::Traces;
@@ -54,8 +54,13 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
     }
     session.check_files()?;
     let config = policy::inline_config("model", keys)?;
-    let spec =
-        Spec { label: "pretrain", path: &out, config: &config, settings: &settings, earlier: Earlier::Kept };
+    let spec = Spec {
+        label: "pretrain",
+        path: &out,
+        config: &config,
+        settings: &settings,
+        earlier: OnExisting::Kept,
+    };
     let summary = train(&session, &spec)?;
     Ok(Finished::new(&out, summary))
 }
@@ -69,7 +74,7 @@ pub(crate) struct Spec<'a> {
     /// The architecture.
     pub(crate) config: &'a Config,
     pub(crate) settings: &'a supervised::Config,
-    pub(crate) earlier: Earlier,
+    pub(crate) earlier: OnExisting,
 }
 
 /// Trains, unless that has been done; the model lies in `final` of the folder.

@@ -16,7 +16,7 @@ use crate::recipe::{Model, Recipe};
 use crate::run::folders;
 use crate::run::identity;
 use crate::run::session::Session;
-use crate::run::stage::{Earlier, Entered, enter};
+use crate::run::stage::{Entered, OnExisting, enter};
 use anyhow::Result;
 use ruminate_data::Seed;
 use ruminate_grpo as grpo;
@@ -62,7 +62,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let judge = Judge::new(recipe, &language)?;
     let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
 
-    let setup = grpo::Setup {
+    let setup = grpo::TrainerArgs {
         config: &recipe.grpo,
         train: &recipe.train,
         sampling: &recipe.rollout,
@@ -79,7 +79,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     };
     let plan = grpo::memory_plan(&config, demand, &setup)?;
 
-    let stage = match enter(session, out, session.identity(identity::of_a_base(recipe))?, Earlier::Kept)? {
+    let stage = match enter(session, out, session.identity(identity::of_a_base(recipe))?, OnExisting::Kept)? {
         Entered::Complete(summary) => return Ok(summary),
         Entered::Open(stage) => stage,
     };
@@ -136,7 +136,7 @@ pub(crate) fn base(
     config: &Config,
     settings: &ruminate_train::supervised::Config,
 ) -> Result<PathBuf> {
-    let spec = pretrain::Spec { label: "pretrain", path, config, settings, earlier: Earlier::Replaced };
+    let spec = pretrain::Spec { label: "pretrain", path, config, settings, earlier: OnExisting::Replaced };
     pretrain::train(session, &spec)?;
     Ok(path.join("final"))
 }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use burn::tensor::Device;
 use ruminate_model::{Decoder, Format};
 use ruminate_run::{
-    Completed, Error, Found, Leaves, Made, RunFolder, Status, checkpoints, clear, sha256_hex,
+    Artifact, Completed, Error, Found, Made, RunFolder, Status, checkpoints, clear, sha256_hex,
 };
 use ruminate_train::{self as train, State, checkpoint};
 use serde_json::Value;
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 /// What an earlier run of another recipe in the same folder is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Earlier {
+pub(crate) enum OnExisting {
     /// A result: another run is refused.
     Kept,
     /// A means to an end, like the base policy: rebuilt.
@@ -59,18 +59,18 @@ pub(crate) struct Stage {
 ///
 /// # Errors
 /// When another process holds it, or anything but an earlier run of the same command lies in it.
-pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Earlier) -> Result<Entered> {
+pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: OnExisting) -> Result<Entered> {
     let stage = match earlier {
-        Earlier::Kept => session.command().into(),
+        OnExisting::Kept => session.command().into(),
         // It is named by its folder.
-        Earlier::Replaced => path.file_name().unwrap_or_default().to_string_lossy(),
+        OnExisting::Replaced => path.file_name().unwrap_or_default().to_string_lossy(),
     };
     let made = folders::made(session, &stage, &hash(&identity));
     folders::separate(session, path)?;
     let mut folder = RunFolder::enter(path, &made)?;
     let mut replaced = false;
     let status = match folder.status() {
-        Err(Error::Broken(broken)) if earlier == Earlier::Replaced => {
+        Err(Error::Corrupt(broken)) if earlier == OnExisting::Replaced => {
             notice!("warning: {broken}; it is made again");
             replaced = true;
             Status::Started
@@ -78,16 +78,16 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Ea
         status => status?,
     };
     let resume = match earlier {
-        Earlier::Kept => session.args.resume.clone(),
-        Earlier::Replaced => Some(Resume::Auto),
+        OnExisting::Kept => session.args.resume.clone(),
+        OnExisting::Replaced => Some(Resume::Auto),
     };
     match status {
         Status::Complete(completed) if completed.recipe_sha256 == hash(&identity) => {
-            let again = if earlier == Earlier::Kept { "; here is what it said" } else { "" };
+            let again = if earlier == OnExisting::Kept { "; here is what it said" } else { "" };
             notice!("{} is complete{again}", path.display());
             return Ok(Entered::Complete(completed.summary));
         }
-        Status::Complete(_) if earlier == Earlier::Replaced => replaced = true,
+        Status::Complete(_) if earlier == OnExisting::Replaced => replaced = true,
         Status::Complete(_) => {
             return Err(Refusal::usage(format!(
                 "{} {}: it is complete, and of another recipe{}; choose another folder with --out",
@@ -101,7 +101,7 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Ea
         }
         Status::Started | Status::Fresh => {}
     }
-    if earlier == Earlier::Replaced && matches!(folder.found(), Found::Unmarked { .. }) {
+    if earlier == OnExisting::Replaced && matches!(folder.found(), Found::Unmarked { .. }) {
         return Err(Refusal::usage(format!(
             "{} {}: it is of another recipe, and nothing says that it may be removed; move it away, or choose another \
              folder with --out",
@@ -114,8 +114,8 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Ea
         checkpoint = resume.map(|resume| find(path, resume)).transpose()?.flatten();
         let other = |path: &PathBuf| saved_identity(path).as_ref() != Some(&identity);
         match (earlier, &checkpoint) {
-            (Earlier::Kept, Some(saved)) => identity::check(saved, &identity, session.args.allow_changed)?,
-            (Earlier::Replaced, Some(saved)) if other(saved) => (checkpoint, replaced) = (None, true),
+            (OnExisting::Kept, Some(saved)) => identity::check(saved, &identity, session.args.allow_changed)?,
+            (OnExisting::Replaced, Some(saved)) if other(saved) => (checkpoint, replaced) = (None, true),
             _ => {}
         }
     }
@@ -128,9 +128,9 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: Ea
     }
     let (recipe, config) = (session.recipe_toml(), session.config_json()?);
     let format = match earlier {
-        Earlier::Kept => session.recipe.save,
+        OnExisting::Kept => session.recipe.save,
         // What is trained on is not rounded.
-        Earlier::Replaced => Format::default(),
+        OnExisting::Replaced => Format::default(),
     };
     Ok(Entered::Open(Box::new(Stage { folder, identity, made, checkpoint, recipe, config, format })))
 }
@@ -186,7 +186,7 @@ impl Stage {
     /// With exit code 7 when something cannot be written.
     pub(crate) fn finish_files(&self, summary: Value) -> Result<()> {
         let recipe_sha256 = hash(&self.identity);
-        Ok(self.folder.complete(&Completed { recipe_sha256, summary, leaves: Leaves::Files })?)
+        Ok(self.folder.complete(&Completed { recipe_sha256, summary, leaves: Artifact::Files })?)
     }
 
     /// Writes the model folder, says that the run is complete, and leaves its report.
@@ -197,7 +197,7 @@ impl Stage {
         self.folder.check()?;
         policy::save(&self.folder.final_path(), policy, Some(language), self.format)?;
         let recipe_sha256 = hash(&self.identity);
-        self.folder.complete(&Completed { recipe_sha256, summary, leaves: Leaves::Model })?;
+        self.folder.complete(&Completed { recipe_sha256, summary, leaves: Artifact::Model })?;
         report::leave(&self.folder);
         Ok(())
     }
@@ -217,7 +217,7 @@ fn find(run: &Path, resume: Resume) -> Result<Option<PathBuf>> {
     }
     if newest.found.is_none() && !newest.skipped.is_empty() {
         let message = format!("{}: none of its checkpoints verifies", run.display());
-        return Err(Error::Broken(newest.skipped[0].clone())).context(message);
+        return Err(Error::Corrupt(newest.skipped[0].clone())).context(message);
     }
     Ok(newest.found.map(|(checkpoint, _)| checkpoint.path))
 }

@@ -113,7 +113,7 @@ fn sampled(fitting: &Fitting, room: Option<u64>, starts: &mut Starts) -> Result<
 
 /// The peak of a run of GRPO, in bytes.
 fn rl_plan(fitting: &Fitting, recipe: &Recipe, prompt_tokens: usize) -> Result<u64> {
-    let setup = grpo::Setup {
+    let setup = grpo::TrainerArgs {
         config: &recipe.grpo,
         alarms: &recipe.alarms,
         train: &recipe.train,

@@ -3,7 +3,7 @@
 // S slots, H query heads, Hk key-value heads, G = H / Hk, L columns, Dk key width, Dv value width, n columns that a slot sees
 
 use super::super::MASKED;
-use super::{Latest, Seen};
+use super::{Seen, VisibleColumns};
 use crate::cpu::{
     Floats, Matrix, MatrixMut, Store, exp, lanewise, largest, small_product, tensor, total, vectorized,
 };
@@ -22,7 +22,7 @@ pub(super) fn fused(
     v: &FlexTensor,
     keys: &mut FlexTensor,
     values: &mut FlexTensor,
-    latest: &Latest,
+    latest: &VisibleColumns,
     scale: f64,
 ) -> FlexTensor {
     let [slots, kv_heads, columns, value_width] = values.layout().shape().dims();
@@ -103,7 +103,7 @@ pub(super) fn fused_latent(
     new: &FlexTensor,
     kept: &mut FlexTensor,
     width: usize,
-    latest: &Latest,
+    latest: &VisibleColumns,
     scale: f64,
 ) -> FlexTensor {
     let [slots, heads, key_width] = q.layout().shape().dims();

@@ -11,8 +11,8 @@
 
 use super::Sums;
 use crate::cpu::matrix::area;
-use crate::cpu::parts::Part;
-use crate::cpu::tile::{PANEL, TALL, padded, tallest};
+use crate::cpu::microkernel::{MR, NR, padded, tallest};
+use crate::cpu::shared_output::Part;
 use crate::cpu::vectorized;
 use rayon::prelude::*;
 
@@ -30,8 +30,8 @@ impl Panels {
         const LINES: usize = 32;
         let width = width.div_ceil(2);
         let mut pairs = vec![0; area(padded(rows.len()), width)];
-        let panels = pairs.par_chunks_mut((PANEL * width).max(1));
-        rows.par_chunks(PANEL).zip(panels).for_each(|(rows, panel)| {
+        let panels = pairs.par_chunks_mut((NR * width).max(1));
+        rows.par_chunks(NR).zip(panels).for_each(|(rows, panel)| {
             let lanes = padded(rows.len());
             for (block, panel) in panel.chunks_mut(LINES * lanes).enumerate() {
                 for (lane, row) in rows.iter().enumerate() {
@@ -103,7 +103,7 @@ impl super::Panels for Panels {
     }
 
     fn times(&self, panel: usize, x: &Inputs, rows: usize, out: &mut Part<'_>) {
-        let mut sums: Sums = [[0.0; PANEL]; TALL];
+        let mut sums: Sums = [[0.0; NR]; MR];
         let mut row = 0;
         while row < rows {
             let height = tallest(rows - row);
@@ -135,8 +135,8 @@ impl Panels {
     }
 
     fn panel(&self, panel: usize) -> &[u32] {
-        let start = panel * PANEL * self.width;
-        &self.pairs[start..(start + PANEL * self.width).min(self.pairs.len())]
+        let start = panel * NR * self.width;
+        &self.pairs[start..(start + NR * self.width).min(self.pairs.len())]
     }
 
     fn rows<'a>(&self, x: &'a Inputs, row: usize, height: usize) -> &'a [u32] {
@@ -175,7 +175,7 @@ mod x86 {
     //! The tile by AVX512-BF16.
 
     use super::Sums;
-    use crate::cpu::tile::VECTOR;
+    use crate::cpu::microkernel::VECTOR;
     use std::arch::x86_64::{
         __m512, __m512bh, __m512i, _mm512_dpbf16_ps, _mm512_loadu_si512, _mm512_set1_epi32,
         _mm512_setzero_ps, _mm512_setzero_si512,

@@ -4,8 +4,8 @@
 // D inner dimension
 
 use crate::cpu::matrix::{Matrix, Store, area};
-use crate::cpu::parts::Part;
-use crate::cpu::tile::{PANEL, Rows, padded, times_panel};
+use crate::cpu::microkernel::{NR, Rows, padded, times_panel};
+use crate::cpu::shared_output::Part;
 use crate::cpu::transpose::transpose;
 use rayon::prelude::*;
 
@@ -19,10 +19,8 @@ pub(super) struct Panels {
 impl Panels {
     pub(super) fn pack(rows: &[&[f32]], width: usize) -> Self {
         let mut values = vec![0.0; area(padded(rows.len()), width)];
-        let panels = values.par_chunks_mut((PANEL * width).max(1));
-        panels
-            .zip(rows.par_chunks(PANEL))
-            .for_each(|(panel, rows)| transpose(panel, padded(rows.len()), rows));
+        let panels = values.par_chunks_mut((NR * width).max(1));
+        panels.zip(rows.par_chunks(NR)).for_each(|(panel, rows)| transpose(panel, padded(rows.len()), rows));
         Self { values, width }
     }
 }
@@ -49,8 +47,8 @@ impl super::Panels for Panels {
 
     fn times(&self, index: usize, x: &Inputs<'_>, rows: usize, out: &mut Part<'_>) {
         let panel = |index: usize| {
-            let start = index * PANEL * self.width;
-            self.values.get(start..self.values.len().min(start + PANEL * self.width))
+            let start = index * NR * self.width;
+            self.values.get(start..self.values.len().min(start + NR * self.width))
         };
         let next = panel(index + 1);
         let panel = panel(index).expect("a panel of this weight");

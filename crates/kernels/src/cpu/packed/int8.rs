@@ -18,8 +18,8 @@
 
 use super::Sums;
 use crate::cpu::matrix::area;
-use crate::cpu::parts::Part;
-use crate::cpu::tile::{PANEL, TALL, padded, tallest};
+use crate::cpu::microkernel::{MR, NR, padded, tallest};
+use crate::cpu::shared_output::Part;
 use crate::cpu::vectorized;
 use rayon::prelude::*;
 
@@ -48,9 +48,9 @@ impl Panels {
         let (blocks, width) = (width.div_ceil(BLOCK), width.div_ceil(4));
         let mut quads = vec![u32::from_le_bytes([BIAS; 4]); area(padded(rows.len()), width)];
         let mut scales = vec![0.0; padded(rows.len()) * blocks];
-        let sizes = [width, blocks].map(|line| (PANEL * line).max(1));
+        let sizes = [width, blocks].map(|line| (NR * line).max(1));
         let panels = quads.par_chunks_mut(sizes[0]).zip(scales.par_chunks_mut(sizes[1]));
-        rows.par_chunks(PANEL).zip(panels).for_each(|(rows, (quads, scales))| {
+        rows.par_chunks(NR).zip(panels).for_each(|(rows, (quads, scales))| {
             let lanes = padded(rows.len());
             for (output, row) in rows.iter().enumerate() {
                 for (block, row) in row.chunks(BLOCK).enumerate() {
@@ -177,7 +177,7 @@ impl super::Panels for Panels {
     }
 
     fn times(&self, panel: usize, x: &Inputs, rows: usize, out: &mut Part<'_>) {
-        let mut sums: Sums = [[0.0; PANEL]; TALL];
+        let mut sums: Sums = [[0.0; NR]; MR];
         let mut row = 0;
         while row < rows {
             let height = tallest(rows - row).min(TALLEST);
@@ -207,7 +207,7 @@ impl Panels {
 
     fn tile_of<'a>(&'a self, panel: usize, x: &'a Inputs, row: usize, height: usize) -> Tile<'a> {
         let (width, blocks) = (self.width, self.width.div_ceil(QUADS));
-        let part = |line: usize, all: usize| panel * PANEL * line..((panel + 1) * PANEL * line).min(all);
+        let part = |line: usize, all: usize| panel * NR * line..((panel + 1) * NR * line).min(all);
         let rows = |line: usize| row * line..(row + height) * line;
         Tile {
             quads: &self.quads[part(width, self.quads.len())],
@@ -232,7 +232,7 @@ fn portable(tile: Tile<'_>, sums: &mut Sums) {
         let quads = tile.quads.chunks(QUADS * lanes).zip(tile.scales.chunks_exact(lanes));
         let rows = tile.x[m * width..(m + 1) * width].chunks(QUADS);
         for (block, ((quads, scales), x)) in quads.zip(rows).enumerate() {
-            let mut products = [tile.x_starts[m * blocks + block]; PANEL];
+            let mut products = [tile.x_starts[m * blocks + block]; NR];
             for (quads, x) in quads.chunks_exact(lanes).zip(x) {
                 let x = x.to_le_bytes().map(|x| i32::from(x.cast_signed()));
                 for (product, quad) in products.iter_mut().zip(quads) {

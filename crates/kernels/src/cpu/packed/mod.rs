@@ -12,11 +12,11 @@ mod int8;
 mod tests;
 
 use super::matrix::{MatrixMut, Store, Threads, area};
-use super::parts::{Part, Parts, Sharing};
-use super::tile::{PANEL, TALL};
+use super::microkernel::{MR, NR};
+use super::shared_output::{Part, Parts, Sharing};
 
 /// The products of a tile, by row.
-type Sums = [[f32; PANEL]; TALL];
+type Sums = [[f32; NR]; MR];
 
 /// Bytes of a weight below which waking another thread costs more than it saves.
 const WORTH_SHARING: usize = if cfg!(miri) { 1 << 10 } else { 1 << 17 };
@@ -114,15 +114,15 @@ impl Packed {
         rows: usize,
         threads: Threads,
     ) {
-        let (count, bytes) = (self.outputs.div_ceil(PANEL), panels.bytes());
+        let (count, bytes) = (self.outputs.div_ceil(NR), panels.bytes());
         let sharing = if threads == Threads::Pool && bytes * rows >= WORTH_SHARING {
             Sharing::Runs((TASK * count / bytes.max(1)).max(1))
         } else {
             Sharing::Here
         };
         // A part is the outputs of a panel, for all rows.
-        out.share([rows, PANEL], sharing, |mut part| {
-            panels.times(part.columns().start / PANEL, x, rows, &mut part);
+        out.share([rows, NR], sharing, |mut part| {
+            panels.times(part.columns().start / NR, x, rows, &mut part);
         });
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Packed, Precision};
 use crate::cpu::Threads;
-use crate::noise;
+use crate::test_inputs;
 use proptest::prelude::*;
 use ruminate_testkit as testkit;
 
@@ -52,12 +52,12 @@ proptest! {
         outputs in 1_usize..120,
         seed in 0_u32..1000,
     ) {
-        let (x, weight) = (noise::values(rows * width, seed), noise::values(outputs * width, seed + 1));
+        let (x, weight) = (test_inputs::values(rows * width, seed), test_inputs::values(outputs * width, seed + 1));
         for precision in ALL {
             let expected =
                 plain(&held(&x, width, precision), &held(&weight, width, precision), width);
             let actual = times(&packed(&weight, width, precision), &x, rows);
-            testkit::assert_close(&actual, &expected, 1e-5 * noise::magnitude(&expected));
+            testkit::assert_close(&actual, &expected, 1e-5 * test_inputs::magnitude(&expected));
         }
     }
 
@@ -68,7 +68,7 @@ proptest! {
         outputs in prop_oneof![1_usize..60, 700_usize..760],
         seed in 0_u32..1000,
     ) {
-        let (x, weight) = (noise::values(rows * width, seed), noise::values(outputs * width, seed + 1));
+        let (x, weight) = (test_inputs::values(rows * width, seed), test_inputs::values(outputs * width, seed + 1));
         for precision in ALL {
             let packed = packed(&weight, width, precision);
             let on = |threads| {
@@ -86,9 +86,9 @@ proptest! {
 
 #[test]
 fn a_number_that_is_not_finite_is_not_hidden() {
-    let weight = noise::values(5 * 70, 1);
+    let weight = test_inputs::values(5 * 70, 1);
     for bad in [f32::NAN, f32::INFINITY] {
-        let mut x = noise::values(2 * 70, 2);
+        let mut x = test_inputs::values(2 * 70, 2);
         x[66] = bad;
         for precision in ALL {
             let out = times(&packed(&weight, 70, precision), &x, 2);
@@ -112,26 +112,26 @@ fn without_inputs_or_outputs_there_is_nothing_to_add() {
 mod instructions {
     //! On a machine that has them; elsewhere these tests have nothing to compare.
 
-    use super::super::{PANEL, Sums, TALL, bf16, int8};
-    use crate::noise;
+    use super::super::{MR, NR, Sums, bf16, int8};
+    use crate::test_inputs;
     use ruminate_testkit as testkit;
 
     fn sums() -> Sums {
-        [[0.0; PANEL]; TALL]
+        [[0.0; NR]; MR]
     }
 
     #[test]
     fn the_portable_forms_agree_with_the_instructions() {
         let (width, rows) = (147, 4);
         for outputs in [16, 32, 48] {
-            let (x, weight) = (noise::values(rows * width, 3), noise::values(outputs * width, 4));
+            let (x, weight) = (test_inputs::values(rows * width, 3), test_inputs::values(outputs * width, 4));
             let weight: Vec<&[f32]> = weight.chunks_exact(width).collect();
 
             let (panels, x16) = (bf16::Panels::pack(&weight, width), bf16::Inputs::new(&x, width));
             let (mut chosen, mut portable) = (sums(), sums());
             panels.products(0, &x16, 0, rows, &mut chosen);
             panels.portable_tile(0, &x16, 0, rows, &mut portable);
-            let tolerance = 1e-6 * noise::magnitude(portable.as_flattened());
+            let tolerance = 1e-6 * test_inputs::magnitude(portable.as_flattened());
             testkit::assert_close(chosen.as_flattened(), portable.as_flattened(), tolerance);
 
             let (panels, x8) = (int8::Panels::pack(&weight, width), int8::Inputs::new(&x, width));

@@ -19,10 +19,11 @@ use ruminate_data::jsonl::{self, BadLines};
 use ruminate_data::{Completion, Problem, Sample, Seed, Task, Verdict};
 use ruminate_grpo as grpo;
 use ruminate_model::{self as model, Decoder};
-use ruminate_rollout::{self as rollout, Dtype, Flow, Options, RecordRouting, Request, Sampling, generate};
+use ruminate_rollout::{self as rollout, Dtype, Options, Request, Sampling, generate};
 use ruminate_train::{self as train, State, supervised};
 use serde::Serialize;
 use serde_json::Value;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 use work::{Costs, Work};
@@ -140,7 +141,7 @@ pub struct GrpoBench {
 /// Counts that are zero, and those of loading and computing.
 pub(crate) fn run(options: &BenchOptions) -> Result<Value> {
     if options.composed {
-        model::compose_only();
+        model::disable_fused();
     }
     let (dtype, measured) = match &options.work {
         BenchWork::Generate(bench) => (bench.sampling.dtype, generation(bench, options.device)?),
@@ -180,11 +181,11 @@ fn generation(args: &GenerateBench, device: Device) -> Result<Measured> {
             sampling: Sampling { max_new_tokens, ..args.sampling },
             eos_token_ids: Vec::new(),
             max_num_seqs: args.batch,
-            record_routing: RecordRouting::No,
+            record_routing: false,
         };
         let start = Instant::now();
         // Tokens come to the host one by one: what is counted has been computed.
-        generate(&policy, &requests, &options, |_, _| Flow::Continue)?;
+        generate(&policy, &requests, &options, |_, _| ControlFlow::Continue(()))?;
         Ok::<f64, rollout::Error>(start.elapsed().as_secs_f64())
     };
     seconds(args.new_tokens)?; // not counted
@@ -257,7 +258,7 @@ fn reinforcement(args: &GrpoBench, device: Device) -> Result<Measured> {
     };
     let optimizer = train::Config { learning_rate: 1e-6, save_steps: 0, ..train::Config::default() };
     let sampling = Sampling { max_new_tokens: args.max_completion, ..args.sampling };
-    let setup = grpo::Setup {
+    let setup = grpo::TrainerArgs {
         config: &config,
         train: &optimizer,
         sampling: &sampling,

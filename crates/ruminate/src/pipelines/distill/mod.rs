@@ -22,7 +22,7 @@ use crate::recipe::{Data, Model};
 use crate::run::folders;
 use crate::run::identity;
 use crate::run::session::Session;
-use crate::run::stage::{Earlier, Entered, Stage, enter};
+use crate::run::stage::{Entered, OnExisting, Stage, enter};
 use anyhow::Result;
 use ruminate_data::Seed;
 use ruminate_distill::Method;
@@ -74,7 +74,7 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
 
     let mut identity = identity(&session, &TEACHERS)?;
     identity::add_model(&mut identity, "distill.teacher", &folder)?;
-    let stage = match enter(&session, &out, identity, Earlier::Kept)? {
+    let stage = match enter(&session, &out, identity, OnExisting::Kept)? {
         Entered::Complete(summary) => return Ok(Finished::new(&out, summary)),
         Entered::Open(stage) => stage,
     };
@@ -137,7 +137,7 @@ fn from_server(session: &Session, url: &str) -> Result<Finished> {
     let positions = positions.map_or(usize::MAX, |config| config.max_position_embeddings);
     let mut problems = Problems::new(recipe, language, positions, Seed::new(recipe.seed))?;
     let identity = identity(session, &TEACHERS[1..])?;
-    let stage = match enter(session, &out, identity, Earlier::Kept)? {
+    let stage = match enter(session, &out, identity, OnExisting::Kept)? {
         Entered::Complete(summary) => return Ok(Finished::new(&out, summary)),
         Entered::Open(stage) => stage,
     };
@@ -173,7 +173,7 @@ fn identity(session: &Session, teachers: &[&str]) -> Result<Value> {
     Ok(identity)
 }
 
-/// Leaves the student, and tells what became of it. `teacher` is its teacher's evaluation, `judged` what the teacher took to
+/// Artifact the student, and tells what became of it. `teacher` is its teacher's evaluation, `judged` what the teacher took to
 /// judge what the student wrote.
 fn end(
     stage: &Stage,

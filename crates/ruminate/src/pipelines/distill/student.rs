@@ -152,7 +152,7 @@ impl Student {
                 logit_loss(policy, hidden, packed, items, beta, temperature)
             };
             let check = &mut |_, _: &train::Metrics| Ok::<_, train::Error>(());
-            Ok(supervised::train_by(state, &mut batches, &loss, check, settings, observer)?)
+            Ok(supervised::train_with_loss(state, &mut batches, &loss, check, settings, observer)?)
         })
     }
 
@@ -168,7 +168,7 @@ impl Student {
     ) -> Result<Fitted> {
         let recipe = &session.recipe;
         let options = options(recipe, &self.language);
-        let setup = distill::Setup {
+        let setup = distill::SamplingArgs {
             teacher,
             options: &options,
             num_samples: recipe.distill.learning.num_samples,

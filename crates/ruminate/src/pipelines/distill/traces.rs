@@ -20,11 +20,12 @@ use ruminate_data::{
 };
 use ruminate_distill as distill;
 use ruminate_model::Decoder;
-use ruminate_rollout::{Flow, Options, RecordRouting};
+use ruminate_rollout::Options;
 use ruminate_run::{RunFolder, sha256_hex};
 use ruminate_text::{continuation, whole_reply};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 /// What a teacher wrote, and was right about: a row of `traces.jsonl`, which `sft` reads, with where it comes from.
@@ -89,7 +90,7 @@ pub(super) fn options(recipe: &Recipe, language: &Language) -> Options {
         sampling: recipe.rollout,
         eos_token_ids: language.end_ids.clone(),
         max_num_seqs: recipe.grpo.max_num_seqs,
-        record_routing: RecordRouting::No,
+        record_routing: false,
     }
 }
 
@@ -121,8 +122,12 @@ pub(super) fn sample(
         asked.iter().map(|problem| (&problem.task, problem.prompt_ids.as_slice())).collect();
     let num_samples = recipe.distill.learning.num_samples;
     let options = &options(recipe, judge.language);
-    let setup =
-        distill::Setup { teacher, options, num_samples, seed: Seed::new(recipe.seed).child("distill") };
+    let setup = distill::SamplingArgs {
+        teacher,
+        options,
+        num_samples,
+        seed: Seed::new(recipe.seed).child("distill"),
+    };
     let (mut log, known) = Sampled::open(path, requests(recipe, folder, options, asked)?, num_samples)?;
     let known: Vec<Vec<Option<Completion>>> = known
         .into_iter()
@@ -139,7 +144,7 @@ pub(super) fn sample(
             log.add(problem, sample, &Kept { ids, finish_reason }, &mut progress);
             done += 1;
             progress.at(done, "");
-            if interrupt::requested() { Flow::Stop } else { Flow::Continue }
+            if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
     let tokens = groups.iter().flat_map(|group| &group.completions);
     let num_tokens: usize = tokens.map(|completion| completion.prompt_ids.len() + completion.ids.len()).sum();

@@ -18,7 +18,7 @@ use crate::renderer::language::Language;
 use crate::run::folders;
 use crate::run::identity;
 use crate::run::session::Session;
-use crate::run::stage::{Earlier, Entered, Stage, enter};
+use crate::run::stage::{Entered, OnExisting, Stage, enter};
 use anyhow::Result;
 use ruminate_data::{Sample, Seed};
 use ruminate_model::{self as model, Decoder};
@@ -55,7 +55,7 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
     if share > 0.0 {
         identity::add_validation(&mut identity, share);
     }
-    let stage = match enter(&session, &out, identity, Earlier::Kept)? {
+    let stage = match enter(&session, &out, identity, OnExisting::Kept)? {
         Entered::Complete(summary) => return Ok(Finished::new(&out, summary)),
         Entered::Open(stage) => stage,
     };

@@ -1,7 +1,7 @@
 //! The tile by AVX512-VNNI.
 
 use super::{QUADS, Sums, Tile};
-use crate::cpu::tile::VECTOR;
+use crate::cpu::microkernel::VECTOR;
 use std::arch::x86_64::{
     __m512, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
     _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,

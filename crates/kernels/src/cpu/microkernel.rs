@@ -10,21 +10,21 @@
 
 // K inner dimension
 
-use super::ahead::Ahead;
 use super::arch::arch;
 use super::matrix::{Matrix, Store};
-use super::parts::Part;
+use super::prefetch::Ahead;
+use super::shared_output::Part;
 use pulp::{MemMask, Simd, WithSimd};
 use std::ops::Range;
 
 /// Columns of a panel: three vectors of AVX-512. With eight rows they fill 24 of its 32 registers with sums.
-pub(super) const PANEL: usize = 48;
+pub(super) const NR: usize = 48;
 
 /// Columns of a vector: panels are padded to whole ones.
 pub(super) const VECTOR: usize = 16;
 
 /// The most rows of a tile.
-pub(super) const TALL: usize = 8;
+pub(super) const MR: usize = 8;
 
 /// Columns of a panel of so many, padded to whole vectors.
 pub(super) fn padded(columns: usize) -> usize {
@@ -34,7 +34,7 @@ pub(super) fn padded(columns: usize) -> usize {
 /// Rows of the next tile where so many are left: 8, 4, 2 or 1.
 #[inline(always)]
 pub(super) fn tallest(left: usize) -> usize {
-    1 << left.min(TALL).ilog2()
+    1 << left.min(MR).ilog2()
 }
 
 /// The left operand: rows and K columns.
@@ -42,7 +42,7 @@ pub(super) fn tallest(left: usize) -> usize {
 pub(super) enum Rows<'a> {
     /// As they lie, in rows.
     InPlace(Matrix<'a>),
-    /// So many rows as `[tile][K][TALL]`.
+    /// So many rows as `[tile][K][MR]`.
     Packed(usize, &'a [f32]),
 }
 
@@ -54,14 +54,14 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// `height` rows from `row` on, which lie in one tile of [`TALL`].
+    /// `height` rows from `row` on, which lie in one tile of [`MR`].
     #[inline(always)]
     fn tile(&self, row: usize, height: usize, depth: usize) -> Matrix<'a> {
         match self {
             Self::InPlace(rows) => rows.rows(row..row + height),
             Self::Packed(_, values) => {
-                let tile = &values[row / TALL * TALL * depth..][..TALL * depth];
-                Matrix::new(tile, depth, TALL).transposed().rows(row % TALL..row % TALL + height)
+                let tile = &values[row / MR * MR * depth..][..MR * depth];
+                Matrix::new(tile, depth, MR).transposed().rows(row % MR..row % MR + height)
             }
         }
     }
@@ -161,7 +161,7 @@ impl Tiles<'_> {
         }
         let mut products = [[simd.splat_f32s(0.0); N]; M];
         // A line for each of the inner dimension: a few tiles bring all of the next panel.
-        let mut ahead = Ahead::of(next, row / TALL * depth);
+        let mut ahead = Ahead::of(next, row / MR * depth);
         // SAFETY: `right` moves through the panel's `depth` lines of `lanes` numbers, of which the first assertion says
         // that they hold the vectors read; the constructors of `Matrix` checked that its elements lie inside its slice, and
         // element `k < depth` of row `m < M` is one of them by the second. `place` is where a part of the result begins that

@@ -1,9 +1,10 @@
 //! Completions in the making: their tokens, the log-probabilities of these, and the experts that were chosen on the way.
 
-use crate::sampler::Choice;
-use crate::{Flow, Options, RecordRouting, Request};
+use crate::sampler::SampledToken;
+use crate::{Options, Request};
 use ruminate_data::{Completion, FinishReason, Routing};
 use ruminate_model::{Config, LayerRouting};
+use std::ops::ControlFlow;
 use std::ops::Range;
 
 /// What was written so far, by request.
@@ -44,7 +45,7 @@ impl<'a> Writing<'a> {
     }
 
     /// Appends a token; where it is the last one, the completion is finished.
-    pub(crate) fn take(&mut self, request: usize, Choice { token, logprob }: Choice) -> Ended {
+    pub(crate) fn take(&mut self, request: usize, SampledToken { token, logprob }: SampledToken) -> Ended {
         let written = &mut self.drafts[request];
         written.ids.push(token);
         written.logprobs.push(logprob);
@@ -87,20 +88,24 @@ impl<'a> Writing<'a> {
     /// enough.
     pub(crate) fn deliver(
         &mut self,
-        drawn: &mut impl FnMut(usize, u32) -> Flow,
-        finished: &mut impl FnMut(usize, Completion) -> Flow,
-    ) -> Flow {
+        drawn: &mut impl FnMut(usize, u32) -> ControlFlow,
+        finished: &mut impl FnMut(usize, Completion) -> ControlFlow,
+    ) -> ControlFlow {
         let mut tokens = self.drawn.drain(..).map(|(request, token)| drawn(request, token));
-        if tokens.any(|flow| flow == Flow::Stop) {
-            return Flow::Stop;
+        if tokens.any(|flow| flow == ControlFlow::Break(())) {
+            return ControlFlow::Break(());
         }
         let mut completions =
             self.finished.drain(..).map(|(request, completion)| finished(request, completion));
-        if completions.any(|flow| flow == Flow::Stop) { Flow::Stop } else { Flow::Continue }
+        if completions.any(|flow| flow == ControlFlow::Break(())) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 
     fn records(&self) -> bool {
-        self.options.record_routing == RecordRouting::Yes && self.config.moe.is_some()
+        self.options.record_routing == true && self.config.moe.is_some()
     }
 
     fn chosen(&self) -> usize {

@@ -69,14 +69,14 @@ impl WithSimd for Product<'_> {
 }
 
 impl Product<'_> {
-    /// All rows of `width` columns (more than `N - 1` vectors, at most `N`) from `column` on, `TALL` rows at a time.
+    /// All rows of `width` columns (more than `N - 1` vectors, at most `N`) from `column` on, `MR` rows at a time.
     #[inline(always)]
-    fn strip<S: Simd, const TALL: usize, const N: usize>(&mut self, simd: S, column: usize, width: usize) {
+    fn strip<S: Simd, const MR: usize, const N: usize>(&mut self, simd: S, column: usize, width: usize) {
         let rows = self.out.rows;
         let mut row = 0;
         while row < rows {
             row += match rows - row {
-                left if left >= TALL => self.tile::<S, TALL, N>(simd, row, column, width),
+                left if left >= MR => self.tile::<S, MR, N>(simd, row, column, width),
                 4.. => self.tile::<S, 4, N>(simd, row, column, width),
                 // The group of many a model: queries that share a key.
                 3 => self.tile::<S, 3, N>(simd, row, column, width),

@@ -1,6 +1,6 @@
 //! What every fused form must show: the value and the gradients of its reference composition.
 
-use crate::noise;
+use crate::test_inputs;
 use burn::tensor::{Gradients, Tensor};
 use ruminate_testkit as testkit;
 
@@ -64,7 +64,7 @@ pub(crate) fn same_with_gradients_of_terms<I: Inputs, const D: usize>(
     let run = |form: &dyn Fn(I) -> Tensor<D>| {
         let inputs = inputs.clone().tracked();
         let out = form(inputs.clone());
-        let weights = noise::tensor(out.dims(), 77, &out.device());
+        let weights = test_inputs::tensor(out.dims(), 77, &out.device());
         let gradients = (out.clone() * weights).sum().backward();
         let mut all = vec![testkit::floats(out.inner())];
         all.extend(inputs.gradients(&gradients));

@@ -6,16 +6,16 @@ use burn::module::Module;
 
 /// How far a run goes, and what is due on the way; 0 stands for never.
 #[derive(Clone, Copy, Debug)]
-pub struct Steps {
-    /// Steps of the run.
+pub struct TrainLoop {
+    /// TrainLoop of the run.
     pub max_steps: usize,
-    /// Steps between two evaluations; besides, there is one before the first step and one after the last.
+    /// TrainLoop between two evaluations; besides, there is one before the first step and one after the last.
     pub eval_steps: usize,
-    /// Steps between two checkpoints; besides, there is one after the last step, and one when the run is interrupted.
+    /// TrainLoop between two checkpoints; besides, there is one after the last step, and one when the run is interrupted.
     pub save_steps: usize,
 }
 
-impl Steps {
+impl TrainLoop {
     /// Takes `state` to `max_steps`, or until the observer is interrupted: then the returned step is smaller, and it was
     /// saved unless it is the one that came in. Where both are due, a step is saved before it is evaluated: what ends an
     /// evaluation costs the evaluation alone, and that is made up for when the run is resumed.

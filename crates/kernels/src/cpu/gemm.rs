@@ -8,20 +8,20 @@
 // M rows, N columns, K inner dimension
 
 use super::matrix::{Matrix, MatrixMut, Store, Threads, WORTH_SHARING, area};
-use super::parts::{Part, Parts, Sharing};
+use super::microkernel::{MR, NR, Rows, VECTOR, padded, times_panel};
+use super::shared_output::{Part, Parts, Sharing};
 use super::tensor::sized;
-use super::tile::{PANEL, Rows, TALL, VECTOR, padded, times_panel};
 use super::transpose::transpose;
 use super::vectorized;
 use std::cell::RefCell;
 
 /// Of the inner dimension, how much is multiplied before sums are stored: a panel of it has 144 KiB.
-const DEPTH: usize = if cfg!(miri) { 6 } else { 768 };
+const KC: usize = if cfg!(miri) { 6 } else { 768 };
 
 /// As much where rows are packed, too, and the most rows of a part then: panels are packed for each part, so it
 /// is better tall than deep. Both fill three quarters of a second-level cache of 1 MiB.
-const PACKED_DEPTH: usize = if cfg!(miri) { 4 } else { 384 };
-const PACKED_ROWS: usize = 512;
+const PACKED_KC: usize = if cfg!(miri) { 4 } else { 384 };
+const MC: usize = 512;
 
 /// Rows below which a part is not divided: its panels would cost more than its products.
 const FEW_ROWS: usize = 64;
@@ -64,7 +64,7 @@ struct Job<'a> {
 struct Scratch {
     /// `[k][columns of the panel]`
     panel: Vec<f32>,
-    /// `[tile][k][TALL]`
+    /// `[tile][k][MR]`
     rows: Vec<f32>,
 }
 
@@ -100,10 +100,10 @@ impl<'a> Job<'a> {
     /// whole tiles, columns of whole panels.
     fn parts(&self, threads: usize) -> [usize; 2] {
         let (m, n) = (self.lhs.rows, self.rhs.columns);
-        let panels = n.div_ceil(PANEL);
+        let panels = n.div_ceil(NR);
         let (tall, wide) = if self.packs_rows {
             // A part packs its rows once, and panels for them: it has many rows, and all columns if that makes parts enough.
-            let count = m.div_ceil(PACKED_ROWS).next_multiple_of(threads).min(m.div_ceil(FEW_ROWS));
+            let count = m.div_ceil(MC).next_multiple_of(threads).min(m.div_ceil(FEW_ROWS));
             (m.div_ceil(count), panels.div_ceil(threads.div_ceil(count)))
         } else {
             // It packs its panels once: it has all rows, if there are panels enough. The last parts even out.
@@ -111,13 +111,13 @@ impl<'a> Job<'a> {
             let wide = panels.div_ceil(wanted);
             ((m / wanted.div_ceil(panels.div_ceil(wide))).max(FEW_ROWS), wide)
         };
-        [tall.next_multiple_of(TALL), wide * PANEL]
+        [tall.next_multiple_of(MR), wide * NR]
     }
 
     fn run(&self, mut part: Part<'_>) {
         SCRATCH.with_borrow_mut(|Scratch { panel, rows }| {
             let depth = self.lhs.columns;
-            let most = if self.packs_rows { PACKED_DEPTH } else { DEPTH };
+            let most = if self.packs_rows { PACKED_KC } else { KC };
             let step = depth.div_ceil(depth.div_ceil(most));
             let first_column = part.columns().start;
             let mut store = self.store;
@@ -127,8 +127,8 @@ impl<'a> Job<'a> {
                 if self.packs_rows {
                     pack_rows(rows, lhs);
                 }
-                for columns in part.columns().step_by(PANEL) {
-                    let columns = columns..part.columns().end.min(columns + PANEL);
+                for columns in part.columns().step_by(NR) {
+                    let columns = columns..part.columns().end.min(columns + NR);
                     let panel = pack_panel(panel, self.rhs.rows(inner.clone()).columns(columns.clone()));
                     let rows =
                         if self.packs_rows { Rows::Packed(lhs.rows, rows) } else { Rows::InPlace(lhs) };
@@ -155,7 +155,7 @@ fn pack_panel<'a>(panel: &'a mut Vec<f32>, rhs: Matrix<'_>) -> &'a [f32] {
         });
     } else {
         let columns = rhs.transposed();
-        let mut lines = [[].as_slice(); PANEL];
+        let mut lines = [[].as_slice(); NR];
         lines.iter_mut().zip(0..columns.rows).for_each(|(line, column)| *line = columns.row(column));
         transpose(to, lanes, &lines[..columns.rows]);
     }
@@ -165,19 +165,19 @@ fn pack_panel<'a>(panel: &'a mut Vec<f32>, rhs: Matrix<'_>) -> &'a [f32] {
     panel
 }
 
-/// `[tile][K][TALL]` of a matrix whose columns are contiguous; the rows that the last tile lacks mean nothing.
+/// `[tile][K][MR]` of a matrix whose columns are contiguous; the rows that the last tile lacks mean nothing.
 fn pack_rows(packed: &mut Vec<f32>, lhs: Matrix<'_>) {
     /// Columns that are copied for all tiles before the next ones: they stay in the first-level cache.
     const COLUMNS: usize = 16;
     let (columns, depth) = (lhs.transposed(), lhs.columns);
-    let packed = sized(packed, lhs.rows.next_multiple_of(TALL) * depth);
+    let packed = sized(packed, lhs.rows.next_multiple_of(MR) * depth);
     vectorized!(|packed: &mut [f32], columns: Matrix<'_>, depth: usize| {
         for first in (0..depth).step_by(COLUMNS) {
-            for (index, tile) in packed.chunks_exact_mut(TALL * depth).enumerate() {
-                let rows = index * TALL..columns.columns.min((index + 1) * TALL);
-                let lines = tile.as_chunks_mut::<TALL>().0[first..].iter_mut().take(COLUMNS);
+            for (index, tile) in packed.chunks_exact_mut(MR * depth).enumerate() {
+                let rows = index * MR..columns.columns.min((index + 1) * MR);
+                let lines = tile.as_chunks_mut::<MR>().0[first..].iter_mut().take(COLUMNS);
                 for (column, line) in lines.enumerate() {
-                    copy::<TALL>(line, &columns.row(first + column)[rows.clone()]);
+                    copy::<MR>(line, &columns.row(first + column)[rows.clone()]);
                 }
             }
         }

@@ -9,8 +9,8 @@
 // M rows, D inner dimension, O outputs
 
 use super::arch::arch;
+use super::gemm::{product, product_of};
 use super::matrix::{Matrix, MatrixMut, Store, Threads, WORTH_SHARING, area};
-use super::product::{product, product_of};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
