@@ -27,7 +27,7 @@ pub struct Config {
     pub max_num_seqs: usize,
     /// Weight of the KL divergence from the reference policy; at 0 there is none.
     pub beta: f64,
-    /// TrainLoop after which the reference becomes the policy; 0 keeps the first one.
+    /// Steps after which the reference becomes the policy; 0 keeps the first one.
     pub ref_model_sync_steps: usize,
     /// How far the ratio may fall below 1 (and rise above, unless `epsilon_high` says otherwise).
     pub epsilon: f64,
@@ -47,7 +47,7 @@ pub struct Config {
     pub mask_truncated_completions: bool,
     /// Whether training routes tokens as the sampler did.
     pub router_replay: RouterReplay,
-    /// TrainLoop between evaluations; 0 evaluates before the first step and after the last only.
+    /// Steps between evaluations; 0 evaluates before the first step and after the last only.
     pub eval_steps: usize,
     /// Mismatch KL between sampler and trainer that stops the run when exceeded three steps in a row.
     pub max_mismatch_kl: f64,

@@ -95,7 +95,7 @@ pub(crate) fn update(
     }
     let completions: Vec<&Completion> = moving.iter().map(|example| example.completion).collect();
     let parts: Vec<&[&Example]> = completion_microbatches(
-        &continuations(&completions),
+        &Continuation::of_all(&completions),
         config.micro_batch_tokens,
         config.micro_batch_size,
     )
@@ -150,15 +150,6 @@ pub(crate) fn update(
     Ok(state)
 }
 
-/// Completions as the packing takes them.
-pub(crate) fn continuations<'a>(completions: &[&'a Completion]) -> Vec<Continuation<'a>> {
-    let continuation = |completion: &&'a Completion| Continuation {
-        prompt: &completion.prompt_ids,
-        completion: &completion.ids,
-    };
-    completions.iter().map(continuation).collect()
-}
-
 /// What a microbatch's forward pass gives.
 struct Computed {
     objective: Objective,
@@ -176,7 +167,7 @@ fn microbatch_loss(
     setup: &TrainerArgs,
 ) -> Computed {
     let completions: Vec<&Completion> = examples.iter().map(|example| example.completion).collect();
-    let packed = pack_completions(&continuations(&completions), ROW_LENGTH);
+    let packed = pack_completions(&Continuation::of_all(&completions), ROW_LENGTH);
     let replayed = replay(examples, &packed, policy, setup.config.router_replay);
     let routes = replayed.as_deref().map_or(Routes::Choose, Routes::Replay);
     let (output, checkpoints) = setup.train.forward(policy, &packed.batch, routes);

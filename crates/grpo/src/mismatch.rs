@@ -1,12 +1,11 @@
 //! Do sampler and trainer mean the same policy? Both computed the same tokens, one by one with a cache and all at
 //! once; what they disagree by would bias every ratio.
 
-use crate::learn::continuations;
 use ruminate_data::{Completion, Group, Routing};
 use ruminate_model::{Decoder, LayerRouting, Routes};
 use ruminate_train::ExpertLoad;
 use ruminate_train::logprobs::token_logprobs;
-use ruminate_train::packing::{Packed, ROW_LENGTH, pack_completions};
+use ruminate_train::packing::{Continuation, Packed, ROW_LENGTH, pack_completions};
 
 /// Completions on which sampler and trainer are compared at every step, at least.
 pub(crate) const PROBED: usize = 8;
@@ -34,7 +33,7 @@ pub(crate) fn probe(policy: &Decoder, groups: &[Group], count: usize, temperatur
     let all: Vec<&Completion> = groups.iter().flat_map(|group| &group.completions).collect();
     let stride = all.len().div_ceil(count.max(1)).max(1);
     let probed: Vec<&Completion> = all.into_iter().step_by(stride).collect();
-    let packed = pack_completions(&continuations(&probed), ROW_LENGTH);
+    let packed = pack_completions(&Continuation::of_all(&probed), ROW_LENGTH);
     if packed.loss_tokens() == 0 {
         return Mismatch::default();
     }

@@ -30,7 +30,7 @@ pub struct TrainerArgs<'a> {
     pub eos_token_ids: &'a [u32],
     /// When a run raises alarms; the trainer ends it by one of them.
     pub alarms: &'a alarms::Config,
-    /// TrainLoop of the run.
+    /// Steps of the run.
     pub max_steps: usize,
     /// The run's randomness.
     pub seed: Seed,

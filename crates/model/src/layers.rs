@@ -2,9 +2,9 @@
 
 // N rows, D hidden, F feed-forward width
 
+use crate::adapter::Adapter;
 use crate::config::Rope;
 use crate::init::Initializer;
-use crate::lora::Adapter;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 use rand::Rng;

@@ -41,6 +41,7 @@
 //! # Ok::<(), ruminate_model::ConfigError>(())
 //! ```
 
+mod adapter;
 mod attention;
 mod batch;
 mod block;

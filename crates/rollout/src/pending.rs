@@ -105,7 +105,7 @@ impl<'a> Writing<'a> {
     }
 
     fn records(&self) -> bool {
-        self.options.record_routing == true && self.config.moe.is_some()
+        self.options.record_routing && self.config.moe.is_some()
     }
 
     fn chosen(&self) -> usize {

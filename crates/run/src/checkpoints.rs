@@ -57,7 +57,7 @@ pub fn list(run: &Path) -> Result<Vec<Checkpoint>, Error> {
 /// The newest checkpoint that verifies; broken ones are skipped and told.
 ///
 /// # Errors
-/// [`Error::Disk`] when reading fails. Corrupt checkpoints are no error here: none may be left to resume from, and
+/// [`Error::Disk`] when reading fails. Broken checkpoints are no error here: none may be left to resume from, and
 /// then the caller starts over.
 pub fn newest(run: &Path) -> Result<Newest, Error> {
     let mut skipped = Vec::new();

@@ -15,13 +15,13 @@ pub use mismatch::MismatchAlarm;
 use crate::Metrics;
 use std::collections::VecDeque;
 
-/// TrainLoop in a row, or steps of a mean, that make a pattern of what may be chance in one or two.
+/// Steps in a row, or steps of a mean, that make a pattern of what may be chance in one or two.
 pub const IN_A_ROW: usize = 3;
 
-/// TrainLoop whose mean reward is the start that later steps are compared with.
+/// Steps whose mean reward is the start that later steps are compared with.
 const FIRST: usize = 5;
 
-/// TrainLoop over which most groups have to be equal.
+/// Steps over which most groups have to be equal.
 const LONG: usize = 10;
 
 /// What an alarm is about.
@@ -41,7 +41,7 @@ pub enum Kind {
     Reward,
     /// Validation problems are solved less often than before training.
     Validation,
-    /// TrainLoop wait for verdicts. It depends on the clock, so that it belongs into no file that the seed decides.
+    /// Steps wait for verdicts. It depends on the clock, so that it belongs into no file that the seed decides.
     Judge,
 }
 
@@ -99,7 +99,7 @@ pub struct Alarms {
     config: Config,
     /// Completions of a step.
     completions: usize,
-    /// TrainLoop in a row in which all groups were equal; in which most completions were unscored; below the start's reward.
+    /// Steps in a row in which all groups were equal; in which most completions were unscored; below the start's reward.
     equal_steps: usize,
     unscored_steps: usize,
     falling_steps: usize,

@@ -16,6 +16,7 @@ use crate::{Error, Optimizer, State, optimizer_state};
 use burn::tensor::{Device, Tensor};
 use ruminate_model::{Decoder, ParameterVisitor};
 use ruminate_run::{FolderWriter, checkpoints, verify};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +49,7 @@ pub struct Loaded {
 /// What a checkpoint says of its run.
 #[derive(Clone, Debug)]
 pub struct Saved {
-    /// TrainLoop that were done.
+    /// Steps that were done.
     pub step: usize,
     /// What [`Companions::identity`] was.
     pub identity: Value,
@@ -75,7 +76,9 @@ struct TrainerState {
     skipped_in_a_row: usize,
     models: Vec<String>,
     identity: Value,
-    extra: Value,
+    /// Of version 0.1, which put nothing into it.
+    #[serde(default, rename = "extra", skip_serializing)]
+    _extra: IgnoredAny,
 }
 
 /// Saves `state` as the checkpoint of its step, then deletes all but the `keep_last` newest that verify. Returns
@@ -111,7 +114,7 @@ pub fn save(
         skipped_in_a_row: state.optimizer.skipped,
         models: state.models.keys().cloned().collect(),
         identity: companions.identity.clone(),
-        extra: state.extra.clone(),
+        _extra: IgnoredAny,
     };
     let text = serde_json::to_vec_pretty(&trainer_state).expect("keys are strings");
     writer.write(TRAINER_STATE, &text)?;
@@ -144,8 +147,8 @@ pub fn load(folder: &Path, config: &Config, device: &Device) -> Result<Loaded, E
     let moments = optimizer_state::from_bytes(&read(&path)?, &sizes(&policy), device)
         .map_err(|reason| malformed(&path, reason))?;
     let optimizer = Optimizer { moments, skipped: saved.skipped_in_a_row, ..Optimizer::new(config) };
-    let TrainerState { step, cursor, num_tokens, identity, extra, .. } = saved;
-    let state = State { policy, optimizer, step, cursor, num_tokens, models, extra, unscored_steps: 0 };
+    let TrainerState { step, cursor, num_tokens, identity, .. } = saved;
+    let state = State { policy, optimizer, step, cursor, num_tokens, models, unscored_steps: 0 };
     Ok(Loaded { state, identity })
 }
 

@@ -24,7 +24,7 @@ pub struct Config {
     pub max_grad_norm: f64,
     /// Shape of the learning rate after warm-up.
     pub lr_scheduler_type: Scheduler,
-    /// TrainLoop over which the learning rate rises linearly; the first step has rate 0, as in transformers.
+    /// Steps over which the learning rate rises linearly; the first step has rate 0, as in transformers.
     pub warmup_steps: usize,
     /// Share of the peak that the schedule ends at.
     pub lr_scheduler_min_ratio: f64,
@@ -42,11 +42,11 @@ pub struct Config {
     /// Microbatches that are computed at the same time, each by a thread; 0 is as many as pay on the device, where the caller
     /// knows it, else 1. The result does not depend on it.
     pub workers: usize,
-    /// TrainLoop between checkpoints; 0 saves none on the way.
+    /// Steps between checkpoints; 0 saves none on the way.
     pub save_steps: usize,
     /// Checkpoints that are kept.
     pub save_total_limit: usize,
-    /// TrainLoop in a row that may have a loss or gradient that is not finite; each is skipped.
+    /// Steps in a row that may have a loss or gradient that is not finite; each is skipped.
     pub max_skipped_steps: usize,
 }
 

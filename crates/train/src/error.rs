@@ -70,7 +70,7 @@ pub enum Error {
         loss: f64,
         /// The norm of its gradient.
         grad_norm: f64,
-        /// TrainLoop in a row that were not applied.
+        /// Steps in a row that were not applied.
         skipped: usize,
         /// How many were allowed.
         allowed: usize,

@@ -44,7 +44,7 @@ pub fn accumulate<M: Sync, T: Send>(
         // In the pool that also shares out large operations: a worker splits its own, and who is idle takes a part.
         rayon::scope(|scope| {
             for _ in 0..workers {
-                // Artifact of its own: decoders that share leaves share a graph, and graphs have a lock.
+                // Leaves of its own: decoders that share leaves share a graph, and graphs have a lock.
                 let decoder = policy.clone().fork(&policy.device());
                 scope.spawn(|_| {
                     let decoder = decoder;

@@ -8,7 +8,7 @@ mod rows;
 use crate::Error;
 use layout::Layout;
 use rows::{even, first_fit};
-use ruminate_data::Sample;
+use ruminate_data::{Completion, Sample};
 use std::ops::Range;
 
 pub use packed::Packed;
@@ -35,6 +35,14 @@ pub struct Continuation<'a> {
     pub prompt: &'a [u32],
     /// Tokens with loss.
     pub completion: &'a [u32],
+}
+
+impl<'a> Continuation<'a> {
+    /// Of what policies wrote.
+    pub fn of_all(completions: &[&'a Completion]) -> Vec<Self> {
+        let of = |written: &&'a Completion| Self { prompt: &written.prompt_ids, completion: &written.ids };
+        completions.iter().map(of).collect()
+    }
 }
 
 /// Places of a row that completions are packed into, where nothing is said: where attention has no fused form its memory

@@ -21,9 +21,7 @@ pub struct State {
     pub num_tokens: u64,
     /// Other models that belong to the run, by name (`reference`), on the device without autodiff.
     pub models: BTreeMap<String, Decoder>,
-    /// What else the trainer has to remember, as JSON.
-    pub extra: serde_json::Value,
-    /// TrainLoop in a row of which most completions had no verdict. While there are any, no checkpoint is written: the newest
+    /// Steps in a row of which most completions had no verdict. While there are any, no checkpoint is written: the newest
     /// one stays that from before them.
     pub unscored_steps: usize,
 }
@@ -38,7 +36,6 @@ impl State {
             cursor: 0,
             num_tokens: 0,
             models: BTreeMap::new(),
-            extra: serde_json::Value::Null,
             unscored_steps: 0,
         }
     }

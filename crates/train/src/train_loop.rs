@@ -7,11 +7,11 @@ use burn::module::Module;
 /// How far a run goes, and what is due on the way; 0 stands for never.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainLoop {
-    /// TrainLoop of the run.
+    /// Steps of the run.
     pub max_steps: usize,
-    /// TrainLoop between two evaluations; besides, there is one before the first step and one after the last.
+    /// Steps between two evaluations; besides, there is one before the first step and one after the last.
     pub eval_steps: usize,
-    /// TrainLoop between two checkpoints; besides, there is one after the last step, and one when the run is interrupted.
+    /// Steps between two checkpoints; besides, there is one after the last step, and one when the run is interrupted.
     pub save_steps: usize,
 }
 

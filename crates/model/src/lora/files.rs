@@ -1,7 +1,8 @@
 //! Adapter folders in PEFT's layout: `adapter_config.json`, `adapter_model.safetensors`. Like every file they are
 //! untrusted.
 
-use super::{Adapter, Adapters, Config, Targets, keys, last};
+use super::{Adapters, Config, Targets, keys, last};
+use crate::adapter::Adapter;
 use crate::weights::{first_not_finite, kind_of, opened, pretty, read_json};
 use crate::{Decoder, LoadError, SaveError};
 use burn::module::Module;

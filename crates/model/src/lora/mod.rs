@@ -7,19 +7,19 @@
 //! tensor a layer, so an adapter on the dense or shared ones could not be written down for it. Never adapted are
 //! embedding, output head, router, norms, biases, and the multi-token prediction module.
 
-mod adapter;
 mod files;
 mod keys;
 
-pub(crate) use adapter::Adapter;
 pub(crate) use files::save;
 pub use files::{base_folder, load_adapter};
 
+use crate::adapter::Adapter;
 use crate::layers::Linear;
 use crate::{Config as Architecture, Decoder};
 use burn::module::{Module, Param};
 use burn::tensor::Device;
 use rand::Rng;
+use ruminate_data::nearest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -240,8 +240,6 @@ fn last(name: &str) -> &str {
 }
 
 fn unknown(name: &str, known: BTreeSet<String>) -> Error {
-    let likeness = known.iter().map(|known| (known, strsim::jaro_winkler(known, name)));
-    let nearest = likeness.max_by(|a, b| a.1.total_cmp(&b.1)).filter(|&(_, score)| score > 0.75);
-    let nearest = nearest.map(|(near, _)| near.clone());
+    let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
     Error::Target { name: name.to_owned(), nearest, known: known.into_iter().collect() }
 }

@@ -32,7 +32,7 @@ pub(crate) fn run(run: &Path, out: Option<&Path>) -> Result<PathBuf> {
     Ok(page.to_owned())
 }
 
-/// Artifact the report in a run folder: worth a warning, never a run.
+/// Leaves the report in a run folder: worth a warning, never a run.
 pub(crate) fn leave(folder: &RunFolder) {
     let path = folder.report_path();
     if let Err(error) = check_own(&path).and_then(|()| write(folder.path(), &path)) {

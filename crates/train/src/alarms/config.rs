@@ -10,7 +10,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// TrainLoop in a row in which every group had equal rewards.
+    /// Steps in a row in which every group had equal rewards.
     pub all_equal: Limit,
     /// Share of equal groups over ten steps, while fewer than half of the completions are right.
     pub mostly_equal: Limit,
@@ -20,7 +20,7 @@ pub struct Config {
     pub unscored: Limit,
     /// Entropy in nats a token over three steps, while the reward is below that of the first five steps.
     pub entropy: Limit,
-    /// TrainLoop in a row with a reward below the mean of the first five.
+    /// Steps in a row with a reward below the mean of the first five.
     pub reward: Limit,
     /// How far pass@1 on validation problems may fall below that before training, in 95 % intervals of the difference.
     pub validation: Limit,

@@ -21,7 +21,7 @@ pub struct Config {
     /// Weight of the multi-token prediction loss, where the model has the module (lambda of arXiv 2412.19437,
     /// eq. 25); 0 leaves the module alone.
     pub mtp_loss_weight: f64,
-    /// TrainLoop between evaluations; 0 evaluates before the first step and after the last only, and holds nothing out to
+    /// Steps between evaluations; 0 evaluates before the first step and after the last only, and holds nothing out to
     /// evaluate on.
     pub eval_steps: usize,
     /// Optimizer, schedule, router and saving.

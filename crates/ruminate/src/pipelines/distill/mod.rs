@@ -173,7 +173,7 @@ fn identity(session: &Session, teachers: &[&str]) -> Result<Value> {
     Ok(identity)
 }
 
-/// Artifact the student, and tells what became of it. `teacher` is its teacher's evaluation, `judged` what the teacher took to
+/// Leaves the student, and tells what became of it. `teacher` is its teacher's evaluation, `judged` what the teacher took to
 /// judge what the student wrote.
 fn end(
     stage: &Stage,
