@@ -43,7 +43,7 @@ impl Place {
     fn model(&self, departures: &[(&str, Value)]) {
         let folder = self.folder.path().join("model");
         fs::create_dir_all(&folder).expect("made");
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text");
+        let fixtures = ruminate_testkit::fixture_path("text");
         fs::copy(fixtures.join("byte_level/tokenizer.json"), folder.join("tokenizer.json")).expect("copied");
         fs::copy(fixtures.join("templates/qwen2_5.jinja"), folder.join("chat_template.jinja"))
             .expect("copied");

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn gguf(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/gguf").join(name)
+    ruminate_testkit::fixture_path("gguf").join(name)
 }
 
 #[test]

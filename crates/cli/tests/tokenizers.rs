@@ -25,7 +25,7 @@ fn model(folder: &Path, name: &str, vocab_size: usize, files: &[(&str, Value)]) 
     }
     assert_code(&ruminate(&args), 0);
     let model = run.join("final");
-    let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text/pairs").join(name);
+    let tokenizer = ruminate_testkit::fixture_path("text/pairs").join(name);
     fs::copy(tokenizer.join("tokenizer.json"), model.join("tokenizer.json")).expect("copied");
     fs::remove_file(model.join("tokenizer_config.json")).expect("removed");
     for (file, content) in files {

@@ -67,7 +67,6 @@ fn named(token: &Value) -> String {
 mod tests {
     use crate::Tokenizer;
     use std::fs;
-    use std::path::Path;
 
     /// The embedded tokenizer with a part of its file replaced.
     fn changed(from: &str, to: &str) -> Tokenizer {
@@ -99,7 +98,7 @@ mod tests {
 
     #[test]
     fn what_differs_is_told() {
-        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text/byte_level");
+        let fixture = ruminate_testkit::fixture_path("text/byte_level");
         let other = Tokenizer::load(&fixture).expect("a fixture");
         let told = Tokenizer::embedded().difference(&other).expect("another tokenizer");
         assert_eq!(told, r#"the added token "<|pad|>" (id 0) of one is "<|im_end|>" (id 300) in the other"#);

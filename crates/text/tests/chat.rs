@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use ruminate_data::Message;
 use ruminate_text::{ChatTemplate, Error, GenerationPrompt, SpecialTokens, TemplateInputs, Tokenizer};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 fn compile(source: &str) -> Result<ChatTemplate, Error> {
@@ -24,7 +24,7 @@ fn golden(file: &str) -> Value {
 }
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text")
+    ruminate_testkit::fixture_path("text")
 }
 
 fn template(row: &Value) -> ChatTemplate {

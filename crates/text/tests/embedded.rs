@@ -4,13 +4,13 @@
 
 use proptest::prelude::*;
 use ruminate_text::{Error, SpecialText, Tokenizer};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 static TOKENIZER: LazyLock<Tokenizer> = LazyLock::new(Tokenizer::embedded);
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text")
+    ruminate_testkit::fixture_path("text")
 }
 
 fn golden() -> serde_json::Value {

@@ -113,7 +113,7 @@ fn truncation_and_padding_of_the_file_do_not_apply() {
 
 /// The embedded tokenizer's file, and those of `fixtures/text/pairs`: each model of the library's but WordPiece.
 static FILES: LazyLock<Vec<serde_json::Value>> = LazyLock::new(|| {
-    let pairs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text/pairs");
+    let pairs = ruminate_testkit::fixture_path("text/pairs");
     let read = |name: &str| std::fs::read(pairs.join(name).join("tokenizer.json")).unwrap();
     let embedded = Tokenizer::embedded().files().next().unwrap().1.to_vec();
     let files = [embedded, read("gpt2"), read("llama"), read("unigram")];
@@ -227,7 +227,7 @@ proptest! {
 
 #[test]
 fn a_byte_level_tokenizer_encodes_and_decodes_as_python_does() {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text");
+    let fixtures = ruminate_testkit::fixture_path("text");
     let tokenizer = Tokenizer::load(&fixtures.join("byte_level")).unwrap();
     let golden: serde_json::Value =
         serde_json::from_slice(&std::fs::read(fixtures.join("byte_level.json")).unwrap()).unwrap();

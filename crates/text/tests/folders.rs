@@ -6,11 +6,11 @@ use ruminate_text::{ChatTemplate, Error, GenerationPrompt, SpecialText, Template
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text")
+    ruminate_testkit::fixture_path("text")
 }
 
 /// A folder with a tokenizer of `fixtures/text/pairs`, parts of its file replaced, and files beside it.

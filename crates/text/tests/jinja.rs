@@ -4,7 +4,6 @@
 
 use ruminate_text::{ChatTemplate, Error, GenerationPrompt, SpecialTokens, TemplateInputs};
 use serde_json::Value;
-use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 fn compile(source: &str) -> Result<ChatTemplate, Error> {
@@ -43,7 +42,7 @@ const EXPLAINED: [(&str, bool, &str); 26] = [
 
 #[test]
 fn features_of_jinja2_are_rendered_as_transformers_renders_them() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text/jinja.json");
+    let path = ruminate_testkit::fixture_path("text/jinja.json");
     let golden: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let mut context = golden["context"].clone();
     let messages = context.as_object_mut().unwrap().shift_remove("messages").unwrap();

@@ -5,11 +5,11 @@ use proptest::prelude::*;
 use ruminate_text::{Error, Tokenizer};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::LazyLock;
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text")
+    ruminate_testkit::fixture_path("text")
 }
 
 static TOKENIZERS: LazyLock<BTreeMap<&str, Tokenizer>> = LazyLock::new(|| {

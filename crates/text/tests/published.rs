@@ -7,12 +7,12 @@ use ruminate_data::{Message, messages};
 use ruminate_text::{ChatTemplate, Error, GenerationPrompt, SpecialTokens, TemplateInputs};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::time::{Duration, UNIX_EPOCH};
 
 fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text")
+    ruminate_testkit::fixture_path("text")
 }
 
 fn json(name: &str) -> Value {

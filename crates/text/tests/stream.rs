@@ -3,12 +3,10 @@
 
 use proptest::prelude::*;
 use ruminate_text::{SpecialText, TextStream, Tokenizer};
-use std::path::Path;
 use std::sync::LazyLock;
 
-static BYTE_LEVEL: LazyLock<Tokenizer> = LazyLock::new(|| {
-    Tokenizer::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text/byte_level")).unwrap()
-});
+static BYTE_LEVEL: LazyLock<Tokenizer> =
+    LazyLock::new(|| Tokenizer::load(&ruminate_testkit::fixture_path("text/byte_level")).unwrap());
 
 fn pieces(tokenizer: &Tokenizer, ids: &[u32]) -> Vec<String> {
     let mut stream = TextStream::new(tokenizer);

@@ -4,7 +4,6 @@
 use ruminate_data::{Message, messages};
 use ruminate_text::{ChatTemplate, Error, SpecialTokens, TemplateInputs, Turn};
 use serde_json::{Value, json};
-use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 fn compile(source: &str) -> ChatTemplate {
@@ -14,7 +13,7 @@ fn compile(source: &str) -> ChatTemplate {
 }
 
 fn published(name: &str) -> ChatTemplate {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text/published").join(name);
+    let path = ruminate_testkit::fixture_path("text/published").join(name);
     compile(&std::fs::read_to_string(path).unwrap())
 }
 

@@ -99,7 +99,7 @@ pub(crate) fn timeless_metrics(run: &Path) -> Vec<serde_json::Value> {
 
 /// A committed checkpoint with what transformers computes from it.
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/model").join(name)
+    ruminate_testkit::fixture_path("model").join(name)
 }
 
 /// A tiny random model of Qwen2's architecture that speaks printable ASCII, with Qwen2.5's chat template or without one.
@@ -118,8 +118,7 @@ pub(crate) fn qwen2(folder: &Path, positions: usize, template: Option<&str>) -> 
     assert_code(&ruminate(&args), 0);
     let model = run.join("final");
     if let Some(template) = template {
-        let template =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text/templates").join(template);
+        let template = ruminate_testkit::fixture_path("text/templates").join(template);
         std::fs::copy(template, model.join("chat_template.jinja")).expect("copied");
     }
     model.to_str().expect("UTF-8").to_owned()

@@ -8,7 +8,7 @@ use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/gguf").join(name)
+    ruminate_testkit::fixture_path("gguf").join(name)
 }
 
 pub(crate) fn json(path: &Path) -> serde_json::Value {

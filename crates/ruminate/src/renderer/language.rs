@@ -187,8 +187,7 @@ mod tests {
     /// The byte-level tokenizer of the fixtures, `<|im_end|>` being 300, in a folder with these files.
     fn language(eos_token_id: &Value, files: &[(&str, &str)]) -> Language {
         let folder = tempfile::tempdir().expect("a folder");
-        let fixture =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/text/byte_level/tokenizer.json");
+        let fixture = ruminate_testkit::fixture_path("text/byte_level/tokenizer.json");
         fs::copy(fixture, folder.path().join("tokenizer.json")).expect("copied");
         for (name, text) in files {
             fs::write(folder.path().join(name), text).expect("written");

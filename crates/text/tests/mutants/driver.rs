@@ -7,7 +7,6 @@
 use serde_json::Value;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -263,7 +262,7 @@ fn part<'a>(random: &mut Random, json: &'a Value) -> &'a Value {
 
 /// A file of the repository.
 pub(crate) fn fixture(path: &str) -> Vec<u8> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures").join(path);
+    let path = ruminate_testkit::fixture_path(path);
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 

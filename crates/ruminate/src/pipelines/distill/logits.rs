@@ -125,7 +125,7 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     fn copy(case: &str, to: &Path) {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/model").join(case);
+        let from = ruminate_testkit::fixture_path("model").join(case);
         for name in ["config.json", "model.safetensors"] {
             fs::copy(from.join(name), to.join(name)).expect("copied");
         }
