@@ -1,6 +1,7 @@
 //! `cargo xtask ci`: every check of the project, cheapest first, each with its time. The last ones train, and must learn,
-//! survive being killed, and compute the same on Vulkan; it refuses to know how, and reads `eval.jsonl` like any user.
+//! survive being killed, and compute the same on Vulkan; it reads `eval.jsonl` like any user.
 
+mod package;
 mod resumes;
 
 use crate::{binary, cargo, root};
@@ -23,7 +24,7 @@ struct Step {
     check: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step { name: "format", check: || cargo_step(&["fmt", "--all", "--check"]) },
     Step { name: "tidy", check: || cargo_step(&["test", "--quiet", "--package", "xtask"]) },
     Step { name: "deny", check: deny },
@@ -34,6 +35,7 @@ const STEPS: [Step; 10] = [
     Step { name: "test", check: || cargo_step(&["test", "--workspace"]) },
     Step { name: "network", check: network },
     Step { name: "docs", check: docs },
+    Step { name: "package", check: package::check },
     Step { name: "learns", check: learns },
     Step { name: "resumes", check: resumes::check },
     Step { name: "vulkan", check: vulkan },
