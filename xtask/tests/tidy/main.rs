@@ -5,6 +5,7 @@ mod arrows;
 mod dependencies;
 mod lexer;
 mod licences;
+mod recipe;
 mod source;
 
 use std::fmt::{self, Display, Formatter};
