@@ -4,6 +4,7 @@
 
 use crate::{cargo, root};
 use anyhow::{Context, Result};
+use lexopt::Arg::Long;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -54,10 +55,15 @@ pub(crate) fn become_it(path: &Path, args: &[OsString]) -> Result<ExitCode> {
 
 /// The value of `--device D` or `--device=D`; the last one counts, as in the binary.
 fn device(args: &[OsString]) -> Option<String> {
-    let args: Vec<_> = args.iter().map(|arg| arg.to_string_lossy()).take_while(|arg| arg != "--").collect();
-    let spaced = |at: usize| args[at].eq("--device").then(|| args.get(at + 1)).flatten().map(AsRef::as_ref);
-    let joined = |at: usize| args[at].strip_prefix("--device=");
-    (0..args.len()).rev().find_map(|at| spaced(at).or_else(|| joined(at))).map(str::to_owned)
+    let (mut parser, mut device) = (lexopt::Parser::from_args(args), None);
+    while let Ok(Some(arg)) = parser.next() {
+        if arg == Long("device") {
+            device = parser.value().ok().or(device); // the binary says what is missing
+        } else {
+            parser.optional_value(); // behind an equals sign
+        }
+    }
+    device.map(|device| device.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -84,6 +90,8 @@ mod tests {
             ("train-rl --device cuda", Some("cuda")),
             ("train-rl recipe.toml --device cuda:1 --set seed=2", Some("cuda")),
             ("eval --device=vulkan:0", Some("vulkan")),
+            ("eval --set=seed=2 --device cuda", Some("cuda")),
+            ("eval --device cuda --device", Some("cuda")),
             ("eval --device wgpu", Some("wgpu")),
             ("eval --device cuda --device flex", None),
             ("generate -- --device cuda", None),

@@ -13,7 +13,7 @@ pub enum Method {
     Traces,
     /// The teacher's distribution at every token of its traces.
     Logits,
-    /// The teacher's opinion of every token of the student's own completions.
+    /// The teacher's log-probability of every token of the student's own completions.
     OnPolicy,
 }
 
@@ -21,30 +21,36 @@ pub enum Method {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// What the student learns. All but traces need one tokenizer for both.
+    /// What the student learns from its teacher. All but `traces` need one tokenizer for both.
     pub method: Method,
-    /// Of `logits`: 0 is the forward KL, 1 the reverse one, between them the generalised Jensen-Shannon divergence; TRL's
-    /// `GKDConfig.beta`.
+    /// For `logits`, from 0 to 1: 0 is the forward KL, 1 the reverse one, between them the generalised
+    /// Jensen-Shannon divergence (TRL's `GKDConfig.beta`).
     pub beta: f64,
-    /// Of `logits`: divides the logits of teacher and student.
+    /// For `logits`: divides the logits of teacher and student; above 0.
     pub temperature: f64,
-    /// Of `logits`: the teacher's most probable tokens that are kept of each place, the others as one; 0 keeps all.
+    /// For `logits`: how many of the teacher's most probable tokens are kept per token of a trace, the others
+    /// as one; 0 keeps all. One token takes 8 `top_k` + 4 bytes on disk.
     pub top_k: usize,
-    /// Of `on_policy`: mismatch KL between sampler and trainer that stops the run when exceeded three steps in a row.
+    /// For `on_policy`: KL between sampler and trainer, in nats per token, that ends the run (exit 8) when
+    /// exceeded three steps in a row. `inf` never does, and neither does a sampler that rounds
+    /// (`rollout.dtype`).
     pub max_mismatch_kl: f64,
-    /// Completions a problem.
+    /// Completions per problem, from 1.
     pub num_samples: usize,
-    /// Components of the verdict that must be exactly 1, by name; one that a verdict lacks counts as missed.
+    /// Reward components that must be exactly 1 for a trace to be kept, by name; one that a verdict lacks
+    /// counts as missed. `[]` requires none.
     pub required_rewards: Vec<String>,
-    /// Traces kept of one prompt, the first ones; 0 keeps all. Easy problems have more of them than hard ones.
+    /// Traces kept per prompt, the first ones; 0 keeps all, and easy problems then have more of them than
+    /// hard ones.
     pub max_traces_per_prompt: usize,
-    /// Fewest tokens of a completion, the ending one included.
+    /// Fewest tokens of a kept completion, the ending one included.
     pub min_length: usize,
-    /// Most tokens; 0 is no limit but that of sampling.
+    /// Most tokens of a kept completion; 0 is no limit but that of sampling.
     pub max_length: usize,
-    /// Tokens of an n-gram by which repetition is told.
+    /// Tokens per n-gram in the measure of repetition, from 1.
     pub repetition_ngram: usize,
-    /// Largest share of a completion's n-grams that may have occurred in it before; 1 lets everything pass.
+    /// Largest share of a kept completion's n-grams that may have occurred in it before, from 0 to 1; 1 keeps
+    /// everything.
     pub max_repetition: f64,
 }
 

@@ -8,48 +8,53 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Completions a problem (G).
+    /// Completions per problem (G), at least 2.
     pub num_generations: usize,
-    /// Problems a step.
+    /// Problems per step, from 1.
     pub prompts_per_step: usize,
-    /// Optimizer updates that a step's completions are split into.
+    /// Optimizer updates that a pass over a step's completions is split into: from 1, and a divisor of
+    /// `prompts_per_step`, since a group is never split.
     pub num_minibatches: usize,
-    /// Passes over a step's completions (mu in the paper).
+    /// Passes over a step's completions (mu in the paper), from 1.
     pub num_iterations: usize,
-    /// Completions of one forward and backward pass, at most. Fewer take less memory. Loss and gradient are the same but for
-    /// the order of sums; with a mixture of experts the load, and with it the routers' biases, are not: a prompt counts once
-    /// in each microbatch that holds some of its completions.
+    /// Most completions of one forward and backward pass, from 1. Fewer take less memory. Loss and gradient
+    /// are the same but for the order of sums; with a mixture of experts the load, and with it the routers'
+    /// biases, are not: a prompt counts once in each microbatch that holds some of its completions.
     pub micro_batch_size: usize,
-    /// About as many tokens have one forward and backward pass, a prompt that completions share counted once. The same holds
-    /// as for `micro_batch_size`.
+    /// About as many tokens have one forward and backward pass, from 1; a prompt that completions share
+    /// counts once. The same holds as for `micro_batch_size`.
     pub micro_batch_tokens: usize,
-    /// Sequences decoded at once.
+    /// Sequences decoded at once, from 1; in evaluations and by `distill`, too.
     pub max_num_seqs: usize,
-    /// Weight of the KL divergence from the reference policy; at 0 there is none.
+    /// Weight of the KL divergence from the reference policy, not negative; at 0 there is no reference.
     pub beta: f64,
-    /// Steps after which the reference becomes the policy; 0 keeps the first one.
+    /// Steps after which the reference becomes the current policy; 0 keeps the first one.
     pub ref_model_sync_steps: usize,
-    /// How far the ratio may fall below 1 (and rise above, unless `epsilon_high` says otherwise).
+    /// How far the ratio may fall below 1 (and rise above, unless `epsilon_high` says otherwise); not
+    /// negative.
     pub epsilon: f64,
-    /// How far the ratio may rise above 1 (DAPO's clip-higher).
+    /// How far the ratio may rise above 1 (DAPO's clip-higher), not negative. Without it `epsilon`.
     pub epsilon_high: Option<f64>,
-    /// Upper limit of the unclipped ratio: bounds the loss of negative advantages (INTELLECT-2's two-sided clip).
+    /// Upper limit of the unclipped ratio, above 1 + `epsilon_high`: bounds the loss of negative advantages
+    /// (INTELLECT-2's two-sided clip). Without it there is no limit, or 3 where the sampler rounds
+    /// (`rollout.dtype`).
     pub delta: Option<f64>,
     /// How token losses become one number.
     pub loss_type: LossType,
-    /// What rewards are divided by.
+    /// What centred rewards are divided by.
     pub scale_rewards: Scale,
-    /// Whether the parts of a reward are summed first or normalised first.
+    /// How a reward of several parts becomes an advantage.
     pub multi_objective_aggregation: Aggregation,
-    /// Whether ratios are of tokens or of sequences (GSPO).
+    /// Whether ratios are of tokens or of sequences.
     pub importance_sampling_level: ImportanceLevel,
     /// Leaves completions that reached the length limit out of the loss.
     pub mask_truncated_completions: bool,
-    /// Whether training routes tokens as the sampler did.
+    /// How training routes the tokens of a mixture of experts.
     pub router_replay: RouterReplay,
     /// Steps between evaluations; 0 evaluates before the first step and after the last only.
     pub eval_steps: usize,
-    /// Mismatch KL between sampler and trainer that stops the run when exceeded three steps in a row.
+    /// KL between sampler and trainer, in nats per token, that ends the run (exit 8) when exceeded three
+    /// steps in a row. `inf` never does, and neither does a sampler that rounds (`rollout.dtype`).
     pub max_mismatch_kl: f64,
 }
 
@@ -88,8 +93,8 @@ pub enum Aggregation {
     /// The weighted sum is normalised, as `scale_rewards` says: a part that varies little counts little.
     #[default]
     SumThenNormalize,
-    /// Each part is normalised within its group, then the weighted sum over the step (GDPO, arXiv 2601.05242): weights
-    /// alone say what counts. `scale_rewards` has no say.
+    /// Each part is normalised within its group, then the weighted sum over the step (GDPO, arXiv
+    /// 2601.05242): weights alone say what counts. Needs `scale_rewards = "group"`.
     NormalizeThenSum,
 }
 

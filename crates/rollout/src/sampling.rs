@@ -9,21 +9,23 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Sampling {
-    /// Divides the logits; 0 is greedy.
+    /// Divides the logits, not negative; 0 is greedy, which gives `train-rl` nothing to compare.
     pub temperature: f64,
-    /// Nucleus: the most probable tokens whose probabilities reach this sum. 1 keeps all.
+    /// Samples from the most probable tokens whose probabilities reach this sum, above 0 and at most 1. 1
+    /// keeps all, as `train-rl` needs it.
     pub top_p: f64,
-    /// The most probable tokens. 0 keeps all.
+    /// Samples from so many of the most probable tokens. 0 keeps all, as `train-rl` needs it.
     pub top_k: usize,
-    /// Longest completion, in tokens, its ending token included.
+    /// Longest completion in tokens, its ending token included; from 1.
     pub max_new_tokens: usize,
-    /// What weights are held in meanwhile.
+    /// What weights are held in while sampling; fewer bits are faster. Log-probabilities are those of the
+    /// rounded weights.
     pub dtype: Dtype,
-    /// Memory for the caches of decoding, in GiB. Where it does not hold `max_num_seqs` sequences, fewer are decoded at
-    /// once; without it, memory is no limit.
+    /// Memory for the caches of decoding, in GiB, above 0. Where it does not hold `max_num_seqs` sequences,
+    /// fewer are decoded at once. Without it, memory is no limit.
     pub kv_cache_memory_gib: Option<f64>,
-    /// Tokens of prompts that are computed at once, padding included. A longer prompt is computed in pieces, and between two
-    /// pieces the others decode.
+    /// Tokens of prompts that are computed at once, padding included; from 1. A longer prompt is computed in
+    /// pieces, and the other sequences decode between two pieces.
     pub max_num_batched_tokens: usize,
     /// Whether tokens are guessed ahead. The distribution is the same.
     pub speculative: Speculative,
@@ -33,11 +35,11 @@ pub struct Sampling {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Speculative {
-    /// Nobody: a step draws one token of each sequence.
+    /// No guesses: a step draws one token per sequence.
     #[default]
     None,
-    /// The model's own multi-token prediction module: a step draws two tokens of a sequence, or one where the guess
-    /// was refused.
+    /// The model's own multi-token prediction module guesses: a step draws two tokens per sequence, or one
+    /// where the guess was refused.
     Mtp,
 }
 

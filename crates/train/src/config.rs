@@ -9,44 +9,56 @@ use std::num::NonZeroUsize;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Peak learning rate.
+    /// Peak learning rate, not negative. Adapters (`[lora]`) take about ten times the rate of full
+    /// fine-tuning.
     pub learning_rate: f64,
-    /// Decay of the first moment.
+    /// Decay of AdamW's first moment, from 0 to below 1.
     pub adam_beta1: f64,
-    /// Decay of the second moment.
+    /// Decay of AdamW's second moment, from 0 to below 1.
     pub adam_beta2: f64,
-    /// Added to the root of the second moment.
+    /// Added to the root of the second moment; above 0.
     pub adam_epsilon: f64,
-    /// Decoupled weight decay, on tensors of rank 2 and above only: norm gains and biases are left alone, as
-    /// Hugging Face's Trainer does.
+    /// Decoupled weight decay, not negative, of tensors of rank 2 and above: norm gains and biases are left
+    /// alone, as Hugging Face's Trainer does.
     pub weight_decay: f64,
-    /// Global gradient norm above which gradients are scaled down to it; infinity never clips.
+    /// Global gradient norm above which gradients are scaled down to it; `inf` never clips.
     pub max_grad_norm: f64,
-    /// Shape of the learning rate after warm-up.
+    /// Course of the learning rate after warm-up.
     pub lr_scheduler_type: Scheduler,
-    /// Steps over which the learning rate rises linearly; the first step has rate 0, as in transformers.
+    /// Optimizer updates over which the learning rate rises linearly; the first has rate 0, as in
+    /// transformers. 0 starts at the peak. A step of GRPO has `num_minibatches` times `num_iterations`
+    /// updates.
     pub warmup_steps: usize,
-    /// Share of the peak that the schedule ends at.
+    /// Share of the peak that `linear` and `cosine` end at, from 0 to 1.
     pub lr_scheduler_min_ratio: f64,
     /// What training does to the routers of a mixture of experts.
     pub router: RouterTraining,
-    /// How far a router's bias moves a step (gamma of arXiv 2408.15664).
+    /// How far a router's bias moves per step (gamma of arXiv 2408.15664), not negative; 0 leaves biases as
+    /// they are.
     pub router_bias_update_rate: f64,
-    /// Magnitude that no bias exceeds: a collapsed router must not drive it away for ever.
+    /// Largest magnitude of a router's bias, above 0: a collapsed router must not drive it away for ever.
     pub router_bias_bound: f64,
-    /// Weight of the sequence-wise balance loss (alpha of arXiv 2412.19437, eq. 17).
+    /// Weight of the sequence-wise balance loss (alpha of arXiv 2412.19437, eq. 17), not negative, in
+    /// supervised training only; 0 is none.
     pub router_balance_alpha: f64,
-    /// Keeps the states between a decoder's blocks only and computes each block again for its gradients: a fraction of the
-    /// memory of activations for a third more time, and the same result but for the order of a few sums.
+    /// Keeps only the states between a decoder's blocks and computes each block again for its gradients: a
+    /// fraction of the memory of activations for a third more time, and the same result but for the order of
+    /// a few sums.
     pub gradient_checkpointing: bool,
-    /// Microbatches that are computed at the same time, each by a thread; 0 is as many as pay on the device, where the caller
-    /// knows it, else 1. The result does not depend on it.
+    /// Microbatches computed at the same time, each by a thread. 0 is as many as `threads` on the CPU, and 1
+    /// on other devices or where `model` is a folder of a decoder at least 512 wide: its matrix products are
+    /// split among the threads anyway, and a second microbatch would double the memory of gradients. No
+    /// result depends on it.
+    ///
+    /// The caller replaces 0; here it counts as 1.
     pub workers: usize,
-    /// Steps between checkpoints; 0 saves none on the way.
+    /// Steps between checkpoints; 0 saves none on the way. The last step is saved, and the step at which a
+    /// run is interrupted.
     pub save_steps: usize,
-    /// Checkpoints that are kept.
+    /// Newest checkpoints that are kept, from 1.
     pub save_total_limit: usize,
-    /// Steps in a row that may have a loss or gradient that is not finite; each is skipped.
+    /// Steps in a row that may have a loss or gradient that is not finite; each is skipped. One more ends the
+    /// run (exit 5).
     pub max_skipped_steps: usize,
 }
 
@@ -67,9 +79,10 @@ pub enum Scheduler {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouterTraining {
-    /// Weights get no gradient and biases stay: what a token's experts are changes only through its state.
+    /// Router weights get no gradient and balancing biases stay: a token's experts change only through its
+    /// state.
     Freeze,
-    /// Weights learn, and biases move against the load (auxiliary-loss-free balance).
+    /// Router weights learn, and biases move against the load (auxiliary-loss-free balance).
     #[default]
     Update,
 }

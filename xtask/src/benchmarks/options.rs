@@ -1,6 +1,7 @@
 //! The arguments of `cargo xtask benchmarks`.
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
+use lexopt::Arg::{Long, Short, Value};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -60,26 +61,23 @@ impl Options {
     pub(super) fn parse(args: &[OsString]) -> Result<Self> {
         let (mut peer, mut python, mut model, mut sections) = (false, None, None, Vec::new());
         let mut extent = Extent::Full;
-        let mut args = args.iter();
-        while let Some(arg) = args.next() {
-            let arg = arg.to_string_lossy();
-            let mut value = || match args.next() {
-                Some(value) => Ok(value),
-                None => bail!("{arg} needs a value\n{USAGE}"),
-            };
-            match &*arg {
-                "--peer" => peer = true,
-                "--quick" => extent = Extent::Quick,
-                "--python" => python = Some(PathBuf::from(value()?)),
-                "--model" => model = Some(PathBuf::from(value()?)),
-                "--only" => {
-                    let name = value()?.to_string_lossy();
-                    match Section::ALL.into_iter().find(|section| section.name() == name) {
+        let mut parser = lexopt::Parser::from_args(args);
+        while let Some(arg) = parser.next().map_err(refused)? {
+            match arg {
+                Long("peer") => peer = true,
+                Long("quick") => extent = Extent::Quick,
+                Long("python") => python = Some(PathBuf::from(parser.value().map_err(refused)?)),
+                Long("model") => model = Some(PathBuf::from(parser.value().map_err(refused)?)),
+                Long("only") => {
+                    let name = parser.value().map_err(refused)?;
+                    match Section::ALL.into_iter().find(|section| name == section.name()) {
                         Some(section) => sections.push(section),
-                        None => bail!("--only {name}: no such section\n{USAGE}"),
+                        None => bail!("--only {}: no such section\n{USAGE}", name.display()),
                     }
                 }
-                _ => bail!("unknown argument {arg}\n{USAGE}"),
+                Long(name) => bail!("unknown argument --{name}\n{USAGE}"),
+                Short(name) => bail!("unknown argument -{name}\n{USAGE}"),
+                Value(text) => bail!("unknown argument {}\n{USAGE}", text.display()),
             }
         }
         if python.is_some() && !peer {
@@ -90,6 +88,14 @@ impl Options {
         }
         let peer = peer.then(|| python.unwrap_or_else(|| PathBuf::from("python3")));
         Ok(Self { peer, model, sections, extent })
+    }
+}
+
+/// What is wrong with the arguments, with the usage.
+fn refused(error: lexopt::Error) -> anyhow::Error {
+    match error {
+        lexopt::Error::MissingValue { option: Some(option) } => anyhow!("{option} needs a value\n{USAGE}"),
+        error => anyhow!("{error}\n{USAGE}"),
     }
 }
 
@@ -126,6 +132,9 @@ mod tests {
     fn what_cannot_be_is_refused_with_the_usage() {
         for (line, says) in [
             ("--pear", "unknown argument --pear"),
+            ("-q", "unknown argument -q"),
+            ("models", "unknown argument models"),
+            ("--quick=yes", "--quick"),
             ("--only modles", "no such section"),
             ("--model", "needs a value"),
             ("--python p", "add --peer"),

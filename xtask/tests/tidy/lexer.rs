@@ -1,14 +1,30 @@
 //! Rust source without comments, strings and characters, so that rules see code only. It knows no grammar.
 
-/// The text with the content of comments, string and character literals blanked; lines stay where they are.
+/// The text with the content of comments, string and character literals blanked; bytes stay where they are.
 pub(crate) fn code(text: &str) -> String {
+    blanked(text, |_| true)
+}
+
+/// The text with comments alone blanked.
+pub(crate) fn uncommented(text: &str) -> String {
+    blanked(text, |part| part.starts_with("//") || part.starts_with("/*"))
+}
+
+/// The text with those comments and literals blanked that are chosen.
+fn blanked(text: &str, chosen: fn(&str) -> bool) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(next) = rest.chars().next() {
         let word = rest.len() - rest.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_').len();
         let literal = literal_len(rest);
         if literal > 0 {
-            code.extend(rest[..literal].chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
+            let part = &rest[..literal];
+            let blank = |byte| if byte == b'\n' { '\n' } else { ' ' };
+            if chosen(part) {
+                code.extend(part.bytes().map(blank));
+            } else {
+                code.push_str(part);
+            }
             rest = &rest[literal..];
         } else {
             // Whole words at once: the `r` of `for"` does not begin a raw string.
@@ -102,6 +118,14 @@ fn comments_strings_and_characters_are_blanked_and_code_stays() {
         assert!(!code.contains(hidden), "{text:?} became {code:?}");
         assert!(code.contains('a') && code.contains('b'), "{text:?} became {code:?}");
     }
+}
+
+#[test]
+fn strings_stay_where_comments_alone_are_blanked() {
+    let text = "a(\"// é\") // é\n/* \"c\" */ b";
+    let left = uncommented(text);
+    assert!(left.starts_with("a(\"// é\")") && left.ends_with(" b") && !left.contains('c'), "{left:?}");
+    assert_eq!((left.len(), code(text).len()), (text.len(), text.len()));
 }
 
 #[test]

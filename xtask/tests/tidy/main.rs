@@ -5,6 +5,8 @@ mod arrows;
 mod dependencies;
 mod lexer;
 mod licences;
+mod package;
+mod recipe;
 mod source;
 
 use std::fmt::{self, Display, Formatter};
@@ -80,6 +82,18 @@ fn every_source_file_keeps_the_rules() {
     let findings: Vec<Finding> =
         rust_files().iter().flat_map(|(path, text)| source::findings(path, text)).collect();
     assert_none(&findings);
+}
+
+#[test]
+fn nothing_that_is_compiled_for_others_lies_outside_of_its_package() {
+    let mut files = rust_files();
+    for (name, _) in manifests() {
+        let path = format!("crates/{name}/README.md");
+        if let Ok(text) = fs::read_to_string(root().join(&path)) {
+            files.push((path, text));
+        }
+    }
+    assert_none(&files.iter().flat_map(|(path, text)| package::findings(path, text)).collect::<Vec<_>>());
 }
 
 #[test]

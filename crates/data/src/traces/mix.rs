@@ -12,24 +12,27 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TraceMix {
-    /// Weight of [`Kind::Direct`].
+    /// Weight of attempts with an empty thought and a guess. Only the ratios of the first five keys matter.
     pub direct: f64,
-    /// Weight of [`Kind::Partial`].
+    /// Weight of attempts with the first steps, correct, and then a guess.
     pub partial: f64,
-    /// Weight of [`Kind::Slip`].
+    /// Weight of attempts with all steps, one of them wrong, and what follows from it.
     pub slip: f64,
-    /// Weight of [`Kind::Corrected`].
+    /// Weight of attempts with all steps, a wrong one among them that is corrected at once after a word of
+    /// doubt.
     pub corrected: f64,
-    /// Weight of [`Kind::Correct`].
+    /// Weight of attempts with all steps, correct.
     pub correct: f64,
-    /// Share of attempts, of whatever sort, that end in the bare answer without `<answer>` tags, so that
-    /// there is a format to learn.
+    /// Share of attempts of every kind, from 0 to 1, that end in the bare answer without `<answer>` tags, so
+    /// that there is a format to learn.
     pub untagged: f64,
-    /// Standard deviation of a guess around the truth, before it is clamped to the totals' range (`chain_sum`).
+    /// For `chain_sum`: standard deviation of a guess around the right total, before it is clamped to the
+    /// range of totals; not negative.
     pub guess_sigma: f64,
-    /// Weights of the languages ([`StepWords::CODES`]) that put a word before every step; none for steps without words.
+    /// Weights of the languages that put a word before every step: `en`, `de`. With `{}` steps have no words.
     pub languages: BTreeMap<String, f64>,
-    /// Share of attempts whose steps are each in a language of their own; the others keep to one.
+    /// Share of attempts whose steps are each in a language of their own, from 0 to 1; the others keep to
+    /// one.
     pub mixed: f64,
 }
 

@@ -28,14 +28,15 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Rank of an adapter.
+    /// Rank of an adapter: from 1 to the smaller side of every weight that gets one.
     pub r: usize,
-    /// The product of both factors is multiplied by `lora_alpha / r`.
+    /// The product of both factors is multiplied by `lora_alpha / r`; above 0.
     #[serde(alias = "alpha")]
     pub lora_alpha: f64,
-    /// Which linear maps get one.
+    /// Linear maps that get an adapter.
     pub target_modules: Targets,
-    /// Multiplies by `lora_alpha / sqrt(r)` instead (arXiv 2312.03732): gradients keep their size as ranks grow.
+    /// Multiplies by `lora_alpha / sqrt(r)` instead (arXiv 2312.03732): gradients keep their size as ranks
+    /// grow.
     pub use_rslora: bool,
 }
 
@@ -43,9 +44,11 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected \"all-linear\" or a list of names of modules")]
 pub enum Targets {
-    /// `"all-linear"`: all that can have one.
+    /// All that can have one; in a mixture of experts those of attention.
     Shorthand(Shorthand),
-    /// Those whose modules have one of these names, such as `q_proj`.
+    /// Those whose modules have one of these names: `q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`,
+    /// `up_proj`, `down_proj`; in a mixture of experts attention's only; in DeepSeek-V3 `q_proj` (or
+    /// `q_a_proj`, `q_b_proj`), `kv_a_proj_with_mqa`, `kv_b_proj`, `o_proj`.
     Named(Vec<String>),
 }
 

@@ -23,9 +23,10 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Format {
-    /// Of all tensors but the routers' biases, which stay f32: their rounding would change which experts are chosen.
+    /// Type of all tensors but the routers' biases, which stay f32: their rounding would change which experts
+    /// are chosen.
     pub dtype: WeightType,
-    /// Bytes of a weight file; a tensor that is larger has a file of its own.
+    /// Most bytes of a weight file; a tensor that is larger has a file of its own.
     pub max_shard_size: u64,
 }
 

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EmptyThought {
-    /// It is well formed, as R1's format reward has it: whether thinking pays is for the answer's reward to teach.
+    /// Well formed, as in R1's format reward: whether thinking pays is for the answer's reward to teach.
     #[default]
     Allow,
-    /// It is not.
+    /// Not well formed.
     Refuse,
 }
 

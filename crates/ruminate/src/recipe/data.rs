@@ -17,30 +17,36 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Data {
-    /// A procedural family.
+    /// Procedural family that problems are drawn from, such as `chain_sum`; docs/data.md lists them. `tasks`
+    /// and `train` take precedence, but a base is pretrained on traces of the family beside `train`, too.
     pub(crate) task: Option<String>,
-    /// Its parameters; what is absent has reasoning-gym's value.
+    /// Parameters of the family; those left out have reasoning-gym's defaults, which docs/data.md lists.
     pub(crate) params: Value,
-    /// Several families at once, in shares; goes before `task`.
+    /// Several families at once, in shares. Takes precedence over `task`.
     pub(crate) tasks: Vec<TaskShare>,
-    /// What sorts of traces a base is pretrained on.
+    /// How often each kind of attempt occurs in the traces that a base is pretrained on.
     pub(crate) mix: TraceMix,
     /// Shares of problems that training never sees. Of a file, only `validation` is kept apart.
     pub(crate) split: Shares,
-    /// Tasks (`train-rl`, `eval`) or conversations (`sft`) as JSONL; goes before `task`.
+    /// JSONL file of tasks (`train-rl`, `distill`, `eval`) or of conversations (`sft`). Takes precedence over
+    /// `task`.
     pub(crate) train: Option<PathBuf>,
-    /// Held-out tasks as JSONL; without it a share of `train` is held out by its prompts' hashes.
+    /// JSONL file to evaluate on, in the format of `train` (under `pretrain`, of `corpus`). Training leaves
+    /// out problems whose prompts are in it. Without it a share of `train` is held out by the hash of the
+    /// prompt.
     pub(crate) eval: Option<PathBuf>,
-    /// JSONL with `text`, to pretrain on instead of traces.
+    /// JSONL file with a column `text`, which `pretrain` trains on instead of traces.
     pub(crate) corpus: Option<PathBuf>,
-    /// What happens to a line that is not what it must be.
+    /// What happens to a malformed line of a file.
     pub(crate) bad_lines: BadLines,
-    /// How a bare prompt is put to the policy.
+    /// How a prompt of bare text is put to the policy; messages always go through the chat template.
     pub(crate) prompt: PromptStyle,
-    /// Variables of the chat template, such as `enable_thinking`; a row's `chat_template_kwargs` go before them.
+    /// Variables of the chat template, such as `enable_thinking`, for all rows. A row's own
+    /// `chat_template_kwargs` take precedence.
     #[serde(skip_serializing_if = "serde_json::Map::is_empty")] // as below
     pub(crate) template: serde_json::Map<String, Value>,
-    /// The system message before every prompt that has none of its own; before a prompt of bare text, text.
+    /// System message before every prompt that has none of its own; before a prompt of bare text it is text,
+    /// too. `""` is no message.
     #[serde(skip_serializing_if = "Option::is_none")] // a run without it is the same run as ever
     pub(crate) system: Option<String>,
     /// Solved examples before every prompt.
@@ -52,7 +58,7 @@ pub(crate) struct Data {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Shots {
-    /// The first rows of `data.train`, which is then trained on without them.
+    /// So many first rows of `data.train`, which is then trained on without them.
     Rows(usize),
     /// All rows of a JSONL file: tasks, `prompt` and `completion`, or `messages`.
     File(PathBuf),
@@ -64,13 +70,13 @@ pub(crate) enum Shots {
 pub(crate) struct TaskShare {
     /// The procedural family.
     pub(crate) task: String,
-    /// Its parameters.
+    /// Its parameters, as in `data.params`.
     #[serde(default)]
     pub(crate) params: Value,
-    /// How often it is drawn; only ratios matter.
+    /// How often the family is drawn, above 0; only ratios matter.
     #[serde(default = "one")]
     pub(crate) weight: f64,
-    /// The name in tables; without it the family's.
+    /// Its name in tables, where one family occurs twice. Without it the family's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
 }
@@ -83,10 +89,10 @@ fn one() -> f64 {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum BadLines {
-    /// It ends the run before any training.
+    /// Ends the run before any training (exit 3).
     #[default]
     Refuse,
-    /// It is left out and counted.
+    /// Leaves the line out and counts it.
     Skip,
 }
 
@@ -103,14 +109,14 @@ impl From<BadLines> for jsonl::BadLines {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum PromptStyle {
-    /// `bare` with the embedded tokenizer, else `chat` where the model has a template, else `r1`.
+    /// `bare` with the embedded tokenizer, else `chat` where the model has a chat template, else `r1`.
     #[default]
     Auto,
-    /// As it stands.
+    /// The text as it stands.
     Bare,
-    /// In R1-Zero's template for base models.
+    /// R1-Zero's template for base models.
     R1,
-    /// As a user's turn in the model's chat template.
+    /// A user's turn in the model's chat template.
     Chat,
 }
 

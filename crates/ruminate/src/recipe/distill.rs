@@ -13,31 +13,34 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Distill {
-    /// The teacher's folder, or the base URL of a server that speaks OpenAI's chat protocol (`http://host:port/v1`);
-    /// without it the final policy of `train-rl`, which is run first where it is missing.
+    /// The teacher: a model folder, or the base URL of a server that speaks OpenAI's chat protocol
+    /// (`http://host:port/v1`; for `method = "traces"` only). Without it the final policy of `train-rl`,
+    /// which is run first where it is missing.
     pub(crate) teacher: Option<PathBuf>,
-    /// The student: a folder, or the `config.json` of one to be made.
+    /// The student. Without it `traces` ends with the traces.
     pub(crate) student: Option<Model>,
-    /// Of a student to be made: whose tokenizer it gets.
+    /// Tokenizer of a student that is made from a table.
     pub(crate) tokenizer: StudentTokenizer,
-    /// Steps of `[pretrain]` that a new student gets before; 0 starts from random weights.
+    /// Steps of `[pretrain]` for a student that is made from a table, before it learns from the teacher; 0
+    /// starts from random weights.
     pub(crate) pretrain_steps: usize,
-    /// Problems that the teacher is asked, or of `on_policy` the student.
+    /// Problems for which the teacher is sampled, or with `on_policy` the student; from 1.
     pub(crate) prompts: usize,
-    /// More evaluation sets, as JSONL: a trace that shares 10 words in a row with a problem of theirs is left out, as
-    /// with one of the recipe's own.
+    /// More evaluation sets, as JSONL files. A trace that shares 10 words in a row with a problem of theirs
+    /// is left out, as with one of the recipe's own.
     pub(crate) decontaminate: Vec<PathBuf>,
-    /// Of a server: the name of its model.
+    /// For a server as teacher: the name of its model, needed there.
     pub(crate) remote_model: Option<String>,
-    /// Of a server: the environment variable that holds its key. The key itself is written nowhere.
+    /// For a server: the environment variable that holds its key. The key is written nowhere, and goes over
+    /// `http://` to this machine only. Without it no key is sent.
     pub(crate) remote_key_env: Option<String>,
-    /// Of a server: requests at the same time.
+    /// For a server: requests at the same time, from 1.
     pub(crate) remote_concurrency: usize,
-    /// Of a server: how long an answer may take.
+    /// For a server: milliseconds that one answer may take.
     pub(crate) remote_timeout_ms: u64,
-    /// Of a server: further attempts when it is overloaded, fails, or does not answer in time.
+    /// For a server: further attempts when it is overloaded, fails, or does not answer in time; 0 makes none.
     pub(crate) remote_max_retries: usize,
-    /// Of a server: the pause before the first of them; it doubles.
+    /// For a server: milliseconds before the first further attempt; the pause doubles with each.
     pub(crate) remote_backoff_ms: u64,
     /// How the student learns; samples a problem, and which of them are learned.
     #[serde(flatten)]
@@ -51,7 +54,7 @@ pub(crate) enum StudentTokenizer {
     /// The embedded one: printable ASCII by character.
     #[default]
     Embedded,
-    /// Its teacher's.
+    /// The teacher's; needs a teacher in a folder, and `pretrain_steps = 0`.
     Teacher,
 }
 

@@ -10,24 +10,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "GivenEval")]
 pub(crate) struct Eval {
-    /// Problems of a set.
+    /// Problems per evaluation set, from 1; fewer where a file has no more. Under `pretrain`, traces.
     pub(crate) n: usize,
-    /// Samples a problem; greedy decoding comes on top.
+    /// Completions sampled per problem, from 1; greedy decoding comes on top.
     pub(crate) num_samples: usize,
-    /// What temperature and nucleus are where the recipe does not say.
+    /// Temperature and top-p, where the next two keys do not state them.
     pub(crate) settings: Settings,
-    /// Divides the logits.
+    /// Divides the logits; 0 is greedy. Without it `settings` decides.
     pub(crate) temperature: f64,
-    /// Nucleus.
+    /// Samples from the most probable tokens whose probabilities reach this sum, above 0 and at most 1.
+    /// Without it `settings` decides.
     pub(crate) top_p: f64,
-    /// Whether the held-out problems are also asked with an empty thought put into the policy's mouth.
+    /// Whether the main set is evaluated once more with an empty thought, which forces the policy to skip
+    /// thinking.
     pub(crate) empty_thought: bool,
-    /// Steps between two files of completions; 0 writes none.
+    /// Steps between two files of a step's completions, beside that of the first step; 0 writes none.
     pub(crate) completions_steps: usize,
-    /// Phrases by which a thought takes a step back; their share of completions is `self_check`.
+    /// Phrases with which a thought checks itself, in lower or upper case. The share of completions whose
+    /// thought has one is `self_check`; with `[]` it is not measured.
     pub(crate) self_check: Vec<String>,
-    /// Languages that a thought may be in, by ISO 639-1 code; the share of completions whose thought is in more than one
-    /// is `language_mixed`. Not measured where there is none.
+    /// Languages that a thought may be in, by ISO 639-1 code. The share of completions whose thought is in
+    /// more than one is `language_mixed`; with fewer than two languages it is not measured.
     pub(crate) languages: Vec<String>,
 }
 
@@ -35,10 +38,10 @@ pub(crate) struct Eval {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Settings {
-    /// Temperature 1 and all tokens: what training samples.
+    /// Temperature 1 and top-p 1: what training samples.
     #[default]
     Policy,
-    /// DeepSeek-R1's: temperature 0.6, top-p 0.95.
+    /// DeepSeek-R1's: temperature 0.6 and top-p 0.95.
     R1,
 }
 

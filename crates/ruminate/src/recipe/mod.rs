@@ -36,36 +36,41 @@ use std::path::PathBuf;
 pub(crate) struct Recipe {
     /// Decides every random number of the run.
     pub(crate) seed: u64,
-    /// The policy: a model folder, or the `config.json` of one to be made.
+    /// The model to train or to evaluate. `pretrain` needs a table, `eval` a folder.
     pub(crate) model: Option<Model>,
-    /// GRPO steps. The supervised stages have a `max_steps` of their own.
+    /// GRPO steps of `train-rl`, from 1. The supervised stages have a `max_steps` of their own.
     pub(crate) max_steps: usize,
-    /// Threads of the CPU backend; 0 is one a core. Results do not depend on it.
+    /// Threads of the CPU backend and of the verifiers; 0 is one per core. More than there are cores are not
+    /// used. No result depends on it.
     pub(crate) threads: usize,
     /// Where problems, traces and texts come from.
     pub(crate) data: Data,
-    /// Next-token training from scratch; makes the base policy of `train-rl` where `model` is a table.
+    /// Next-token training from random weights: the command `pretrain`, and the base policy of `train-rl`
+    /// where `model` is a table.
     pub(crate) pretrain: supervised::Config,
-    /// Supervised fine-tuning, for `sft` and for the student of `distill`.
+    /// Supervised fine-tuning: the command `sft`, and the student of `distill`.
     pub(crate) sft: supervised::Config,
     /// Optimizer, schedule, router and saving of GRPO.
     pub(crate) train: train::Config,
-    /// How completions are sampled in training.
+    /// How completions are sampled in training. Evaluations take their length limit, memory and speculation
+    /// from here, too.
     pub(crate) rollout: Sampling,
-    /// The algorithm.
+    /// The steps of GRPO: their sizes, advantages and loss.
     pub(crate) grpo: grpo::Config,
-    /// Adapters of low rank, which `train-rl`, `sft` and the student of `distill` then train instead of all weights.
+    /// Adapters of low rank on frozen weights, for `train-rl`, `sft` and the student of `distill`. Without
+    /// the table all weights are trained; an empty one takes the defaults, which are TRL's.
     #[serde(skip_serializing_if = "Option::is_none")] // a run without them is the same run as ever
     pub(crate) lora: Option<lora::Config>,
-    /// What a completion is worth.
+    /// What a completion is worth: a verifier of the answer plus a little for the form, or `components`.
     pub(crate) reward: Reward,
-    /// Teacher, student and how many traces.
+    /// Teacher, student, and how the student learns.
     pub(crate) distill: Distill,
-    /// What is measured before and after.
+    /// What is measured before, during and after training.
     pub(crate) eval: Eval,
-    /// When a run is said to learn nothing, or the wrong thing. Only `unscored` decides anything of the run.
+    /// When a run is reported to learn nothing, or the wrong thing: a limit per alarm, or `false` for never.
+    /// Only `unscored` ends a run. A resumed run may have other limits.
     pub(crate) alarms: train::alarms::Config,
-    /// How the weights of `final/` are stored. Checkpoints, and the base that is trained on, are f32 always.
+    /// How the weights of `final/` are stored. Checkpoints, and the base that is trained on, are always f32.
     pub(crate) save: Format,
 }
 
@@ -96,9 +101,10 @@ impl Default for Recipe {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged, expecting = "expected a model folder, or a table with the keys of a config.json")]
 pub(crate) enum Model {
-    /// A folder in Hugging Face's layout.
+    /// A model folder in Hugging Face's layout.
     Folder(PathBuf),
-    /// The keys of a `config.json`; `vocab_size` and `eos_token_id` are the embedded tokenizer's unless given.
+    /// The keys of a `config.json`, for a model that starts from random weights; `vocab_size` and
+    /// `eos_token_id` are the embedded tokenizer's unless given.
     Inline(Map<String, Value>),
 }
 

@@ -19,30 +19,34 @@ use std::time::Duration;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Reward {
-    /// The answer's verifier; without it the task's own, and `exact` for tasks of a file.
+    /// Verifier of the answer; docs/rewards.md lists them. Without it the task's own decides; for tasks of a
+    /// file the one that the first row names in `kind` or by its layout, else `exact`.
     pub(crate) verifier: Option<String>,
-    /// Weight of being well formed; the answer has weight 1.
+    /// Weight of being well formed, beside the weight 1 of the answer; 0 only reports it.
     pub(crate) format: f64,
     /// Whether a thought without content is well formed.
     pub(crate) empty_thought: EmptyThought,
-    /// The whole reward, part by part, in place of the three above. The first verifier decides what is correct.
+    /// The whole reward, part by part, in place of the three keys above. The first verifier decides what is
+    /// correct.
     pub(crate) components: Vec<Component>,
-    /// Seconds that a verifier may take for one completion; then its part is unscored.
+    /// Seconds that a verifier may take for one completion, above 0 and at most a day; then its part is
+    /// unscored.
     pub(crate) timeout_s: f64,
 }
 
 /// A part of the reward.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Component {
-    /// A verifier or a group reward of the crate `reward`.
+    /// A verifier or group reward; docs/rewards.md lists them, and docs/cli.md has `code`, `command` and
+    /// `http`.
     pub(crate) kind: String,
-    /// Its weight in the sum; at 0 it is reported only.
+    /// Weight of the part in the sum; 0 only reports it.
     #[serde(default = "one")]
     pub(crate) weight: f64,
-    /// The name under which it is reported, where the kind's would occur twice.
+    /// Name under which the part is reported; needed where a kind occurs twice. Group rewards have none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) name: Option<String>,
-    /// The options of its kind.
+    /// The options of the kind.
     #[serde(flatten)]
     pub(crate) options: Map<String, Value>,
 }

@@ -10,21 +10,27 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Steps in a row in which every group had equal rewards.
+    /// Raised after so many steps in a row, from 1, in which every group had equal rewards.
     pub all_equal: Limit,
-    /// Share of equal groups over ten steps, while fewer than half of the completions are right.
+    /// Raised when a larger share of groups than this (from 0 to below 1) had equal rewards over ten steps,
+    /// while fewer than half of the completions are correct.
     pub mostly_equal: Limit,
-    /// Share of completions that reached the length limit, over three steps.
+    /// Raised when a larger share of completions than this (from 0 to below 1) reached the length limit over
+    /// three steps.
     pub clipped: Limit,
-    /// Share of completions without a verdict, for three steps in a row: ends the run.
+    /// Raised when a larger share of completions than this (from 0 to below 1) had no verdict for three steps
+    /// in a row; ends the run (exit 8).
     pub unscored: Limit,
-    /// Entropy in nats a token over three steps, while the reward is below that of the first five steps.
+    /// Raised when the entropy is below this (nats per token, above 0) over three steps, while the reward is
+    /// below that of the first five steps.
     pub entropy: Limit,
-    /// Steps in a row with a reward below the mean of the first five.
+    /// Raised after so many steps in a row, from 1, with a reward below the mean of the first five.
     pub reward: Limit,
-    /// How far pass@1 on validation problems may fall below that before training, in 95 % intervals of the difference.
+    /// Raised when pass@1 of the main set falls below that before training by more than so many 95 %
+    /// intervals of the difference; above 0.
     pub validation: Limit,
-    /// Share of a step's time that waits for verdicts, over three steps.
+    /// Raised when a larger share than this (from 0 to below 1) of the time of three steps is spent waiting
+    /// for verdicts.
     pub judge: Limit,
 }
 

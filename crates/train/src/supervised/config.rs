@@ -8,21 +8,24 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Optimizer steps of the run, unless `num_train_epochs` decides.
+    /// Optimizer steps of the run, from 1, unless `num_train_epochs` decides.
     pub max_steps: usize,
-    /// Times that each sample of a finite set is seen; above 0 it decides the steps, see [`Config::for_samples`].
+    /// Passes over the samples of `sft`; above 0 they decide the number of steps, rounded up. 0 leaves it to
+    /// `max_steps`. `pretrain` refuses it.
+    ///
+    /// See [`Config::for_samples`].
     pub num_train_epochs: f64,
-    /// Sequences a step.
+    /// Sequences per step, from 1.
     pub batch_size: usize,
-    /// Backward passes that a step's sequences are split into: less memory, the same result.
+    /// Backward passes that a step's sequences are split into, from 1: less memory, the same result.
     pub gradient_accumulation_steps: usize,
-    /// Places of a packed row; no sequence may be longer.
+    /// Tokens per packed row, from 2; no sequence may be longer.
     pub row_length: usize,
     /// Weight of the multi-token prediction loss, where the model has the module (lambda of arXiv 2412.19437,
     /// eq. 25); 0 leaves the module alone.
     pub mtp_loss_weight: f64,
-    /// Steps between evaluations; 0 evaluates before the first step and after the last only, and holds nothing out to
-    /// evaluate on.
+    /// Steps between evaluations on samples that training never sees. 0 evaluates before the first step and
+    /// after the last only, and holds no training samples out for it.
     pub eval_steps: usize,
     /// Optimizer, schedule, router and saving.
     #[serde(flatten)]
