@@ -16,10 +16,9 @@ macro_rules! eprintln {
 mod benchmarks;
 mod binary;
 mod ci;
-mod recipe_keys;
 mod sanitize;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -45,11 +44,25 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
         return sanitize::run(&args[1..]);
     }
     if args.first().is_some_and(|command| command == "recipe-keys") {
-        return recipe_keys::run(&args[1..]);
+        return recipe_keys(&args[1..]);
     }
     let (asked, args) = binary::asked(args);
     let path = binary::build(asked.into_iter().chain(binary::features(args)))?;
     binary::become_it(&path, args).with_context(|| format!("cannot start {}", path.display()))
+}
+
+/// Writes docs/recipe.md. What writes it is part of tidy, which compares the page: so is the parser of Rust that it needs, and
+/// the first build of `cargo xtask` goes without.
+fn recipe_keys(args: &[OsString]) -> Result<ExitCode> {
+    ensure!(args.is_empty(), "`cargo xtask recipe-keys` takes no arguments");
+    let mut tidy = std::process::Command::new(cargo());
+    tidy.args(["test", "--quiet", "--package", "xtask", "--test", "tidy", "the_page_of_a_recipes_keys"]);
+    let status = tidy
+        .env("XTASK_WRITE_RECIPE_KEYS", "1")
+        .current_dir(root())
+        .status()
+        .context("cannot start cargo")?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The root of the workspace: this package lies in it.

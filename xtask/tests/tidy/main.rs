@@ -1,12 +1,12 @@
 //! Tidy: the invariants of the house that a program can check. Each rule is a function from text to findings, tested
-//! on text that breaks it, then run over the workspace. It refuses to judge what a compiler or clippy judges.
+//! on text that breaks it, then run over the workspace. It does not judge what a compiler or clippy judges.
 
 mod arrows;
 mod dependencies;
 mod lexer;
 mod licences;
 mod package;
-mod recipe;
+mod recipe_keys;
 mod source;
 
 use std::fmt::{self, Display, Formatter};

@@ -1,6 +1,6 @@
-//! `cargo xtask recipe-keys`: writes docs/recipe.md, a table for each table of a recipe, from the doc
-//! comments and defaults of the structs that a recipe is read into. It reads their source text and
-//! builds none of their crates.
+//! docs/recipe.md: a table for each table of a recipe, from the doc comments and defaults of the structs that a recipe is
+//! read into. It reads their source text and builds none of their crates. `cargo xtask recipe-keys` writes the page, tidy
+//! compares it.
 
 mod attributes;
 mod default;
@@ -11,11 +11,9 @@ mod table;
 mod types;
 
 use crate::root;
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use source::Sources;
-use std::ffi::OsString;
 use std::fs;
-use std::process::ExitCode;
 
 /// Where the page lies, relative to the root.
 const PAGE: &str = "docs/recipe.md";
@@ -23,28 +21,27 @@ const PAGE: &str = "docs/recipe.md";
 /// The struct that a whole recipe is read into.
 const RECIPE: (&str, &str) = ("crates/ruminate/src/recipe/mod.rs", "Recipe");
 
-/// Writes the page, or with `--check` compares it with what would be written.
-pub(crate) fn run(args: &[OsString]) -> Result<ExitCode> {
-    let check = match args {
-        [] => false,
-        [flag] if flag == "--check" => true,
-        _ => bail!("`cargo xtask recipe-keys [--check]` takes no other arguments"),
-    };
+/// Set by `cargo xtask recipe-keys`: the page is written instead of compared.
+const WRITE: &str = "XTASK_WRITE_RECIPE_KEYS";
+
+#[test]
+fn the_page_of_a_recipes_keys_is_what_the_doc_comments_say() {
+    let page = generated().unwrap_or_else(|error| panic!("{error:#}"));
+    let path = root().join(PAGE);
+    if std::env::var_os(WRITE).is_some() {
+        return fs::write(&path, page).unwrap_or_else(|error| panic!("cannot write {PAGE}: {error}"));
+    }
+    let committed = fs::read_to_string(&path).unwrap_or_default();
+    if let Some(difference) = difference(&committed, &page) {
+        panic!("{PAGE}{difference}; run `cargo xtask recipe-keys` and commit the page");
+    }
+}
+
+fn generated() -> Result<String> {
     let read =
         |path: &str| fs::read_to_string(root().join(path)).with_context(|| format!("cannot read {path}"));
     let tables = table::tables(&Sources::new(&read), RECIPE)?;
-    let (path, page) = (root().join(PAGE), page::page(&tables));
-    if check {
-        let committed = fs::read_to_string(&path).unwrap_or_default();
-        if let Some(difference) = difference(&committed, &page) {
-            bail!("{PAGE}{difference}; run `cargo xtask recipe-keys` and commit the page");
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    ensure!(path.parent().is_some_and(std::path::Path::is_dir), "expected the folder of {PAGE}");
-    fs::write(&path, page).with_context(|| format!("cannot write {PAGE}"))?;
-    eprintln!("wrote {PAGE}");
-    Ok(ExitCode::SUCCESS)
+    Ok(page::page(&tables))
 }
 
 /// The first line in which the committed page is not the generated one.
@@ -69,7 +66,7 @@ fn difference(committed: &str, generated: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{difference, run};
+    use super::difference;
 
     #[test]
     fn the_first_line_that_differs_is_named_with_both_texts() {
@@ -79,11 +76,5 @@ mod tests {
         let found = difference("", "a\n").expect("a difference");
         assert!(found.contains("found the end"), "{found}");
         assert!(difference("a", "a\n").is_some());
-    }
-
-    #[test]
-    fn an_unknown_argument_is_refused() {
-        let message = run(&["--chekc".into()]).expect_err("refused").to_string();
-        assert!(message.contains("--check"), "{message}");
     }
 }
