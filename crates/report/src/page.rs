@@ -3,7 +3,7 @@
 
 use crate::escape::Text;
 use crate::folder::{Report, Run};
-use crate::{facts, figures, heat, inspector, pairs, stages};
+use crate::{before_after, expert_heatmap, figures, header, inspector, stages};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 

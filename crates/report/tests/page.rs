@@ -53,8 +53,11 @@ fn alarms_stand_at_the_top_of_the_page() {
         "alarms": alarm("validation", "worse than before") });
     folder.append("eval.jsonl", &format!("{row}\n"));
     let report = read(folder.path()).expect("a run");
-    let steps: Vec<(u64, &str)> =
-        report.runs[0].alarms.iter().map(|alarm| (alarm.step, alarm.name.as_str())).collect();
+    let steps: Vec<(u64, &str)> = report.runs[0]
+        .alarms
+        .iter()
+        .map(|alarm| (alarm.step.unwrap_or_default(), alarm.name.as_str()))
+        .collect();
     assert_eq!(steps, [(20, "validation"), (21, "all_equal")]);
     let page = html(&report);
     let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text}"));
