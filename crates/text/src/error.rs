@@ -152,4 +152,118 @@ pub enum Error {
         /// What it leaves out.
         what: &'static str,
     },
+    /// The model has no chat template, and the prompt needs one.
+    #[error(
+        "the prompt is a list of messages, but the model has no chat template; expected \
+         chat_template.jinja, or `chat_template` in tokenizer_config.json"
+    )]
+    NoTemplate,
+    /// The folder has something in the place of a chat template, and it is none.
+    #[error("{problem}")]
+    UnusableTemplate {
+        /// What was expected of which file, and what was found.
+        problem: String,
+    },
+    /// A variable of the chat template has a name that none can have.
+    #[error("{key}: {error}")]
+    Kwargs {
+        /// The recipe key or the flag that sets it.
+        key: String,
+        /// What is wrong with the name. Its text is part of this error's.
+        error: Box<Error>,
+    },
+    /// A variable is set, and there is no chat template that could read it.
+    #[error(
+        "{key} sets `{name}` for the chat template, and the model has none; expected a model with a \
+         chat_template.jinja, or no {key}"
+    )]
+    KwargsWithoutTemplate {
+        /// The recipe key or the flag that sets it.
+        key: String,
+        /// The variable.
+        name: String,
+    },
+    /// A variable is set that the chat template does not read.
+    #[error("{key} sets `{name}`, and the chat template of {path} does not read it: it would change nothing")]
+    KwargsUnread {
+        /// The recipe key or the flag that sets it.
+        key: String,
+        /// The variable.
+        name: String,
+        /// The file of the template.
+        path: String,
+    },
+    /// A row gives the chat template something that it does not read.
+    #[error(
+        "the row gives `{name}` to the chat template, and that of {path} does not read it: it would change \
+         nothing; leave it out, or choose a model whose template reads it"
+    )]
+    UnreadInput {
+        /// The column, or the variable in `chat_template_kwargs`.
+        name: String,
+        /// The file of the template.
+        path: String,
+    },
+    /// Something is given to the chat template beside a prompt that is put without it.
+    #[error(
+        "`{name}` is for the chat template, and the prompt is a text that is put without it; expected a list \
+         of messages, or `data.prompt` = \"chat\""
+    )]
+    BesideText {
+        /// The column, or the variable.
+        name: String,
+    },
+    /// A file of a model folder names an ending token that is none.
+    #[error(
+        "{}: `eos_token_id`: expected token ids below the model's vocab_size of {vocab_size}, found {found}",
+        path.display()
+    )]
+    EndToken {
+        /// The file.
+        path: PathBuf,
+        /// The model's `vocab_size`.
+        vocab_size: usize,
+        /// What the file has, as JSON.
+        found: String,
+    },
+    /// The tokenizer's own ending token has no embedding.
+    #[error(
+        "{}: the tokenizer's `eos_token` is {token:?}, whose id {id} has no embedding: the model's \
+         vocab_size is {vocab_size}; take tokenizer and weights from the same model folder", folder.display()
+    )]
+    EosWithoutEmbedding {
+        /// The model folder.
+        folder: PathBuf,
+        /// The token.
+        token: String,
+        /// Its id.
+        id: u32,
+        /// The model's `vocab_size`.
+        vocab_size: usize,
+    },
+    /// An error with the file, or the model folder, that it comes from.
+    #[error("{}: {error}", path.display())]
+    InFile {
+        /// The file or folder.
+        path: PathBuf,
+        /// The error. Its text is part of this error's, so it is no [`source`](std::error::Error::source).
+        error: Box<Error>,
+    },
+}
+
+impl Error {
+    /// Whether the caller's options are wrong (the variables that it sets for the chat template), not a file or
+    /// a text.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Kwargs { .. } | Self::KwargsWithoutTemplate { .. } | Self::KwargsUnread { .. } => true,
+            Self::InFile { error, .. } => error.is_usage(),
+            _ => false,
+        }
+    }
+
+    /// The same with the file that it comes from.
+    pub(crate) fn in_file(self, path: impl Into<PathBuf>) -> Self {
+        Self::InFile { path: path.into(), error: Box::new(self) }
+    }
 }

@@ -96,7 +96,7 @@ fn read_optional(folder: &Path, name: &str) -> Result<Option<Vec<u8>>, Error> {
     ruminate_files::read_optional(folder, name, MAX_TEXT_BYTES).map_err(unread)
 }
 
-fn unread(error: ruminate_files::Error) -> Error {
+pub(crate) fn unread(error: ruminate_files::Error) -> Error {
     match error {
         ruminate_files::Error::Read { path, source } => Error::Read { path, source },
         other => Error::File(other),

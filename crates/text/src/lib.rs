@@ -1,6 +1,8 @@
-//! Converts text to token ids and back, and chats to text. This crate knows no tensor, no reward and no file of a
-//! run; it reads model folders, which are untrusted.
+//! Converts text to token ids and back, and chats to text. This crate knows no tensor, no reward and no
+//! file of a run; it reads model folders, which are untrusted.
 //!
+//! - [`Renderer`]: both for one policy: prompts and turns in its [`PromptTemplate`], behind a [`Preamble`],
+//!   as token ids, and the tokens that end a completion.
 //! - [`Tokenizer`]: a model folder's `tokenizer.json`, or the [`embedded`] one that needs no file.
 //! - [`TextStream`]: the text of tokens that arrive one by one.
 //! - [`ChatTemplate`]: a model folder's Jinja template, rendered as `transformers` renders it.
@@ -36,6 +38,7 @@ mod guard;
 mod inputs;
 mod jinja;
 mod prompt;
+mod renderer;
 mod special;
 mod stream;
 mod strftime;
@@ -50,6 +53,7 @@ pub use files::is_tokenizer_file;
 pub use guard::silence_caught_panics;
 pub use inputs::{TemplateInputs, check_names};
 pub use prompt::r1_zero_prompt;
+pub use renderer::{Columns, Preamble, PromptStyle, PromptTemplate, Renderer, end_ids, unused_sampling};
 pub use special::SpecialTokens;
 pub use stream::TextStream;
 pub use tokenizer::{SpecialText, Tokenizer};

@@ -52,6 +52,12 @@ impl Tokenizer {
             .expect("the embedded tokenizer is well formed")
     }
 
+    /// Whether it is the embedded one, also where a model folder that ruminate wrote gives it back.
+    pub fn is_embedded(&self) -> bool {
+        let embedded = Self::embedded();
+        self.files().eq(embedded.files())
+    }
+
     fn from_files(folder: &Path, files: Vec<File>) -> Result<Self, Error> {
         let path = folder.join(files::TOKENIZER);
         let mut inner = parse(files::content(&files, files::TOKENIZER).unwrap_or_default(), &path)?;
