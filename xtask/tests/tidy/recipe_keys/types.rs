@@ -7,15 +7,17 @@ use syn::{Fields, GenericArgument, ItemEnum, PathArguments, Type};
 
 /// Where types are that stand in another file than the field, by the path that the field names them
 /// with.
-const HOMES: [(&str, &str); 18] = [
-    ("Data", "crates/ruminate/src/recipe/data.rs"),
+const HOMES: [(&str, &str); 20] = [
+    ("Component", "crates/env/src/reward/component.rs"),
+    ("Data", "crates/env/src/data.rs"),
     ("Distill", "crates/ruminate/src/recipe/distill.rs"),
     ("Dtype", "crates/rollout/src/dtype.rs"),
     ("EmptyThought", "crates/reward/src/verifiers/format.rs"),
     ("Eval", "crates/ruminate/src/recipe/eval.rs"),
     ("Format", "crates/model/src/weights/save.rs"),
     ("Model", "crates/ruminate/src/recipe/mod.rs"),
-    ("Reward", "crates/ruminate/src/recipe/reward.rs"),
+    ("PromptStyle", "crates/text/src/renderer/template.rs"),
+    ("Reward", "crates/env/src/reward/mod.rs"),
     ("Sampling", "crates/rollout/src/sampling.rs"),
     ("Shares", "crates/data/src/split.rs"),
     ("TraceMix", "crates/data/src/traces/mix.rs"),

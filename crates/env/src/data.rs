@@ -1,0 +1,236 @@
+//! `[data]`: where problems, traces and texts come from. Reads no file but the first line of one.
+
+use crate::Error;
+use ruminate_data::procedural::{self, Family, Member, Mixture};
+use ruminate_data::split::Shares;
+use ruminate_data::traces::TraceMix;
+use ruminate_data::{Error as DataError, jsonl};
+use ruminate_text::PromptStyle;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where problems, traces and texts come from: the table `[data]` of a recipe, whose keys are these names.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Data {
+    /// Procedural family that problems are drawn from, such as `chain_sum`; docs/data.md lists them. `tasks`
+    /// and `train` take precedence, but a base is pretrained on traces of the family beside `train`, too.
+    pub task: Option<String>,
+    /// Parameters of the family; those left out have reasoning-gym's defaults, which docs/data.md lists.
+    pub params: Value,
+    /// Several families at once, in shares. Takes precedence over `task`.
+    pub tasks: Vec<TaskShare>,
+    /// How often each kind of attempt occurs in the traces that a base is pretrained on.
+    pub mix: TraceMix,
+    /// Shares of problems that training never sees. Of a file, only `validation` is kept apart.
+    pub split: Shares,
+    /// JSONL file of tasks (`train-rl`, `distill`, `eval`) or of conversations (`sft`). Takes precedence over
+    /// `task`.
+    pub train: Option<PathBuf>,
+    /// JSONL file to evaluate on, in the format of `train` (under `pretrain`, of `corpus`). Training leaves
+    /// out problems whose prompts are in it. Without it a share of `train` is held out by the hash of the
+    /// prompt.
+    pub eval: Option<PathBuf>,
+    /// JSONL file with a column `text`, which `pretrain` trains on instead of traces.
+    pub corpus: Option<PathBuf>,
+    /// What happens to a malformed line of a file.
+    pub bad_lines: BadLines,
+    /// How a prompt of bare text is put to the policy; messages always go through the chat template.
+    pub prompt: PromptStyle,
+    /// Variables of the chat template, such as `enable_thinking`, for all rows. A row's own
+    /// `chat_template_kwargs` take precedence.
+    #[serde(skip_serializing_if = "Map::is_empty")] // as below
+    pub template: Map<String, Value>,
+    /// System message before every prompt that has none of its own; before a prompt of bare text it is text,
+    /// too. `""` is no message.
+    #[serde(skip_serializing_if = "Option::is_none")] // a run without it is the same run as ever
+    pub system: Option<String>,
+    /// Solved examples before every prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shots: Option<Shots>,
+}
+
+/// Where solved examples come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Shots {
+    /// So many first rows of `data.train`, which is then trained on without them.
+    Rows(usize),
+    /// All rows of a JSONL file: tasks, `prompt` and `completion`, or `messages`.
+    File(PathBuf),
+}
+
+/// A family of a mixture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskShare {
+    /// The procedural family.
+    pub task: String,
+    /// Its parameters, as in `data.params`.
+    #[serde(default)]
+    pub params: Value,
+    /// How often the family is drawn, above 0; only ratios matter.
+    #[serde(default = "one")]
+    pub weight: f64,
+    /// Its name in tables, where one family occurs twice. Without it the family's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// What happens to a bad line.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BadLines {
+    /// Ends the run before any training (exit 3).
+    #[default]
+    Refuse,
+    /// Leaves the line out and counts it.
+    Skip,
+}
+
+impl From<BadLines> for jsonl::BadLines {
+    fn from(bad_lines: BadLines) -> Self {
+        match bad_lines {
+            BadLines::Refuse => Self::Refuse,
+            BadLines::Skip => Self::Skip,
+        }
+    }
+}
+
+impl Data {
+    /// Drops the family where there is a file of problems to evaluate on and none to train on: an
+    /// evaluation then uses the file.
+    pub fn prefer_eval_file(&mut self) {
+        if self.eval.is_some() && self.train.is_none() {
+            self.task = None;
+            self.tasks = Vec::new();
+        }
+    }
+
+    /// Checks what can be checked without reading a file.
+    ///
+    /// # Errors
+    /// [`Error::NothingHeldOut`], and [`Error::Data`] for shares, a mix of traces or a family that cannot be.
+    pub fn validate(&self) -> Result<(), Error> {
+        self.split.validate()?;
+        if self.split.validation == 0.0 {
+            return Err(Error::NothingHeldOut);
+        }
+        self.mix.validate()?;
+        self.family()?;
+        Ok(())
+    }
+
+    /// The procedural family, where there is one, or the mixture of several.
+    ///
+    /// # Errors
+    /// For a family that does not exist, and parameters or weights that it cannot have.
+    pub fn family(&self) -> Result<Option<Arc<dyn Family>>, DataError> {
+        if !self.tasks.is_empty() {
+            let member = |share: &TaskShare| {
+                let family = procedural::by_name(&share.task, &share.params)?;
+                let name = share.name.clone().unwrap_or_else(|| share.task.clone());
+                Ok(Member { name, family, weight: share.weight })
+            };
+            let members = self.tasks.iter().map(member).collect::<Result<_, DataError>>()?;
+            return Ok(Some(Arc::new(Mixture::new(members)?)));
+        }
+        self.task.as_deref().map(|task| procedural::by_name(task, &self.params)).transpose()
+    }
+
+    /// The family that training problems are drawn from: none where they come from a file.
+    ///
+    /// # Errors
+    /// Those of [`family`](Self::family).
+    pub fn training_family(&self) -> Result<Option<Arc<dyn Family>>, DataError> {
+        if self.train.is_some() { Ok(None) } else { self.family() }
+    }
+
+    /// The verifier that a file's first task names in its column `kind`, as those of a known layout do.
+    /// `None` where there is no file, or its first line is no such task: what is wrong with it is reported
+    /// where the file is read.
+    pub fn kind_of_file(&self) -> Option<String> {
+        let path = self.train.as_ref().or(self.eval.as_ref())?;
+        let lines = BufReader::new(File::open(path).ok()?.take(jsonl::MAX_LINE_BYTES as u64)).lines();
+        let first = lines.map_while(Result::ok).find(|line| !line.trim().is_empty())?;
+        let task = jsonl::parse_task(first.trim_start_matches('\u{feff}')).ok()?;
+        let kind = task.columns.get("kind")?.as_str()?.to_owned();
+        ruminate_reward::KINDS.contains(&kind.as_str()).then_some(kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BadLines, Data, Shots};
+    use ruminate_text::PromptStyle;
+    use std::fs;
+
+    fn data(toml: &str) -> Data {
+        toml::from_str(toml).expect("well-formed")
+    }
+
+    #[test]
+    fn the_table_has_the_keys_of_a_recipe_and_comes_back_as_it_was() {
+        let text = "task = 'gcd'\nprompt = 'r1'\nbad_lines = 'skip'\nshots = 2\nsystem = 'Hi.'\n\
+                    [split]\nvalidation = 0.2";
+        let given = data(text);
+        assert_eq!((given.prompt, given.bad_lines), (PromptStyle::R1, BadLines::Skip));
+        assert_eq!((given.shots.clone(), given.split.validation), (Some(Shots::Rows(2)), 0.2));
+        assert_eq!(data("shots = 'a.jsonl'").shots, Some(Shots::File("a.jsonl".into())));
+        let json = serde_json::to_value(&given).expect("JSON");
+        let again: Data = serde_json::from_value(json.clone()).expect("a table");
+        assert_eq!(serde_json::to_value(&again).expect("JSON"), json);
+        assert!(toml::from_str::<Data>("tsak = 'gcd'").is_err(), "an unknown key");
+        let json = serde_json::to_value(Data::default()).expect("JSON");
+        assert!(["template", "system", "shots"].iter().all(|key| json.get(key).is_none()), "{json}");
+    }
+
+    #[test]
+    fn a_table_that_cannot_be_is_an_error_of_options() {
+        assert!(data("task = 'gcd'").validate().is_ok());
+        for (toml, says) in [
+            ("split = { validation = 0, test = 0.1 }", "`split.validation` is 0"),
+            ("split = { validation = 0.9, test = 0.1 }", "less than 1"),
+            ("task = 'contdown'", "did you mean `countdown`"),
+            ("tasks = [{ task = 'gcd', weight = -1 }]", "weight"),
+        ] {
+            let error = data(toml).validate().expect_err(toml);
+            assert!(error.to_string().contains(says) && error.is_usage(), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_evaluation_prefers_the_file_and_training_reads_no_family_beside_one() {
+        let mut given = data("task = 'gcd'\neval = 'a.jsonl'");
+        given.prefer_eval_file();
+        assert!(given.family().expect("none").is_none());
+        let mut given = data("task = 'gcd'\neval = 'a.jsonl'\ntrain = 'b.jsonl'");
+        given.prefer_eval_file();
+        assert!(given.family().expect("known").is_some());
+        assert!(given.training_family().expect("none").is_none());
+    }
+
+    #[test]
+    fn a_file_names_its_verifier_in_its_first_row() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rows.jsonl");
+        let kind = |text: &str| {
+            fs::write(&path, text).expect("written");
+            Data { train: Some(path.clone()), ..Data::default() }.kind_of_file()
+        };
+        let named = "\u{feff}{\"prompt\": \"a\", \"answer\": \"b\", \"kind\": \"math\"}\n";
+        assert_eq!(kind(named).as_deref(), Some("math"));
+        assert_eq!(kind("{\"prompt\": \"a\", \"answer\": \"b\", \"kind\": \"poem\"}"), None);
+        assert_eq!(kind("{\"prompt\": \"a\", \"answer\": \"b\"}"), None);
+        assert_eq!(kind("{"), None);
+        assert_eq!(Data::default().kind_of_file(), None);
+    }
+}

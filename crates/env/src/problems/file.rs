@@ -1,0 +1,107 @@
+//! A file's tasks with their token ids: what does not become a prompt is an error with path and line, and
+//! what is too long is left out and counted.
+
+use super::{choices, problem};
+use crate::{Data, Error, Room};
+use rayon::prelude::*;
+use ruminate_data::jsonl::{self, Row};
+use ruminate_data::{Problem, Task};
+use ruminate_text::Renderer;
+use std::collections::HashSet;
+use std::path::Path;
+
+/// What a file has.
+pub(super) struct Rows {
+    /// The problems that fit, in the file's order.
+    pub(super) problems: Vec<Problem>,
+    rows: usize,
+    bad: usize,
+    too_long: usize,
+}
+
+impl Rows {
+    /// Different prompts.
+    pub(super) fn different(&self) -> usize {
+        self.problems.iter().map(|problem| problem.task.prompt.text()).collect::<HashSet<_>>().len()
+    }
+
+    /// Its rows, in words.
+    pub(super) fn note(&self, path: &Path) -> String {
+        let Self { problems, rows, bad, too_long } = self;
+        let repeated = problems.len() - self.different();
+        let mut parts = vec![format!("{rows} rows")];
+        for (count, what) in [
+            (bad, "bad and left out"),
+            (too_long, "too long and left out"),
+            (&repeated, "with a prompt seen before"),
+        ] {
+            if *count > 0 {
+                parts.push(format!("{count} {what}"));
+            }
+        }
+        format!("{}: {}", path.display(), parts.join(", "))
+    }
+}
+
+/// A row that became a prompt.
+enum Encoded {
+    Problem(Problem),
+    /// Longer than fits, with the least number of tokens that it has.
+    TooLong(usize),
+}
+
+/// Reads a file.
+pub(super) fn read(
+    path: &Path,
+    data: &Data,
+    renderer: &Renderer,
+    room: Room,
+    notify: &mut dyn FnMut(String),
+) -> Result<Rows, Error> {
+    let rows = jsonl::tasks(path, data.bad_lines.into())?;
+    if let Some(example) = &rows.first_skipped {
+        notify(format!("warning: {} bad lines left out, such as {example}", rows.skipped));
+    }
+    let prompts = rows.rows.len();
+    let encode = |row: Row<Task>| (row.line, encoded(row.value, renderer, room));
+    let encoded: Vec<_> = rows.rows.into_par_iter().map(encode).collect();
+    let (mut problems, mut shortest) = (Vec::new(), usize::MAX);
+    for (line, row) in encoded {
+        match row.map_err(|problem| Error::line(path, line, problem))? {
+            Encoded::TooLong(least) => shortest = shortest.min(least),
+            Encoded::Problem(problem) => {
+                shortest = shortest.min(problem.prompt_ids.len());
+                if room.holds(problem.prompt_ids.len()) {
+                    problems.push(problem);
+                }
+            }
+        }
+    }
+    if problems.is_empty() {
+        return Err(Error::AllTooLong { path: path.to_owned(), prompts, shortest, room });
+    }
+    let too_long = prompts - problems.len();
+    if too_long > 0 {
+        notify(format!(
+            "warning: {}: {too_long} of {prompts} prompts have more than {} tokens and were left out; {}",
+            path.display(),
+            room.prompt(),
+            room.why()
+        ));
+    }
+    Ok(Rows { problems, rows: prompts + rows.skipped, bad: rows.skipped, too_long })
+}
+
+/// A task with its token ids, or what is wrong with it.
+fn encoded(task: Task, renderer: &Renderer, room: Room) -> Result<Encoded, String> {
+    choices::refuse_lost(&task)?;
+    // What cannot fit is not encoded: a text of megabytes would take seconds.
+    if let Some(least) = room.excess(&task.prompt.text()) {
+        return Ok(Encoded::TooLong(least));
+    }
+    let problem = problem(renderer, task).map_err(|error| error.to_string())?;
+    if problem.prompt_ids.is_empty() {
+        return Err("the prompt has no token".to_owned());
+    }
+    Ok(Encoded::Problem(problem))
+}
