@@ -34,7 +34,7 @@ pub fn sample_traces(
     problems: &[(&Task, &[u32])],
     mut known: Vec<Vec<Option<Completion>>>,
     score: &dyn Score,
-    finished: &mut dyn FnMut(usize, usize, &Completion) -> ControlFlow,
+    finished: &mut dyn FnMut(usize, usize, &Completion) -> ControlFlow<()>,
 ) -> Result<Vec<Group>, Error> {
     let SamplingArgs { teacher, options, num_samples, seed } = *setup;
     options.sampling.validate()?;

@@ -30,7 +30,7 @@ pub(crate) struct Judged<T> {
 pub(crate) fn judge_beside<T, E>(
     tasks: &[&Task],
     score: &(dyn Score + Sync),
-    sample: impl FnOnce(&mut dyn FnMut(usize, Vec<Completion>) -> ControlFlow) -> Result<T, E>,
+    sample: impl FnOnce(&mut dyn FnMut(usize, Vec<Completion>) -> ControlFlow<()>) -> Result<T, E>,
 ) -> Result<Judged<T>, E> {
     thread::scope(|scope| {
         let (hand_over, finished) = channel();
@@ -140,8 +140,8 @@ mod tests {
             assert_eq!(finished(1, vec![completion(7), completion(8)]), ControlFlow::Continue(()));
             // Its judgement has begun and will not end before two more groups are there.
             has_begun.recv_timeout(PATIENCE).expect("judging begins before sampling ends");
-            finished(2, vec![completion(5)]);
-            finished(0, vec![completion(9)]);
+            let _ = finished(2, vec![completion(5)]);
+            let _ = finished(0, vec![completion(9)]);
             tell.send(()).expect("the judge waits");
             tell.send(()).expect("the judge lives");
             Ok::<_, Infallible>("sampled")
@@ -160,7 +160,7 @@ mod tests {
     fn an_error_of_sampling_comes_out_when_the_judge_is_done() {
         let tasks = [task("a"), task("b")];
         let result = judge_beside(&[&tasks[0], &tasks[1]], &verdict, |finished| {
-            finished(0, vec![completion(3)]);
+            let _ = finished(0, vec![completion(3)]);
             Err::<(), _>("no more")
         });
         assert!(matches!(result, Err("no more")));

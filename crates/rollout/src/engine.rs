@@ -52,7 +52,7 @@ pub fn generate(
     decoder: &Decoder,
     requests: &[Request],
     options: &Options,
-    finished: impl FnMut(usize, Completion) -> ControlFlow,
+    finished: impl FnMut(usize, Completion) -> ControlFlow<()>,
 ) -> Result<SpeculationStats, Error> {
     generate_streaming(decoder, requests, options, |_, _| ControlFlow::Continue(()), finished)
 }
@@ -66,8 +66,8 @@ pub fn generate_streaming(
     decoder: &Decoder,
     requests: &[Request],
     options: &Options,
-    mut drawn: impl FnMut(usize, u32) -> ControlFlow,
-    mut finished: impl FnMut(usize, Completion) -> ControlFlow,
+    mut drawn: impl FnMut(usize, u32) -> ControlFlow<()>,
+    mut finished: impl FnMut(usize, Completion) -> ControlFlow<()>,
 ) -> Result<SpeculationStats, Error> {
     let longest = requests.iter().map(|request| request.prompt_ids.len()).max().unwrap_or(0);
     assert!(requests.iter().all(|request| !request.prompt_ids.is_empty()), "prompts have at least one token");

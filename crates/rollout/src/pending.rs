@@ -88,9 +88,9 @@ impl<'a> Writing<'a> {
     /// enough.
     pub(crate) fn deliver(
         &mut self,
-        drawn: &mut impl FnMut(usize, u32) -> ControlFlow,
-        finished: &mut impl FnMut(usize, Completion) -> ControlFlow,
-    ) -> ControlFlow {
+        drawn: &mut impl FnMut(usize, u32) -> ControlFlow<()>,
+        finished: &mut impl FnMut(usize, Completion) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
         let mut tokens = self.drawn.drain(..).map(|(request, token)| drawn(request, token));
         if tokens.any(|flow| flow == ControlFlow::Break(())) {
             return ControlFlow::Break(());

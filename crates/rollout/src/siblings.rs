@@ -18,7 +18,7 @@ pub fn generate_siblings(
     count: usize,
     options: &Options,
     seed: impl Fn(usize) -> Seed,
-    mut finished: impl FnMut() -> ControlFlow,
+    mut finished: impl FnMut() -> ControlFlow<()>,
 ) -> Result<Vec<Vec<Completion>>, Error> {
     let mut groups = vec![Vec::new(); prompts.len()];
     let of_group = |prompt, completions| {
@@ -39,7 +39,7 @@ pub fn generate_groups(
     count: usize,
     options: &Options,
     seed: impl Fn(usize) -> Seed,
-    finished: impl FnMut(usize, Vec<Completion>) -> ControlFlow,
+    finished: impl FnMut(usize, Vec<Completion>) -> ControlFlow<()>,
 ) -> Result<SpeculationStats, Error> {
     collect(decoder, prompts, count, options, seed, &mut || ControlFlow::Continue(()), finished)
 }
@@ -50,8 +50,8 @@ fn collect(
     count: usize,
     options: &Options,
     seed: impl Fn(usize) -> Seed,
-    one_finished: &mut dyn FnMut() -> ControlFlow,
-    mut group_finished: impl FnMut(usize, Vec<Completion>) -> ControlFlow,
+    one_finished: &mut dyn FnMut() -> ControlFlow<()>,
+    mut group_finished: impl FnMut(usize, Vec<Completion>) -> ControlFlow<()>,
 ) -> Result<SpeculationStats, Error> {
     let requests: Vec<Request> = prompts
         .iter()

@@ -5,15 +5,15 @@ use crate::commands::generate::{GenerateOptions, template_kwargs};
 use crate::error::{Error, Refusal};
 use crate::hub;
 use crate::policy;
-use crate::recipe::PromptStyle;
-use crate::renderer::ends;
-use crate::renderer::language::Language;
-use crate::renderer::preamble::Preamble;
+use crate::recipe::text::{load_renderer, note_unused_sampling};
 use anyhow::Result;
 use ruminate_data::{FinishReason, Message, Prompt, Seed};
 use ruminate_model::{self as model, Decoder};
 use ruminate_reward::tags::Opening;
 use ruminate_rollout::{Options, Request, Sampling, generate_streaming};
+use ruminate_text::Preamble;
+use ruminate_text::PromptStyle;
+use ruminate_text::Renderer;
 use ruminate_text::TextStream;
 use serde_json::Map;
 use std::ops::ControlFlow;
@@ -21,7 +21,7 @@ use std::ops::ControlFlow;
 /// A conversation.
 pub struct Chat {
     policy: Decoder,
-    language: Language,
+    renderer: Renderer,
     sampling: Sampling,
     seed: Seed,
     /// A user's turn and an assistant's, again and again.
@@ -69,13 +69,13 @@ impl Chat {
         options.sampling.validate()?;
         let source = policy::Source::new(&hub::folder(&options.model)?, options.adapter.as_deref())?;
         let config = model::load_config(&source.base)?;
-        let language = Language::load(&source.base, &config, PromptStyle::Auto)?;
-        let mut language = language.with_kwargs(&template_kwargs(&options.template)?, "--template")?;
-        language.renderer.preamble = Preamble::of_system(options.system.as_deref());
-        ends::note_unused_sampling(&source.base, &options.sampling);
+        let renderer = load_renderer(&source.base, &config, PromptStyle::Auto)?;
+        let mut renderer = renderer.with_kwargs(&template_kwargs(&options.template)?, "--template")?;
+        renderer.template.preamble = Preamble::of_system(options.system.as_deref());
+        note_unused_sampling(&source.base, &options.sampling);
         let policy = source.load(&options.device.open()?)?;
         let seed = Seed::new(options.seed).child("chat");
-        Ok(Self { policy, language, sampling: options.sampling, seed, turns: Vec::new() })
+        Ok(Self { policy, renderer, sampling: options.sampling, seed, turns: Vec::new() })
     }
 
     /// The model's parameters, for people: `134.5M`.
@@ -90,7 +90,7 @@ impl Chat {
 
     /// Whether the model's chat template shows it earlier turns; without one each line stands alone.
     pub fn keeps_turns(&self) -> bool {
-        self.language.renderer.keeps_turns()
+        self.renderer.template.keeps_turns()
     }
 
     /// Starts over.
@@ -146,8 +146,8 @@ impl Chat {
             } else {
                 Prompt::Text(asked.to_owned())
             };
-            let text = self.language.render(&prompt, &Map::new())?;
-            let prompt_ids = self.language.tokenizer.encode(&text)?;
+            let text = self.renderer.render(&prompt, &Map::new())?;
+            let prompt_ids = self.renderer.tokenizer.encode(&text)?;
             let room = positions.saturating_sub(prompt_ids.len());
             if room >= self.sampling.max_new_tokens || (self.turns.len() == 1 && room > 0) {
                 let in_thought = Opening::of(&text) == Opening::InThought;
@@ -172,7 +172,7 @@ impl Chat {
         seed: Seed,
         show: &mut dyn FnMut(Piece<'_>) -> ControlFlow<()>,
     ) -> Result<(String, Option<FinishReason>)> {
-        let end_ids = &self.language.end_ids;
+        let end_ids = &self.renderer.end_ids;
         let options = Options {
             sampling: Sampling { max_new_tokens: prompt.max_new_tokens, ..self.sampling },
             eos_token_ids: end_ids.clone(),
@@ -180,7 +180,7 @@ impl Chat {
             record_routing: false,
         };
         let requests = [Request { prompt_ids: prompt.prompt_ids, seed }];
-        let mut stream = TextStream::new(&self.language.tokenizer);
+        let mut stream = TextStream::new(&self.renderer.tokenizer);
         let (mut text, mut ended, mut decoded) = (String::new(), None, Ok(()));
         let mut flow = show(Piece::Begin { in_thought: prompt.in_thought });
         generate_streaming(

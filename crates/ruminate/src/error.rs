@@ -2,6 +2,7 @@
 
 use ruminate_data as data;
 use ruminate_distill as distill;
+use ruminate_env as env;
 use ruminate_eval as eval;
 use ruminate_gguf as gguf;
 use ruminate_grpo as grpo;
@@ -185,11 +186,19 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
             _ => ErrorKind::Usage,
         });
     }
+    if let Some(error) = cause.downcast_ref::<env::Error>() {
+        return Some(match error {
+            error if error.is_usage() => ErrorKind::Usage,
+            env::Error::Sandbox(_) => ErrorKind::Engine,
+            env::Error::Helper(_) => ErrorKind::Other,
+            _ => ErrorKind::Input,
+        });
+    }
     if let Some(error) = cause.downcast_ref::<text::Error>() {
-        return Some(if matches!(error, text::Error::Write { .. }) {
-            ErrorKind::Disk
-        } else {
-            ErrorKind::Input
+        return Some(match error {
+            error if error.is_usage() => ErrorKind::Usage,
+            text::Error::Write { .. } => ErrorKind::Disk,
+            _ => ErrorKind::Input,
         });
     }
     if let Some(error) = cause.downcast_ref::<gguf::Error>() {

@@ -2,15 +2,15 @@
 
 use crate::error::Refusal;
 use crate::frontend::Progress;
+use crate::recipe::text::load_renderer;
 use crate::recipe::{Model, Recipe};
-use crate::renderer::language::Language;
-use crate::renderer::preamble::Preamble;
 use anyhow::{Context, Result};
 use burn::module::Module;
 use burn::tensor::Device;
 use ruminate_data::{Seed, nearest};
 use ruminate_model::{self as model, Config, Decoder, lora};
 use ruminate_run::FolderWriter;
+use ruminate_text::Renderer;
 use ruminate_text::Tokenizer;
 use ruminate_train::Trained;
 use serde_json::{Map, Value, json};
@@ -145,32 +145,32 @@ impl Source {
     }
 }
 
-/// The language that a model speaks, with what the recipe wants before its prompts and gives to its chat template.
+/// The renderer that a model speaks, with what the recipe wants before its prompts and gives to its chat template.
 ///
 /// # Errors
 /// Those of loading; with exit code 2 for a variable that the template does not read.
-pub(crate) fn language(model: &Model, recipe: &Recipe) -> Result<Language> {
-    spoken(model, recipe)?.with_kwargs(&recipe.data.template, "[data.template]")
+pub(crate) fn renderer(model: &Model, recipe: &Recipe) -> Result<Renderer> {
+    Ok(spoken(model, recipe)?.with_kwargs(&recipe.data.template, "[data.template]")?)
 }
 
 /// The same of a model beside another one, such as a student: the recipe's variables may be the other's.
-pub(crate) fn language_beside(model: &Model, recipe: &Recipe) -> Result<Language> {
-    let language = spoken(model, recipe)?;
+pub(crate) fn renderer_beside(model: &Model, recipe: &Recipe) -> Result<Renderer> {
+    let renderer = spoken(model, recipe)?;
     let mut read = recipe.data.template.clone();
-    read.retain(|name, _| language.renderer.reads(name));
-    language.with_kwargs(&read, "[data.template]")
+    read.retain(|name, _| renderer.template.reads(name));
+    Ok(renderer.with_kwargs(&read, "[data.template]")?)
 }
 
-fn spoken(model: &Model, recipe: &Recipe) -> Result<Language> {
+fn spoken(model: &Model, recipe: &Recipe) -> Result<Renderer> {
     let style = recipe.data.prompt;
-    let mut language = match model {
-        Model::Inline(_) => Language::embedded(style)?,
+    let mut renderer = match model {
+        Model::Inline(_) => Renderer::embedded(style)?,
         Model::Folder(folder) => {
-            Language::load(&lora::base_folder(folder)?, &model::load_config(folder)?, style)?
+            load_renderer(&lora::base_folder(folder)?, &model::load_config(folder)?, style)?
         }
     };
-    language.renderer.preamble = Preamble::load(recipe)?;
-    Ok(language)
+    renderer.template.preamble = recipe.preamble()?;
+    Ok(renderer)
 }
 
 /// A folder's policy, with a bar for one that takes a while.
@@ -196,11 +196,11 @@ pub(crate) fn load(folder: &Path, device: &Device) -> Result<Decoder> {
 pub(crate) fn save(
     target: &Path,
     decoder: &Decoder,
-    language: Option<&Language>,
+    renderer: Option<&Renderer>,
     format: model::Format,
 ) -> Result<()> {
     let writer = FolderWriter::create(target)?;
-    write(&writer, decoder, language, format)?;
+    write(&writer, decoder, renderer, format)?;
     writer.commit(Value::Null)?;
     Ok(())
 }
@@ -212,11 +212,11 @@ pub(crate) fn save(
 pub(crate) fn save_new(
     target: &Path,
     decoder: &Decoder,
-    language: Option<&Language>,
+    renderer: Option<&Renderer>,
     format: model::Format,
 ) -> Result<()> {
     let writer = FolderWriter::create(target)?;
-    write(&writer, decoder, language, format)?;
+    write(&writer, decoder, renderer, format)?;
     refuse_existing(target)?;
     writer.commit(Value::Null)?;
     Ok(())
@@ -238,10 +238,10 @@ pub(crate) fn refuse_existing(out: &Path) -> Result<()> {
 fn write(
     writer: &FolderWriter,
     decoder: &Decoder,
-    language: Option<&Language>,
+    renderer: Option<&Renderer>,
     format: model::Format,
 ) -> Result<()> {
-    for (name, bytes) in language.into_iter().flat_map(|language| language.tokenizer.files()) {
+    for (name, bytes) in renderer.into_iter().flat_map(|renderer| renderer.tokenizer.files()) {
         writer.write(name, bytes)?;
     }
     if decoder.adapters().is_some() {

@@ -75,18 +75,18 @@ mod train_loop;
 pub use alarms::MismatchAlarm;
 pub use config::{Config, RouterTraining, Scheduler};
 pub use error::Error;
+pub use expert_load::ExpertLoad;
 pub use gradients::Gradients;
 pub use lesson::{Batch, Batches, Check, Loss, TokenLoss};
-pub use load::ExpertLoad;
 pub use memory::{MemoryPlan, Shape, Trained, memory_plan};
 pub use metrics::Metrics;
 pub use microbatches::accumulate;
-pub use objective::Objective;
 pub use observer::Observer;
 pub use optimizer::{Optimizer, StepOutcome, StepReport};
 pub use schedule::Schedule;
 pub use state::State;
-pub use steps::{TrainLoop, is_due};
+pub use tracked_loss::Objective;
+pub use train_loop::{TrainLoop, is_due};
 
 /// The examples of the README are tested with the crate's own.
 #[cfg(doctest)]

@@ -7,16 +7,17 @@ use crate::frontend;
 use crate::hub;
 use crate::interrupt;
 use crate::policy;
-use crate::recipe::{PromptStyle, load::set_value};
-use crate::renderer::Columns;
-use crate::renderer::ends;
-use crate::renderer::language::Language;
-use crate::renderer::preamble::Preamble;
+use crate::recipe::load::set_value;
+use crate::recipe::text::{load_renderer, note_unused_sampling};
 use anyhow::Result;
 use ruminate_data::jsonl::{Mismatch, parse_object};
 use ruminate_data::{Completion, FinishReason, Prompt, Seed};
 use ruminate_model as model;
 use ruminate_rollout::{Options, Request, Sampling};
+use ruminate_text::Columns;
+use ruminate_text::Preamble;
+use ruminate_text::Renderer;
+use ruminate_text::{PromptStyle, end_ids};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -93,18 +94,18 @@ pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
     let lines = lines::read(files, parse)?;
     let needs_text = lines.iter().any(|row| matches!(row.value, Input::Prompt(..)));
     let kwargs = template_kwargs(&args.template)?;
-    let language = optional_language(&source.base, &config, needs_text || !kwargs.is_empty())?;
-    let mut language = language.map(|language| language.with_kwargs(&kwargs, "--template")).transpose()?;
-    if let Some(language) = &mut language {
-        language.renderer.preamble = Preamble::of_system(args.system.as_deref());
+    let renderer = optional_renderer(&source.base, &config, needs_text || !kwargs.is_empty())?;
+    let mut renderer = renderer.map(|renderer| renderer.with_kwargs(&kwargs, "--template")).transpose()?;
+    if let Some(renderer) = &mut renderer {
+        renderer.template.preamble = Preamble::of_system(args.system.as_deref());
     }
     let name = lines::name(files);
 
     let mut prompts = Vec::new();
     for row in &lines {
-        let ids = match (&row.value, &language) {
+        let ids = match (&row.value, &renderer) {
             (Input::Ids(ids), _) => ids.clone(),
-            (Input::Prompt(prompt, columns), Some(language)) => encode(language, prompt, columns)
+            (Input::Prompt(prompt, columns), Some(renderer)) => encode(renderer, prompt, columns)
                 .map_err(|error| Refusal::line(&name, row.line, format!("{error:#}")))?,
             (Input::Prompt(..), None) => {
                 return Err(Refusal::line(&name, row.line, "a prompt needs a tokenizer"));
@@ -117,11 +118,11 @@ pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
     let device = args.device.open()?;
     let policy = source.load(&device)?;
     frontend::catch_interrupts("what is complete is written, and the rest is given up");
-    let eos_token_ids = match &language {
-        Some(language) => language.end_ids.clone(),
-        None => ends::end_ids(&source.base, &config)?,
+    let eos_token_ids = match &renderer {
+        Some(renderer) => renderer.end_ids.clone(),
+        None => end_ids(&source.base, config.vocab_size, &config.eos_token_ids)?,
     };
-    ends::note_unused_sampling(&source.base, &sampling);
+    note_unused_sampling(&source.base, &sampling);
     let options = Options { sampling, eos_token_ids, max_num_seqs: args.max_num_seqs, record_routing: false };
     let seed = Seed::new(args.seed).child("generate");
     let requests: Vec<Request> = prompts
@@ -144,7 +145,7 @@ pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
                 prompts[next / args.num_samples].0,
                 next % args.num_samples,
                 &completion,
-                language.as_ref(),
+                renderer.as_ref(),
             );
             next += 1;
             written = output.line(&line);
@@ -170,14 +171,14 @@ fn line<'a>(
     index: usize,
     sample: usize,
     completion: &'a Completion,
-    language: Option<&Language>,
+    renderer: Option<&Renderer>,
 ) -> OutputLine<'a> {
     OutputLine {
         index,
         sample,
         prompt_ids: &completion.prompt_ids,
         completion_ids: &completion.ids,
-        text: language.map(|language| language.text(&completion.ids)),
+        text: renderer.map(|renderer| renderer.text(&completion.ids)),
         logprobs: &completion.logprobs,
         finish_reason: completion.finish_reason,
     }
@@ -198,28 +199,28 @@ pub(crate) fn template_kwargs(flags: &[String]) -> Result<Map<String, Value>> {
 }
 
 /// Text as it stands, behind the system message where there is one; messages in the chat template.
-fn encode(language: &Language, prompt: &Prompt, columns: &Columns) -> Result<Vec<u32>> {
+fn encode(renderer: &Renderer, prompt: &Prompt, columns: &Columns) -> Result<Vec<u32>> {
     match prompt {
         Prompt::Text(text) => {
-            language.renderer.without_template(columns)?;
-            Ok(language.tokenizer.encode(&(language.renderer.preamble.text() + text))?)
+            renderer.template.without_template(columns)?;
+            Ok(renderer.tokenizer.encode(&(renderer.template.preamble.text() + text))?)
         }
-        Prompt::Messages(_) => language.prompt_ids(prompt, columns),
+        Prompt::Messages(_) => Ok(renderer.prompt_ids(prompt, columns)?),
     }
 }
 
-/// A folder's language; none where it is not needed and the folder has no tokenizer, or one that cannot be used.
-pub(crate) fn optional_language(
+/// A folder's renderer; none where it is not needed and the folder has no tokenizer, or one that cannot be used.
+pub(crate) fn optional_renderer(
     folder: &Path,
     config: &model::Config,
     needed: bool,
-) -> Result<Option<Language>> {
+) -> Result<Option<Renderer>> {
     // Bad ending tokens are refused whether or not text is needed.
-    ends::end_ids(folder, config)?;
+    end_ids(folder, config.vocab_size, &config.eos_token_ids)?;
     if !needed && !folder.join("tokenizer.json").exists() {
         return Ok(None);
     }
-    match Language::load(folder, config, PromptStyle::Bare) {
+    match load_renderer(folder, config, PromptStyle::Bare) {
         Err(error) if !needed => {
             notice!("warning: {error:#}: no tokenizer is used");
             Ok(None)

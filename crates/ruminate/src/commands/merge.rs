@@ -1,7 +1,7 @@
 //! `merge`: adapters into the weights of the model that they were made for. What comes of it is a model folder like any
 //! other, there whole or not at all.
 
-use crate::commands::generate::optional_language;
+use crate::commands::generate::optional_renderer;
 use crate::device::Device;
 use crate::error::Refusal;
 use crate::policy::{Source, refuse_existing, save_new};
@@ -37,8 +37,8 @@ pub(crate) fn run(adapter: &Path, base: Option<&Path>, out: &Path) -> Result<Pat
     let config = model::load_config(&source.base)?;
     // A tokenizer that exists is saved with the merged model, so it has to load.
     let needed = source.base.join("tokenizer.json").exists();
-    let language = optional_language(&source.base, &config, needed)?;
+    let renderer = optional_renderer(&source.base, &config, needed)?;
     let merged = source.load(&Device::default().open()?)?;
-    save_new(out, &merged, language.as_ref(), Format::default())?;
+    save_new(out, &merged, renderer.as_ref(), Format::default())?;
     Ok(base)
 }

@@ -1,6 +1,6 @@
 //! `score`: log-probabilities of given completions, natural logarithm, temperature 1.
 
-use crate::commands::generate::{check_ids, optional_language, token_ids};
+use crate::commands::generate::{check_ids, optional_renderer, token_ids};
 use crate::commands::lines::{self, Lines, Output};
 use crate::device::Device;
 use crate::error::Refusal;
@@ -46,15 +46,15 @@ pub(crate) fn run(args: &ScoreOptions, files: &Lines) -> Result<()> {
     let config = model::load_config(&source.base)?;
     let lines = lines::read(files, parse)?;
     let needs_text = lines.iter().any(|row| matches!(row.value, Input::Text { .. }));
-    let language = optional_language(&source.base, &config, needs_text)?;
+    let renderer = optional_renderer(&source.base, &config, needs_text)?;
     let name = lines::name(files);
     let mut sequences = Vec::new();
     for row in &lines {
         let at = |problem: String| Refusal::line(&name, row.line, problem);
-        let (prompt, completion) = match (&row.value, &language) {
+        let (prompt, completion) = match (&row.value, &renderer) {
             (Input::Ids { prompt, completion }, _) => (prompt.clone(), completion.clone()),
-            (Input::Text { prompt, completion }, Some(language)) => {
-                let pair = language.tokenizer.encode_pair(prompt, completion);
+            (Input::Text { prompt, completion }, Some(renderer)) => {
+                let pair = renderer.tokenizer.encode_pair(prompt, completion);
                 pair.map_err(|error| at(error.to_string()))?
             }
             (Input::Text { .. }, None) => return Err(at("text needs a tokenizer".to_owned())),

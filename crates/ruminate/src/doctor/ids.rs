@@ -14,8 +14,8 @@ const KEYS: [&str; 3] = ["eos_token_id", "bos_token_id", "pad_token_id"];
 pub(super) fn check(inputs: &Inputs) -> Vec<Finding> {
     let folders = inputs.folders.iter().filter_map(|folder| lora::base_folder(folder).ok());
     let mut findings: Vec<Finding> = folders.flat_map(|folder| of_folder(&folder)).collect();
-    if let (Some(language), true) = (&inputs.language, findings.is_empty())
-        && language.end_ids.is_empty()
+    if let (Some(renderer), true) = (&inputs.renderer, findings.is_empty())
+        && renderer.end_ids.is_empty()
     {
         let found = "the model names no ending token: every completion runs to `rollout.max_new_tokens`";
         let advice = "set `eos_token_id` in the model's generation_config.json";

@@ -1,4 +1,4 @@
-//! What the checks look at, read once: the model's configuration, its language, data files, and some prompts as the policy
+//! What the checks look at, read once: the model's configuration, its renderer, data files, and some prompts as the policy
 //! sees them. What cannot be read is a finding of a whole examination; before a run it is left to the run, which reports it
 //! with its own exit code.
 
@@ -8,13 +8,13 @@ use super::{Depth, Work};
 use crate::error::ErrorKind;
 use crate::policy;
 use crate::recipe::{Model, Recipe};
-use crate::renderer::language::Language;
-use crate::renderer::room::Room;
 use crate::run::session::Session;
 use anyhow::Result;
 use ruminate_data::{Prompt, Seed, Task};
+use ruminate_env::Room;
 use ruminate_model::{self as model, Config, lora};
 use ruminate_text::Tokenizer;
+use ruminate_text::{PromptStyle, Renderer};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ pub(super) struct Inputs<'a> {
     pub(super) student: Option<Known>,
     /// Model folders that are there, whether they can be read or not.
     pub(super) folders: Vec<PathBuf>,
-    pub(super) language: Option<Language>,
+    pub(super) renderer: Option<Renderer>,
     pub(super) train: Option<Scan>,
     pub(super) eval: Option<Scan>,
     pub(super) asked: Vec<Asked>,
@@ -72,7 +72,7 @@ impl<'a> Inputs<'a> {
             model: None,
             student: None,
             folders: Vec::new(),
-            language: None,
+            renderer: None,
             train: None,
             eval: None,
             asked: Vec::new(),
@@ -87,11 +87,11 @@ impl<'a> Inputs<'a> {
         inputs.model = given.as_ref().and_then(|given| known("model", given, depth, &mut findings));
         inputs.student = student.and_then(|given| known("distill.student", given, depth, &mut findings));
         let speaks = match (work, &given, &inputs.model) {
-            (Work::Pretrain, _, _) => Some(Language::embedded(crate::recipe::PromptStyle::Bare)),
-            (_, Some(given), Some(_)) => Some(policy::language(given, recipe)),
+            (Work::Pretrain, _, _) => Some(Renderer::embedded(PromptStyle::Bare).map_err(Into::into)),
+            (_, Some(given), Some(_)) => Some(policy::renderer(given, recipe)),
             _ => None,
         };
-        inputs.language = speaks.and_then(|language| read("tokenizer", language, depth, &mut findings));
+        inputs.renderer = speaks.and_then(|renderer| read("tokenizer", renderer, depth, &mut findings));
         inputs.scan(&mut findings);
         inputs.ask(&mut findings);
         (inputs, findings)
@@ -111,7 +111,7 @@ impl<'a> Inputs<'a> {
         let time = self.depth.time(Duration::from_millis(400), Duration::from_mins(1));
         let mut scan = |path: &Option<PathBuf>| -> Option<Scan> {
             let scan = Scan::new(path.as_ref()?, kind, data.split.validation, time);
-            read("data", scan.map_err(Into::into), self.depth, findings)
+            read("data", scan, self.depth, findings)
         };
         (self.train, self.eval) = (scan(&data.train), scan(&data.eval));
     }
@@ -123,7 +123,7 @@ impl<'a> Inputs<'a> {
             (Some(scan), _, _) | (None, Some(scan), _) => spread(&scan.sample).cloned().collect(),
             (None, None, _) => drawn(self.recipe),
         };
-        let Some(language) = &self.language else { return };
+        let Some(renderer) = &self.renderer else { return };
         let positions = self.model.as_ref().map_or(usize::MAX, |model| model.config.max_position_embeddings);
         let until = Instant::now() + self.depth.time(Duration::from_millis(300), Duration::from_secs(30));
         for task in tasks {
@@ -134,14 +134,14 @@ impl<'a> Inputs<'a> {
             };
             let rendered = match &bare {
                 Some(text) => Ok(text.clone()),
-                None => language.render(&task.prompt, &task.columns),
+                None => renderer.render(&task.prompt, &task.columns),
             };
             let Some(rendered) = read("prompt", rendered, self.depth, findings) else { break };
             let too_long = Room::new(positions, 0).excess(&rendered).is_some();
             let ids = match &bare {
                 _ if too_long => Ok(Vec::new()),
-                Some(text) => language.tokenizer.encode(text).map_err(Into::into),
-                None => language.prompt_ids(&task.prompt, &task.columns),
+                Some(text) => renderer.tokenizer.encode(text),
+                None => renderer.prompt_ids(&task.prompt, &task.columns),
             };
             let Some(ids) = read("prompt", ids, self.depth, findings) else { break };
             let tokens = (!too_long).then_some(ids.len());
@@ -171,7 +171,7 @@ impl<'a> Inputs<'a> {
     /// tags.
     pub(super) fn is_real(&self) -> bool {
         let embedded = Tokenizer::embedded();
-        self.language.as_ref().is_some_and(|language| language.tokenizer.difference(&embedded).is_some())
+        self.renderer.as_ref().is_some_and(|renderer| renderer.tokenizer.difference(&embedded).is_some())
     }
 
     /// Whether a run of this program made the model: it may have been taught what no prompt asks for.
@@ -226,9 +226,15 @@ fn known(key: &str, given: &Model, depth: Depth, findings: &mut Vec<Finding>) ->
 }
 
 /// What was read, or a finding of a whole examination.
-fn read<T>(name: &'static str, result: Result<T>, depth: Depth, findings: &mut Vec<Finding>) -> Option<T> {
+fn read<T, E: Into<anyhow::Error>>(
+    name: &'static str,
+    result: Result<T, E>,
+    depth: Depth,
+    findings: &mut Vec<Finding>,
+) -> Option<T> {
     result
         .map_err(|error| {
+            let error: anyhow::Error = error.into();
             let advice = "a run would end there";
             let finding = || Finding::severe(name, format!("{error:#}"), advice).with_kind(ErrorKind::Input);
             findings.extend(depth.whole().then(finding));

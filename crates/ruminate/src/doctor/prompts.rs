@@ -5,7 +5,7 @@ use super::Work;
 use super::findings::{Finding, percent};
 use super::inputs::Inputs;
 use crate::error::ErrorKind;
-use crate::renderer::room::Room;
+use ruminate_env::Room;
 
 /// Characters of a prompt that are shown.
 const SHOWN: usize = 2000;
@@ -95,11 +95,11 @@ fn need(inputs: &Inputs) -> Option<Finding> {
 
 /// Tokens of the rows' worked solutions (GSM8K's and MATH's column `solution`), in the median.
 fn worked_solution(inputs: &Inputs) -> Option<usize> {
-    let language = inputs.language.as_ref()?;
+    let renderer = inputs.renderer.as_ref()?;
     let solutions =
         inputs.asked.iter().take(32).filter_map(|asked| asked.task.columns.get("solution")?.as_str());
     let mut lengths: Vec<usize> =
-        solutions.filter_map(|text| Some(language.tokenizer.encode(text).ok()?.len())).collect();
+        solutions.filter_map(|text| Some(renderer.tokenizer.encode(text).ok()?.len())).collect();
     lengths.sort_unstable();
     lengths.get(lengths.len() / 2).copied()
 }

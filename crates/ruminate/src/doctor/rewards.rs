@@ -5,10 +5,10 @@ use super::Work;
 use super::findings::{Finding, percent};
 use super::inputs::{Asked, Inputs};
 use crate::recipe::Recipe;
-use crate::renderer::language::Language;
 use ruminate_data::{FinishReason, Outcome, Task, Verdict};
 use ruminate_reward::tags::Opening;
 use ruminate_reward::{Attempt, EXTERNAL_KINDS, Limits, Pool, ResponseGroup};
+use ruminate_text::Renderer;
 use std::time::{Duration, Instant};
 
 /// Golds that are judged at once.
@@ -27,18 +27,18 @@ struct Part {
 
 pub(super) fn check(inputs: &Inputs) -> Vec<Finding> {
     let recipe = inputs.recipe;
-    let (Some(language), false) = (&inputs.language, inputs.asked.is_empty()) else { return Vec::new() };
+    let (Some(renderer), false) = (&inputs.renderer, inputs.asked.is_empty()) else { return Vec::new() };
     let parts = parts(recipe, &inputs.asked[0].task);
     let mut findings = form(inputs, &parts);
     let deadline = inputs
         .depth
         .time(Duration::from_millis(700), Duration::from_secs_f64(recipe.reward.timeout_s.clamp(0.1, 60.0)));
-    let Ok(rubric) = recipe.reward.rubric(&recipe.data, None) else { return findings };
+    let Ok(rubric) = recipe.reward.rubric(&recipe.data) else { return findings };
     let pool = Pool::new(rubric, Limits { threads: 2, deadline, ..Limits::default() });
     let outside = parts.iter().find(|part| EXTERNAL_KINDS.contains(&part.kind.as_str()));
     match outside {
-        Some(part) => findings.push(answers(inputs, language, part, &pool, deadline)),
-        None => findings.extend(golds(inputs, language, &parts[0].kind, &pool)),
+        Some(part) => findings.push(answers(inputs, renderer, part, &pool, deadline)),
+        None => findings.extend(golds(inputs, renderer, &parts[0].kind, &pool)),
     }
     findings
 }
@@ -123,9 +123,9 @@ fn forms(gold: &str, prompt: &str) -> Vec<String> {
     ]
 }
 
-fn attempts(language: &Language, asked: &Asked, texts: Vec<String>) -> ResponseGroup {
+fn attempts(renderer: &Renderer, asked: &Asked, texts: Vec<String>) -> ResponseGroup {
     let attempt = |text: String| {
-        let ids = language.tokenizer.encode(&text).unwrap_or_default();
+        let ids = renderer.tokenizer.encode(&text).unwrap_or_default();
         Attempt { text, finish_reason: FinishReason::Stop, ids }
     };
     ResponseGroup {
@@ -143,13 +143,13 @@ struct Judged {
 }
 
 /// The verifier on the golds of the rows that were looked at, as far as the time allows.
-fn golds(inputs: &Inputs, language: &Language, kind: &str, pool: &Pool) -> Vec<Finding> {
+fn golds(inputs: &Inputs, renderer: &Renderer, kind: &str, pool: &Pool) -> Vec<Finding> {
     let until = Instant::now() + inputs.depth.time(Duration::from_millis(300), Duration::from_secs(30));
     let mut judged: Vec<Judged> = Vec::new();
     for asked in inputs.asked.chunks(AT_ONCE) {
         let groups: Vec<ResponseGroup> = asked
             .iter()
-            .map(|asked| attempts(language, asked, forms(&asked.task.answer, &asked.rendered)))
+            .map(|asked| attempts(renderer, asked, forms(&asked.task.answer, &asked.rendered)))
             .collect();
         let verdicts = pool.verify(groups.clone());
         judged.extend(groups.into_iter().zip(verdicts).filter_map(|(group, verdicts)| best(group, verdicts)));
@@ -226,13 +226,13 @@ fn length(inputs: &Inputs, judged: &[Judged]) -> Option<Finding> {
 }
 
 /// A reward from outside, asked once.
-fn answers(inputs: &Inputs, language: &Language, part: &Part, pool: &Pool, deadline: Duration) -> Finding {
+fn answers(inputs: &Inputs, renderer: &Renderer, part: &Part, pool: &Pool, deadline: Duration) -> Finding {
     let (asked, kind) = (&inputs.asked[0], &part.kind);
     let name = "reward_command";
     let gold = asked.task.answer.trim();
     let started = Instant::now();
     let verdict = pool
-        .verify(vec![attempts(language, asked, vec![gold.to_owned()])])
+        .verify(vec![attempts(renderer, asked, vec![gold.to_owned()])])
         .pop()
         .and_then(|mut group| group.pop());
     let Some(verdict) = verdict else { return Finding::note(name, format!("`{kind}` was not asked")) };

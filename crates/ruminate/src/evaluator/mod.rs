@@ -4,22 +4,22 @@ pub(crate) mod samples;
 pub(crate) mod summary;
 pub(crate) mod validation;
 
-use crate::env::problems::Problems;
-use crate::env::scoring::Judge;
 use crate::error::Refusal;
 use crate::frontend::Progress;
 use crate::interrupt;
 use crate::printable::harmless_line;
 use crate::recipe::Recipe;
-use crate::renderer::language::Language;
 use anyhow::Result;
 use ruminate_data::procedural::DIFFICULTY;
 use ruminate_data::{Completion, Group, Seed, Task};
+use ruminate_env::Grader;
+use ruminate_env::Problems;
 use ruminate_eval::{Evaluation, by_part, evaluate};
 use ruminate_model::Decoder;
 use ruminate_rollout::{self as rollout, Options, Sampling, generate_siblings};
 use ruminate_run::RunFolder;
 use ruminate_run::rows::Sample;
+use ruminate_text::Renderer;
 use serde_json::Value;
 use std::fs;
 use std::ops::ControlFlow;
@@ -46,7 +46,7 @@ struct Set {
 
 /// What is measured, and how.
 pub(crate) struct Evaluator<'a> {
-    judge: &'a Judge<'a>,
+    judge: &'a Grader<'a>,
     sets: Vec<Set>,
     sampled: Sampling,
     num_samples: usize,
@@ -124,14 +124,14 @@ impl<'a> Evaluator<'a> {
     /// When a prompt cannot be encoded.
     pub(crate) fn new(
         recipe: &Recipe,
-        language: &Language,
-        judge: &'a Judge<'a>,
+        renderer: &Renderer,
+        judge: &'a Grader<'a>,
         problems: &Problems,
     ) -> Result<Self> {
         let set = |name: &str, tasks: &[Task], forced: &'static str| -> Result<Set> {
             let with_ids = |task: &Task| {
-                let text = language.render(&task.prompt, &task.columns)? + forced;
-                Ok((task.clone(), language.tokenizer.encode(&text)?))
+                let text = renderer.render(&task.prompt, &task.columns)? + forced;
+                Ok((task.clone(), renderer.tokenizer.encode(&text)?))
             };
             let problems = tasks.iter().map(with_ids).collect::<Result<_>>()?;
             Ok(Set { name: name.to_owned(), problems, forced })
@@ -217,7 +217,7 @@ impl<'a> Evaluator<'a> {
             index: group.task as u64,
             prompt: task.prompt.text(),
             answer: task.answer.clone(),
-            text: self.judge.language.text(&group.completions[0].ids),
+            text: self.judge.renderer.text(&group.completions[0].ids),
             verdict: group.verdicts[0].outcome,
             why: group.verdicts[0].why.clone(),
         }
@@ -237,7 +237,7 @@ impl<'a> Evaluator<'a> {
         let prompts: Vec<&[u32]> = set.problems.iter().map(|(_, ids)| ids.as_slice()).collect();
         let options = Options {
             sampling,
-            eos_token_ids: self.judge.language.end_ids.clone(),
+            eos_token_ids: self.judge.renderer.end_ids.clone(),
             max_num_seqs: self.max_num_seqs,
             record_routing: true,
         };

@@ -3,11 +3,11 @@
 
 use crate::error::Refusal;
 use crate::evaluator::Measured;
-use crate::renderer::language::Language;
 use anyhow::{Context, Result};
 use ruminate_data::jsonl::{self, BadLines};
 use ruminate_data::{Completion, FinishReason, Group, Outcome, Task, Verdict};
 use ruminate_run::rows::set_name;
+use ruminate_text::Renderer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -42,7 +42,7 @@ struct Row {
 ///
 /// # Errors
 /// Those of the writer.
-pub(crate) fn write(out: &mut impl Write, measured: &Measured, language: &Language) -> Result<()> {
+pub(crate) fn write(out: &mut impl Write, measured: &Measured, renderer: &Renderer) -> Result<()> {
     let rows = |greedy: bool| {
         let groups = if greedy { &measured.greedy } else { &measured.sampled };
         measured.tasks.iter().zip(groups).enumerate().flat_map(move |(index, (task, group))| {
@@ -55,7 +55,7 @@ pub(crate) fn write(out: &mut impl Write, measured: &Measured, language: &Langua
                 task: task.clone(),
                 prompt_ids: completion.prompt_ids.clone(),
                 completion_ids: completion.ids.clone(),
-                text: language.text(&completion.ids),
+                text: renderer.text(&completion.ids),
                 finish_reason: completion.finish_reason,
                 verdict: verdict.outcome,
                 score: verdict.score,

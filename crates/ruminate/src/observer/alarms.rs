@@ -97,9 +97,8 @@ impl<'a> RunAlarms<'a> {
             self.before = Some(report.clone());
             return None;
         };
-        let measured = |row: &Evaluation| {
-            Some(Measured { pass_at_1: report.pass_at_1?, interval: report.pass_at_1_ci? })
-        };
+        let measured =
+            |row: &Evaluation| Some(Measured { pass_at_1: row.pass_at_1?, interval: row.pass_at_1_ci? });
         let (first, now) = (measured(before)?, measured(report)?);
         let alarm = self.alarms.evaluation(first, now)?;
         let advice = format!(

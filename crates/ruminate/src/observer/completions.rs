@@ -1,10 +1,10 @@
 //! A step's completions for people: the file of the run folder, and one of them in a line for the terminal.
 
-use crate::renderer::language::Language;
 use crate::thoughts::{self, Look};
 use anyhow::Result;
 use ruminate_data::{Completion, Group, Outcome, Verdict};
 use ruminate_run::{RunFolder, rows};
+use ruminate_text::Renderer;
 use ruminate_text::SpecialText;
 
 /// How much of a prompt is shown before what was written.
@@ -19,13 +19,13 @@ pub(crate) fn write(
     step: usize,
     groups: &[Group],
     advantages: &[Vec<f64>],
-    language: &Language,
+    renderer: &Renderer,
 ) -> Result<()> {
     let mut bytes = Vec::new();
     for (group, advantages) in groups.iter().zip(advantages) {
         let judged = group.completions.iter().zip(&group.verdicts).zip(advantages);
         for (sample, ((completion, verdict), &advantage)) in judged.enumerate() {
-            let row = row(step, group.task, sample, completion, verdict, advantage, language);
+            let row = row(step, group.task, sample, completion, verdict, advantage, renderer);
             serde_json::to_writer(&mut bytes, &row)?;
             bytes.push(b'\n');
         }
@@ -34,16 +34,16 @@ pub(crate) fn write(
 }
 
 /// A completion in one line: the verdict, the end of its prompt, what was written, the thought in faint letters.
-pub(crate) fn line(completion: &Completion, verdict: &Verdict, language: &Language, colours: bool) -> String {
+pub(crate) fn line(completion: &Completion, verdict: &Verdict, renderer: &Renderer, colours: bool) -> String {
     let sign = match verdict.outcome {
         Outcome::Correct => '\u{2713}',
         Outcome::Wrong => '\u{2717}',
         Outcome::Unscored => '?',
     };
-    let prompt = language.tokenizer.decode(&completion.prompt_ids, SpecialText::Keep);
+    let prompt = renderer.tokenizer.decode(&completion.prompt_ids, SpecialText::Keep);
     let prompt: Vec<char> = prompt.unwrap_or_default().chars().collect();
     let prompt: String = prompt[prompt.len().saturating_sub(PROMPT_CHARACTERS)..].iter().collect();
-    let line = format!("{prompt} {}", language.text(&completion.ids)).replace('\n', "\u{23ce}");
+    let line = format!("{prompt} {}", renderer.text(&completion.ids)).replace('\n', "\u{23ce}");
     let look = if colours { Look::Terminal } else { Look::Monochrome };
     format!("{sign} {}", thoughts::shown(&line, look))
 }
@@ -55,15 +55,15 @@ fn row(
     completion: &Completion,
     verdict: &Verdict,
     advantage: f64,
-    language: &Language,
+    renderer: &Renderer,
 ) -> rows::Completion {
-    let decoded = language.tokenizer.decode(&completion.prompt_ids, SpecialText::Keep);
+    let decoded = renderer.tokenizer.decode(&completion.prompt_ids, SpecialText::Keep);
     rows::Completion {
         step: step as u64,
         index: index as u64,
         sample: sample as u64,
         prompt: decoded.unwrap_or_default(),
-        text: language.text(&completion.ids),
+        text: renderer.text(&completion.ids),
         completion_ids: completion.ids.clone(),
         logprobs: completion.logprobs.iter().copied().map(Some).collect(),
         rewards: verdict.rewards.iter().map(|(name, score)| (name.clone(), (*score).into())).collect(),

@@ -13,7 +13,6 @@ use crate::interrupt;
 use crate::observer::alarms::RunAlarms;
 use crate::observer::tokens::Watched;
 use crate::recipe::Recipe;
-use crate::renderer::language::Language;
 use anyhow::Result;
 use burn::module::Module;
 use ruminate_data::Group;
@@ -22,6 +21,7 @@ use ruminate_model::Decoder;
 use ruminate_report::tensorboard::EventFile;
 use ruminate_run::rows::{self, Figures};
 use ruminate_run::{Appended, JsonlAppender, RunFolder, checkpoints};
+use ruminate_text::Renderer;
 use ruminate_train::checkpoint::{self, Companions};
 use ruminate_train::{self as train, ExpertLoad, Metrics, State};
 use serde_json::Value;
@@ -47,7 +47,7 @@ const VALIDATION: &str = "validation";
 pub(crate) struct Settings<'a> {
     pub(crate) recipe: &'a Recipe,
     pub(crate) folder: &'a RunFolder,
-    pub(crate) language: &'a Language,
+    pub(crate) renderer: &'a Renderer,
     /// What a checkpoint must be resumed with.
     pub(crate) identity: &'a Value,
     /// Checkpoints that are kept.
@@ -243,13 +243,13 @@ impl train::Observer for Observer<'_> {
         let last = groups.last().and_then(|group| Some((group.completions.last()?, group.verdicts.last()?)));
         if let Some((completion, verdict)) = last {
             self.progress
-                .sample(|colours| completions::line(completion, verdict, self.settings.language, colours));
+                .sample(|colours| completions::line(completion, verdict, self.settings.renderer, colours));
         }
         if !self.is_shown(step) || !self.is_there() {
             return;
         }
-        let Settings { folder, language, .. } = self.settings;
-        if let Err(error) = completions::write(folder, step, groups, advantages, language) {
+        let Settings { folder, renderer, .. } = self.settings;
+        if let Err(error) = completions::write(folder, step, groups, advantages, renderer) {
             self.progress.say(&format!("warning: {error}; training goes on without this file"));
         }
         self.watched = Some(Watched::of(groups, advantages));
@@ -263,8 +263,8 @@ impl train::Observer for Observer<'_> {
 
     fn updated(&mut self, step: usize, policy: &Decoder) {
         let Some(watched) = self.watched.take() else { return };
-        let Settings { temperature, language, folder, .. } = self.settings;
-        if let Err(error) = watched.write(step, &policy.valid(), temperature, language, folder) {
+        let Settings { temperature, renderer, folder, .. } = self.settings;
+        if let Err(error) = watched.write(step, &policy.valid(), temperature, renderer, folder) {
             self.progress.say(&format!("warning: {error}; training goes on without this file"));
         }
     }
@@ -317,7 +317,7 @@ impl train::Observer for Observer<'_> {
         self.metrics.sync()?;
         self.eval.sync()?;
         self.expert_load.sync()?;
-        let files: Vec<(&str, &[u8])> = self.settings.language.tokenizer.files().collect();
+        let files: Vec<(&str, &[u8])> = self.settings.renderer.tokenizer.files().collect();
         let companions = Companions { identity: self.settings.identity, files: &files };
         checkpoint::save(self.settings.folder.path(), state, companions, self.settings.keep_last)?;
         self.saved = Some(state.step);

@@ -1,11 +1,11 @@
 //! Some completions of a step, token by token: what the policy says of them after the step's updates. Rows of
 //! `tokens/step-000010.jsonl`.
 
-use crate::renderer::language::Language;
 use anyhow::Result;
 use ruminate_data::{Completion, Group, Sample};
 use ruminate_model::{Decoder, Routes};
 use ruminate_run::{RunFolder, rows};
+use ruminate_text::Renderer;
 use ruminate_text::SpecialText;
 use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Sequence, one_a_row};
@@ -57,12 +57,12 @@ impl Watched {
         step: usize,
         policy: &Decoder,
         temperature: f64,
-        language: &Language,
+        renderer: &Renderer,
         folder: &RunFolder,
     ) -> Result<()> {
         let mut bytes = Vec::new();
         for (index, sample, completion) in &self.completions {
-            let tokens = pieces(language, &completion.ids);
+            let tokens = pieces(renderer, &completion.ids);
             let (step, index, sample) = (step as u64, *index as u64, *sample as u64);
             let row = rows::Tokens { step, index, sample, tokens, ..look(policy, completion, temperature) };
             ruminate_data::jsonl::write(&mut bytes, [row])?;
@@ -103,9 +103,9 @@ fn look(policy: &Decoder, completion: &Completion, temperature: f64) -> rows::To
 
 /// The text of each token: what it adds to those before it. One that is part of a character adds nothing; the one
 /// that completes it adds all.
-fn pieces(language: &Language, ids: &[u32]) -> Vec<String> {
+fn pieces(renderer: &Renderer, ids: &[u32]) -> Vec<String> {
     let decoded =
-        |count: usize| language.tokenizer.decode(&ids[..count], SpecialText::Keep).unwrap_or_default();
+        |count: usize| renderer.tokenizer.decode(&ids[..count], SpecialText::Keep).unwrap_or_default();
     let mut told = String::new();
     (1..=ids.len())
         .map(|count| {
@@ -125,15 +125,15 @@ fn pieces(language: &Language, ids: &[u32]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::{Watched, pieces};
-    use crate::recipe::PromptStyle;
-    use crate::renderer::language::Language;
     use ruminate_data::{Completion, FinishReason, Group};
+    use ruminate_text::PromptStyle;
+    use ruminate_text::Renderer;
 
     #[test]
     fn pieces_are_the_tokens_and_together_the_text() {
-        let language = Language::embedded(PromptStyle::Bare).expect("embedded");
-        let ids = language.completion_ids("<think>1+1</think>2").expect("encoded");
-        let pieces = pieces(&language, &ids);
+        let renderer = Renderer::embedded(PromptStyle::Bare).expect("embedded");
+        let ids = renderer.completion_ids("<think>1+1</think>2").expect("encoded");
+        let pieces = pieces(&renderer, &ids);
         assert_eq!(pieces.len(), ids.len());
         assert_eq!(&pieces[..4], ["<think>", "1", "+", "1"]);
         assert!(pieces.concat().starts_with("<think>1+1</think>2"));

@@ -1,8 +1,8 @@
 //! What a command says before it starts: how much is sampled and learned, at which rate, how often each row is seen.
 
-use crate::env::problems::Problems;
 use crate::policy;
 use crate::recipe::{Model, Recipe};
+use ruminate_env::Problems;
 use ruminate_model::{Config, Parameters};
 use ruminate_train::supervised;
 use std::path::Path;
@@ -101,7 +101,7 @@ fn samples(count: usize) -> String {
 
 /// What became of a file's rows.
 fn rows(problems: &Problems) {
-    for line in &problems.told {
+    for line in &problems.notes {
         notice!("  {line}");
     }
 }

@@ -4,8 +4,6 @@
 
 use crate::commands::report;
 use crate::doctor::{self, Work};
-use crate::env::problems::Problems;
-use crate::env::scoring::Judge;
 use crate::error::Refusal;
 use crate::evaluator::samples;
 use crate::evaluator::summary::{Finished, Summary};
@@ -14,7 +12,7 @@ use crate::options::RunOptions;
 use crate::pipelines::announce;
 use crate::policy;
 use crate::recipe::Model;
-use crate::renderer::ends;
+use crate::recipe::text::note_unused_sampling;
 use crate::run::folders;
 use crate::run::session::Session;
 use crate::run::stage::{Entered, OnExisting, enter, hash};
@@ -39,12 +37,12 @@ pub(crate) fn run(options: RunOptions) -> Result<Finished> {
     let folder = model_folder(recipe.model.as_ref())?;
     session.check_files()?;
     let config = model::load_config(folder)?;
-    let language = policy::language(&Model::Folder(folder.to_owned()), recipe)?;
-    ends::note_unused_sampling(folder, &recipe.eval.sampling(&recipe.rollout));
+    let renderer = policy::renderer(&Model::Folder(folder.to_owned()), recipe)?;
+    note_unused_sampling(folder, &recipe.eval.sampling(&recipe.rollout));
     let seed = Seed::new(recipe.seed);
-    let problems = Problems::to_measure(recipe, &language, config.max_position_embeddings, seed)?;
-    let judge = Judge::new(recipe, &language)?;
-    let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
+    let problems = recipe.problems_for_evaluation(&renderer, config.max_position_embeddings, seed)?;
+    let judge = recipe.grader(&renderer)?;
+    let evaluator = Evaluator::new(recipe, &renderer, &judge, &problems)?;
 
     let identity = session.identity(&[])?;
     let out = folders::of_evaluation(&session, &wanted, &hash(&identity))?;
@@ -58,7 +56,7 @@ pub(crate) fn run(options: RunOptions) -> Result<Finished> {
     let policy = policy::Source::new(folder, None)?.load(&session.device)?;
     let mut kept = Vec::new();
     let evaluated = evaluator
-        .run_keeping(0, &policy, Sets::All, &mut |measured| samples::write(&mut kept, measured, &language))?;
+        .run_keeping(0, &policy, Sets::All, &mut |measured| samples::write(&mut kept, measured, &renderer))?;
     stage.folder.write(&stage.folder.all_samples_path(), &kept)?;
     let mut rows = Vec::new();
     ruminate_data::jsonl::write(&mut rows, &evaluated.evaluations)?;
@@ -91,8 +89,8 @@ pub(crate) fn rescore(mut args: RunOptions, run: &Path) -> Result<Summary> {
     let session = Session::new("eval", args)?;
     let recipe = &session.recipe;
     let folder = model_folder(recipe.model.as_ref())?;
-    let language = policy::language(&Model::Folder(folder.to_owned()), recipe)?;
-    let judge = Judge::new(recipe, &language)?;
+    let renderer = policy::renderer(&Model::Folder(folder.to_owned()), recipe)?;
+    let judge = recipe.grader(&renderer)?;
     let mut evaluated = Evaluated::default();
     for mut measured in samples::read(&sampled)? {
         for groups in [&mut measured.sampled, &mut measured.greedy] {

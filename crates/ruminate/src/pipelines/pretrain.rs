@@ -11,8 +11,7 @@ use crate::pipelines::announce;
 use crate::pipelines::sft;
 use crate::policy;
 use crate::printable;
-use crate::recipe::{Data, Model, PromptStyle, Recipe, keys};
-use crate::renderer::language::Language;
+use crate::recipe::{Model, Recipe, keys};
 use crate::run::folders;
 use crate::run::identity::{self, read_inputs, without_threads};
 use crate::run::session::Session;
@@ -21,7 +20,10 @@ use anyhow::{Context, Result, anyhow};
 use ruminate_data::jsonl::{self, Mismatch};
 use ruminate_data::traces::Traces;
 use ruminate_data::{Epochs, Sample, Seed, SourceError};
+use ruminate_env::Data;
 use ruminate_model::{Config, Parameters};
+use ruminate_text::PromptStyle;
+use ruminate_text::Renderer;
 use ruminate_text::Tokenizer;
 use ruminate_train::{Trained, supervised};
 use serde_json::{Value, json};
@@ -90,8 +92,8 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         Entered::Complete(summary) => return Ok(summary),
         Entered::Open(stage) => stage,
     };
-    let language = Language::embedded(PromptStyle::Bare)?;
-    let Material { mut source, validation } = material(recipe, spec.settings, &language, share, seed)?;
+    let renderer = Renderer::embedded(PromptStyle::Bare)?;
+    let Material { mut source, validation } = material(recipe, spec.settings, &renderer, share, seed)?;
     let validation =
         (!validation.is_empty()).then(|| Validation::new(validation, spec.settings)).transpose()?;
     if let Some(validation) = &validation {
@@ -120,7 +122,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
     let settings = Settings {
         recipe,
         folder: &stage.folder,
-        language: &language,
+        renderer: &renderer,
         identity: &stage.identity,
         keep_last: NonZeroUsize::new(spec.settings.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
         completions_steps: 0,
@@ -134,7 +136,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
     drop(observer);
     let mut summary = json!({ "compute": policy::compute(state.num_tokens, spec.config) });
     validation::summarise(&mut summary, &stage.folder, state.step);
-    stage.finish(&state.policy, &language, summary.clone())?;
+    stage.finish(&state.policy, &renderer, summary.clone())?;
     Ok(summary)
 }
 
@@ -189,13 +191,13 @@ type Source = Box<dyn FnMut(u64) -> Result<Sample, SourceError>>;
 fn material(
     recipe: &Recipe,
     settings: &supervised::Config,
-    language: &Language,
+    renderer: &Renderer,
     share: f64,
     seed: Seed,
 ) -> Result<Material> {
     let data = &recipe.data;
-    let Some(path) = &data.corpus else { return traces(recipe, settings, language, share, seed) };
-    let read = |path| corpus(path, settings.row_length, language, data.bad_lines.into());
+    let Some(path) = &data.corpus else { return traces(recipe, settings, renderer, share, seed) };
+    let read = |path| corpus(path, settings.row_length, renderer, data.bad_lines.into());
     let mut pieces = read(path)?;
     let validation = match &data.eval {
         Some(path) => read(path)?,
@@ -217,7 +219,7 @@ fn material(
 fn traces(
     recipe: &Recipe,
     settings: &supervised::Config,
-    language: &Language,
+    renderer: &Renderer,
     share: f64,
     seed: Seed,
 ) -> Result<Material> {
@@ -225,7 +227,7 @@ fn traces(
     let Some(family) = recipe.data.family()? else {
         return Err(Refusal::usage("nothing to pretrain on: set `data.task` or `data.corpus`"));
     };
-    let (tokenizer, end) = (language.tokenizer.clone(), language.taught_end());
+    let (tokenizer, end) = (renderer.tokenizer.clone(), renderer.taught_end());
     let mut validation = Vec::new();
     if share > 0.0 {
         let traces = Traces::validation(family.clone(), mix.clone(), *split, seed.child("held_out"))?; // as in version 0.1
@@ -276,7 +278,7 @@ fn fits(
 fn corpus(
     path: &PathBuf,
     row_length: usize,
-    language: &Language,
+    renderer: &Renderer,
     bad_lines: jsonl::BadLines,
 ) -> Result<Vec<Sample>> {
     let file =
@@ -291,7 +293,7 @@ fn corpus(
     })?;
     let mut tokens = Vec::new();
     for row in rows.rows {
-        let ids = language.completion_ids(&row.value);
+        let ids = renderer.completion_ids(&row.value);
         tokens.extend(ids.map_err(|error| Refusal::line(path, row.line, error))?);
     }
     let pieces: Vec<Sample> = tokens

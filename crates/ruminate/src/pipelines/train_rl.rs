@@ -1,8 +1,6 @@
 //! `train-rl`: a base policy (pretrained on the spot where the recipe describes one), GRPO, and what came of it.
 
 use crate::doctor::{self, Work};
-use crate::env::problems::Problems;
-use crate::env::scoring::Judge;
 use crate::error::Refusal;
 use crate::evaluator::Evaluator;
 use crate::evaluator::summary::{Finished, Summary};
@@ -19,6 +17,7 @@ use crate::run::session::Session;
 use crate::run::stage::{Entered, OnExisting, enter};
 use anyhow::Result;
 use ruminate_data::Seed;
+use ruminate_env::Problems;
 use ruminate_grpo as grpo;
 use ruminate_model::{self as model, Config, Parameters};
 use serde_json::Value;
@@ -57,21 +56,21 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     policy::check_adapters(recipe.lora.as_ref(), &config, &session.device)?;
     session.check_files()?;
     let seed = Seed::new(recipe.seed);
-    let language = policy::language(model, recipe)?;
-    let mut problems = Problems::new(recipe, &language, config.max_position_embeddings, seed)?;
-    let judge = Judge::new(recipe, &language)?;
-    let evaluator = Evaluator::new(recipe, &language, &judge, &problems)?;
+    let renderer = policy::renderer(model, recipe)?;
+    let mut problems = recipe.problems(&renderer, config.max_position_embeddings, seed)?;
+    let judge = recipe.grader(&renderer)?;
+    let evaluator = Evaluator::new(recipe, &renderer, &judge, &problems)?;
 
     let setup = grpo::TrainerArgs {
         config: &recipe.grpo,
         train: &recipe.train,
         sampling: &recipe.rollout,
-        eos_token_ids: &language.end_ids,
+        eos_token_ids: &renderer.end_ids,
         alarms: &recipe.alarms,
         max_steps: recipe.max_steps,
         seed: seed.child("grpo"),
     };
-    let prompt_tokens = problems.training(&language, 0)?.prompt_ids.len();
+    let prompt_tokens = problems.training(&renderer, 0)?.prompt_ids.len();
     let demand = grpo::Demand {
         trained: policy::trained(recipe.lora.as_ref(), &config, &session.device)?,
         prompt_tokens,
@@ -97,7 +96,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let settings = Settings {
         recipe,
         folder: &stage.folder,
-        language: &language,
+        renderer: &renderer,
         identity: &stage.identity,
         keep_last: NonZeroUsize::new(recipe.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
         completions_steps: recipe.eval.completions_steps,
@@ -108,7 +107,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let mut observer = Observer::new("grpo", recipe.max_steps, state.step, settings)?;
     let state = grpo::train(
         state,
-        &mut |index| Ok(problems.training(&language, index)?),
+        &mut |index| Ok(problems.training(&renderer, index)?),
         &judge,
         &setup,
         &mut observer,
@@ -122,7 +121,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     drop(observer);
     let mut summary = measured.to_value()?;
     summary["compute"] = policy::compute(state.num_tokens, &config);
-    stage.finish(&state.policy, &language, summary.clone())?;
+    stage.finish(&state.policy, &renderer, summary.clone())?;
     Ok(summary)
 }
 

@@ -1,7 +1,6 @@
 //! A recipe: everything that a run depends on, typed. Each table is its owner crate's own configuration; this module
 //! adds the tables that only the binary needs and checks the whole before any tensor is made.
 
-mod data;
 mod distill;
 mod eval;
 mod foreign;
@@ -10,18 +9,17 @@ pub(crate) mod keys;
 pub(crate) mod layers;
 pub(crate) mod load;
 pub(crate) mod paths;
-mod per_task;
-mod reward;
+pub(crate) mod text;
 pub(crate) mod write;
 
-pub(crate) use data::{BadLines, Data, PromptStyle, Shots};
 pub(crate) use distill::{Distill, StudentTokenizer};
 pub(crate) use eval::Eval;
 pub(crate) use layers::Layers;
 pub(crate) use load::{Loaded, read};
-pub(crate) use reward::{Component, Reward};
+pub(crate) use ruminate_env::{BadLines, Component, Data, Reward, Shots};
 
 use anyhow::{Context, Result};
+
 use ruminate_grpo as grpo;
 use ruminate_model::{Format, lora};
 use ruminate_rollout::Sampling;
@@ -127,7 +125,7 @@ impl Recipe {
         self.rollout.validate().context("[rollout]")?;
         self.grpo.validate().context("[grpo]")?;
         self.lora.as_ref().map_or(Ok(()), lora::Config::validate).context("[lora]")?;
-        self.reward.rubric(&self.data, None).map(drop).context("[reward]")?;
+        self.reward.rubric(&self.data).map(drop).context("[reward]")?;
         self.distill.validate().context("[distill]")?;
         self.eval.validate().context("[eval]")?;
         self.alarms.validate().context("[alarms]")?;

@@ -6,7 +6,6 @@ use crate::error::Refusal;
 use crate::observer::logs::{self, Logged};
 use crate::options::Resume;
 use crate::policy;
-use crate::renderer::language::Language;
 use crate::run::folders;
 use crate::run::identity;
 use crate::run::session::Session;
@@ -16,6 +15,7 @@ use ruminate_model::{Decoder, Format};
 use ruminate_run::{
     Artifact, Completed, Error, Found, Made, RunFolder, Status, checkpoints, clear, sha256_hex,
 };
+use ruminate_text::Renderer;
 use ruminate_train::{self as train, State, checkpoint};
 use serde_json::Value;
 use std::fs;
@@ -193,9 +193,9 @@ impl Stage {
     ///
     /// # Errors
     /// With exit code 7 when something cannot be written.
-    pub(crate) fn finish(&self, policy: &Decoder, language: &Language, summary: Value) -> Result<()> {
+    pub(crate) fn finish(&self, policy: &Decoder, renderer: &Renderer, summary: Value) -> Result<()> {
         self.folder.check()?;
-        policy::save(&self.folder.final_path(), policy, Some(language), self.format)?;
+        policy::save(&self.folder.final_path(), policy, Some(renderer), self.format)?;
         let recipe_sha256 = hash(&self.identity);
         self.folder.complete(&Completed { recipe_sha256, summary, leaves: Artifact::Model })?;
         report::leave(&self.folder);

@@ -118,7 +118,7 @@ fn rl_plan(fitting: &Fitting, recipe: &Recipe, prompt_tokens: usize) -> Result<u
         alarms: &recipe.alarms,
         train: &recipe.train,
         sampling: &recipe.rollout,
-        eos_token_ids: &fitting.language.end_ids,
+        eos_token_ids: &fitting.renderer.end_ids,
         max_steps: recipe.max_steps,
         seed: Seed::new(recipe.seed),
     };

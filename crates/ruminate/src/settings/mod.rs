@@ -15,10 +15,10 @@ use crate::recipe::layers::{at, put, remove};
 use crate::recipe::load::checked;
 use crate::recipe::write::{recipe_text, value_text};
 use crate::recipe::{Layers, Model, Recipe};
-use crate::renderer::language::Language;
 use anyhow::{Context, Result};
 use look::Look;
 use ruminate_model::{self as model, Config, lora};
+use ruminate_text::Renderer;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
@@ -73,8 +73,8 @@ pub(crate) fn fit(asked: &Asked, recipe: Recipe, layers: &Layers) -> Result<(Rec
         return leave(recipe, layers); // refused by the command
     }
     let config = model::load_config(&lora::base_folder(&folder)?)?;
-    let language = policy::language(&Model::Folder(folder.clone()), &recipe)?;
-    if language.is_embedded() {
+    let renderer = policy::renderer(&Model::Folder(folder.clone()), &recipe)?;
+    if renderer.is_embedded() {
         return leave(recipe, layers);
     }
     let file = file(asked.command, &recipe);
@@ -84,7 +84,7 @@ pub(crate) fn fit(asked: &Asked, recipe: Recipe, layers: &Layers) -> Result<(Rec
         table: base(asked.command, layers),
         ..Starts::default()
     };
-    let fitting = Fitting { asked, layers, config: &config, language: &language, look: &look };
+    let fitting = Fitting { asked, layers, config: &config, renderer: &renderer, look: &look };
     let typed = |table: &Table| checked(table, &layers.origin);
     match asked.command {
         "sft" => supervise::settings(&fitting, &typed(&starts.table)?, &mut starts),
@@ -126,7 +126,7 @@ struct Fitting<'a> {
     asked: &'a Asked<'a>,
     layers: &'a Layers,
     config: &'a Config,
-    language: &'a Language,
+    renderer: &'a Renderer,
     look: &'a Look,
 }
 

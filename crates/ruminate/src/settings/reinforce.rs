@@ -6,13 +6,14 @@ use super::look::{self, Look};
 use super::{Fitting, Starts, adapters, whole};
 use crate::device::Device;
 use crate::error::Refusal;
-use crate::recipe::{PromptStyle, Recipe};
-use crate::renderer::Columns;
-use crate::renderer::preamble::Preamble;
+use crate::recipe::Recipe;
 use crate::settings::rates::{Kind, sensible};
 use anyhow::Result;
 use ruminate_data::{Message, Task};
+use ruminate_text::Columns;
 use ruminate_text::GenerationPrompt;
+use ruminate_text::Preamble;
+use ruminate_text::PromptStyle;
 use toml::{Table, Value};
 
 /// Asks for R1's tags, which `exact` and others read.
@@ -120,7 +121,7 @@ fn style(fitting: &Fitting, recipe: &Recipe, starts: &mut Starts) -> PromptStyle
     if recipe.data.prompt != PromptStyle::Auto {
         return recipe.data.prompt;
     }
-    let (style, name, why) = if fitting.language.renderer.has_template() {
+    let (style, name, why) = if fitting.renderer.template.has_template() {
         (PromptStyle::Chat, "chat", "the model has a chat template")
     } else {
         (PromptStyle::R1, "r1", "the model has no chat template, and R1-Zero's prompt is for base models")
@@ -176,7 +177,7 @@ fn system(
     // Some templates know no system message (Gemma's).
     let turns = Preamble::of_system(Some(text)).before(&[Message::new("user", "?")]);
     if style == PromptStyle::Chat
-        && fitting.language.renderer.chat(&turns, &Columns::new(), GenerationPrompt::Add).is_err()
+        && fitting.renderer.template.chat(&turns, &Columns::new(), GenerationPrompt::Add).is_err()
     {
         return;
     }
@@ -219,7 +220,7 @@ fn new_tokens(fitting: &Fitting, length: Length, starts: &mut Starts) {
 pub(super) fn longest_prompt(fitting: &Fitting) -> usize {
     let tasks = fitting.look.longest_tasks();
     let tokens =
-        |task: &Task| fitting.language.prompt_ids(&task.prompt, &task.columns).map_or(0, |ids| ids.len());
+        |task: &Task| fitting.renderer.prompt_ids(&task.prompt, &task.columns).map_or(0, |ids| ids.len());
     tasks.iter().map(tokens).max().unwrap_or(64).max(16)
 }
 

@@ -3,19 +3,20 @@
 use super::reinforce::longest_prompt;
 use super::{Fitting, Starts, adapters, whole};
 use crate::policy;
-use crate::recipe::{Model, PromptStyle, Recipe};
+use crate::recipe::{Model, Recipe};
 use crate::settings::rates;
 use crate::settings::rates::{Kind, sensible};
 use anyhow::Result;
 use ruminate_data::{Message, Prompt};
 use ruminate_model::{self as model, lora};
+use ruminate_text::PromptStyle;
 use serde_json::{Map, Value};
 
 /// Adds the settings of the command `sft`.
 pub(super) fn settings(fitting: &Fitting, recipe: &Recipe, starts: &mut Starts) {
     let parameters = fitting.parameters();
     if recipe.data.prompt == PromptStyle::Auto {
-        let (name, why) = if fitting.language.renderer.has_template() {
+        let (name, why) = if fitting.renderer.template.has_template() {
             ("chat", "the model has a chat template")
         } else {
             ("r1", "the model has no chat template")
@@ -101,13 +102,13 @@ fn longest_sample(fitting: &Fitting) -> usize {
 }
 
 fn tokens(fitting: &Fitting, row: &Map<String, Value>) -> usize {
-    let count = |text: &str| fitting.language.tokenizer.encode(text).map_or(text.len() / 3, |ids| ids.len());
+    let count = |text: &str| fitting.renderer.tokenizer.encode(text).map_or(text.len() / 3, |ids| ids.len());
     let texts =
         ["prompt", "completion"].iter().filter_map(|key| row.get(*key)?.as_str()).map(count).sum::<usize>()
             + 1;
     let Some(messages) = row.get("messages") else { return texts };
     let Ok(messages) = serde_json::from_value::<Vec<Message>>(messages.clone()) else { return texts };
-    if let Ok(ids) = fitting.language.prompt_ids(&Prompt::Messages(messages.clone()), row) {
+    if let Ok(ids) = fitting.renderer.prompt_ids(&Prompt::Messages(messages.clone()), row) {
         return ids.len();
     }
     messages.iter().map(|message| count(&message.text()) + 8).sum()

@@ -9,8 +9,7 @@ use crate::device::Device;
 use crate::error::Refusal;
 use crate::hub;
 use crate::policy;
-use crate::recipe::PromptStyle;
-use crate::renderer::language::Language;
+use crate::recipe::text::load_renderer;
 use anyhow::Result;
 use burn::tensor::Device as BurnDevice;
 use clock::{Clock, GrpoClock, median};
@@ -20,6 +19,7 @@ use ruminate_data::{Completion, Problem, Sample, Seed, Task, Verdict};
 use ruminate_grpo as grpo;
 use ruminate_model::{self as model, Decoder};
 use ruminate_rollout::{self as rollout, Dtype, Options, Request, Sampling, generate};
+use ruminate_text::PromptStyle;
 use ruminate_train::{self as train, State, supervised};
 use serde::Serialize;
 use serde_json::Value;
@@ -243,10 +243,10 @@ fn reinforcement(args: &GrpoBench, device: Device) -> Result<Measured> {
     }
     let tasks = jsonl::tasks(&args.tasks, BadLines::Refuse)?.rows;
     let policy = decoder(&args.model, &device.open()?.autodiff())?;
-    let language = Language::load(&hub::folder(&args.model)?, policy.config(), PromptStyle::Bare)?;
+    let renderer = load_renderer(&hub::folder(&args.model)?, policy.config(), PromptStyle::Bare)?;
     let mut problems = Vec::new();
     for row in tasks {
-        let prompt_ids = language
+        let prompt_ids = renderer
             .prompt_ids(&row.value.prompt, &row.value.columns)
             .map_err(|error| Refusal::line(&args.tasks, row.line, format!("{error:#}")))?;
         problems.push(Problem { task: row.value, prompt_ids });
@@ -262,12 +262,12 @@ fn reinforcement(args: &GrpoBench, device: Device) -> Result<Measured> {
         config: &config,
         train: &optimizer,
         sampling: &sampling,
-        eos_token_ids: &language.end_ids,
+        eos_token_ids: &renderer.end_ids,
         alarms: &train::alarms::Config::silent(),
         max_steps: args.steps,
         seed: Seed::new(0),
     };
-    let score = |task: &Task, completion: &Completion| last_integer(task, &language.text(&completion.ids));
+    let score = |task: &Task, completion: &Completion| last_integer(task, &renderer.text(&completion.ids));
     let mut clock = GrpoClock::new(Costs::of(policy.config()), args.sampling.dtype);
     grpo::train(
         State::fresh(policy, &optimizer),

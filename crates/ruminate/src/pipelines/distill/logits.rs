@@ -15,7 +15,7 @@ use crate::run::identity::of_folder;
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use ruminate_data::Sample;
-use ruminate_distill::logits::{Kept, Top, from_bytes, teacher_top, to_bytes};
+use ruminate_distill::logits::{TeacherTopK, TopKSpec, from_bytes, teacher_top, to_bytes};
 use ruminate_model::Decoder;
 use ruminate_rollout::Error as Rollout;
 use ruminate_run::{sha256_hex, write_file};
@@ -42,10 +42,16 @@ pub(super) struct Teacher<'a> {
 ///
 /// # Errors
 /// Those of loading the teacher and of writing; an interruption, after which the files that are there are kept.
-pub(super) fn cached(teacher: &Teacher, samples: &[Sample], kept: Kept, folder: &Path) -> Result<Vec<Top>> {
+pub(super) fn cached(
+    teacher: &Teacher,
+    samples: &[Sample],
+    kept: TopKSpec,
+    folder: &Path,
+) -> Result<Vec<TeacherTopK>> {
     let identity = of_folder(teacher.folder)?;
     let mut progress = Progress::new("logits", samples.len() as u64, 0);
-    let (mut loaded, mut tops, mut files): (Option<Decoder>, Vec<Top>, Vec<PathBuf>) = Default::default();
+    let (mut loaded, mut tops, mut files): (Option<Decoder>, Vec<TeacherTopK>, Vec<PathBuf>) =
+        Default::default();
     for shard in samples.chunks(SHARD) {
         let key = key(&identity, shard, kept);
         let (path, found) = if let Some(found) = read(folder, &key, shard, kept) {
@@ -80,7 +86,7 @@ pub(super) fn cached(teacher: &Teacher, samples: &[Sample], kept: Kept, folder: 
     Ok(tops)
 }
 
-fn key(identity: &str, samples: &[Sample], kept: Kept) -> String {
+fn key(identity: &str, samples: &[Sample], kept: TopKSpec) -> String {
     let traces: Vec<_> = samples.iter().map(|sample| (&sample.ids, &sample.loss_mask)).collect();
     let decides = json!({
         "format": 1,
@@ -94,7 +100,7 @@ fn key(identity: &str, samples: &[Sample], kept: Kept) -> String {
 }
 
 /// The file of a key, if there is one that is whole.
-fn read(folder: &Path, key: &str, samples: &[Sample], kept: Kept) -> Option<(PathBuf, Vec<Top>)> {
+fn read(folder: &Path, key: &str, samples: &[Sample], kept: TopKSpec) -> Option<(PathBuf, Vec<TeacherTopK>)> {
     entries(folder).into_iter().find_map(|path| {
         let (of, hash) = path.file_stem()?.to_str()?.split_once('-')?;
         if of != key {
@@ -120,7 +126,7 @@ mod tests {
     use super::{SHARD, Teacher, cached, entries};
     use burn::tensor::Device;
     use ruminate_data::Sample;
-    use ruminate_distill::logits::Kept;
+    use ruminate_distill::logits::TopKSpec;
     use std::fs;
     use std::path::{Path, PathBuf};
 
@@ -149,7 +155,7 @@ mod tests {
         copy("llama_tied", &teacher);
         let device = Device::flex();
         let of = Teacher { folder: &teacher, device: &device };
-        let (mut samples, kept) = (samples(), Kept::new(4, 1.0, 40, 40));
+        let (mut samples, kept) = (samples(), TopKSpec::new(4, 1.0, 40, 40));
         let tops = cached(&of, &samples, kept, &folder).expect("computed");
         let files = names(&folder);
         assert_eq!((tops.len(), files.len()), (SHARD + 3, 2));
@@ -178,7 +184,8 @@ mod tests {
         // Another number of tokens, another temperature, another teacher.
         let mut before = again;
         for change in 0..3 {
-            let kept = if change == 0 { Kept::new(5, 1.0, 40, 40) } else { Kept::new(5, 2.0, 40, 40) };
+            let kept =
+                if change == 0 { TopKSpec::new(5, 1.0, 40, 40) } else { TopKSpec::new(5, 2.0, 40, 40) };
             if change == 2 {
                 copy("llama_untied", &teacher);
             }

@@ -8,11 +8,9 @@ mod student;
 mod traces;
 
 use crate::doctor::{self, Work};
-use crate::env::problems::Problems;
-use crate::env::scoring::Judge;
 use crate::error::Refusal;
 use crate::evaluator::summary::{Finished, Summary};
-use crate::evaluator::{Evaluation, Evaluator, Sets};
+use crate::evaluator::{Evaluated, Evaluator, Sets};
 use crate::options::RunOptions;
 use crate::pipelines::announce;
 use crate::pipelines::sft::{Fitted, check_adapters};
@@ -33,7 +31,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use student::Student;
 
-/// Keys that make the teacher, which its folder stands for; of a server's answers, `model` says in which language they are.
+/// Keys that make the teacher, which its folder stands for; of a server's answers, `model` says in which renderer they are.
 const TEACHERS: [&str; 5] = ["model", "max_steps", "pretrain", "train", "grpo"];
 
 pub(crate) fn run(args: RunOptions) -> Result<Finished> {
@@ -63,14 +61,14 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
     let student = recipe.distill.student.as_ref();
     let student = student.map(|given| student::student(&session, given, teachers.as_ref())).transpose()?;
     let folder = teacher(&session)?;
-    let language = policy::language(&Model::Folder(folder.clone()), recipe)?;
+    let renderer = policy::renderer(&Model::Folder(folder.clone()), recipe)?;
     let config = model::load_config(&folder)?;
     let seed = Seed::new(recipe.seed);
     let mut positions = config.max_position_embeddings;
     if let Some(student) = &student {
         positions = positions.min(student.config()?.max_position_embeddings);
     }
-    let mut problems = Problems::new(recipe, &language, positions, seed)?;
+    let mut problems = recipe.problems(&renderer, positions, seed)?;
 
     let mut identity = identity(&session, &TEACHERS)?;
     identity::add_model(&mut identity, "distill.teacher", &folder)?;
@@ -80,9 +78,9 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
     };
     session.tell_settings();
     announce::distill(recipe, &folder.display().to_string(), &problems);
-    let judge = Judge::new(recipe, &language)?;
+    let judge = recipe.grader(&renderer)?;
     let teacher = policy::Source::new(&folder, None)?.load(&session.device)?;
-    let asked = traces::asked(recipe, &language, &mut problems)?;
+    let asked = traces::asked(recipe, &renderer, &mut problems)?;
     let log = stage.folder.path().join("sampled.jsonl");
     let Some(student) = student else {
         // Traces alone, for `sft` to read.
@@ -94,9 +92,9 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
         return Ok(Finished::new(&out, summary));
     };
     let student = student.pretrained(&session, &out)?;
-    let learners_judge = Judge::new(recipe, &student.language)?;
-    let evaluator = Evaluator::new(recipe, &student.language, &learners_judge, &problems)?;
-    let measured = Evaluator::new(recipe, &language, &judge, &problems)?.run(0, &teacher, Sets::All)?;
+    let learners_judge = recipe.grader(&student.renderer)?;
+    let evaluator = Evaluator::new(recipe, &student.renderer, &learners_judge, &problems)?;
+    let measured = Evaluator::new(recipe, &renderer, &judge, &problems)?.run(0, &teacher, Sets::All)?;
 
     let mut judged = None;
     let fitted = if method == Method::OnPolicy {
@@ -111,7 +109,7 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
         drop(teacher);
         traces::write(&stage.folder, &traces)?;
         let samples =
-            traces.iter().map(|trace| trace.sample(&student.language)).collect::<Result<Vec<_>>>()?;
+            traces.iter().map(|trace| trace.sample(&student.renderer)).collect::<Result<Vec<_>>>()?;
         match method {
             Method::Logits => student.by_logits(&session, &stage, &samples, &folder, &evaluator)?,
             _ => student.by_traces(&session, &stage, &samples, &evaluator)?,
@@ -126,24 +124,24 @@ fn from_server(session: &Session, url: &str) -> Result<Finished> {
     let server = remote::Server::new(recipe, url)?;
     let student = recipe.distill.student.as_ref();
     let student = student.map(|given| student::student(session, given, None)).transpose()?;
-    let spoken = recipe.model.as_ref().map(|model| policy::language_beside(model, recipe)).transpose()?;
-    let language = match (&student, &spoken) {
-        (Some(student), _) => &student.language,
-        (None, Some(language)) => language,
-        (None, None) => &policy::language(&Model::Inline(serde_json::Map::new()), recipe)?,
+    let spoken = recipe.model.as_ref().map(|model| policy::renderer_beside(model, recipe)).transpose()?;
+    let renderer = match (&student, &spoken) {
+        (Some(student), _) => &student.renderer,
+        (None, Some(renderer)) => renderer,
+        (None, None) => &policy::renderer(&Model::Inline(serde_json::Map::new()), recipe)?,
     };
     // A server keeps to its own positions; what the student is asked has to fit into its own.
     let positions = student.as_ref().map(Student::config).transpose()?;
     let positions = positions.map_or(usize::MAX, |config| config.max_position_embeddings);
-    let mut problems = Problems::new(recipe, language, positions, Seed::new(recipe.seed))?;
+    let mut problems = recipe.problems(renderer, positions, Seed::new(recipe.seed))?;
     let identity = identity(session, &TEACHERS[1..])?;
     let stage = match enter(session, &out, identity, OnExisting::Kept)? {
         Entered::Complete(summary) => return Ok(Finished::new(&out, summary)),
         Entered::Open(stage) => stage,
     };
     announce::distill(recipe, &shown_address(url), &problems);
-    let judge = Judge::new(recipe, language)?;
-    let asked = traces::asked(recipe, language, &mut problems)?;
+    let judge = recipe.grader(renderer)?;
+    let asked = traces::asked(recipe, renderer, &mut problems)?;
     let written = server.sample(&judge, &asked, &stage.folder.path().join("remote.jsonl"))?;
     let (traces, summary) = traces::select(recipe, &written, &asked, &problems)?;
     traces::write(&stage.folder, &traces)?;
@@ -153,9 +151,9 @@ fn from_server(session: &Session, url: &str) -> Result<Finished> {
         return Ok(Finished::new(&out, summary));
     };
     let student = student.pretrained(session, &out)?;
-    let judge = Judge::new(recipe, &student.language)?;
-    let evaluator = Evaluator::new(recipe, &student.language, &judge, &problems)?;
-    let samples = traces.iter().map(|trace| trace.sample(&student.language)).collect::<Result<Vec<_>>>()?;
+    let judge = recipe.grader(&student.renderer)?;
+    let evaluator = Evaluator::new(recipe, &student.renderer, &judge, &problems)?;
+    let samples = traces.iter().map(|trace| trace.sample(&student.renderer)).collect::<Result<Vec<_>>>()?;
     let fitted = student.by_traces(session, &stage, &samples, &evaluator)?;
     end(&stage, &student, fitted, None, None, &out)
 }
@@ -179,7 +177,7 @@ fn end(
     stage: &Stage,
     student: &Student,
     fitted: Fitted,
-    teacher: Option<Evaluation>,
+    teacher: Option<Evaluated>,
     judged: Option<Value>,
     out: &Path,
 ) -> Result<Finished> {
@@ -196,7 +194,7 @@ fn end(
     if let Some(judged) = judged {
         summary["teacher_compute"] = judged;
     }
-    stage.finish(&fitted.policy, &student.language, summary.clone())?;
+    stage.finish(&fitted.policy, &student.renderer, summary.clone())?;
     Ok(Finished::new(out, summary))
 }
 

@@ -2,8 +2,6 @@
 
 use super::logits::{self, Teacher};
 use super::traces::options;
-use crate::env::problems::Problems;
-use crate::env::scoring::Judge;
 use crate::error::Refusal;
 use crate::evaluator::Evaluator;
 use crate::observer::Observer;
@@ -11,15 +9,17 @@ use crate::pipelines::sft::{Fit, Fitted, Start, mean_length};
 use crate::pipelines::train_rl;
 use crate::policy;
 use crate::recipe::{Model, StudentTokenizer};
-use crate::renderer::language::Language;
 use crate::run::session::Session;
 use crate::run::stage::Stage;
 use anyhow::Result;
 use burn::tensor::Tensor;
 use ruminate_data::{Epochs, Sample, Seed};
-use ruminate_distill::logits::{Kept, Taught, logit_loss};
+use ruminate_distill::logits::{TeacherSample, TopKSpec, logit_loss};
 use ruminate_distill::{self as distill, Method, on_policy};
+use ruminate_env::Grader;
+use ruminate_env::Problems;
 use ruminate_model::{self as model, Decoder};
+use ruminate_text::Renderer;
 use ruminate_train::packing::Packed;
 use ruminate_train::{self as train, Batch, State, supervised};
 use std::ops::Range;
@@ -27,7 +27,7 @@ use std::path::Path;
 
 /// A student before it has learned anything.
 pub(super) struct Student {
-    pub(super) language: Language,
+    pub(super) renderer: Renderer,
     start: Start,
 }
 
@@ -37,20 +37,20 @@ pub(super) struct Student {
 /// With exit code 2 where its tokenizer is another than its teacher's and the method needs one for both; those of its folder.
 pub(super) fn student(session: &Session, given: &Model, teacher: Option<&Model>) -> Result<Student> {
     let recipe = &session.recipe;
-    let speaks = |model: &Model| policy::language_beside(model, recipe);
-    let (language, start) = match (given, teacher) {
+    let speaks = |model: &Model| policy::renderer_beside(model, recipe);
+    let (renderer, start) = match (given, teacher) {
         (Model::Inline(keys), Some(teacher)) if recipe.distill.tokenizer == StudentTokenizer::Teacher => {
-            let language = speaks(teacher)?;
+            let renderer = speaks(teacher)?;
             let vocab_size = vocab_size(teacher)?;
-            let config = policy::inline_config_for("distill.student", keys, &language.tokenizer, vocab_size)?;
-            (language, Start::Fresh(Box::new(config)))
+            let config = policy::inline_config_for("distill.student", keys, &renderer.tokenizer, vocab_size)?;
+            (renderer, Start::Fresh(Box::new(config)))
         }
         _ => (speaks(given)?, Start::of(given)?),
     };
     let (Some(teacher), true) = (teacher, recipe.distill.learning.method != Method::Traces) else {
-        return Ok(Student { language, start });
+        return Ok(Student { renderer, start });
     };
-    if let Some(difference) = speaks(teacher)?.tokenizer.difference(&language.tokenizer) {
+    if let Some(difference) = speaks(teacher)?.tokenizer.difference(&renderer.tokenizer) {
         let hint = match given {
             Model::Inline(_) => "; `distill.tokenizer = \"teacher\"` gives a new student its teacher's",
             Model::Folder(_) => "",
@@ -60,7 +60,7 @@ pub(super) fn student(session: &Session, given: &Model, teacher: Option<&Model>)
              expected one tokenizer, or `method = \"traces\"`{hint}"
         )));
     }
-    Ok(Student { language, start })
+    Ok(Student { renderer, start })
 }
 
 fn vocab_size(model: &Model) -> Result<usize> {
@@ -98,7 +98,7 @@ impl Student {
     fn fit<'a>(&'a self, samples: usize, length: usize, evaluator: &'a Evaluator<'a>) -> Fit<'a> {
         Fit {
             start: self.start.clone(),
-            language: &self.language,
+            renderer: &self.renderer,
             samples,
             length,
             evaluator: Some(evaluator),
@@ -133,7 +133,7 @@ impl Student {
         let learning = &session.recipe.distill.learning;
         let (beta, temperature) = (learning.beta, learning.temperature);
         let (of_teacher, own) = (model::load_config(teacher)?.vocab_size, self.config()?.vocab_size);
-        let kept = Kept::new(learning.top_k, temperature, of_teacher, own);
+        let kept = TopKSpec::new(learning.top_k, temperature, of_teacher, own);
         let asked = Teacher { folder: teacher, device: &session.device };
         stage.folder.check()?;
         let tops = logits::cached(&asked, samples, kept, &stage.folder.path().join("logits"))?;
@@ -144,11 +144,11 @@ impl Student {
             let mut batches = |_: &State, indices: Range<u64>, _: &mut dyn train::Observer| {
                 let taught = |index| {
                     let place = epochs.position(index);
-                    Taught { sample: &samples[place], top: &tops[place] }
+                    TeacherSample { sample: &samples[place], top: &tops[place] }
                 };
                 Ok(Batch::from(indices.map(taught).collect::<Vec<_>>()))
             };
-            let loss = |policy: &Decoder, hidden: Tensor<2>, packed: &Packed, items: &[&Taught]| {
+            let loss = |policy: &Decoder, hidden: Tensor<2>, packed: &Packed, items: &[&TeacherSample]| {
                 logit_loss(policy, hidden, packed, items, beta, temperature)
             };
             let check = &mut |_, _: &train::Metrics| Ok::<_, train::Error>(());
@@ -163,11 +163,11 @@ impl Student {
         stage: &Stage,
         teacher: &Decoder,
         problems: &mut Problems,
-        judge: &Judge,
+        judge: &Grader,
         evaluator: &Evaluator,
     ) -> Result<Fitted> {
         let recipe = &session.recipe;
-        let options = options(recipe, &self.language);
+        let options = options(recipe, &self.renderer);
         let setup = distill::SamplingArgs {
             teacher,
             options: &options,
@@ -176,7 +176,7 @@ impl Student {
         };
         let max_mismatch_kl = recipe.distill.learning.max_mismatch_kl;
         let prompts = recipe.distill.prompts as u64;
-        let mut problem = |index: u64| problems.training(&self.language, index % prompts);
+        let mut problem = |index: u64| problems.training(&self.renderer, index % prompts);
         let length = problem(0)?.prompt_ids.len() + recipe.rollout.max_new_tokens / 2;
         let fit = self.fit(recipe.distill.prompts * setup.num_samples, length, evaluator);
         fit.run(session, stage, |state, settings, _, observer: &mut Observer| {

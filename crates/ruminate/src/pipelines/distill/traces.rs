@@ -2,16 +2,11 @@
 //! come from.
 
 use super::sampled::Sampled;
-use crate::env::problems::Problems;
-use crate::env::scoring::Judge;
 use crate::error::Refusal;
 use crate::frontend::Progress;
 use crate::interrupt;
 use crate::policy;
 use crate::recipe::Recipe;
-use crate::renderer::Columns;
-use crate::renderer::language::Language;
-use crate::renderer::preamble::Preamble;
 use crate::run::identity::of_folder;
 use anyhow::Result;
 use ruminate_data::decontaminate::{Decontaminator, R1_NGRAM};
@@ -19,9 +14,14 @@ use ruminate_data::{
     Completion, FinishReason, Group, Message, Outcome, Problem, Prompt, Sample, Seed, Task, jsonl,
 };
 use ruminate_distill as distill;
+use ruminate_env::Grader;
+use ruminate_env::Problems;
 use ruminate_model::Decoder;
 use ruminate_rollout::Options;
 use ruminate_run::{RunFolder, sha256_hex};
+use ruminate_text::Columns;
+use ruminate_text::Preamble;
+use ruminate_text::Renderer;
 use ruminate_text::{continuation, whole_reply};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -59,9 +59,9 @@ const INPUTS: [&str; 3] = ["tools", "documents", "chat_template_kwargs"];
 
 impl Trace {
     /// What the student learns of it.
-    pub(super) fn sample(&self, language: &Language) -> Result<Sample> {
-        let prompt = language.render(&self.prompt, &self.inputs)?;
-        language.pair(&prompt, &continuation(&prompt, &self.completion)?)
+    pub(super) fn sample(&self, renderer: &Renderer) -> Result<Sample> {
+        let prompt = renderer.render(&self.prompt, &self.inputs)?;
+        Ok(renderer.pair(&prompt, &continuation(&prompt, &self.completion)?)?)
     }
 }
 
@@ -80,15 +80,15 @@ pub(super) struct Written {
 }
 
 /// The problems that the teacher is asked.
-pub(super) fn asked(recipe: &Recipe, language: &Language, problems: &mut Problems) -> Result<Vec<Problem>> {
-    (0..recipe.distill.prompts as u64).map(|index| problems.training(language, index)).collect()
+pub(super) fn asked(recipe: &Recipe, renderer: &Renderer, problems: &mut Problems) -> Result<Vec<Problem>> {
+    (0..recipe.distill.prompts as u64).map(|index| Ok(problems.training(renderer, index)?)).collect()
 }
 
 /// How completions are sampled.
-pub(super) fn options(recipe: &Recipe, language: &Language) -> Options {
+pub(super) fn options(recipe: &Recipe, renderer: &Renderer) -> Options {
     Options {
         sampling: recipe.rollout,
-        eos_token_ids: language.end_ids.clone(),
+        eos_token_ids: renderer.end_ids.clone(),
         max_num_seqs: recipe.grpo.max_num_seqs,
         record_routing: false,
     }
@@ -114,14 +114,14 @@ pub(super) fn sample(
     recipe: &Recipe,
     folder: &Path,
     teacher: &Decoder,
-    judge: &Judge,
+    judge: &Grader,
     asked: &[Problem],
     path: &Path,
 ) -> Result<Written> {
     let prompts: Vec<(&Task, &[u32])> =
         asked.iter().map(|problem| (&problem.task, problem.prompt_ids.as_slice())).collect();
     let num_samples = recipe.distill.learning.num_samples;
-    let options = &options(recipe, judge.language);
+    let options = &options(recipe, judge.renderer);
     let setup = distill::SamplingArgs {
         teacher,
         options,
@@ -148,11 +148,11 @@ pub(super) fn sample(
         })?;
     let tokens = groups.iter().flat_map(|group| &group.completions);
     let num_tokens: usize = tokens.map(|completion| completion.prompt_ids.len() + completion.ids.len()).sum();
-    let text = |group: &Group| group.completions.iter().map(|c| judge.language.text(&c.ids)).collect();
-    let prompt = |problem: &Problem| judge.language.render(&problem.task.prompt, &problem.task.columns);
+    let text = |group: &Group| group.completions.iter().map(|c| judge.renderer.text(&c.ids)).collect();
+    let prompt = |problem: &Problem| judge.renderer.render(&problem.task.prompt, &problem.task.columns);
     Ok(Written {
         teacher: folder.display().to_string(),
-        prompts: asked.iter().map(prompt).collect::<Result<_>>()?,
+        prompts: asked.iter().map(prompt).collect::<Result<_, _>>()?,
         texts: groups.iter().map(text).collect(),
         groups,
         compute: Some(policy::compute(num_tokens as u64, teacher.config())),

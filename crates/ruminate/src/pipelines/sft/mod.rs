@@ -7,14 +7,14 @@ use crate::doctor::{self, Work};
 use crate::error::Refusal;
 use crate::evaluator::summary::Finished;
 use crate::evaluator::validation::{self, Validation};
-use crate::evaluator::{Evaluation, Evaluator};
+use crate::evaluator::{Evaluated, Evaluator};
 use crate::observer::{Observer, Settings};
 use crate::options::RunOptions;
 use crate::pipelines::announce;
 use crate::policy;
 use crate::printable;
+use crate::recipe::text::warn_without_end;
 use crate::recipe::{Model, Recipe};
-use crate::renderer::language::Language;
 use crate::run::folders;
 use crate::run::identity;
 use crate::run::session::Session;
@@ -22,6 +22,7 @@ use crate::run::stage::{Entered, OnExisting, Stage, enter};
 use anyhow::Result;
 use ruminate_data::{Sample, Seed};
 use ruminate_model::{self as model, Decoder};
+use ruminate_text::Renderer;
 use ruminate_train::{State, supervised};
 use serde_json::{Value, json};
 use std::num::NonZeroUsize;
@@ -42,11 +43,11 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
     };
     check_adapters(&session, model, 0)?;
     session.check_files()?;
-    let language = policy::language(model, recipe)?;
+    let renderer = policy::renderer(model, recipe)?;
     let share = validation_share(recipe);
-    let rows::Split { training: samples, validation } = rows::samples(path, recipe, &language, share)?;
+    let rows::Split { training: samples, validation } = rows::samples(path, recipe, &renderer, share)?;
     let validation = match &recipe.data.eval {
-        Some(path) => rows::samples(path, recipe, &language, 0.0)?.training,
+        Some(path) => rows::samples(path, recipe, &renderer, 0.0)?.training,
         None => validation,
     };
     let validation =
@@ -63,7 +64,7 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
     let start = Start::of(model)?;
     let fit = Fit {
         start,
-        language: &language,
+        renderer: &renderer,
         samples: samples.len(),
         length: mean_length(&samples),
         evaluator: None,
@@ -80,7 +81,7 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
     })?;
     let mut summary = json!({ "samples": samples.len(), "compute": fitted.compute() });
     validation::summarise(&mut summary, &stage.folder, fitted.step);
-    stage.finish(&fitted.policy, &language, summary.clone())?;
+    stage.finish(&fitted.policy, &renderer, summary.clone())?;
     Ok(Finished::new(&out, summary))
 }
 
@@ -107,7 +108,7 @@ impl Start {
 /// What is to be trained by `[sft]`.
 pub(crate) struct Fit<'a> {
     pub(crate) start: Start,
-    pub(crate) language: &'a Language,
+    pub(crate) renderer: &'a Renderer,
     /// Samples of an epoch.
     pub(crate) samples: usize,
     /// Tokens of a sample, about.
@@ -121,8 +122,8 @@ pub(crate) struct Fitted {
     pub(crate) policy: Decoder,
     pub(crate) step: usize,
     pub(crate) num_tokens: u64,
-    pub(crate) before: Option<Evaluation>,
-    pub(crate) after: Option<Evaluation>,
+    pub(crate) before: Option<Evaluated>,
+    pub(crate) after: Option<Evaluated>,
 }
 
 impl Fitted {
@@ -149,7 +150,7 @@ impl Fit<'_> {
         stage: &Stage,
         train: impl FnOnce(State, &supervised::Config, Seed, &mut Observer) -> Result<State>,
     ) -> Result<Fitted> {
-        self.language.warn_without_end();
+        warn_without_end(self.renderer);
         let settings = &session.recipe.sft.for_samples(self.samples);
         let seed = Seed::new(session.recipe.seed).child("sft");
         let autodiff = session.device.clone().autodiff();
@@ -167,7 +168,7 @@ impl Fit<'_> {
         let watched = Settings {
             recipe: &session.recipe,
             folder: &stage.folder,
-            language: self.language,
+            renderer: self.renderer,
             identity: &stage.identity,
             keep_last: NonZeroUsize::new(settings.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
             completions_steps: session.recipe.eval.completions_steps,

@@ -3,11 +3,11 @@
 
 use crate::error::Refusal;
 use crate::recipe::{Data, Recipe};
-use crate::renderer::language::Language;
-use crate::renderer::preamble::refuse_beside_texts;
 use anyhow::{Context, Result};
 use ruminate_data::split::is_validation;
 use ruminate_data::{Message, Prompt, Sample, jsonl, messages};
+use ruminate_env::refuse_beside_texts;
+use ruminate_text::Renderer;
 use ruminate_text::own_words;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -20,7 +20,7 @@ pub(super) struct Split {
 
 /// The samples of a file: one a row; of a conversation one a turn of the assistant, or one whole where the chat template
 /// marks what the assistant writes. None may be longer than a packed row. A share of the rows is held out, by their prompts.
-pub(super) fn samples(path: &Path, recipe: &Recipe, language: &Language, share: f64) -> Result<Split> {
+pub(super) fn samples(path: &Path, recipe: &Recipe, renderer: &Renderer, share: f64) -> Result<Split> {
     let row_length = recipe.sft.row_length;
     let rows = jsonl::objects(path, recipe.data.bad_lines.into())?;
     if let Some(example) = &rows.first_skipped {
@@ -28,7 +28,7 @@ pub(super) fn samples(path: &Path, recipe: &Recipe, language: &Language, share: 
     }
     let mut split = Split { training: Vec::new(), validation: Vec::new() };
     for row in rows.rows {
-        let made = of_row(&row.value, &recipe.data, language);
+        let made = of_row(&row.value, &recipe.data, renderer);
         let made = made.map_err(|error| Refusal::line(path, row.line, format!("{error:#}")))?;
         let longest = made.iter().map(|sample| sample.ids.len()).max().unwrap_or(0);
         if longest > row_length {
@@ -65,17 +65,17 @@ fn problem(row: &Map<String, Value>) -> String {
     }
 }
 
-fn of_row(row: &Map<String, Value>, data: &Data, language: &Language) -> Result<Vec<Sample>> {
+fn of_row(row: &Map<String, Value>, data: &Data, renderer: &Renderer) -> Result<Vec<Sample>> {
     let refused = |problem: jsonl::Mismatch| Refusal::input(problem.to_string());
     if let Some(list) = row.get("messages") {
         let messages = messages("messages", list.clone()).map_err(refused)?;
-        return conversation(&messages, 0, row, language);
+        return conversation(&messages, 0, row, renderer);
     }
     match (row.get("prompt"), row.get("completion")) {
         (Some(Value::String(prompt)), Some(Value::String(completion))) => {
             refuse_beside_texts(data)?;
-            language.renderer.without_template(row)?;
-            Ok(vec![language.pair(prompt, completion)?])
+            renderer.template.without_template(row)?;
+            Ok(vec![renderer.pair(prompt, completion)?])
         }
         (Some(prompt @ Value::Array(_)), Some(completion)) => {
             let mut turns = messages("prompt", prompt.clone()).map_err(refused)?;
@@ -84,7 +84,7 @@ fn of_row(row: &Map<String, Value>, data: &Data, language: &Language) -> Result<
                 Value::String(text) => turns.push(Message::new("assistant", text.as_str())),
                 list => turns.extend(messages("completion", list.clone()).map_err(refused)?),
             }
-            conversation(&turns, before, row, language)
+            conversation(&turns, before, row, renderer)
         }
         (prompt, _) => {
             let lacks = if prompt.is_some_and(Value::is_string) { "completion" } else { "prompt" };
@@ -100,7 +100,7 @@ fn conversation(
     messages: &[Message],
     first: usize,
     row: &Map<String, Value>,
-    language: &Language,
+    renderer: &Renderer,
 ) -> Result<Vec<Sample>> {
     let is_reply = |(i, message): &(usize, &Message)| *i >= first && message.role() == "assistant";
     let replies: Vec<(usize, &Message)> = messages.iter().enumerate().filter(is_reply).collect();
@@ -116,25 +116,25 @@ fn conversation(
     if taught.is_empty() {
         return Err(Refusal::input("expected a turn of the assistant with a `weight` above 0, found none"));
     }
-    if !language.renderer.has_template() {
-        return Ok(vec![exchange(messages, row, language)?]);
+    if !renderer.template.has_template() {
+        return Ok(vec![exchange(messages, row, renderer)?]);
     }
     // What stands before is read, not learned.
-    let whole = language.renderer.preamble.before(messages);
+    let whole = renderer.template.preamble.before(messages);
     let before = whole.len() - messages.len();
     // Marks say what is the assistant's, not which of its turns is taught.
     let all = taught.len() == whole.iter().filter(|message| message.role() == "assistant").count();
-    if all && let Some(chat) = language.renderer.marked(&whole, row)? {
-        return Ok(vec![language.marked(&chat)?]);
+    if all && let Some(chat) = renderer.template.marked(&whole, row)? {
+        return Ok(vec![renderer.marked(&chat)?]);
     }
     taught
         .into_iter()
         .map(|i| {
-            let turn = language
-                .renderer
+            let turn = renderer
+                .template
                 .turn(&whole[..=before + i], row)
                 .with_context(|| format!("`messages[{i}]`"))?;
-            language.pair(&turn.prompt, &turn.completion)
+            Ok(renderer.pair(&turn.prompt, &turn.completion)?)
         })
         .collect()
 }
@@ -150,13 +150,13 @@ fn is_taught(turn: &Message) -> Result<bool> {
 }
 
 /// A question and its answer, for a model that has no chat template: the question as the policy is asked it elsewhere.
-fn exchange(messages: &[Message], row: &Map<String, Value>, language: &Language) -> Result<Sample> {
+fn exchange(messages: &[Message], row: &Map<String, Value>, renderer: &Renderer) -> Result<Sample> {
     let only_text = |turn: &Message| turn.get("tool_calls").is_none() && turn.get("name").is_none();
     match messages {
         [user, assistant]
             if user.role() == "user" && assistant.role() == "assistant" && messages.iter().all(only_text) =>
         {
-            language.pair(&language.render(&Prompt::Text(user.text()), row)?, &own_words(assistant))
+            Ok(renderer.pair(&renderer.render(&Prompt::Text(user.text()), row)?, &own_words(assistant))?)
         }
         _ => Err(Refusal::input(
             "the model has no chat template, so that only one turn of `user` and one of `assistant` can be told apart; \

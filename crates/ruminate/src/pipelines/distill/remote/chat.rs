@@ -2,7 +2,6 @@
 
 use super::super::traces::messages;
 use crate::recipe::Recipe;
-use crate::renderer::preamble::Preamble;
 use ruminate_data::{FinishReason, Seed, Task};
 use ruminate_run::sha256_hex;
 use ruminate_text::TemplateInputs;
@@ -21,8 +20,8 @@ fn question(recipe: &Recipe, task: &Task) -> Value {
     let sampling = recipe.rollout;
     let mut question = json!({
         "model": recipe.distill.remote_model.as_deref().unwrap_or_default(),
-        // Read without an error before: the language that speaks it has the same.
-        "messages": Preamble::load(recipe).unwrap_or_default().before(&messages(&task.prompt)),
+        // Read without an error before: the renderer that speaks it has the same.
+        "messages": recipe.preamble().unwrap_or_default().before(&messages(&task.prompt)),
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_new_tokens,

@@ -9,18 +9,18 @@ mod client;
 mod retry;
 
 use super::traces::Written;
-use crate::env::scoring::Judge;
 use crate::error::Refusal;
 use crate::interrupt;
 use crate::recipe::Recipe;
-use crate::renderer::language::Language;
 use answers::Answers;
 use anyhow::Result;
 use chat::Choice;
 use retry::{Ask, GaveUp, Reply};
 use ruminate_data::{Completion, Group, Outcome, Problem, Seed, Task, Verdict};
+use ruminate_env::Grader;
 use ruminate_reward::{Attempt, ResponseGroup, shown_address};
 use ruminate_rollout::Error as Rollout;
+use ruminate_text::Renderer;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -47,7 +47,7 @@ impl<'a> Server<'a> {
     /// # Errors
     /// With exit code 6 when the server gives no sense in spite of all retries, 130 when interrupted: what it has answered
     /// is kept.
-    pub(super) fn sample(&self, judge: &Judge, asked: &[Problem], log: &Path) -> Result<Written> {
+    pub(super) fn sample(&self, judge: &Grader, asked: &[Problem], log: &Path) -> Result<Written> {
         let samples = self.recipe.distill.learning.num_samples;
         let requests = asked.iter().map(|problem| chat::hash(self.recipe, &problem.task)).collect();
         let answers = Answers::open(log, requests, samples)?;
@@ -100,20 +100,20 @@ impl<'a> Server<'a> {
         .into()
     }
 
-    /// The answers as groups. Lengths and repetition are counted in the tokens of `judge`'s language; what has none in it is
+    /// The answers as groups. Lengths and repetition are counted in the tokens of `judge`'s renderer; what has none in it is
     /// unscored.
-    fn judged(&self, judge: &Judge, asked: &[Problem], answers: Vec<Vec<Choice>>) -> Written {
+    fn judged(&self, judge: &Grader, asked: &[Problem], answers: Vec<Vec<Choice>>) -> Written {
         let attempts = |(problem, answers): (&Problem, &Vec<Choice>)| ResponseGroup {
             task: problem.task.clone(),
             prompt: String::new(), // nothing was put into the teacher's mouth
-            attempts: answers.iter().map(|choice| attempt(judge.language, &problem.task, choice)).collect(),
+            attempts: answers.iter().map(|choice| attempt(judge.renderer, &problem.task, choice)).collect(),
         };
         let written: Vec<ResponseGroup> = asked.iter().zip(&answers).map(attempts).collect();
         let ids: Vec<Vec<Vec<u32>>> =
             written.iter().map(|group| group.attempts.iter().map(|a| a.ids.clone()).collect()).collect();
         let mut groups = Vec::with_capacity(asked.len());
         for (task, ((verdicts, ids), answers)) in
-            judge.judged(written).into_iter().zip(ids).zip(&answers).enumerate()
+            judge.verdicts_of_texts(written).into_iter().zip(ids).zip(&answers).enumerate()
         {
             let readable =
                 |(ids, verdict): (&Vec<u32>, Verdict)| if ids.is_empty() { unreadable() } else { verdict };
@@ -141,9 +141,9 @@ impl<'a> Server<'a> {
     }
 }
 
-fn attempt(language: &Language, task: &Task, Choice { text, finish_reason }: &Choice) -> Attempt {
-    let prompt = language.render(&task.prompt, &task.columns);
-    let encoded = prompt.and_then(|prompt| language.pair_ids(&prompt, text));
+fn attempt(renderer: &Renderer, task: &Task, Choice { text, finish_reason }: &Choice) -> Attempt {
+    let prompt = renderer.render(&task.prompt, &task.columns);
+    let encoded = prompt.and_then(|prompt| renderer.pair_ids(&prompt, text));
     let ids = encoded.map(|(_, completion)| completion).unwrap_or_default();
     Attempt { text: text.clone(), finish_reason: *finish_reason, ids }
 }
