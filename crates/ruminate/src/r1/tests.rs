@@ -252,11 +252,7 @@ fn claims_are_printed_with_their_numbers_and_one_that_fails_is_not_excused() {
     place.run();
     let outs = [place.out()];
     let table = Table::read(&place.graph, &outs).expect("complete");
-    assert!(
-        table.text().contains("| base | 20.0 | 10.0-70.0 | 70.0 | 9.0 |\n"),
-        "{}",
-        table.text()
-    );
+    assert!(table.text().contains("| base | 20.0 | 10.0-70.0 | 70.0 | 9.0 |\n"), "{}", table.text());
     let (text, all_hold) = check(&place.graph, &table, &outs).expect("figures");
     assert!(all_hold, "{text}");
     for line in [
