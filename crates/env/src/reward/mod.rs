@@ -10,7 +10,7 @@ pub use component::Component;
 use crate::{Data, Error};
 use component::Weighted;
 use per_task::PerTask;
-use ruminate_data::procedural::{Family, PER_TASK};
+use ruminate_data::procedural::PER_TASK;
 use ruminate_reward::{EmptyThought, Format, Limits, Measure, Pool, Rubric, Style, Verifier, group_reward};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -137,7 +137,7 @@ impl Reward {
         self.deadline()?;
         let family = data.training_family()?;
         let mut verifiers = if self.components.is_empty() {
-            self.short_form(data, family.as_deref())?
+            self.short_form(data)?
         } else {
             self.refuse_short_form()?;
             self.components
@@ -166,14 +166,9 @@ impl Reward {
         Ok(rubric)
     }
 
-    fn short_form(&self, data: &Data, family: Option<&dyn Family>) -> Result<Vec<Weighted>, Error> {
-        let of_file = if family.is_none() { data.kind_of_file() } else { None };
-        let kind = match (&self.verifier, family) {
-            (Some(kind), _) => kind.as_str(),
-            (None, Some(family)) => family.verifier_kind(),
-            (None, None) => of_file.as_deref().unwrap_or("exact"),
-        };
-        let answer: Box<dyn Verifier> = match kind {
+    fn short_form(&self, data: &Data) -> Result<Vec<Weighted>, Error> {
+        let (kind, _) = self.judged_by(data)?;
+        let answer: Box<dyn Verifier> = match kind.as_str() {
             PER_TASK => Box::new(PerTask::new()?),
             kind => ruminate_reward::by_name(kind)?,
         };
