@@ -13,6 +13,19 @@
 //! - [`by_name`], [`with_options`], [`group_reward`], [`external`](fn@external): all of them by name.
 //! - [`tags`]: the one reading of `<think>` and `<answer>` that all of them share.
 //! - [`verify_line`]: what `ruminate verify` does with one line.
+//!
+//! # Example
+//!
+//! ```
+//! use ruminate_data::{Outcome, Task};
+//! use ruminate_reward::{Response, Rubric, Verifier, by_name};
+//!
+//! let rubric = Rubric::new(vec![(by_name("exact")?, 1.0), (by_name("format")?, 0.1)])?;
+//! let response = Response::finished("<think>7+5=12</think><answer>12</answer>");
+//! let verdict = rubric.verify(&Task::new("7+5=", "12"), &response);
+//! assert_eq!((verdict.outcome, verdict.score), (Outcome::Correct, 1.1));
+//! # Ok::<(), ruminate_reward::Error>(())
+//! ```
 
 mod error;
 mod external;
@@ -49,3 +62,8 @@ pub use verifiers::overlong::Overlong;
 pub use verifiers::pattern::{Extent, Pattern, Subject};
 pub use verifiers::repetition::{Repetition, Unit};
 pub use verify::{VerifiedLine, verify_line};
+
+/// The examples of the README are tested with the crate's own.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
