@@ -75,6 +75,39 @@ fn a_run_that_learns_nothing_is_told_in_every_place_with_the_reason_and_can_be_s
 }
 
 #[test]
+fn a_run_without_a_right_completion_ends_with_exit_8_and_a_resumed_one_at_the_same_step() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let sets = ["max_steps=6", "eval.n=1", "reward.format=0", "train.save_steps=3", "alarms.all_wrong=5"];
+    let ended = ruminate(&tiny("train-rl", text(&run), &sets));
+    assert_code(&ended, 8);
+    let message = told(&ended);
+    for part in [
+        "step 5: for 5 steps in a row every group had equal rewards",
+        "none of a step's 16 completions was right",
+        "most frequent reason: no <answer>",
+        "(`alarms.all_wrong`",
+    ] {
+        assert!(message.contains(part), "{part} in {message}");
+    }
+    let [(5, advice)] = &raised(&run, "all_wrong")[..] else { panic!("{message}") };
+    assert!(advice.contains("which ends the run; most frequent reason: no <answer>"), "{advice}");
+
+    // The three steps before the checkpoint count.
+    let again = [tiny("train-rl", text(&run), &sets), vec!["--resume", "auto"]].concat();
+    let ended = ruminate(&again);
+    assert_code(&ended, 8);
+    assert!(
+        told(&ended).contains("(step 3)") && told(&ended).contains("step 5: for 5 steps"),
+        "{}",
+        told(&ended)
+    );
+    let without = [again, vec!["--set", "alarms.all_wrong=false"]].concat();
+    assert_code(&ruminate(&without), 0);
+    assert_eq!(rows_of(&run.join("metrics.jsonl")).len(), 6);
+}
+
+#[test]
 fn a_limit_that_cannot_be_is_refused_with_its_key() {
     for (set, says) in [
         ("alarms.all_equal=0", "all_equal"),

@@ -77,6 +77,23 @@ pub enum Error {
         /// What most of the verdicts say.
         why: String,
     },
+    /// Nothing that was sampled for too long could teach anything.
+    #[error(
+        "step {step}: for {in_a_row} steps in a row every group had equal rewards and none of a step's {completions} completions \
+         was right, so that nothing was learned; the most frequent reason: {why}. Give problems that are solved sometimes \
+         (`data`), a prompt that asks for the form that the reward reads, or another model, as a new run (`alarms.all_wrong` \
+         says how many steps may be like this, or `false`)"
+    )]
+    AllWrong {
+        /// The step, counted from 1.
+        step: usize,
+        /// Steps in a row, this one included.
+        in_a_row: usize,
+        /// Completions of the step.
+        completions: usize,
+        /// What most of the verdicts say.
+        why: String,
+    },
     /// The training step failed.
     #[error(transparent)]
     Train(#[from] ruminate_train::Error),

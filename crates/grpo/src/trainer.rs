@@ -82,7 +82,7 @@ impl TrainerArgs<'_> {
 ///
 /// # Errors
 /// A table is out of range, a problem cannot be had, numbers are not finite or stay so, sampler and trainer disagree, most completions have no
-/// verdict for three steps in a row, or a checkpoint could not be saved.
+/// verdict for three steps in a row, no completion is right for as many as `alarms` allows, or a checkpoint could not be saved.
 pub fn train(
     mut state: State,
     problems: &mut dyn FnMut(u64) -> Result<Problem, SourceError>,
@@ -146,6 +146,7 @@ pub fn train(
         let times = Times { rollout: rollout_time, train: elapsed - rollout_time, step: elapsed };
         let metrics: Metrics =
             collect(&rollout, &weights, &advantages, &report, &mismatch, state.num_tokens, times);
+        state.all_wrong_steps = alarms::all_wrong_steps(state.all_wrong_steps, &metrics);
         observer.step(state.step, &metrics);
         if !mismatch.load.layers.is_empty() {
             observer.expert_load(state.step, &mismatch.load);
@@ -156,6 +157,9 @@ pub fn train(
         }
         if state.unscored_steps >= alarms::IN_A_ROW {
             return Err(verdicts.unscored_error(state.step));
+        }
+        if setup.alarms.ends_all_wrong(state.all_wrong_steps) {
+            return Err(verdicts.all_wrong_error(state.step, state.all_wrong_steps));
         }
         alarm.check(state.step, mismatch.kl())?;
 

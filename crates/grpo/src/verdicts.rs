@@ -46,10 +46,20 @@ impl Verdicts {
     /// The error of a run that ends for lack of verdicts.
     pub(crate) fn unscored_error(self, step: usize) -> Error {
         let unscored = self.unscored();
-        let why = self.unscored_because.map(|(why, _)| why).filter(|why| !why.is_empty());
-        let why = why.unwrap_or_else(|| "none was given".to_owned());
+        let why = reason(self.unscored_because);
         Error::Unscored { step, unscored, completions: self.completions, why }
     }
+
+    /// The error of a run that ends because nothing that it samples can teach it.
+    pub(crate) fn all_wrong_error(self, step: usize, in_a_row: usize) -> Error {
+        Error::AllWrong { step, in_a_row, completions: self.completions, why: reason(self.wrong_because) }
+    }
+}
+
+/// A most frequent reason, in words.
+fn reason(most: Option<(String, usize)>) -> String {
+    let why = most.map(|(why, _)| why).filter(|why| !why.is_empty());
+    why.unwrap_or_else(|| "none was given".to_owned())
 }
 
 /// The reason that most of the verdicts give.

@@ -145,6 +145,23 @@ fn a_run_whose_verdicts_come_back_goes_on_and_saves_again() {
 }
 
 #[test]
+fn steps_that_are_all_wrong_end_the_run_also_where_a_checkpoint_lies_between_them() {
+    let wrong = |_: &Task, _: &Completion| verdict(Outcome::Wrong, 0.0, "no <answer>");
+    let four = alarms::Config { all_wrong: Limit::At(4.0), ..alarms::Config::default() };
+    let (ended, log) = run(policy(), &wrong, 3, &four);
+    match ended {
+        Err(Error::AllWrong { step: 4, in_a_row: 4, completions: 8, why }) => assert_eq!(why, "no <answer>"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!((log.rows.len(), log.saved), (4, vec![3]), "what ends the run has its row");
+    let silent = alarms::Config { all_wrong: Limit::Off, ..alarms::Config::default() };
+    assert!(run(policy(), &wrong, 3, &silent).0.is_ok());
+    // Wrong, and told apart: groups compare.
+    let shaped = |_: &Task, completion: &Completion| verdict(Outcome::Wrong, even(completion).score, "");
+    assert!(run(policy(), &shaped, 0, &four).0.is_ok());
+}
+
+#[test]
 fn a_silenced_alarm_ends_nothing() {
     let silent = alarms::Config { unscored: Limit::Off, ..alarms::Config::default() };
     let (state, log) = run(policy(), &Absent::in_steps(5..99), 5, &silent);

@@ -156,7 +156,7 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
         return Some(match error {
             grpo::Error::Range { .. } | grpo::Error::Sampling(_) | grpo::Error::Greedy => ErrorKind::Usage,
             grpo::Error::Reward { .. } | grpo::Error::NotFinite { .. } => ErrorKind::NonFinite,
-            grpo::Error::Unscored { .. } => ErrorKind::Alarm,
+            grpo::Error::Unscored { .. } | grpo::Error::AllWrong { .. } => ErrorKind::Alarm,
             grpo::Error::Train(error) => of_train(error),
             grpo::Error::Rollout(error) => of_rollout(error),
             grpo::Error::Problem { source, .. } => of_source(source),
@@ -305,6 +305,8 @@ mod tests {
         );
         let unscored = grpo::Error::Unscored { step: 9, unscored: 8, completions: 8, why: "gone".into() };
         assert_eq!(kind(&unscored.into()), ErrorKind::Alarm);
+        let wrong = grpo::Error::AllWrong { step: 9, in_a_row: 9, completions: 8, why: "no".into() };
+        assert_eq!(kind(&wrong.into()), ErrorKind::Alarm);
     }
 
     #[test]

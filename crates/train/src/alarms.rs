@@ -29,6 +29,9 @@ const LONG: usize = 10;
 pub enum Kind {
     /// Every group of some steps in a row had equal rewards: nothing was learned.
     AllEqual,
+    /// Every group of many steps in a row had equal rewards, and no completion was right. Trainers end the run at the same
+    /// step.
+    AllWrong,
     /// Nearly every group of many steps had equal rewards, and few completions were right.
     MostlyEqual,
     /// Completions reach the length limit.
@@ -50,6 +53,7 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::AllEqual => "all_equal",
+            Self::AllWrong => "all_wrong",
             Self::MostlyEqual => "mostly_equal",
             Self::Clipped => "clipped",
             Self::Unscored => "unscored",
@@ -64,6 +68,7 @@ impl Kind {
     pub fn metric(self) -> &'static str {
         match self {
             Self::AllEqual | Self::MostlyEqual => "frac_reward_zero_std",
+            Self::AllWrong => "correct",
             Self::Clipped => "completions/clipped_ratio",
             Self::Unscored => "unscored",
             Self::Entropy => "entropy",
@@ -99,8 +104,10 @@ pub struct Alarms {
     config: Config,
     /// Completions of a step.
     completions: usize,
-    /// Steps in a row in which all groups were equal; in which most completions were unscored; below the start's reward.
+    /// Steps in a row in which all groups were equal; in which no completion was right, besides; in which most completions
+    /// were unscored; below the start's reward.
     equal_steps: usize,
+    all_wrong_steps: usize,
     unscored_steps: usize,
     falling_steps: usize,
     /// Rewards of the first steps.
@@ -122,6 +129,7 @@ impl Alarms {
             config,
             completions,
             equal_steps: 0,
+            all_wrong_steps: 0,
             unscored_steps: 0,
             falling_steps: 0,
             first: Vec::new(),
@@ -143,6 +151,7 @@ impl Alarms {
             self.equal_steps = if equal >= 1.0 { self.equal_steps + 1 } else { 0 };
             self.equal.push(equal);
         }
+        self.all_wrong_steps = all_wrong_steps(self.all_wrong_steps, metrics);
         if let Some(unscored) = value(Kind::Unscored.metric()) {
             let is_unscored = self.config.is_unscored(unscored as usize, self.completions);
             self.unscored_steps = if is_unscored { self.unscored_steps + 1 } else { 0 };
@@ -186,7 +195,8 @@ impl Alarms {
 
     /// Which conditions hold after a step, and of which value.
     fn conditions(&self, metrics: &Metrics) -> Vec<(Kind, Option<f64>)> {
-        let Config { all_equal, mostly_equal, clipped, unscored, entropy, reward, judge, .. } = &self.config;
+        let Config { all_equal, all_wrong, mostly_equal, clipped, unscored, entropy, reward, judge, .. } =
+            &self.config;
         let in_a_row = |kind: Kind, limit: &Limit, count: usize| {
             let holds = limit.value().is_some_and(|limit| count > 0 && count as f64 >= limit);
             (kind, holds.then(|| metrics.measured(kind.metric())).flatten())
@@ -204,6 +214,7 @@ impl Alarms {
         let unscored = unscored.value().filter(|_| self.unscored_steps >= IN_A_ROW);
         vec![
             in_a_row(Kind::AllEqual, all_equal, self.equal_steps),
+            in_a_row(Kind::AllWrong, all_wrong, self.all_wrong_steps),
             // Where all are equal that has been said.
             (
                 Kind::MostlyEqual,
@@ -231,6 +242,17 @@ impl Alarms {
                 Some(Alarm { kind, value })
             }
         }
+    }
+}
+
+/// Steps in a row in which every group had equal rewards and no completion was right, after a step with these metrics that
+/// followed `before` such steps. A step without a scored completion neither adds to them nor ends them.
+pub fn all_wrong_steps(before: usize, metrics: &Metrics) -> usize {
+    let measured = |kind: Kind| metrics.measured(kind.metric());
+    match measured(Kind::AllEqual).zip(measured(Kind::AllWrong)) {
+        None => before,
+        Some((equal, correct)) if equal >= 1.0 && correct == 0.0 => before + 1,
+        Some(_) => 0,
     }
 }
 

@@ -76,6 +76,9 @@ struct TrainerState {
     skipped_in_a_row: usize,
     models: Vec<String>,
     identity: Value,
+    /// Checkpoints of version 0.1 have none.
+    #[serde(default)]
+    all_wrong_steps: usize,
     /// Of version 0.1, which put nothing into it.
     #[serde(default, rename = "extra", skip_serializing)]
     _extra: IgnoredAny,
@@ -114,6 +117,7 @@ pub fn save(
         skipped_in_a_row: state.optimizer.skipped,
         models: state.models.keys().cloned().collect(),
         identity: companions.identity.clone(),
+        all_wrong_steps: state.all_wrong_steps,
         _extra: IgnoredAny,
     };
     let text = serde_json::to_vec_pretty(&trainer_state).expect("keys are strings");
@@ -147,8 +151,9 @@ pub fn load(folder: &Path, config: &Config, device: &Device) -> Result<Loaded, E
     let moments = optimizer_state::from_bytes(&read(&path)?, &sizes(&policy), device)
         .map_err(|reason| malformed(&path, reason))?;
     let optimizer = Optimizer { moments, skipped: saved.skipped_in_a_row, ..Optimizer::new(config) };
-    let TrainerState { step, cursor, num_tokens, identity, .. } = saved;
-    let state = State { policy, optimizer, step, cursor, num_tokens, models, unscored_steps: 0 };
+    let TrainerState { step, cursor, num_tokens, identity, all_wrong_steps, .. } = saved;
+    let state =
+        State { policy, optimizer, step, cursor, num_tokens, models, unscored_steps: 0, all_wrong_steps };
     Ok(Loaded { state, identity })
 }
 

@@ -24,6 +24,8 @@ pub struct State {
     /// Steps in a row of which most completions had no verdict. While there are any, no checkpoint is written: the newest
     /// one stays that from before them.
     pub unscored_steps: usize,
+    /// Steps in a row in which every group had equal rewards and no completion was right.
+    pub all_wrong_steps: usize,
 }
 
 impl State {
@@ -37,6 +39,7 @@ impl State {
             num_tokens: 0,
             models: BTreeMap::new(),
             unscored_steps: 0,
+            all_wrong_steps: 0,
         }
     }
 }

@@ -133,6 +133,11 @@ impl<'a> RunAlarms<'a> {
                     self.remedy(metrics)
                 )
             }
+            Kind::AllWrong => format!(
+                "every group had equal rewards and no completion was right for too many steps in a row, which ends the run{}; {}",
+                self.why_wrong(),
+                self.remedy(metrics)
+            ),
             Kind::MostlyEqual => format!(
                 "{} of the groups of the last ten steps had equal rewards, so that most of what is sampled teaches nothing{}; {}",
                 percent(value),

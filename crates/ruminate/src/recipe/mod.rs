@@ -66,7 +66,7 @@ pub(crate) struct Recipe {
     /// What is measured before, during and after training.
     pub(crate) eval: Eval,
     /// When a run is reported to learn nothing, or the wrong thing: a limit per alarm, or `false` for never.
-    /// Only `unscored` ends a run. A resumed run may have other limits.
+    /// Only `all_wrong` and `unscored` end a run. A resumed run may have other limits.
     pub(crate) alarms: train::alarms::Config,
     /// How the weights of `final/` are stored. Checkpoints, and the base that is trained on, are always f32.
     pub(crate) save: Format,

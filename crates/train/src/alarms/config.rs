@@ -1,5 +1,5 @@
 //! The table `[alarms]`: from where on each alarm is raised, or that it never is. None of them changes a step, and only
-//! `unscored` ends a run.
+//! `all_wrong` and `unscored` end a run.
 
 use crate::Error;
 use serde::de::{Unexpected, Visitor};
@@ -12,6 +12,9 @@ use std::fmt;
 pub struct Config {
     /// Raised after so many steps in a row, from 1, in which every group had equal rewards.
     pub all_equal: Limit,
+    /// Raised after so many steps in a row, from 1, in which every group had equal rewards and no completion
+    /// was right; ends the run (exit 8).
+    pub all_wrong: Limit,
     /// Raised when a larger share of groups than this (from 0 to below 1) had equal rewards over ten steps,
     /// while fewer than half of the completions are correct.
     pub mostly_equal: Limit,
@@ -62,6 +65,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             all_equal: Limit::At(3.0),
+            all_wrong: Limit::At(10.0),
             mostly_equal: Limit::At(0.9),
             clipped: Limit::At(0.5),
             unscored: Limit::At(0.5),
@@ -79,6 +83,7 @@ impl Config {
         let off = Limit::Off;
         Self {
             all_equal: off,
+            all_wrong: off,
             mostly_equal: off,
             clipped: off,
             unscored: off,
@@ -94,6 +99,11 @@ impl Config {
         self.unscored.value().is_some_and(|limit| unscored as f64 > limit * completions as f64)
     }
 
+    /// Whether a run ends after so many steps in a row with equal groups and no right completion.
+    pub fn ends_all_wrong(&self, steps: usize) -> bool {
+        self.all_wrong.value().is_some_and(|limit| steps as f64 >= limit)
+    }
+
     /// Checks every value.
     ///
     /// # Errors
@@ -104,6 +114,7 @@ impl Config {
         let positive = |limit: Limit| limit.is(|x| x > 0.0 && x.is_finite());
         let limits = [
             ("all_equal", self.all_equal, steps(self.all_equal), STEPS),
+            ("all_wrong", self.all_wrong, steps(self.all_wrong), STEPS),
             ("mostly_equal", self.mostly_equal, share(self.mostly_equal), SHARE),
             ("clipped", self.clipped, share(self.clipped), SHARE),
             ("unscored", self.unscored, share(self.unscored), SHARE),
@@ -206,6 +217,7 @@ mod tests {
         for (key, json) in [
             ("all_equal", r#"{"all_equal": 0}"#),
             ("all_equal", r#"{"all_equal": 2.5}"#),
+            ("all_wrong", r#"{"all_wrong": 0}"#),
             ("mostly_equal", r#"{"mostly_equal": 1}"#),
             ("unscored", r#"{"unscored": -0.1}"#),
             ("entropy", r#"{"entropy": 0}"#),

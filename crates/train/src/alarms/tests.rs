@@ -91,6 +91,27 @@ fn each_pattern_raises_its_alarm_after_its_steps() {
 }
 
 #[test]
+fn ten_steps_of_equal_groups_without_a_right_completion_are_their_own_alarm() {
+    let stuck: &Departures = &[("frac_reward_zero_std", 1.0), ("correct", 0.0)];
+    let told = raised(&mut alarms(), std::iter::repeat_n(stuck, 12));
+    assert!(told[9].contains(&Kind::AllWrong), "{told:?}");
+    assert_eq!(told.concat().iter().filter(|kind| **kind == Kind::AllWrong).count(), 1);
+
+    // One group that differs, or one right completion, begins the count again; a step without verdicts leaves it.
+    let unscored: &Departures = &[("frac_reward_zero_std", f64::NAN), ("correct", f64::NAN)];
+    for (between, expected) in [
+        (&[("frac_reward_zero_std", 0.9), ("correct", 0.0)][..], 19),
+        (&[("frac_reward_zero_std", 1.0), ("correct", 0.1)], 19),
+        (unscored, 10),
+    ] {
+        let steps = [vec![stuck; 9], vec![between], vec![stuck; 10]].concat();
+        let told = raised(&mut alarms(), steps);
+        let at = told.iter().position(|kinds| kinds.contains(&Kind::AllWrong));
+        assert_eq!(at, Some(expected), "{between:?}");
+    }
+}
+
+#[test]
 fn what_is_no_fault_raises_nothing() {
     for departures in [
         &[("frac_reward_zero_std", 0.95), ("correct", 0.9)][..], // solved, not stuck
