@@ -6,7 +6,10 @@ mod engine;
 
 use crate::terminal::catch_end_of_input;
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use ruminate::{Device, GenerateOptions, Lines, R1Options, Resume, RunOptions, Sampling, ScoreOptions, Work};
+use ruminate::{
+    Device, EngineConfig, GenerateOptions, Lines, R1Options, Resume, RunOptions, SamplingParams,
+    ScoreOptions, Work,
+};
 use std::path::PathBuf;
 
 pub(crate) use bench::BenchCommand;
@@ -235,16 +238,15 @@ impl GenerateArgs {
             model: self.model.clone(),
             adapter: self.adapter.clone(),
             device: self.device.device,
-            sampling: Sampling {
+            sampling: SamplingParams {
                 temperature: self.temperature,
                 top_p: self.top_p,
                 top_k: self.top_k,
                 max_new_tokens: self.max_new_tokens,
-                ..self.engine.sampling()
             },
+            engine: EngineConfig { max_num_seqs: self.max_num_seqs, ..self.engine.config() },
             seed: self.seed,
             num_samples: self.num_samples,
-            max_num_seqs: self.max_num_seqs,
             system: self.system.clone(),
             template: self.template.clone(),
         }

@@ -76,7 +76,7 @@ impl Place {
             "rollout.max_new_tokens=256".to_owned(),
             "train.learning_rate=2e-4".to_owned(),
             "sft.learning_rate=1e-3".to_owned(),
-            "grpo.max_num_seqs=16".to_owned(),
+            "rollout.max_num_seqs=16".to_owned(),
         ];
         let mut args = command.to_vec();
         // A command refuses keys that it does not read.
@@ -309,15 +309,15 @@ fn a_plan_of_terabytes_exits_9_with_the_key_to_lower() {
         "train.learning_rate=2e-5",
         "grpo.prompts_per_step=256",
         "grpo.num_generations=64",
-        "grpo.max_num_seqs=16384",
+        "rollout.max_num_seqs=16384",
         "rollout.max_new_tokens=4096",
     ];
-    assert_severe(&place.doctor(&sets), "memory", "grpo.max_num_seqs");
+    assert_severe(&place.doctor(&sets), "memory", "rollout.max_num_seqs");
     let out = place.path("run");
     let run = place.run(&["train-rl", "--out", &out], &sets);
     assert_code(&run, 9);
     let text = told(&run);
-    assert!(text.contains("GiB") && text.contains("`grpo.max_num_seqs`"), "{text}");
+    assert!(text.contains("GiB") && text.contains("`rollout.max_num_seqs`"), "{text}");
     assert!(!Path::new(&out).exists(), "nothing was begun");
 }
 
@@ -432,7 +432,7 @@ fn memory_that_runs_out_exits_9_with_the_plan() {
     let sets = [
         model.as_str(),
         "rollout.max_new_tokens=4000",
-        "grpo.max_num_seqs=2048",
+        "rollout.max_num_seqs=2048",
         "eval.n=16",
         "eval.num_samples=128",
         "max_steps=1",

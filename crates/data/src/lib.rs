@@ -2,6 +2,7 @@
 //!
 //! - [`Task`]: a problem with an answer that a program can check; [`Message`]: one turn of a chat.
 //! - [`Problem`]: a task with its prompt in token ids.
+//! - [`Request`] and [`Sink`]: what an engine is asked for, with its [`SamplingParams`], and who gets the result.
 //! - [`Completion`]: what a policy produced for a prompt, as token ids with log-probabilities.
 //! - [`Verdict`]: the judgement of a completion: correct, wrong, or *unscored*; [`Score`] judges groups of them.
 //! - [`Group`]: the completions of one task with their verdicts, the unit of GRPO.
@@ -46,6 +47,7 @@ pub mod traces;
 mod completion;
 mod epochs;
 mod error;
+mod generation;
 mod message;
 mod nearest;
 mod problem;
@@ -57,6 +59,7 @@ mod verdict;
 pub use completion::{Completion, FinishReason, Group, Routing};
 pub use epochs::Epochs;
 pub use error::Error;
+pub use generation::{Queue, Request, SamplingError, SamplingParams, Sink, Stop};
 pub use message::{Message, messages};
 pub use nearest::nearest;
 pub use problem::{Problem, SourceError};

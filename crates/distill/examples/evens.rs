@@ -1,10 +1,10 @@
 //! A teacher writes at random, what happens to be right teaches a student:
 //! `cargo run --release -p ruminate-distill --example evens`
 
-use ruminate_data::{Completion, Seed, Task, Verdict};
+use ruminate_data::{Completion, SamplingParams, Seed, Stop, Task, Verdict};
 use ruminate_distill::{Config, SamplingArgs, sample_traces, select, source};
 use ruminate_model::{Decoder, load_config};
-use ruminate_rollout::{Options, Sampling};
+use ruminate_rollout::{EngineConfig, LocalEngine};
 use ruminate_train::{Metrics, Observer, State, supervised};
 use std::ops::ControlFlow;
 
@@ -32,12 +32,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let task = Task::new("", "");
     let prompts: Vec<[u32; 2]> = (0..32).map(|i| [i, 39]).collect();
     let problems: Vec<(&Task, &[u32])> = prompts.iter().map(|prompt| (&task, prompt.as_slice())).collect();
-    let sampling = Sampling { max_new_tokens: 4, ..Sampling::default() };
-    let eos_token_ids = (1..40).step_by(2).collect();
-    let options = Options { sampling, eos_token_ids, max_num_seqs: 64, record_routing: false };
-    let setup = SamplingArgs { teacher: &fresh(0), options: &options, num_samples: 8, seed: Seed::new(0) };
-    let groups =
-        sample_traces(&setup, &problems, Vec::new(), &score, &mut |_, _, _| ControlFlow::Continue(()))?;
+    let setup = SamplingArgs {
+        teacher: &fresh(0),
+        sampling: SamplingParams { max_new_tokens: 4, ..SamplingParams::default() },
+        stop: &Stop::at(&(1..40).step_by(2).collect::<Vec<u32>>()),
+        num_samples: 8,
+        seed: Seed::new(0),
+    };
+    let mut engine = LocalEngine::new(EngineConfig::default());
+    let go_on = &mut |_, _, _: &Completion| ControlFlow::Continue(());
+    let groups = sample_traces(&setup, &mut engine, &problems, Vec::new(), &score, go_on)?;
 
     let rules = Config { required_rewards: Vec::new(), max_traces_per_prompt: 2, ..Config::default() };
     let selection = select(&groups, &rules);

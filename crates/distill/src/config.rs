@@ -1,4 +1,4 @@
-//! The recipe of distillation: how the student learns, and which traces from. Sampling is [`rollout::Sampling`](ruminate_rollout::Sampling)'s, the student's
+//! The recipe of distillation: how the student learns, and which traces from. Sampling is [`rollout::Config`](ruminate_rollout::Config)'s, the student's
 //! training [`supervised::Config`](ruminate_train::supervised::Config)'s.
 
 use crate::Error;

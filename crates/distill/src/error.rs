@@ -24,7 +24,7 @@ pub enum Error {
     },
     /// A sampling parameter is out of range.
     #[error("`rollout`: {0}")]
-    Sampling(#[from] ruminate_rollout::SamplingError),
+    Sampling(#[from] ruminate_data::SamplingError),
     /// A problem without a prompt: nothing predicts its first token.
     #[error("problem {problem} has an empty prompt; begin it with a token")]
     EmptyPrompt {

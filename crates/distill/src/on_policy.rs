@@ -17,9 +17,11 @@
 use crate::{Error, SamplingArgs};
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
-use ruminate_data::{Completion, FinishReason, Group, Problem, Sample, Score, Seed, SourceError, Task};
+use ruminate_data::{
+    Completion, FinishReason, Group, Problem, Sample, SamplingParams, Score, Seed, SourceError, Task,
+};
 use ruminate_model::Decoder;
-use ruminate_rollout::{Dtype, Sampling, generate_siblings};
+use ruminate_rollout::{Engine, GroupArgs, Logprobs, generate_grouped};
 use ruminate_train::logprobs::{score, token_logprobs};
 use ruminate_train::packing::Packed;
 use ruminate_train::{Batch, Metrics, MismatchAlarm, Observer, State, TokenLoss, supervised};
@@ -56,7 +58,7 @@ const SEQUENCES: usize = 16;
 
 /// Trains `state` on its own completions to `config.max_steps`, or until the observer is interrupted.
 ///
-/// `problems` gives the problem of an index, always the same one; a step takes the `batch_size / num_samples` after those
+/// `engine` samples; it gets the student's weights at every step. `problems` gives the problem of an index, always the same one; a step takes the `batch_size / num_samples` after those
 /// of the step before. Verdicts of `score` are told, and teach nothing. `max_mismatch_kl` is what sampler and trainer may differ
 /// by, in nats a token, before three such steps in a row end the run; a sampler that was told to round may differ by anything.
 ///
@@ -65,6 +67,7 @@ const SEQUENCES: usize = 16;
 /// [`supervised::train`].
 pub fn train(
     state: State,
+    engine: &mut dyn Engine,
     problems: &mut dyn FnMut(u64) -> Result<Problem, SourceError>,
     score: &dyn Score,
     setup: &SamplingArgs,
@@ -72,22 +75,22 @@ pub fn train(
     config: &supervised::Config,
     observer: &mut dyn Observer,
 ) -> Result<State, Error> {
-    validate(&setup.options.sampling, setup.num_samples, config)?;
-    let temperature = setup.options.sampling.temperature;
+    validate(&setup.sampling, setup.num_samples, config)?;
+    let temperature = setup.sampling.temperature;
+    let mut alarm = match engine.logprobs() {
+        Logprobs::Exact => MismatchAlarm::new(max_mismatch_kl),
+        Logprobs::Approximate => MismatchAlarm::silent(),
+    };
     let mut batches = |state: &State, indices: Range<u64>, observer: &mut dyn Observer| {
         let first = indices.start / setup.num_samples as u64;
         let count = (indices.end - indices.start) / setup.num_samples as u64;
         let asked: Vec<Problem> = (first..first + count)
             .map(|index| problems(index).map_err(|source| Error::Problem { index, source }))
             .collect::<Result<_, _>>()?;
-        batch(state, first, &asked, score, setup, observer)
+        batch(state, engine, first, &asked, score, setup, observer)
     };
     let loss = |policy: &Decoder, hidden: Tensor<2>, packed: &Packed, items: &[&Judged]| {
         on_policy_loss(policy, hidden, packed, items, temperature)
-    };
-    let mut alarm = match setup.options.sampling.dtype {
-        Dtype::Float32 => MismatchAlarm::new(max_mismatch_kl),
-        Dtype::Bfloat16 | Dtype::Int8 => MismatchAlarm::silent(),
     };
     let mut check =
         |step: usize, metrics: &Metrics| Ok(alarm.check(step, metrics.get(MISMATCH_KL).unwrap_or_default())?);
@@ -99,7 +102,11 @@ pub fn train(
 /// # Errors
 /// A sampling that is not the student's own distribution (greedy, or cut by top-k or top-p): its tokens would say nothing
 /// about the KL; a batch that is no whole number of problems.
-pub fn validate(sampling: &Sampling, num_samples: usize, config: &supervised::Config) -> Result<(), Error> {
+pub fn validate(
+    sampling: &SamplingParams,
+    num_samples: usize,
+    config: &supervised::Config,
+) -> Result<(), Error> {
     sampling.validate()?;
     config.validate()?;
     let key = match (sampling.temperature, sampling.top_p, sampling.top_k) {
@@ -120,28 +127,29 @@ pub fn validate(sampling: &Sampling, num_samples: usize, config: &supervised::Co
 /// A step's completions, each token judged by the teacher.
 fn batch(
     state: &State,
+    engine: &mut dyn Engine,
     first: u64,
     asked: &[Problem],
     judge: &dyn Score,
     setup: &SamplingArgs,
     observer: &mut dyn Observer,
 ) -> Result<Batch<Judged>, Error> {
-    let SamplingArgs { teacher, options, num_samples, seed } = *setup;
+    let SamplingArgs { teacher, sampling, stop, num_samples, seed } = *setup;
     let prompts: Vec<&[u32]> = asked.iter().map(|problem| problem.prompt_ids.as_slice()).collect();
-    crate::sampling::check_prompts(&prompts, options, &[teacher, &state.policy])?;
+    crate::sampling::check_prompts(&prompts, sampling, &[teacher, &state.policy])?;
     let seed = seed.child("rollout").index(state.step as u64);
     let seed_of = |problem: usize| -> Seed { seed.index(first + problem as u64) };
-    let completions =
-        generate_siblings(&state.policy.valid(), &prompts, num_samples, options, seed_of, || {
-            ControlFlow::Continue(())
-        })?;
+    engine.load_weights(&state.policy.valid(), state.step as u64)?;
+    let args = GroupArgs { count: num_samples, sampling, stop };
+    let completions = generate_grouped(engine, &prompts, args, seed_of, || ControlFlow::Continue(()))?;
+    engine.unload_weights();
 
     let written: Vec<(&Task, &[Completion])> =
         asked.iter().zip(&completions).map(|(problem, group)| (&problem.task, group.as_slice())).collect();
     let verdicts = judge.score(&written);
     let pairs: Vec<(&[u32], &[u32])> =
         completions.iter().flatten().map(|c| (c.prompt_ids.as_slice(), c.ids.as_slice())).collect();
-    let scores = score(teacher, &pairs, options.sampling.temperature, SEQUENCES)?;
+    let scores = score(teacher, &pairs, sampling.temperature, SEQUENCES)?;
     let items: Vec<Judged> = completions
         .iter()
         .flatten()

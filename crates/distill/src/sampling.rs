@@ -1,9 +1,9 @@
 //! The teacher's half: problems become groups of scored completions.
 
 use crate::Error;
-use ruminate_data::{Completion, Group, Score, Seed, Task};
+use ruminate_data::{Completion, Group, Request, SamplingParams, Score, Seed, Stop, Task};
 use ruminate_model::Decoder;
-use ruminate_rollout::{Options, Request, generate};
+use ruminate_rollout::Engine;
 use std::ops::ControlFlow;
 
 /// Who is asked, and how.
@@ -11,8 +11,10 @@ use std::ops::ControlFlow;
 pub struct SamplingArgs<'a> {
     /// The policy that writes the traces.
     pub teacher: &'a Decoder,
-    /// How its tokens are drawn and what ends a completion.
-    pub options: &'a Options,
+    /// How tokens are drawn.
+    pub sampling: SamplingParams,
+    /// What ends a completion.
+    pub stop: &'a Stop,
     /// Completions a problem.
     pub num_samples: usize,
     /// A completion draws from `seed.index(problem).index(sample)`, so it does not depend on what is sampled beside
@@ -20,7 +22,8 @@ pub struct SamplingArgs<'a> {
     pub seed: Seed,
 }
 
-/// Samples `num_samples` completions of each problem and scores them: one group a problem, in the order given.
+/// Samples `num_samples` completions of each problem with the teacher's weights and scores them: one group per problem, in
+/// the order given.
 ///
 /// A problem is a task and its prompt as token ids. `known` are the completions that are there already, by problem and sample:
 /// they are not sampled again, and change no other; empty, nothing is. `finished` gets each new one, with its problem and its
@@ -28,18 +31,19 @@ pub struct SamplingArgs<'a> {
 ///
 /// # Errors
 /// A sampling parameter out of range, a prompt that is empty or too long for the teacher's positions, all found
-/// before anything is sampled; those of [`generate`], and [`Stopped`](ruminate_rollout::Error::Stopped) when `finished` says so.
+/// before anything is sampled; those of the engine, and [`Stopped`](ruminate_rollout::Error::Stopped) when `finished` says so.
 pub fn sample_traces(
     setup: &SamplingArgs,
+    engine: &mut dyn Engine,
     problems: &[(&Task, &[u32])],
     mut known: Vec<Vec<Option<Completion>>>,
     score: &dyn Score,
     finished: &mut dyn FnMut(usize, usize, &Completion) -> ControlFlow<()>,
 ) -> Result<Vec<Group>, Error> {
-    let SamplingArgs { teacher, options, num_samples, seed } = *setup;
-    options.sampling.validate()?;
+    let SamplingArgs { teacher, sampling, stop, num_samples, seed } = *setup;
+    sampling.validate()?;
     let prompts: Vec<&[u32]> = problems.iter().map(|&(_, prompt)| prompt).collect();
-    check_prompts(&prompts, options, &[teacher])?;
+    check_prompts(&prompts, sampling, &[teacher])?;
     known.resize_with(problems.len(), Vec::new);
     for group in &mut known {
         group.resize_with(num_samples, || None);
@@ -51,16 +55,20 @@ pub fn sample_traces(
         .collect();
     let request = |&(problem, sample): &(usize, usize)| Request {
         prompt_ids: prompts[problem].to_vec(),
+        sampling,
+        stop: stop.clone(),
         seed: seed.index(problem as u64).index(sample as u64),
     };
     let requests: Vec<Request> = open.iter().map(request).collect();
     let mut flow = ControlFlow::Continue(());
-    generate(teacher, &requests, options, |request, completion| {
+    engine.load_weights(teacher, 0)?;
+    engine.generate(requests, &mut |request: usize, completion: Completion| {
         let (problem, sample) = open[request];
         flow = finished(problem, sample, &completion);
         known[problem][sample] = Some(completion);
         flow
     })?;
+    engine.unload_weights();
     let completions: Vec<Vec<Completion>> =
         known.into_iter().map(|group| group.into_iter().flatten().collect()).collect();
     if flow == ControlFlow::Break(()) {
@@ -75,8 +83,12 @@ pub fn sample_traces(
 }
 
 /// Refuses prompts that are empty, or too long for the positions of one of the models.
-pub(crate) fn check_prompts(prompts: &[&[u32]], options: &Options, models: &[&Decoder]) -> Result<(), Error> {
-    let max_new_tokens = options.sampling.max_new_tokens;
+pub(crate) fn check_prompts(
+    prompts: &[&[u32]],
+    sampling: SamplingParams,
+    models: &[&Decoder],
+) -> Result<(), Error> {
+    let max_new_tokens = sampling.max_new_tokens;
     let positions =
         models.iter().map(|model| model.config().max_position_embeddings).min().unwrap_or(usize::MAX);
     for (problem, prompt) in prompts.iter().enumerate() {

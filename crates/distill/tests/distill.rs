@@ -1,9 +1,9 @@
 //! Teacher to student on token ids: what is sampled depends on the seed alone, and what is kept is what is learned.
 
-use ruminate_data::{Completion, Group, Outcome, Prompt, Seed, Task, Verdict};
+use ruminate_data::{Completion, Group, Outcome, Prompt, SamplingParams, Seed, Stop, Task, Verdict};
 use ruminate_distill::{Config, Error, SamplingArgs, sample_traces, select, source};
 use ruminate_model::{Config as Architecture, Decoder, load_config};
-use ruminate_rollout::{self as rollout, Options, Sampling};
+use ruminate_rollout::{self as rollout, EngineConfig, LocalEngine};
 use ruminate_testkit as testkit;
 use ruminate_train::{Observer, State, logprobs, supervised};
 use std::ops::ControlFlow;
@@ -33,21 +33,35 @@ fn score(_: &Task, completion: &Completion) -> Verdict {
     Verdict { outcome, score: f64::from(u8::from(right)), extracted: None, why: String::new(), rewards }
 }
 
-fn options(max_num_seqs: usize) -> Options {
-    Options {
-        sampling: Sampling { max_new_tokens: 8, ..Sampling::default() },
-        // A fresh model's tokens are about equally likely; a quarter of them end.
-        eos_token_ids: (END..40).step_by(4).collect(),
-        max_num_seqs,
-        record_routing: false,
-    }
+fn sampling() -> SamplingParams {
+    SamplingParams { max_new_tokens: 8, ..SamplingParams::default() }
 }
 
-fn groups(teacher: &Decoder, prompts: &[Vec<u32>], options: &Options) -> Result<Vec<Group>, Error> {
+/// A fresh model's tokens are about equally likely; a quarter of them end.
+fn stop() -> Stop {
+    Stop::at(&(END..40).step_by(4).collect::<Vec<u32>>())
+}
+
+fn engine(max_num_seqs: usize) -> LocalEngine {
+    LocalEngine::new(EngineConfig { max_num_seqs, ..EngineConfig::default() })
+}
+
+fn groups(teacher: &Decoder, prompts: &[Vec<u32>], max_num_seqs: usize) -> Result<Vec<Group>, Error> {
+    groups_of(teacher, prompts, sampling(), max_num_seqs)
+}
+
+fn groups_of(
+    teacher: &Decoder,
+    prompts: &[Vec<u32>],
+    sampling: SamplingParams,
+    max_num_seqs: usize,
+) -> Result<Vec<Group>, Error> {
     let tasks: Vec<Task> = (0..prompts.len() as u32).map(task).collect();
     let problems: Vec<(&Task, &[u32])> = tasks.iter().zip(prompts.iter().map(Vec::as_slice)).collect();
-    let setup = SamplingArgs { teacher, options, num_samples: 4, seed: Seed::new(7).child("distill") };
-    sample_traces(&setup, &problems, Vec::new(), &score, &mut |_, _, _| ControlFlow::Continue(()))
+    let seed = Seed::new(7).child("distill");
+    let setup = SamplingArgs { teacher, sampling, stop: &stop(), num_samples: 4, seed };
+    let go_on = &mut |_, _, _: &Completion| ControlFlow::Continue(());
+    sample_traces(&setup, &mut engine(max_num_seqs), &problems, Vec::new(), &score, go_on)
 }
 
 fn prompts() -> Vec<Vec<u32>> {
@@ -60,23 +74,24 @@ fn a_completion_depends_on_its_seed_and_not_on_what_is_sampled_beside_it() {
     let ids = |groups: &[Group]| -> Vec<Vec<u32>> {
         groups.iter().flat_map(|group| group.completions.iter().map(|c| c.ids.clone())).collect()
     };
-    let all = groups(&teacher, &prompts(), &options(64)).expect("sampled");
+    let all = groups(&teacher, &prompts(), 64).expect("sampled");
     assert_eq!(all.len(), 16);
     assert!(all.iter().enumerate().all(|(i, group)| group.task == i && group.completions.len() == 4));
     assert!(all.iter().zip(prompts()).all(|(group, prompt)| group.completions[3].prompt_ids == prompt));
-    let narrow = groups(&teacher, &prompts(), &options(3)).expect("sampled");
+    let narrow = groups(&teacher, &prompts(), 3).expect("sampled");
     assert_eq!(ids(&narrow), ids(&all));
-    let few = groups(&teacher, &prompts()[..5], &options(64)).expect("sampled");
+    let few = groups(&teacher, &prompts()[..5], 64).expect("sampled");
     assert_eq!(ids(&few), ids(&all[..5]));
 }
 
 #[test]
 fn a_caller_can_stop_and_learns_how_far_it_got() {
     let teacher = fresh(0);
-    let (task, options) = (task(0), options(1));
-    let setup = SamplingArgs { teacher: &teacher, options: &options, num_samples: 5, seed: Seed::new(0) };
+    let (task, stop, seed) = (task(0), stop(), Seed::new(0));
+    let setup = SamplingArgs { teacher: &teacher, sampling: sampling(), stop: &stop, num_samples: 5, seed };
     let mut left = 2;
-    let stopped = sample_traces(&setup, &[(&task, &[3, 4])], Vec::new(), &score, &mut |_, _, _| {
+    let problems = [(&task, &[3, 4][..])];
+    let stopped = sample_traces(&setup, &mut engine(1), &problems, Vec::new(), &score, &mut |_, _, _| {
         left -= 1;
         if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -88,16 +103,19 @@ fn a_caller_can_stop_and_learns_how_far_it_got() {
 
 #[test]
 fn what_is_known_is_not_sampled_again_and_changes_nothing_else() {
-    let (teacher, options, tasks) = (fresh(0), options(64), [task(0), task(1)]);
+    let (teacher, tasks) = (fresh(0), [task(0), task(1)]);
     let problems = [(&tasks[0], &[20, 5, 0][..]), (&tasks[1], &[21, 5, 1])];
-    let setup = SamplingArgs { teacher: &teacher, options: &options, num_samples: 4, seed: Seed::new(7) };
+    let (stop, seed) = (stop(), Seed::new(7));
+    let setup = SamplingArgs { teacher: &teacher, sampling: sampling(), stop: &stop, num_samples: 4, seed };
     let mut sampled = Vec::new();
     let mut go = |known| {
         sampled.clear();
-        let groups = sample_traces(&setup, &problems, known, &score, &mut |problem, sample, _| {
-            sampled.push((problem, sample));
-            ControlFlow::Continue(())
-        });
+        let mut engine = engine(64);
+        let groups =
+            sample_traces(&setup, &mut engine, &problems, known, &score, &mut |problem, sample, _| {
+                sampled.push((problem, sample));
+                ControlFlow::Continue(())
+            });
         sampled.sort_unstable();
         let groups: Vec<Vec<Completion>> =
             groups.expect("sampled").into_iter().map(|group| group.completions).collect();
@@ -121,13 +139,12 @@ fn what_is_known_is_not_sampled_again_and_changes_nothing_else() {
 #[test]
 fn prompts_that_cannot_be_are_refused_before_sampling() {
     let teacher = fresh(0);
-    let empty = groups(&teacher, &[vec![3], vec![]], &options(4));
+    let empty = groups(&teacher, &[vec![3], vec![]], 4);
     assert!(matches!(empty, Err(Error::EmptyPrompt { problem: 1 })), "{empty:?}");
-    let long = groups(&teacher, &[vec![3; 57]], &options(4));
+    let long = groups(&teacher, &[vec![3; 57]], 4);
     assert!(matches!(long, Err(Error::TooLong { problem: 0, length: 57, positions: 64, .. })), "{long:?}");
-    let mut cold = options(4);
-    cold.sampling.temperature = f64::NAN;
-    assert!(matches!(groups(&teacher, &[vec![3]], &cold), Err(Error::Sampling(_))));
+    let cold = SamplingParams { temperature: f64::NAN, ..sampling() };
+    assert!(matches!(groups_of(&teacher, &[vec![3]], cold, 4), Err(Error::Sampling(_))));
 }
 
 struct Silent;
@@ -136,7 +153,7 @@ impl Observer for Silent {}
 
 #[test]
 fn a_student_learns_what_its_teacher_got_right() {
-    let groups = groups(&fresh(0), &prompts(), &options(64)).expect("sampled");
+    let groups = groups(&fresh(0), &prompts(), 64).expect("sampled");
     let selection = select(&groups, &Config::default());
     let report = selection.report;
     assert!(report.kept >= 4, "{report:?}");

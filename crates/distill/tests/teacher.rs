@@ -2,14 +2,18 @@
 //! interrupted run goes on as if nothing had been.
 
 use burn::module::Module;
-use ruminate_data::{Completion, Epochs, Outcome, Problem, Prompt, Sample, Seed, Task, Verdict};
+use ruminate_data::{
+    Completion, Epochs, FinishReason, Outcome, Problem, Prompt, Request, Sample, SamplingParams, Seed, Stop,
+    Task, Verdict,
+};
 use ruminate_distill::logits::{
     TeacherSample, TeacherTopK, TopKSpec, from_bytes, logit_loss, teacher_top, to_bytes,
 };
 use ruminate_distill::{Error, SamplingArgs, on_policy};
 use ruminate_model::{Config as Architecture, Decoder, ParameterVisitor, load_config};
-use ruminate_rollout::{Dtype, Options, Sampling};
+use ruminate_rollout::{Dtype, EngineConfig, LocalEngine, Logprobs, ScriptedEngine};
 use ruminate_testkit as testkit;
+use ruminate_train::logprobs::score;
 use ruminate_train::packing::Packed;
 use ruminate_train::{Batch, Metrics, Observer, Scheduler, State, checkpoint, supervised};
 use std::num::NonZeroUsize;
@@ -191,13 +195,8 @@ fn judge(_: &Task, _: &Completion) -> Verdict {
     Verdict { outcome: Outcome::Wrong, score: 0.0, extracted: None, why: String::new(), rewards }
 }
 
-fn options() -> Options {
-    Options {
-        sampling: Sampling { max_new_tokens: 6, ..Sampling::default() },
-        eos_token_ids: vec![1],
-        max_num_seqs: 64,
-        record_routing: false,
-    }
+fn sampling() -> SamplingParams {
+    SamplingParams { max_new_tokens: 6, ..SamplingParams::default() }
 }
 
 fn run_on_policy(state: State, max_steps: usize, record: &mut Record) -> Result<State, Error> {
@@ -211,13 +210,14 @@ fn run_with_limit(
     dtype: Dtype,
     record: &mut Record,
 ) -> Result<State, Error> {
-    let (teacher, mut options) = (teacher(), options());
-    options.sampling.dtype = dtype;
-    let setup = SamplingArgs { teacher: &teacher, options: &options, num_samples: 2, seed: Seed::new(7) };
+    let (teacher, stop, seed) = (teacher(), Stop::at(&[1]), Seed::new(7));
+    let setup = SamplingArgs { teacher: &teacher, sampling: sampling(), stop: &stop, num_samples: 2, seed };
+    let mut engine = LocalEngine::new(EngineConfig { dtype, ..EngineConfig::default() });
     let mut config = config(max_steps);
     config.batch_size = 32;
     config.train.save_steps = 5;
-    on_policy::train(state, &mut |index| Ok(problem(index)), &judge, &setup, max_mismatch_kl, &config, record)
+    let mut problems = |index| Ok(problem(index));
+    on_policy::train(state, &mut engine, &mut problems, &judge, &setup, max_mismatch_kl, &config, record)
 }
 
 #[test]
@@ -248,6 +248,38 @@ fn a_mismatch_of_three_steps_stops_a_student_whose_sampler_was_not_told_to_round
 }
 
 #[test]
+fn a_student_learns_from_what_another_engine_wrote_in_its_place() {
+    let (teacher, stop, seed) = (teacher(), Stop::at(&[1]), Seed::new(7));
+    let setup = SamplingArgs { teacher: &teacher, sampling: sampling(), stop: &stop, num_samples: 2, seed };
+    let student = fresh(1).valid();
+    let written = [5_u32, 9];
+    let mut engine = ScriptedEngine::new(Logprobs::Approximate, |_: usize, request: &Request| {
+        let prompt_ids = request.prompt_ids.clone();
+        let logprobs = score(&student, &[(&prompt_ids, &written)], 1.0, 1).expect("it scores").remove(0);
+        let finish_reason = FinishReason::Length;
+        Completion { prompt_ids, ids: written.to_vec(), logprobs, finish_reason, routing: None }
+    });
+    let mut config = config(12);
+    config.batch_size = 32;
+    let mut record = Record { metrics: Vec::new(), folder: None };
+    let (mut problems, state) = (|index| Ok(problem(index)), State::fresh(fresh(1), &config.train));
+    let state =
+        on_policy::train(state, &mut engine, &mut problems, &judge, &setup, 1e-3, &config, &mut record);
+    let after = state.expect("it trains").policy.valid();
+    assert_eq!(engine.versions(), (0..12).collect::<Vec<_>>());
+    assert!(record.values("completions/mean_length").iter().all(|&length| length == 2.0));
+    // The first of the only two tokens that were written moves to where its teacher has it.
+    let prompt = problem(0).prompt_ids;
+    let of = |model: &Decoder| score(model, &[(&prompt, &written)], 1.0, 1).expect("it scores").remove(0);
+    let (before, after, aim) = (of(&student), of(&after), of(&teacher));
+    let [before, after, aim] = [before[0], after[0], aim[0]];
+    assert!(
+        (aim - before).abs() > 0.2 && (after - before) / (aim - before) > 0.2,
+        "{before} -> {after}, teacher {aim}"
+    );
+}
+
+#[test]
 fn a_resumed_student_on_its_own_way_equals_an_uninterrupted_one_bit_by_bit() {
     let folder = tempfile::tempdir().expect("a folder");
     let (mut whole, mut rest) =
@@ -266,14 +298,14 @@ fn a_resumed_student_on_its_own_way_equals_an_uninterrupted_one_bit_by_bit() {
 #[test]
 fn sampling_that_is_not_the_students_own_is_refused_before_any_work() {
     let config = config(1);
-    let with = |spoil: fn(&mut Sampling), num_samples| {
-        let mut sampling = options().sampling;
+    let with = |spoil: fn(&mut SamplingParams), num_samples| {
+        let mut sampling = sampling();
         spoil(&mut sampling);
         on_policy::validate(&sampling, num_samples, &config)
     };
     assert!(with(|_| (), 2).is_ok());
     for (spoil, expected) in [
-        ((|s| s.temperature = 0.0) as fn(&mut Sampling), "temperature"),
+        ((|s| s.temperature = 0.0) as fn(&mut SamplingParams), "temperature"),
         (|s| s.top_p = 0.9, "top_p"),
         (|s| s.top_k = 5, "top_k"),
     ] {

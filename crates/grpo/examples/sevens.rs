@@ -1,9 +1,10 @@
 //! Teaches a fresh tiny model to say 7, with nothing but a reward: `cargo run -p ruminate-grpo --example sevens`.
 #![allow(clippy::print_stdout, reason = "an example talks")]
 
-use ruminate_data::{Completion, Problem, Seed, Task, Verdict};
+use ruminate_data::{Completion, Problem, SamplingParams, Seed, Stop, Task, Verdict};
 use ruminate_grpo::{Config, TrainerArgs, train};
 use ruminate_model::Decoder;
+use ruminate_rollout::{EngineConfig, LocalEngine};
 use ruminate_train::{Metrics, Observer, State};
 
 struct Print;
@@ -24,8 +25,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let setup = TrainerArgs {
         config: &Config::default(),
         train: &optimizer,
-        sampling: &ruminate_rollout::Sampling { max_new_tokens: 8, ..Default::default() },
-        eos_token_ids: &[1],
+        sampling: SamplingParams { max_new_tokens: 8, ..SamplingParams::default() },
+        stop: &Stop::at(&[1]),
         alarms: &ruminate_train::alarms::Config::default(),
         max_steps: 20,
         seed: Seed::new(0),
@@ -35,7 +36,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let score = completion.ids.iter().filter(|&&id| id == 7).count() as f64 / completion.ids.len() as f64;
         Verdict::wrong(score)
     };
+    let mut engine = LocalEngine::new(EngineConfig::default());
     let mut problems = |_| Ok(Problem { task: task.clone(), prompt_ids: vec![2] });
-    train(State::fresh(policy, &optimizer), &mut problems, &score, &setup, &mut Print)?;
+    let state = State::fresh(policy, &optimizer);
+    train(state, &mut engine, &mut problems, &score, &setup, &mut Print)?;
     Ok(())
 }

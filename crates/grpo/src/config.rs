@@ -4,7 +4,7 @@ use crate::Error;
 use serde::{Deserialize, Serialize};
 
 /// What a GRPO step does. Optimizer, schedule and saving are [`train::Config`](ruminate_train::Config)'s, sampling
-/// is [`rollout::Sampling`](ruminate_rollout::Sampling)'s.
+/// is [`rollout::Config`](ruminate_rollout::Config)'s.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -24,8 +24,6 @@ pub struct Config {
     /// About as many tokens have one forward and backward pass, from 1; a prompt that completions share
     /// counts once. The same holds as for `micro_batch_size`.
     pub micro_batch_tokens: usize,
-    /// Sequences decoded at once, from 1; in evaluations and by `distill`, too.
-    pub max_num_seqs: usize,
     /// Weight of the KL divergence from the reference policy, not negative; at 0 there is no reference.
     pub beta: f64,
     /// Steps after which the reference becomes the current policy; 0 keeps the first one.
@@ -129,7 +127,6 @@ impl Default for Config {
             num_iterations: 1,
             micro_batch_size: 64,
             micro_batch_tokens: 2048,
-            max_num_seqs: 256,
             beta: 0.0,
             ref_model_sync_steps: 0,
             epsilon: 0.2,
@@ -186,7 +183,6 @@ impl Config {
             ("num_iterations", self.num_iterations),
             ("micro_batch_size", self.micro_batch_size),
             ("micro_batch_tokens", self.micro_batch_tokens),
-            ("max_num_seqs", self.max_num_seqs),
         ];
         if let Some((key, _)) = counts.into_iter().find(|&(_, count)| count == 0) {
             return range(key, "0".to_owned(), "a whole number from 1");

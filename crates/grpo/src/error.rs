@@ -27,7 +27,7 @@ pub enum Error {
     },
     /// A sampling parameter is out of range.
     #[error("`rollout`: {0}")]
-    Sampling(#[from] ruminate_rollout::SamplingError),
+    Sampling(#[from] ruminate_data::SamplingError),
     /// Learning cannot work from greedy completions: a group of equals has no advantage.
     #[error("`rollout.temperature` is 0; expected a number above 0: equal completions teach nothing")]
     Greedy,

@@ -174,7 +174,7 @@ fn microbatch_loss(
     let logprobs = token_logprobs(policy, output.hidden, &packed, setup.sampling.temperature).logprobs;
     let values = logprobs.clone().detach().try_into_vec_as::<f32>().expect("log-probabilities are floats");
     let Loss { value: loss, tally } =
-        loss(logprobs, &tokens(examples, &packed, reduction, setup), &setup.loss_config());
+        loss(logprobs, &tokens(examples, &packed, reduction, setup), setup.config);
     let objective = Objective { loss, checkpoints };
     Computed { objective, tally, packed, logprobs: values, routing: output.routing }
 }

@@ -10,9 +10,10 @@
 //!
 //! ```
 //! use burn::tensor::Device;
-//! use ruminate_data::{Completion, Problem, Seed, Task, Verdict};
+//! use ruminate_data::{Completion, Problem, SamplingParams, Seed, Stop, Task, Verdict};
 //! use ruminate_grpo::{Config, TrainerArgs, train};
 //! use ruminate_model::Decoder;
+//! use ruminate_rollout::{EngineConfig, LocalEngine};
 //! use ruminate_train::{Metrics, Observer, State};
 //!
 //! struct Rewards(Vec<f64>);
@@ -37,14 +38,16 @@
 //! let setup = TrainerArgs {
 //!     config: &Config::default(),
 //!     train: &optimizer,
-//!     sampling: &ruminate_rollout::Sampling { max_new_tokens: 8, ..Default::default() },
-//!     eos_token_ids: &[1],
+//!     sampling: SamplingParams { max_new_tokens: 8, ..SamplingParams::default() },
+//!     stop: &Stop::at(&[1]),
 //!     alarms: &ruminate_train::alarms::Config::default(),
 //!     max_steps: 20,
 //!     seed: Seed::new(0),
 //! };
+//! let mut engine = LocalEngine::new(EngineConfig::default());
 //! let mut rewards = Rewards(Vec::new());
-//! train(State::fresh(policy, &optimizer), &mut problems, &score, &setup, &mut rewards)?;
+//! let state = State::fresh(policy, &optimizer);
+//! train(state, &mut engine, &mut problems, &score, &setup, &mut rewards)?;
 //! assert!(rewards.0[19] > rewards.0[0]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -2,7 +2,7 @@
 
 use crate::{Error, TrainerArgs};
 use ruminate_model::Config as Model;
-use ruminate_rollout::{Budget, Dtype};
+use ruminate_rollout::{Budget, Dtype, EngineConfig};
 use ruminate_train::packing::{Continuation, ROW_LENGTH, completion_microbatches, pack_completions};
 use ruminate_train::{MemoryPlan, Shape, Trained, memory_plan as training_plan};
 use std::fmt;
@@ -29,28 +29,34 @@ pub struct Demand {
     pub evaluated: usize,
 }
 
-/// The plan of a run. It is an upper bound for completions of equal length: of all lengths that they may have, it takes the
+/// The plan of a run that samples with a [`LocalEngine`](ruminate_rollout::LocalEngine) of this configuration. It is an upper bound for completions of equal length: of all lengths that they may have, it takes the
 /// one that needs most.
 ///
 /// # Errors
 /// The memory for caches does not hold one sequence.
-pub fn memory_plan(model: &Model, demand: Demand, setup: &TrainerArgs) -> Result<Plan, Error> {
+pub fn memory_plan(
+    model: &Model,
+    demand: Demand,
+    engine: &EngineConfig,
+    setup: &TrainerArgs,
+) -> Result<Plan, Error> {
     let Demand { trained, prompt_tokens, evaluated } = demand;
-    let (config, sampling) = (setup.config, setup.sampling);
+    let config = setup.config;
     let plans = shapes(prompt_tokens, setup).map(|shape| training_plan(model, trained, shape, setup.train));
     let mut memory = plans.max_by_key(MemoryPlan::peak).unwrap_or_default();
     if config.beta > 0.0 && trained == Trained::Weights {
         // The reference policy.
         memory.weights *= 2;
     }
-    let wanted = config.max_num_seqs.min(config.prompts_per_step * config.num_generations);
-    let Budget { slots, bytes, .. } = Budget::new(model, sampling, wanted, prompt_tokens)?;
-    let of_evaluation = Budget::new(model, sampling, config.max_num_seqs.min(evaluated), prompt_tokens)?;
+    let wanted = engine.max_num_seqs.min(config.prompts_per_step * config.num_generations);
+    let columns = prompt_tokens + setup.sampling.max_new_tokens;
+    let Budget { slots, bytes, .. } = Budget::new(model, engine, wanted, columns)?;
+    let of_evaluation = Budget::new(model, engine, evaluated, columns)?;
     let most = bytes.max(of_evaluation.bytes);
     // Prompts enter a cache, and it shrinks, a layer at a time by copying; at other times tokens are drawn.
     let a_layer = most / model.num_hidden_layers as u64;
     memory.caches = most + a_layer.max(logits(model, slots.max(of_evaluation.slots)));
-    memory.prepared = prepared(model, sampling.dtype);
+    memory.prepared = prepared(model, engine.dtype);
     Ok(Plan { memory, slots, wanted })
 }
 
@@ -118,9 +124,9 @@ impl fmt::Display for Plan {
 mod tests {
     use super::{Demand, memory_plan};
     use crate::{Config, Error, TrainerArgs};
-    use ruminate_data::Seed;
+    use ruminate_data::{SamplingParams, Seed, Stop};
     use ruminate_model::load_config;
-    use ruminate_rollout::Sampling;
+    use ruminate_rollout::EngineConfig;
     use ruminate_testkit as testkit;
     use ruminate_train::Trained;
 
@@ -132,13 +138,15 @@ mod tests {
             let setup = TrainerArgs {
                 config: &Config::default(),
                 train: &ruminate_train::Config::default(),
-                sampling: &Sampling { max_new_tokens: 12, kv_cache_memory_gib, ..Sampling::default() },
-                eos_token_ids: &[1],
+                sampling: SamplingParams { max_new_tokens: 12, ..SamplingParams::default() },
+                stop: &Stop::at(&[1]),
                 alarms: &ruminate_train::alarms::Config::default(),
                 max_steps: 1,
                 seed: Seed::new(0),
             };
-            memory_plan(&model, Demand { trained: Trained::Weights, prompt_tokens: 8, evaluated: 3 }, &setup)
+            let engine = EngineConfig { kv_cache_memory_gib, ..EngineConfig::default() };
+            let demand = Demand { trained: Trained::Weights, prompt_tokens: 8, evaluated: 3 };
+            memory_plan(&model, demand, &engine, &setup)
         };
         let whole = plan(None).expect("no limit");
         assert_eq!((whole.slots, whole.wanted), (64, 64));

@@ -3,8 +3,7 @@
 use crate::judging::{Judged, judge_beside};
 use crate::{Error, TrainerArgs};
 use ruminate_data::{Group, Problem, Score, Task};
-use ruminate_model::Decoder;
-use ruminate_rollout::{Options, SpeculationStats, generate_groups};
+use ruminate_rollout::{Engine, GroupArgs, SpeculationStats, generate_grouped_streaming};
 
 /// What a step sampled.
 #[derive(Clone, Debug)]
@@ -17,7 +16,7 @@ pub(crate) struct Rollout {
     pub(crate) judge_wait: f64,
 }
 
-/// Samples `num_generations` completions of each problem, and has groups that are complete scored meanwhile.
+/// Samples `num_generations` completions of each problem with the engine's weights, and has groups that are complete scored meanwhile.
 ///
 /// `first` is the index of the first problem in its source. A completion's randomness is derived from (seed, step,
 /// problem, sibling), so it does not depend on what is sampled beside it.
@@ -25,7 +24,7 @@ pub(crate) struct Rollout {
 /// # Errors
 /// Those of sampling.
 pub(crate) fn rollout(
-    policy: &Decoder,
+    engine: &mut dyn Engine,
     problems: &[Problem],
     first: u64,
     step: usize,
@@ -33,18 +32,12 @@ pub(crate) fn rollout(
     score: &(dyn Score + Sync),
 ) -> Result<Rollout, Error> {
     let seed = setup.seed.child("rollout").index(step as u64);
-    let options = Options {
-        sampling: *setup.sampling,
-        eos_token_ids: setup.eos_token_ids.to_vec(),
-        max_num_seqs: setup.config.max_num_seqs,
-        record_routing: true,
-    };
+    let args = GroupArgs { count: setup.config.num_generations, sampling: setup.sampling, stop: setup.stop };
     let prompts: Vec<&[u32]> = problems.iter().map(|problem| problem.prompt_ids.as_slice()).collect();
     let tasks: Vec<&Task> = problems.iter().map(|problem| &problem.task).collect();
     let seed_of = |problem: usize| seed.index(first + problem as u64);
-    let siblings = setup.config.num_generations;
     let Judged { sampled, groups, waited } = judge_beside(&tasks, score, |finished| {
-        generate_groups(policy, &prompts, siblings, &options, seed_of, finished)
+        generate_grouped_streaming(engine, &prompts, args, seed_of, finished)
     })?;
     let group = |((completions, verdicts), index)| Group { task: index as usize, completions, verdicts };
     let groups = groups.into_iter().zip(first..).map(group).collect();

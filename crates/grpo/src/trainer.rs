@@ -9,9 +9,9 @@ use crate::verdicts::{Verdicts, check_rewards};
 use crate::{Aggregation, Config, Error};
 use burn::module::Module;
 use rand::seq::SliceRandom;
-use ruminate_data::{Completion, Group, Problem, Score, Seed, SourceError, Verdict};
+use ruminate_data::{Completion, Group, Problem, SamplingParams, Score, Seed, SourceError, Stop, Verdict};
 use ruminate_model::Decoder;
-use ruminate_rollout::{Dtype, Sampling};
+use ruminate_rollout::{Engine, Logprobs};
 use ruminate_train::{
     Metrics, MismatchAlarm, Observer, RouterTraining, Schedule, State, TrainLoop, alarms, is_due, logprobs,
 };
@@ -25,9 +25,9 @@ pub struct TrainerArgs<'a> {
     /// Optimizer, schedule, router, saving.
     pub train: &'a ruminate_train::Config,
     /// How completions are drawn; `max_new_tokens` is the length limit.
-    pub sampling: &'a Sampling,
-    /// Tokens that end a completion.
-    pub eos_token_ids: &'a [u32],
+    pub sampling: SamplingParams,
+    /// What ends a completion.
+    pub stop: &'a Stop,
     /// When a run raises alarms; the trainer ends it by one of them.
     pub alarms: &'a alarms::Config,
     /// Steps of the run.
@@ -41,20 +41,20 @@ pub struct TrainerArgs<'a> {
 const MISMATCH_CAP: f64 = 3.0;
 
 impl TrainerArgs<'_> {
-    /// The configuration of the loss. Its ratio is against what the sampler recorded, so it corrects the sampler's
-    /// rounding, too; there it must not grow without limit.
-    pub(crate) fn loss_config(&self) -> Config {
+    /// The configuration with a sampler of such log-probabilities. The ratio of the loss is against what the sampler
+    /// recorded, so it corrects the sampler's rounding, too; there it must not grow without limit.
+    fn config_for(&self, logprobs: Logprobs) -> Config {
         let mut config = self.config.clone();
-        if self.sampling.dtype != Dtype::Float32 {
+        if logprobs == Logprobs::Approximate {
             config.delta = config.delta.or(Some(MISMATCH_CAP.max(1.0 + config.epsilon_high())));
         }
         config
     }
 
-    fn alarm(&self) -> MismatchAlarm {
-        match self.sampling.dtype {
-            Dtype::Float32 => MismatchAlarm::new(self.config.max_mismatch_kl),
-            Dtype::Bfloat16 | Dtype::Int8 => MismatchAlarm::silent(),
+    fn alarm(&self, logprobs: Logprobs) -> MismatchAlarm {
+        match logprobs {
+            Logprobs::Exact => MismatchAlarm::new(self.config.max_mismatch_kl),
+            Logprobs::Approximate => MismatchAlarm::silent(),
         }
     }
 
@@ -76,7 +76,7 @@ impl TrainerArgs<'_> {
 
 /// Trains `state.policy` to `max_steps`, or until the observer is interrupted: then the returned step is smaller.
 ///
-/// `problems` gives the problem of an index, always the same one; step s takes the `prompts_per_step` after the
+/// `engine` samples; it gets the policy's weights at every step. `problems` gives the problem of an index, always the same one; step s takes the `prompts_per_step` after the
 /// cursor. `score` judges groups of completions, on a thread of its own while others are still sampled; an unscored one is
 /// left out of everything but the count.
 ///
@@ -85,13 +85,15 @@ impl TrainerArgs<'_> {
 /// verdict for three steps in a row, no completion is right for as many as `alarms` allows, or a checkpoint could not be saved.
 pub fn train(
     mut state: State,
+    engine: &mut dyn Engine,
     problems: &mut dyn FnMut(u64) -> Result<Problem, SourceError>,
     score: &(dyn Score + Sync),
     setup: &TrainerArgs,
     observer: &mut dyn Observer,
 ) -> Result<State, Error> {
     setup.validate()?;
-    let config = setup.config;
+    let config = &setup.config_for(engine.logprobs());
+    let setup = &TrainerArgs { config, ..*setup };
     let schedule = Schedule::new(setup.train, setup.max_steps * config.updates_per_step());
     // Under adapters the first policy is the base, which is there with them off.
     let copied = config.beta > 0.0 && state.policy.adapters().is_none();
@@ -99,7 +101,7 @@ pub fn train(
         state.models.insert(REFERENCE.to_owned(), state.policy.valid());
     }
     let weights = score.weights();
-    let mut alarm = setup.alarm();
+    let mut alarm = setup.alarm(engine.logprobs());
     let steps = TrainLoop {
         max_steps: setup.max_steps,
         eval_steps: config.eval_steps,
@@ -112,9 +114,9 @@ pub fn train(
             .map(|index| problems(index).map_err(|source| Error::Problem { index, source }))
             .collect::<Result<_, _>>()?;
 
-        let policy = state.policy.valid();
-        let rollout = rollout(&policy, &asked, first, state.step, setup, score)?;
-        drop(policy); // a living copy would keep the optimizer from working in place
+        engine.load_weights(&state.policy.valid(), state.step as u64)?;
+        let rollout = rollout(engine, &asked, first, state.step, setup, score)?;
+        engine.unload_weights(); // a living copy would keep the optimizer from working in place
         let rollout_time = started.elapsed().as_secs_f64();
 
         let groups = &rollout.groups;

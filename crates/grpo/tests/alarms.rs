@@ -1,10 +1,12 @@
 //! What ends a run of GRPO, at which step, and what was saved by then.
 
 use burn::tensor::Tensor;
-use ruminate_data::{Completion, Outcome, Problem, Prompt, Score, Seed, SourceError, Task, Verdict};
+use ruminate_data::{
+    Completion, Outcome, Problem, Prompt, SamplingParams, Score, Seed, SourceError, Stop, Task, Verdict,
+};
 use ruminate_grpo::{Config, Error, TrainerArgs, train};
 use ruminate_model::{Decoder, ParameterMapper, load};
-use ruminate_rollout::Sampling;
+use ruminate_rollout::{EngineConfig, LocalEngine};
 use ruminate_testkit as testkit;
 use ruminate_train::alarms::{self, Limit};
 use ruminate_train::{Metrics, Observer, State};
@@ -102,19 +104,19 @@ fn run_on(
 ) -> (Result<State, Error>, Log) {
     let config = Config { num_generations: 4, prompts_per_step: 2, ..Config::default() };
     let optimizer = ruminate_train::Config { learning_rate: 1e-3, save_steps, ..Default::default() };
-    let sampling = Sampling { max_new_tokens: 4, ..Sampling::default() };
     let setup = TrainerArgs {
         config: &config,
         train: &optimizer,
-        sampling: &sampling,
-        eos_token_ids: &[1],
+        sampling: SamplingParams { max_new_tokens: 4, ..SamplingParams::default() },
+        stop: &Stop::at(&[1]),
         alarms,
         max_steps: 10,
         seed: Seed::new(5),
     };
     let mut log = Log::default();
     let state = State::fresh(policy, &optimizer);
-    (train(state, problems, score, &setup, &mut log), log)
+    let mut engine = LocalEngine::new(EngineConfig::default());
+    (train(state, &mut engine, problems, score, &setup, &mut log), log)
 }
 
 #[test]

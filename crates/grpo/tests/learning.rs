@@ -2,11 +2,14 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use ruminate_data::{Completion, FinishReason, Group, Outcome, Problem, Prompt, Score, Seed, Task, Verdict};
+use ruminate_data::{
+    Completion, FinishReason, Group, Outcome, Problem, Prompt, SamplingParams, Score, Seed, Stop, Task,
+    Verdict,
+};
 use ruminate_grpo::loss::{Tokens, loss};
 use ruminate_grpo::{Aggregation, Config, RouterReplay, TrainerArgs, train};
 use ruminate_model::{Batch, Config as Model, Decoder, ParameterMapper, Routes, lora};
-use ruminate_rollout::{Dtype, Options, Sampling, Speculative, generate_siblings};
+use ruminate_rollout::{Dtype, EngineConfig, GroupArgs, LocalEngine, Speculative, generate_grouped};
 use ruminate_testkit as testkit;
 use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Sequence, one_a_row};
@@ -74,16 +77,15 @@ struct Run {
     config: Config,
     learning_rate: f64,
     steps: usize,
-    dtype: Dtype,
-    speculative: Speculative,
+    engine: EngineConfig,
 }
 
 impl Default for Run {
     fn default() -> Self {
         let config =
             Config { num_generations: 8, prompts_per_step: 8, micro_batch_size: 24, ..Config::default() };
-        let (dtype, speculative) = (Dtype::Float32, Speculative::None);
-        Self { policy: tiny(3), config, learning_rate: 1e-2, steps: 1, dtype, speculative }
+        let engine = EngineConfig { record_routing: true, ..EngineConfig::default() };
+        Self { policy: tiny(3), config, learning_rate: 1e-2, steps: 1, engine }
     }
 }
 
@@ -94,23 +96,26 @@ impl Run {
             lr_scheduler_type: ruminate_train::Scheduler::Constant,
             ..Default::default()
         };
-        let Self { dtype, speculative, .. } = *self;
-        let sampling = Sampling { max_new_tokens: 8, dtype, speculative, ..Sampling::default() };
         let setup = TrainerArgs {
             config: &self.config,
             train: &optimizer,
-            sampling: &sampling,
-            eos_token_ids: &[1],
+            sampling: sampling(),
+            stop: &Stop::at(&[1]),
             alarms: &ruminate_train::alarms::Config::default(),
             max_steps: self.steps,
             seed: Seed::new(5),
         };
         let mut log = Log::default();
         let state = State::fresh(self.policy.clone(), &optimizer);
-        let state =
-            train(state, &mut |index| Ok(problem(index)), score, &setup, &mut log).expect("it trains");
+        let mut engine = LocalEngine::new(self.engine);
+        let mut problems = |index| Ok(problem(index));
+        let state = train(state, &mut engine, &mut problems, score, &setup, &mut log).expect("it trains");
         (state, log)
     }
+}
+
+fn sampling() -> SamplingParams {
+    SamplingParams { max_new_tokens: 8, ..SamplingParams::default() }
 }
 
 fn weights(decoder: &Decoder) -> Vec<f32> {
@@ -151,7 +156,13 @@ fn a_sampler_that_rounds_is_measured_and_learnt_from_not_stopped() {
     for dtype in [Dtype::Bfloat16, Dtype::Int8] {
         // Without the declaration any mismatch of three steps would stop this run.
         let config = Config { max_mismatch_kl: 1e-15, ..Run::default().config };
-        let (_, log) = Run { config, steps: 25, dtype, ..Run::default() }.go(&share_of_sevens);
+        let (_, log) = Run {
+            config,
+            steps: 25,
+            engine: EngineConfig { dtype, ..Run::default().engine },
+            ..Run::default()
+        }
+        .go(&share_of_sevens);
         let of = |row: usize, key: &str| log.rows[row].get(key).expect(key);
         assert!(of(24, "reward") > of(0, "reward") + 0.4, "{dtype}");
         for row in 0..25 {
@@ -163,21 +174,17 @@ fn a_sampler_that_rounds_is_measured_and_learnt_from_not_stopped() {
 
 #[test]
 fn groups_judged_while_others_are_sampled_are_those_of_sampling_first_and_judging_then() {
-    let run = Run { config: Config { max_num_seqs: 5, ..Run::default().config }, ..Run::default() };
+    let run = Run { engine: EngineConfig { max_num_seqs: 5, ..Run::default().engine }, ..Run::default() };
     let (_, log) = run.go(&InParts);
-    let options = Options {
-        sampling: Sampling { max_new_tokens: 8, ..Sampling::default() },
-        eos_token_ids: vec![1],
-        max_num_seqs: 5,
-        record_routing: true,
-    };
     let prompts: Vec<Vec<u32>> = (0..8).map(|index| problem(index).prompt_ids).collect();
     let prompts: Vec<&[u32]> = prompts.iter().map(Vec::as_slice).collect();
     let seed = Seed::new(5).child("rollout").index(0);
     let seed_of = |problem: usize| seed.index(problem as u64);
     let policy = run.policy.valid();
-    let sampled = generate_siblings(&policy, &prompts, 8, &options, seed_of, || ControlFlow::Continue(()));
-    let sampled = sampled.expect("nobody stops it");
+    let mut engine = LocalEngine::of(&policy, run.engine).expect("it guesses nothing");
+    let args = GroupArgs { count: 8, sampling: sampling(), stop: &Stop::at(&[1]) };
+    let sampled = generate_grouped(&mut engine, &prompts, args, seed_of, || ControlFlow::Continue(()));
+    let sampled = sampled.expect("it is not stopped");
     let task = task();
     let written: Vec<(&Task, &[Completion])> =
         sampled.iter().map(|completions| (&task, completions.as_slice())).collect();
@@ -192,7 +199,8 @@ fn groups_judged_while_others_are_sampled_are_those_of_sampling_first_and_judgin
 #[test]
 fn guessing_ahead_agrees_with_the_trainer_and_learns() {
     let (policy, speculative) = (with_modules(3, 1), Speculative::Mtp);
-    let (_, log) = Run { policy, speculative, steps: 25, ..Run::default() }.go(&share_of_sevens);
+    let engine = EngineConfig { speculative, ..Run::default().engine };
+    let (_, log) = Run { policy, engine, steps: 25, ..Run::default() }.go(&share_of_sevens);
     let of = |row: usize, key: &str| log.rows[row].get(key).expect(key);
     assert!(of(24, "reward") > of(0, "reward") + 0.4);
     for row in 0..25 {

@@ -2,10 +2,10 @@
 //! in a process of its own, on a model whose tensors are large beside the program and what malloc keeps of what was freed.
 #![cfg(target_os = "linux")]
 
-use ruminate_data::{Completion, Outcome, Problem, Prompt, Seed, Task, Verdict};
+use ruminate_data::{Completion, Outcome, Problem, Prompt, SamplingParams, Seed, Stop, Task, Verdict};
 use ruminate_grpo::{Config, Demand, TrainerArgs, memory_plan, train};
 use ruminate_model::{Config as Model, Decoder, lora};
-use ruminate_rollout::Sampling;
+use ruminate_rollout::{EngineConfig, LocalEngine};
 use ruminate_testkit as testkit;
 use ruminate_train::{Observer, State, Trained};
 use serde_json::json;
@@ -53,14 +53,15 @@ fn check(adapters: Option<&lora::Config>, config: &Config, max_new_tokens: usize
     let setup = TrainerArgs {
         config,
         train: &ruminate_train::Config::default(),
-        sampling: &Sampling { max_new_tokens, ..Sampling::default() },
-        eos_token_ids: &[1],
+        sampling: SamplingParams { max_new_tokens, ..SamplingParams::default() },
+        stop: &Stop::at(&[1]),
         alarms: &ruminate_train::alarms::Config::default(),
         max_steps: 2,
         seed: Seed::new(0),
     };
     let demand = Demand { trained, prompt_tokens: PROMPT, evaluated: 0 };
-    let plan = memory_plan(&model, demand, &setup).expect("there is no limit").memory;
+    let engine = EngineConfig { record_routing: true, ..EngineConfig::default() };
+    let plan = memory_plan(&model, demand, &engine, &setup).expect("there is no limit").memory;
 
     let mut rng = Seed::new(0).rng();
     let mut policy = Decoder::init(&model, &mut rng, &device);
@@ -68,7 +69,9 @@ fn check(adapters: Option<&lora::Config>, config: &Config, max_new_tokens: usize
         policy = policy.with_adapters(adapters, Path::new("base"), &mut rng).expect("known targets");
     }
     let state = State::fresh(policy, setup.train);
-    train(state, &mut |index| Ok(problem(index)), &evens, &setup, &mut Silent).expect("it trains");
+    let mut engine = LocalEngine::new(engine);
+    train(state, &mut engine, &mut |index| Ok(problem(index)), &evens, &setup, &mut Silent)
+        .expect("it trains");
     let (held, planned) = (testkit::held(), plan.peak());
     let ratio = planned as f64 / held as f64;
     assert!((0.85..1.15).contains(&ratio), "{planned} bytes were planned and {held} held: {plan:?}");

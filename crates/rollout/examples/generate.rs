@@ -1,9 +1,9 @@
 //! Samples a few completions from a fresh tiny decoder: `cargo run -p ruminate-rollout --example generate`.
 #![allow(clippy::print_stdout, reason = "an example talks")]
 
-use ruminate_data::Seed;
+use ruminate_data::{Completion, Request, SamplingParams, Seed, Stop};
 use ruminate_model::{Config, Decoder};
-use ruminate_rollout::{Options, Request, Sampling, generate};
+use ruminate_rollout::{Engine, EngineConfig, LocalEngine};
 use std::ops::ControlFlow;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -13,16 +13,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }))?;
     let decoder =
         Decoder::init(&config, &mut Seed::new(0).child("weights").rng(), &ruminate_testkit::device());
-    let requests: Vec<Request> = (0..4)
-        .map(|sample| Request { prompt_ids: vec![5, 6, 7], seed: Seed::new(0).index(sample) })
-        .collect();
-    let options = Options {
-        sampling: Sampling { max_new_tokens: 16, ..Sampling::default() },
-        eos_token_ids: config.eos_token_ids.clone(),
-        max_num_seqs: 4,
-        record_routing: false,
+    let request = |sample| Request {
+        prompt_ids: vec![5, 6, 7],
+        sampling: SamplingParams { max_new_tokens: 16, ..SamplingParams::default() },
+        stop: Stop::at(&config.eos_token_ids),
+        seed: Seed::new(0).index(sample),
     };
-    generate(&decoder, &requests, &options, |request, completion| {
+    let mut engine = LocalEngine::of(&decoder, EngineConfig { max_num_seqs: 4, ..EngineConfig::default() })?;
+    engine.generate((0..4).map(request).collect(), &mut |request, completion: Completion| {
         println!("{request}: {:?} ({:?})", completion.ids, completion.finish_reason);
         ControlFlow::Continue(())
     })?;

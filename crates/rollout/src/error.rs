@@ -1,6 +1,7 @@
 //! Why there are no completions.
 
 /// Everything that can go wrong in this crate once the parameters are in their ranges.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
     /// The memory for caches does not hold one sequence.
@@ -33,6 +34,15 @@ pub enum Error {
         request: usize,
         /// Place of the token in its completion.
         token: usize,
+    },
+    /// An engine was asked for completions before it had weights.
+    #[error("the engine has no weights; expected `load_weights` before `generate`")]
+    NoWeights,
+    /// An engine outside this process failed.
+    #[error("{message}")]
+    Engine {
+        /// What failed, and what to do.
+        message: String,
     },
     /// The caller stopped the sampling.
     #[error("stopped after {finished} of {requested} completions")]

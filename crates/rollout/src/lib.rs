@@ -1,10 +1,12 @@
 //! Generation: from prompts as token ids to completions as token ids with the sampler's log-probabilities. It
 //! knows a decoder and its cache; it does not know text, tasks or rewards.
 //!
-//! [`generate`] keeps a batch of slots busy: finished sequences leave, waiting ones enter (continuous
-//! batching), a prompt that several requests share is computed once. A request's randomness is its own, so
-//! what it samples does not depend on who shares its batch. [`Sampling`] says what it samples from, how much memory
-//! and how long a prompt it takes at once, and whether the model guesses a token ahead.
+//! [`Engine`] is what trainers and evaluations sample with: it takes weights, and generates completions of requests into a
+//! [`Sink`](ruminate_data::Sink). [`LocalEngine`] is the one in this process. It keeps a batch of slots busy: finished
+//! sequences leave, waiting ones enter (continuous batching), a prompt that several requests share is computed once, and
+//! requests may join and be given up meanwhile. A request's parameters and randomness are its own, so what it samples does
+//! not depend on the requests beside it. [`EngineConfig`] says how much memory and how long a prompt it takes at once, and
+//! whether the model guesses a token ahead.
 //!
 //! # Example
 //!
@@ -12,9 +14,9 @@
 //!
 //! ```
 //! use burn::tensor::Device;
-//! use ruminate_data::Seed;
+//! use ruminate_data::{Completion, Request, SamplingParams, Seed, Stop};
 //! use ruminate_model::{Config, Decoder};
-//! use ruminate_rollout::{Options, Request, Sampling, generate};
+//! use ruminate_rollout::{Engine, EngineConfig, LocalEngine};
 //! use std::ops::ControlFlow;
 //! use serde_json::json;
 //!
@@ -25,50 +27,42 @@
 //! let decoder = Decoder::init(&config, &mut Seed::new(0).rng(), &Device::flex());
 //!
 //! // Four completions of one prompt, at most three sequences at once.
-//! let requests: Vec<Request> = (0..4)
-//!     .map(|sample| Request { prompt_ids: vec![5, 6, 7], seed: Seed::new(1).index(sample) })
-//!     .collect();
-//! let options = Options {
-//!     sampling: Sampling { max_new_tokens: 8, ..Sampling::default() },
-//!     eos_token_ids: config.eos_token_ids.clone(),
-//!     max_num_seqs: 3,
-//!     record_routing: false,
+//! let request = |sample| Request {
+//!     prompt_ids: vec![5, 6, 7],
+//!     sampling: SamplingParams { max_new_tokens: 8, ..SamplingParams::default() },
+//!     stop: Stop::at(&config.eos_token_ids),
+//!     seed: Seed::new(1).index(sample),
 //! };
-//! let mut completions = vec![Vec::new(); requests.len()];
-//! generate(&decoder, &requests, &options, |request, completion| {
+//! let mut engine = LocalEngine::of(&decoder, EngineConfig { max_num_seqs: 3, ..EngineConfig::default() })?;
+//! let mut completions = vec![Vec::new(); 4];
+//! engine.generate((0..4).map(request).collect(), &mut |request, completion: Completion| {
 //!     completions[request] = completion.ids;
 //!     ControlFlow::Continue(())
 //! })?;
 //!
 //! // A request samples the same tokens when it runs alone.
-//! generate(&decoder, &requests[2..3], &options, |_, alone| {
+//! engine.generate(vec![request(2)], &mut |_, alone: Completion| {
 //!     assert_eq!(alone.ids, completions[2]);
 //!     ControlFlow::Continue(())
 //! })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod budget;
+mod config;
 mod dtype;
 mod engine;
 mod error;
-mod pending;
-mod prefill;
-mod rejection;
-mod sampler;
-mod sampling;
-mod siblings;
-mod slots;
-mod speculation;
+mod groups;
+mod local;
+mod scripted;
 
-pub use budget::Budget;
+pub use config::{Config, EngineConfig, Speculative, UnknownSpeculative};
 pub use dtype::{Dtype, UnknownDtype};
-pub use engine::{Options, Request, generate, generate_streaming};
+pub use engine::{Engine, Logprobs};
 pub use error::Error;
-pub use sampler::SampledToken;
-pub use sampling::{Sampling, SamplingError, Speculative, UnknownSpeculative};
-pub use siblings::{generate_groups, generate_siblings};
-pub use speculation::SpeculationStats;
+pub use groups::{GroupArgs, generate_grouped, generate_grouped_streaming};
+pub use local::{Budget, LocalEngine, SpeculationStats};
+pub use scripted::ScriptedEngine;
 
 /// The examples of the README are tested with the crate's own.
 #[cfg(doctest)]

@@ -3,34 +3,23 @@
 mod common;
 
 use burn::tensor::activation::log_softmax;
-use common::requests;
-use ruminate_data::{Completion, FinishReason};
-use ruminate_model::{Batch, Decoder, Routes, load};
-use ruminate_rollout::{Dtype, Error, Options, Request, Sampling, generate, generate_streaming};
+use common::{Asked, Options, decoder, generate, requests};
+use ruminate_data::{Completion, FinishReason, SamplingParams, Sink};
+use ruminate_model::{Batch, Decoder, Routes};
+use ruminate_rollout::{Dtype, EngineConfig, Error};
 use ruminate_testkit as testkit;
 use std::ops::ControlFlow;
 
-fn decoder(name: &str) -> Decoder {
-    load(&testkit::fixture_path(&format!("model/{name}")), &testkit::device()).expect("the fixture loads")
-}
-
 fn options(temperature: f64) -> Options {
     Options {
-        sampling: Sampling { temperature, max_new_tokens: 12, ..Sampling::default() },
+        sampling: SamplingParams { temperature, max_new_tokens: 12, ..SamplingParams::default() },
+        engine: EngineConfig { max_num_seqs: 8, record_routing: true, ..EngineConfig::default() },
         eos_token_ids: vec![1],
-        max_num_seqs: 8,
-        record_routing: true,
     }
 }
 
-fn run(decoder: &Decoder, requests: &[Request], options: &Options) -> Vec<Completion> {
-    let mut completions = vec![None; requests.len()];
-    generate(decoder, requests, options, |request, completion| {
-        assert!(completions[request].replace(completion).is_none(), "finished twice");
-        ControlFlow::Continue(())
-    })
-    .expect("there is memory");
-    completions.into_iter().map(|completion| completion.expect("every request finishes")).collect()
+fn run(decoder: &Decoder, requests: &[Asked], options: &Options) -> Vec<Completion> {
+    common::run(decoder, requests, options).0
 }
 
 #[test]
@@ -71,7 +60,7 @@ fn a_request_samples_the_same_alone_and_in_company() {
         let decoder = decoder(name);
         let requests = requests(40);
         let mut options = options(1.0);
-        options.sampling.dtype = dtype;
+        options.engine.dtype = dtype;
         let company = run(&decoder, &requests, &options);
         for (request, in_company) in requests.iter().zip(&company) {
             let alone = run(&decoder, std::slice::from_ref(request), &options).remove(0);
@@ -87,7 +76,7 @@ fn rounded_weights_sample_from_nearly_the_policy() {
     let vocabulary = decoder.config().vocab_size;
     for (dtype, tolerance) in [(Dtype::Bfloat16, 0.03), (Dtype::Int8, 0.1)] {
         let mut options = options(1.0);
-        options.sampling.dtype = dtype;
+        options.engine.dtype = dtype;
         let (mut sum, mut compared) = (0.0_f32, 0);
         for completion in run(&decoder, &requests(20), &options) {
             let whole = [completion.prompt_ids.as_slice(), &completion.ids].concat();
@@ -122,7 +111,7 @@ fn completions_end_at_an_ending_token_or_at_the_limit() {
 #[test]
 fn stopping_delivers_no_more() {
     let mut delivered = 0;
-    generate(&decoder("qwen3"), &requests(40), &options(1.0), |_, _| {
+    generate(&decoder("qwen3"), &requests(40), &options(1.0), &mut |_: usize, _: Completion| {
         delivered += 1;
         if delivered == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })
@@ -130,33 +119,50 @@ fn stopping_delivers_no_more() {
     assert!((3..=8).contains(&delivered), "only what the last step had finished already: {delivered}");
 }
 
+/// Keeps the tokens of each request, and which request drew each, until there are so many.
+struct Tokens<'a> {
+    drawn: Vec<Vec<u32>>,
+    order: Vec<usize>,
+    most: usize,
+    expected: &'a [Completion],
+}
+
+impl<'a> Tokens<'a> {
+    fn of(requests: usize, most: usize, expected: &'a [Completion]) -> Self {
+        Self { drawn: vec![Vec::new(); requests], order: Vec::new(), most, expected }
+    }
+}
+
+impl Sink for Tokens<'_> {
+    fn token(&mut self, request: usize, token: u32) -> ControlFlow<()> {
+        self.drawn[request].push(token);
+        self.order.push(request);
+        if self.order.len() == self.most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn finished(&mut self, request: usize, completion: Completion) -> ControlFlow<()> {
+        assert_eq!(self.drawn[request], completion.ids, "all its tokens before it");
+        if let Some(expected) = self.expected.get(request) {
+            assert_eq!(completion.ids, expected.ids);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 #[test]
-fn tokens_are_told_as_they_are_drawn_and_can_end_it() {
-    let (decoder, options) = (decoder("qwen3"), Options { max_num_seqs: 3, ..options(1.0) });
+fn tokens_are_handed_over_as_they_are_drawn_and_can_end_it() {
+    let mut options = options(1.0);
+    options.engine.max_num_seqs = 3;
+    let decoder = decoder("qwen3");
     let requests = requests(8);
     let expected = run(&decoder, &requests, &options);
-    let told = std::cell::RefCell::new(vec![Vec::new(); requests.len()]);
-    let tell = |request: usize, token| {
-        told.borrow_mut()[request].push(token);
-        ControlFlow::Continue(())
-    };
-    generate_streaming(&decoder, &requests, &options, tell, |request, completion| {
-        assert_eq!(told.borrow()[request], completion.ids, "all its tokens before it");
-        assert_eq!(completion.ids, expected[request].ids);
-        ControlFlow::Continue(())
-    })
-    .expect("there is memory");
-    let mut count = 0;
-    let stop_at_second = |_, _| {
-        count += 1;
-        if count == 2 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    };
-    let greedy = Options { eos_token_ids: Vec::new(), ..options };
-    generate_streaming(&decoder, &requests[..1], &greedy, stop_at_second, |_, _| {
-        panic!("nothing is finished")
-    })
-    .expect("there is memory");
-    assert_eq!(count, 2);
+    let mut sink = Tokens::of(8, usize::MAX, &expected);
+    generate(&decoder, &requests, &options, &mut sink).expect("there is memory");
+    assert_eq!(sink.order.len(), expected.iter().map(|completion| completion.ids.len()).sum::<usize>());
+    let endless = Options { eos_token_ids: Vec::new(), ..options };
+    let mut sink = Tokens::of(1, 2, &[]);
+    generate(&decoder, &requests[..1], &endless, &mut sink).expect("there is memory");
+    assert_eq!(sink.order.len(), 2);
 }
 
 #[test]
@@ -173,7 +179,7 @@ fn prompts_in_pieces_and_little_memory_sample_the_same() {
             [(1, None), (7, None), (24, Some(3e-5)), (8192, Some(3e-5))]
         {
             let mut options = options(1.0);
-            options.sampling = Sampling { max_num_batched_tokens, kv_cache_memory_gib, ..options.sampling };
+            options.engine = EngineConfig { max_num_batched_tokens, kv_cache_memory_gib, ..options.engine };
             for (completion, expected) in run(&decoder, &requests, &options).iter().zip(&expected) {
                 assert_eq!(completion.ids, expected.ids, "{name}, {max_num_batched_tokens}");
                 testkit::assert_close(&completion.logprobs, &expected.logprobs, 1e-5);
@@ -189,14 +195,10 @@ fn others_decode_between_the_pieces_of_a_long_prompt() {
     let mut requests = requests(2);
     requests[1].prompt_ids = (0..40).map(|t| 2 + t % 38).collect();
     let mut options = Options { eos_token_ids: Vec::new(), ..options(1.0) };
-    options.sampling.max_num_batched_tokens = 4; // 10 pieces
-    let mut order = Vec::new();
-    let tell = |request: usize, _| {
-        order.push(request);
-        ControlFlow::Continue(())
-    };
-    generate_streaming(&decoder, &requests, &options, tell, |_, _| ControlFlow::Continue(()))
-        .expect("there is memory");
+    options.engine.max_num_batched_tokens = 4; // 10 pieces
+    let mut sink = Tokens::of(2, usize::MAX, &[]);
+    generate(&decoder, &requests, &options, &mut sink).expect("there is memory");
+    let order = sink.order;
     let before_the_long_ones_first = order.iter().position(|&request| request == 1).expect("it draws");
     assert!(before_the_long_ones_first >= 9, "{order:?}");
 }
@@ -204,8 +206,10 @@ fn others_decode_between_the_pieces_of_a_long_prompt() {
 #[test]
 fn memory_that_does_not_hold_one_sequence_is_refused_before_anything_is_computed() {
     let mut options = options(1.0);
-    options.sampling.kv_cache_memory_gib = Some(1e-7);
-    let refused = generate(&decoder("qwen3"), &requests(3), &options, |_, _| panic!("nothing is finished"));
+    options.engine.kv_cache_memory_gib = Some(1e-7);
+    let refused = generate(&decoder("qwen3"), &requests(3), &options, &mut |_: usize, _: Completion| {
+        panic!("nothing is finished")
+    });
     let message = match refused {
         Err(error @ Error::CacheMemory { .. }) => error.to_string(),
         other => panic!("{other:?}"),

@@ -3,13 +3,12 @@
 mod common;
 
 use burn::tensor::Tensor;
-use common::requests;
-use ruminate_data::Seed;
-use ruminate_model::{Decoder, ParameterMapper, load};
+use common::{Options, generate, requests};
+use ruminate_data::{Completion, SamplingParams, Seed, Stop};
+use ruminate_model::{Decoder, ParameterMapper};
 use ruminate_rollout::{
-    Error, Options, Sampling, SpeculationStats, Speculative, generate, generate_siblings,
+    EngineConfig, Error, GroupArgs, LocalEngine, SpeculationStats, Speculative, generate_grouped,
 };
-use ruminate_testkit as testkit;
 use std::ops::ControlFlow;
 
 /// A fixture's model with NaN in every parameter whose name ends so.
@@ -24,25 +23,23 @@ fn damaged(fixture: &str, parameter: &'static str) -> Decoder {
             tensor * f32::NAN
         }
     }
-    let decoder = load(&testkit::fixture_path(&format!("model/{fixture}")), &testkit::device());
     let mut damage = Damage(parameter, 0);
-    let decoder = decoder.expect("the fixture loads").map_parameters(&mut damage);
+    let decoder = common::decoder(fixture).map_parameters(&mut damage);
     assert!(damage.1 > 0, "{fixture} has no {parameter}");
     decoder
 }
 
 fn options(temperature: f64, speculative: Speculative) -> Options {
     Options {
-        sampling: Sampling { temperature, speculative, max_new_tokens: 6, ..Sampling::default() },
+        sampling: SamplingParams { temperature, max_new_tokens: 6, ..SamplingParams::default() },
+        engine: EngineConfig { speculative, max_num_seqs: 4, ..EngineConfig::default() },
         eos_token_ids: vec![1],
-        max_num_seqs: 4,
-        record_routing: false,
     }
 }
 
 fn sampled(decoder: &Decoder, options: &Options) -> (Result<SpeculationStats, Error>, usize) {
     let mut finished = 0;
-    let result = generate(decoder, &requests(9), options, |_, _| {
+    let result = generate(decoder, &requests(9), options, &mut |_: usize, _: Completion| {
         finished += 1;
         ControlFlow::Continue(())
     });
@@ -72,15 +69,11 @@ fn weights_of_nan_end_the_sampling_at_the_first_token() {
 #[test]
 fn a_group_of_siblings_ends_with_the_same_error_and_says_where() {
     let decoder = damaged("qwen3", "model.norm.weight");
-    let options = options(1.0, Speculative::None);
-    let result = generate_siblings(
-        &decoder,
-        &[&[3, 4], &[5]],
-        3,
-        &options,
-        |i| Seed::new(i as u64),
-        || ControlFlow::Continue(()),
-    );
+    let Options { sampling, engine, eos_token_ids } = options(1.0, Speculative::None);
+    let mut engine = LocalEngine::of(&decoder, engine).expect("it drafts nothing");
+    let args = GroupArgs { count: 3, sampling, stop: &Stop::at(&eos_token_ids) };
+    let go_on = || ControlFlow::Continue(());
+    let result = generate_grouped(&mut engine, &[&[3, 4], &[5]], args, |i| Seed::new(i as u64), go_on);
     let error = result.expect_err("no distribution");
     assert_eq!(error, Error::NotFinite { request: 0, token: 0 });
     let message = error.to_string();

@@ -4,36 +4,26 @@
 mod common;
 
 use burn::tensor::activation::log_softmax;
-use common::requests;
-use ruminate_data::{Completion, Seed};
-use ruminate_model::{Batch, Config, Decoder, Routes, load};
-use ruminate_rollout::{Error, Options, Request, Sampling, SpeculationStats, Speculative, generate};
+use common::{Asked, Options, decoder, generate, requests, run};
+use ruminate_data::{Completion, SamplingParams, Seed};
+use ruminate_model::{Batch, Config, Decoder, Routes};
+use ruminate_rollout::{EngineConfig, Error, SpeculationStats, Speculative};
 use ruminate_testkit as testkit;
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 
-fn decoder(name: &str) -> Decoder {
-    load(&testkit::fixture_path(&format!("model/{name}")), &testkit::device()).expect("the fixture loads")
-}
-
-fn options(sampling: Sampling) -> Options {
-    let sampling = Sampling { speculative: Speculative::Mtp, ..sampling };
-    Options { sampling, eos_token_ids: vec![1], max_num_seqs: 8, record_routing: true }
+fn options(sampling: SamplingParams) -> Options {
+    let engine = EngineConfig {
+        speculative: Speculative::Mtp,
+        max_num_seqs: 8,
+        record_routing: true,
+        ..EngineConfig::default()
+    };
+    Options { sampling, engine, eos_token_ids: vec![1] }
 }
 
 fn plain(options: &Options) -> Options {
-    let sampling = Sampling { speculative: Speculative::None, ..options.sampling };
-    Options { sampling, ..options.clone() }
-}
-
-fn run(decoder: &Decoder, requests: &[Request], options: &Options) -> (Vec<Completion>, SpeculationStats) {
-    let mut completions = vec![None; requests.len()];
-    let tally = generate(decoder, requests, options, |request, completion| {
-        assert!(completions[request].replace(completion).is_none(), "finished twice");
-        ControlFlow::Continue(())
-    });
-    let completions = completions.into_iter().map(|completion| completion.expect("every request finishes"));
-    (completions.collect(), tally.expect("a model that drafts"))
+    let engine = EngineConfig { speculative: Speculative::None, ..options.engine };
+    Options { engine, ..options.clone() }
 }
 
 #[test]
@@ -41,9 +31,9 @@ fn greedy_completions_are_token_for_token_the_plain_ones() {
     let decoder = decoder("deepseek_v3_mtp");
     let requests = requests(40);
     for max_num_batched_tokens in [2, 8192] {
-        let sampling =
-            Sampling { temperature: 0.0, max_new_tokens: 24, max_num_batched_tokens, ..Sampling::default() };
-        let options = Options { eos_token_ids: vec![7], ..options(sampling) };
+        let sampling = SamplingParams { temperature: 0.0, max_new_tokens: 24, ..SamplingParams::default() };
+        let mut options = Options { eos_token_ids: vec![7], ..options(sampling) };
+        options.engine.max_num_batched_tokens = max_num_batched_tokens;
         let (guessed, tally) = run(&decoder, &requests, &options);
         let (expected, none) = run(&decoder, &requests, &plain(&options));
         for (guessed, expected) in guessed.iter().zip(&expected) {
@@ -61,7 +51,8 @@ fn greedy_completions_are_token_for_token_the_plain_ones() {
 fn a_request_samples_the_same_alone_and_in_company() {
     let decoder = decoder("deepseek_v3_mtp");
     let requests = requests(40);
-    let options = options(Sampling { temperature: 0.8, max_new_tokens: 12, ..Sampling::default() });
+    let options =
+        options(SamplingParams { temperature: 0.8, max_new_tokens: 12, ..SamplingParams::default() });
     let (company, _) = run(&decoder, &requests, &options);
     for (request, in_company) in requests.iter().zip(&company) {
         let (alone, _) = run(&decoder, std::slice::from_ref(request), &options);
@@ -74,7 +65,8 @@ fn a_request_samples_the_same_alone_and_in_company() {
 fn logprobs_and_experts_are_the_full_forwards() {
     let decoder = decoder("deepseek_v3_mtp");
     let vocabulary = decoder.config().vocab_size;
-    let sampling = Sampling { temperature: 0.8, top_p: 0.95, max_new_tokens: 12, ..Sampling::default() };
+    let sampling =
+        SamplingParams { temperature: 0.8, top_p: 0.95, max_new_tokens: 12, ..SamplingParams::default() };
     let (completions, tally) = run(&decoder, &requests(40), &options(sampling));
     assert!(tally.accepted > 20 && tally.drafted - tally.accepted > 20, "{tally:?}");
     for completion in completions {
@@ -111,12 +103,13 @@ fn sequences_have_the_frequencies_that_the_full_forward_says() {
     let decoder = Decoder::init(&config, &mut Seed::new(5).child("weights").rng(), &testkit::device());
     let prompt = vec![2_u32, 3];
     let n = 40_000;
-    let requests: Vec<Request> =
-        (0..n).map(|i| Request { prompt_ids: prompt.clone(), seed: Seed::new(3).index(i) }).collect();
+    let requests: Vec<Asked> =
+        (0..n).map(|i| Asked { prompt_ids: prompt.clone(), seed: Seed::new(3).index(i) }).collect();
     for (temperature, top_p, top_k) in [(1.0, 1.0, 0), (0.7, 0.9, 3)] {
-        let sampling = Sampling { temperature, top_p, top_k, max_new_tokens: 4, ..Sampling::default() };
+        let sampling =
+            SamplingParams { temperature, top_p, top_k, max_new_tokens: 4, ..SamplingParams::default() };
         let mut options = options(sampling);
-        options.max_num_seqs = 500;
+        options.engine.max_num_seqs = 500;
         let (completions, tally) = run(&decoder, &requests, &options);
         let acceptance = tally.acceptance().expect("guesses");
         assert!(
@@ -140,7 +133,7 @@ fn sequences_have_the_frequencies_that_the_full_forward_says() {
 }
 
 /// All sequences after the prompt, with their probabilities.
-fn sequences(decoder: &Decoder, prompt: &[u32], sampling: &Sampling) -> Vec<(Vec<u32>, f64)> {
+fn sequences(decoder: &Decoder, prompt: &[u32], sampling: &SamplingParams) -> Vec<(Vec<u32>, f64)> {
     let (mut open, mut done) = (vec![(Vec::new(), 1.0)], Vec::new());
     for _ in 0..sampling.max_new_tokens {
         let rows: Vec<Vec<u32>> = open.iter().map(|(ids, _)| [prompt, ids.as_slice()].concat()).collect();
@@ -163,7 +156,7 @@ fn sequences(decoder: &Decoder, prompt: &[u32], sampling: &Sampling) -> Vec<(Vec
 }
 
 /// Softmax at a temperature, the top k of it, then the fewest of these whose share reaches p.
-fn distribution(logits: &[f32], sampling: &Sampling) -> Vec<f64> {
+fn distribution(logits: &[f32], sampling: &SamplingParams) -> Vec<f64> {
     let mut p: Vec<f64> =
         logits.iter().map(|&logit| (f64::from(logit) / sampling.temperature).exp()).collect();
     let mut order: Vec<usize> = (0..p.len()).collect();
@@ -187,7 +180,9 @@ fn distribution(logits: &[f32], sampling: &Sampling) -> Vec<f64> {
 
 #[test]
 fn a_model_without_the_module_is_refused() {
-    let options = options(Sampling { max_new_tokens: 4, ..Sampling::default() });
-    let refused = generate(&decoder("qwen3"), &requests(2), &options, |_, _| panic!("nothing is finished"));
+    let options = options(SamplingParams { max_new_tokens: 4, ..SamplingParams::default() });
+    let refused = generate(&decoder("qwen3"), &requests(2), &options, &mut |_: usize, _: Completion| {
+        panic!("nothing is finished")
+    });
     assert_eq!(refused, Err(Error::NoModule));
 }

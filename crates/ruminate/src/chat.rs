@@ -7,10 +7,10 @@ use crate::hub;
 use crate::policy;
 use crate::recipe::text::{load_renderer, note_unused_sampling};
 use anyhow::Result;
-use ruminate_data::{FinishReason, Message, Prompt, Seed};
-use ruminate_model::{self as model, Decoder};
+use ruminate_data::{Completion, FinishReason, Message, Prompt, Request, SamplingParams, Seed, Sink, Stop};
+use ruminate_model::{self as model, Config};
 use ruminate_reward::tags::Opening;
-use ruminate_rollout::{Options, Request, Sampling, generate_streaming};
+use ruminate_rollout::{Engine, LocalEngine};
 use ruminate_text::Preamble;
 use ruminate_text::PromptStyle;
 use ruminate_text::Renderer;
@@ -20,9 +20,10 @@ use std::ops::ControlFlow;
 
 /// A conversation.
 pub struct Chat {
-    policy: Decoder,
+    config: Config,
+    engine: LocalEngine,
     renderer: Renderer,
-    sampling: Sampling,
+    sampling: SamplingParams,
     seed: Seed,
     /// A user's turn and an assistant's, again and again.
     turns: Vec<Message>,
@@ -73,19 +74,19 @@ impl Chat {
         let mut renderer = renderer.with_kwargs(&template_kwargs(&options.template)?, "--template")?;
         renderer.template.preamble = Preamble::of_system(options.system.as_deref());
         note_unused_sampling(&source.base, &options.sampling);
-        let policy = source.load(&options.device.open()?)?;
+        let engine = LocalEngine::of(&source.load(&options.device.open()?)?, options.engine)?;
         let seed = Seed::new(options.seed).child("chat");
-        Ok(Self { policy, renderer, sampling: options.sampling, seed, turns: Vec::new() })
+        Ok(Self { config, engine, renderer, sampling: options.sampling, seed, turns: Vec::new() })
     }
 
     /// The model's parameters, for people: `134.5M`.
     pub fn parameters(&self) -> String {
-        policy::millions(self.policy.config().parameters().all)
+        policy::millions(self.config.parameters().all)
     }
 
     /// The longest sequence that the model takes, in tokens.
     pub fn positions(&self) -> usize {
-        self.policy.config().max_position_embeddings
+        self.config.max_position_embeddings
     }
 
     /// Whether the model's chat template shows it earlier turns; without one each line stands alone.
@@ -167,49 +168,62 @@ impl Chat {
 
     /// Draws an answer and shows it while it is drawn. Returns its text and why it ended.
     fn write(
-        &self,
+        &mut self,
         prompt: Fitting,
         seed: Seed,
         show: &mut dyn FnMut(Piece<'_>) -> ControlFlow<()>,
     ) -> Result<(String, Option<FinishReason>)> {
-        let end_ids = &self.renderer.end_ids;
-        let options = Options {
-            sampling: Sampling { max_new_tokens: prompt.max_new_tokens, ..self.sampling },
-            eos_token_ids: end_ids.clone(),
-            max_num_seqs: 1,
-            record_routing: false,
+        let request = Request {
+            prompt_ids: prompt.prompt_ids,
+            sampling: SamplingParams { max_new_tokens: prompt.max_new_tokens, ..self.sampling },
+            stop: Stop::at(&self.renderer.end_ids),
+            seed,
         };
-        let requests = [Request { prompt_ids: prompt.prompt_ids, seed }];
-        let mut stream = TextStream::new(&self.renderer.tokenizer);
-        let (mut text, mut ended, mut decoded) = (String::new(), None, Ok(()));
-        let mut flow = show(Piece::Begin { in_thought: prompt.in_thought });
-        generate_streaming(
-            &self.policy,
-            &requests,
-            &options,
-            |_, token| {
-                if !end_ids.contains(&token) {
-                    decoded = stream.push(token).map(|piece| {
-                        text.push_str(&piece);
-                        flow = show(Piece::Text(&piece));
-                    });
-                }
-                if decoded.is_err() || flow.is_break() {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            },
-            |_, completion| {
-                ended = Some(completion.finish_reason);
-                ControlFlow::Continue(())
-            },
-        )?;
+        let flow = show(Piece::Begin { in_thought: prompt.in_thought });
+        let mut answer = Streamed {
+            stream: TextStream::new(&self.renderer.tokenizer),
+            end_ids: &self.renderer.end_ids,
+            text: String::new(),
+            ended: None,
+            decoded: Ok(()),
+            flow,
+            show,
+        };
+        self.engine.generate(vec![request], &mut answer)?;
+        let Streamed { stream, mut text, ended, decoded, show, .. } = answer;
         decoded?;
         let rest = stream.finish()?;
         text.push_str(&rest);
         let _ = show(Piece::Text(&rest)); // the answer has ended
         Ok((text, ended))
+    }
+}
+
+/// An answer while it is drawn.
+struct Streamed<'a> {
+    stream: TextStream<'a>,
+    end_ids: &'a [u32],
+    text: String,
+    ended: Option<FinishReason>,
+    decoded: Result<(), ruminate_text::Error>,
+    flow: ControlFlow<()>,
+    show: &'a mut dyn FnMut(Piece<'_>) -> ControlFlow<()>,
+}
+
+impl Sink for Streamed<'_> {
+    fn token(&mut self, _: usize, token: u32) -> ControlFlow<()> {
+        if !self.end_ids.contains(&token) {
+            self.decoded = self.stream.push(token).map(|piece| {
+                self.text.push_str(&piece);
+                self.flow = (self.show)(Piece::Text(&piece));
+            });
+        }
+        if self.decoded.is_err() { ControlFlow::Break(()) } else { self.flow }
+    }
+
+    fn finished(&mut self, _: usize, completion: Completion) -> ControlFlow<()> {
+        self.ended = Some(completion.finish_reason);
+        ControlFlow::Continue(())
     }
 }
 

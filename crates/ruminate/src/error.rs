@@ -220,7 +220,7 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     let recipe = cause.is::<model::ConfigError>()
         || cause.is::<model::lora::Error>()
         || cause.is::<reward::Error>()
-        || cause.is::<rollout::SamplingError>()
+        || cause.is::<ruminate_data::SamplingError>()
         || cause.is::<toml::de::Error>();
     recipe.then_some(ErrorKind::Usage)
 }
@@ -253,6 +253,8 @@ fn of_rollout(error: &rollout::Error) -> ErrorKind {
         rollout::Error::CacheMemory { .. } | rollout::Error::NoModule => ErrorKind::Usage,
         rollout::Error::NotFinite { .. } => ErrorKind::NonFinite,
         rollout::Error::Stopped { .. } => ErrorKind::Interrupted,
+        rollout::Error::Engine { .. } => ErrorKind::Engine,
+        _ => ErrorKind::Other,
     }
 }
 

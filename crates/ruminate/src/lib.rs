@@ -58,9 +58,10 @@ pub use out_of_memory::ReportingAllocator;
 pub use pipelines::eval::Compared;
 pub use r1::{R1Check, R1Ended, R1Options};
 // What stands in options and in rewards.
+pub use ruminate_data::SamplingParams;
 pub use ruminate_data::{Task, Verdict};
 pub use ruminate_reward::Response;
-pub use ruminate_rollout::{Dtype, Sampling, Speculative};
+pub use ruminate_rollout::{Dtype, EngineConfig, Speculative};
 
 use ruminate_reward::Verifier;
 use std::path::{Path, PathBuf};

@@ -117,7 +117,7 @@ impl BenchGenerateArgs {
             prompt_tokens: self.prompt_tokens,
             new_tokens: self.new_tokens,
             repeats: self.repeats,
-            sampling: self.engine.sampling(),
+            engine: self.engine.config(),
         })
     }
 }
@@ -142,7 +142,7 @@ impl BenchGrpoArgs {
             generations: self.generations,
             max_completion: self.max_completion,
             steps: self.steps,
-            sampling: self.engine.sampling(),
+            engine: self.engine.config(),
         })
     }
 }

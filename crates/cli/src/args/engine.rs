@@ -1,7 +1,7 @@
 //! How completions are computed, whatever they are sampled from: flags that several commands share.
 
 use clap::Args as ClapArgs;
-use ruminate::{Dtype, Sampling, Speculative};
+use ruminate::{Dtype, EngineConfig, Speculative};
 
 #[derive(Clone, Copy, Debug, ClapArgs)]
 pub(crate) struct EngineArgs {
@@ -12,7 +12,7 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_name = "GIB")]
     pub(crate) kv_cache_memory_gib: Option<f64>,
     /// Tokens of prompts that are computed at once; longer prompts are computed in pieces
-    #[arg(long, value_name = "N", default_value_t = Sampling::default().max_num_batched_tokens)]
+    #[arg(long, value_name = "N", default_value_t = EngineConfig::default().max_num_batched_tokens)]
     pub(crate) max_num_batched_tokens: usize,
     /// Who guesses tokens ahead: none, or mtp, the model's multi-token prediction module; the distribution is the same
     #[arg(long, value_name = "METHOD", default_value = "none")]
@@ -20,9 +20,15 @@ pub(crate) struct EngineArgs {
 }
 
 impl EngineArgs {
-    /// Sampling as these flags say, from the whole distribution at temperature 1.
-    pub(crate) fn sampling(&self) -> Sampling {
+    /// The engine that these flags describe.
+    pub(crate) fn config(&self) -> EngineConfig {
         let Self { dtype, kv_cache_memory_gib, max_num_batched_tokens, speculative } = *self;
-        Sampling { dtype, kv_cache_memory_gib, max_num_batched_tokens, speculative, ..Sampling::default() }
+        EngineConfig {
+            dtype,
+            kv_cache_memory_gib,
+            max_num_batched_tokens,
+            speculative,
+            ..EngineConfig::default()
+        }
     }
 }

@@ -11,9 +11,9 @@ use crate::recipe::load::set_value;
 use crate::recipe::text::{load_renderer, note_unused_sampling};
 use anyhow::Result;
 use ruminate_data::jsonl::{Mismatch, parse_object};
-use ruminate_data::{Completion, FinishReason, Prompt, Seed};
+use ruminate_data::{Completion, FinishReason, Prompt, Request, SamplingParams, Seed, Stop};
 use ruminate_model as model;
-use ruminate_rollout::{Options, Request, Sampling};
+use ruminate_rollout::{Engine, EngineConfig, LocalEngine};
 use ruminate_text::Columns;
 use ruminate_text::Preamble;
 use ruminate_text::Renderer;
@@ -34,13 +34,13 @@ pub struct GenerateOptions {
     /// Where to compute.
     pub device: Device,
     /// How tokens are drawn.
-    pub sampling: Sampling,
+    pub sampling: SamplingParams,
+    /// How they are computed, and how many sequences at once.
+    pub engine: EngineConfig,
     /// The seed: the same one gives the same completions.
     pub seed: u64,
     /// Completions per prompt.
     pub num_samples: usize,
-    /// Sequences decoded at once.
-    pub max_num_seqs: usize,
     /// A system message before messages that have none; before a prompt of bare text, text.
     pub system: Option<String>,
     /// Variables of the chat template as `KEY=VALUE`, as in `enable_thinking=false`: VALUE is TOML, or else a text.
@@ -89,6 +89,7 @@ struct OutputLine<'a> {
 pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
     let sampling = args.sampling;
     sampling.validate()?;
+    args.engine.validate()?;
     let source = policy::Source::new(&hub::folder(&args.model)?, args.adapter.as_deref())?;
     let config = model::load_config(&source.base)?;
     let lines = lines::read(files, parse)?;
@@ -123,13 +124,15 @@ pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
         None => end_ids(&source.base, config.vocab_size, &config.eos_token_ids)?,
     };
     note_unused_sampling(&source.base, &sampling);
-    let options = Options { sampling, eos_token_ids, max_num_seqs: args.max_num_seqs, record_routing: false };
+    let stop = &Stop::at(&eos_token_ids);
     let seed = Seed::new(args.seed).child("generate");
     let requests: Vec<Request> = prompts
         .iter()
         .flat_map(|(index, ids)| {
             (0..args.num_samples).map(move |sample| Request {
                 prompt_ids: ids.clone(),
+                sampling,
+                stop: stop.clone(),
                 seed: seed.index(*index as u64).index(sample as u64),
             })
         })
@@ -138,29 +141,33 @@ pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
     let mut output = Output::open(files.output.as_deref())?;
     // Completions finish in any order and leave in the order of the input.
     let (mut waiting, mut next, mut written) = (BTreeMap::new(), 0, Ok(()));
-    ruminate_rollout::generate(&policy, &requests, &options, |request, completion| {
-        waiting.insert(request, completion);
-        while let Some(completion) = waiting.remove(&next) {
-            let line = line(
-                prompts[next / args.num_samples].0,
-                next % args.num_samples,
-                &completion,
-                renderer.as_ref(),
-            );
-            next += 1;
-            written = output.line(&line);
-            if written.is_err() {
-                return ControlFlow::Break(());
+    let requested = requests.len();
+    LocalEngine::of(&policy, args.engine)?.generate(
+        requests,
+        &mut |request: usize, completion: Completion| {
+            waiting.insert(request, completion);
+            while let Some(completion) = waiting.remove(&next) {
+                let line = line(
+                    prompts[next / args.num_samples].0,
+                    next % args.num_samples,
+                    &completion,
+                    renderer.as_ref(),
+                );
+                next += 1;
+                written = output.line(&line);
+                if written.is_err() {
+                    return ControlFlow::Break(());
+                }
             }
-        }
-        if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
+            if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        },
+    )?;
     written?;
     output.finish()?;
-    if next < requests.len() && interrupt::requested() {
+    if next < requested && interrupt::requested() {
         return Err(Refusal::Interrupted(format!(
             " after {next} of {} completions, which are written; the others are not, and the same command begins again",
-            requests.len()
+            requested
         ))
         .into());
     }

@@ -7,7 +7,7 @@ use crate::error::ErrorKind;
 use crate::machine;
 use crate::out_of_memory;
 use crate::policy;
-use ruminate_data::Seed;
+use ruminate_data::{Seed, Stop};
 use ruminate_distill::Method;
 use ruminate_grpo as grpo;
 use ruminate_model::WeightType;
@@ -81,8 +81,8 @@ fn reinforcement(inputs: &Inputs) -> Option<Plan> {
     let setup = grpo::TrainerArgs {
         config: &recipe.grpo,
         train: &recipe.train,
-        sampling: &recipe.rollout,
-        eos_token_ids: &[],
+        sampling: recipe.rollout.sampling(),
+        stop: &Stop::default(),
         alarms: &recipe.alarms,
         max_steps: recipe.max_steps,
         seed: Seed::new(0).child("doctor"),
@@ -93,14 +93,14 @@ fn reinforcement(inputs: &Inputs) -> Option<Plan> {
         evaluated: recipe.eval.n * recipe.eval.num_samples,
     };
     // What makes no plan is refused by the run, with its key.
-    let plan = grpo::memory_plan(&known.config, demand, &setup).ok()?;
+    let plan = grpo::memory_plan(&known.config, demand, &recipe.rollout.engine(), &setup).ok()?;
     let memory = plan.memory;
     let sampling = memory.prepared + memory.caches;
     let training = memory.peak() - memory.program - memory.weights - memory.moments;
     let keys = if memory.weights + memory.moments > memory.peak() / 2 {
         "add a table [lora], or choose a smaller model"
     } else if sampling >= training {
-        "lower `grpo.max_num_seqs` or `rollout.max_new_tokens`, or set `rollout.kv_cache_memory_gib`"
+        "lower `rollout.max_num_seqs` or `rollout.max_new_tokens`, or set `rollout.kv_cache_memory_gib`"
     } else {
         "lower `grpo.micro_batch_size` and `grpo.micro_batch_tokens`, or set `train.gradient_checkpointing = true`"
     };
@@ -126,8 +126,8 @@ fn of(plan: MemoryPlan, table: &str) -> Plan {
 /// Sampling alone.
 fn asking(inputs: &Inputs, known: &Known, completions: usize) -> Option<Plan> {
     let recipe = inputs.recipe;
-    let at_once = recipe.grpo.max_num_seqs.min(completions);
-    let budget = Budget::new(&known.config, &recipe.rollout, at_once, inputs.mean_prompt().max(1)).ok()?;
+    let columns = inputs.mean_prompt().max(1) + recipe.rollout.max_new_tokens;
+    let budget = Budget::new(&known.config, &recipe.rollout.engine(), completions, columns).ok()?;
     let weights = 4 * known.config.parameters().all as u64;
     // Weights are packed beside those that were read; prompts enter a cache a layer at a time.
     let caches = budget.bytes + budget.bytes / known.config.num_hidden_layers.max(1) as u64;
@@ -140,8 +140,9 @@ fn asking(inputs: &Inputs, known: &Known, completions: usize) -> Option<Plan> {
             gib(weights),
             gib(weights + caches)
         ),
-        keys: "lower `grpo.max_num_seqs` or `rollout.max_new_tokens`, or set `rollout.kv_cache_memory_gib`"
-            .to_owned(),
+        keys:
+            "lower `rollout.max_num_seqs` or `rollout.max_new_tokens`, or set `rollout.kv_cache_memory_gib`"
+                .to_owned(),
     })
 }
 

@@ -2,21 +2,23 @@
 
 pub(crate) mod samples;
 pub(crate) mod summary;
+#[cfg(test)]
+mod tests;
 pub(crate) mod validation;
 
 use crate::error::Refusal;
 use crate::frontend::Progress;
 use crate::interrupt;
 use crate::printable::harmless_line;
-use crate::recipe::Recipe;
+use crate::recipe::{Eval, Recipe};
 use anyhow::Result;
 use ruminate_data::procedural::DIFFICULTY;
-use ruminate_data::{Completion, Group, Seed, Task};
+use ruminate_data::{Completion, Group, SamplingParams, Seed, Stop, Task};
 use ruminate_env::Grader;
 use ruminate_env::Problems;
 use ruminate_eval::{Evaluation, by_part, evaluate};
 use ruminate_model::Decoder;
-use ruminate_rollout::{self as rollout, Options, Sampling, generate_siblings};
+use ruminate_rollout::{self as rollout, Engine, EngineConfig, GroupArgs, LocalEngine, generate_grouped};
 use ruminate_run::RunFolder;
 use ruminate_run::rows::Sample;
 use ruminate_text::Renderer;
@@ -48,9 +50,9 @@ struct Set {
 pub(crate) struct Evaluator<'a> {
     judge: &'a Grader<'a>,
     sets: Vec<Set>,
-    sampled: Sampling,
+    sampled: SamplingParams,
     num_samples: usize,
-    max_num_seqs: usize,
+    engine: EngineConfig,
     seed: Seed,
 }
 
@@ -148,7 +150,7 @@ impl<'a> Evaluator<'a> {
             sets,
             sampled: recipe.eval.sampling(&recipe.rollout),
             num_samples: recipe.eval.num_samples,
-            max_num_seqs: recipe.grpo.max_num_seqs,
+            engine: Eval::engine(&recipe.rollout),
             seed: Seed::new(recipe.seed).child("eval"),
         })
     }
@@ -181,16 +183,29 @@ impl<'a> Evaluator<'a> {
         which: Sets,
         keep: &mut dyn FnMut(&Measured) -> Result<()>,
     ) -> Result<Evaluated> {
+        self.run_with(&mut LocalEngine::new(self.engine), step, policy, which, keep)
+    }
+
+    /// The same, sampled by an engine, which gets the policy's weights.
+    fn run_with(
+        &self,
+        engine: &mut dyn Engine,
+        step: usize,
+        policy: &Decoder,
+        which: Sets,
+        keep: &mut dyn FnMut(&Measured) -> Result<()>,
+    ) -> Result<Evaluated> {
         let completions: usize =
             self.sets(which).map(|set| set.problems.len() * (self.num_samples + 1)).sum();
         let mut progress = Progress::new("evaluate", completions as u64, 0);
         let mut evaluated = Evaluated::default();
         let mut done = 0;
+        engine.load_weights(policy, step as u64)?;
         for set in self.sets(which) {
             let sampled =
-                self.groups(policy, set, self.sampled, self.num_samples, &mut progress, &mut done)?;
-            let greedy = Sampling { temperature: 0.0, ..self.sampled };
-            let greedy = self.groups(policy, set, greedy, 1, &mut progress, &mut done)?;
+                self.groups(engine, set, self.sampled, self.num_samples, &mut progress, &mut done)?;
+            let greedy = SamplingParams { temperature: 0.0, ..self.sampled };
+            let greedy = self.groups(engine, set, greedy, 1, &mut progress, &mut done)?;
             let tasks = set.problems.iter().map(|(task, _)| task.clone()).collect();
             let measured =
                 Measured { set: set.name.clone(), forced: set.forced.to_owned(), tasks, sampled, greedy };
@@ -226,23 +241,18 @@ impl<'a> Evaluator<'a> {
     /// `count` judged completions of each problem.
     fn groups(
         &self,
-        policy: &Decoder,
+        engine: &mut dyn Engine,
         set: &Set,
-        sampling: Sampling,
+        sampling: SamplingParams,
         count: usize,
         progress: &mut Progress,
         done: &mut u64,
     ) -> Result<Vec<Group>> {
         let seed = seed_of(self.seed, &set.name);
         let prompts: Vec<&[u32]> = set.problems.iter().map(|(_, ids)| ids.as_slice()).collect();
-        let options = Options {
-            sampling,
-            eos_token_ids: self.judge.renderer.end_ids.clone(),
-            max_num_seqs: self.max_num_seqs,
-            record_routing: true,
-        };
+        let args = GroupArgs { count, sampling, stop: &Stop::at(&self.judge.renderer.end_ids) };
         let seed_of = |problem: usize| seed.index(problem as u64);
-        let completions = generate_siblings(policy, &prompts, count, &options, seed_of, || {
+        let completions = generate_grouped(engine, &prompts, args, seed_of, || {
             *done += 1;
             progress.at(*done, &harmless_line(&set.name));
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

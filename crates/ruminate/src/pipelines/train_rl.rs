@@ -16,10 +16,11 @@ use crate::run::identity;
 use crate::run::session::Session;
 use crate::run::stage::{Entered, OnExisting, enter};
 use anyhow::Result;
-use ruminate_data::Seed;
+use ruminate_data::{Seed, Stop};
 use ruminate_env::Problems;
 use ruminate_grpo as grpo;
 use ruminate_model::{self as model, Config, Parameters};
+use ruminate_rollout::{EngineConfig, LocalEngine};
 use serde_json::Value;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -64,8 +65,8 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let setup = grpo::TrainerArgs {
         config: &recipe.grpo,
         train: &recipe.train,
-        sampling: &recipe.rollout,
-        eos_token_ids: &renderer.end_ids,
+        sampling: recipe.rollout.sampling(),
+        stop: &Stop::at(&renderer.end_ids),
         alarms: &recipe.alarms,
         max_steps: recipe.max_steps,
         seed: seed.child("grpo"),
@@ -76,7 +77,8 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         prompt_tokens,
         evaluated: problems.validation.len() * recipe.eval.num_samples,
     };
-    let plan = grpo::memory_plan(&config, demand, &setup)?;
+    let engine = EngineConfig { record_routing: true, ..recipe.rollout.engine() };
+    let plan = grpo::memory_plan(&config, demand, &engine, &setup)?;
 
     let stage = match enter(session, out, session.identity(identity::of_a_base(recipe))?, OnExisting::Kept)? {
         Entered::Complete(summary) => return Ok(summary),
@@ -107,6 +109,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let mut observer = Observer::new("grpo", recipe.max_steps, state.step, settings)?;
     let state = grpo::train(
         state,
+        &mut LocalEngine::new(engine),
         &mut |index| Ok(problems.training(&renderer, index)?),
         &judge,
         &setup,

@@ -2,8 +2,9 @@
 
 use crate::error::Refusal;
 use anyhow::Result;
+use ruminate_data::{SamplingError, SamplingParams};
 use ruminate_reward::LanguageId;
-use ruminate_rollout::{Dtype, Sampling, SamplingError};
+use ruminate_rollout::{Config as Rollout, Dtype, EngineConfig};
 use serde::{Deserialize, Serialize};
 
 /// What is measured before and after, on problems that training never sees.
@@ -119,14 +120,18 @@ impl Eval {
         if self.self_check.iter().any(|phrase| phrase.trim().is_empty()) {
             return Err(Refusal::usage("`self_check` has an empty phrase, which every thought would hold"));
         }
-        Ok(self.sampling(&Sampling::default()).validate()?)
+        Ok(self.sampling(&Rollout::default()).validate()?)
     }
 
-    /// Sampling of an evaluation: from the policy's own numbers and its own distribution; lengths and what the engine
-    /// may take are training's.
-    pub(crate) fn sampling(&self, rollout: &Sampling) -> Sampling {
+    /// Sampling of an evaluation: from its own distribution, as long as training's completions.
+    pub(crate) fn sampling(&self, rollout: &Rollout) -> SamplingParams {
         let Self { temperature, top_p, .. } = *self;
-        Sampling { temperature, top_p, top_k: 0, dtype: Dtype::Float32, ..*rollout }
+        SamplingParams { temperature, top_p, top_k: 0, max_new_tokens: rollout.max_new_tokens }
+    }
+
+    /// The engine of an evaluation: the policy's own numbers, and what training's engine may take.
+    pub(crate) fn engine(rollout: &Rollout) -> EngineConfig {
+        EngineConfig { dtype: Dtype::Float32, record_routing: true, ..rollout.engine() }
     }
 }
 

@@ -39,7 +39,7 @@ const NAMES: &[(&[&str], &str)] = &[
     ),
     (
         &["per_device_eval_batch_size", "val_batch_size"],
-        "an evaluation asks `eval.n` problems, `grpo.max_num_seqs` sequences at once",
+        "an evaluation asks `eval.n` problems, `rollout.max_num_seqs` sequences at once",
     ),
     (
         &["gradient_accumulation_steps", "steps_per_generation"],
@@ -107,6 +107,7 @@ const NAMES: &[(&[&str], &str)] = &[
         &["model_name_or_path", "model_name", "base_model", "model_path", "pretrained"],
         "the model is `model`, a folder in Hugging Face's layout",
     ),
+    (&["max_num_seqs"], "since version 0.2 the sequences decoded at once are `rollout.max_num_seqs`"),
     (&["held_out"], "since version 0.2 the share that training never sees is `data.split.validation`"),
     (&["fresh"], "since version 0.2 the share for final figures is `data.split.test`"),
     (&["lora_r", "lora_rank"], "the rank of adapters is `lora.r`"),

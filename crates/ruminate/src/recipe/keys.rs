@@ -117,7 +117,7 @@ const READS: [Reads; 5] = [
             "rollout.kv_cache_memory_gib",
             "rollout.max_num_batched_tokens",
             "rollout.speculative",
-            "grpo.max_num_seqs",
+            "rollout.max_num_seqs",
             "reward",
             "eval.n",
             "eval.num_samples",

@@ -330,6 +330,7 @@ mod tests {
             ("train.warmup_ratio=0.1", "`train.warmup_steps`"),
             ("per_device_train_batch_size=8", "`grpo.prompts_per_step`"),
             ("grpo.num_train_epochs=2", "`sft.num_train_epochs`"),
+            ("grpo.max_num_seqs=8", "`rollout.max_num_seqs`"),
             ("rollout.stop=x", "end tokens of the model folder"),
             ("actor_rollout_ref.rollout.n=8", "`grpo.num_generations`"),
         ] {

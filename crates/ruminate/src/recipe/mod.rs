@@ -22,7 +22,7 @@ use anyhow::{Context, Result};
 
 use ruminate_grpo as grpo;
 use ruminate_model::{Format, lora};
-use ruminate_rollout::Sampling;
+use ruminate_rollout as rollout;
 use ruminate_train::{self as train, supervised};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -52,7 +52,7 @@ pub(crate) struct Recipe {
     pub(crate) train: train::Config,
     /// How completions are sampled in training. Evaluations take their length limit, memory and speculation
     /// from here, too.
-    pub(crate) rollout: Sampling,
+    pub(crate) rollout: rollout::Config,
     /// The steps of GRPO: their sizes, advantages and loss.
     pub(crate) grpo: grpo::Config,
     /// Adapters of low rank on frozen weights, for `train-rl`, `sft` and the student of `distill`. Without
@@ -83,7 +83,7 @@ impl Default for Recipe {
             pretrain: supervised::Config::default(),
             sft: supervised::Config::default(),
             train: train::Config::default(),
-            rollout: Sampling::default(),
+            rollout: rollout::Config::default(),
             grpo: grpo::Config::default(),
             lora: None,
             reward: Reward::default(),

@@ -3,10 +3,9 @@
 
 use super::Recipe;
 use anyhow::Result;
-use ruminate_data::Seed;
+use ruminate_data::{SamplingParams, Seed};
 use ruminate_env::{Grader, ProblemSettings, Problems, TextMetrics};
 use ruminate_model::Config;
-use ruminate_rollout::Sampling;
 use ruminate_text::{Preamble, PromptStyle, Renderer, unused_sampling};
 use std::collections::HashSet;
 use std::path::Path;
@@ -87,7 +86,7 @@ pub(crate) fn warn_without_end(renderer: &Renderer) {
 }
 
 /// Notes which sampling values of a model folder's `generation_config.json` are not used, where there are any.
-pub(crate) fn note_unused_sampling(folder: &Path, sampling: &Sampling) {
+pub(crate) fn note_unused_sampling(folder: &Path, sampling: &SamplingParams) {
     if let Some(note) = unused_sampling(folder, sampling.temperature, sampling.top_p, sampling.top_k) {
         notice!("note: {note}");
     }

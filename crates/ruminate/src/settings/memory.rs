@@ -9,7 +9,7 @@ use crate::recipe::load::checked;
 use crate::recipe::{Model, Recipe};
 use anyhow::Result;
 use burn::tensor::Device;
-use ruminate_data::Seed;
+use ruminate_data::{Seed, Stop};
 use ruminate_grpo as grpo;
 use ruminate_train::supervised;
 use std::fs;
@@ -33,7 +33,7 @@ const SUPERVISED: [(usize, bool); 5] = [(1, false), (2, false), (4, false), (4, 
 
 /// What an earlier run in a folder decided by the memory that was free then: going on must not depend on it again.
 const DECIDED: [&str; 5] = [
-    "grpo.max_num_seqs",
+    "rollout.max_num_seqs",
     "grpo.micro_batch_tokens",
     "train.gradient_checkpointing",
     "sft.gradient_accumulation_steps",
@@ -58,7 +58,7 @@ pub(super) fn fit(fitting: &Fitting, starts: &mut Starts) -> Result<()> {
         "distill" => {
             starts.set(
                 fitting.layers,
-                "grpo.max_num_seqs",
+                "rollout.max_num_seqs",
                 32,
                 "caches of so many sequences take little memory",
             );
@@ -67,7 +67,7 @@ pub(super) fn fit(fitting: &Fitting, starts: &mut Starts) -> Result<()> {
         "eval" => {
             starts.set(
                 fitting.layers,
-                "grpo.max_num_seqs",
+                "rollout.max_num_seqs",
                 32,
                 "caches of so many sequences take little memory",
             );
@@ -88,7 +88,7 @@ fn sampled(fitting: &Fitting, room: Option<u64>, starts: &mut Starts) -> Result<
             fitting,
             starts,
             &[
-                ("grpo.max_num_seqs", whole(sequences)),
+                ("rollout.max_num_seqs", whole(sequences)),
                 ("grpo.micro_batch_tokens", whole(tokens)),
                 ("train.gradient_checkpointing", again.into()),
             ],
@@ -100,7 +100,7 @@ fn sampled(fitting: &Fitting, room: Option<u64>, starts: &mut Starts) -> Result<
     }
     let (sequences, tokens, again) = chosen;
     let why = why(need, room);
-    starts.set(fitting.layers, "grpo.max_num_seqs", whole(sequences), why.as_str());
+    starts.set(fitting.layers, "rollout.max_num_seqs", whole(sequences), why.as_str());
     // The defaults need no word.
     if tokens != SAMPLED[0].1 {
         starts.set(fitting.layers, "grpo.micro_batch_tokens", whole(tokens), why.as_str());
@@ -117,8 +117,8 @@ fn rl_plan(fitting: &Fitting, recipe: &Recipe, prompt_tokens: usize) -> Result<u
         config: &recipe.grpo,
         alarms: &recipe.alarms,
         train: &recipe.train,
-        sampling: &recipe.rollout,
-        eos_token_ids: &fitting.renderer.end_ids,
+        sampling: recipe.rollout.sampling(),
+        stop: &Stop::at(&fitting.renderer.end_ids),
         max_steps: recipe.max_steps,
         seed: Seed::new(recipe.seed),
     };
@@ -127,7 +127,7 @@ fn rl_plan(fitting: &Fitting, recipe: &Recipe, prompt_tokens: usize) -> Result<u
         prompt_tokens,
         evaluated: recipe.eval.n * recipe.eval.num_samples,
     };
-    Ok(grpo::memory_plan(fitting.config, demand, &setup)?.memory.peak())
+    Ok(grpo::memory_plan(fitting.config, demand, &recipe.rollout.engine(), &setup)?.memory.peak())
 }
 
 fn supervised(fitting: &Fitting, room: Option<u64>, starts: &mut Starts) -> Result<()> {

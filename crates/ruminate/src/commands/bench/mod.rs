@@ -15,10 +15,10 @@ use burn::tensor::Device as BurnDevice;
 use clock::{Clock, GrpoClock, median};
 use rand::RngExt;
 use ruminate_data::jsonl::{self, BadLines};
-use ruminate_data::{Completion, Problem, Sample, Seed, Task, Verdict};
+use ruminate_data::{Completion, Problem, Request, Sample, SamplingParams, Seed, Stop, Task, Verdict};
 use ruminate_grpo as grpo;
 use ruminate_model::{self as model, Decoder};
-use ruminate_rollout::{self as rollout, Dtype, Options, Request, Sampling, generate};
+use ruminate_rollout::{self as rollout, Dtype, Engine, EngineConfig, LocalEngine};
 use ruminate_text::PromptStyle;
 use ruminate_train::{self as train, State, supervised};
 use serde::Serialize;
@@ -100,7 +100,7 @@ pub struct GenerateBench {
     /// Timed repetitions, after one that is not counted.
     pub repeats: usize,
     /// How the engine computes.
-    pub sampling: Sampling,
+    pub engine: EngineConfig,
 }
 
 /// Full training steps in f32 with AdamW on random tokens.
@@ -132,7 +132,7 @@ pub struct GrpoBench {
     /// GRPO steps, of which the first does not count.
     pub steps: usize,
     /// How the engine computes.
-    pub sampling: Sampling,
+    pub engine: EngineConfig,
 }
 
 /// Measures, and returns one JSON object.
@@ -144,9 +144,9 @@ pub(crate) fn run(options: &BenchOptions) -> Result<Value> {
         model::disable_fused();
     }
     let (dtype, measured) = match &options.work {
-        BenchWork::Generate(bench) => (bench.sampling.dtype, generation(bench, options.device)?),
+        BenchWork::Generate(bench) => (bench.engine.dtype, generation(bench, options.device)?),
         BenchWork::Train(bench) => (Dtype::Float32, training(bench, options.device)?),
-        BenchWork::Grpo(bench) => (bench.sampling.dtype, reinforcement(bench, options.device)?),
+        BenchWork::Grpo(bench) => (bench.engine.dtype, reinforcement(bench, options.device)?),
         BenchWork::Ceiling => return Ok(serde_json::to_value(ceiling::measure(options.device)?)?),
     };
     Ok(serde_json::to_value(Line {
@@ -170,22 +170,22 @@ fn generation(args: &GenerateBench, device: Device) -> Result<Measured> {
     ])?;
     let policy = decoder(&args.model, &device.open()?)?;
     let seed = Seed::new(0).child("bench");
-    let requests: Vec<Request> = (0..args.batch as u64)
-        .map(|i| Request {
+    let config = EngineConfig { max_num_seqs: args.batch, ..args.engine };
+    let requests = |max_new_tokens| -> Vec<Request> {
+        let request = |i| Request {
             prompt_ids: random_ids(args.prompt_tokens, policy.config().vocab_size, seed.index(i)),
+            sampling: SamplingParams { max_new_tokens, ..SamplingParams::default() },
+            stop: Stop::default(),
             seed: seed.child("sample").index(i),
-        })
-        .collect();
-    let seconds = |max_new_tokens| {
-        let options = Options {
-            sampling: Sampling { max_new_tokens, ..args.sampling },
-            eos_token_ids: Vec::new(),
-            max_num_seqs: args.batch,
-            record_routing: false,
         };
+        (0..args.batch as u64).map(request).collect()
+    };
+    let seconds = |max_new_tokens| {
+        let requests = requests(max_new_tokens);
         let start = Instant::now();
-        // Tokens come to the host one by one: what is counted has been computed.
-        generate(&policy, &requests, &options, |_, _| ControlFlow::Continue(()))?;
+        // Tokens come to the host one by one: what is counted has been computed. Weights are prepared each time.
+        let mut engine = LocalEngine::of(&policy, config)?;
+        engine.generate(requests, &mut |_, _: Completion| ControlFlow::Continue(()))?;
         Ok::<f64, rollout::Error>(start.elapsed().as_secs_f64())
     };
     seconds(args.new_tokens)?; // not counted
@@ -195,7 +195,7 @@ fn generation(args: &GenerateBench, device: Device) -> Result<Measured> {
         all.push(seconds(args.new_tokens)?);
     }
     let (prefill, step_s) = (median(&mut prefill), median(&mut all));
-    let costs = Costs::of(policy.config()).sampling(args.sampling.dtype);
+    let costs = Costs::of(policy.config()).sampling(args.engine.dtype);
     let prompts = vec![(args.prompt_tokens, 1); args.batch];
     let sequences = vec![(args.prompt_tokens, args.new_tokens); args.batch];
     let parts = vec![
@@ -257,20 +257,21 @@ fn reinforcement(args: &GrpoBench, device: Device) -> Result<Measured> {
         ..grpo::Config::default()
     };
     let optimizer = train::Config { learning_rate: 1e-6, save_steps: 0, ..train::Config::default() };
-    let sampling = Sampling { max_new_tokens: args.max_completion, ..args.sampling };
+    let engine = EngineConfig { record_routing: true, ..args.engine };
     let setup = grpo::TrainerArgs {
         config: &config,
         train: &optimizer,
-        sampling: &sampling,
-        eos_token_ids: &renderer.end_ids,
+        sampling: SamplingParams { max_new_tokens: args.max_completion, ..SamplingParams::default() },
+        stop: &Stop::at(&renderer.end_ids),
         alarms: &train::alarms::Config::silent(),
         max_steps: args.steps,
         seed: Seed::new(0),
     };
     let score = |task: &Task, completion: &Completion| last_integer(task, &renderer.text(&completion.ids));
-    let mut clock = GrpoClock::new(Costs::of(policy.config()), args.sampling.dtype);
+    let mut clock = GrpoClock::new(Costs::of(policy.config()), args.engine.dtype);
     grpo::train(
         State::fresh(policy, &optimizer),
+        &mut LocalEngine::new(engine),
         &mut |index| Ok(problems[index as usize % problems.len()].clone()),
         &score,
         &setup,

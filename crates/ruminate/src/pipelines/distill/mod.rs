@@ -54,7 +54,7 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
         return from_server(&session, url);
     }
     if method == Method::OnPolicy {
-        on_policy::validate(&recipe.rollout, recipe.distill.learning.num_samples, &recipe.sft)?;
+        on_policy::validate(&recipe.rollout.sampling(), recipe.distill.learning.num_samples, &recipe.sft)?;
     }
     // The policy of `train-rl` speaks as its `model` does.
     let teachers = recipe.distill.teacher.clone().map(Model::Folder).or_else(|| recipe.model.clone());

@@ -1,7 +1,6 @@
 //! The student: where it begins, whether it can learn what the recipe asks of it, and its training by each method.
 
 use super::logits::{self, Teacher};
-use super::traces::options;
 use crate::error::Refusal;
 use crate::evaluator::Evaluator;
 use crate::observer::Observer;
@@ -13,12 +12,13 @@ use crate::run::session::Session;
 use crate::run::stage::Stage;
 use anyhow::Result;
 use burn::tensor::Tensor;
-use ruminate_data::{Epochs, Sample, Seed};
+use ruminate_data::{Epochs, Sample, Seed, Stop};
 use ruminate_distill::logits::{TeacherSample, TopKSpec, logit_loss};
 use ruminate_distill::{self as distill, Method, on_policy};
 use ruminate_env::Grader;
 use ruminate_env::Problems;
 use ruminate_model::{self as model, Decoder};
+use ruminate_rollout::LocalEngine;
 use ruminate_text::Renderer;
 use ruminate_train::packing::Packed;
 use ruminate_train::{self as train, Batch, State, supervised};
@@ -167,10 +167,12 @@ impl Student {
         evaluator: &Evaluator,
     ) -> Result<Fitted> {
         let recipe = &session.recipe;
-        let options = options(recipe, &self.renderer);
+        let stop = Stop::at(&self.renderer.end_ids);
+        let mut engine = LocalEngine::new(recipe.rollout.engine());
         let setup = distill::SamplingArgs {
             teacher,
-            options: &options,
+            sampling: recipe.rollout.sampling(),
+            stop: &stop,
             num_samples: recipe.distill.learning.num_samples,
             seed: Seed::new(recipe.seed).child("on_policy"),
         };
@@ -181,7 +183,16 @@ impl Student {
         let fit = self.fit(recipe.distill.prompts * setup.num_samples, length, evaluator);
         fit.run(session, stage, |state, settings, _, observer: &mut Observer| {
             let mut problem = |index| Ok(problem(index)?);
-            Ok(on_policy::train(state, &mut problem, judge, &setup, max_mismatch_kl, settings, observer)?)
+            Ok(on_policy::train(
+                state,
+                &mut engine,
+                &mut problem,
+                judge,
+                &setup,
+                max_mismatch_kl,
+                settings,
+                observer,
+            )?)
         })
     }
 }

@@ -11,13 +11,13 @@ use crate::run::identity::of_folder;
 use anyhow::Result;
 use ruminate_data::decontaminate::{Decontaminator, R1_NGRAM};
 use ruminate_data::{
-    Completion, FinishReason, Group, Message, Outcome, Problem, Prompt, Sample, Seed, Task, jsonl,
+    Completion, FinishReason, Group, Message, Outcome, Problem, Prompt, Sample, Seed, Stop, Task, jsonl,
 };
 use ruminate_distill as distill;
 use ruminate_env::Grader;
 use ruminate_env::Problems;
 use ruminate_model::Decoder;
-use ruminate_rollout::Options;
+use ruminate_rollout::LocalEngine;
 use ruminate_run::{RunFolder, sha256_hex};
 use ruminate_text::Columns;
 use ruminate_text::Preamble;
@@ -84,16 +84,6 @@ pub(super) fn asked(recipe: &Recipe, renderer: &Renderer, problems: &mut Problem
     (0..recipe.distill.prompts as u64).map(|index| Ok(problems.training(renderer, index)?)).collect()
 }
 
-/// How completions are sampled.
-pub(super) fn options(recipe: &Recipe, renderer: &Renderer) -> Options {
-    Options {
-        sampling: recipe.rollout,
-        eos_token_ids: renderer.end_ids.clone(),
-        max_num_seqs: recipe.grpo.max_num_seqs,
-        record_routing: false,
-    }
-}
-
 /// A completion, as the log keeps it.
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -121,14 +111,15 @@ pub(super) fn sample(
     let prompts: Vec<(&Task, &[u32])> =
         asked.iter().map(|problem| (&problem.task, problem.prompt_ids.as_slice())).collect();
     let num_samples = recipe.distill.learning.num_samples;
-    let options = &options(recipe, judge.renderer);
     let setup = distill::SamplingArgs {
         teacher,
-        options,
+        sampling: recipe.rollout.sampling(),
+        stop: &Stop::at(&judge.renderer.end_ids),
         num_samples,
         seed: Seed::new(recipe.seed).child("distill"),
     };
-    let (mut log, known) = Sampled::open(path, requests(recipe, folder, options, asked)?, num_samples)?;
+    let (mut log, known) =
+        Sampled::open(path, requests(recipe, folder, judge.renderer, asked)?, num_samples)?;
     let known: Vec<Vec<Option<Completion>>> = known
         .into_iter()
         .zip(&prompts)
@@ -138,14 +129,21 @@ pub(super) fn sample(
         .collect();
     let mut done = known.iter().flatten().flatten().count() as u64;
     let mut progress = Progress::new("traces", (asked.len() * num_samples) as u64, done);
-    let groups =
-        distill::sample_traces(&setup, &prompts, known, judge, &mut |problem, sample, completion| {
+    let mut engine = LocalEngine::new(recipe.rollout.engine());
+    let groups = distill::sample_traces(
+        &setup,
+        &mut engine,
+        &prompts,
+        known,
+        judge,
+        &mut |problem, sample, completion| {
             let (ids, finish_reason) = (completion.ids.clone(), completion.finish_reason);
             log.add(problem, sample, &Kept { ids, finish_reason }, &mut progress);
             done += 1;
             progress.at(done, "");
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
+        },
+    )?;
     let tokens = groups.iter().flat_map(|group| &group.completions);
     let num_tokens: usize = tokens.map(|completion| completion.prompt_ids.len() + completion.ids.len()).sum();
     let text = |group: &Group| group.completions.iter().map(|c| judge.renderer.text(&c.ids)).collect();
@@ -159,15 +157,18 @@ pub(super) fn sample(
     })
 }
 
-/// Hashes of everything that decides what a teacher writes, one a problem.
-fn requests(recipe: &Recipe, folder: &Path, options: &Options, asked: &[Problem]) -> Result<Vec<String>> {
+/// Hashes of everything that decides what a teacher writes, one per problem.
+fn requests(recipe: &Recipe, folder: &Path, renderer: &Renderer, asked: &[Problem]) -> Result<Vec<String>> {
     let teacher = of_folder(folder)?;
+    // How many sequences are decoded at once decides nothing.
+    let mut sampling = serde_json::to_value(recipe.rollout)?;
+    sampling.as_object_mut().and_then(|keys| keys.shift_remove("max_num_seqs"));
     let decides = |problem: &Problem| {
         json!({
             "teacher": teacher,
             "prompt_ids": problem.prompt_ids,
-            "sampling": options.sampling,
-            "eos_token_ids": options.eos_token_ids,
+            "sampling": sampling,
+            "eos_token_ids": renderer.end_ids,
             "seed": recipe.seed,
         })
     };

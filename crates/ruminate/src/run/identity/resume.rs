@@ -41,7 +41,7 @@ const FREE: [&str; 13] = [
 ];
 
 /// What `--allow-changed` may change. A key that is in neither list is fixed.
-const ALLOWED: [&str; 40] = [
+const ALLOWED: [&str; 39] = [
     "max_steps",
     "*.max_steps",
     "*.num_train_epochs",
@@ -70,7 +70,6 @@ const ALLOWED: [&str; 40] = [
     "grpo.num_iterations",
     "grpo.micro_batch_size",
     "grpo.micro_batch_tokens",
-    "grpo.max_num_seqs",
     "grpo.epsilon",
     "grpo.epsilon_high",
     "grpo.delta",
@@ -265,8 +264,17 @@ const RENAMED: [(&str, &str, &str); 3] = [
     ("/data/split", "fresh", "test"),
 ];
 
+/// A key that was in another table in version 0.1.
+const MAX_NUM_SEQS: &str = "max_num_seqs";
+
 /// An identity of version 0.1 with the names of this one.
 fn renamed(mut saved: Value) -> Value {
+    if let Some(value) =
+        saved.get_mut("grpo").and_then(Value::as_object_mut).and_then(|grpo| grpo.shift_remove(MAX_NUM_SEQS))
+        && let Some(rollout) = saved.get_mut("rollout").and_then(Value::as_object_mut)
+    {
+        rollout.entry(MAX_NUM_SEQS).or_insert(value);
+    }
     for (table, old, new) in RENAMED {
         let Some(table) = saved.pointer_mut(table).and_then(Value::as_object_mut) else { continue };
         if let Some(value) = table.shift_remove(old) {
@@ -447,6 +455,12 @@ mod tests {
         assert_eq!(lines(&saved, &now), [""; 0]);
         saved["data"]["split"]["held_out"] = json!(0.3);
         assert_eq!(lines(&saved, &now), ["data.split.validation: 0.3, now 0.2"]);
+        saved["data"]["split"]["held_out"] = json!(0.2);
+        let sequences = saved["rollout"].as_object_mut().expect("a table").shift_remove("max_num_seqs");
+        saved["grpo"]["max_num_seqs"] = sequences.expect("a key");
+        assert_eq!(lines(&saved, &now), [""; 0]);
+        saved["grpo"]["max_num_seqs"] = json!(3);
+        assert_eq!(lines(&saved, &now), ["rollout.max_num_seqs: 3, now 256"]);
         let share = |key: &str, share: f64| {
             let mut identity = of("sft", "");
             identity[key] = json!(share);

@@ -1,19 +1,20 @@
 //! Two tokens a step: the multi-token prediction module guesses the token after the one that is fed, both are fed at
 //! once, and the guess is taken or replaced (`rejection.rs`).
 //!
-//! A refused guess has written a column that nobody may see. Each slot has its own place in the ring, so it just goes on
+//! A refused guess has written a column that no token may see. Each slot has its own place in the ring, so it just goes on
 //! by one column instead of two and writes that one again.
 
 // S slots, D hidden
 
+use super::pending::Ended;
+use super::rejection::{Draft, draft, verify};
+use super::sampler::{SampledToken, sample};
+use super::session::Session;
+use super::slots::Active;
 use crate::Error;
-use crate::engine::Engine;
-use crate::pending::Ended;
-use crate::rejection::{Draft, draft, verify};
-use crate::sampler::{SampledToken, sample};
-use crate::slots::Active;
 use burn::tensor::{Device, Int, Tensor};
 use rayon::prelude::*;
+use ruminate_data::Request;
 use ruminate_kernels::SoftmaxRow;
 use ruminate_model::DecodeStep;
 
@@ -34,12 +35,12 @@ impl SpeculationStats {
 }
 
 /// What guessing keeps of each slot from step to step.
-pub(crate) struct Speculation {
-    /// The guess of the token after the one that is fed next; None for who has just sat down.
+pub(super) struct Speculation {
+    /// The guess of the token after the one that is fed next; None for one that has just begun.
     drafts: Vec<Option<Draft>>,
     /// `[S, D]`, the trunk's states at the last tokens that were fed.
     last: Tensor<2>,
-    pub(crate) tally: SpeculationStats,
+    pub(super) stats: SpeculationStats,
 }
 
 /// What a slot's step came to.
@@ -72,16 +73,16 @@ struct Places {
 }
 
 impl Speculation {
-    pub(crate) fn new(slots: usize, width: usize, device: &Device) -> Self {
+    pub(super) fn new(slots: usize, width: usize, device: &Device) -> Self {
         Self {
             drafts: vec![None; slots],
             last: Tensor::zeros([slots, width], device),
-            tally: SpeculationStats::default(),
+            stats: SpeculationStats::default(),
         }
     }
 
-    /// Newcomers in `slots`, whose prompts' last states are the rows `rows` of `states`: nobody has guessed for them.
-    pub(crate) fn admit(&mut self, slots: &[usize], states: &Tensor<2>, rows: &[usize]) {
+    /// Newcomers in `slots`, whose prompts' last states are the rows `rows` of `states`: there is no guess for them yet.
+    pub(super) fn admit(&mut self, slots: &[usize], states: &Tensor<2>, rows: &[usize]) {
         let count = self.drafts.len();
         let mut places: Vec<usize> = (0..count).collect();
         for (&slot, &row) in slots.iter().zip(rows) {
@@ -91,18 +92,24 @@ impl Speculation {
         self.last = rows_of(vec![self.last.clone(), states.clone()], &places);
     }
 
-    pub(crate) fn select(&mut self, kept: &[usize]) {
+    /// Forgets everything, for so many slots.
+    pub(super) fn reset(&mut self, slots: usize, width: usize, device: &Device) {
+        let stats = self.stats;
+        *self = Self { stats, ..Self::new(slots, width, device) };
+    }
+
+    pub(super) fn select(&mut self, kept: &[usize]) {
         self.drafts = kept.iter().map(|&slot| self.drafts[slot].take()).collect();
         self.last = rows_of(vec![self.last.clone()], kept);
     }
 }
 
-impl Engine<'_> {
+impl Session<'_> {
     /// Feeds every slot's token and its guess, draws one or two tokens, and guesses again.
-    pub(crate) fn step_guessing(&mut self, mut speculation: Speculation) -> Result<Speculation, Error> {
+    pub(super) fn step_guessing(&mut self, mut speculation: Speculation) -> Result<Speculation, Error> {
         let (mut tokens, positions) = self.slots.inputs();
         let count = tokens.len();
-        // Where nobody has guessed, something has to be fed; nothing comes of it.
+        // Where there is no guess, something has to be fed; nothing comes of it.
         let guess = |draft: &Option<Draft>| draft.as_ref().map_or(0, |draft| draft.token);
         tokens.extend(speculation.drafts.iter().map(guess));
         let step = DecodeStep { tokens: &tokens, positions: &positions, columns: self.slots.columns() };
@@ -112,10 +119,10 @@ impl Engine<'_> {
         let mut places = vec![Places::default(); count];
         let mut seated = Vec::with_capacity(count);
         for Drawn { slot, active: Active { request, token, position }, first, second, guess } in drawn {
-            speculation.tally.drafted += u64::from(guess != Guess::Absent);
-            speculation.tally.accepted += u64::from(guess == Guess::Taken);
-            self.writing.record(request, &self.writing.experts_at(&output.routing, slot..slot + 1));
-            if self.writing.take(request, first) == Ended::Yes {
+            speculation.stats.drafted += u64::from(guess != Guess::Absent);
+            speculation.stats.accepted += u64::from(guess == Guess::Taken);
+            self.pending.record(request, &self.pending.experts_at(&output.routing, slot..slot + 1));
+            if self.pending.take(request, first) == Ended::Yes {
                 continue;
             }
             let (last, position) = match second {
@@ -129,8 +136,8 @@ impl Engine<'_> {
                 }
                 Some(second) => {
                     let fed = count + slot;
-                    self.writing.record(request, &self.writing.experts_at(&output.routing, fed..fed + 1));
-                    if self.writing.take(request, second) == Ended::Yes {
+                    self.pending.record(request, &self.pending.experts_at(&output.routing, fed..fed + 1));
+                    if self.pending.take(request, second) == Ended::Yes {
                         continue;
                     }
                     self.slots.advance(slot);
@@ -152,16 +159,16 @@ impl Engine<'_> {
     fn draw_guessing(&mut self, hidden: Tensor<2>, speculation: &Speculation) -> Result<Vec<Drawn>, Error> {
         let logits = self.logits(hidden);
         let seated = self.slots.take_active();
-        let (sampling, count) = (&self.options.sampling, speculation.drafts.len());
+        let count = speculation.drafts.len();
         let draw = |row: &mut SoftmaxRow, (slot, active): (usize, Active)| {
-            let (seed, request) = (self.requests[active.request].seed, active.request);
-            let written = self.writing.length(request);
+            let request = active.request;
+            let Request { sampling, seed, .. } = self.pending.request(request);
+            let seed = *seed;
+            let written = self.pending.length(request);
             let draft = speculation.drafts[slot].as_ref();
             let (first, right) = verify(draft, logits.row(slot), sampling, seed, written as u64, row)
                 .ok_or(Error::NotFinite { request, token: written })?;
-            let ends =
-                self.options.eos_token_ids.contains(&first.token) || written + 1 >= sampling.max_new_tokens;
-            let second = (right && !ends)
+            let second = (right && !self.pending.would_end(request, first.token))
                 .then(|| {
                     sample(logits.row(count + slot), sampling, seed, written as u64 + 1, row)
                         .ok_or(Error::NotFinite { request, token: written + 1 })
@@ -179,7 +186,7 @@ impl Engine<'_> {
         drawn.into_iter().collect()
     }
 
-    /// Reads the last two places of those who go on, and guesses what comes after the token that is fed next.
+    /// Reads the last two places of those that go on, and guesses what comes after the token that is fed next.
     fn guess(
         &mut self,
         hidden: Tensor<2>,
@@ -201,9 +208,9 @@ impl Engine<'_> {
         let logits = self.logits(drafted);
         let guess = |row: &mut SoftmaxRow, &(slot, request): &(usize, usize)| {
             // The token that is fed next is drawn already.
-            let position = self.writing.length(request) as u64;
-            let seed = self.requests[request].seed;
-            (slot, draft(logits.row(slot), &self.options.sampling, seed, position, row))
+            let position = self.pending.length(request) as u64;
+            let Request { sampling, seed, .. } = self.pending.request(request);
+            (slot, draft(logits.row(slot), sampling, *seed, position, row))
         };
         let drafts: Vec<(usize, Option<Draft>)> =
             seated.par_iter().map_init(SoftmaxRow::default, guess).collect();

@@ -1,6 +1,6 @@
 //! How many sequences are decoded at once: as many as are asked for, or as the memory for their caches holds.
 
-use crate::{Error, Sampling, Speculative};
+use crate::{EngineConfig, Error, Speculative};
 use ruminate_model::Config;
 
 /// The slots of a decoding batch, and what their caches take.
@@ -15,23 +15,22 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// The budget of `sequences` at most, whose longest prompt has so many tokens.
+    /// The budget of as many sequences as `engine` allows, and of `sequences` at most; the longest has so many columns: tokens
+    /// of its prompt, and `max_new_tokens`.
     ///
     /// # Errors
     /// [`Error::CacheMemory`] when `kv_cache_memory_gib` does not hold one sequence, [`Error::NoModule`] when drafts are
     /// asked of a model that makes none.
     pub fn new(
         config: &Config,
-        sampling: &Sampling,
+        engine: &EngineConfig,
         sequences: usize,
-        longest_prompt: usize,
+        columns: usize,
     ) -> Result<Self, Error> {
-        // The last token is never fed back, but a guess of what comes after it may be.
-        let columns = longest_prompt + sampling.max_new_tokens;
-        if sampling.speculative == Speculative::Mtp && config.num_nextn_predict_layers == 0 {
+        if engine.speculative == Speculative::Mtp && config.num_nextn_predict_layers == 0 {
             return Err(Error::NoModule);
         }
-        let (modules, guessed) = match sampling.speculative {
+        let (modules, guessed) = match engine.speculative {
             Speculative::None => (0, 0),
             // The distribution that a guess was drawn from is kept until it is verified.
             Speculative::Mtp => (1, config.vocab_size),
@@ -39,8 +38,8 @@ impl Budget {
         let layers = config.num_hidden_layers + modules;
         let numbers = columns * layers * config.cached_by_block() + guessed;
         let bytes = (numbers * size_of::<f32>()) as u64;
-        let mut slots = sequences.max(1);
-        if let Some(found) = sampling.kv_cache_memory_gib {
+        let mut slots = sequences.min(engine.max_num_seqs).max(1);
+        if let Some(found) = engine.kv_cache_memory_gib {
             let held = (found * GIB / bytes as f64) as usize;
             if held == 0 {
                 return Err(Error::CacheMemory { found, needed: bytes as f64 / GIB, columns });
@@ -56,7 +55,7 @@ const GIB: f64 = (1_u64 << 30) as f64;
 #[cfg(test)]
 mod tests {
     use super::Budget;
-    use crate::{Error, Sampling};
+    use crate::{EngineConfig, Error};
     use ruminate_model::load_config;
     use ruminate_testkit as testkit;
 
@@ -67,8 +66,8 @@ mod tests {
         let of_one = 20 * 2 * 32 * 4; // bytes of 8 + 12 tokens
         let budget = |bytes: Option<u64>, sequences| {
             let kv_cache_memory_gib = bytes.map(|bytes| bytes as f64 / super::GIB);
-            let sampling = Sampling { max_new_tokens: 12, kv_cache_memory_gib, ..Sampling::default() };
-            Budget::new(&config, &sampling, sequences, 8)
+            let engine = EngineConfig { kv_cache_memory_gib, ..EngineConfig::default() };
+            Budget::new(&config, &engine, sequences, 8 + 12)
         };
         let slots = |bytes, sequences| budget(bytes, sequences).map(|budget| (budget.slots, budget.bytes));
         assert_eq!(slots(None, 64), Ok((64, 64 * of_one)));

@@ -1,9 +1,19 @@
 //! Several completions of each prompt, collected by prompt: what GRPO, distillation and evaluation all do.
 
-use crate::{Error, Options, Request, SpeculationStats, generate};
-use ruminate_data::{Completion, Seed};
-use ruminate_model::Decoder;
+use crate::{Engine, Error, SpeculationStats};
+use ruminate_data::{Completion, Request, SamplingParams, Seed, Stop};
 use std::ops::ControlFlow;
+
+/// What the completions of a set of prompts share.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupArgs<'a> {
+    /// Completions per prompt.
+    pub count: usize,
+    /// How their tokens are drawn.
+    pub sampling: SamplingParams,
+    /// What ends them.
+    pub stop: &'a Stop,
+}
 
 /// Samples `count` completions of each prompt; the result is by prompt, in the order given. Completion s of prompt i
 /// has the randomness `seed(i).index(s)`, so it depends on nothing that is sampled beside it.
@@ -11,12 +21,11 @@ use std::ops::ControlFlow;
 /// `finished` is called after each completion and decides whether to go on.
 ///
 /// # Errors
-/// Those of [`generate`], and [`Error::Stopped`] when `finished` says so.
-pub fn generate_siblings(
-    decoder: &Decoder,
+/// Those of the engine, and [`Error::Stopped`] when `finished` says so.
+pub fn generate_grouped(
+    engine: &mut dyn Engine,
     prompts: &[&[u32]],
-    count: usize,
-    options: &Options,
+    args: GroupArgs,
     seed: impl Fn(usize) -> Seed,
     mut finished: impl FnMut() -> ControlFlow<()>,
 ) -> Result<Vec<Vec<Completion>>, Error> {
@@ -25,46 +34,50 @@ pub fn generate_siblings(
         groups[prompt] = completions;
         ControlFlow::Continue(())
     };
-    collect(decoder, prompts, count, options, seed, &mut finished, of_group)?;
+    collect(engine, prompts, args, seed, &mut finished, of_group)?;
     Ok(groups)
 }
 
 /// The same, but the completions of a prompt are handed over, with its index, as soon as the last of them is finished.
 ///
 /// # Errors
-/// As [`generate_siblings`].
-pub fn generate_groups(
-    decoder: &Decoder,
+/// As [`generate_grouped`].
+pub fn generate_grouped_streaming(
+    engine: &mut dyn Engine,
     prompts: &[&[u32]],
-    count: usize,
-    options: &Options,
+    args: GroupArgs,
     seed: impl Fn(usize) -> Seed,
     finished: impl FnMut(usize, Vec<Completion>) -> ControlFlow<()>,
 ) -> Result<SpeculationStats, Error> {
-    collect(decoder, prompts, count, options, seed, &mut || ControlFlow::Continue(()), finished)
+    collect(engine, prompts, args, seed, &mut || ControlFlow::Continue(()), finished)
 }
 
 fn collect(
-    decoder: &Decoder,
+    engine: &mut dyn Engine,
     prompts: &[&[u32]],
-    count: usize,
-    options: &Options,
+    args: GroupArgs,
     seed: impl Fn(usize) -> Seed,
     one_finished: &mut dyn FnMut() -> ControlFlow<()>,
     mut group_finished: impl FnMut(usize, Vec<Completion>) -> ControlFlow<()>,
 ) -> Result<SpeculationStats, Error> {
+    let GroupArgs { count, sampling, stop } = args;
     let requests: Vec<Request> = prompts
         .iter()
         .enumerate()
         .flat_map(|(i, prompt)| {
             let seed = seed(i);
-            (0..count as u64)
-                .map(move |sample| Request { prompt_ids: prompt.to_vec(), seed: seed.index(sample) })
+            (0..count as u64).map(move |sample| Request {
+                prompt_ids: prompt.to_vec(),
+                sampling,
+                stop: stop.clone(),
+                seed: seed.index(sample),
+            })
         })
         .collect();
+    let requested = requests.len();
     let mut groups: Vec<Vec<Option<Completion>>> = vec![vec![None; count]; prompts.len()];
     let (mut finished, mut flow) = (0, ControlFlow::Continue(()));
-    let tally = generate(decoder, &requests, options, |request, completion| {
+    let mut sink = |request: usize, completion: Completion| {
         finished += 1;
         let (prompt, sibling) = (request / count, request % count);
         let group = &mut groups[prompt];
@@ -74,9 +87,10 @@ fn collect(
             flow = group_finished(prompt, std::mem::take(group).into_iter().flatten().collect());
         }
         flow
-    })?;
+    };
+    let guesses = engine.generate(requests, &mut sink)?;
     match flow {
-        ControlFlow::Continue(()) => Ok(tally),
-        ControlFlow::Break(()) => Err(Error::Stopped { finished, requested: requests.len() }),
+        ControlFlow::Continue(()) => Ok(guesses),
+        ControlFlow::Break(()) => Err(Error::Stopped { finished, requested }),
     }
 }

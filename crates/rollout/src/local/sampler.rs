@@ -1,25 +1,24 @@
 //! From one row of logits to one token, on the host.
 
-use crate::Sampling;
-use ruminate_data::Seed;
+use ruminate_data::{SamplingParams, Seed};
 use ruminate_kernels::SoftmaxRow;
 
 /// A drawn token.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SampledToken {
+pub(super) struct SampledToken {
     /// Token id.
-    pub token: u32,
+    pub(super) token: u32,
     /// `ln p(token)` of softmax(logits / T) before top-k and top-p; T = 1 where greedy.
-    pub logprob: f32,
+    pub(super) logprob: f32,
 }
 
 /// Draws one token. `position` numbers the draws of a request: the same seed and position give the same
 /// uniform, whatever was drawn before. `row` is scratch space.
 ///
 /// None where a logit is NaN or none is finite: then there is no distribution to draw from.
-pub(crate) fn sample(
+pub(super) fn sample(
     logits: &[f32],
-    sampling: &Sampling,
+    sampling: &SamplingParams,
     seed: Seed,
     position: u64,
     row: &mut SoftmaxRow,
@@ -49,18 +48,18 @@ pub(crate) fn sample(
 }
 
 /// What logits are multiplied with: 1 where sampling is greedy.
-pub(crate) fn inverse_temperature(sampling: &Sampling) -> f32 {
+pub(super) fn inverse_temperature(sampling: &SamplingParams) -> f32 {
     if sampling.temperature == 0.0 { 1.0 } else { (1.0 / sampling.temperature) as f32 }
 }
 
 /// The first of the most probable tokens of a row that was filled with these logits.
-pub(crate) fn greedy(logits: &[f32], row: &SoftmaxRow) -> usize {
+pub(super) fn greedy(logits: &[f32], row: &SoftmaxRow) -> usize {
     logits.iter().position(|&logit| logit == row.largest()).unwrap_or(0)
 }
 
 /// Tokens kept by top-k, then top-p, most probable first; ties go to the lower id. Only tokens that could be among them
 /// are sorted.
-pub(crate) fn nucleus(row: &SoftmaxRow, sampling: &Sampling) -> Vec<usize> {
+pub(super) fn nucleus(row: &SoftmaxRow, sampling: &SamplingParams) -> Vec<usize> {
     let weights = row.weights();
     let by_probability = |&a: &usize, &b: &usize| weights[b].total_cmp(&weights[a]).then(a.cmp(&b));
     let mut order: Vec<usize>;
@@ -88,24 +87,23 @@ pub(crate) fn nucleus(row: &SoftmaxRow, sampling: &Sampling) -> Vec<usize> {
 }
 
 /// A uniform in [0, 1) with 53 random bits.
-pub(crate) fn uniform(seed: Seed, position: u64) -> f64 {
+pub(super) fn uniform(seed: Seed, position: u64) -> f64 {
     (seed.index(position).value() >> 11) as f64 * (1.0 / (1_u64 << 53) as f64)
 }
 
 #[cfg(test)]
 mod tests {
     use super::{SampledToken, nucleus};
-    use crate::Sampling;
-    use ruminate_data::Seed;
+    use ruminate_data::{SamplingParams, Seed};
     use ruminate_kernels::SoftmaxRow;
 
     const LOGITS: [f32; 5] = [0.5, 2.0, -1.0, 1.0, 2.0];
 
-    fn sample(logits: &[f32], sampling: &Sampling, seed: Seed, position: u64) -> SampledToken {
+    fn sample(logits: &[f32], sampling: &SamplingParams, seed: Seed, position: u64) -> SampledToken {
         super::sample(logits, sampling, seed, position, &mut SoftmaxRow::default()).expect("a distribution")
     }
 
-    fn frequencies(sampling: &Sampling, draws: u64) -> Vec<f64> {
+    fn frequencies(sampling: &SamplingParams, draws: u64) -> Vec<f64> {
         let mut counts = vec![0.0; LOGITS.len()];
         for i in 0..draws {
             counts[sample(&LOGITS, sampling, Seed::new(i), 3).token as usize] += 1.0 / draws as f64;
@@ -122,7 +120,7 @@ mod tests {
     #[test]
     fn frequencies_approach_the_softmax_at_every_temperature() {
         for temperature in [0.5, 1.0, 2.0] {
-            let sampling = Sampling { temperature, ..Sampling::default() };
+            let sampling = SamplingParams { temperature, ..SamplingParams::default() };
             for (found, expected) in frequencies(&sampling, 40_000).iter().zip(softmax(temperature)) {
                 assert!(
                     (found - expected).abs() < 0.01,
@@ -134,7 +132,7 @@ mod tests {
 
     #[test]
     fn logprobs_are_of_the_unfiltered_distribution() {
-        let filtered = Sampling { top_k: 2, temperature: 0.7, ..Sampling::default() };
+        let filtered = SamplingParams { top_k: 2, temperature: 0.7, ..SamplingParams::default() };
         for i in 0..50 {
             let choice = sample(&LOGITS, &filtered, Seed::new(i), 0);
             let expected = softmax(0.7)[choice.token as usize].ln() as f32;
@@ -144,9 +142,9 @@ mod tests {
 
     #[test]
     fn top_k_and_top_p_keep_only_the_most_probable() {
-        let top_k = frequencies(&Sampling { top_k: 2, ..Sampling::default() }, 2_000);
+        let top_k = frequencies(&SamplingParams { top_k: 2, ..SamplingParams::default() }, 2_000);
         assert!(top_k[1] > 0.4 && top_k[4] > 0.4 && top_k[0] + top_k[2] + top_k[3] == 0.0, "{top_k:?}");
-        let top_p = frequencies(&Sampling { top_p: 0.3, ..Sampling::default() }, 500);
+        let top_p = frequencies(&SamplingParams { top_p: 0.3, ..SamplingParams::default() }, 500);
         assert!((top_p[1] - 1.0).abs() < 1e-9, "the tie goes to the lower id: {top_p:?}");
     }
 
@@ -165,27 +163,36 @@ mod tests {
                 sum >= top_p
             });
             sorted.truncate(beyond.map_or(sorted.len(), |last| last + 1));
-            assert_eq!(nucleus(&row, &Sampling { top_p, ..Sampling::default() }), sorted, "p = {top_p}");
+            assert_eq!(
+                nucleus(&row, &SamplingParams { top_p, ..SamplingParams::default() }),
+                sorted,
+                "p = {top_p}"
+            );
         }
     }
 
     #[test]
     fn greedy_takes_the_first_maximum_and_reports_it_at_temperature_one() {
-        let choice = sample(&LOGITS, &Sampling { temperature: 0.0, ..Sampling::default() }, Seed::new(0), 0);
+        let choice = sample(
+            &LOGITS,
+            &SamplingParams { temperature: 0.0, ..SamplingParams::default() },
+            Seed::new(0),
+            0,
+        );
         assert_eq!(choice.token, 1);
         assert!((f64::from(choice.logprob) - softmax(1.0)[1].ln()).abs() < 1e-6);
     }
 
     #[test]
     fn nothing_is_drawn_from_a_row_with_nan_or_without_a_finite_logit() {
-        let greedy = Sampling { temperature: 0.0, ..Sampling::default() };
+        let greedy = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
         for row in [[f32::NAN, 1.0], [1.0, f32::NAN], [f32::NEG_INFINITY; 2], [f32::INFINITY, 1.0]] {
-            for sampling in [Sampling::default(), greedy] {
+            for sampling in [SamplingParams::default(), greedy] {
                 let drawn = super::sample(&row, &sampling, Seed::new(0), 0, &mut SoftmaxRow::default());
                 assert_eq!(drawn, None, "{row:?}");
             }
         }
         // One token that can be drawn is enough.
-        assert_eq!(sample(&[f32::NEG_INFINITY, 1.0], &Sampling::default(), Seed::new(0), 0).token, 1);
+        assert_eq!(sample(&[f32::NEG_INFINITY, 1.0], &SamplingParams::default(), Seed::new(0), 0).token, 1);
     }
 }

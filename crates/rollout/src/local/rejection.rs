@@ -2,21 +2,20 @@
 //! what comes out has the target's distribution p, whatever q is (Leviathan et al., arXiv 2211.17192, algorithm 1; Chen et
 //! al., arXiv 2302.01318). Here is the rule for one token; who makes drafts is `speculation.rs`.
 
-use crate::Sampling;
-use crate::sampler::{SampledToken, greedy, inverse_temperature, nucleus, sample, uniform};
-use ruminate_data::Seed;
+use super::sampler::{SampledToken, greedy, inverse_temperature, nucleus, sample, uniform};
+use ruminate_data::{SamplingParams, Seed};
 use ruminate_kernels::SoftmaxRow;
 
 /// The distribution that tokens are drawn from, after temperature, top-k and top-p.
 #[derive(Clone, Debug)]
-pub(crate) struct Distribution {
+pub(super) struct Distribution {
     /// Unnormalised; 0 for what is not kept.
     weights: Vec<f32>,
     total: f64,
 }
 
 impl Distribution {
-    fn of(row: &SoftmaxRow, sampling: &Sampling) -> Self {
+    fn of(row: &SoftmaxRow, sampling: &SamplingParams) -> Self {
         let weights = if sampling.top_k == 0 && sampling.top_p >= 1.0 {
             row.weights().to_vec()
         } else {
@@ -42,16 +41,16 @@ impl Distribution {
 
 /// A guess of a token.
 #[derive(Clone, Debug)]
-pub(crate) struct Draft {
-    pub(crate) token: u32,
+pub(super) struct Draft {
+    pub(super) token: u32,
     /// What it was drawn from; absent where sampling is greedy.
     from: Option<Distribution>,
 }
 
 /// Draws the draft of the token at `position` among a request's draws. None where there is no distribution.
-pub(crate) fn draft(
+pub(super) fn draft(
     logits: &[f32],
-    sampling: &Sampling,
+    sampling: &SamplingParams,
     seed: Seed,
     position: u64,
     row: &mut SoftmaxRow,
@@ -69,10 +68,10 @@ pub(crate) fn draft(
 
 /// The token at `position`, distributed as [`sample`] would draw it, and whether it is the draft; None where the target is
 /// no distribution. The draws are of randomness of their own, so they depend neither on each other nor on the draft's.
-pub(crate) fn verify(
+pub(super) fn verify(
     draft: Option<&Draft>,
     logits: &[f32],
-    sampling: &Sampling,
+    sampling: &SamplingParams,
     seed: Seed,
     position: u64,
     row: &mut SoftmaxRow,
@@ -134,19 +133,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn distribution(logits: &[f32], sampling: &Sampling) -> Distribution {
+    fn distribution(logits: &[f32], sampling: &SamplingParams) -> Distribution {
         let mut row = SoftmaxRow::default();
         assert!(row.fill(logits, inverse_temperature(sampling)));
         Distribution::of(&row, sampling)
     }
 
-    fn sampling() -> impl Strategy<Value = Sampling> {
+    fn sampling() -> impl Strategy<Value = SamplingParams> {
         let top_p = prop_oneof![Just(1.0), 0.1_f64..1.0];
-        (0.2_f64..3.0, top_p, 0_usize..6).prop_map(|(temperature, top_p, top_k)| Sampling {
+        (0.2_f64..3.0, top_p, 0_usize..6).prop_map(|(temperature, top_p, top_k)| SamplingParams {
             temperature,
             top_p,
             top_k,
-            ..Sampling::default()
+            ..SamplingParams::default()
         })
     }
 
@@ -187,9 +186,9 @@ mod tests {
     fn verified_drafts_have_the_frequencies_of_the_target() {
         let (target, guess) = ([0.5, 2.0, -1.0, 1.0, 2.0], [1.5, -1.0, 0.0, 1.5, 1.0]);
         for sampling in [
-            Sampling::default(),
-            Sampling { temperature: 0.7, top_p: 0.8, ..Sampling::default() },
-            Sampling { temperature: 1.4, top_k: 3, ..Sampling::default() },
+            SamplingParams::default(),
+            SamplingParams { temperature: 0.7, top_p: 0.8, ..SamplingParams::default() },
+            SamplingParams { temperature: 1.4, top_k: 3, ..SamplingParams::default() },
         ] {
             let expected = distribution(&target, &sampling);
             let (n, mut row) = (200_000, SoftmaxRow::default());
@@ -215,8 +214,8 @@ mod tests {
     #[test]
     fn the_logprob_is_the_targets_before_filters() {
         let (target, guess) = ([0.5_f32, 2.0, -1.0, 1.0, 2.0], [1.5, -1.0, 0.0, 1.5, 1.0]);
-        let sampling = Sampling { temperature: 0.7, top_k: 2, ..Sampling::default() };
-        let whole = distribution(&target, &Sampling { top_k: 0, ..sampling });
+        let sampling = SamplingParams { temperature: 0.7, top_k: 2, ..SamplingParams::default() };
+        let whole = distribution(&target, &SamplingParams { top_k: 0, ..sampling });
         let mut row = SoftmaxRow::default();
         for i in 0..50 {
             let draft = draft(&guess, &sampling, Seed::new(i), 0, &mut row);
@@ -229,7 +228,7 @@ mod tests {
 
     #[test]
     fn greedily_the_targets_best_is_taken_and_nothing_is_drawn_from_a_row_without_numbers() {
-        let sampling = Sampling { temperature: 0.0, ..Sampling::default() };
+        let sampling = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
         let mut row = SoftmaxRow::default();
         let seed = Seed::new(0);
         for (guess, hit) in [([0.0, 3.0, 1.0], true), ([5.0, 3.0, 1.0], false)] {
@@ -239,7 +238,7 @@ mod tests {
             assert_eq!((choice.token, accepted), (1, hit));
         }
         assert!(draft(&[f32::NAN; 3], &sampling, seed, 0, &mut row).is_none());
-        for sampling in [sampling, Sampling::default()] {
+        for sampling in [sampling, SamplingParams::default()] {
             let guess = draft(&[0.0, 3.0, 1.0], &sampling, seed, 0, &mut row);
             assert_eq!(verify(guess.as_ref(), &[f32::NAN; 3], &sampling, seed, 0, &mut row), None);
         }

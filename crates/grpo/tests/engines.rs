@@ -1,0 +1,126 @@
+//! GRPO by another engine than the one in this process: it learns from what it is given.
+
+use burn::module::Module;
+use ruminate_data::{Completion, FinishReason, Problem, Request, SamplingParams, Seed, Stop, Task, Verdict};
+use ruminate_grpo::{Config, Error, TrainerArgs, train};
+use ruminate_model::{Decoder, load};
+use ruminate_rollout::{Engine, Error as Rollout, Logprobs, ScriptedEngine, SpeculationStats};
+use ruminate_testkit as testkit;
+use ruminate_train::logprobs::score;
+use ruminate_train::{Metrics, Observer, State};
+
+const SEVEN: u32 = 7;
+
+fn policy() -> Decoder {
+    load(&testkit::fixture_path("model/llama_tied"), &testkit::autodiff_device()).expect("the fixture loads")
+}
+
+/// The log-probability of a token right after the prompt.
+fn logprob(policy: &Decoder, prompt: &[u32], token: u32) -> f32 {
+    score(policy, &[(prompt, &[token])], 1.0, 1).expect("it scores")[0][0]
+}
+
+#[derive(Default)]
+struct Log(Vec<Metrics>);
+
+impl Observer for Log {
+    fn step(&mut self, _: usize, metrics: &Metrics) {
+        self.0.push(metrics.clone());
+    }
+}
+
+/// Ten steps in which half of the completions are a seven, which is right.
+fn run(engine: &mut dyn Engine) -> (Result<State, Error>, Log) {
+    let config = Config { num_generations: 4, prompts_per_step: 2, ..Config::default() };
+    let optimizer = ruminate_train::Config { learning_rate: 1e-2, ..Default::default() };
+    let setup = TrainerArgs {
+        config: &config,
+        train: &optimizer,
+        sampling: SamplingParams { max_new_tokens: 4, ..SamplingParams::default() },
+        stop: &Stop::at(&[1]),
+        alarms: &ruminate_train::alarms::Config::silent(),
+        max_steps: 10,
+        seed: Seed::new(5),
+    };
+    let mut log = Log::default();
+    let score = |_: &Task, completion: &Completion| {
+        if completion.ids == [SEVEN] { Verdict::correct(1.0) } else { Verdict::wrong(0.0) }
+    };
+    let mut problems = |_| Ok(Problem { task: Task::new("", "7"), prompt_ids: vec![2, 3] });
+    let state = State::fresh(policy(), &optimizer);
+    (train(state, engine, &mut problems, &score, &setup, &mut log), log)
+}
+
+fn answer(request: &Request, token: u32, logprob: f32) -> Completion {
+    assert_eq!((request.sampling.max_new_tokens, request.stop.token_ids()), (4, &[1][..]));
+    Completion {
+        prompt_ids: request.prompt_ids.clone(),
+        ids: vec![token],
+        logprobs: vec![logprob],
+        finish_reason: FinishReason::Length,
+        routing: None,
+    }
+}
+
+#[test]
+fn a_policy_learns_from_an_engine_that_is_not_its_own() {
+    let before = policy().valid();
+    let [seven, nine] = [SEVEN, 9].map(|token| logprob(&before, &[2, 3], token));
+    let mut engine = ScriptedEngine::new(Logprobs::Approximate, |number, request| {
+        if number % 2 == 0 { answer(request, SEVEN, seven) } else { answer(request, 9, nine) }
+    });
+    let (state, log) = run(&mut engine);
+    let after = state.expect("it trains").policy.valid();
+    assert_eq!(engine.versions(), (0..10).collect::<Vec<_>>(), "new weights at every step");
+    assert_eq!(log.0.len(), 10);
+    assert!(log.0.iter().all(|row| row.get("reward") == Some(0.5)));
+    let [now, other] = [SEVEN, 9].map(|token| logprob(&after, &[2, 3], token));
+    assert!(now > seven + 0.1 && other < nine - 0.1, "{seven} -> {now}, {nine} -> {other}");
+}
+
+#[test]
+fn log_probabilities_that_ought_to_be_exact_and_are_not_end_the_run() {
+    let wrong = |logprobs| {
+        ScriptedEngine::new(logprobs, |number: usize, request: &Request| {
+            answer(request, if number.is_multiple_of(2) { SEVEN } else { 9 }, -0.1)
+        })
+    };
+    let (ended, log) = run(&mut wrong(Logprobs::Exact));
+    assert!(
+        matches!(ended, Err(Error::Train(ruminate_train::Error::Mismatch { step: 3, .. }))),
+        "{:?}",
+        ended.err()
+    );
+    assert_eq!(log.0.len(), 3);
+    assert!(run(&mut wrong(Logprobs::Approximate)).0.is_ok());
+}
+
+#[test]
+fn what_fails_in_an_engine_ends_the_run_with_its_words() {
+    struct Gone;
+    impl Engine for Gone {
+        fn load_weights(&mut self, _: &Decoder, version: u64) -> Result<(), Rollout> {
+            if version == 2 {
+                Err(Rollout::Engine { message: "the server has gone".to_owned() })
+            } else {
+                Ok(())
+            }
+        }
+
+        fn generate(
+            &mut self,
+            requests: Vec<Request>,
+            sink: &mut dyn ruminate_data::Sink,
+        ) -> Result<SpeculationStats, Rollout> {
+            ScriptedEngine::new(Logprobs::Approximate, |_: usize, request: &Request| answer(request, 9, -1.0))
+                .generate(requests, sink)
+        }
+
+        fn logprobs(&self) -> Logprobs {
+            Logprobs::Approximate
+        }
+    }
+    let (ended, log) = run(&mut Gone);
+    assert_eq!(ended.expect_err("it is gone").to_string(), "`rollout`: the server has gone");
+    assert_eq!(log.0.len(), 2);
+}

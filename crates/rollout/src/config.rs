@@ -1,0 +1,173 @@
+//! The recipe of sampling: from which distribution, and how it is computed.
+
+use crate::Dtype;
+use ruminate_data::{SamplingError, SamplingParams};
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// How completions are sampled. Names and meaning of what shapes the distribution are those of transformers' generation
+/// parameters, of what the engine takes vLLM's.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Divides the logits, not negative; 0 is greedy, which gives `train-rl` nothing to compare.
+    pub temperature: f64,
+    /// Samples from the most probable tokens whose probabilities reach this sum, above 0 and at most 1. 1
+    /// keeps all, as `train-rl` needs it.
+    pub top_p: f64,
+    /// Samples from so many of the most probable tokens. 0 keeps all, as `train-rl` needs it.
+    pub top_k: usize,
+    /// Longest completion in tokens, its ending token included; from 1.
+    pub max_new_tokens: usize,
+    /// What weights are held in while sampling; fewer bits are faster. Log-probabilities are those of the
+    /// rounded weights.
+    pub dtype: Dtype,
+    /// Sequences decoded at once, from 1; in evaluations and by `distill`, too.
+    pub max_num_seqs: usize,
+    /// Memory for the caches of decoding, in GiB, above 0. Where it does not hold `max_num_seqs` sequences,
+    /// fewer are decoded at once. Without it, memory is no limit.
+    pub kv_cache_memory_gib: Option<f64>,
+    /// Tokens of prompts that are computed at once, padding included; from 1. A longer prompt is computed in
+    /// pieces, and the other sequences decode between two pieces.
+    pub max_num_batched_tokens: usize,
+    /// Whether tokens are guessed ahead. The distribution is the same.
+    pub speculative: Speculative,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let SamplingParams { temperature, top_p, top_k, max_new_tokens } = SamplingParams::default();
+        let engine = EngineConfig::default();
+        let EngineConfig {
+            dtype,
+            max_num_seqs,
+            kv_cache_memory_gib,
+            max_num_batched_tokens,
+            speculative,
+            ..
+        } = engine;
+        Self {
+            temperature,
+            top_p,
+            top_k,
+            max_new_tokens,
+            dtype,
+            max_num_seqs,
+            kv_cache_memory_gib,
+            max_num_batched_tokens,
+            speculative,
+        }
+    }
+}
+
+impl Config {
+    /// What shapes the distribution.
+    pub fn sampling(&self) -> SamplingParams {
+        let Self { temperature, top_p, top_k, max_new_tokens, .. } = *self;
+        SamplingParams { temperature, top_p, top_k, max_new_tokens }
+    }
+
+    /// How it is computed. Routing is not recorded.
+    pub fn engine(&self) -> EngineConfig {
+        let Self { dtype, max_num_seqs, kv_cache_memory_gib, max_num_batched_tokens, speculative, .. } =
+            *self;
+        EngineConfig {
+            dtype,
+            max_num_seqs,
+            kv_cache_memory_gib,
+            max_num_batched_tokens,
+            speculative,
+            record_routing: false,
+        }
+    }
+
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// Names the first parameter out of range.
+    pub fn validate(&self) -> Result<(), SamplingError> {
+        self.sampling().validate()?;
+        self.engine().validate()
+    }
+}
+
+/// How an engine computes; none of it changes what is sampled but the rounding of [`dtype`](Self::dtype). Names are vLLM's.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EngineConfig {
+    /// What weights are held in while sampling.
+    pub dtype: Dtype,
+    /// Sequences decoded at once, at most; from 1.
+    pub max_num_seqs: usize,
+    /// Memory for the caches of decoding, in GiB, above 0. Without it, memory is no limit.
+    pub kv_cache_memory_gib: Option<f64>,
+    /// Tokens of prompts that are computed at once, padding included; from 1.
+    pub max_num_batched_tokens: usize,
+    /// Whether tokens are guessed ahead.
+    pub speculative: Speculative,
+    /// Whether completions carry the router's choices: for replay, and to measure disagreement with the trainer.
+    pub record_routing: bool,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            dtype: Dtype::Float32,
+            max_num_seqs: 256,
+            kv_cache_memory_gib: None,
+            max_num_batched_tokens: 8192,
+            speculative: Speculative::None,
+            record_routing: false,
+        }
+    }
+}
+
+impl EngineConfig {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// Names the first parameter out of range.
+    pub fn validate(&self) -> Result<(), SamplingError> {
+        let error = |key, found, expected| Err(SamplingError { key, found, expected });
+        if let Some(memory) = self.kv_cache_memory_gib.filter(|memory| !(*memory > 0.0 && memory.is_finite()))
+        {
+            return error("kv_cache_memory_gib", memory, "a number above 0, in GiB");
+        }
+        for (key, count) in
+            [("max_num_seqs", self.max_num_seqs), ("max_num_batched_tokens", self.max_num_batched_tokens)]
+        {
+            if count == 0 {
+                return error(key, 0.0, "at least 1");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Who guesses the token after next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Speculative {
+    /// No guesses: a step draws one token per sequence.
+    #[default]
+    None,
+    /// The model's own multi-token prediction module guesses: a step draws two tokens per sequence, or one
+    /// where the guess was refused.
+    Mtp,
+}
+
+impl FromStr for Speculative {
+    type Err = UnknownSpeculative;
+
+    fn from_str(name: &str) -> Result<Self, UnknownSpeculative> {
+        match name {
+            "none" => Ok(Self::None),
+            "mtp" => Ok(Self::Mtp),
+            other => Err(UnknownSpeculative(other.to_owned())),
+        }
+    }
+}
+
+/// A name that is none of the two.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected none or mtp, found {0:?}")]
+pub struct UnknownSpeculative(String);

@@ -1,0 +1,135 @@
+//! Completions in the making: their tokens, the log-probabilities of these, and the experts that were chosen on the way.
+
+use super::sampler::SampledToken;
+use ruminate_data::{Completion, FinishReason, Request, Routing, Sink};
+use ruminate_model::{Config, LayerRouting};
+use std::ops::{ControlFlow, Range};
+
+/// What was written so far, by request.
+pub(super) struct Pending<'a> {
+    requests: Vec<Request>,
+    config: &'a Config,
+    records_routing: bool,
+    drafts: Vec<Written>,
+    /// Tokens that the sink has not got yet, with their requests.
+    drawn: Vec<(usize, u32)>,
+    /// Completions that the sink has not got yet, with their requests.
+    finished: Vec<(usize, Completion)>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Written {
+    ids: Vec<u32>,
+    logprobs: Vec<f32>,
+    experts: Vec<u16>,
+}
+
+/// Whether a sequence goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Yes,
+    No,
+}
+
+impl<'a> Pending<'a> {
+    pub(super) fn new(requests: Vec<Request>, config: &'a Config, record_routing: bool) -> Self {
+        let drafts = vec![Written::default(); requests.len()];
+        let records_routing = record_routing && config.moe.is_some();
+        Self { requests, config, records_routing, drafts, drawn: Vec::new(), finished: Vec::new() }
+    }
+
+    pub(super) fn request(&self, request: usize) -> &Request {
+        &self.requests[request]
+    }
+
+    /// Requests so far.
+    pub(super) fn count(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Adds a request, which gets the next number.
+    pub(super) fn add(&mut self, request: Request) -> usize {
+        self.requests.push(request);
+        self.drafts.push(Written::default());
+        self.requests.len() - 1
+    }
+
+    /// Gives up what was written of a request and is not finished.
+    pub(super) fn drop_draft(&mut self, request: usize) {
+        self.drafts[request] = Written::default();
+        self.drawn.retain(|&(drawn, _)| drawn != request);
+    }
+
+    /// Tokens of the request so far.
+    pub(super) fn length(&self, request: usize) -> usize {
+        self.drafts[request].ids.len()
+    }
+
+    /// Whether the request would end with this token as its next.
+    pub(super) fn would_end(&self, request: usize, token: u32) -> bool {
+        let Request { sampling, stop, .. } = &self.requests[request];
+        let written = &self.drafts[request].ids;
+        let ends = if stop.has_test() {
+            stop.ends(&[written.as_slice(), &[token]].concat())
+        } else {
+            stop.ends(&[token])
+        };
+        ends || written.len() + 1 >= sampling.max_new_tokens
+    }
+
+    /// Appends a token; where it is the last one, the completion is finished.
+    pub(super) fn take(&mut self, request: usize, SampledToken { token, logprob }: SampledToken) -> Ended {
+        let written = &mut self.drafts[request];
+        written.ids.push(token);
+        written.logprobs.push(logprob);
+        self.drawn.push((request, token));
+        let Request { prompt_ids, sampling, stop, .. } = &self.requests[request];
+        let finish_reason = if stop.ends(&written.ids) {
+            FinishReason::Stop
+        } else if written.ids.len() >= sampling.max_new_tokens {
+            FinishReason::Length
+        } else {
+            return Ended::No;
+        };
+        let prompt_ids = prompt_ids.clone();
+        let Written { ids, logprobs, experts } = std::mem::take(written);
+        let routing = self.records_routing.then(|| Routing {
+            experts,
+            moe_layers: self.config.moe_layers(),
+            experts_per_token: self.chosen(),
+        });
+        self.finished.push((request, Completion { prompt_ids, ids, logprobs, finish_reason, routing }));
+        Ended::Yes
+    }
+
+    /// Appends experts to what the request has of them.
+    pub(super) fn record(&mut self, request: usize, experts: &[u16]) {
+        self.drafts[request].experts.extend_from_slice(experts);
+    }
+
+    /// The experts that these rows chose, row by row and in each layer by layer; none where they are not recorded.
+    pub(super) fn experts_at(&self, routing: &[LayerRouting], rows: Range<usize>) -> Vec<u16> {
+        if !self.records_routing {
+            return Vec::new();
+        }
+        let chosen = self.chosen();
+        let of_row =
+            |row: usize| routing.iter().flat_map(move |layer| &layer.experts[row * chosen..][..chosen]);
+        rows.flat_map(of_row).copied().collect()
+    }
+
+    /// Hands over what was drawn and finished since the last time, tokens before completions, until the sink breaks off.
+    pub(super) fn deliver(&mut self, sink: &mut dyn Sink) -> ControlFlow<()> {
+        for (request, token) in self.drawn.drain(..) {
+            sink.token(request, token)?;
+        }
+        for (request, completion) in self.finished.drain(..) {
+            sink.finished(request, completion)?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn chosen(&self) -> usize {
+        self.config.moe.map_or(0, |moe| moe.num_experts_per_tok)
+    }
+}
