@@ -450,7 +450,7 @@ fn memory_that_runs_out_exits_9_with_the_plan() {
     assert_code(&ended, 9);
     let text = told(&ended);
     assert!(
-        text.contains("out of memory") && text.contains("planned were") && text.contains("grpo."),
+        text.contains("out of memory") && text.contains("planned were") && text.contains("rollout."),
         "{text}"
     );
 }

@@ -94,7 +94,7 @@ fn an_interrupted_run_resumes_to_the_same_metrics() {
     let folder = tempfile::tempdir().expect("a folder");
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
     let (whole_name, broken_name) = (whole.to_str().expect("UTF-8"), broken.to_str().expect("UTF-8"));
-    let sets = ["max_steps=40", "eval.n=2"];
+    let sets = ["max_steps=40", "eval.n=2", "alarms.all_wrong=false"];
     assert_code(&ruminate(&tiny("train-rl", whole_name, &sets)), 0);
 
     let child =
@@ -107,7 +107,7 @@ fn an_interrupted_run_resumes_to_the_same_metrics() {
     assert!(told(&output).contains("which is saved; go on with --resume auto"), "{}", told(&output));
 
     assert_code(&ruminate(&tiny("train-rl", broken_name, &sets)), 2); // neither forgotten nor overwritten
-    let changed = ["max_steps=40", "eval.n=2", "grpo.epsilon=0.3"];
+    let changed = ["max_steps=40", "eval.n=2", "alarms.all_wrong=false", "grpo.epsilon=0.3"];
     let changed = [tiny("train-rl", broken_name, &changed), vec!["--resume", "auto"]].concat();
     let refused = ruminate(&changed);
     assert_code(&refused, 2);
@@ -132,7 +132,7 @@ fn a_run_saves_and_stops_when_the_pipe_of_its_starter_ends() {
     let folder = tempfile::tempdir().expect("a folder");
     let (whole, broken) = (folder.path().join("whole"), folder.path().join("broken"));
     let (whole_name, broken_name) = (whole.to_str().expect("UTF-8"), broken.to_str().expect("UTF-8"));
-    let sets = ["max_steps=40", "eval.n=2"];
+    let sets = ["max_steps=40", "eval.n=2", "alarms.all_wrong=false"];
     assert_code(&ruminate(&tiny("train-rl", whole_name, &sets)), 0);
 
     let args = [tiny("train-rl", broken_name, &sets), vec!["--resume", "auto", "--stop-at-eof"]].concat();
