@@ -21,6 +21,7 @@ use ruminate_data::{
     Completion, FinishReason, Group, Problem, Sample, SamplingParams, Score, Seed, SourceError, Task,
 };
 use ruminate_model::Decoder;
+use ruminate_model::read::{Place, floats};
 use ruminate_rollout::{Engine, GroupArgs, Logprobs, generate_grouped};
 use ruminate_train::logprobs::{score, token_logprobs};
 use ruminate_train::packing::Packed;
@@ -215,7 +216,7 @@ pub fn on_policy_loss(
     let old = over(&|item| item.old.clone());
     let advantages = over(&|item| item.advantages.clone());
     let logprobs = token_logprobs(policy, hidden, packed, temperature).logprobs; // [N]
-    let now = logprobs.clone().detach().try_into_vec_as::<f32>().expect("log-probabilities are floats");
+    let now = floats(logprobs.clone(), Place::Logprobs);
     let mismatch = |(now, old): (&f32, &f32)| {
         let difference = f64::from(now - old);
         difference.exp() - difference - 1.0

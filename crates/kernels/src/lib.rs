@@ -51,6 +51,7 @@ mod logits;
 mod logprobs;
 mod norm;
 mod prepared;
+pub mod read;
 mod rope;
 mod router;
 mod softmax_row;

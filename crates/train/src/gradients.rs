@@ -3,6 +3,7 @@
 use crate::config::RouterTraining;
 use crate::tracked_loss::Objective;
 use burn::tensor::Tensor;
+use ruminate_kernels::read::{Place, floats, scalar};
 use ruminate_kernels::sum_of_squares;
 use ruminate_model::{Decoder, ParameterVisitor};
 use std::collections::BTreeMap;
@@ -14,7 +15,8 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub struct Gradients {
     pub(crate) by_name: BTreeMap<String, Tensor<1>>,
-    loss: f64,
+    /// `[1]` each, without a graph; they are read when their sum is asked for.
+    losses: Vec<Tensor<1>>,
     router: RouterTraining,
 }
 
@@ -24,13 +26,12 @@ impl Gradients {
         Self { router, ..Self::default() }
     }
 
-    /// Computes the gradients of a loss of `decoder` and adds them; returns the loss.
+    /// Computes the gradients of a loss of `decoder` and adds them. Nothing is read from the device.
     ///
     /// For a mean over several microbatches divide each loss by the count of all of them beforehand.
-    pub fn backward(&mut self, decoder: &Decoder, objective: impl Into<Objective>) -> f64 {
+    pub fn backward(&mut self, decoder: &Decoder, objective: impl Into<Objective>) {
         let Objective { loss, checkpoints } = objective.into();
-        let value = f64::from(loss.clone().into_scalar::<f32>());
-        self.loss += value;
+        self.losses.push(loss.clone().inner());
         let mut add = |computed: &mut burn::tensor::Gradients| {
             decoder.visit_parameters(&mut Add { computed, sum: self });
         };
@@ -38,12 +39,11 @@ impl Gradients {
             None => add(&mut loss.backward()),
             Some(checkpoints) => checkpoints.backward(decoder, &loss, add),
         }
-        value
     }
 
     /// Adds what another microbatch gave.
     pub fn merge(&mut self, other: Self) {
-        self.loss += other.loss;
+        self.losses.extend(other.losses);
         for (name, gradient) in other.by_name {
             self.insert(name, gradient);
         }
@@ -57,9 +57,9 @@ impl Gradients {
         self.by_name.insert(name, sum);
     }
 
-    /// The sum of the losses so far.
+    /// The sum of the losses so far. Reads them from the device, all at once.
     pub fn loss(&self) -> f64 {
-        self.loss
+        sum_of(&self.losses)
     }
 
     /// Whether no parameter has a gradient.
@@ -73,8 +73,16 @@ impl Gradients {
         if squares.is_empty() {
             return 0.0;
         }
-        f64::from(Tensor::cat(squares, 0).sum_dim(0).sqrt().into_scalar::<f32>())
+        scalar(Tensor::cat(squares, 0).sum_dim(0).sqrt(), Place::GradientNorm)
     }
+}
+
+/// The sum of tensors `[1]`, in f64 and in their order; reads them from the device, all at once.
+pub(crate) fn sum_of(values: &[Tensor<1>]) -> f64 {
+    if values.is_empty() {
+        return 0.0;
+    }
+    floats(Tensor::cat(values.to_vec(), 0), Place::Loss).into_iter().map(f64::from).sum()
 }
 
 struct Add<'a> {

@@ -6,6 +6,7 @@ use crate::Error;
 use crate::packing::{Continuation, Packed, ROW_LENGTH, completion_microbatches, pack_completions};
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
+use ruminate_kernels::read::{Place, floats};
 use ruminate_kernels::{TokenStatistics, TopLogprobs};
 use ruminate_model::{Decoder, Routes};
 
@@ -114,7 +115,7 @@ pub fn score(
         }
         let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
         let logprobs = token_logprobs(&decoder, hidden, &packed, temperature).logprobs;
-        let values = logprobs.try_into_vec_as::<f32>().expect("log-probabilities are floats");
+        let values = floats(logprobs, Place::Logprobs);
         scores.extend(packed.by_sequence(&values));
     }
     let not_a_number = |(sequence, logprobs): (usize, &Vec<f32>)| {

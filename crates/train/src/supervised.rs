@@ -8,6 +8,7 @@ mod validation;
 
 use crate::config::RouterTraining;
 use crate::expert_load::ExpertLoad;
+use crate::gradients::sum_of;
 use crate::lesson::{Batch, Batches, Check, Loss, TokenLoss, next_token};
 use crate::logprobs::at_places;
 use crate::memory::{self, MemoryPlan, Shape, Trained};
@@ -115,7 +116,7 @@ fn step<I: Borrow<Sample> + Sync>(
         config.train.workers(),
         |policy, microbatch| microbatch_loss(policy, microbatch, loss, &totals, config),
     );
-    let Part { main, measures, second_token, load } = Part::sum(parts);
+    let Measured { main, measures, second_token, load } = Measured::of(parts);
     let learning_rate = schedule.learning_rate(state.step);
     let (policy, report) = state.optimizer.step(state.policy, gradients, learning_rate);
     state.policy = policy;
@@ -200,29 +201,41 @@ impl Totals {
     }
 }
 
-/// A microbatch's share of what a step measures.
-#[derive(Default)]
+/// A microbatch's share of what a step measures. What is on the device is read once for all of them.
 struct Part {
-    /// Of the lesson's loss.
+    /// `[1]`, of the lesson's loss.
+    main: Tensor<1>,
+    measures: Vec<(&'static str, f64)>,
+    /// `[1]`
+    second_token: Option<Tensor<1>>,
+    load: ExpertLoad,
+}
+
+/// What a step measures.
+#[derive(Default)]
+struct Measured {
+    /// The lesson's loss.
     main: f64,
     measures: Vec<(&'static str, f64)>,
     second_token: Option<f64>,
     load: ExpertLoad,
 }
 
-impl Part {
-    fn sum(parts: Vec<Self>) -> Self {
-        let mut sum = Self::default();
+impl Measured {
+    fn of(parts: Vec<Part>) -> Self {
+        let main: Vec<Tensor<1>> = parts.iter().map(|part| part.main.clone()).collect();
+        let second: Vec<Tensor<1>> = parts.iter().filter_map(|part| part.second_token.clone()).collect();
+        let mut sum = Self {
+            main: sum_of(&main),
+            second_token: (!second.is_empty()).then(|| sum_of(&second)),
+            ..Self::default()
+        };
         for part in parts {
-            sum.main += part.main;
             for (name, value) in part.measures {
                 match sum.measures.iter_mut().find(|(known, _)| *known == name) {
                     Some((_, total)) => *total += value,
                     None => sum.measures.push((name, value)),
                 }
-            }
-            if let Some(second) = part.second_token {
-                *sum.second_token.get_or_insert(0.0) += second;
             }
             sum.load.merge(&part.load);
         }
@@ -244,13 +257,12 @@ fn microbatch_loss<I>(
     }
     let (output, checkpoints) = config.train.forward(policy, &packed.batch, Routes::Choose);
     let mut routing = output.routing;
-    let mut part = Part::default();
-
     let count = totals.loss_tokens as f64;
     let TokenLoss { sum, measures } = loss(policy, output.hidden.clone(), packed, items);
     let mut loss = sum.div_scalar(count);
-    part.main = scalar(&loss);
-    part.measures = measures.into_iter().map(|(name, sum)| (name, sum / count)).collect();
+    let measures = measures.into_iter().map(|(name, sum)| (name, sum / count)).collect();
+    let mut part =
+        Part { main: loss.clone().inner(), measures, second_token: None, load: ExpertLoad::default() };
 
     let (places, targets) = packed.second_targets();
     if config.mtp_loss_weight > 0.0
@@ -259,7 +271,7 @@ fn microbatch_loss<I>(
     {
         let logprobs = at_places(policy, second.hidden, &places, &targets, 1.0).logprobs;
         let mean = logprobs.sum().div_scalar(-(totals.second_tokens as f64));
-        part.second_token = Some(scalar(&mean));
+        part.second_token = Some(mean.clone().inner());
         loss = loss + mean.mul_scalar(config.mtp_loss_weight);
         routing.extend(second.routing);
     }
@@ -280,8 +292,4 @@ fn balance(routing: &[LayerRouting], batch: &model::Batch, config: &Config) -> O
     }
     let sum = routing.iter().map(|layer| balance_loss(layer, batch)).reduce(|sum, layer| sum + layer)?;
     Some(sum.mul_scalar(alpha))
-}
-
-fn scalar(tensor: &Tensor<1>) -> f64 {
-    f64::from(tensor.clone().into_scalar::<f32>())
 }

@@ -7,6 +7,7 @@ use crate::weights::{first_not_finite, kind_of, opened, pretty, read_json};
 use crate::{Decoder, LoadError, SaveError};
 use burn::module::Module;
 use burn::tensor::{DType, Device, Shape, Tensor, TensorData};
+use ruminate_kernels::read::{Place, floats};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::{Value, json};
@@ -163,7 +164,7 @@ pub(crate) fn save(decoder: &Decoder, adapters: &Adapters, folder: &Path) -> Res
         let Some(adapter) = &linear.adapter else { continue };
         for (factor, tensor) in ["lora_A", "lora_B"].into_iter().zip(adapter.factors()) {
             let shape = tensor.dims().to_vec();
-            let values = tensor.detach().try_into_vec_as::<f32>().expect("parameters are floats");
+            let values = floats(tensor, Place::Weights);
             let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
             tensors.insert(format!("{PREFIX}{name}.{factor}.weight"), (shape, bytes));
         }

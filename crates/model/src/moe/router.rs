@@ -9,6 +9,7 @@ use crate::init::Initializer;
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor};
 use rand::Rng;
+use ruminate_kernels::read::{Place, floats};
 use ruminate_kernels::{Normalisation, RouterChoice, Scoring, route_weights, router_scores};
 
 /// The router's weights.
@@ -45,6 +46,26 @@ impl Gate {
     /// # Shapes
     /// - `x`: `[N, D]`, `replay`: N * K expert ids
     pub(crate) fn forward(&self, x: Tensor<2>, replay: Option<&[u16]>) -> Route {
+        self.route(x, |scores| match replay {
+            Some(experts) => experts.to_vec(),
+            None => self.choose(scores, self.bias().as_deref()),
+        })
+    }
+
+    /// The same without replay, with a [`bias`](Self::bias) that was read before.
+    ///
+    /// # Shapes
+    /// - `x`: `[N, D]`
+    pub(crate) fn forward_with(&self, x: Tensor<2>, bias: Option<&[f32]>) -> Route {
+        self.route(x, |scores| self.choose(scores, bias))
+    }
+
+    /// The balancing bias, one number per expert.
+    pub(crate) fn bias(&self) -> Option<Vec<f32>> {
+        self.e_score_correction_bias.as_ref().map(|bias| floats(bias.val(), Place::RouterBias))
+    }
+
+    fn route(&self, x: Tensor<2>, choose: impl FnOnce(&Tensor<2>) -> Vec<u16>) -> Route {
         // f32 whatever the model's dtype: ties of bf16 scores change the chosen experts.
         let (x, weight) = (x.cast(DType::F32), self.weight.val().cast(DType::F32));
         let (scoring, normalised, factor) = match self.moe.router {
@@ -54,41 +75,33 @@ impl Gate {
             Router::Softmax { norm_topk_prob } => (Scoring::Softmax, norm_topk_prob, 1.0),
         };
         let scores = router_scores(x, weight, scoring);
-        let experts = match replay {
-            Some(experts) => experts.to_vec(),
-            None => self.choose(&scores),
-        };
+        let experts = choose(&scores);
         let normalisation = if normalised { Normalisation::Sum } else { Normalisation::None };
         let weights = route_weights(scores.clone(), &experts, normalisation, factor);
         Route { routing: LayerRouting { experts, scores }, weights }
     }
 
-    fn choose(&self, scores: &Tensor<2>) -> Vec<u16> {
+    fn choose(&self, scores: &Tensor<2>, bias: Option<&[f32]>) -> Vec<u16> {
         let [_, n_experts] = scores.dims();
         let (n_group, topk_group) = match self.moe.router {
             Router::Sigmoid { n_group, topk_group, .. } => (n_group, topk_group),
             Router::Softmax { .. } => (1, 1),
         };
-        let bias = self.e_score_correction_bias.as_ref().map(|bias| floats(bias.val().detach()));
         RouterChoice { experts_per_token: self.moe.num_experts_per_tok, n_group, topk_group }.of(
-            &floats(scores.clone().detach()),
-            bias.as_deref(),
+            &floats(scores.clone(), Place::RouterScores),
+            bias,
             n_experts,
         )
     }
 }
 
-fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.try_into_vec_as::<f32>().expect("a float tensor reads as f32")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Gate, floats};
+    use super::Gate;
     use crate::config::{Moe, Router};
     use burn::module::Param;
     use burn::tensor::{Tensor, TensorData};
-    use ruminate_testkit as testkit;
+    use ruminate_testkit::{self as testkit, floats};
     use serde_json::Value;
 
     /// A case of router.json: the gate and its input `[N, D]`.

@@ -11,6 +11,8 @@ use ruminate_kernels::{ExpertWeights, Permutation, Precision, PreparedExperts};
 #[derive(Clone, Debug)]
 pub(super) struct MixtureOfExperts {
     gate: Gate,
+    /// The gate's, read once.
+    bias: Option<Vec<f32>>,
     experts: PreparedExperts,
     n_experts: usize,
     shared_experts: Option<Mlp>,
@@ -25,6 +27,7 @@ impl MixtureOfExperts {
         let [n_experts, _, _] = weights.down.dims();
         Self {
             gate: moe.gate.clone(),
+            bias: moe.gate.bias(),
             experts: PreparedExperts::new(weights, precision),
             n_experts,
             shared_experts: moe.shared_experts.as_ref().map(|shared| Mlp::new(shared, precision)),
@@ -34,7 +37,7 @@ impl MixtureOfExperts {
     /// # Shapes
     /// - `x`: `[N, D]`, result: `[N, D]`
     pub(super) fn forward(&self, x: Tensor<2>) -> (Tensor<2>, LayerRouting) {
-        let route = self.gate.forward(x.clone(), None);
+        let route = self.gate.forward_with(x.clone(), self.bias.as_deref());
         let [_, chosen] = route.weights.dims();
         let permutation = Permutation::new(&route.routing.experts, chosen, self.n_experts);
         let mut out = self.experts.forward(x.clone(), permutation, route.weights);

@@ -9,6 +9,7 @@ use crate::lora;
 use crate::parameters::ParameterVisitor;
 use burn::tensor::Tensor;
 use half::bf16;
+use ruminate_kernels::read::{Place, floats};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
@@ -234,8 +235,7 @@ impl Writer {
         file.seek(SeekFrom::Start(begin)).map_err(failed)?;
         for start in part.clone().step_by(PIECE) {
             let piece = parameter.clone().narrow(0, start, PIECE.min(part.end - start));
-            let piece = piece.into_data().convert::<f32>();
-            let values = piece.as_bytes().as_chunks().0.iter().map(|&bytes| f32::from_ne_bytes(bytes));
+            let values = floats(piece, Place::Weights).into_iter();
             self.bytes.resize(values.len() * dtype.bitsize() / 8, 0);
             if dtype == Dtype::BF16 {
                 for (bytes, value) in self.bytes.as_chunks_mut().0.iter_mut().zip(values) {

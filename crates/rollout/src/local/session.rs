@@ -13,6 +13,7 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 use ruminate_data::{Queue, Request, Sink};
 use ruminate_kernels::SoftmaxRow;
+use ruminate_kernels::read::{Place, floats};
 use ruminate_model::{Cache, DecodeStep, PreparedDecoder};
 use std::collections::VecDeque;
 
@@ -192,7 +193,7 @@ impl<'a> Session<'a> {
     pub(super) fn logits(&self, hidden: Tensor<2>) -> Logits {
         let logits = self.decoder.logits(hidden);
         let [_, vocabulary] = logits.dims();
-        Logits { values: logits.try_into_vec_as::<f32>().expect("logits are floats"), vocabulary }
+        Logits { values: floats(logits, Place::Logits), vocabulary }
     }
 
     /// Gives up free slots once no request waits.

@@ -3,6 +3,7 @@
 
 use anyhow::Result;
 use ruminate_data::{Completion, Group, Sample};
+use ruminate_model::read::{self, Place};
 use ruminate_model::{Decoder, Routes};
 use ruminate_run::{RunFolder, rows};
 use ruminate_text::Renderer;
@@ -77,7 +78,7 @@ fn look(policy: &Decoder, completion: &Completion, temperature: f64) -> rows::To
     let packed = one_a_row(&[Sequence::from(&sample)]);
     let output = policy.forward(&packed.batch, Routes::Choose);
     let now = token_logprobs(policy, output.hidden, &packed, temperature);
-    let floats = |tensor: burn::tensor::Tensor<1>| tensor.try_into_vec_as::<f32>().expect("floats");
+    let floats = |tensor: burn::tensor::Tensor<1>| read::floats(tensor, Place::Statistics);
     let ratio =
         floats(now.logprobs).into_iter().zip(&completion.logprobs).map(|(now, then)| (now - then).exp());
     let experts = output.routing.iter().take(LAYERS).map(|layer| {

@@ -1,10 +1,11 @@
 //! The loss of samples that training never sees. Nothing is tracked, so a measurement changes no later step.
 
-use super::{Config, scalar};
+use super::Config;
 use crate::Error;
 use crate::logprobs::token_logprobs;
 use crate::packing::{Sequence, microbatches, pack};
 use ruminate_data::Sample;
+use ruminate_kernels::read::{Place, scalar};
 use ruminate_model::{Decoder, Routes};
 
 /// What a policy makes of held-out samples.
@@ -36,7 +37,7 @@ pub fn validation_loss(
             continue;
         }
         let hidden = policy.forward(&packed.batch, Routes::Choose).hidden;
-        sum -= scalar(&token_logprobs(policy, hidden, &packed, 1.0).logprobs.sum());
+        sum -= scalar(token_logprobs(policy, hidden, &packed, 1.0).logprobs.sum(), Place::Loss);
         tokens += packed.loss_tokens();
     }
     Ok((tokens > 0).then(|| ValidationLoss { loss: sum / tokens as f64, tokens }))

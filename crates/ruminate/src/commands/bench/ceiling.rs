@@ -5,6 +5,7 @@ use crate::device::Device;
 use anyhow::Result;
 use burn::tensor::{Device as BurnDevice, Distribution, Tensor};
 use rayon::prelude::*;
+use ruminate_model::read::{self, Place};
 use serde::Serialize;
 use std::hint::black_box;
 use std::time::Instant;
@@ -50,7 +51,7 @@ fn product(device: &BurnDevice) -> f64 {
     flop / best(|| {
         let product = a.clone().matmul(b.clone());
         // A number on the host: the device has computed.
-        product.slice([0..1, 0..1]).into_scalar::<f32>()
+        read::scalar(product.slice([0..1, 0..1]), Place::Statistics)
     }) / 1e9
 }
 
@@ -65,7 +66,7 @@ fn read_host() -> f64 {
 /// GB/s at which a device reads its own memory to sum it.
 fn read_device(device: &BurnDevice) -> f64 {
     let values = Tensor::<1>::ones([READ / 4], device);
-    READ as f64 / best(|| values.clone().sum().into_scalar::<f32>()) / 1e9
+    READ as f64 / best(|| read::scalar(values.clone().sum(), Place::Statistics)) / 1e9
 }
 
 /// The least seconds of a call, after one that is not counted.

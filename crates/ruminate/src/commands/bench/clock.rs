@@ -5,6 +5,7 @@ use super::{Measured, Part};
 use ruminate_data::Group;
 use ruminate_rollout::Dtype;
 use ruminate_train::{self as train, Metrics};
+use std::collections::BTreeMap;
 
 /// Seconds of every step.
 #[derive(Default)]
@@ -43,7 +44,7 @@ impl GrpoClock {
     }
 
     /// Medians of a step and means of its stages, the first step left out.
-    pub(super) fn measured(mut self) -> Measured {
+    pub(super) fn measured(mut self, reads: BTreeMap<String, f64>) -> Measured {
         let counted = &self.stages[1..];
         let mean = |stage: usize, value: &dyn Fn(&Part) -> f64| {
             counted.iter().map(|stages| value(&stages[stage])).sum::<f64>() / counted.len() as f64
@@ -55,7 +56,8 @@ impl GrpoClock {
             gb: mean(stage, &|part| part.gb),
         });
         let parts = parts.collect();
-        Measured { tokens: median(&mut self.tokens[1..]), step_s: median(&mut self.steps[1..]), parts }
+        let (tokens, step_s) = (median(&mut self.tokens[1..]), median(&mut self.steps[1..]));
+        Measured { tokens, step_s, parts, reads }
     }
 }
 

@@ -17,12 +17,14 @@ use rand::RngExt;
 use ruminate_data::jsonl::{self, BadLines};
 use ruminate_data::{Completion, Problem, Request, Sample, SamplingParams, Seed, Stop, Task, Verdict};
 use ruminate_grpo as grpo;
+use ruminate_model::read::{Place, Reads};
 use ruminate_model::{self as model, Decoder};
 use ruminate_rollout::{self as rollout, Dtype, Engine, EngineConfig, LocalEngine};
 use ruminate_text::PromptStyle;
 use ruminate_train::{self as train, State, supervised};
 use serde::Serialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -37,6 +39,8 @@ struct Line {
     dtype: String,
     threads: usize,
     parts: Vec<Part>,
+    /// How often a step waits for the device to read from it, by what is read.
+    reads_per_step: BTreeMap<String, f64>,
 }
 
 /// A part of the measured work: its time, and what it has to compute and move at the least (see [`work`]).
@@ -59,6 +63,13 @@ struct Measured {
     tokens: f64,
     step_s: f64,
     parts: Vec<Part>,
+    reads: BTreeMap<String, f64>,
+}
+
+/// Reads from the device, per step of so many.
+fn per_step(reads: Reads, steps: usize) -> BTreeMap<String, f64> {
+    let counted = Place::ALL.into_iter().filter(|place| reads.of(*place) > 0);
+    counted.map(|place| (place.to_string(), reads.of(place) as f64 / steps as f64)).collect()
 }
 
 /// What to measure, on which device.
@@ -157,6 +168,7 @@ pub(crate) fn run(options: &BenchOptions) -> Result<Value> {
         dtype: dtype.to_string(),
         threads: rayon::current_num_threads(),
         parts: measured.parts,
+        reads_per_step: measured.reads,
     })?)
 }
 
@@ -188,7 +200,13 @@ fn generation(args: &GenerateBench, device: Device) -> Result<Measured> {
         engine.generate(requests, &mut |_, _: Completion| ControlFlow::Continue(()))?;
         Ok::<f64, rollout::Error>(start.elapsed().as_secs_f64())
     };
-    seconds(args.new_tokens)?; // not counted
+    // Not counted in time.
+    let begin = Reads::so_far();
+    seconds(args.new_tokens)?;
+    let all = Reads::so_far().since(&begin);
+    seconds(1)?;
+    let prefill = Reads::so_far().since(&begin).since(&all);
+    let reads = per_step(all.since(&prefill), args.new_tokens.saturating_sub(1).max(1));
     let (mut prefill, mut all) = (Vec::new(), Vec::new());
     for _ in 0..args.repeats {
         prefill.push(seconds(1)?);
@@ -202,7 +220,7 @@ fn generation(args: &GenerateBench, device: Device) -> Result<Measured> {
         Part::new("prefill", prefill, costs.forward(&prompts)),
         Part::new("decode", (step_s - prefill).max(0.0), costs.decode(&sequences)),
     ];
-    Ok(Measured { tokens: (args.batch * args.new_tokens) as f64, step_s, parts })
+    Ok(Measured { tokens: (args.batch * args.new_tokens) as f64, step_s, parts, reads })
 }
 
 /// An optimizer step.
@@ -227,12 +245,14 @@ fn training(args: &TrainBench, device: Device) -> Result<Measured> {
         Ok(Sample::completion_only(&ids[..1], &ids[1..]))
     };
     let mut clock = Clock::default();
+    let begin = Reads::so_far();
     supervised::train(State::fresh(policy, &config.train), &mut source, &config, &mut clock)?;
+    let reads = per_step(Reads::so_far().since(&begin), args.steps);
     let step_s = median(&mut clock.steps);
     let forward = costs.forward(&vec![(args.tokens, args.tokens); args.batch]);
     // Forward once, backward twice as much.
     let parts = vec![Part::new("step", step_s, forward * 3.0 + costs.optimizer())];
-    Ok(Measured { tokens: (args.batch * args.tokens) as f64, step_s, parts })
+    Ok(Measured { tokens: (args.batch * args.tokens) as f64, step_s, parts, reads })
 }
 
 /// A GRPO step, the first left out.
@@ -269,6 +289,7 @@ fn reinforcement(args: &GrpoBench, device: Device) -> Result<Measured> {
     };
     let score = |task: &Task, completion: &Completion| last_integer(task, &renderer.text(&completion.ids));
     let mut clock = GrpoClock::new(Costs::of(policy.config()), args.engine.dtype);
+    let begin = Reads::so_far();
     grpo::train(
         State::fresh(policy, &optimizer),
         &mut LocalEngine::new(engine),
@@ -277,7 +298,7 @@ fn reinforcement(args: &GrpoBench, device: Device) -> Result<Measured> {
         &setup,
         &mut clock,
     )?;
-    Ok(clock.measured())
+    Ok(clock.measured(per_step(Reads::so_far().since(&begin), args.steps)))
 }
 
 /// The benchmark's reward: the last integer of the text is the answer.
