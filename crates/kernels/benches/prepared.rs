@@ -1,6 +1,5 @@
-//! Prepared weights at the shapes of decoding SmolLM2-135M, by precision and rows; what preparing costs beside them, and
-//! how fast memory is.
-//! Criterion's Gelem/s are GFLOP/s. `cargo bench -p ruminate-kernels --bench prepared`.
+//! Prepared weights at the shapes of decoding SmolLM2-135M, by precision and rows; what preparing costs beside them,
+//! and how fast memory is. Criterion's Gelem/s are GFLOP/s. `cargo bench -p ruminate-kernels --bench prepared`.
 
 use burn::tensor::{Distribution, Tensor};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

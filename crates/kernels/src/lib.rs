@@ -2,9 +2,9 @@
 //! embedding, log-probabilities of tokens and of candidates. Callers never know which form runs.
 //!
 //! Every operation has a *reference composition* of Burn operations: it runs on every backend, has autodiff's
-//! backward, and is the oracle of the others. Where it pays there is a Flex form beside it: fused loops on the CPU
-//! with a backward by hand. `dispatch` chooses. This crate is the only library that may name a backend, and the
-//! only one with `unsafe`, each block with its reason.
+//! backward, and is the oracle of the others. Where it pays there is a fused form of a backend beside it, with a
+//! backward by hand: today loops on the CPU (Burn's Flex). Operations name no backend: each backend has a folder in
+//! `backend`, which chooses between the forms, and alone may have `unsafe` code, each block with its reason.
 //!
 //! # Example
 //!
@@ -35,14 +35,12 @@
 //! ```
 
 // B batch, T tokens, N = B * T rows, D hidden, H heads, G query heads per key-value head, E experts,
-// K chosen experts a token, C expert capacity, F expert width, V vocabulary
+// K chosen experts per token, C expert capacity, F expert width, V vocabulary
 
 mod adamw;
 mod attention;
-mod autodiff_node;
+mod backend;
 mod candidates;
-mod cpu;
-mod dispatch;
 mod experts;
 #[cfg(test)]
 mod grad_check;
@@ -64,15 +62,15 @@ pub use attention::{
     KeyValueRing, Segments, VisibleColumns, attention, decode_attention, decode_latent_attention,
     latent_attention,
 };
+pub use backend::cpu::keep_freed_memory;
+pub use backend::disable_fused;
 pub use candidates::{TopLogprobs, candidate_logprobs, top_logprobs};
-pub use cpu::{Precision, keep_freed_memory};
-pub use dispatch::disable_fused;
 pub use experts::{ExpertWeights, Permutation, experts};
 pub use linear::linear;
 pub use logits::LOGITS_AT_ONCE;
 pub use logprobs::{TokenStatistics, token_logprobs};
 pub use norm::rms_norm;
-pub use prepared::{PreparedExperts, PreparedWeight};
+pub use prepared::{Precision, PreparedExperts, PreparedWeight};
 pub use rope::{Angles, rotate_halves, rotate_interleaved};
 pub use router::{Normalisation, RouterChoice, Scoring, route_weights, router_scores};
 pub use softmax_row::SoftmaxRow;

@@ -3,7 +3,7 @@
 
 // V vocabulary
 
-use crate::cpu::{exp, lanewise, largest, total, vectorized};
+use crate::backend::cpu::{exp, lanewise, largest, total, vectorized};
 
 /// Weights in a block: their sum is taken in f32, the sums of blocks are added in f64.
 const BLOCK: usize = 1024;

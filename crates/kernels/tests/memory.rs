@@ -1,5 +1,5 @@
-//! What tensors free is taken again, by whichever thread. In a process of its own, as every file of tests is: the setting
-//! is for the whole of it.
+//! What tensors free is taken again, by whichever thread. In a process of its own, as every file of tests is: the
+//! setting is for the whole of it.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
 use ruminate_kernels::keep_freed_memory;

@@ -1,17 +1,12 @@
-//! Attention of one new token a slot over a cache whose columns are a ring: a slot writes its next column, and sees as many
-//! of its latest columns as its sequence has tokens. Only those are read.
+//! Attention of one new token per slot over a cache whose columns are a ring: a slot writes its next column, and sees
+//! as many of its latest columns as its sequence has tokens. Only those are read.
 
 // S slots, H query heads, Hk key-value heads, G = H / Hk, L columns, Dk key width, Dv value width, C latent columns,
 // n columns that a slot sees
 
-mod fused;
-
 use super::{MASKED, composed};
-use crate::cpu::{flex, owned};
-use crate::dispatch::{Form, form};
-use burn::backend::Flex;
+use crate::backend::{Form, form, operation};
 use burn::tensor::{Device, Tensor, TensorData};
-use fused::{fused, fused_latent};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -27,17 +22,22 @@ struct Seen {
 }
 
 impl VisibleColumns {
-    /// A slot sees `count` columns, `column` and those before it; the first column comes after the last. A (count, column)
-    /// for each slot.
+    /// A slot sees `count` columns, `column` and those before it; the first column comes after the last. A (count,
+    /// column) for each slot.
     pub fn new(slots: impl IntoIterator<Item = (usize, usize)>) -> Self {
         Self(slots.into_iter().map(|(count, column)| Seen { count, column }).collect())
     }
 
     /// What a slot sees of a ring of `columns`, the oldest first: the second range begins at column 0.
-    fn seen(&self, slot: usize, columns: usize) -> [Range<usize>; 2] {
+    pub(crate) fn seen(&self, slot: usize, columns: usize) -> [Range<usize>; 2] {
         let Seen { count, column } = self.0[slot];
         let (count, end) = (count.min(columns), column + 1);
         if count <= end { [end - count..end, 0..0] } else { [columns - (count - end)..columns, 0..end] }
+    }
+
+    /// The column that a slot writes.
+    pub(crate) fn column(&self, slot: usize) -> usize {
+        self.0[slot].column
     }
 
     /// Neighbouring slots that write the same column, with that column: where all slots keep step, one stretch of all.
@@ -72,10 +72,10 @@ pub struct KeyValueRing {
     pub values: Tensor<4>,
 }
 
-/// One new token a slot: the ring takes its key and value up in the slot's column of `latest`, then
+/// one new token per slot: the ring takes its key and value up in the slot's column of `latest`, then
 /// `softmax(q k^T * scale) v` over what each slot sees. No gradient flows through it: what decodes does not learn.
 ///
-/// A ring that nobody else holds is written in place.
+/// A ring that no other tensor shares is written in place.
 ///
 /// # Shapes
 /// - `q`: `[S, H, Dk]`, `k`: `[S, Hk, Dk]`, `v`: `[S, Hk, Dv]`; result: `[S, H, Dv]`
@@ -89,15 +89,25 @@ pub fn decode_attention(
 ) -> (Tensor<3>, KeyValueRing) {
     match form(&q) {
         Form::Reference => reference(q, k, v, ring, latest, scale),
-        Form::Flex => {
+        Form::Fused => {
             let KeyValueRing { keys, values } = ring;
-            let (mut keys, mut values) = (owned(flex(keys)), owned(flex(values)));
-            let out = fused(&flex(q), &flex(k), &flex(v), &mut keys, &mut values, latest, scale);
-            let [keys, values] = [keys, values].map(Tensor::from_primitive::<Flex>);
-            (Tensor::from_primitive::<Flex>(out), KeyValueRing { keys, values })
+            let operation = DecodeAttention { latest: latest.clone(), scale };
+            let (out, keys, values) = operation.fused(q, k, v, keys, values);
+            (out, KeyValueRing { keys, values })
         }
     }
 }
+
+/// The operation of [`decode_attention`].
+pub(crate) struct DecodeAttention {
+    pub(crate) latest: VisibleColumns,
+    pub(crate) scale: f64,
+}
+
+operation!(
+    untracked DecodeAttention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, keys: Tensor<4>, values: Tensor<4>)
+        -> (out: Tensor<3>, keys: Tensor<4>, values: Tensor<4>)
+);
 
 /// The same over latents (MLA's absorbed form): one key head, whose first `width` columns are the value.
 ///
@@ -113,13 +123,22 @@ pub fn decode_latent_attention(
 ) -> (Tensor<3>, Tensor<3>) {
     match form(&q) {
         Form::Reference => latent_reference(q, new, kept, width, latest, scale),
-        Form::Flex => {
-            let mut kept = owned(flex(kept));
-            let out = fused_latent(&flex(q), &flex(new), &mut kept, width, latest, scale);
-            (Tensor::from_primitive::<Flex>(out), Tensor::from_primitive::<Flex>(kept))
-        }
+        Form::Fused => DecodeLatentAttention { width, latest: latest.clone(), scale }.fused(q, new, kept),
     }
 }
+
+/// The operation of [`decode_latent_attention`].
+pub(crate) struct DecodeLatentAttention {
+    /// Columns of the value.
+    pub(crate) width: usize,
+    pub(crate) latest: VisibleColumns,
+    pub(crate) scale: f64,
+}
+
+operation!(
+    untracked DecodeLatentAttention(q: Tensor<3>, new: Tensor<2>, kept: Tensor<3>)
+        -> (out: Tensor<3>, kept: Tensor<3>)
+);
 
 pub(super) fn latent_reference(
     q: Tensor<3>,

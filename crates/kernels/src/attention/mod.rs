@@ -1,32 +1,30 @@
 //! Scaled dot-product attention with grouped queries and values of their own width: of packed rows, for learning and
-//! prefill, and of one new token a slot over a cache.
+//! prefill, and of one new token per slot over a cache.
 
 // B batch, T tokens, H query heads, Hk key-value heads, G = H / Hk, Dk key width, Dv value width,
 // P a head's own key columns, R the rotary columns that all heads share
 
-mod autodiff;
-mod backward;
 mod decode;
-mod forward;
-mod heads;
 mod segments;
 #[cfg(test)]
 mod tests;
 
-use crate::dispatch::{Form, form};
+use crate::backend::{Form, form, operation};
 use burn::tensor::{Tensor, activation::softmax};
+use std::sync::Arc;
 
+pub(crate) use decode::{DecodeAttention, DecodeLatentAttention};
 pub use decode::{KeyValueRing, VisibleColumns, decode_attention, decode_latent_attention};
-pub(crate) use heads::Heads;
 pub use segments::Segments;
+pub(crate) use segments::{Seen, Spans};
 
 /// What is added to a score that must not count. Large enough to vanish in softmax, small enough that no sum
 /// of it overflows; `-inf` would turn a fully masked row into NaN.
-const MASKED: f32 = -1e30;
+pub(crate) const MASKED: f32 = -1e30;
 
 /// Where keys and values lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sources {
+pub(crate) enum Sources {
     /// Keys `[B, T, Hk, Dk]` and values `[B, T, Hk, Dv]`.
     Separate,
     /// `[B, T, H, P + Dv]`, each head's own key columns and its values, and `[B, T, 1, R]`, the rotary columns of
@@ -36,8 +34,8 @@ enum Sources {
 
 /// `softmax(q k^T * scale) v` over the places that [`Segments`] open. Query head h reads key-value head `h / G`.
 ///
-/// Where no gradient is asked for, the queries may be those of the last `Tq` of the `T` places only: a piece of a prompt
-/// behind what was computed of it before.
+/// Where no gradient is asked for, the queries may be those of the last `Tq` of the `T` places only: a piece of a
+/// prompt behind what was computed of it before.
 ///
 /// # Shapes
 /// - `q`: `[B, Tq, H, Dk]`, `k`: `[B, T, Hk, Dk]`, `v`: `[B, T, Hk, Dv]`, `segments`: `[B, T]`
@@ -45,7 +43,7 @@ enum Sources {
 pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, segments: &Segments, scale: f64) -> Tensor<4> {
     match form(&q) {
         Form::Reference => reference(q, k, v, segments, scale),
-        Form::Flex => autodiff::fused(q, k, v, segments, Sources::Separate, scale),
+        Form::Fused => fused(q, k, v, segments, Sources::Separate, scale),
     }
 }
 
@@ -65,8 +63,30 @@ pub fn latent_attention(
 ) -> Tensor<4> {
     match form(&q) {
         Form::Reference => latent_reference(q, up, k_rope, segments, scale),
-        Form::Flex => autodiff::fused(q, up, k_rope, segments, Sources::Joint, scale),
+        Form::Fused => fused(q, up, k_rope, segments, Sources::Joint, scale),
     }
+}
+
+/// The operation of [`attention()`] and [`latent_attention`].
+#[derive(Clone, Debug)]
+pub(crate) struct PackedAttention {
+    pub(crate) spans: Arc<Spans>,
+    pub(crate) sources: Sources,
+    pub(crate) scale: f64,
+}
+
+// `q` `[B, Tq, H, Dk]`, keys and values in `x` and `y` as `Sources` says -> `[B, Tq, H, Dv]`
+operation!(PackedAttention(q: Tensor<4>, x: Tensor<4>, y: Tensor<4>) -> (out: Tensor<4>));
+
+fn fused(
+    q: Tensor<4>,
+    x: Tensor<4>,
+    y: Tensor<4>,
+    segments: &Segments,
+    sources: Sources,
+    scale: f64,
+) -> Tensor<4> {
+    PackedAttention { spans: segments.spans(), sources, scale }.fused(q, x, y)
 }
 
 fn reference(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, segments: &Segments, scale: f64) -> Tensor<4> {

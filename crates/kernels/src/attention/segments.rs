@@ -1,12 +1,11 @@
 //! What each place of packed rows may see: its own sequence up to itself, and the trunk that it branches from. Kept on
-//! the host, where whoever packed the rows knows it; a device gets it as a bias only where the reference composition
+//! the host, where the rows were packed; a device gets it as a bias only where the reference composition
 //! runs.
 
 // B rows, T places a row
 
 use super::MASKED;
 use burn::tensor::{Device, Tensor, TensorData};
-
 use std::iter::Chain;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -107,7 +106,7 @@ impl Spans {
     }
 
     /// The places of row `row` that at least one of `places` sees.
-    pub(super) fn seen_from(&self, row: usize, places: &Range<usize>) -> Seen {
+    pub(crate) fn seen_from(&self, row: usize, places: &Range<usize>) -> Seen {
         let first = row * self.tokens + places.start;
         let [trunk, end] = self.trunks[first].map(|place| place as usize);
         let start = self.starts[first] as usize;
@@ -121,7 +120,7 @@ impl Spans {
 
     /// The places of row `row` among `places` that see `source`: those after it in its segment or, from a trunk, in its
     /// tree, and itself.
-    pub(super) fn seeing(&self, row: usize, source: usize, places: &Range<usize>) -> Range<usize> {
+    pub(crate) fn seeing(&self, row: usize, source: usize, places: &Range<usize>) -> Range<usize> {
         let first = source.max(places.start);
         let end = (self.ends[row * self.tokens + source] as usize).min(places.end);
         first..end.max(first)
@@ -130,24 +129,24 @@ impl Spans {
 
 /// Places in up to two stretches, the former before the latter.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     trunk: Range<usize>,
     own: Range<usize>,
 }
 
 impl Seen {
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.trunk.len() + self.own.len()
     }
 
     /// One after the other.
-    pub(super) fn places(&self) -> Chain<Range<usize>, Range<usize>> {
+    pub(crate) fn places(&self) -> Chain<Range<usize>, Range<usize>> {
         self.trunk.clone().chain(self.own.clone())
     }
 
     /// The stretches, each with its first place's rank.
-    pub(super) fn stretches(&self) -> impl Iterator<Item = (usize, Range<usize>)> + use<> {
+    pub(crate) fn stretches(&self) -> impl Iterator<Item = (usize, Range<usize>)> + use<> {
         let second = self.trunk.len();
         [(0, self.trunk.clone()), (second, self.own.clone())]
             .into_iter()

@@ -1,9 +1,8 @@
 //! The compositions against plain arithmetic, the fused forms against the compositions.
 
-use super::autodiff::fused;
 use super::{
     KeyValueRing, MASKED, Segments, Sources, VisibleColumns, attention, composed, decode, decode_attention,
-    decode_latent_attention, latent_attention, latent_reference, reference,
+    decode_latent_attention, fused, latent_attention, latent_reference, reference,
 };
 use crate::grad_check::{same_with_gradients, same_with_gradients_of_terms};
 use crate::test_inputs;
@@ -80,7 +79,7 @@ proptest! {
     }
 
     #[test]
-    fn the_flex_form_equals_the_reference_in_value_and_gradients(
+    fn the_fused_form_equals_the_reference_in_value_and_gradients(
         [batch, kv_heads, group] in prop::array::uniform3(1_usize..4),
         tokens in 1_usize..100,
         length in 1_usize..100,
@@ -103,7 +102,7 @@ proptest! {
     }
 
     #[test]
-    fn the_flex_form_over_latents_equals_the_reference_in_value_and_gradients(
+    fn the_fused_form_over_latents_equals_the_reference_in_value_and_gradients(
         [batch, heads] in prop::array::uniform2(1_usize..4),
         tokens in 1_usize..100,
         length in 1_usize..100,
@@ -230,7 +229,7 @@ fn a_trunk_with_branches_is_each_branch_after_a_trunk_of_its_own() {
         .collect();
     let tree = Segments::in_trees(&numbers, &vec![1; tokens], [1, tokens]);
     let alone = Segments::new(&vec![1; branches * (trunk + branch)], [branches, trunk + branch]);
-    // `[1, T, H, W]` as a row a branch, and the results of the trunk and the branches again as one row.
+    // `[1, T, H, W]` as a row per branch, and the results of the trunk and the branches again as one row.
     let apart = |x: Tensor<4>| {
         let shared = x.clone().narrow(1, 0, trunk);
         let row =

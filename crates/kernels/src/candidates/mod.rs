@@ -3,11 +3,10 @@
 
 // N tokens, D hidden, V vocabulary, K candidates
 
-pub(crate) mod flex;
 mod top;
 
-use crate::dispatch::{Form, form};
-use crate::logits::{self, Asked, Plan};
+use crate::backend::{Form, form, operation};
+use crate::logits::Plan;
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 pub use top::{TopLogprobs, top_logprobs};
 
@@ -34,12 +33,23 @@ pub fn candidate_logprobs(
     assert!((1..=vocabulary).contains(&chosen), "from 1 to {vocabulary} candidates a token, found {chosen}");
     match form(&hidden) {
         Form::Reference => reference(hidden, head, candidates, Plan::rows(temperature, vocabulary)),
-        Form::Flex => fused(hidden, head, candidates, Plan::blocks(temperature)),
+        Form::Fused => fused(hidden, head, candidates, Plan::blocks(temperature)),
     }
 }
 
+/// The operation of [`candidate_logprobs`]; besides them it gives, without gradient, the log-sums of a whole row and of
+/// its others.
+#[derive(Clone, Debug)]
+pub(crate) struct CandidateLogprobs {
+    pub(crate) candidates: Vec<u32>,
+    pub(crate) plan: Plan,
+}
+
+operation!(CandidateLogprobs(hidden: Tensor<2>, head: Tensor<2>) -> (logprobs: Tensor<2>, besides: Tensor<2>));
+
 fn fused(hidden: Tensor<2>, head: Tensor<2>, candidates: &[u32], plan: Plan) -> Tensor<2> {
-    logits::fused(hidden, head, Asked::Candidates(candidates.to_vec()), plan).0
+    let (logprobs, _) = CandidateLogprobs { candidates: candidates.to_vec(), plan }.fused(hidden, head);
+    logprobs
 }
 
 /// Added to a logit to leave it out of a sum: finite, so that no gradient becomes NaN.
@@ -126,7 +136,7 @@ mod tests {
         }
 
         #[test]
-        fn the_flex_form_equals_the_reference_in_value_and_gradients(
+        fn the_fused_form_equals_the_reference_in_value_and_gradients(
             [tokens, width] in prop::array::uniform2(1_usize..20),
             (vocabulary, chosen) in (2_usize..150).prop_flat_map(|v| (Just(v), 1..v)),
             temperature in prop::sample::select(vec![0.6, 1.0]),

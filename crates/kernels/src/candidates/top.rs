@@ -2,8 +2,9 @@
 
 // N tokens, n of them at once, V vocabulary, K kept
 
+use crate::backend::cpu::Sums;
 use crate::linear::linear;
-use crate::logits::{Plan, Sums};
+use crate::logits::Plan;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 

@@ -1,13 +1,11 @@
 //! The expert layer of a mixture: tokens grouped by expert, one gated feed-forward an expert, results returned
 //! to their tokens. Who goes where is decided by the router and arrives as expert ids.
 
-mod autodiff;
-mod flex;
-pub(crate) mod gate;
 mod permutation;
 
-use crate::dispatch::{Form, form};
+use crate::backend::{Form, form, operation};
 use burn::tensor::{Int, Tensor, activation::silu};
+use std::sync::Arc;
 
 pub use permutation::Permutation;
 
@@ -32,8 +30,28 @@ pub fn experts(
 ) -> Tensor<2> {
     match form(&x) {
         Form::Reference => reference(x, weights, &permutation, route_weights),
-        Form::Flex => autodiff::fused(x, weights, permutation, route_weights),
+        Form::Fused => fused(x, weights, permutation, route_weights),
     }
+}
+
+/// The operation of [`experts`].
+#[derive(Clone, Debug)]
+pub(crate) struct Experts {
+    pub(crate) permutation: Arc<Permutation>,
+}
+
+operation!(
+    Experts(x: Tensor<2>, gate_up: Tensor<3>, down: Tensor<3>, route_weights: Tensor<2>) -> (out: Tensor<2>)
+);
+
+fn fused(
+    x: Tensor<2>,
+    weights: ExpertWeights,
+    permutation: Permutation,
+    route_weights: Tensor<2>,
+) -> Tensor<2> {
+    let ExpertWeights { gate_up, down } = weights;
+    Experts { permutation: Arc::new(permutation) }.fused(x, gate_up, down, route_weights)
 }
 
 /// One batched product: experts get blocks of equal capacity C, the largest load.
@@ -63,7 +81,7 @@ fn reference(
 /// A permutation with gaps, so that all experts have as many places.
 struct Padded {
     capacity: usize,
-    /// `[E * C]`: the token in each place; unused places repeat token 0, and nobody reads their result.
+    /// `[E * C]`: the token in each place; unused places repeat token 0, whose result is not read.
     token_of_place: Vec<i32>,
     /// `[N * K]`: the place of each slot.
     place_of_slot: Vec<i32>,
@@ -88,7 +106,7 @@ impl Padded {
 
 #[cfg(test)]
 mod tests {
-    use super::{ExpertWeights, Permutation, autodiff, reference};
+    use super::{ExpertWeights, Permutation, fused, reference};
     use crate::grad_check::same_with_gradients_of_terms;
     use crate::test_inputs;
     use burn::tensor::{Tensor, activation::silu};
@@ -155,7 +173,7 @@ mod tests {
         }
 
         #[test]
-        fn the_flex_form_equals_the_reference_in_value_and_gradients(
+        fn the_fused_form_equals_the_reference_in_value_and_gradients(
             // Beyond a block of places, and fewer tokens than experts.
             tokens in prop_oneof![1_usize..5, 1_usize..700],
             [n_experts, per_token] in prop::array::uniform2(1_usize..5),
@@ -178,7 +196,7 @@ mod tests {
                 inputs,
                 |(x, gate_up, down, route)| reference(x, ExpertWeights { gate_up, down }, &permutation, route),
                 |(x, gate_up, down, route)| {
-                    autodiff::fused(x, ExpertWeights { gate_up, down }, permutation.clone(), route)
+                    fused(x, ExpertWeights { gate_up, down }, permutation.clone(), route)
                 },
             );
         }
@@ -209,7 +227,7 @@ mod tests {
                 let route = test_inputs::tensor::<2>([tokens, per_token], 4, &device).require_grad();
                 let weights = ExpertWeights { gate_up: gate_up.clone(), down: down.clone() };
                 let permutation = Permutation::new(&chosen, per_token, n_experts);
-                let out = autodiff::fused(x.clone(), weights, permutation, route.clone());
+                let out = fused(x.clone(), weights, permutation, route.clone());
                 let gradients = (out.clone() * test_inputs::tensor(out.dims(), 5, &device)).sum().backward();
                 [
                     testkit::floats(out.inner()),

@@ -91,7 +91,7 @@ mod tests {
             assert!(permutation.places(usize::from(expert)).contains(&place));
             assert_eq!((permutation.slot(place), permutation.token(place)), (slot, slot / 2));
         }
-        assert!(permutation.places(4).is_empty(), "nobody chose the last expert");
+        assert!(permutation.places(4).is_empty(), "the last expert was not chosen");
     }
 
     #[test]

@@ -1,15 +1,11 @@
 //! The experts of a layer with prepared weights.
 
-// N tokens, K chosen experts a token, E experts, D hidden, F expert width
+// N tokens, K chosen experts per token, E experts, D hidden, F expert width
 
-use super::rounded;
-use crate::cpu::{Floats, Packed, Precision, Threads, flex, tensor};
-use crate::dispatch::{Form, form};
-use crate::experts::gate::gated;
+use super::{Precision, rounded};
+use crate::backend::{self, Form, PackedExperts, form};
 use crate::experts::{ExpertWeights, Permutation, experts};
-use burn::backend::Flex;
 use burn::tensor::Tensor;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// The weights of all experts of a layer, prepared. Clones share them.
@@ -22,19 +18,8 @@ pub struct PreparedExperts(Prepared);
 #[allow(clippy::large_enum_variant, reason = "a handful of them exist, one a layer")]
 enum Prepared {
     Plain(ExpertWeights),
-    Packed(Arc<[Expert]>),
+    Packed(Arc<dyn PackedExperts>),
 }
-
-#[derive(Debug)]
-struct Expert {
-    /// `[2 F, D]`: gate rows, then up rows.
-    gate_up: Packed,
-    /// `[D, F]`
-    down: Packed,
-}
-
-/// Multiplications below which waking another thread costs more than it saves.
-const WORTH_SHARING: usize = 1 << 19;
 
 impl PreparedExperts {
     /// Prepares the weights of a layer.
@@ -54,16 +39,7 @@ impl PreparedExperts {
                 down: down.reshape([count, width, inner]),
             }));
         }
-        let (gate_up, down) = (Floats::of(&flex(gate_up)), Floats::of(&flex(down)));
-        let pack = |all: &Floats, expert: usize, rows: usize, columns: usize| {
-            let weight = &all.slice()[expert * rows * columns..][..rows * columns];
-            Packed::new(&weight.chunks_exact(columns.max(1)).collect::<Vec<_>>(), precision)
-        };
-        let expert = |expert| Expert {
-            gate_up: pack(&gate_up, expert, both, width),
-            down: pack(&down, expert, width, inner),
-        };
-        Self(Prepared::Packed((0..count).map(expert).collect()))
+        Self(Prepared::Packed(backend::pack_experts(ExpertWeights { gate_up, down }, precision)))
     }
 
     /// As [`experts`](crate::experts).
@@ -73,66 +49,15 @@ impl PreparedExperts {
     pub fn forward(&self, x: Tensor<2>, permutation: Permutation, route_weights: Tensor<2>) -> Tensor<2> {
         match &self.0 {
             Prepared::Plain(weights) => experts(x, weights.clone(), permutation, route_weights),
-            Prepared::Packed(experts) => {
-                let shape = x.dims();
-                let (x, route) = (Floats::of(&flex(x)), Floats::of(&flex(route_weights)));
-                let out = packed(experts, x.slice(), route.slice(), &permutation, shape[1]);
-                Tensor::from_primitive::<Flex>(tensor(out, shape))
-            }
+            Prepared::Packed(experts) => experts.forward(x, &permutation, route_weights),
         }
     }
-}
-
-/// Experts in parallel, each on its own tokens; what they yield is then summed by token in the order of its choices.
-fn packed(experts: &[Expert], x: &[f32], route: &[f32], permutation: &Permutation, width: usize) -> Vec<f32> {
-    let mut results = vec![0.0; permutation.n_places() * width];
-    let mut rest = results.as_mut_slice();
-    let mut tasks = Vec::new();
-    for (number, expert) in experts.iter().enumerate() {
-        let places = permutation.places(number);
-        let out = rest.split_off_mut(..places.len() * width).expect("a row for each place");
-        if !places.is_empty() {
-            tasks.push((expert, places, out));
-        }
-    }
-    let run = |(expert, places, out): (&Expert, std::ops::Range<usize>, &mut [f32])| {
-        let rows = places.len();
-        let both = expert.gate_up.outputs();
-        let gathered: Vec<f32> = places
-            .clone()
-            .flat_map(|place| &x[permutation.token(place) * width..][..width])
-            .copied()
-            .collect();
-        let mut gates_and_ups = vec![0.0; rows * both];
-        expert.gate_up.times(&mut gates_and_ups, &gathered, rows, Threads::One);
-        let mut activation = vec![0.0; rows * both / 2];
-        let pairs = activation.chunks_exact_mut(both / 2).zip(gates_and_ups.chunks_exact(both));
-        for (place, (activation, gate_up)) in places.zip(pairs) {
-            gated(activation, gate_up, route[permutation.slot(place)]);
-        }
-        expert.down.times(out, &activation, rows, Threads::One);
-    };
-    if permutation.n_places() * width * width < WORTH_SHARING {
-        tasks.into_iter().for_each(run);
-    } else {
-        tasks.into_par_iter().for_each(run);
-    }
-    let mut out = vec![0.0; x.len()];
-    let per_token = permutation.experts_per_token();
-    for (out, places) in out.chunks_exact_mut(width).zip(permutation.place_of_slot().chunks_exact(per_token))
-    {
-        for &place in places {
-            let row = &results[place as usize * width..][..width];
-            out.iter_mut().zip(row).for_each(|(out, value)| *out += value);
-        }
-    }
-    out
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ExpertWeights, Permutation, PreparedExperts};
-    use crate::cpu::{Precision, round};
+    use super::{ExpertWeights, Permutation, Precision, PreparedExperts};
+    use crate::backend::cpu::round;
     use crate::test_inputs;
     use burn::tensor::{Tensor, TensorData};
     use proptest::prelude::*;

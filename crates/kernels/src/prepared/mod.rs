@@ -5,13 +5,27 @@
 
 mod experts;
 
-use crate::cpu::{Floats, Packed, Precision, Threads, flex, round, tensor};
-use crate::dispatch::{Form, form};
-use burn::backend::Flex;
+use crate::backend::cpu::round;
+use crate::backend::{self, Form, PackedWeight, form};
 use burn::tensor::{Tensor, TensorData};
 use std::sync::Arc;
 
 pub use experts::PreparedExperts;
+
+/// How the numbers of a packed weight are held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// As they are: products are exact up to the order of their sums.
+    #[default]
+    F32,
+    /// Weights and inputs rounded to bfloat16, products summed in f32. Half the bytes, twice the multiplications an
+    /// instruction where a CPU has AVX512-BF16.
+    Bf16,
+    /// Weights and inputs as 8-bit integers with a scale for each output (each row) and block of 64 inputs, products
+    /// summed exactly in integers within a block. A quarter of the bytes, four times the multiplications an
+    /// instruction where a CPU has AVX512-VNNI.
+    Int8,
+}
 
 /// A weight `[O, D]`, perhaps stacked from several that share their input. Clones share it.
 ///
@@ -24,7 +38,7 @@ pub struct PreparedWeight(Prepared);
 enum Prepared {
     /// The parts of the stack, `[O_i, D]`.
     Plain(Vec<Tensor<2>>),
-    Packed(Arc<Packed>),
+    Packed(Arc<dyn PackedWeight>),
 }
 
 impl PreparedWeight {
@@ -41,10 +55,10 @@ impl PreparedWeight {
     /// # Shapes
     /// - `weights`: `[O_i, D]` each
     pub fn stacked(weights: Vec<Tensor<2>>, precision: Precision) -> Self {
-        let fused = weights.first().is_some_and(|weight| form(weight) == Form::Flex);
+        let fused = weights.first().is_some_and(|weight| form(weight) == Form::Fused);
         let weights: Vec<Tensor<2>> = weights.into_iter().map(Tensor::detach).collect();
         Self(if fused {
-            Prepared::Packed(Arc::new(pack(weights, precision)))
+            Prepared::Packed(backend::pack_weight(weights, precision))
         } else {
             Prepared::Plain(weights.into_iter().map(|weight| rounded(weight, precision)).collect())
         })
@@ -62,27 +76,9 @@ impl PreparedWeight {
                     parts.iter().map(|weight| x.clone().matmul(weight.clone().transpose())).collect();
                 Tensor::cat(outputs, 1)
             }
-            Prepared::Packed(packed) => {
-                let [rows, _] = x.dims();
-                let x = Floats::of(&flex(x));
-                let out = packed.times_of(x.slice(), rows, Threads::Pool);
-                Tensor::from_primitive::<Flex>(tensor(out, [rows, packed.outputs()]))
-            }
+            Prepared::Packed(packed) => packed.times(x),
         }
     }
-}
-
-fn pack(weights: Vec<Tensor<2>>, precision: Precision) -> Packed {
-    let weights: Vec<(Floats, usize)> = weights
-        .into_iter()
-        .map(|weight| {
-            let [_, width] = weight.dims();
-            (Floats::of(&flex(weight)), width)
-        })
-        .collect();
-    let rows: Vec<&[f32]> =
-        weights.iter().flat_map(|(weight, width)| weight.slice().chunks_exact((*width).max(1))).collect();
-    Packed::new(&rows, precision)
 }
 
 /// The weight with every number replaced by what the precision holds of it.
@@ -100,8 +96,7 @@ fn rounded(weight: Tensor<2>, precision: Precision) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PreparedWeight, rounded};
-    use crate::cpu::Precision;
+    use super::{Precision, PreparedWeight, rounded};
     use crate::{linear, test_inputs};
     use burn::tensor::Tensor;
     use proptest::prelude::*;

@@ -3,18 +3,15 @@
 
 // B batch, T tokens, H heads, W width of a head, R rotated columns
 
-mod autodiff;
-mod flex;
 #[cfg(test)]
 mod tests;
 
-use crate::dispatch::{Form, form};
+use crate::backend::{Form, form, operation};
 use burn::tensor::{Device, Tensor, TensorData};
-
 use std::sync::{Arc, OnceLock};
 
-/// Cosines and sines of the rotation angles, one row a token, one column a frequency. Kept on the host; a device gets
-/// them where the reference composition runs.
+/// Cosines and sines of the rotation angles, one row per token, one column per frequency. Kept on the host; a device
+/// gets them where the reference composition runs.
 #[derive(Clone, Debug)]
 pub struct Angles {
     table: Arc<Table>,
@@ -23,15 +20,15 @@ pub struct Angles {
 
 /// `[B * T, R / 2]` each.
 #[derive(Debug)]
-struct Table {
-    cos: Vec<f32>,
-    sin: Vec<f32>,
-    frequencies: usize,
+pub(crate) struct Table {
+    pub(crate) cos: Vec<f32>,
+    pub(crate) sin: Vec<f32>,
+    pub(crate) frequencies: usize,
 }
 
 /// Which columns make a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pairs {
+pub(crate) enum Pairs {
     /// `(x[2i], x[2i + 1])`, DeepSeek's; the result has all first members, then all second ones.
     Interleaved,
     /// `(x[i], x[i + R / 2])`, that of Llama and Qwen.
@@ -88,8 +85,21 @@ pub fn rotate_halves(x: Tensor<4>, angles: &Angles) -> Tensor<4> {
 fn rotate(x: Tensor<4>, angles: &Angles, pairs: Pairs) -> Tensor<4> {
     match form(&x) {
         Form::Reference => reference(x, angles, pairs),
-        Form::Flex => autodiff::fused(x, angles, pairs),
+        Form::Fused => fused(x, angles, pairs),
     }
+}
+
+/// The operation of [`rotate_halves`] and [`rotate_interleaved`].
+#[derive(Clone, Debug)]
+pub(crate) struct Rotation {
+    pub(crate) table: Arc<Table>,
+    pub(crate) pairs: Pairs,
+}
+
+operation!(Rotation(x: Tensor<4>) -> (out: Tensor<4>));
+
+fn fused(x: Tensor<4>, angles: &Angles, pairs: Pairs) -> Tensor<4> {
+    Rotation { table: Arc::clone(&angles.table), pairs }.fused(x)
 }
 
 fn reference(x: Tensor<4>, angles: &Angles, pairs: Pairs) -> Tensor<4> {

@@ -1,6 +1,6 @@
 //! The composition against transformers, the fused form against the composition.
 
-use super::{Angles, Pairs, autodiff, reference, rotate_halves, rotate_interleaved};
+use super::{Angles, Pairs, fused, reference, rotate_halves, rotate_interleaved};
 use crate::grad_check::same_with_gradients;
 use crate::test_inputs;
 use burn::tensor::{Tensor, TensorData};
@@ -60,7 +60,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_flex_form_equals_the_reference_in_value_and_gradient(
+    fn the_fused_form_equals_the_reference_in_value_and_gradient(
         [batch, heads] in prop::array::uniform2(1_usize..4),
         tokens in 1_usize..40,
         frequencies in 1_usize..40,
@@ -76,7 +76,7 @@ proptest! {
         same_with_gradients(
             x,
             |x| reference(x, &angles, pairs),
-            |x| autodiff::fused(x, &angles, pairs),
+            |x| fused(x, &angles, pairs),
         );
     }
 }

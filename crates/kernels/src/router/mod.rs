@@ -1,15 +1,14 @@
 //! The router of a mixture of experts in three steps: scores on the device, the choice on the host, weights from the
 //! scores of the chosen (DeepSeek-V3, arXiv 2412.19437, eq. 12-16). Who holds the router's weights is not known here.
 
-// N places, D hidden, E experts, K chosen experts a token
+// N places, D hidden, E experts, K chosen experts per token
 
-mod autodiff;
 mod choice;
-mod flex;
 
-use crate::dispatch::{Form, form};
+use crate::backend::{Form, form, operation};
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
+use std::sync::Arc;
 
 pub use choice::RouterChoice;
 
@@ -38,7 +37,7 @@ pub enum Normalisation {
 pub fn router_scores(x: Tensor<2>, weight: Tensor<2>, scoring: Scoring) -> Tensor<2> {
     match form(&x) {
         Form::Reference => reference_scores(x, weight, scoring),
-        Form::Flex => autodiff::fused_scores(x, weight, scoring),
+        Form::Fused => RouterScores { scoring }.fused(x, weight),
     }
 }
 
@@ -54,12 +53,35 @@ pub fn route_weights(
 ) -> Tensor<2> {
     match form(&scores) {
         Form::Reference => reference_weights(scores, experts, normalisation, factor),
-        Form::Flex => autodiff::fused_weights(scores, experts, normalisation, factor),
+        Form::Fused => fused_weights(scores, experts, normalisation, factor),
     }
 }
 
+/// The operation of [`router_scores`].
+#[derive(Clone, Debug)]
+pub(crate) struct RouterScores {
+    pub(crate) scoring: Scoring,
+}
+
+operation!(RouterScores(x: Tensor<2>, weight: Tensor<2>) -> (scores: Tensor<2>));
+
+/// The operation of [`route_weights`].
+#[derive(Clone, Debug)]
+pub(crate) struct RouteWeights {
+    /// N * K ids.
+    pub(crate) experts: Arc<[u16]>,
+    pub(crate) normalisation: Normalisation,
+    pub(crate) factor: f64,
+}
+
+operation!(RouteWeights(scores: Tensor<2>) -> (weights: Tensor<2>));
+
+fn fused_weights(scores: Tensor<2>, experts: &[u16], normalisation: Normalisation, factor: f64) -> Tensor<2> {
+    RouteWeights { experts: Arc::from(experts), normalisation, factor }.fused(scores)
+}
+
 /// Keeps a sum of vanishing scores from dividing by zero; transformers has the same.
-const SUM_EPSILON: f32 = 1e-20;
+pub(crate) const SUM_EPSILON: f32 = 1e-20;
 
 fn reference_scores(x: Tensor<2>, weight: Tensor<2>, scoring: Scoring) -> Tensor<2> {
     let logits = x.matmul(weight.transpose());
@@ -88,7 +110,7 @@ fn reference_weights(
 
 #[cfg(test)]
 mod tests {
-    use super::{Normalisation, Scoring, autodiff, reference_scores, reference_weights};
+    use super::{Normalisation, RouterScores, Scoring, fused_weights, reference_scores, reference_weights};
     use crate::grad_check::{same_with_gradients, same_with_gradients_of_terms};
     use crate::test_inputs;
     use burn::tensor::Tensor;
@@ -111,7 +133,7 @@ mod tests {
             same_with_gradients(
                 (x, weight),
                 |(x, weight)| reference_scores(x, weight, scoring),
-                |(x, weight)| autodiff::fused_scores(x, weight, scoring),
+                |(x, weight)| RouterScores { scoring }.fused(x, weight),
             );
         }
 
@@ -134,7 +156,7 @@ mod tests {
                 factor as f32,
                 scores,
                 |scores| reference_weights(scores, &experts, normalisation, factor),
-                |scores| autodiff::fused_weights(scores, &experts, normalisation, factor),
+                |scores| fused_weights(scores, &experts, normalisation, factor),
             );
         }
     }
@@ -144,9 +166,9 @@ mod tests {
         let device = testkit::device();
         let x = Tensor::<2>::from_floats([[1e30], [-1e30], [0.0]], &device);
         let weight = Tensor::<2>::from_floats([[1.0], [-1.0]], &device);
-        let sigmoid = autodiff::fused_scores(x.clone(), weight.clone(), Scoring::Sigmoid);
+        let sigmoid = RouterScores { scoring: Scoring::Sigmoid }.fused(x.clone(), weight.clone());
         testkit::assert_close(&testkit::floats(sigmoid), &[1.0, 0.0, 0.0, 1.0, 0.5, 0.5], 1e-6);
-        let softmax = autodiff::fused_scores(x, weight, Scoring::Softmax);
+        let softmax = RouterScores { scoring: Scoring::Softmax }.fused(x, weight);
         testkit::assert_close(&testkit::floats(softmax), &[1.0, 0.0, 0.0, 1.0, 0.5, 0.5], 1e-6);
     }
 }

@@ -1,0 +1,25 @@
+//! The backends that compute operations by code of their own: a folder for each. All other backends compute the
+//! reference compositions. `unsafe` is allowed below this folder and nowhere else in the crate.
+//!
+//! To add a backend: a folder beside `cpu/` that implements [`Operation`] for each operation, [`Differentiable`] for
+//! those with a gradient, and [`Packing`]; and its line in [`with_backends`]. The compiler then names what is missing.
+
+/// Calls a macro with the list of backends that have a folder here, by Burn's names, before the other arguments. One
+/// that is compiled in by a feature only has the condition before its name: `#[cfg(feature = "...")] Name`.
+macro_rules! with_backends {
+    ($macro:ident! $arguments:tt) => {
+        $crate::backend::$macro! { [Flex] $arguments }
+    };
+}
+
+pub(crate) use with_backends;
+
+pub(crate) mod cpu;
+mod dispatch;
+mod operation;
+mod packing;
+
+pub use dispatch::disable_fused;
+pub(crate) use dispatch::{Form, form, is_one_of};
+pub(crate) use operation::{Differentiable, Operation, forward_on_graph, operation};
+pub(crate) use packing::{PackedExperts, PackedWeight, Packing, pack_experts, pack_weight, pack_with};
