@@ -6,9 +6,19 @@ use crate::lexer::code;
 const MAX_LINES: usize = 500;
 
 /// Folders whose files may name a backend.
-const WITH_BACKENDS: [&str; 4] = ["crates/ruminate/", "crates/kernels/", "crates/testkit/", "xtask/"];
+const WITH_BACKENDS: [&str; 6] = [
+    "crates/ruminate/",
+    "crates/kernels/src/backend/",
+    "crates/kernels/benches/",
+    "crates/kernels/examples/",
+    "crates/testkit/",
+    "xtask/",
+];
 
 const BACKENDS: [&str; 8] = ["Flex", "Cuda", "Vulkan", "Wgpu", "flex", "cuda", "vulkan", "wgpu"];
+
+/// Where `unsafe` may stand: the forms of kernels' backends, and the allocator, which is an unsafe trait.
+const WITH_UNSAFE: [&str; 2] = ["crates/kernels/src/backend/", "crates/ruminate/src/out_of_memory.rs"];
 
 /// Words that stand for work not done, with the character that makes them code.
 const UNFINISHED: [&str; 3] = ["todo!", "unimplemented!", "#[ignore"];
@@ -40,11 +50,22 @@ pub(crate) fn findings(path: &str, text: &str) -> Vec<Finding> {
         for word in UNFINISHED.iter().filter(|word| line.contains(**word)) {
             finding(place(), format!("`{word}` in the code"), "what is not done is left out, not promised");
         }
+        if !WITH_UNSAFE.iter().any(|place| path.starts_with(place)) {
+            for word in words(line).filter(|word| ["unsafe", "unsafe_code"].contains(word)) {
+                let rule = format!("`{word}` outside of {WITH_UNSAFE:?}");
+                finding(
+                    place(),
+                    rule,
+                    "what the compiler does not check has few places, each with its proof",
+                );
+            }
+        }
         if WITH_BACKENDS.iter().any(|folder| path.starts_with(folder)) {
             continue;
         }
         for backend in words(line).filter(|word| BACKENDS.contains(word)) {
-            let rule = format!("the backend `{backend}` is named outside ruminate, kernels and testkit");
+            let rule =
+                format!("the backend `{backend}` is named outside ruminate, testkit and kernels/src/backend");
             finding(place(), rule, "library code takes `&Device` and runs on whatever it is given");
         }
         if line.contains("Device::default()") {
@@ -92,7 +113,21 @@ fn a_file_may_have_500_lines_and_no_more() {
 fn a_backend_is_found_in_code_of_a_library_only() {
     let text = "//! a\n// Cuda\nuse burn::Cuda;\nfn f() { Device::default() }\nlet s = \"Vulkan\";\n";
     assert_eq!(places("crates/model/src/a.rs", text), ["crates/model/src/a.rs:3", "crates/model/src/a.rs:4"]);
-    assert_eq!(places("crates/ruminate/src/a.rs", text), [""; 0]);
+    assert_eq!(places("crates/kernels/src/norm.rs", text).len(), 2);
+    for path in ["crates/ruminate/src/a.rs", "crates/kernels/src/backend/cpu/norm.rs"] {
+        assert_eq!(places(path, text), [""; 0], "{path}");
+    }
+}
+
+#[test]
+fn unsafe_code_is_found_where_it_has_no_place() {
+    let text = "//! unsafe is a word here.\n#![allow(unsafe_code)]\nfn f() { unsafe { g() } }\n";
+    for path in ["crates/kernels/src/norm.rs", "crates/kernels/src/cpu/gemm.rs", "crates/model/src/a.rs"] {
+        assert_eq!(places(path, text), [format!("{path}:2"), format!("{path}:3")]);
+    }
+    for path in ["crates/kernels/src/backend/cpu/gemm/small.rs", "crates/ruminate/src/out_of_memory.rs"] {
+        assert_eq!(places(path, text), [""; 0], "{path}");
+    }
 }
 
 #[test]
