@@ -47,8 +47,8 @@ const STEPS: [Step; 3] = [
             "--lib",
             "--",
             "under_miri",
-            "cpu::parts",
-            "cpu::matrix",
+            "gemm::shared_output",
+            "gemm::matrix",
         ]],
     },
     Step {
