@@ -8,11 +8,18 @@ use super::{MASKED, composed};
 use crate::backend::{Form, form, operation};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How many of its latest columns each slot sees.
 #[derive(Clone, Debug)]
-pub struct VisibleColumns(Arc<[Seen]>);
+pub struct VisibleColumns(Arc<Visible>);
+
+#[derive(Debug)]
+struct Visible {
+    slots: Vec<Seen>,
+    /// The reference's, uploaded by the first layer of a step for all of them.
+    bias: OnceLock<Tensor<4>>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Seen {
@@ -25,25 +32,26 @@ impl VisibleColumns {
     /// A slot sees `count` columns, `column` and those before it; the first column comes after the last. A (count,
     /// column) for each slot.
     pub fn new(slots: impl IntoIterator<Item = (usize, usize)>) -> Self {
-        Self(slots.into_iter().map(|(count, column)| Seen { count, column }).collect())
+        let slots = slots.into_iter().map(|(count, column)| Seen { count, column }).collect();
+        Self(Arc::new(Visible { slots, bias: OnceLock::new() }))
     }
 
     /// What a slot sees of a ring of `columns`, the oldest first: the second range begins at column 0.
     pub(crate) fn seen(&self, slot: usize, columns: usize) -> [Range<usize>; 2] {
-        let Seen { count, column } = self.0[slot];
+        let Seen { count, column } = self.0.slots[slot];
         let (count, end) = (count.min(columns), column + 1);
         if count <= end { [end - count..end, 0..0] } else { [columns - (count - end)..columns, 0..end] }
     }
 
     /// The column that a slot writes.
     pub(crate) fn column(&self, slot: usize) -> usize {
-        self.0[slot].column
+        self.0.slots[slot].column
     }
 
     /// Neighbouring slots that write the same column, with that column: where all slots keep step, one stretch of all.
     fn stretches(&self) -> impl Iterator<Item = (Range<usize>, usize)> + '_ {
         let mut start = 0;
-        self.0.chunk_by(|a, b| a.column == b.column).map(move |slots| {
+        self.0.slots.chunk_by(|a, b| a.column == b.column).map(move |slots| {
             let first = start;
             start += slots.len();
             (first..start, slots[0].column)
@@ -52,7 +60,16 @@ impl VisibleColumns {
 
     /// `[S, 1, 1, L]`: 0 for what is seen, [`MASKED`] for the rest.
     fn bias(&self, columns: usize, device: &Device) -> Tensor<4> {
-        let slots = self.0.len();
+        let bias = self.0.bias.get_or_init(|| self.upload_bias(columns, device));
+        if bias.dims()[3] == columns && bias.device() == *device {
+            bias.clone()
+        } else {
+            self.upload_bias(columns, device)
+        }
+    }
+
+    fn upload_bias(&self, columns: usize, device: &Device) -> Tensor<4> {
+        let slots = self.0.slots.len();
         let mut bias = vec![MASKED; slots * columns];
         for (slot, row) in bias.chunks_exact_mut(columns.max(1)).enumerate() {
             for seen in self.seen(slot, columns) {

@@ -5,6 +5,7 @@
 use crate::backend::cpu::Sums;
 use crate::linear::linear;
 use crate::logits::Plan;
+use crate::read::{Place, floats};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
@@ -38,7 +39,7 @@ pub fn top_logprobs(hidden: Tensor<2>, head: Tensor<2>, count: usize, temperatur
     for start in (0..tokens).step_by(step) {
         let end = tokens.min(start + step);
         let logits = linear(hidden.clone().narrow(0, start, end - start), head.clone()); // [n, V]
-        let mut logits = logits.div_scalar(temperature).try_into_vec_as::<f32>().expect("logits are floats");
+        let mut logits = floats(logits.div_scalar(temperature), Place::Logits);
         logits
             .par_chunks_mut(vocabulary)
             .zip(top.ids[start * count..end * count].par_chunks_mut(count))

@@ -7,7 +7,8 @@ mod experts;
 
 use crate::backend::cpu::round;
 use crate::backend::{self, Form, PackedWeight, form};
-use burn::tensor::{Tensor, TensorData};
+use crate::read::{Place, floats};
+use burn::tensor::{DType, Tensor, TensorData};
 use std::sync::Arc;
 
 pub use experts::PreparedExperts;
@@ -26,6 +27,9 @@ pub enum Precision {
     /// instruction where a CPU has AVX512-VNNI.
     Int8,
 }
+
+/// Numbers that share a scale in [`Precision::Int8`].
+const BLOCK: usize = 64;
 
 /// A weight `[O, D]`, perhaps stacked from several that share their input. Clones share it.
 ///
@@ -83,11 +87,39 @@ impl PreparedWeight {
 
 /// The weight with every number replaced by what the precision holds of it.
 fn rounded(weight: Tensor<2>, precision: Precision) -> Tensor<2> {
-    if precision == Precision::F32 {
-        return weight;
+    match precision {
+        Precision::F32 => weight,
+        Precision::Bf16 if weight.device().supports_dtype(DType::BF16) => {
+            weight.cast(DType::BF16).cast(DType::F32)
+        }
+        Precision::Bf16 => on_host(weight, precision),
+        Precision::Int8 => in_blocks(weight),
     }
+}
+
+/// The nearest multiples of a 127th of the largest magnitude of each row's block of [`BLOCK`] numbers, on the device.
+fn in_blocks(weight: Tensor<2>) -> Tensor<2> {
+    let [outputs, width] = weight.dims();
+    let blocks = width.div_ceil(BLOCK);
+    let padding = blocks * BLOCK - width;
+    let padded = if padding > 0 {
+        Tensor::cat(vec![weight.clone(), Tensor::zeros([outputs, padding], &weight.device())], 1)
+    } else {
+        weight
+    };
+    let values = padded.reshape([outputs, blocks, BLOCK]);
+    let largest = values.clone().abs().max_dim(2); // [O, B, 1]
+    // Of numbers near the smallest there is, the inverse would be infinite; they are 0 here.
+    let inverse =
+        largest.clone().recip().mul_scalar(127.0).mask_fill(largest.clone().lower_equal_elem(1e-36), 0.0);
+    let rounded = (values * inverse).round() * largest.div_scalar(127.0);
+    rounded.reshape([outputs, blocks * BLOCK]).narrow(1, 0, width)
+}
+
+/// The same by the host, for devices without the type.
+fn on_host(weight: Tensor<2>, precision: Precision) -> Tensor<2> {
     let (shape, device) = (weight.dims(), weight.device());
-    let mut values = weight.try_into_vec_as::<f32>().expect("a weight reads as f32");
+    let mut values = floats(weight, Place::Weights);
     for row in values.chunks_exact_mut(shape[1].max(1)) {
         round(row, precision);
     }
@@ -96,7 +128,7 @@ fn rounded(weight: Tensor<2>, precision: Precision) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Precision, PreparedWeight, rounded};
+    use super::{Precision, PreparedWeight, on_host, rounded};
     use crate::{linear, test_inputs};
     use burn::tensor::Tensor;
     use proptest::prelude::*;
@@ -128,6 +160,23 @@ mod tests {
                 testkit::assert_close(&actual, &expected, tolerance * test_inputs::magnitude(&expected));
             }
         }
+    }
+
+    #[test]
+    fn the_device_rounds_as_the_host_does() {
+        let device = testkit::device();
+        for shape in [[3, 64], [5, 130], [1, 7]] {
+            let weight = test_inputs::tensor::<2>(shape, 9, &device).mul_scalar(0.03);
+            for precision in [Precision::Bf16, Precision::Int8] {
+                let [device, host] = [rounded, on_host].map(|round| round(weight.clone(), precision));
+                let host = testkit::floats(host);
+                let tolerance = 1e-6 * test_inputs::magnitude(&host);
+                testkit::assert_close(&testkit::floats(device), &host, tolerance);
+                assert_ne!(host, testkit::floats(weight.clone()), "{precision:?} rounds");
+            }
+        }
+        let zeros = rounded(burn::tensor::Tensor::zeros([2, 70], &device), Precision::Int8);
+        assert!(testkit::floats(zeros).iter().all(|&zero| zero == 0.0));
     }
 
     #[test]
