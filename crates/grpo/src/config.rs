@@ -1,6 +1,8 @@
 //! The recipe of GRPO. Key names follow TRL's GRPOConfig where the meaning is the same.
 
-use crate::Error;
+use crate::loss::{Correction, Reduction};
+use crate::{Advantage, Error};
+use ruminate_rollout::Logprobs;
 use serde::{Deserialize, Serialize};
 
 /// What a GRPO step does. Optimizer, schedule and saving are [`train::Config`](ruminate_train::Config)'s, sampling
@@ -31,19 +33,30 @@ pub struct Config {
     /// How far the ratio may fall below 1 (and rise above, unless `epsilon_high` says otherwise); not
     /// negative.
     pub epsilon: f64,
-    /// How far the ratio may rise above 1 (DAPO's clip-higher), not negative. Without it `epsilon`.
+    /// How far the ratio may rise above 1 (DAPO's clip-higher), not negative. Without it `epsilon`. With
+    /// `loss_type = "cispo"` it is the limit of the ratio itself, as in TRL, and needed: at least 1, such as 5.
     pub epsilon_high: Option<f64>,
     /// Upper limit of the unclipped ratio, above 1 + `epsilon_high`: bounds the loss of negative advantages
-    /// (INTELLECT-2's two-sided clip). Without it there is no limit, or 3 where the sampler rounds
-    /// (`rollout.dtype`).
+    /// (INTELLECT-2's two-sided clip). Without it there is no limit but that of `correction`.
     pub delta: Option<f64>,
-    /// How token losses become one number.
+    /// How the rewards of a group become advantages. Without it as `scale_rewards` and
+    /// `multi_objective_aggregation` say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advantage: Option<Advantage>,
+    /// The loss of a token. `grpo`, `bnpo`, `dapo` and `dr_grpo` are TRL's names of `clip` with a reduction.
     pub loss_type: LossType,
-    /// What centred rewards are divided by.
+    /// How the losses of tokens become one number. Without it as `loss_type` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reduction: Option<Reduction>,
+    /// How the difference between sampler and trainer is bounded. Without it `"cap"` where the sampler rounds
+    /// (`rollout.dtype`) and neither `delta` nor `loss_type = "cispo"` bounds the ratio, else `"none"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correction: Option<Correction>,
+    /// TRL's name of three advantages: what centred rewards are divided by.
     pub scale_rewards: Scale,
-    /// How a reward of several parts becomes an advantage.
+    /// TRL's name of GDPO's advantage: how a reward of several parts becomes an advantage.
     pub multi_objective_aggregation: Aggregation,
-    /// Whether ratios are of tokens or of sequences.
+    /// TRL's name of `gspo`: whether the clipped ratio is of tokens or of sequences.
     pub importance_sampling_level: ImportanceLevel,
     /// Leaves completions that reached the length limit out of the loss.
     pub mask_truncated_completions: bool,
@@ -56,18 +69,26 @@ pub struct Config {
     pub max_mismatch_kl: f64,
 }
 
-/// How token losses become one number.
+/// The loss of a token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossType {
-    /// Mean over sequences of each one's token mean (the paper): short completions' tokens weigh more.
+    /// PPO's clip of each token's ratio; `reduction` is `"token_mean"` unless it is given.
+    Clip,
+    /// The clip of each sequence's ratio, the geometric mean of its tokens' (GSPO, arXiv 2507.18071);
+    /// `reduction` is `"sequence_mean"` unless it is given.
+    Gspo,
+    /// The log-probability, weighted by the cut ratio (CISPO, arXiv 2506.13585); `reduction` is `"token_mean"`
+    /// unless it is given.
+    Cispo,
+    /// `clip` with `reduction = "sequence_mean"`.
     Grpo,
-    /// Sum over the tokens of a microbatch, divided by their number.
+    /// `clip` with `reduction = "microbatch_mean"`.
     Bnpo,
-    /// Sum over all tokens of the update, divided by their number (arXiv 2503.14476).
+    /// `clip` with `reduction = "token_mean"`.
     #[default]
     Dapo,
-    /// Sum over all tokens, divided by sequences times the length limit (arXiv 2503.20783): no length bias.
+    /// `clip` with `reduction = "constant"`.
     DrGrpo,
 }
 
@@ -75,12 +96,13 @@ pub enum LossType {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
-    /// Standard deviation of the group (the paper).
+    /// Standard deviation of the group (the paper): `advantage = "group"`.
     #[default]
     Group,
-    /// Standard deviation of the whole step.
+    /// Standard deviation of the whole step: `advantage = "batch"`.
     Batch,
-    /// Nothing (Dr. GRPO): no weight on problems that are nearly always or never solved.
+    /// Nothing (Dr. GRPO): `advantage = "unscaled"`. No weight on problems that are nearly always or never
+    /// solved.
     None,
 }
 
@@ -92,7 +114,7 @@ pub enum Aggregation {
     #[default]
     SumThenNormalize,
     /// Each part is normalised within its group, then the weighted sum over the step (GDPO, arXiv
-    /// 2601.05242): weights alone say what counts. Needs `scale_rewards = "group"`.
+    /// 2601.05242): `advantage = "gdpo"`. Weights alone say what counts. Needs `scale_rewards = "group"`.
     NormalizeThenSum,
 }
 
@@ -103,7 +125,7 @@ pub enum ImportanceLevel {
     /// Each token has its own.
     #[default]
     Token,
-    /// The geometric mean over the sequence (GSPO, arXiv 2507.18071).
+    /// The geometric mean over the sequence: `gspo`.
     Sequence,
 }
 
@@ -132,7 +154,10 @@ impl Default for Config {
             epsilon: 0.2,
             epsilon_high: None,
             delta: None,
+            advantage: None,
             loss_type: LossType::Dapo,
+            reduction: None,
+            correction: None,
             scale_rewards: Scale::Group,
             multi_objective_aggregation: Aggregation::SumThenNormalize,
             importance_sampling_level: ImportanceLevel::Token,
@@ -212,23 +237,13 @@ impl Config {
                 return range(key, value.to_string(), expected);
             }
         }
-        let decoupled = self.multi_objective_aggregation == Aggregation::NormalizeThenSum;
-        if decoupled && self.scale_rewards != Scale::Group {
-            let expected = "\"group\", since normalize_then_sum scales by group and then by batch";
-            return range("scale_rewards", format!("{:?}", self.scale_rewards).to_lowercase(), expected);
-        }
-        match self.delta {
-            Some(delta) if !(delta.is_finite() && delta > 1.0 + self.epsilon_high()) => {
-                range("delta", delta.to_string(), "a number above 1 + epsilon_high")
-            }
-            _ => Ok(()),
-        }
+        self.policy_loss(Logprobs::Exact).map(drop)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Aggregation, Config, Scale};
+    use super::Config;
 
     #[test]
     fn presets_are_valid_and_nonsense_is_refused_by_its_key() {
@@ -238,15 +253,6 @@ mod tests {
             ("num_generations", Config { num_generations: 1, ..Config::default() }),
             ("num_minibatches", Config { num_minibatches: 9, ..Config::default() }),
             ("beta", Config { beta: f64::NAN, ..Config::default() }),
-            ("delta", Config { delta: Some(1.1), ..Config::default() }),
-            (
-                "scale_rewards",
-                Config {
-                    multi_objective_aggregation: Aggregation::NormalizeThenSum,
-                    scale_rewards: Scale::None,
-                    ..Config::default()
-                },
-            ),
         ];
         for (key, config) in broken {
             let message = config.validate().expect_err(key).to_string();

@@ -17,6 +17,20 @@ pub enum Error {
         /// What would be right.
         expected: &'static str,
     },
+    /// Two keys of the recipe ask for different losses.
+    #[error("`grpo.{key} = {found}` does not go with `grpo.{other} = {stated}`: {advice}")]
+    Conflict {
+        /// The key to change, by its name in the recipe's table.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// The key that it does not go with.
+        other: &'static str,
+        /// The value of that key.
+        stated: String,
+        /// What would be right.
+        advice: String,
+    },
     /// A training problem could not be had.
     #[error("training problem {index}: {source}")]
     Problem {
@@ -94,6 +108,9 @@ pub enum Error {
         /// What most of the verdicts say.
         why: String,
     },
+    /// A step was asked of a trainer of which an earlier one failed.
+    #[error("an earlier step of this trainer failed; expected a new one, from a checkpoint")]
+    Spent,
     /// The training step failed.
     #[error(transparent)]
     Train(#[from] ruminate_train::Error),

@@ -1,8 +1,8 @@
 //! The second half of a step: scored groups become optimizer updates.
 
-use crate::loss::{Loss, LossStats, Reduction, Tokens, loss, weight};
+use crate::loss::{Counts, Loss, LossStats, Tokens};
 use crate::mismatch::{Mismatch, PROBED, probe};
-use crate::{Error, LossType, RouterReplay, TrainerArgs};
+use crate::{Error, PolicyLoss, RouterReplay, TrainerArgs};
 use burn::module::Module;
 use ruminate_data::{Completion, FinishReason, Group};
 use ruminate_model::{Decoder, LayerRouting, Routes};
@@ -16,6 +16,8 @@ use std::time::Instant;
 pub(crate) struct Example<'a> {
     pub(crate) completion: &'a Completion,
     pub(crate) advantage: f64,
+    /// Log-probabilities under the policy before the step; empty unless the loss's correction asks for them.
+    pub(crate) old: Vec<f32>,
     /// Log-probabilities under the reference policy; empty without one.
     pub(crate) reference: Vec<f32>,
     /// Whether the sample may train: scored, and not masked for its truncation.
@@ -78,16 +80,16 @@ pub(crate) fn update(
     minibatch: &[&Example],
     learning_rate: f64,
     setup: &TrainerArgs,
+    loss: &PolicyLoss,
     report: &mut UpdateStats,
 ) -> Result<State, Error> {
     let config = setup.config;
     let training: Vec<&Example> = minibatch.iter().copied().filter(|example| example.trains).collect();
     let tokens = training.iter().map(|example| example.completion.ids.len()).sum();
-    // Where nothing can move the policy, nothing is computed; the reduction still counts it. (bnpo's counts what
-    // lies in the microbatch, so there all of it has to.)
-    let needed = |example: &&Example| {
-        example.advantage != 0.0 || config.beta > 0.0 || config.loss_type == LossType::Bnpo
-    };
+    // Where nothing can move the policy, nothing is computed; the reduction still counts it. (One that counts what
+    // lies in the microbatch needs all of it there.)
+    let needed =
+        |example: &&Example| example.advantage != 0.0 || config.beta > 0.0 || !loss.skips_zero_advantages();
     let moving: Vec<&Example> = training.iter().copied().filter(needed).collect();
     report.learning_rate = learning_rate;
     if moving.is_empty() {
@@ -112,15 +114,15 @@ pub(crate) fn update(
     let (gradients, losses) =
         accumulate(&state.policy, &parts, setup.train.router, workers, |policy, members| {
             let started = Instant::now();
-            let reduction = Reduction {
+            let counts = Counts {
                 sequences: minibatch.len(),
                 tokens,
-                local_tokens: members.iter().map(|example| example.completion.ids.len()).sum(),
+                microbatch_tokens: members.iter().map(|example| example.completion.ids.len()).sum(),
                 microbatches: parts.len(),
                 max_completion_length: setup.sampling.max_new_tokens,
             };
             let Computed { objective, tally, packed, logprobs, routing } =
-                microbatch_loss(policy, members, &reduction, setup);
+                microbatch_loss(policy, members, &counts, setup, loss);
             let mut load = ExpertLoad::default();
             load.add(&routing, &packed.batch);
             let completions: Vec<&Completion> = members.iter().map(|example| example.completion).collect();
@@ -163,8 +165,9 @@ struct Computed {
 fn microbatch_loss(
     policy: &Decoder,
     examples: &[&Example],
-    reduction: &Reduction,
+    counts: &Counts,
     setup: &TrainerArgs,
+    loss: &PolicyLoss,
 ) -> Computed {
     let completions: Vec<&Completion> = examples.iter().map(|example| example.completion).collect();
     let packed = pack_completions(&Continuation::of_all(&completions), ROW_LENGTH);
@@ -172,26 +175,37 @@ fn microbatch_loss(
     let routes = replayed.as_deref().map_or(Routes::Choose, Routes::Replay);
     let (output, checkpoints) = setup.train.forward(policy, &packed.batch, routes);
     let logprobs = token_logprobs(policy, output.hidden, &packed, setup.sampling.temperature).logprobs;
-    let values = logprobs.clone().detach().try_into_vec_as::<f32>().expect("log-probabilities are floats");
-    let Loss { value: loss, tally } =
-        loss(logprobs, &tokens(examples, &packed, reduction, setup), setup.config);
-    let objective = Objective { loss, checkpoints };
-    Computed { objective, tally, packed, logprobs: values, routing: output.routing }
+    let tokens = tokens(examples, &packed, counts, setup, loss);
+    let Loss { value, logprobs, tally } = loss.loss(logprobs, &tokens, setup.config.beta);
+    let objective = Objective { loss: value, checkpoints };
+    Computed { objective, tally, packed, logprobs, routing: output.routing }
 }
 
-fn tokens(examples: &[&Example], packed: &Packed, reduction: &Reduction, setup: &TrainerArgs) -> Tokens {
+fn tokens(
+    examples: &[&Example],
+    packed: &Packed,
+    counts: &Counts,
+    setup: &TrainerArgs,
+    loss: &PolicyLoss,
+) -> Tokens {
     let over = |values: &dyn Fn(&Example) -> Vec<f32>| {
         packed.over_loss_places(&examples.iter().map(|example| values(example)).collect::<Vec<_>>())
     };
     let length = |example: &Example| example.completion.ids.len();
-    let config = setup.config;
+    let sampler = |example: &Example| example.completion.logprobs.clone();
+    let corrects = loss.correction.needs_trainer_logprobs();
     Tokens {
-        old: over(&|example| example.completion.logprobs.clone()),
-        reference: if config.beta > 0.0 { over(&|example| example.reference.clone()) } else { Vec::new() },
+        old: over(&|example| if corrects { example.old.clone() } else { sampler(example) }),
+        sampler: if corrects { over(&sampler) } else { Vec::new() },
+        reference: if setup.config.beta > 0.0 {
+            over(&|example| example.reference.clone())
+        } else {
+            Vec::new()
+        },
         advantages: over(&|example| vec![example.advantage as f32; length(example)]),
         // A token whose sampler log-probability is missing has no ratio and is left out.
         weights: over(&|example| {
-            let weight = weight(config.loss_type, length(example), reduction) as f32;
+            let weight = loss.reduction.weight(length(example), counts) as f32;
             example.completion.logprobs.iter().map(|old| if old.is_finite() { weight } else { 0.0 }).collect()
         }),
         sequence: packed.over_loss_places(

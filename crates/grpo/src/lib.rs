@@ -2,7 +2,8 @@
 //! samples a group of completions for each problem, a caller's function scores them, and what beats its group's
 //! mean becomes more likely. It knows token ids and verdicts; text and how verdicts come about are the caller's.
 //!
-//! Read [`train`] from top to bottom: it is the algorithm. [`advantages`] and [`loss`] are its two formulas.
+//! Read [`Trainer::step`] from top to bottom: it is the algorithm. What it learns by is a [`PolicyLoss`] of four parts, in
+//! [`advantages`] and [`loss`]; a [`loss::Surrogate`] of your own takes one's place (`examples/own_loss.rs`).
 //!
 //! # Example
 //!
@@ -52,7 +53,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod advantages;
+mod advantage;
 mod config;
 mod error;
 mod judging;
@@ -61,15 +62,17 @@ pub mod loss;
 mod memory;
 mod metrics;
 mod mismatch;
+mod policy_loss;
 mod rollouts;
 mod trainer;
 mod verdicts;
 
-pub use advantages::{Advantages, advantages, decoupled_advantages};
+pub use advantage::{Advantage, Advantages, advantages, decoupled_advantages};
 pub use config::{Aggregation, Config, ImportanceLevel, LossType, RouterReplay, Scale};
 pub use error::Error;
+pub use loss::PolicyLoss;
 pub use memory::{Demand, Plan, memory_plan};
-pub use trainer::{TrainerArgs, train};
+pub use trainer::{Problems, StepReport, Trainer, TrainerArgs, train};
 pub use verdicts::{MAX_REWARD, Verdicts};
 
 /// The examples of the README are tested with the crate's own.

@@ -1,6 +1,6 @@
 //! The numbers of a step, under TRL's names; docs/algorithms.md says what each means.
 
-use crate::advantages::{Advantages, mean, std};
+use crate::advantage::{Advantages, mean, std};
 use crate::learn::UpdateStats;
 use crate::mismatch::Mismatch;
 use crate::rollouts::Rollout;

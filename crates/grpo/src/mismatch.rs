@@ -2,6 +2,7 @@
 //! once; what they disagree by would bias every ratio.
 
 use ruminate_data::{Completion, Group, Routing};
+use ruminate_model::read::{Place, floats};
 use ruminate_model::{Decoder, LayerRouting, Routes};
 use ruminate_train::ExpertLoad;
 use ruminate_train::logprobs::token_logprobs;
@@ -39,7 +40,7 @@ pub(crate) fn probe(policy: &Decoder, groups: &[Group], count: usize, temperatur
     }
     let output = policy.forward(&packed.batch, Routes::Choose);
     let trainer = token_logprobs(policy, output.hidden, &packed, temperature).logprobs;
-    let trainer = trainer.try_into_vec_as::<f32>().expect("log-probabilities are floats");
+    let trainer = floats(trainer, Place::Logprobs);
     Mismatch::of(&probed, &packed, &trainer, &output.routing)
 }
 

@@ -1,12 +1,12 @@
 //! GRPO, a step after the other: sample, score, compare within the group, learn.
 
-use crate::advantages::{Advantages, advantages, decoupled_advantages};
+use crate::advantage::Advantages;
 use crate::learn::{Example, UpdateStats, is_masked, update};
 use crate::metrics::{Times, collect};
 use crate::mismatch::Mismatch;
 use crate::rollouts::rollout;
 use crate::verdicts::{Verdicts, check_rewards};
-use crate::{Aggregation, Config, Error};
+use crate::{Config, Error, PolicyLoss};
 use burn::module::Module;
 use rand::seq::SliceRandom;
 use ruminate_data::{Completion, Group, Problem, SamplingParams, Score, Seed, SourceError, Stop, Verdict};
@@ -36,28 +36,7 @@ pub struct TrainerArgs<'a> {
     pub seed: Seed,
 }
 
-/// Upper limit of the ratio where the sampler rounds, unless `delta` is set: TRL's cap on importance ratios between
-/// engine and trainer. The clip bounds the ratio of positive advantages already.
-const MISMATCH_CAP: f64 = 3.0;
-
 impl TrainerArgs<'_> {
-    /// The configuration with a sampler of such log-probabilities. The ratio of the loss is against what the sampler
-    /// recorded, so it corrects the sampler's rounding, too; there it must not grow without limit.
-    fn config_for(&self, logprobs: Logprobs) -> Config {
-        let mut config = self.config.clone();
-        if logprobs == Logprobs::Approximate {
-            config.delta = config.delta.or(Some(MISMATCH_CAP.max(1.0 + config.epsilon_high())));
-        }
-        config
-    }
-
-    fn alarm(&self, logprobs: Logprobs) -> MismatchAlarm {
-        match logprobs {
-            Logprobs::Exact => MismatchAlarm::new(self.config.max_mismatch_kl),
-            Logprobs::Approximate => MismatchAlarm::silent(),
-        }
-    }
-
     /// Checks all tables, before any tensor is made.
     ///
     /// # Errors
@@ -74,40 +53,112 @@ impl TrainerArgs<'_> {
     }
 }
 
-/// Trains `state.policy` to `max_steps`, or until the observer is interrupted: then the returned step is smaller.
-///
-/// `engine` samples; it gets the policy's weights at every step. `problems` gives the problem of an index, always the same one; step s takes the `prompts_per_step` after the
-/// cursor. `score` judges groups of completions, on a thread of its own while others are still sampled; an unscored one is
-/// left out of everything but the count.
-///
-/// # Errors
-/// A table is out of range, a problem cannot be had, numbers are not finite or stay so, sampler and trainer disagree, most completions have no
-/// verdict for three steps in a row, no completion is right for as many as `alarms` allows, or a checkpoint could not be saved.
-pub fn train(
-    mut state: State,
-    engine: &mut dyn Engine,
-    problems: &mut dyn FnMut(u64) -> Result<Problem, SourceError>,
-    score: &(dyn Score + Sync),
-    setup: &TrainerArgs,
-    observer: &mut dyn Observer,
-) -> Result<State, Error> {
-    setup.validate()?;
-    let config = &setup.config_for(engine.logprobs());
-    let setup = &TrainerArgs { config, ..*setup };
-    let schedule = Schedule::new(setup.train, setup.max_steps * config.updates_per_step());
-    // Under adapters the first policy is the base, which is there with them off.
-    let copied = config.beta > 0.0 && state.policy.adapters().is_none();
-    if copied && !state.models.contains_key(REFERENCE) {
-        state.models.insert(REFERENCE.to_owned(), state.policy.valid());
+/// Problems by their index, the same one each time.
+pub type Problems<'a> = dyn FnMut(u64) -> Result<Problem, SourceError> + 'a;
+
+/// Trains a policy, [a step](Self::step) after the other, or [a whole run](Self::run).
+pub struct Trainer<'a> {
+    /// None during a step, and after one that failed.
+    state: Option<State>,
+    engine: &'a mut dyn Engine,
+    problems: &'a mut Problems<'a>,
+    score: &'a (dyn Score + Sync),
+    args: TrainerArgs<'a>,
+    loss: PolicyLoss,
+    schedule: Schedule,
+    /// Those of the verdicts' components.
+    weights: Vec<(String, f64)>,
+    mismatch: MismatchAlarm,
+}
+
+/// What a step did.
+#[derive(Clone, Debug)]
+pub struct StepReport {
+    /// The step, counted from 1.
+    pub step: usize,
+    /// Its row of the log.
+    pub metrics: Metrics,
+    /// What was sampled, with its verdicts.
+    pub groups: Vec<Group>,
+    /// One per completion, by group.
+    pub advantages: Vec<Vec<f64>>,
+}
+
+impl<'a> Trainer<'a> {
+    /// A trainer that goes on from `state`.
+    ///
+    /// `engine` samples; it gets the policy's weights at every step. `problems` gives the problem of an index, always the same
+    /// one; a step takes the `prompts_per_step` after the state's cursor. `score` judges groups of completions, on a thread of its
+    /// own while others are still sampled; an unscored one is left out of everything but the count.
+    ///
+    /// # Errors
+    /// Names the first key of a table whose value cannot be, or that contradicts another.
+    pub fn new(
+        mut state: State,
+        engine: &'a mut dyn Engine,
+        problems: &'a mut Problems<'a>,
+        score: &'a (dyn Score + Sync),
+        args: TrainerArgs<'a>,
+    ) -> Result<Self, Error> {
+        args.validate()?;
+        let config = args.config;
+        let loss = config.policy_loss(engine.logprobs())?;
+        // Under adapters the first policy is the base, which is there with them off.
+        let copied = config.beta > 0.0 && state.policy.adapters().is_none();
+        if copied && !state.models.contains_key(REFERENCE) {
+            state.models.insert(REFERENCE.to_owned(), state.policy.valid());
+        }
+        let mismatch = match engine.logprobs() {
+            Logprobs::Exact => MismatchAlarm::new(config.max_mismatch_kl),
+            Logprobs::Approximate => MismatchAlarm::silent(),
+        };
+        let schedule = Schedule::new(args.train, args.max_steps * config.updates_per_step());
+        let weights = score.weights();
+        Ok(Self { state: Some(state), engine, problems, score, args, loss, schedule, weights, mismatch })
     }
-    let weights = score.weights();
-    let mut alarm = setup.alarm(engine.logprobs());
-    let steps = TrainLoop {
-        max_steps: setup.max_steps,
-        eval_steps: config.eval_steps,
-        save_steps: setup.train.save_steps,
-    };
-    steps.run(state, observer, &mut |mut state, observer| {
+
+    /// The same with a loss of the caller's in place of what the recipe's keys say. `beta` stays the weight of the KL term.
+    #[must_use]
+    pub fn with_loss(self, loss: PolicyLoss) -> Self {
+        Self { loss, ..self }
+    }
+
+    /// What the policy learns by.
+    pub fn loss(&self) -> &PolicyLoss {
+        &self.loss
+    }
+
+    /// Where the run is; None after a step that failed.
+    pub fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    /// Where the run is, to be kept; None after a step that failed.
+    pub fn into_state(self) -> Option<State> {
+        self.state
+    }
+
+    /// Takes one step: samples, has the completions scored, compares them within their groups, and learns. `observer` gets
+    /// what a step has; it is asked to save only where the first step without verdicts begins.
+    ///
+    /// # Errors
+    /// A problem cannot be had, numbers are not finite or stay so, sampler and trainer disagree, most completions have no
+    /// verdict for three steps in a row, or no completion is right for as many as `alarms` allows. [`Error::Spent`] after any of
+    /// these: a run goes on from a checkpoint.
+    pub fn step(&mut self, observer: &mut dyn Observer) -> Result<StepReport, Error> {
+        let state = self.state.take().ok_or(Error::Spent)?;
+        let (state, report) = self.advance(state, observer)?;
+        self.state = Some(state);
+        Ok(report)
+    }
+
+    fn advance(
+        &mut self,
+        mut state: State,
+        observer: &mut dyn Observer,
+    ) -> Result<(State, StepReport), Error> {
+        let Self { engine, problems, score, args, loss, schedule, weights, mismatch: alarm, .. } = self;
+        let config = args.config;
         let started = Instant::now();
         let first = state.cursor;
         let asked: Vec<Problem> = (first..first + config.prompts_per_step as u64)
@@ -115,22 +166,22 @@ pub fn train(
             .collect::<Result<_, _>>()?;
 
         engine.load_weights(&state.policy.valid(), state.step as u64)?;
-        let rollout = rollout(engine, &asked, first, state.step, setup, score)?;
+        let rollout = rollout(*engine, &asked, first, state.step, args, *score)?;
         engine.unload_weights(); // a living copy would keep the optimizer from working in place
         let rollout_time = started.elapsed().as_secs_f64();
 
         let groups = &rollout.groups;
         check_rewards(groups, state.step + 1)?;
         let verdicts = Verdicts::of(groups);
-        let is_unscored = setup.alarms.is_unscored(verdicts.unscored(), verdicts.completions);
+        let is_unscored = args.alarms.is_unscored(verdicts.unscored(), verdicts.completions);
         if is_unscored && state.unscored_steps == 0 && state.step > 0 {
             // If there are no verdicts in the next steps either, a resumed run continues from here.
             observer.save(&state)?;
         }
-        let advantages = compare(groups, &weights, config);
+        let advantages = loss.advantage.of(groups, weights);
         observer.groups(state.step + 1, groups, &advantages.values);
-        let (report, mismatch);
-        (state, report, mismatch) = learn(state, groups, &advantages, schedule, setup)?;
+        let (next, report, mismatch) = learn(state, groups, &advantages, *schedule, args, loss)?;
+        state = next;
         if report.skipped > 0 {
             let (step, last) = (state.step + 1, first + config.prompts_per_step as u64);
             let (skipped, updates) = (report.skipped, report.updates);
@@ -147,7 +198,7 @@ pub fn train(
         let elapsed = started.elapsed().as_secs_f64();
         let times = Times { rollout: rollout_time, train: elapsed - rollout_time, step: elapsed };
         let metrics: Metrics =
-            collect(&rollout, &weights, &advantages, &report, &mismatch, state.num_tokens, times);
+            collect(&rollout, weights, &advantages, &report, &mismatch, state.num_tokens, times);
         state.all_wrong_steps = alarms::all_wrong_steps(state.all_wrong_steps, &metrics);
         observer.step(state.step, &metrics);
         if !mismatch.load.layers.is_empty() {
@@ -160,7 +211,7 @@ pub fn train(
         if state.unscored_steps >= alarms::IN_A_ROW {
             return Err(verdicts.unscored_error(state.step));
         }
-        if setup.alarms.ends_all_wrong(state.all_wrong_steps) {
+        if args.alarms.ends_all_wrong(state.all_wrong_steps) {
             return Err(verdicts.all_wrong_error(state.step, state.all_wrong_steps));
         }
         alarm.check(state.step, mismatch.kl())?;
@@ -168,36 +219,44 @@ pub fn train(
         if config.beta > 0.0 && is_due(state.step, config.ref_model_sync_steps) {
             state.models.insert(REFERENCE.to_owned(), state.policy.valid());
         }
-        Ok(state)
-    })
+        let report =
+            StepReport { step: state.step, metrics, groups: rollout.groups, advantages: advantages.values };
+        Ok((state, report))
+    }
+
+    /// Trains to `max_steps`, or until the observer is interrupted: then the returned step is smaller. Evaluations and
+    /// checkpoints are due as [`TrainLoop`] has it.
+    ///
+    /// # Errors
+    /// As [`step`](Self::step), and where a checkpoint could not be saved.
+    pub fn run(mut self, observer: &mut dyn Observer) -> Result<State, Error> {
+        let steps = TrainLoop {
+            max_steps: self.args.max_steps,
+            eval_steps: self.args.config.eval_steps,
+            save_steps: self.args.train.save_steps,
+        };
+        let state = self.state.take().ok_or(Error::Spent)?;
+        steps.run(state, observer, &mut |state, observer| Ok(self.advance(state, observer)?.0))
+    }
+}
+
+/// Trains `state.policy` to `max_steps`, or until the observer is interrupted: [`Trainer::run`] in one call.
+///
+/// # Errors
+/// As [`Trainer::new`] and [`Trainer::run`].
+pub fn train<'a>(
+    state: State,
+    engine: &'a mut dyn Engine,
+    problems: &'a mut Problems<'a>,
+    score: &'a (dyn Score + Sync),
+    args: &TrainerArgs<'a>,
+    observer: &mut dyn Observer,
+) -> Result<State, Error> {
+    Trainer::new(state, engine, problems, score, *args)?.run(observer)
 }
 
 /// The name under which the reference policy is kept and saved.
 const REFERENCE: &str = "reference";
-
-/// Advantages of a step's groups. `weights` are those of the verdicts' components.
-fn compare(groups: &[Group], weights: &[(String, f64)], config: &Config) -> Advantages {
-    let by_group = |reward: &dyn Fn(&Verdict) -> Option<Vec<f64>>| -> Vec<Vec<Option<Vec<f64>>>> {
-        let scored = |verdict: &Verdict| verdict.is_scored().then(|| reward(verdict)).flatten();
-        groups.iter().map(|group| group.verdicts.iter().map(scored).collect()).collect()
-    };
-    match config.multi_objective_aggregation {
-        Aggregation::NormalizeThenSum if !weights.is_empty() => {
-            let paid: Vec<&(String, f64)> = weights.iter().filter(|(_, weight)| *weight != 0.0).collect();
-            let parts = by_group(&|verdict| paid.iter().map(|(name, _)| verdict.reward(name)).collect());
-            decoupled_advantages(&parts, &paid.iter().map(|(_, weight)| *weight).collect::<Vec<f64>>())
-        }
-        Aggregation::NormalizeThenSum => {
-            decoupled_advantages(&by_group(&|verdict| Some(vec![verdict.score])), &[1.0])
-        }
-        Aggregation::SumThenNormalize => {
-            let score = |verdict: &Verdict| verdict.is_scored().then_some(verdict.score);
-            let rewards: Vec<Vec<Option<f64>>> =
-                groups.iter().map(|group| group.verdicts.iter().map(score).collect()).collect();
-            advantages(&rewards, config.scale_rewards)
-        }
-    }
-}
 
 /// All updates of a step: `num_iterations` passes, each over the groups in a new order, in `num_minibatches` parts. And how
 /// far sampler and trainer were apart before the first of them.
@@ -207,9 +266,10 @@ fn learn(
     advantages: &Advantages,
     schedule: Schedule,
     setup: &TrainerArgs,
+    loss: &PolicyLoss,
 ) -> Result<(State, UpdateStats, Mismatch), Error> {
     let config = setup.config;
-    let examples = examples(&state, groups, advantages, setup)?;
+    let examples = examples(&state, groups, advantages, setup, loss)?;
     let mut report = UpdateStats::default();
     let done = state.step * config.updates_per_step();
     let mut order: Vec<usize> = (0..groups.len()).collect();
@@ -220,7 +280,7 @@ fn learn(
         for (part, members) in order.chunks(size).enumerate() {
             let minibatch: Vec<&Example> = members.iter().flat_map(|&group| &examples[group]).collect();
             let rate = schedule.learning_rate(done + iteration * config.num_minibatches + part);
-            state = update(state, groups, &minibatch, rate, setup, &mut report)?;
+            state = update(state, groups, &minibatch, rate, setup, loss, &mut report)?;
         }
     }
     // Without an update the policy is still the one that sampled.
@@ -233,31 +293,36 @@ fn learn(
     Ok((state, report, mismatch))
 }
 
-/// The step's completions with their advantages, by group, and with the reference's log-probabilities where there
-/// is one.
+/// The step's completions with their advantages, by group, and with the log-probabilities of other policies that the loss
+/// asks for.
 fn examples<'a>(
     state: &State,
     groups: &'a [Group],
     advantages: &Advantages,
     setup: &TrainerArgs,
+    loss: &PolicyLoss,
 ) -> Result<Vec<Vec<Example<'a>>>, Error> {
-    let completions: Vec<&Completion> = groups.iter().flat_map(|group| &group.completions).collect();
-    let mut reference = match reference(state, setup.config) {
-        None => vec![Vec::new(); completions.len()],
-        Some(reference) => {
-            let pairs: Vec<(&[u32], &[u32])> =
-                completions.iter().map(|c| (c.prompt_ids.as_slice(), c.ids.as_slice())).collect();
-            logprobs::score(&reference, &pairs, setup.sampling.temperature, setup.config.micro_batch_size)?
+    let pairs: Vec<(&[u32], &[u32])> = groups
+        .iter()
+        .flat_map(|group| &group.completions)
+        .map(|completion: &Completion| (completion.prompt_ids.as_slice(), completion.ids.as_slice()))
+        .collect();
+    let under = |policy: Option<Decoder>| match policy {
+        None => Ok(vec![Vec::new(); pairs.len()]),
+        Some(policy) => {
+            logprobs::score(&policy, &pairs, setup.sampling.temperature, setup.config.micro_batch_size)
         }
-    }
-    .into_iter();
-    let example = |(completion, (verdict, &advantage)): (&'a Completion, (&Verdict, &f64))| Example {
+    };
+    let mut reference = under(reference(state, setup.config))?.into_iter();
+    let trainer = loss.correction.needs_trainer_logprobs().then(|| state.policy.valid());
+    let mut old = under(trainer)?.into_iter();
+    let mut example = |(completion, (verdict, &advantage)): (&'a Completion, (&Verdict, &f64))| Example {
         completion,
         advantage,
+        old: old.next().unwrap_or_default(),
         reference: reference.next().unwrap_or_default(),
         trains: verdict.is_scored() && !is_masked(completion, setup),
     };
-    let mut example = example;
     Ok(groups
         .iter()
         .zip(&advantages.values)

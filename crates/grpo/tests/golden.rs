@@ -1,8 +1,9 @@
 //! Loss, gradient and advantages against TRL's numbers (`fixtures/grpo/make.py`).
 
 use burn::tensor::Tensor;
-use ruminate_grpo::loss::{Reduction, Tokens, loss, weight};
-use ruminate_grpo::{Config, ImportanceLevel, LossType, Scale, advantages, decoupled_advantages};
+use ruminate_grpo::loss::{Counts, Reduction, Tokens};
+use ruminate_grpo::{Advantage, Config, ImportanceLevel, LossType, Scale, advantages, decoupled_advantages};
+use ruminate_rollout::Logprobs;
 use ruminate_testkit as testkit;
 use serde::Deserialize;
 
@@ -67,13 +68,12 @@ impl Batch {
         self.mask.iter().map(|row| row.iter().sum::<f32>() as usize).collect()
     }
 
-    fn tokens(&self, loss_type: LossType) -> Tokens {
+    fn tokens(&self, reduction: Reduction) -> Tokens {
         let lengths = self.lengths();
-        let local_tokens = lengths.iter().sum();
-        let reduction = Reduction {
+        let counts = Counts {
             sequences: lengths.len(),
             tokens: self.num_items_in_batch as usize,
-            local_tokens,
+            microbatch_tokens: lengths.iter().sum(),
             microbatches: 1,
             max_completion_length: self.max_completion_length,
         };
@@ -86,9 +86,10 @@ impl Batch {
         };
         Tokens {
             old: self.flat(&self.old_logprobs),
+            sampler: Vec::new(),
             reference: self.flat(&self.ref_logprobs),
             advantages: each(&|sequence, _| self.advantages[sequence]),
-            weights: each(&|_, length| weight(loss_type, length, &reduction) as f32),
+            weights: each(&|_, length| reduction.weight(length, &counts) as f32),
             sequence: lengths.iter().enumerate().flat_map(|(s, &length)| vec![s as u32; length]).collect(),
         }
     }
@@ -108,11 +109,12 @@ fn loss_and_gradient_equal_trls_in_every_variant() {
             delta: case.delta,
             ..Config::default()
         };
-        let tokens = golden.batch.tokens(case.loss_type);
+        let loss = config.policy_loss(Logprobs::Exact).expect("valid");
+        let tokens = golden.batch.tokens(loss.reduction);
         let logprobs = golden.batch.flat(&golden.batch.logprobs);
         let logprobs =
             Tensor::<1>::from_floats(logprobs.as_slice(), &testkit::autodiff_device()).require_grad();
-        let result = loss(logprobs.clone(), &tokens, &config);
+        let result = loss.loss(logprobs.clone(), &tokens, case.beta);
         let value = result.value.clone().into_scalar::<f32>();
         let name = format!("{:?} beta {} {:?}", case.loss_type, case.beta, case.importance_sampling_level);
         assert!((value - case.loss_value).abs() < 1e-5, "{name}: {value} instead of {}", case.loss_value);
@@ -140,7 +142,7 @@ fn advantages_equal_trls() {
     for case in &golden.advantages {
         let rewards: Vec<Vec<Option<f64>>> =
             case.rewards.iter().map(|group| group.iter().copied().map(Some).collect()).collect();
-        let result = advantages(&rewards, case.scale);
+        let result = advantages(&rewards, Advantage::from(case.scale));
         let flat = |groups: &[Vec<f64>]| groups.concat().iter().map(|&x| x as f32).collect::<Vec<f32>>();
         testkit::assert_close(&flat(&result.values), &flat(&case.advantages), 1e-6);
         // TRL counts by batch where it scales by batch; ours is always the share of groups.

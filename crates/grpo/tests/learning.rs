@@ -6,10 +6,12 @@ use ruminate_data::{
     Completion, FinishReason, Group, Outcome, Problem, Prompt, SamplingParams, Score, Seed, Stop, Task,
     Verdict,
 };
-use ruminate_grpo::loss::{Tokens, loss};
+use ruminate_grpo::loss::Tokens;
 use ruminate_grpo::{Aggregation, Config, RouterReplay, TrainerArgs, train};
 use ruminate_model::{Batch, Config as Model, Decoder, ParameterMapper, Routes, lora};
-use ruminate_rollout::{Dtype, EngineConfig, GroupArgs, LocalEngine, Speculative, generate_grouped};
+use ruminate_rollout::{
+    Dtype, EngineConfig, GroupArgs, LocalEngine, Logprobs, Speculative, generate_grouped,
+};
 use ruminate_testkit as testkit;
 use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Sequence, one_a_row};
@@ -353,11 +355,13 @@ fn tiny_loss(decoder: &Decoder, replay: &[Vec<u16>]) -> Tensor<1> {
         advantages: vec![0.7; 5],
         weights: vec![0.2; 5],
         sequence: vec![0; 5],
+        ..Tokens::default()
     };
     OLD.with(|old| {
         let mut old = old.borrow_mut();
         let tokens = Tokens { old: old.get_or_insert(tokens.old.clone()).clone(), ..tokens };
-        loss(logprobs, &tokens, &Config { beta: 0.1, ..Config::default() }).value
+        let loss = Config::default().policy_loss(Logprobs::Exact).expect("valid");
+        loss.loss(logprobs, &tokens, 0.1).value
     })
 }
 

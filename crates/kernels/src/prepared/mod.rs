@@ -175,7 +175,7 @@ mod tests {
                 assert_ne!(host, testkit::floats(weight.clone()), "{precision:?} rounds");
             }
         }
-        let zeros = rounded(burn::tensor::Tensor::zeros([2, 70], &device), Precision::Int8);
+        let zeros = rounded(Tensor::zeros([2, 70], &device), Precision::Int8);
         assert!(testkit::floats(zeros).iter().all(|&zero| zero == 0.0));
     }
 

@@ -83,7 +83,23 @@ const NAMES: &[(&[&str], &str)] = &[
         &["ppo_micro_batch_size_per_gpu", "ppo_micro_batch_size", "micro_batch_size_per_gpu"],
         "completions computed at once are `grpo.micro_batch_size` and `grpo.micro_batch_tokens`",
     ),
-    (&["loss_agg_mode"], "how token losses become one number is `grpo.loss_type`"),
+    (&["loss_agg_mode"], "how token losses become one number is `grpo.reduction`"),
+    (&["loss_mode", "policy_loss", "loss_fn"], "the loss of a token is `grpo.loss_type`"),
+    (
+        &["adv_estimator", "norm_adv_by_std_in_grpo", "advantage_estimator"],
+        "how rewards become advantages is `grpo.advantage`",
+    ),
+    (
+        &[
+            "vllm_importance_sampling_correction",
+            "vllm_importance_sampling_mode",
+            "vllm_importance_sampling_cap",
+            "vllm_importance_sampling_clip_max",
+            "tis_imp_ratio_cap",
+            "rollout_is",
+        ],
+        "the difference between sampler and trainer is bounded by `grpo.correction`",
+    ),
     (&["max_grad_norm", "grad_clip", "gradient_clip_val"], "gradients are clipped at `train.max_grad_norm`"),
     (
         &["reward_funcs", "reward_functions", "reward_weights", "reward_fn", "custom_reward_function"],
@@ -148,7 +164,7 @@ pub(super) fn advice(key: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::{NAMES, advice};
-    use crate::recipe::Recipe;
+    use crate::recipe::load::known_keys;
     use std::collections::BTreeSet;
 
     #[test]
@@ -163,11 +179,7 @@ mod tests {
 
     #[test]
     fn every_key_that_is_named_exists() {
-        let mut known = serde_json::to_value(Recipe::default()).expect("JSON");
-        known["lora"] = serde_json::to_value(ruminate_model::lora::Config::default()).expect("JSON");
-        for key in ["system", "shots", "template"] {
-            known["data"][key] = true.into(); // not written while they are absent
-        }
+        let known = serde_json::Value::Object(known_keys().expect("the defaults serialise"));
         for (_, advice) in NAMES {
             for key in advice.split('`').skip(1).step_by(2) {
                 let found = known.pointer(&format!("/{}", key.replace('.', "/")));

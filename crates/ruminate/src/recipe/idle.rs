@@ -4,6 +4,7 @@
 use super::keys::is_within;
 use super::{Model, Recipe};
 use ruminate_distill::Method;
+use ruminate_grpo::LossType;
 
 /// Warnings for the overrides that have no effect in this recipe.
 pub(crate) fn warnings(command: &str, recipe: &Recipe, sets: &[String]) -> Vec<String> {
@@ -36,6 +37,11 @@ fn idle(command: &str, recipe: &Recipe) -> Vec<(&'static str, &'static str)> {
         reinforces && recipe.grpo.beta == 0.0,
         &["grpo.ref_model_sync_steps"],
         "`grpo.beta` is 0, so there is no reference policy",
+    );
+    add(
+        reinforces && recipe.grpo.loss_type == LossType::Cispo,
+        &["grpo.epsilon"],
+        "`grpo.loss_type` is \"cispo\", whose one limit is `grpo.epsilon_high`",
     );
     add(
         (distills || command == "sft") && recipe.sft.num_train_epochs > 0.0,
@@ -93,6 +99,11 @@ mod tests {
             ),
             ("train-rl", &["grpo.ref_model_sync_steps=3"], "`grpo.beta` is 0"),
             ("sft", &["sft.max_steps=3", "sft.num_train_epochs=2"], "`sft.num_train_epochs` decides"),
+            (
+                "train-rl",
+                &["grpo.loss_type=cispo", "grpo.epsilon_high=5", "grpo.epsilon=0.1"],
+                "whose one limit is `grpo.epsilon_high`",
+            ),
             ("distill", &["distill.beta=0.5"], "not \"logits\""),
             ("distill", &["distill.teacher=DIR", "distill.remote_concurrency=3"], "is no server"),
             ("distill", &["distill.teacher=DIR", "max_steps=3"], "none is trained"),

@@ -193,8 +193,13 @@ fn typed(table: Table) -> Result<Recipe> {
 pub(super) fn known_keys() -> Result<Map<String, Value>> {
     let mut known = serde_json::to_value(Recipe::default()).context("the default recipe serialises")?;
     known["lora"] = lora_keys()?; // absent by default
-    for key in ["system", "shots", "template"] {
-        known["data"][key] = Value::Null; // not written while they are absent
+    // Not written while they are absent.
+    for (table, keys) in
+        [("data", ["system", "shots", "template"]), ("grpo", ["advantage", "reduction", "correction"])]
+    {
+        for key in keys {
+            known[table][key] = Value::Null;
+        }
     }
     match known {
         Value::Object(known) => Ok(known),

@@ -7,8 +7,10 @@ use syn::{Fields, GenericArgument, ItemEnum, PathArguments, Type};
 
 /// Where types are that stand in another file than the field, by the path that the field names them
 /// with.
-const HOMES: [(&str, &str); 20] = [
+const HOMES: [(&str, &str); 23] = [
+    ("Advantage", "crates/grpo/src/advantage/mod.rs"),
     ("Component", "crates/env/src/reward/component.rs"),
+    ("Correction", "crates/grpo/src/loss/correction/mod.rs"),
     ("Data", "crates/env/src/data.rs"),
     ("Distill", "crates/ruminate/src/recipe/distill.rs"),
     ("Dtype", "crates/rollout/src/dtype.rs"),
@@ -17,6 +19,7 @@ const HOMES: [(&str, &str); 20] = [
     ("Format", "crates/model/src/weights/save.rs"),
     ("Model", "crates/ruminate/src/recipe/mod.rs"),
     ("PromptStyle", "crates/text/src/renderer/template.rs"),
+    ("Reduction", "crates/grpo/src/loss/reduction/mod.rs"),
     ("Reward", "crates/env/src/reward/mod.rs"),
     ("Shares", "crates/data/src/split.rs"),
     ("TraceMix", "crates/data/src/traces/mix.rs"),

@@ -448,6 +448,19 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_from_before_a_choice_of_loss_goes_on_without_one_and_no_other_way() {
+        let saved = of("train-rl", "");
+        for key in ["advantage", "reduction", "correction"] {
+            assert!(saved["grpo"].get(key).is_none(), "{key} is not written while it is absent");
+        }
+        assert_eq!(lines(&saved, &of("train-rl", "[grpo]\nloss_type = 'dapo'")), [""; 0]);
+        let now = of("train-rl", "[grpo]\nadvantage = 'rloo'");
+        assert_eq!(lines(&saved, &now), ["grpo.advantage: null, now \"rloo\""]);
+        assert_eq!(lines(&now, &saved), ["grpo.advantage: \"rloo\", now null"]);
+        assert_eq!(rule_of("grpo.advantage"), Rule::Fixed);
+    }
+
+    #[test]
     fn a_checkpoint_of_version_0_1_has_the_old_names_of_the_splits() {
         let now = of("train-rl", "[data.split]\nvalidation = 0.2");
         let mut saved = now.clone();
