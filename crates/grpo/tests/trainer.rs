@@ -1,0 +1,87 @@
+//! The trainer one step at a time: it does what a run does, and a step that failed is the last.
+
+use burn::tensor::Tensor;
+use ruminate_data::{Completion, Problem, SamplingParams, Seed, Stop, Task, Verdict};
+use ruminate_grpo::{Config, Error, Trainer, TrainerArgs, train};
+use ruminate_model::{Decoder, ParameterVisitor, load};
+use ruminate_rollout::{EngineConfig, LocalEngine};
+use ruminate_testkit as testkit;
+use ruminate_train::State;
+
+fn policy() -> Decoder {
+    load(&testkit::fixture_path("model/llama_tied"), &testkit::autodiff_device()).expect("the fixture loads")
+}
+
+/// Hands `run` what a trainer of four steps needs.
+fn with_setup<T>(run: impl FnOnce(State, &mut LocalEngine, &TrainerArgs) -> T) -> T {
+    let config = Config { num_generations: 4, prompts_per_step: 2, ..Config::default() };
+    let optimizer = ruminate_train::Config { learning_rate: 1e-2, ..Default::default() };
+    let setup = TrainerArgs {
+        config: &config,
+        train: &optimizer,
+        sampling: SamplingParams { max_new_tokens: 4, ..SamplingParams::default() },
+        stop: &Stop::at(&[1]),
+        alarms: &ruminate_train::alarms::Config::default(),
+        max_steps: 4,
+        seed: Seed::new(5),
+    };
+    run(State::fresh(policy(), &optimizer), &mut LocalEngine::new(EngineConfig::default()), &setup)
+}
+
+fn evens(_: &Task, completion: &Completion) -> Verdict {
+    let even = completion.ids.iter().filter(|id| *id % 2 == 0).count();
+    Verdict::wrong(even as f64 / completion.ids.len() as f64)
+}
+
+fn problem(index: u64) -> Problem {
+    Problem { task: Task::new("", ""), prompt_ids: vec![2, 3 + (index % 4) as u32] }
+}
+
+fn weights(decoder: &Decoder) -> Vec<f32> {
+    struct All(Vec<f32>);
+    impl ParameterVisitor for All {
+        fn visit<const D: usize>(&mut self, _: &str, tensor: &Tensor<D>, _: bool) {
+            self.0.extend(testkit::floats(tensor.clone()));
+        }
+    }
+    let mut all = All(Vec::new());
+    decoder.visit_parameters(&mut all);
+    all.0
+}
+
+#[test]
+fn steps_one_by_one_are_those_of_a_run() {
+    let whole = with_setup(|state, engine, setup| {
+        let mut problems = |index| Ok(problem(index));
+        train(state, engine, &mut problems, &evens, setup, &mut ()).expect("it trains")
+    });
+    with_setup(|state, engine, setup| {
+        let mut problems = |index| Ok(problem(index));
+        let mut trainer = Trainer::new(state, engine, &mut problems, &evens, *setup).expect("valid");
+        for step in 1..=4 {
+            let report = trainer.step(&mut ()).expect("it trains");
+            assert_eq!(report.step, step);
+            assert_eq!((report.groups.len(), report.advantages.len()), (2, 2));
+            assert!(report.groups.iter().all(|group| group.completions.len() == 4));
+            assert!(report.metrics.get("reward").is_some());
+            assert_eq!(trainer.state().expect("no step failed").step, step);
+        }
+        let state = trainer.into_state().expect("no step failed");
+        assert_eq!(state.cursor, whole.cursor);
+        assert_eq!(weights(&state.policy), weights(&whole.policy));
+    });
+}
+
+#[test]
+fn a_step_that_failed_is_the_last_of_its_trainer() {
+    with_setup(|state, engine, setup| {
+        let mut problems =
+            |index| if index < 2 { Ok(problem(index)) } else { Err("the file is gone".into()) };
+        let mut trainer = Trainer::new(state, engine, &mut problems, &evens, *setup).expect("valid");
+        trainer.step(&mut ()).expect("two problems are there");
+        assert!(matches!(trainer.step(&mut ()), Err(Error::Problem { index: 2, .. })));
+        assert!(trainer.state().is_none());
+        assert!(matches!(trainer.step(&mut ()), Err(Error::Spent)));
+        assert!(matches!(trainer.run(&mut ()), Err(Error::Spent)));
+    });
+}
