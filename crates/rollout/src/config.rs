@@ -36,26 +36,16 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let SamplingParams { temperature, top_p, top_k, max_new_tokens } = SamplingParams::default();
-        let engine = EngineConfig::default();
-        let EngineConfig {
-            dtype,
-            max_num_seqs,
-            kv_cache_memory_gib,
-            max_num_batched_tokens,
-            speculative,
-            ..
-        } = engine;
         Self {
-            temperature,
-            top_p,
-            top_k,
-            max_new_tokens,
-            dtype,
-            max_num_seqs,
-            kv_cache_memory_gib,
-            max_num_batched_tokens,
-            speculative,
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            max_new_tokens: 512,
+            dtype: Dtype::Float32,
+            max_num_seqs: 256,
+            kv_cache_memory_gib: None,
+            max_num_batched_tokens: 8192,
+            speculative: Speculative::None,
         }
     }
 }
@@ -171,3 +161,27 @@ impl FromStr for Speculative {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected none or mtp, found {0:?}")]
 pub struct UnknownSpeculative(String);
+
+#[cfg(test)]
+mod tests {
+    use super::{Config, EngineConfig};
+    use ruminate_data::SamplingParams;
+
+    #[test]
+    fn the_recipes_defaults_are_those_of_its_halves() {
+        let config = Config::default();
+        assert_eq!(
+            (config.sampling(), config.engine()),
+            (SamplingParams::default(), EngineConfig::default())
+        );
+        assert_eq!(config.validate(), Ok(()));
+        for (key, config) in [
+            ("max_num_seqs", Config { max_num_seqs: 0, ..config }),
+            ("max_num_batched_tokens", Config { max_num_batched_tokens: 0, ..config }),
+            ("kv_cache_memory_gib", Config { kv_cache_memory_gib: Some(-1.0), ..config }),
+            ("top_p", Config { top_p: 1.5, ..config }),
+        ] {
+            assert_eq!(config.validate().expect_err(key).key, key);
+        }
+    }
+}

@@ -20,6 +20,21 @@ const BACKENDS: [&str; 8] = ["Flex", "Cuda", "Vulkan", "Wgpu", "flex", "cuda", "
 /// Where `unsafe` may stand: the forms of kernels' backends, and the allocator, which is an unsafe trait.
 const WITH_UNSAFE: [&str; 2] = ["crates/kernels/src/backend/", "crates/ruminate/src/out_of_memory.rs"];
 
+/// Burn's reads of a tensor.
+const READS: [&str; 7] = [
+    "into_data",
+    "to_data",
+    "try_into_data",
+    "into_scalar",
+    "try_into_scalar",
+    "try_into_vec_as",
+    "into_data_async",
+];
+
+/// Where they may stand, below the folders of library code.
+const WITH_READS: [&str; 3] =
+    ["crates/kernels/src/read.rs", "crates/kernels/src/backend/", "crates/testkit/"];
+
 /// Words that stand for work not done, with the character that makes them code.
 const UNFINISHED: [&str; 3] = ["todo!", "unimplemented!", "#[ignore"];
 
@@ -57,6 +72,16 @@ pub(crate) fn findings(path: &str, text: &str) -> Vec<Finding> {
                     place(),
                     rule,
                     "what the compiler does not check has few places, each with its proof",
+                );
+            }
+        }
+        if path.contains("/src/") && !WITH_READS.iter().any(|place| path.starts_with(place)) {
+            for word in words(line).filter(|word| READS.contains(word)) {
+                let rule = format!("`{word}` outside of `kernels::read`");
+                finding(
+                    place(),
+                    rule,
+                    "a read waits for the device: each has its place, where it is counted",
                 );
             }
         }
@@ -126,6 +151,17 @@ fn unsafe_code_is_found_where_it_has_no_place() {
         assert_eq!(places(path, text), [format!("{path}:2"), format!("{path}:3")]);
     }
     for path in ["crates/kernels/src/backend/cpu/gemm/small.rs", "crates/ruminate/src/out_of_memory.rs"] {
+        assert_eq!(places(path, text), [""; 0], "{path}");
+    }
+}
+
+#[test]
+fn a_read_of_the_device_is_found_outside_of_its_place() {
+    let text = "//! a\n// into_data\nfn f() { tensor.into_data() }\nlet x = loss.into_scalar::<f32>();\n";
+    let path = "crates/grpo/src/learn.rs";
+    assert_eq!(places(path, text), [format!("{path}:3"), format!("{path}:4")]);
+    for path in ["crates/kernels/src/read.rs", "crates/testkit/src/device.rs", "crates/grpo/tests/golden.rs"]
+    {
         assert_eq!(places(path, text), [""; 0], "{path}");
     }
 }
