@@ -2,6 +2,7 @@
 
 use crate::Verdict;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Why generation of a completion ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +12,9 @@ pub enum FinishReason {
     Stop,
     /// The length limit was reached first: the completion is truncated, which is not the same as wrong.
     Length,
+    /// The model gave no distribution to draw the next token from: a logit was NaN, or none was finite.
+    #[serde(rename = "not_finite")]
+    NotFinite,
 }
 
 /// Which experts the sampler's router chose, for replay in training and for `sampling/routing_disagreement`.
@@ -39,7 +43,9 @@ impl Routing {
     }
 }
 
-/// One completion of one prompt.
+/// One completion of one prompt. What follows a prompt need not all be the policy's: results of tools lie between its
+/// tokens, and are no part of what it learns.
+#[non_exhaustive]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Completion {
     /// The prompt's token ids, as the policy saw them.
@@ -53,6 +59,47 @@ pub struct Completion {
     pub finish_reason: FinishReason,
     /// The sampler's expert choices, when the engine was asked to record them.
     pub routing: Option<Routing>,
+    /// Which of `ids` the policy drew, and is trained on; None where it drew all of them.
+    pub trained: Option<Vec<bool>>,
+    /// The probability that top-k and top-p kept at each token: what was drawn from is `p / kept`. Empty where nothing was
+    /// cut, so that all of it is 1.
+    pub kept_mass: Vec<f32>,
+    /// Versions of the weights that drew the tokens, by span, in order. Empty where the engine does not say.
+    pub versions: Vec<VersionSpan>,
+}
+
+/// Tokens of a completion that weights of one version drew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionSpan {
+    /// The version, as the engine was given it with the weights.
+    pub version: u64,
+    /// Places in the completion's ids.
+    pub tokens: Range<usize>,
+}
+
+impl Completion {
+    /// A completion all of whose tokens the policy drew, from the whole distribution.
+    pub fn new(prompt_ids: Vec<u32>, ids: Vec<u32>, logprobs: Vec<f32>, finish_reason: FinishReason) -> Self {
+        let (routing, trained) = (None, None);
+        let (kept_mass, versions) = (Vec::new(), Vec::new());
+        Self { prompt_ids, ids, logprobs, finish_reason, routing, trained, kept_mass, versions }
+    }
+
+    /// Whether the policy drew the token at a place of `ids`.
+    pub fn is_trained(&self, token: usize) -> bool {
+        self.trained.as_ref().is_none_or(|trained| trained[token])
+    }
+
+    /// How many tokens the policy drew.
+    pub fn num_trained(&self) -> usize {
+        self.trained.as_ref().map_or(self.ids.len(), |trained| trained.iter().filter(|&&yes| yes).count())
+    }
+
+    /// Of values for each of `ids`, those for the tokens that the policy drew.
+    pub fn of_trained<T: Copy>(&self, values: &[T]) -> Vec<T> {
+        let drawn = values.iter().enumerate().filter(|(token, _)| self.is_trained(*token));
+        drawn.map(|(_, value)| *value).collect()
+    }
 }
 
 /// The completions of one task with their verdicts: the unit over which GRPO normalises rewards.
@@ -68,7 +115,16 @@ pub struct Group {
 
 #[cfg(test)]
 mod tests {
-    use super::Routing;
+    use super::{Completion, FinishReason, Routing};
+
+    #[test]
+    fn what_the_policy_did_not_draw_is_left_out() {
+        let whole = Completion::new(vec![1], vec![5, 6, 7], vec![-1.0; 3], FinishReason::Stop);
+        assert_eq!((whole.num_trained(), whole.of_trained(&[1, 2, 3])), (3, vec![1, 2, 3]));
+        let tool = Completion { trained: Some(vec![true, false, true]), ..whole };
+        assert_eq!((tool.num_trained(), tool.of_trained(&[1, 2, 3])), (2, vec![1, 3]));
+        assert!(tool.is_trained(0) && !tool.is_trained(1));
+    }
 
     #[test]
     fn choices_are_counted_by_layer_and_expert() {

@@ -56,7 +56,7 @@ mod seed;
 mod task;
 mod verdict;
 
-pub use completion::{Completion, FinishReason, Group, Routing};
+pub use completion::{Completion, FinishReason, Group, Routing, VersionSpan};
 pub use epochs::Epochs;
 pub use error::Error;
 pub use generation::{Queue, Request, SamplingError, SamplingParams, Sink, Stop};

@@ -21,13 +21,7 @@
 //! use ruminate_distill::{Config, select, source};
 //!
 //! // Four completions of one prompt with their verdicts; token 1 ends a completion.
-//! let completion = |ids: &[u32], finish_reason| Completion {
-//!     prompt_ids: vec![7, 8],
-//!     ids: ids.to_vec(),
-//!     logprobs: vec![-0.5; ids.len()],
-//!     finish_reason,
-//!     routing: None,
-//! };
+//! let completion = |ids: &[u32], finish_reason| Completion::new(vec![7, 8], ids.to_vec(), vec![-0.5; ids.len()], finish_reason);
 //! let correct = Verdict::correct(1.0).with_reward("format", 1.0);
 //! let groups = [Group {
 //!     task: 0,

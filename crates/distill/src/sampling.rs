@@ -60,14 +60,19 @@ pub fn sample_traces(
         seed: seed.index(problem as u64).index(sample as u64),
     };
     let requests: Vec<Request> = open.iter().map(request).collect();
-    let mut flow = ControlFlow::Continue(());
+    let (mut flow, mut checked) = (ControlFlow::Continue(()), Ok(()));
     engine.load_weights(teacher, 0)?;
     engine.generate(requests, &mut |request: usize, completion: Completion| {
+        checked = ruminate_rollout::Error::check(request, &completion);
+        if checked.is_err() {
+            return ControlFlow::Break(());
+        }
         let (problem, sample) = open[request];
         flow = finished(problem, sample, &completion);
         known[problem][sample] = Some(completion);
         flow
     })?;
+    checked?;
     engine.unload_weights();
     let completions: Vec<Vec<Completion>> =
         known.into_iter().map(|group| group.into_iter().flatten().collect()).collect();

@@ -102,7 +102,7 @@ fn unworthy<'r>(
 ) -> Option<&'r mut usize> {
     let formed = || config.required_rewards.iter().all(|name| verdict.reward(name) == Some(1.0));
     match (completion.finish_reason, verdict.outcome) {
-        (FinishReason::Length, _) => Some(&mut report.truncated),
+        (FinishReason::Length | FinishReason::NotFinite, _) => Some(&mut report.truncated),
         (FinishReason::Stop, Outcome::Unscored) => Some(&mut report.unscored),
         (FinishReason::Stop, Outcome::Wrong) => Some(&mut report.wrong),
         (FinishReason::Stop, Outcome::Correct) if !formed() => Some(&mut report.malformed),
@@ -157,7 +157,7 @@ mod tests {
 
     fn completion(prompt: u32, ids: &[u32], finish_reason: FinishReason) -> Completion {
         let logprobs = vec![-1.0; ids.len()];
-        Completion { prompt_ids: vec![prompt], ids: ids.to_vec(), logprobs, finish_reason, routing: None }
+        Completion::new(vec![prompt], ids.to_vec(), logprobs, finish_reason)
     }
 
     fn verdict(outcome: Outcome, format: f64) -> Verdict {

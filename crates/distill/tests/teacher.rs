@@ -257,7 +257,7 @@ fn a_student_learns_from_what_another_engine_wrote_in_its_place() {
         let prompt_ids = request.prompt_ids.clone();
         let logprobs = score(&student, &[(&prompt_ids, &written)], 1.0, 1).expect("it scores").remove(0);
         let finish_reason = FinishReason::Length;
-        Completion { prompt_ids, ids: written.to_vec(), logprobs, finish_reason, routing: None }
+        Completion::new(prompt_ids, written.to_vec(), logprobs, finish_reason)
     });
     let mut config = config(12);
     config.batch_size = 32;

@@ -29,7 +29,7 @@ fn main() -> Result<(), Error> {
             .map(|text| {
                 let ids = renderer.completion_ids(text)?;
                 let (prompt_ids, logprobs) = (problem.prompt_ids.clone(), vec![0.0; ids.len()]);
-                Ok(Completion { prompt_ids, ids, logprobs, finish_reason: FinishReason::Stop, routing: None })
+                Ok(Completion::new(prompt_ids, ids, logprobs, FinishReason::Stop))
             })
             .collect::<Result<_, Error>>()?;
         for verdict in &grader.verdicts(&[(&problem.task, &completions)], "")[0] {

@@ -115,13 +115,8 @@ mod tests {
 
     fn completion(renderer: &Renderer, text: &str) -> Completion {
         let ids = renderer.completion_ids(text).expect("printable");
-        Completion {
-            prompt_ids: vec![],
-            logprobs: vec![-0.1; ids.len()],
-            ids,
-            finish_reason: FinishReason::Stop,
-            routing: None,
-        }
+        let logprobs = vec![-0.1; ids.len()];
+        Completion::new(vec![], ids, logprobs, FinishReason::Stop)
     }
 
     #[test]

@@ -25,13 +25,8 @@
 //! let problem = problems.training(&renderer, 0)?;
 //! let answer = format!("<think>?</think><answer>{}</answer>", problem.task.answer);
 //! let ids = renderer.completion_ids(&answer)?;
-//! let completion = Completion {
-//!     prompt_ids: problem.prompt_ids,
-//!     logprobs: vec![0.0; ids.len()],
-//!     ids,
-//!     finish_reason: FinishReason::Stop,
-//!     routing: None,
-//! };
+//! let logprobs = vec![0.0; ids.len()];
+//! let completion = Completion::new(problem.prompt_ids, ids, logprobs, FinishReason::Stop);
 //! let verdicts = grader.verdicts(&[(&problem.task, &[completion])], "");
 //! assert_eq!(verdicts[0][0].score, 1.1); // correct and well formed
 //! # Ok::<(), ruminate_env::Error>(())

@@ -27,7 +27,7 @@ fn evaluation(seed: Seed, skill: f64) -> Vec<Group> {
         let verdict = verdict.with_why("a coin was tossed").with_reward("format", 1.0);
         let finish_reason = FinishReason::Stop;
         let (ids, logprobs) = (vec![7; 12], vec![-0.1; 12]);
-        (Completion { prompt_ids: vec![1, 2], ids, logprobs, finish_reason, routing: None }, verdict)
+        (Completion::new(vec![1, 2], ids, logprobs, finish_reason), verdict)
     };
     let group = |task: u64| {
         let (completions, verdicts) = (0..8).map(|sibling| sample(task, sibling)).unzip();

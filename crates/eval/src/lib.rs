@@ -16,13 +16,7 @@
 //!
 //! // Two problems with four samples each, of which three and one are correct.
 //! let group = |task: usize, correct: usize| {
-//!     let completion = Completion {
-//!         prompt_ids: vec![1],
-//!         ids: vec![2; 10],
-//!         logprobs: vec![-0.1; 10],
-//!         finish_reason: FinishReason::Stop,
-//!         routing: None,
-//!     };
+//!     let completion = Completion::new(vec![1], vec![2; 10], vec![-0.1; 10], FinishReason::Stop);
 //!     let verdict = |sample| if sample < correct { Verdict::correct(1.0) } else { Verdict::wrong(0.0) };
 //!     Group { task, completions: vec![completion; 4], verdicts: (0..4).map(verdict).collect() }
 //! };

@@ -96,13 +96,7 @@ mod tests {
     }
 
     fn completion(id: u32) -> Completion {
-        Completion {
-            prompt_ids: vec![2],
-            ids: vec![id],
-            logprobs: vec![0.0],
-            finish_reason: FinishReason::Stop,
-            routing: None,
-        }
+        Completion::new(vec![2], vec![id], vec![0.0], FinishReason::Stop)
     }
 
     /// The score is the token, the reason names the task.

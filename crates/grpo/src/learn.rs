@@ -16,7 +16,7 @@ use std::time::Instant;
 pub(crate) struct Example<'a> {
     pub(crate) completion: &'a Completion,
     pub(crate) advantage: f64,
-    /// Log-probabilities under the policy before the step; empty unless the loss's correction asks for them.
+    /// Log-probabilities of the trained tokens under the policy before the step; empty unless the loss's correction asks for them.
     pub(crate) old: Vec<f32>,
     /// Log-probabilities under the reference policy; empty without one.
     pub(crate) reference: Vec<f32>,
@@ -85,7 +85,7 @@ pub(crate) fn update(
 ) -> Result<State, Error> {
     let config = setup.config;
     let training: Vec<&Example> = minibatch.iter().copied().filter(|example| example.trains).collect();
-    let tokens = training.iter().map(|example| example.completion.ids.len()).sum();
+    let tokens = training.iter().map(|example| example.completion.num_trained()).sum();
     // Where nothing can move the policy, nothing is computed; the reduction still counts it. (One that counts what
     // lies in the microbatch needs all of it there.)
     let needed =
@@ -117,7 +117,7 @@ pub(crate) fn update(
             let counts = Counts {
                 sequences: minibatch.len(),
                 tokens,
-                microbatch_tokens: members.iter().map(|example| example.completion.ids.len()).sum(),
+                microbatch_tokens: members.iter().map(|example| example.completion.num_trained()).sum(),
                 microbatches: parts.len(),
                 max_completion_length: setup.sampling.max_new_tokens,
             };
@@ -191,8 +191,8 @@ fn tokens(
     let over = |values: &dyn Fn(&Example) -> Vec<f32>| {
         packed.over_loss_places(&examples.iter().map(|example| values(example)).collect::<Vec<_>>())
     };
-    let length = |example: &Example| example.completion.ids.len();
-    let sampler = |example: &Example| example.completion.logprobs.clone();
+    let length = |example: &Example| example.completion.num_trained();
+    let sampler = |example: &Example| example.completion.of_trained(&example.completion.logprobs);
     let corrects = loss.correction.needs_trainer_logprobs();
     Tokens {
         old: over(&|example| if corrects { example.old.clone() } else { sampler(example) }),
@@ -206,7 +206,7 @@ fn tokens(
         // A token whose sampler log-probability is missing has no ratio and is left out.
         weights: over(&|example| {
             let weight = loss.reduction.weight(length(example), counts) as f32;
-            example.completion.logprobs.iter().map(|old| if old.is_finite() { weight } else { 0.0 }).collect()
+            sampler(example).iter().map(|old| if old.is_finite() { weight } else { 0.0 }).collect()
         }),
         sequence: packed.over_loss_places(
             &examples

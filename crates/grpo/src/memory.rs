@@ -79,8 +79,9 @@ fn shapes(prompt_tokens: usize, setup: &TrainerArgs) -> impl Iterator<Item = Sha
     let lengths = (fewest..fewest + LOOKED_AT).map(longest).chain([limit.max(1)]);
     lengths.filter_map(move |length| {
         let completion = vec![0; length];
-        let siblings =
-            |prompt| vec![Continuation { prompt, completion: &completion }; config.num_generations];
+        let siblings = |prompt| {
+            vec![Continuation { prompt, completion: &completion, trained: None }; config.num_generations]
+        };
         let all: Vec<Continuation> = prompts.iter().flat_map(|prompt| siblings(prompt.as_slice())).collect();
         let parts = completion_microbatches(&all, most_tokens, most_sequences);
         let largest = parts.iter().max_by_key(|part| part.len())?.clone();

@@ -98,7 +98,7 @@ fn measured(values: &[f64]) -> f64 {
 
 fn completions(metrics: &mut Metrics, groups: &[Group]) {
     let all: Vec<&Completion> = groups.iter().flat_map(|group| &group.completions).collect();
-    let lengths: Vec<f64> = all.iter().map(|completion| completion.ids.len() as f64).collect();
+    let lengths: Vec<f64> = all.iter().map(|completion| completion.num_trained() as f64).collect();
     let truncated = all.iter().filter(|completion| completion.finish_reason == FinishReason::Length).count();
     metrics.set("completions/mean_length", mean(&lengths));
     metrics.set("completions/clipped_ratio", truncated as f64 / all.len().max(1) as f64);
@@ -106,9 +106,9 @@ fn completions(metrics: &mut Metrics, groups: &[Group]) {
     // costs no forward pass.
     let surprises: Vec<f64> = all
         .iter()
-        .flat_map(|completion| &completion.logprobs)
+        .flat_map(|completion| completion.of_trained(&completion.logprobs))
         .filter(|logprob| logprob.is_finite())
-        .map(|&logprob| -f64::from(logprob))
+        .map(|logprob| -f64::from(logprob))
         .collect();
     metrics.set("entropy", measured(&surprises));
 }

@@ -58,8 +58,8 @@ impl Mismatch {
     ) -> Self {
         let mut mismatch = Self::default();
         mismatch.load.add(routing, &packed.batch);
-        let sampler: Vec<&[f32]> =
-            completions.iter().map(|completion| completion.logprobs.as_slice()).collect();
+        let of_trained = |completion: &&Completion| completion.of_trained(&completion.logprobs);
+        let sampler: Vec<Vec<f32>> = completions.iter().map(of_trained).collect();
         for (sampler, trainer) in packed.over_loss_places(&sampler).into_iter().zip(trainer) {
             let difference = f64::from(*trainer) - f64::from(sampler);
             if !difference.is_finite() {

@@ -319,8 +319,8 @@ fn examples<'a>(
     let mut example = |(completion, (verdict, &advantage)): (&'a Completion, (&Verdict, &f64))| Example {
         completion,
         advantage,
-        old: old.next().unwrap_or_default(),
-        reference: reference.next().unwrap_or_default(),
+        old: trained(completion, old.next().unwrap_or_default()),
+        reference: trained(completion, reference.next().unwrap_or_default()),
         trains: verdict.is_scored() && !is_masked(completion, setup),
     };
     Ok(groups
@@ -330,6 +330,11 @@ fn examples<'a>(
             group.completions.iter().zip(group.verdicts.iter().zip(values)).map(&mut example).collect()
         })
         .collect())
+}
+
+/// Of values for a completion's tokens those that are trained; of none, none.
+fn trained(completion: &Completion, values: Vec<f32>) -> Vec<f32> {
+    if values.is_empty() { values } else { completion.of_trained(&values) }
 }
 
 /// The reference policy where the loss asks for one: the copy that was kept, or the base under the adapters.

@@ -1,7 +1,9 @@
 //! GRPO by another engine than the one in this process: it learns from what it is given.
 
 use burn::module::Module;
-use ruminate_data::{Completion, FinishReason, Problem, Request, SamplingParams, Seed, Stop, Task, Verdict};
+use ruminate_data::{
+    Completion, FinishReason, Problem, Request, SamplingParams, Score, Seed, Stop, Task, Verdict,
+};
 use ruminate_grpo::{Config, Error, TrainerArgs, train};
 use ruminate_model::{Decoder, load};
 use ruminate_rollout::{Engine, Error as Rollout, Logprobs, ScriptedEngine, SpeculationStats};
@@ -31,6 +33,13 @@ impl Observer for Log {
 
 /// Ten steps in which half of the completions are a seven, which is right.
 fn run(engine: &mut dyn Engine) -> (Result<State, Error>, Log) {
+    let judge = |_: &Task, completion: &Completion| {
+        if completion.ids == [SEVEN] { Verdict::correct(1.0) } else { Verdict::wrong(0.0) }
+    };
+    run_judged(engine, &judge)
+}
+
+fn run_judged(engine: &mut dyn Engine, judge: &(dyn Score + Sync)) -> (Result<State, Error>, Log) {
     let config = Config { num_generations: 4, prompts_per_step: 2, ..Config::default() };
     let optimizer = ruminate_train::Config { learning_rate: 1e-2, ..Default::default() };
     let setup = TrainerArgs {
@@ -43,23 +52,14 @@ fn run(engine: &mut dyn Engine) -> (Result<State, Error>, Log) {
         seed: Seed::new(5),
     };
     let mut log = Log::default();
-    let score = |_: &Task, completion: &Completion| {
-        if completion.ids == [SEVEN] { Verdict::correct(1.0) } else { Verdict::wrong(0.0) }
-    };
     let mut problems = |_| Ok(Problem { task: Task::new("", "7"), prompt_ids: vec![2, 3] });
     let state = State::fresh(policy(), &optimizer);
-    (train(state, engine, &mut problems, &score, &setup, &mut log), log)
+    (train(state, engine, &mut problems, judge, &setup, &mut log), log)
 }
 
 fn answer(request: &Request, token: u32, logprob: f32) -> Completion {
     assert_eq!((request.sampling.max_new_tokens, request.stop.token_ids()), (4, &[1][..]));
-    Completion {
-        prompt_ids: request.prompt_ids.clone(),
-        ids: vec![token],
-        logprobs: vec![logprob],
-        finish_reason: FinishReason::Length,
-        routing: None,
-    }
+    Completion::new(request.prompt_ids.clone(), vec![token], vec![logprob], FinishReason::Length)
 }
 
 #[test]
@@ -123,4 +123,45 @@ fn what_fails_in_an_engine_ends_the_run_with_its_words() {
     let (ended, log) = run(&mut Gone);
     assert_eq!(ended.expect_err("it is gone").to_string(), "`rollout`: the server has gone");
     assert_eq!(log.0.len(), 2);
+}
+
+#[test]
+fn tokens_that_the_policy_did_not_draw_are_read_and_teach_nothing() {
+    // A call, the tool's answer of two tokens, and what the policy makes of it.
+    let written = [[SEVEN, 20, 21, 5], [9, 20, 21, 6]];
+    let before = policy().valid();
+    let run_with = |masked: bool, of_tool: f32| {
+        let mut engine = ScriptedEngine::new(Logprobs::Approximate, |number, request: &Request| {
+            let ids = written[number % 2].to_vec();
+            let prompt = request.prompt_ids.as_slice();
+            let mut logprobs = score(&before, &[(prompt, &ids)], 1.0, 1).expect("it scores").remove(0);
+            if masked {
+                logprobs[1..3].fill(of_tool);
+            }
+            let mut completion = Completion::new(prompt.to_vec(), ids, logprobs, FinishReason::Length);
+            completion.trained = masked.then(|| vec![true, false, false, true]);
+            completion
+        });
+        let judge = |_: &Task, completion: &Completion| {
+            if completion.ids[0] == SEVEN { Verdict::correct(1.0) } else { Verdict::wrong(0.0) }
+        };
+        let (state, log) = run_judged(&mut engine, &judge);
+        (state.expect("it trains").policy.valid(), log)
+    };
+    let (masked, log) = run_with(true, -0.5);
+    let row = &log.0[0];
+    assert_eq!(
+        (row.get("completions/mean_length"), row.get("sampling/absent_logprobs")),
+        (Some(2.0), Some(0.0))
+    );
+    // Whatever the engine says of the tool's tokens, it is not looked at.
+    let (same, _) = run_with(true, f32::NAN);
+    let all = [2, 3, SEVEN, 20, 21, 5];
+    let logprobs = |policy: &Decoder| score(policy, &[(&all[..1], &all[1..])], 1.0, 1).expect("it scores");
+    assert_eq!(logprobs(&masked), logprobs(&same));
+    let (whole, log) = run_with(false, 0.0);
+    assert_eq!(log.0[0].get("completions/mean_length"), Some(4.0));
+    assert_ne!(logprobs(&masked), logprobs(&whole));
+    let of = |policy: &Decoder, token: usize| logprobs(policy)[0][token];
+    assert!(of(&masked, 1) > of(&before, 1), "the first token is learned");
 }

@@ -329,13 +329,7 @@ fn the_same_seed_gives_the_same_run() {
 }
 
 fn completion() -> Completion {
-    Completion {
-        prompt_ids: vec![2, 3],
-        ids: vec![7, 4, 9, 7, 1],
-        logprobs: vec![-2.0, -1.5, -2.5, -1.0, -3.0],
-        finish_reason: FinishReason::Stop,
-        routing: None,
-    }
+    Completion::new(vec![2, 3], vec![7, 4, 9, 7, 1], vec![-2.0, -1.5, -2.5, -1.0, -3.0], FinishReason::Stop)
 }
 
 /// The GRPO loss of one completion under the tiny model, as a function of its weights.

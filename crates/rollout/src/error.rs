@@ -1,5 +1,7 @@
 //! Why there are no completions.
 
+use ruminate_data::{Completion, FinishReason};
+
 /// Everything that can go wrong in this crate once the parameters are in their ranges.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -23,7 +25,7 @@ pub enum Error {
          expected \"none\", or a model that was trained with the module"
     )]
     NoModule,
-    /// The model gives no distribution to draw a token from.
+    /// The model gave no distribution to draw a token from.
     #[error(
         "the model's logits are not finite at token {token} of completion {request} (both counted from 0), so no token can be \
          drawn; the weights are damaged or an activation overflows: check the model folder and the checkpoint it comes \
@@ -52,4 +54,17 @@ pub enum Error {
         /// Completions that were asked for.
         requested: usize,
     },
+}
+
+impl Error {
+    /// Refuses a completion that ended because the model gave no distribution to draw from.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] with the number of its request.
+    pub fn check(request: usize, completion: &Completion) -> Result<(), Self> {
+        match completion.finish_reason {
+            FinishReason::NotFinite => Err(Self::NotFinite { request, token: completion.ids.len() }),
+            _ => Ok(()),
+        }
+    }
 }

@@ -21,7 +21,8 @@ pub struct GroupArgs<'a> {
 /// `finished` is called after each completion and decides whether to go on.
 ///
 /// # Errors
-/// Those of the engine, and [`Error::Stopped`] when `finished` says so.
+/// Those of the engine, [`Error::NotFinite`] where the model gives no distribution to draw from, and [`Error::Stopped`] when
+/// `finished` says so.
 pub fn generate_grouped(
     engine: &mut dyn Engine,
     prompts: &[&[u32]],
@@ -76,8 +77,12 @@ fn collect(
         .collect();
     let requested = requests.len();
     let mut groups: Vec<Vec<Option<Completion>>> = vec![vec![None; count]; prompts.len()];
-    let (mut finished, mut flow) = (0, ControlFlow::Continue(()));
+    let (mut finished, mut flow, mut checked) = (0, ControlFlow::Continue(()), Ok(()));
     let mut sink = |request: usize, completion: Completion| {
+        checked = Error::check(request, &completion);
+        if checked.is_err() {
+            return ControlFlow::Break(());
+        }
         finished += 1;
         let (prompt, sibling) = (request / count, request % count);
         let group = &mut groups[prompt];
@@ -89,6 +94,7 @@ fn collect(
         flow
     };
     let guesses = engine.generate(requests, &mut sink)?;
+    checked?;
     match flow {
         ControlFlow::Continue(()) => Ok(guesses),
         ControlFlow::Break(()) => Err(Error::Stopped { finished, requested }),

@@ -1,10 +1,10 @@
-//! A model whose logits are not numbers: an error at the first token, never a token.
+//! A model whose logits are not numbers: the request ends there, and no token is drawn from them.
 
 mod common;
 
 use burn::tensor::Tensor;
-use common::{Options, generate, requests};
-use ruminate_data::{Completion, SamplingParams, Seed, Stop};
+use common::{Asked, Options, generate, requests};
+use ruminate_data::{Completion, FinishReason, SamplingParams, Seed, Stop};
 use ruminate_model::{Decoder, ParameterMapper};
 use ruminate_rollout::{
     EngineConfig, Error, GroupArgs, LocalEngine, SpeculationStats, Speculative, generate_grouped,
@@ -37,17 +37,23 @@ fn options(temperature: f64, speculative: Speculative) -> Options {
     }
 }
 
-fn sampled(decoder: &Decoder, options: &Options) -> (Result<SpeculationStats, Error>, usize) {
-    let mut finished = 0;
-    let result = generate(decoder, &requests(9), options, &mut |_: usize, _: Completion| {
-        finished += 1;
+/// How many of nine requests end because there is no distribution, and what the engine says.
+fn sampled(decoder: &Decoder, options: &Options) -> (Result<SpeculationStats, Error>, Vec<Completion>) {
+    let mut completions = Vec::new();
+    let result = generate(decoder, &requests(9), options, &mut |_: usize, completion: Completion| {
+        completions.push(completion);
         ControlFlow::Continue(())
     });
-    (result, finished)
+    (result, completions)
+}
+
+fn without_distribution(completions: &[Completion]) -> usize {
+    let ends = |completion: &&Completion| completion.finish_reason == FinishReason::NotFinite;
+    completions.iter().filter(ends).count()
 }
 
 #[test]
-fn weights_of_nan_end_the_sampling_at_the_first_token() {
+fn weights_of_nan_end_every_request_at_its_first_token() {
     for (fixture, parameter) in [
         ("qwen3", "lm_head.weight"),
         ("llama_tied", "model.norm.weight"),
@@ -55,14 +61,51 @@ fn weights_of_nan_end_the_sampling_at_the_first_token() {
     ] {
         let decoder = damaged(fixture, parameter);
         for temperature in [0.0, 1.0] {
-            let (result, finished) = sampled(&decoder, &options(temperature, Speculative::None));
-            assert_eq!(
-                result,
-                Err(Error::NotFinite { request: 0, token: 0 }),
-                "{fixture}, T = {temperature}"
+            let (result, completions) = sampled(&decoder, &options(temperature, Speculative::None));
+            assert!(result.is_ok(), "{fixture}: {result:?}");
+            assert_eq!(without_distribution(&completions), 9, "{fixture}, T = {temperature}");
+            assert!(
+                completions.iter().all(|completion| completion.ids.is_empty()),
+                "no token that nothing drew"
             );
-            assert_eq!(finished, 0, "{fixture}: no completion of tokens that nothing drew");
+            let refused = Error::check(4, &completions[0]);
+            assert_eq!(refused, Err(Error::NotFinite { request: 4, token: 0 }));
         }
+    }
+}
+
+#[test]
+fn a_row_without_a_distribution_ends_its_own_request_alone() {
+    // One token's embedding is damaged: only the prompt that has it is hit.
+    struct Damage;
+    impl ParameterMapper for Damage {
+        fn map<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) -> Tensor<D> {
+            if name != "model.embed_tokens.weight" {
+                return tensor;
+            }
+            let (shape, device) = (tensor.dims(), tensor.device());
+            let mut values = ruminate_testkit::floats(tensor);
+            values[30 * shape[1]] = f32::NAN;
+            Tensor::from_data(burn::tensor::TensorData::new(values, shape), &device)
+        }
+    }
+    let decoder = common::decoder("qwen3").map_parameters(&mut Damage);
+    let mut options = options(1.0, Speculative::None);
+    options.sampling.top_k = 1; // what is drawn then does not depend on luck
+    let asked: Vec<Asked> = [[2, 3], [30, 3], [5, 4], [3, 30]]
+        .map(|prompt_ids| Asked { prompt_ids: prompt_ids.to_vec(), seed: Seed::new(1) })
+        .to_vec();
+    let (completions, _) = common::run(&decoder, &asked, &options);
+    let whole = common::run(&common::decoder("qwen3"), &asked, &options).0;
+    let ends: Vec<bool> =
+        completions.iter().map(|completion| completion.finish_reason == FinishReason::NotFinite).collect();
+    assert_eq!((ends[1], ends[3]), (true, true));
+    for request in [0, 2] {
+        let drew_it = whole[request].ids.contains(&30);
+        assert!(
+            drew_it || completions[request] == whole[request],
+            "request {request} is another's neighbour"
+        );
     }
 }
 
@@ -81,12 +124,12 @@ fn a_group_of_siblings_ends_with_the_same_error_and_says_where() {
 }
 
 #[test]
-fn a_trunk_of_nan_is_an_error_under_speculation_and_a_module_of_nan_only_guesses_nothing() {
+fn a_trunk_of_nan_ends_requests_under_speculation_and_a_module_of_nan_only_guesses_nothing() {
     let drafts = options(1.0, Speculative::Mtp);
-    let (result, _) = sampled(&damaged("deepseek_v3_mtp", "model.norm.weight"), &drafts);
-    assert!(matches!(result, Err(Error::NotFinite { token: 0, .. })), "{result:?}");
+    let (_, completions) = sampled(&damaged("deepseek_v3_mtp", "model.norm.weight"), &drafts);
+    assert_eq!(without_distribution(&completions), 9);
 
-    let (result, finished) = sampled(&damaged("deepseek_v3_mtp", "eh_proj.weight"), &drafts);
+    let (result, completions) = sampled(&damaged("deepseek_v3_mtp", "eh_proj.weight"), &drafts);
     assert_eq!(result.expect("the trunk is whole").drafted, 0);
-    assert_eq!(finished, 9);
+    assert_eq!((completions.len(), without_distribution(&completions)), (9, 0));
 }

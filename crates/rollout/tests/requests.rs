@@ -171,3 +171,31 @@ fn weights_stay_between_calls_and_an_engine_without_any_says_so() {
     assert_eq!(of(&mut engine), Err(Error::NoWeights));
     assert_eq!(engine.logprobs(), Logprobs::Exact);
 }
+
+#[test]
+fn a_completion_says_what_drew_it_and_from_how_much_of_the_distribution() {
+    let decoder = decoder("qwen3");
+    let asked = requests(6);
+    let mut options = options(8);
+    for (top_p, top_k) in [(0.8, 0), (1.0, 3), (0.9, 5)] {
+        options.sampling = SamplingParams { top_p, top_k, ..options.sampling };
+        let requests: Vec<Request> = asked.iter().map(|asked| asked.request(&options)).collect();
+        let mut engine = LocalEngine::new(options.engine);
+        engine.load_weights(&decoder, 17).expect("weights");
+        let mut sink = Server::default();
+        engine.generate(requests, &mut sink).expect("there is memory");
+        for (_, completion) in &sink.completions {
+            let [span] = &completion.versions[..] else { panic!("{:?}", completion.versions) };
+            assert_eq!((span.version, span.tokens.clone()), (17, 0..completion.ids.len()));
+            assert_eq!(completion.kept_mass.len(), completion.ids.len());
+            for (kept, logprob) in completion.kept_mass.iter().zip(&completion.logprobs) {
+                // What was drawn is among what was kept; top-p keeps at least p where it cuts alone.
+                assert!(*kept <= 1.0 && *kept >= logprob.exp() * 0.999, "{kept}, {logprob}");
+                assert!(top_k > 0 || *kept >= 0.8 - 1e-6, "{kept}");
+            }
+        }
+    }
+    options.sampling = SamplingParams { top_p: 1.0, top_k: 0, ..options.sampling };
+    let (whole, _) = run(&decoder, &asked, &options);
+    assert!(whole.iter().all(|completion| completion.kept_mass.is_empty()), "all of it was kept");
+}

@@ -186,11 +186,13 @@ impl Chat {
             text: String::new(),
             ended: None,
             decoded: Ok(()),
+            checked: Ok(()),
             flow,
             show,
         };
         self.engine.generate(vec![request], &mut answer)?;
-        let Streamed { stream, mut text, ended, decoded, show, .. } = answer;
+        let Streamed { stream, mut text, ended, decoded, checked, show, .. } = answer;
+        checked?;
         decoded?;
         let rest = stream.finish()?;
         text.push_str(&rest);
@@ -206,6 +208,7 @@ struct Streamed<'a> {
     text: String,
     ended: Option<FinishReason>,
     decoded: Result<(), ruminate_text::Error>,
+    checked: Result<(), ruminate_rollout::Error>,
     flow: ControlFlow<()>,
     show: &'a mut dyn FnMut(Piece<'_>) -> ControlFlow<()>,
 }
@@ -221,7 +224,8 @@ impl Sink for Streamed<'_> {
         if self.decoded.is_err() { ControlFlow::Break(()) } else { self.flow }
     }
 
-    fn finished(&mut self, _: usize, completion: Completion) -> ControlFlow<()> {
+    fn finished(&mut self, request: usize, completion: Completion) -> ControlFlow<()> {
+        self.checked = ruminate_rollout::Error::check(request, &completion);
         self.ended = Some(completion.finish_reason);
         ControlFlow::Continue(())
     }

@@ -104,8 +104,10 @@ pub fn score(
         return Err(Error::EmptyPrompt { sequence });
     }
     let decoder = decoder.valid();
-    let completions: Vec<Continuation> =
-        sequences.iter().map(|&(prompt, completion)| Continuation { prompt, completion }).collect();
+    let completions: Vec<Continuation> = sequences
+        .iter()
+        .map(|&(prompt, completion)| Continuation { prompt, completion, trained: None })
+        .collect();
     let mut scores = Vec::with_capacity(sequences.len());
     for members in completion_microbatches(&completions, usize::MAX, max_sequences) {
         let packed = pack_completions(&completions[members], ROW_LENGTH);

@@ -28,19 +28,25 @@ impl<'a> From<&'a Sample> for Sequence<'a> {
     }
 }
 
-/// A completion, all of whose tokens carry loss, and what it follows.
+/// A completion and what it follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Continuation<'a> {
     /// Not empty, or nothing predicts the first token.
     pub prompt: &'a [u32],
-    /// Tokens with loss.
+    /// Its tokens.
     pub completion: &'a [u32],
+    /// Which of them carry loss; None for all.
+    pub trained: Option<&'a [bool]>,
 }
 
 impl<'a> Continuation<'a> {
     /// Of what policies wrote.
     pub fn of_all(completions: &[&'a Completion]) -> Vec<Self> {
-        let of = |written: &&'a Completion| Self { prompt: &written.prompt_ids, completion: &written.ids };
+        let of = |written: &&'a Completion| Self {
+            prompt: &written.prompt_ids,
+            completion: &written.ids,
+            trained: written.trained.as_deref(),
+        };
         completions.iter().map(of).collect()
     }
 }
@@ -104,7 +110,7 @@ pub fn completion_microbatches(
     max_sequences: usize,
 ) -> Vec<Range<usize>> {
     let cost = |index: usize| {
-        let Continuation { prompt, completion } = completions[index];
+        let Continuation { prompt, completion, .. } = completions[index];
         let shared = index > 0 && completions[index - 1].prompt == prompt;
         completion.len() + if shared { 0 } else { prompt.len() }
     };
@@ -232,12 +238,12 @@ mod tests {
         assert_eq!(microbatches(&[3, 9, 1, 9, 4], 2), [vec![1, 3], vec![4, 0], vec![2]]);
     }
 
-    const COMPLETIONS: [Continuation<'static>; 4] = [
-        Continuation { prompt: &[1, 2], completion: &[3, 4] },
-        Continuation { prompt: &[1, 2], completion: &[] },
-        Continuation { prompt: &[1, 2], completion: &[5, 6, 7] },
-        Continuation { prompt: &[8], completion: &[9] },
-    ];
+    const fn whole<'a>(prompt: &'a [u32], completion: &'a [u32]) -> Continuation<'a> {
+        Continuation { prompt, completion, trained: None }
+    }
+
+    const COMPLETIONS: [Continuation<'static>; 4] =
+        [whole(&[1, 2], &[3, 4]), whole(&[1, 2], &[]), whole(&[1, 2], &[5, 6, 7]), whole(&[8], &[9])];
 
     #[test]
     fn a_shared_prompt_is_laid_out_once_and_predicts_every_first_token() {
@@ -256,6 +262,18 @@ mod tests {
     }
 
     #[test]
+    fn tokens_that_the_policy_did_not_draw_are_read_and_carry_no_loss() {
+        let trained = Some(&[true, false, true][..]);
+        let mut completions = COMPLETIONS;
+        completions[2] = Continuation { trained, ..completions[2] };
+        let (packed, all) = (pack_completions(&completions, 9), pack_completions(&COMPLETIONS, 9));
+        assert_eq!(packed.batch, all.batch, "every token is computed as before");
+        assert_eq!(packed.loss_places, [1, 2, 1, 5, 7]);
+        assert_eq!(packed.loss_targets, [3, 4, 5, 7, 9]);
+        assert_eq!(packed.by_sequence(&packed.loss_targets), [vec![3, 4], vec![], vec![5, 7], vec![9]]);
+    }
+
+    #[test]
     fn a_tree_that_fits_no_row_repeats_its_prompt() {
         let packed = pack_completions(&COMPLETIONS, 5);
         assert_eq!(packed.batch.shape, [3, 5]);
@@ -268,13 +286,13 @@ mod tests {
     fn equal_trees_share_rows_evenly() {
         let completions = [1, 2, 3, 4].map(|prompt| [prompt]);
         let completions: Vec<Continuation> =
-            completions.iter().map(|prompt| Continuation { prompt, completion: &[9, 9] }).collect();
+            completions.iter().map(|prompt| whole(prompt, &[9, 9])).collect();
         assert_eq!(pack_completions(&completions, 10).batch.shape, [2, 6]);
     }
 
     #[test]
     fn microbatches_of_completions_are_even_and_keep_their_order() {
-        let completions = [Continuation { prompt: &[1, 2], completion: &[3; 8] }; 10];
+        let completions = [whole(&[1, 2], &[3; 8]); 10];
         assert_eq!(completion_microbatches(&completions, 82, 100), vec![0..10; 1]);
         assert_eq!(completion_microbatches(&completions, 81, 100), [0..5, 5..10]);
         assert_eq!(completion_microbatches(&completions, 82, 4), [0..3, 3..7, 7..10]);

@@ -55,7 +55,7 @@ fn sharing_a_prompt_changes_neither_loss_nor_gradients() {
     let given: Vec<Continuation> = completions
         .iter()
         .enumerate()
-        .map(|(i, completion)| Continuation { prompt: prompts[i / 5], completion })
+        .map(|(i, completion)| Continuation { prompt: prompts[i / 5], completion, trained: None })
         .collect();
     let samples: Vec<Sample> =
         given.iter().map(|c| Sample::completion_only(c.prompt, c.completion)).collect();

@@ -4,13 +4,7 @@ use ruminate_data::{Completion, FinishReason, Group, Outcome, Verdict};
 
 /// A completion of `length` tokens.
 pub(crate) fn completion(length: usize, finish_reason: FinishReason) -> Completion {
-    Completion {
-        prompt_ids: vec![1],
-        ids: vec![2; length],
-        logprobs: vec![-0.5; length],
-        finish_reason,
-        routing: None,
-    }
+    Completion::new(vec![1], vec![2; length], vec![-0.5; length], finish_reason)
 }
 
 /// A verdict with an answer and no components.

@@ -22,7 +22,8 @@ use session::Session;
 #[derive(Debug)]
 pub struct LocalEngine {
     config: EngineConfig,
-    weights: Option<PreparedDecoder>,
+    /// With their version.
+    weights: Option<(PreparedDecoder, u64)>,
 }
 
 impl LocalEngine {
@@ -48,13 +49,14 @@ impl LocalEngine {
 }
 
 impl Engine for LocalEngine {
-    fn load_weights(&mut self, policy: &Decoder, _: u64) -> Result<(), Error> {
+    fn load_weights(&mut self, policy: &Decoder, version: u64) -> Result<(), Error> {
         self.weights = None; // those of before are freed first
         let precision = self.config.dtype.into();
-        self.weights = Some(match self.config.speculative {
+        let prepared = match self.config.speculative {
             Speculative::None => PreparedDecoder::new(policy, precision),
             Speculative::Mtp => PreparedDecoder::drafting(policy, precision).ok_or(Error::NoModule)?,
-        });
+        };
+        self.weights = Some((prepared, version));
         Ok(())
     }
 
@@ -63,14 +65,15 @@ impl Engine for LocalEngine {
     }
 
     /// # Errors
-    /// [`Error::NoWeights`], [`Error::CacheMemory`] and [`Error::NoModule`], before anything is computed;
-    /// [`Error::NotFinite`] where the model gives no distribution to draw from.
+    /// [`Error::NoWeights`] before anything is computed, and [`Error::CacheMemory`] where the caches do not hold one of the
+    /// requests. One for which the model gives no distribution to draw from is finished as
+    /// [`NotFinite`](ruminate_data::FinishReason::NotFinite), the others go on.
     ///
     /// # Panics
     /// When a prompt has no token.
     fn generate(&mut self, requests: Vec<Request>, sink: &mut dyn Sink) -> Result<SpeculationStats, Error> {
-        let weights = self.weights.as_ref().ok_or(Error::NoWeights)?;
-        Session::new(weights, &self.config, requests)?.run(sink)
+        let (decoder, version) = self.weights.as_ref().ok_or(Error::NoWeights)?;
+        Session::new(decoder, *version, &self.config, requests)?.run(sink)
     }
 
     fn logprobs(&self) -> Logprobs {

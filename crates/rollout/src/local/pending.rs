@@ -1,7 +1,7 @@
 //! Completions in the making: their tokens, the log-probabilities of these, and the experts that were chosen on the way.
 
 use super::sampler::SampledToken;
-use ruminate_data::{Completion, FinishReason, Request, Routing, Sink};
+use ruminate_data::{Completion, FinishReason, Request, Routing, Sink, VersionSpan};
 use ruminate_model::{Config, LayerRouting};
 use std::ops::{ControlFlow, Range};
 
@@ -10,6 +10,8 @@ pub(super) struct Pending<'a> {
     requests: Vec<Request>,
     config: &'a Config,
     records_routing: bool,
+    /// Of the weights.
+    version: u64,
     drafts: Vec<Written>,
     /// Tokens that the sink has not got yet, with their requests.
     drawn: Vec<(usize, u32)>,
@@ -21,6 +23,7 @@ pub(super) struct Pending<'a> {
 struct Written {
     ids: Vec<u32>,
     logprobs: Vec<f32>,
+    kept_mass: Vec<f32>,
     experts: Vec<u16>,
 }
 
@@ -32,10 +35,15 @@ pub(super) enum Ended {
 }
 
 impl<'a> Pending<'a> {
-    pub(super) fn new(requests: Vec<Request>, config: &'a Config, record_routing: bool) -> Self {
+    pub(super) fn new(
+        requests: Vec<Request>,
+        config: &'a Config,
+        record_routing: bool,
+        version: u64,
+    ) -> Self {
         let drafts = vec![Written::default(); requests.len()];
         let records_routing = record_routing && config.moe.is_some();
-        Self { requests, config, records_routing, drafts, drawn: Vec::new(), finished: Vec::new() }
+        Self { requests, config, records_routing, version, drafts, drawn: Vec::new(), finished: Vec::new() }
     }
 
     pub(super) fn request(&self, request: usize) -> &Request {
@@ -77,13 +85,20 @@ impl<'a> Pending<'a> {
         ends || written.len() + 1 >= sampling.max_new_tokens
     }
 
-    /// Appends a token; where it is the last one, the completion is finished.
-    pub(super) fn take(&mut self, request: usize, SampledToken { token, logprob }: SampledToken) -> Ended {
+    /// Appends a token; where it is the last one, or there is none to be drawn, the completion is finished.
+    pub(super) fn take(&mut self, request: usize, drawn: Option<SampledToken>) -> Ended {
+        let Some(SampledToken { token, logprob, kept_mass }) = drawn else {
+            self.finish(request, FinishReason::NotFinite);
+            return Ended::Yes;
+        };
         let written = &mut self.drafts[request];
         written.ids.push(token);
         written.logprobs.push(logprob);
         self.drawn.push((request, token));
-        let Request { prompt_ids, sampling, stop, .. } = &self.requests[request];
+        let Request { sampling, stop, .. } = &self.requests[request];
+        if sampling.temperature > 0.0 && !sampling.is_whole_distribution() {
+            written.kept_mass.push(kept_mass);
+        }
         let finish_reason = if stop.ends(&written.ids) {
             FinishReason::Stop
         } else if written.ids.len() >= sampling.max_new_tokens {
@@ -91,15 +106,22 @@ impl<'a> Pending<'a> {
         } else {
             return Ended::No;
         };
-        let prompt_ids = prompt_ids.clone();
-        let Written { ids, logprobs, experts } = std::mem::take(written);
-        let routing = self.records_routing.then(|| Routing {
+        self.finish(request, finish_reason);
+        Ended::Yes
+    }
+
+    fn finish(&mut self, request: usize, finish_reason: FinishReason) {
+        let prompt_ids = self.requests[request].prompt_ids.clone();
+        let Written { ids, logprobs, kept_mass, experts } = std::mem::take(&mut self.drafts[request]);
+        let versions = vec![VersionSpan { version: self.version, tokens: 0..ids.len() }];
+        let mut completion = Completion::new(prompt_ids, ids, logprobs, finish_reason);
+        completion.routing = self.records_routing.then(|| Routing {
             experts,
             moe_layers: self.config.moe_layers(),
             experts_per_token: self.chosen(),
         });
-        self.finished.push((request, Completion { prompt_ids, ids, logprobs, finish_reason, routing }));
-        Ended::Yes
+        (completion.kept_mass, completion.versions) = (kept_mass, versions);
+        self.finished.push((request, completion));
     }
 
     /// Appends experts to what the request has of them.

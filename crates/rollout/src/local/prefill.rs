@@ -4,9 +4,9 @@
 // B distinct prompts, T tokens of the longest, D hidden
 
 use super::pending::Ended;
+use super::sampler::SampledToken;
 use super::session::Session;
 use super::slots::Active;
-use crate::Error;
 use burn::tensor::Tensor;
 use ruminate_model::{Batch, LayerCache};
 use std::collections::HashMap;
@@ -32,12 +32,12 @@ struct Computed {
 impl Session<'_> {
     /// Computes prompts of those that wait longest, one piece. Those whose prompt is then complete wait no more, draw their
     /// first token and take the free slots.
-    pub(super) fn admit(&mut self, free: &[usize]) -> Result<(), Error> {
+    pub(super) fn admit(&mut self, free: &[usize]) {
         let Chosen { prompts, rows } = self.choose_prompts(free.len());
         let computed = if self.is_long(&prompts[0]) {
             match self.piece(&prompts[0]) {
                 Some(computed) => computed,
-                None => return Ok(()),
+                None => return,
             }
         } else {
             self.whole(&prompts)
@@ -51,15 +51,16 @@ impl Session<'_> {
             speculation.admit(free, &computed.last, &rows);
         }
         let draws: Vec<(usize, usize)> = admitted.into_iter().zip(rows).collect();
-        let drawn = self.draw(computed.last, &draws)?;
+        let drawn = self.draw(computed.last, &draws);
         for ((&slot, (request, row)), drawn) in free.iter().zip(draws).zip(drawn) {
             self.pending.record(request, &computed.experts[row]);
-            if self.pending.take(request, drawn) == Ended::No {
+            if self.pending.take(request, drawn) == Ended::No
+                && let Some(SampledToken { token, .. }) = drawn
+            {
                 let position = prompts[row].len() as u32;
-                self.slots.assign(slot, Active { request, token: drawn.token, position });
+                self.slots.assign(slot, Active { request, token, position });
             }
         }
-        Ok(())
     }
 
     /// As many of those that wait longest as there are free slots and as one batch of their distinct prompts may have

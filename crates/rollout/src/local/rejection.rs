@@ -98,7 +98,8 @@ pub(super) fn verify(
             target.draw(uniform(seed.child("residual"), position))
         }
     };
-    Some((SampledToken { token: token as u32, logprob: row.logprob(logits[token]) }, accepted))
+    let kept_mass = (target.total / row.total()).min(1.0) as f32;
+    Some((SampledToken { token: token as u32, logprob: row.logprob(logits[token]), kept_mass }, accepted))
 }
 
 /// `min(1, p(x) / q(x))`

@@ -10,6 +10,8 @@ pub(super) struct SampledToken {
     pub(super) token: u32,
     /// `ln p(token)` of softmax(logits / T) before top-k and top-p; T = 1 where greedy.
     pub(super) logprob: f32,
+    /// The probability that top-k and top-p kept; 1 where nothing was cut.
+    pub(super) kept_mass: f32,
 }
 
 /// Draws one token. `position` numbers the draws of a request: the same seed and position give the same
@@ -26,25 +28,27 @@ pub(super) fn sample(
     if !row.fill(logits, inverse_temperature(sampling)) {
         return None;
     }
-    let choice =
-        |token: usize| Some(SampledToken { token: token as u32, logprob: row.logprob(logits[token]) });
+    let choice = |token: usize, kept_mass: f32| {
+        Some(SampledToken { token: token as u32, logprob: row.logprob(logits[token]), kept_mass })
+    };
     let best = || greedy(logits, row);
     if sampling.temperature == 0.0 {
-        return choice(best());
+        return choice(best(), 1.0);
     }
     let uniform = uniform(seed, position);
     if sampling.top_k == 0 && sampling.top_p >= 1.0 {
-        return choice(row.passes(uniform * row.total()).unwrap_or_else(best));
+        return choice(row.passes(uniform * row.total()).unwrap_or_else(best), 1.0);
     }
     let kept = nucleus(row, sampling);
     let weight = |token: usize| f64::from(row.weights()[token]);
-    let target = uniform * kept.iter().map(|&token| weight(token)).sum::<f64>();
+    let kept_weight: f64 = kept.iter().map(|&token| weight(token)).sum();
+    let target = uniform * kept_weight;
     let mut sum = 0.0;
     let passed = kept.iter().copied().find(|&token| {
         sum += weight(token);
         target < sum
     });
-    choice(passed.unwrap_or(kept[0]))
+    choice(passed.unwrap_or(kept[0]), (kept_weight / row.total()) as f32)
 }
 
 /// What logits are multiplied with: 1 where sampling is greedy.

@@ -34,6 +34,7 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     pub(super) fn new(
         decoder: &'a PreparedDecoder,
+        version: u64,
         config: &'a EngineConfig,
         requests: Vec<Request>,
     ) -> Result<Self, Error> {
@@ -51,7 +52,7 @@ impl<'a> Session<'a> {
             decoder,
             cache: decoder.cache(budget.slots, budget.columns),
             slots: Slots::new(budget.slots, budget.columns),
-            pending: Pending::new(requests, decoder.config(), config.record_routing),
+            pending: Pending::new(requests, decoder.config(), config.record_routing, version),
             waiting,
             begun: None,
             speculation,
@@ -67,7 +68,7 @@ impl<'a> Session<'a> {
             }
             let free = self.slots.admissible(self.fitting());
             if !free.is_empty() {
-                self.admit(&free)?;
+                self.admit(&free);
                 if self.pending.deliver(sink).is_break() {
                     break;
                 }
@@ -75,8 +76,8 @@ impl<'a> Session<'a> {
             if !self.slots.is_empty() {
                 self.shrink();
                 match self.speculation.take() {
-                    None => self.step()?,
-                    Some(speculation) => self.speculation = Some(self.step_guessing(speculation)?),
+                    None => self.step(),
+                    Some(speculation) => self.speculation = Some(self.step_guessing(speculation)),
                 }
                 if self.pending.deliver(sink).is_break() {
                     break;
@@ -153,41 +154,35 @@ impl<'a> Session<'a> {
     }
 
     /// Feeds every slot's token and draws the next ones.
-    fn step(&mut self) -> Result<(), Error> {
+    fn step(&mut self) {
         let (tokens, positions) = self.slots.inputs();
         let step = DecodeStep { tokens: &tokens, positions: &positions, columns: self.slots.columns() };
         let output = self.decoder.decode(step, &mut self.cache);
         let active = self.slots.take_active();
         let draws: Vec<(usize, usize)> =
             active.iter().map(|(slot, active)| (active.request, *slot)).collect();
-        let drawn = self.draw(output.hidden, &draws)?;
+        let drawn = self.draw(output.hidden, &draws);
         for ((slot, Active { request, position, .. }), drawn) in active.into_iter().zip(drawn) {
             let experts = self.pending.experts_at(&output.routing, slot..slot + 1);
             self.pending.record(request, &experts);
-            if self.pending.take(request, drawn) == Ended::No {
-                self.slots.assign(slot, Active { request, token: drawn.token, position: position + 1 });
+            if self.pending.take(request, drawn) == Ended::No
+                && let Some(SampledToken { token, .. }) = drawn
+            {
+                self.slots.assign(slot, Active { request, token, position: position + 1 });
             }
         }
-        Ok(())
     }
 
     /// Draws the next token of each (request, row of `hidden`), in parallel: a draw depends on nothing but its row and
-    /// its request's parameters and seed.
-    pub(super) fn draw(
-        &self,
-        hidden: Tensor<2>,
-        draws: &[(usize, usize)],
-    ) -> Result<Vec<SampledToken>, Error> {
+    /// its request's parameters and seed. None where the row is no distribution.
+    pub(super) fn draw(&self, hidden: Tensor<2>, draws: &[(usize, usize)]) -> Vec<Option<SampledToken>> {
         let logits = self.logits(hidden);
         let draw = |scratch: &mut SoftmaxRow, &(request, row): &(usize, usize)| {
-            let token = self.pending.length(request);
+            let token = self.pending.length(request) as u64;
             let Request { sampling, seed, .. } = self.pending.request(request);
-            sample(logits.row(row), sampling, *seed, token as u64, scratch)
-                .ok_or(Error::NotFinite { request, token })
+            sample(logits.row(row), sampling, *seed, token, scratch)
         };
-        let drawn: Vec<Result<SampledToken, Error>> =
-            draws.par_iter().map_init(SoftmaxRow::default, draw).collect();
-        drawn.into_iter().collect() // in order, so that the first error is the same on any number of threads
+        draws.par_iter().map_init(SoftmaxRow::default, draw).collect()
     }
 
     pub(super) fn logits(&self, hidden: Tensor<2>) -> Logits {

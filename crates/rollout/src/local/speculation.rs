@@ -11,7 +11,6 @@ use super::rejection::{Draft, draft, verify};
 use super::sampler::{SampledToken, sample};
 use super::session::Session;
 use super::slots::Active;
-use crate::Error;
 use burn::tensor::{Device, Int, Tensor};
 use rayon::prelude::*;
 use ruminate_data::Request;
@@ -47,10 +46,10 @@ pub(super) struct Speculation {
 struct Drawn {
     slot: usize,
     active: Active,
-    /// The token after the one that was fed.
-    first: SampledToken,
-    /// The token after the guess, where that was right and is not the last.
-    second: Option<SampledToken>,
+    /// The token after the one that was fed; None where there is no distribution.
+    first: Option<SampledToken>,
+    /// The token after the guess, where that was right and is not the last; None where there is no distribution.
+    second: Option<Option<SampledToken>>,
     guess: Guess,
 }
 
@@ -106,7 +105,7 @@ impl Speculation {
 
 impl Session<'_> {
     /// Feeds every slot's token and its guess, draws one or two tokens, and guesses again.
-    pub(super) fn step_guessing(&mut self, mut speculation: Speculation) -> Result<Speculation, Error> {
+    pub(super) fn step_guessing(&mut self, mut speculation: Speculation) -> Speculation {
         let (mut tokens, positions) = self.slots.inputs();
         let count = tokens.len();
         // Where there is no guess, something has to be fed; nothing comes of it.
@@ -115,16 +114,14 @@ impl Session<'_> {
         let step = DecodeStep { tokens: &tokens, positions: &positions, columns: self.slots.columns() };
         let output = self.decoder.decode(step, &mut self.cache);
 
-        let drawn = self.draw_guessing(output.hidden.clone(), &speculation)?;
+        let drawn = self.draw_guessing(output.hidden.clone(), &speculation);
         let mut places = vec![Places::default(); count];
         let mut seated = Vec::with_capacity(count);
         for Drawn { slot, active: Active { request, token, position }, first, second, guess } in drawn {
             speculation.stats.drafted += u64::from(guess != Guess::Absent);
             speculation.stats.accepted += u64::from(guess == Guess::Taken);
             self.pending.record(request, &self.pending.experts_at(&output.routing, slot..slot + 1));
-            if self.pending.take(request, first) == Ended::Yes {
-                continue;
-            }
+            let (Ended::No, Some(first)) = (self.pending.take(request, first), first) else { continue };
             let (last, position) = match second {
                 None => {
                     places[slot] = Places {
@@ -137,9 +134,9 @@ impl Session<'_> {
                 Some(second) => {
                     let fed = count + slot;
                     self.pending.record(request, &self.pending.experts_at(&output.routing, fed..fed + 1));
-                    if self.pending.take(request, second) == Ended::Yes {
+                    let (Ended::No, Some(second)) = (self.pending.take(request, second), second) else {
                         continue;
-                    }
+                    };
                     self.slots.advance(slot);
                     places[slot] =
                         Places { states: [slot, fed], next: [first.token, second.token], position };
@@ -152,11 +149,11 @@ impl Session<'_> {
         if !seated.is_empty() {
             self.guess(output.hidden, &places, &seated, &mut speculation);
         }
-        Ok(speculation)
+        speculation
     }
 
     /// Verifies the guesses, and draws the token after those that were right.
-    fn draw_guessing(&mut self, hidden: Tensor<2>, speculation: &Speculation) -> Result<Vec<Drawn>, Error> {
+    fn draw_guessing(&mut self, hidden: Tensor<2>, speculation: &Speculation) -> Vec<Drawn> {
         let logits = self.logits(hidden);
         let seated = self.slots.take_active();
         let count = speculation.drafts.len();
@@ -166,24 +163,20 @@ impl Session<'_> {
             let seed = *seed;
             let written = self.pending.length(request);
             let draft = speculation.drafts[slot].as_ref();
-            let (first, right) = verify(draft, logits.row(slot), sampling, seed, written as u64, row)
-                .ok_or(Error::NotFinite { request, token: written })?;
-            let second = (right && !self.pending.would_end(request, first.token))
-                .then(|| {
-                    sample(logits.row(count + slot), sampling, seed, written as u64 + 1, row)
-                        .ok_or(Error::NotFinite { request, token: written + 1 })
-                })
-                .transpose()?;
+            let verified = verify(draft, logits.row(slot), sampling, seed, written as u64, row);
+            let right = verified.is_some_and(|(_, right)| right);
+            let first = verified.map(|(first, _)| first);
+            let goes_on = first.is_some_and(|first| !self.pending.would_end(request, first.token));
+            let second = (right && goes_on)
+                .then(|| sample(logits.row(count + slot), sampling, seed, written as u64 + 1, row));
             let guess = match draft {
                 None => Guess::Absent,
                 Some(_) if right => Guess::Taken,
                 Some(_) => Guess::Refused,
             };
-            Ok(Drawn { slot, active, first, second, guess })
+            Drawn { slot, active, first, second, guess }
         };
-        let drawn: Vec<Result<Drawn, Error>> =
-            seated.into_par_iter().map_init(SoftmaxRow::default, draw).collect();
-        drawn.into_iter().collect()
+        seated.into_par_iter().map_init(SoftmaxRow::default, draw).collect()
     }
 
     /// Reads the last two places of those that go on, and guesses what comes after the token that is fed next.

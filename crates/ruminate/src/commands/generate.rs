@@ -140,11 +140,15 @@ pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
 
     let mut output = Output::open(files.output.as_deref())?;
     // Completions finish in any order and leave in the order of the input.
-    let (mut waiting, mut next, mut written) = (BTreeMap::new(), 0, Ok(()));
+    let (mut waiting, mut next, mut written, mut checked) = (BTreeMap::new(), 0, Ok(()), Ok(()));
     let requested = requests.len();
     LocalEngine::of(&policy, args.engine)?.generate(
         requests,
         &mut |request: usize, completion: Completion| {
+            checked = ruminate_rollout::Error::check(request, &completion);
+            if checked.is_err() {
+                return ControlFlow::Break(());
+            }
             waiting.insert(request, completion);
             while let Some(completion) = waiting.remove(&next) {
                 let line = line(
@@ -162,6 +166,7 @@ pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         },
     )?;
+    checked?;
     written?;
     output.finish()?;
     if next < requested && interrupt::requested() {

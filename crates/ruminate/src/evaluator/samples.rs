@@ -111,13 +111,13 @@ impl Row {
         let Some(group) = groups.get_mut(self.index).filter(|_| self.index + 1 == count) else {
             return Err(format!("expected problem {count} or the one before, found {}", self.index));
         };
-        group.completions.push(Completion {
-            prompt_ids: self.prompt_ids,
-            logprobs: vec![0.0; self.completion_ids.len()],
-            ids: self.completion_ids,
-            finish_reason: self.finish_reason,
-            routing: None,
-        });
+        let logprobs = vec![0.0; self.completion_ids.len()];
+        group.completions.push(Completion::new(
+            self.prompt_ids,
+            self.completion_ids,
+            logprobs,
+            self.finish_reason,
+        ));
         group.verdicts.push(Verdict {
             outcome: self.verdict,
             score: self.score,

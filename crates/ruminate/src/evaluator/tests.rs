@@ -32,7 +32,7 @@ fn an_engine_that_answers_from_a_script_is_measured_as_it_answers() {
         let mut ids = renderer.tokenizer.encode(&text).expect("it encodes");
         ids.push(renderer.end_ids[0]);
         let (prompt_ids, logprobs) = (request.prompt_ids.clone(), vec![-1.0; ids.len()]);
-        Completion { prompt_ids, ids, logprobs, finish_reason: FinishReason::Stop, routing: None }
+        Completion::new(prompt_ids, ids, logprobs, FinishReason::Stop)
     };
     let mut engine = ScriptedEngine::new(Logprobs::Exact, answer);
     let config = policy::inline_config("model", &keys(model)).expect("an architecture");

@@ -142,13 +142,7 @@ mod tests {
 
     #[test]
     fn groups_with_something_to_teach_come_first_and_both_ends_of_them_stay() {
-        let completion = || Completion {
-            prompt_ids: vec![1],
-            ids: vec![2],
-            logprobs: vec![-1.0],
-            finish_reason: FinishReason::Stop,
-            routing: None,
-        };
+        let completion = || Completion::new(vec![1], vec![2], vec![-1.0], FinishReason::Stop);
         let group =
             |task| Group { task, completions: (0..6).map(|_| completion()).collect(), verdicts: Vec::new() };
         let advantages = [vec![0.0; 6], vec![0.1, -2.0, 0.0, 0.2, 3.0, 0.0]];

@@ -58,8 +58,11 @@ impl Layout {
             let own = self.push_segment(branch.completion, prompt.len());
             let before = self.packed.loss_places.len();
             // The trunk's last place predicts the first token, each token the next one.
-            for (place, &next) in trunk.clone().last().into_iter().chain(own.clone()).zip(branch.completion) {
-                self.push_loss(place, next);
+            let predicting = trunk.clone().last().into_iter().chain(own.clone());
+            for (token, (place, &next)) in predicting.zip(branch.completion).enumerate() {
+                if branch.trained.is_none_or(|trained| trained[token]) {
+                    self.push_loss(place, next);
+                }
             }
             self.end_sequence(index, before, [trunk.clone(), own]);
         }

@@ -95,7 +95,7 @@ impl Kept {
     fn completion(self, prompt: &[u32]) -> Completion {
         let Self { ids, finish_reason } = self;
         let logprobs = vec![f32::NAN; ids.len()]; // no filter asks for them
-        Completion { prompt_ids: prompt.to_vec(), logprobs, ids, finish_reason, routing: None }
+        Completion::new(prompt.to_vec(), ids, logprobs, finish_reason)
     }
 }
 

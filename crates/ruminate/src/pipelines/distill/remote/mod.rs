@@ -118,12 +118,9 @@ impl<'a> Server<'a> {
             let readable =
                 |(ids, verdict): (&Vec<u32>, Verdict)| if ids.is_empty() { unreadable() } else { verdict };
             let verdicts = ids.iter().zip(verdicts).map(readable).collect();
-            let completion = |(ids, choice): (Vec<u32>, &Choice)| Completion {
-                prompt_ids: asked[task].prompt_ids.clone(),
-                logprobs: vec![f32::NAN; ids.len()],
-                ids,
-                finish_reason: choice.finish_reason,
-                routing: None,
+            let completion = |(ids, choice): (Vec<u32>, &Choice)| {
+                let logprobs = vec![f32::NAN; ids.len()];
+                Completion::new(asked[task].prompt_ids.clone(), ids, logprobs, choice.finish_reason)
             };
             let completions = ids.into_iter().zip(answers).map(completion).collect();
             groups.push(Group { task, completions, verdicts });
