@@ -2,8 +2,9 @@
 //! samples a group of completions for each problem, a caller's function scores them, and what beats its group's
 //! mean becomes more likely. It knows token ids and verdicts; text and how verdicts come about are the caller's.
 //!
-//! Read [`Trainer::step`] from top to bottom: it is the algorithm. What it learns by is a [`PolicyLoss`] of four parts, in
-//! [`advantages`] and [`loss`]; a [`loss::Surrogate`] of your own takes one's place (`examples/own_loss.rs`).
+//! Read [`Trainer::step`] from top to bottom: it is the algorithm. A policy learns by a [`PolicyLoss`] of four parts, an
+//! [`Advantage`] and those in [`loss`]; a [`loss::Surrogate`] of your own replaces the built-in ones
+//! (`examples/own_loss.rs`).
 //!
 //! # Example
 //!

@@ -143,6 +143,18 @@ fn a_sampler_that_rounds_learns_under_each_correction() {
     }
 }
 
+#[test]
+fn the_truncated_correction_takes_the_ratio_to_the_trainer_before_the_step() {
+    let clipped = |correction| {
+        let config = combination(Advantage::Group, LossType::Clip, Reduction::TokenMean, correction);
+        let config = Config { num_iterations: 1, epsilon: 1e-5, ..config };
+        step(&config, Dtype::Int8).1.get("clip_ratio/region_mean").expect("measured")
+    };
+    // On the first update the policy is the trainer's own of before, and not the sampler's, which rounds.
+    assert!(clipped(Correction::None) > 0.1);
+    assert_eq!(clipped(Correction::Truncate), 0.0);
+}
+
 /// Tokens of two completions, of three and two tokens, with ratios on both sides of 1.
 fn tokens(reduction: Reduction, ratios: [f32; 5]) -> (Vec<f32>, Tokens) {
     let logprobs = [-1.0, -0.5, -2.0, -1.5, -0.25];

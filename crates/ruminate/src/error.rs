@@ -154,7 +154,10 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     }
     if let Some(error) = cause.downcast_ref::<grpo::Error>() {
         return Some(match error {
-            grpo::Error::Range { .. } | grpo::Error::Sampling(_) | grpo::Error::Greedy => ErrorKind::Usage,
+            grpo::Error::Range { .. }
+            | grpo::Error::Conflict { .. }
+            | grpo::Error::Sampling(_)
+            | grpo::Error::Greedy => ErrorKind::Usage,
             grpo::Error::Reward { .. } | grpo::Error::NotFinite { .. } => ErrorKind::NonFinite,
             grpo::Error::Unscored { .. } | grpo::Error::AllWrong { .. } => ErrorKind::Alarm,
             grpo::Error::Train(error) => of_train(error),
@@ -305,6 +308,9 @@ mod tests {
             kind(&grpo::Error::Reward { step: 1, reward: 1e308, component: None }.into()),
             ErrorKind::NonFinite
         );
+        let sum = grpo::Config { reduction: Some(grpo::loss::Reduction::Sum), ..grpo::Config::default() };
+        let conflict = sum.validate().expect_err("`loss_type` says another reduction");
+        assert_eq!(kind(&conflict.into()), ErrorKind::Usage);
         let unscored = grpo::Error::Unscored { step: 9, unscored: 8, completions: 8, why: "gone".into() };
         assert_eq!(kind(&unscored.into()), ErrorKind::Alarm);
         let wrong = grpo::Error::AllWrong { step: 9, in_a_row: 9, completions: 8, why: "no".into() };
