@@ -61,7 +61,11 @@ fn heading_line(table: &Table) -> String {
 fn names(table: &Table) -> String {
     match table.headings.as_slice() {
         [only] if only.path.is_empty() => "Top level".to_owned(),
-        headings => headings.iter().map(written).collect::<Vec<_>>().join(" and "),
+        [several @ .., last] if !several.is_empty() => {
+            let several: Vec<String> = several.iter().map(written).collect();
+            format!("{} and {}", several.join(", "), written(last))
+        }
+        headings => headings.iter().map(written).collect(),
     }
 }
 

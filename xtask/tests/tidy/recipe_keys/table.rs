@@ -42,12 +42,13 @@ pub(super) fn tables(sources: &Sources<'_>, (file, name): (&str, &str)) -> Resul
 
 /// Adds the table of a struct, and the tables within it.
 fn find(sources: &Sources<'_>, place: Place, heading: Heading, tables: &mut Vec<Table>) -> Result<()> {
+    let path = heading.path.clone();
     if let Some(table) = tables.iter_mut().find(|table| table.place == place) {
         table.headings.push(heading);
-        return Ok(());
+    } else {
+        let headings = vec![heading];
+        tables.push(Table { place: place.clone(), headings, keys: Vec::new(), also: Vec::new() });
     }
-    let path = heading.path.clone();
-    tables.push(Table { place: place.clone(), headings: vec![heading], keys: Vec::new(), also: Vec::new() });
     for key in flat(sources, &place, &[])?.0 {
         if let Some(of) = key.kind.table() {
             let path =
@@ -121,6 +122,14 @@ mod tests {
             /// Rate.
             #[serde(alias = \"lr\")]
             learning_rate: f64,
+            /// Limits.
+            limits: Limits,
+        }
+        #[derive(Default)]
+        #[serde(default)]
+        struct Limits {
+            /// Lowest.
+            low: f64,
         }
         #[derive(Default)]
         #[serde(default)]
@@ -156,7 +165,7 @@ mod tests {
             }
         }
         impl Default for Optimizer {
-            fn default() -> Self { Self { learning_rate: 3e-4 } }
+            fn default() -> Self { Self { learning_rate: 3e-4, limits: Limits::default() } }
         }
     ";
 
@@ -167,13 +176,19 @@ mod tests {
             .iter()
             .map(|table| table.headings.iter().map(|heading| heading.path.as_str()).collect())
             .collect();
-        assert_eq!(paths, [vec![""], vec!["sft", "pretrain"], vec!["train"], vec!["parts"]]);
+        let limits = vec!["sft.limits", "train.limits", "pretrain.limits"];
+        assert_eq!(paths, [vec![""], vec!["sft", "pretrain"], limits, vec!["train"], vec!["parts"]]);
         assert_eq!(rows(&tables[0])[0], ("max_steps".to_owned(), "`500`"));
         assert_eq!(rows(&tables[1]), [("rows".to_owned(), "none"), ("seed".to_owned(), "`0`")]);
         assert_eq!(tables[1].also, ["train"], "what has a table of its own is named");
-        assert_eq!(rows(&tables[2]), [("learning_rate lr".to_owned(), "`3e-4`")]);
+        assert_eq!(rows(&tables[2]), [("low".to_owned(), "`0`")]);
+        assert_eq!(
+            rows(&tables[3]),
+            [("learning_rate lr", "`3e-4`"), ("limits", "")]
+                .map(|(name, default)| (name.to_owned(), default))
+        );
         let part = [("kind", "needed"), ("weight", "`1`"), ("name", "none"), ("", "")];
-        assert_eq!(rows(&tables[3]), part.map(|(name, default)| (name.to_owned(), default)));
-        assert!(tables[3].headings[0].is_list);
+        assert_eq!(rows(&tables[4]), part.map(|(name, default)| (name.to_owned(), default)));
+        assert!(tables[4].headings[0].is_list);
     }
 }
