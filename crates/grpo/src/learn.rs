@@ -60,7 +60,7 @@ pub(crate) struct LearnTimes {
     pub(crate) forward: f64,
     /// From the loss to the summed gradients.
     pub(crate) backward: f64,
-    /// Norm, clipping, AdamW.
+    /// Norm, clipping, the optimizer's rule.
     pub(crate) optimizer: f64,
 }
 
@@ -139,7 +139,8 @@ pub(crate) fn update(
         }
         forward += seconds / workers.get().min(parts.len()) as f64;
     }
-    let (policy, outcome) = state.optimizer.step(state.policy, gradients, learning_rate);
+    let params = setup.train.step_params(learning_rate);
+    let (policy, outcome) = state.optimizer.step(state.policy, gradients, params);
     state.policy = policy;
     report.times.forward += forward;
     report.times.backward += accumulated - forward;

@@ -264,7 +264,7 @@ fn of_rollout(error: &rollout::Error) -> ErrorKind {
 fn of_train(error: &train::Error) -> ErrorKind {
     use train::Error as E;
     match error {
-        E::Range { .. } => ErrorKind::Usage,
+        E::Range { .. } | E::OtherOptimizer { .. } => ErrorKind::Usage,
         E::TooLong { .. } | E::EmptyPrompt { .. } | E::NothingToLearn { .. } => ErrorKind::Input,
         E::NonFinite { .. } | E::NotANumber { .. } => ErrorKind::NonFinite,
         E::Mismatch { .. } => ErrorKind::Alarm,

@@ -5,14 +5,15 @@
 //! checkpoints/step-000100/
 //!   config.json model.safetensors ...   the policy; of one with adapters, the adapters alone:
 //!   adapter_config.json ...             in PEFT's layout, naming the folder of the base
-//!   optimizer.safetensors               AdamW's moments by parameter name
-//!   trainer_state.json                  step, data cursor, identity, and what the trainer added
+//!   optimizer.safetensors               the optimizer's state by parameter name
+//!   trainer_state.json                  step, data cursor, identity, the optimizer's name, ...
 //!   reference/config.json ...           other models of the run, each in its folder
 //!   manifest.json                       hashes, written last
 //! ```
 
 use crate::config::Config;
-use crate::{Error, Optimizer, State, optimizer_state};
+use crate::optim::{self, AdamW, DecoderOptimizer, Optimizer};
+use crate::{Error, State};
 use burn::tensor::{Device, Tensor};
 use ruminate_model::{Decoder, ParameterVisitor};
 use ruminate_run::{FolderWriter, checkpoints, verify};
@@ -74,6 +75,9 @@ struct TrainerState {
     cursor: u64,
     num_tokens: u64,
     skipped_in_a_row: usize,
+    /// Checkpoints of version 0.1 have none.
+    #[serde(default = "adamw")]
+    optimizer: String,
     models: Vec<String>,
     identity: Value,
     /// Checkpoints of version 0.1 have none.
@@ -82,6 +86,10 @@ struct TrainerState {
     /// Of version 0.1, which put nothing into it.
     #[serde(default, rename = "extra", skip_serializing)]
     _extra: IgnoredAny,
+}
+
+fn adamw() -> String {
+    AdamW.name().to_owned()
 }
 
 /// Saves `state` as the checkpoint of its step, then deletes all but the `keep_last` newest that verify. Returns
@@ -105,16 +113,15 @@ pub fn save(
         save_model(&writer, &format!("{name}/"), model)?;
     }
     let path = writer.path(OPTIMIZER)?;
-    optimizer_state::write(&state.optimizer.moments, &path).map_err(|source| ruminate_run::Error::Disk {
-        action: "write",
-        path,
-        source,
-    })?;
+    let DecoderOptimizer { rule, state: kept, skipped } = &state.optimizer;
+    optim::state::write(kept, &shapes(&state.policy), rule.as_ref(), &path)
+        .map_err(|source| ruminate_run::Error::Disk { action: "write", path, source })?;
     let trainer_state = TrainerState {
         step: state.step,
         cursor: state.cursor,
         num_tokens: state.num_tokens,
-        skipped_in_a_row: state.optimizer.skipped,
+        skipped_in_a_row: *skipped,
+        optimizer: rule.name().to_owned(),
         models: state.models.keys().cloned().collect(),
         identity: companions.identity.clone(),
         all_wrong_steps: state.all_wrong_steps,
@@ -132,13 +139,30 @@ pub fn save(
 /// `config` is the run's: the optimizer goes on with its settings. `device` is the one without autodiff.
 ///
 /// # Errors
-/// [`Error::Run`] names a file that is missing, cut or changed; [`Error::Load`] and [`Error::Malformed`] one that
-/// is whole and makes no sense.
+/// [`Error::Run`] names a file that is missing, cut or changed; [`Error::Load`] and
+/// [`Error::Malformed`] one that is whole and makes no sense. [`Error::OtherOptimizer`] where it is
+/// of another optimizer than the run.
 pub fn load(folder: &Path, config: &Config, device: &Device) -> Result<Loaded, Error> {
+    load_with_optimizer(folder, config.new_optimizer(), device)
+}
+
+/// The same for a rule that no recipe names.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_with_optimizer(
+    folder: &Path,
+    rule: Box<dyn Optimizer>,
+    device: &Device,
+) -> Result<Loaded, Error> {
     verify(folder)?;
     let path = folder.join(TRAINER_STATE);
     let saved: TrainerState =
         serde_json::from_slice(&read(&path)?).map_err(|error| malformed(&path, error.to_string()))?;
+    if saved.optimizer != rule.name() {
+        let checkpoint = folder.to_owned();
+        return Err(Error::OtherOptimizer { checkpoint, saved: saved.optimizer, now: rule.name() });
+    }
     if let Some(name) = saved.models.iter().find(|name| name.is_empty() || name.contains(['/', '\\', '.'])) {
         return Err(malformed(&path, format!("model {name:?} is not the name of a folder")));
     }
@@ -148,9 +172,9 @@ pub fn load(folder: &Path, config: &Config, device: &Device) -> Result<Loaded, E
         models.insert(name.clone(), ruminate_model::load(&folder.join(&name), device)?);
     }
     let path = folder.join(OPTIMIZER);
-    let moments = optimizer_state::from_bytes(&read(&path)?, &sizes(&policy), device)
+    let kept = optim::state::from_bytes(&read(&path)?, &shapes(&policy), rule.as_ref(), device)
         .map_err(|reason| malformed(&path, reason))?;
-    let optimizer = Optimizer { moments, skipped: saved.skipped_in_a_row, ..Optimizer::new(config) };
+    let optimizer = DecoderOptimizer { rule, state: kept, skipped: saved.skipped_in_a_row };
     let TrainerState { step, cursor, num_tokens, identity, all_wrong_steps, .. } = saved;
     let state =
         State { policy, optimizer, step, cursor, num_tokens, models, unscored_steps: 0, all_wrong_steps };
@@ -208,16 +232,16 @@ fn save_model(writer: &FolderWriter, prefix: &str, model: &Decoder) -> Result<()
     Ok(())
 }
 
-fn sizes(decoder: &Decoder) -> BTreeMap<String, usize> {
-    struct Sizes(BTreeMap<String, usize>);
-    impl ParameterVisitor for Sizes {
+fn shapes(decoder: &Decoder) -> BTreeMap<String, Vec<usize>> {
+    struct Shapes(BTreeMap<String, Vec<usize>>);
+    impl ParameterVisitor for Shapes {
         fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
-            self.0.insert(name.to_owned(), tensor.dims().iter().product());
+            self.0.insert(name.to_owned(), tensor.dims().to_vec());
         }
     }
-    let mut sizes = Sizes(BTreeMap::new());
-    decoder.visit_parameters(&mut sizes);
-    sizes.0
+    let mut shapes = Shapes(BTreeMap::new());
+    decoder.visit_parameters(&mut shapes);
+    shapes.0
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Error> {

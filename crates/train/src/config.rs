@@ -2,6 +2,7 @@
 //! where the meaning is the same. Defaults are the vetted algorithm; a recipe states only departures.
 
 use crate::Error;
+use crate::optim::{Muon, Optimizer, OptimizerName, StepParams};
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
 
@@ -9,6 +10,8 @@ use std::num::NonZeroUsize;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// The optimizer. A resumed run has the one that it began with.
+    pub optimizer: OptimizerName,
     /// Peak learning rate, not negative. Adapters (`[lora]`) take about ten times the rate of full
     /// fine-tuning.
     pub learning_rate: f64,
@@ -21,8 +24,11 @@ pub struct Config {
     /// Decoupled weight decay, not negative, of tensors of rank 2 and above: norm gains and biases are left
     /// alone, as Hugging Face's Trainer does.
     pub weight_decay: f64,
-    /// Global gradient norm above which gradients are scaled down to it; `inf` never clips.
+    /// Global gradient norm above which gradients are scaled down to it; 0 and `inf` never clip.
     pub max_grad_norm: f64,
+    /// Settings of Muon, where it is the `optimizer`: those of `torch.optim.Muon` by their names
+    /// there.
+    pub muon: Muon,
     /// Course of the learning rate after warm-up.
     pub lr_scheduler_type: Scheduler,
     /// Optimizer updates over which the learning rate rises linearly; the first has rate 0, as in
@@ -90,12 +96,14 @@ pub enum RouterTraining {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            optimizer: OptimizerName::AdamW,
             learning_rate: 3e-4,
             adam_beta1: 0.9,
             adam_beta2: 0.999,
             adam_epsilon: 1e-8,
             weight_decay: 0.0,
             max_grad_norm: 1.0,
+            muon: Muon::default(),
             lr_scheduler_type: Scheduler::Cosine,
             warmup_steps: 0,
             lr_scheduler_min_ratio: 0.0,
@@ -118,6 +126,22 @@ impl Config {
         NonZeroUsize::new(self.workers).unwrap_or(NonZeroUsize::MIN)
     }
 
+    /// The rule of [`Config::optimizer`], with its settings.
+    pub fn new_optimizer(&self) -> Box<dyn Optimizer> {
+        self.optimizer.build(self)
+    }
+
+    /// A step's settings with the rate that is due.
+    pub fn step_params(&self, learning_rate: f64) -> StepParams {
+        StepParams {
+            learning_rate,
+            betas: [self.adam_beta1, self.adam_beta2],
+            epsilon: self.adam_epsilon,
+            weight_decay: self.weight_decay,
+            max_grad_norm: self.max_grad_norm,
+        }
+    }
+
     /// Checks every value, before any tensor is made.
     ///
     /// # Errors
@@ -133,7 +157,12 @@ impl Config {
             ("adam_beta2", self.adam_beta2, below_one(self.adam_beta2), BELOW_ONE),
             ("adam_epsilon", self.adam_epsilon, positive(self.adam_epsilon), POSITIVE),
             ("weight_decay", self.weight_decay, not_negative(self.weight_decay), NOT_NEGATIVE),
-            ("max_grad_norm", self.max_grad_norm, self.max_grad_norm > 0.0, "a number above 0, or inf"),
+            (
+                "max_grad_norm",
+                self.max_grad_norm,
+                self.max_grad_norm >= 0.0,
+                "a number, not negative, or inf",
+            ),
             (
                 "lr_scheduler_min_ratio",
                 self.lr_scheduler_min_ratio,
@@ -159,7 +188,8 @@ impl Config {
                 return Err(Error::Range { key, found: value.to_string(), expected });
             }
         }
-        at_least_one("save_total_limit", self.save_total_limit)
+        at_least_one("save_total_limit", self.save_total_limit)?;
+        self.new_optimizer().validate()
     }
 }
 
@@ -180,6 +210,7 @@ pub(crate) fn at_least_one(key: &'static str, count: usize) -> Result<(), Error>
 mod tests {
     use super::Config;
     use crate::Error;
+    use crate::optim::OptimizerName;
 
     #[test]
     fn defaults_are_valid() {
@@ -189,16 +220,19 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_refused_by_its_key() {
         type Spoil = fn(&mut Config);
-        let broken: [(&str, Spoil); 6] = [
+        let broken: [(&str, Spoil); 9] = [
             ("learning_rate", |c| c.learning_rate = f64::NAN),
             ("adam_beta2", |c| c.adam_beta2 = 1.0),
             ("adam_epsilon", |c| c.adam_epsilon = 0.0),
-            ("max_grad_norm", |c| c.max_grad_norm = 0.0),
+            ("max_grad_norm", |c| c.max_grad_norm = -1.0),
             ("lr_scheduler_min_ratio", |c| c.lr_scheduler_min_ratio = 1.5),
             ("save_total_limit", |c| c.save_total_limit = 0),
+            ("muon.momentum", |c| c.muon.momentum = 1.0),
+            ("muon.ns_steps", |c| c.muon.ns_steps = 0),
+            ("muon.lr_multiplier", |c| c.muon.lr_multiplier = 0.0),
         ];
         for (name, spoil) in broken {
-            let mut config = Config::default();
+            let mut config = Config { optimizer: OptimizerName::Muon, ..Config::default() };
             spoil(&mut config);
             match config.validate() {
                 Err(Error::Range { key, .. }) => assert_eq!(key, name),

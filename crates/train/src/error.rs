@@ -100,6 +100,19 @@ pub enum Error {
         /// `max_mismatch_kl`.
         limit: f64,
     },
+    /// A checkpoint is of a run with another optimizer, whose state this one cannot use.
+    #[error(
+        "{checkpoint}: its state is of the optimizer `{saved}`, and the run's is `{now}`; go on with `optimizer = \"{saved}\"`, or \
+         start another run from the checkpoint as its model"
+    )]
+    OtherOptimizer {
+        /// The folder of the checkpoint.
+        checkpoint: PathBuf,
+        /// The optimizer that saved it.
+        saved: String,
+        /// The run's.
+        now: &'static str,
+    },
     /// A checkpoint folder could not be written, read or verified.
     #[error(transparent)]
     Run(#[from] ruminate_run::Error),

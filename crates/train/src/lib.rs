@@ -4,7 +4,8 @@
 //!
 //! - [`packing`]: sequences into rows; [`logprobs`]: what the policy says of the tokens that carry loss.
 //! - [`accumulate`]: the microbatches of a step, on several threads with the result of one.
-//! - [`Gradients`], [`Optimizer`], [`Schedule`]: one step, by Hugging Face parameter names.
+//! - [`Gradients`], [`DecoderOptimizer`], [`Schedule`]: one step, by Hugging Face parameter names. [`AdamW`] and [`Muon`] are
+//!   its rules; another one implements [`Optimizer`].
 //! - [`supervised`]: the trainer of pretrain, sft and distill, of the next token or by any loss of tokens.
 //! - [`checkpoint`]: a [`State`] as a folder and back, bit by bit.
 //! - [`alarms`]: what a run's metrics look like that learns nothing; [`MismatchAlarm`] stops one whose sampler and
@@ -50,7 +51,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod adamw;
 pub mod alarms;
 pub mod checkpoint;
 mod config;
@@ -63,8 +63,7 @@ mod memory;
 mod metrics;
 mod microbatches;
 mod observer;
-mod optimizer;
-mod optimizer_state;
+mod optim;
 pub mod packing;
 mod schedule;
 mod state;
@@ -78,11 +77,14 @@ pub use error::Error;
 pub use expert_load::ExpertLoad;
 pub use gradients::Gradients;
 pub use lesson::{Batch, Batches, Check, Loss, TokenLoss};
-pub use memory::{MemoryPlan, Shape, Trained, memory_plan};
+pub use memory::{MemoryPlan, Shape, Trained, memory_plan, optimizer_state};
 pub use metrics::Metrics;
 pub use microbatches::accumulate;
 pub use observer::Observer;
-pub use optimizer::{Optimizer, StepOutcome, StepReport};
+pub use optim::{
+    AdamW, DecoderOptimizer, LrAdjustment, Muon, Optimizer, OptimizerName, Parameter, ParameterKind,
+    ParameterState, ParameterUpdate, StepOutcome, StepParams, StepReport,
+};
 pub use schedule::Schedule;
 pub use state::State;
 pub use tracked_loss::Objective;

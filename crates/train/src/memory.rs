@@ -2,6 +2,7 @@
 //! microbatches. An estimate for people, of f32 on the fused forms; it refuses nothing.
 
 use crate::Config;
+use crate::optim::{Optimizer, ParameterKind};
 use ruminate_kernels::LOGITS_AT_ONCE;
 use ruminate_model::Config as Model;
 use std::fmt;
@@ -17,7 +18,7 @@ pub struct Shape {
     pub microbatches: usize,
 }
 
-/// What learns: it has gradients, and moments.
+/// What learns: it has gradients, and state of the optimizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trained {
     /// All weights.
@@ -33,7 +34,7 @@ pub struct MemoryPlan {
     pub program: u64,
     /// Parameters, frozen ones and those of a reference policy included.
     pub weights: u64,
-    /// AdamW's two moments of each that learns.
+    /// What the optimizer keeps of those that learn: of AdamW two moments of each.
     pub moments: u64,
     /// Sums over the microbatches, where there are several.
     pub sums: u64,
@@ -45,6 +46,8 @@ pub struct MemoryPlan {
     pub beginning: u64,
     /// Beside the gradients where it ends: a block's inside, or the embedding's gradient on its way.
     pub end: u64,
+    /// Gradients, and what the optimizer holds beside them while it updates the largest matrix.
+    pub update: u64,
     /// Weights packed for sampling.
     pub prepared: u64,
     /// Caches of decoding, and what comes and goes beside them.
@@ -78,10 +81,14 @@ pub fn memory_plan(model: &Model, trained: Trained, shape: Shape, config: &Confi
     let logits = LOGITS_AT_ONCE.min(loss_tokens * model.vocab_size);
     let weights = model.parameters().all + model.module_parameters();
     let embedding = model.vocab_size * width;
-    let (learning, head, embedded) = match trained {
-        Trained::Adapters(count) => (count, 0, 0),
+    let optimizer = config.new_optimizer();
+    let (learning, head, embedded, scratch) = match trained {
+        Trained::Adapters(count) => (count, 0, 0, 0),
         // Rows are added into a copy of zeros, which for a tied embedding is added to the head's gradient.
-        Trained::Weights => (weights, embedding, if model.tie_word_embeddings { 2 } else { 1 } * embedding),
+        Trained::Weights => {
+            let embedded = if model.tie_word_embeddings { 2 } else { 1 } * embedding;
+            (weights, embedding, embedded, optimizer.scratch() * largest_matrix(model))
+        }
     };
 
     let bytes = |numbers: usize| size_of::<f32>() as u64 * numbers as u64;
@@ -89,23 +96,45 @@ pub fn memory_plan(model: &Model, trained: Trained, shape: Shape, config: &Confi
     MemoryPlan {
         program: PROGRAM + OF_A_TOKEN * model.vocab_size as u64,
         weights: bytes(weights),
-        moments: 2 * bytes(learning),
+        moments: bytes(optimizer_state(optimizer.as_ref(), model, trained)),
         sums: if microbatches > 1 { bytes(learning) } else { 0 },
         gradients: at_once * bytes(learning),
         activations: at_once * bytes(kept),
         beginning: at_once * bytes(head + loss_tokens * width + logits.max(inside)),
         end: at_once * bytes(embedded.max(inside)),
+        update: bytes(learning + scratch),
         prepared: 0,
         caches: 0,
     }
 }
 
+/// Numbers that an optimizer keeps of a model between two steps. Norms and biases are left out.
+pub fn optimizer_state(optimizer: &dyn Optimizer, model: &Model, trained: Trained) -> usize {
+    let of = |kind, count| optimizer.buffers(kind).len() * count;
+    match trained {
+        Trained::Adapters(count) => of(ParameterKind::Adapter, count),
+        Trained::Weights => {
+            let tables = if model.tie_word_embeddings { 1 } else { 2 } * model.vocab_size * model.hidden_size;
+            let matrices = model.parameters().all - tables + model.module_parameters();
+            of(ParameterKind::Vocabulary, tables) + of(ParameterKind::Matrix, matrices)
+        }
+    }
+}
+
+/// Numbers of the largest tensor of matrices: the gate and up projections of a layer's experts, or
+/// one of a dense layer's.
+fn largest_matrix(model: &Model) -> usize {
+    let experts = model.moe.map_or(0, |moe| 2 * moe.n_routed_experts * moe.moe_intermediate_size);
+    model.hidden_size * experts.max(model.intermediate_size)
+}
+
 impl MemoryPlan {
     /// The most that is held at once: in the backward pass, where activations go as gradients come,
-    /// or while sampling.
+    /// in the update that follows, or while sampling.
     pub fn peak(&self) -> u64 {
         let backward = self.sums + (self.activations + self.beginning).max(self.gradients + self.end);
-        self.program + self.weights + self.moments + backward.max(self.prepared + self.caches)
+        let most = backward.max(self.update).max(self.prepared + self.caches);
+        self.program + self.weights + self.moments + most
     }
 }
 

@@ -1,7 +1,7 @@
 //! Where a training run is: everything that its next step depends on, saved whole and loaded whole.
 
-use crate::Optimizer;
 use crate::config::Config;
+use crate::optim::DecoderOptimizer;
 use ruminate_model::Decoder;
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 pub struct State {
     /// The trained decoder, on the autodiff device.
     pub policy: Decoder,
-    /// AdamW's moments.
-    pub optimizer: Optimizer,
+    /// The optimizer with its state; a rule of one's own goes in here.
+    pub optimizer: DecoderOptimizer,
     /// Optimizer steps done, skipped ones included.
     pub step: usize,
     /// Samples (or tasks) taken from the source: its next index. Randomness is derived from step and index, so
@@ -33,7 +33,7 @@ impl State {
     pub fn fresh(policy: Decoder, config: &Config) -> Self {
         Self {
             policy,
-            optimizer: Optimizer::new(config),
+            optimizer: DecoderOptimizer::new(config.new_optimizer()),
             step: 0,
             cursor: 0,
             num_tokens: 0,

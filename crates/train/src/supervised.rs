@@ -15,7 +15,7 @@ use crate::memory::{self, MemoryPlan, Shape, Trained};
 use crate::metrics::Metrics;
 use crate::microbatches::accumulate;
 use crate::observer::Observer;
-use crate::optimizer::StepOutcome;
+use crate::optim::StepOutcome;
 use crate::packing::{Packed, Sequence, microbatches, pack};
 use crate::schedule::Schedule;
 use crate::{Error, Objective, State, TrainLoop};
@@ -118,7 +118,8 @@ fn step<I: Borrow<Sample> + Sync>(
     );
     let Measured { main, measures, second_token, load } = Measured::of(parts);
     let learning_rate = schedule.learning_rate(state.step);
-    let (policy, report) = state.optimizer.step(state.policy, gradients, learning_rate);
+    let params = config.train.step_params(learning_rate);
+    let (policy, report) = state.optimizer.step(state.policy, gradients, params);
     state.policy = policy;
     match report.outcome {
         StepOutcome::Applied if config.train.router == RouterTraining::Update => {

@@ -5,7 +5,7 @@
 use ruminate_data::{Sample, Seed};
 use ruminate_model::{Config, Decoder, lora};
 use ruminate_testkit as testkit;
-use ruminate_train::{MemoryPlan, Observer, State, Trained, supervised};
+use ruminate_train::{MemoryPlan, Observer, OptimizerName, State, Trained, supervised};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -103,4 +103,31 @@ fn of_adapters() {
 #[test]
 fn of_a_mixture_of_experts() {
     testkit::alone("of_a_mixture_of_experts", || check(&experts(), None, &config(1)));
+}
+
+#[test]
+fn of_muon() {
+    let mut config = config(1);
+    config.train.optimizer = OptimizerName::Muon;
+    testkit::alone("of_muon", || check(&dense(), None, &config));
+}
+
+#[test]
+fn of_a_mixture_of_experts_under_muon() {
+    let mut config = config(1);
+    config.train.optimizer = OptimizerName::Muon;
+    testkit::alone("of_a_mixture_of_experts_under_muon", || check(&experts(), None, &config));
+}
+
+#[test]
+fn of_an_update_that_takes_more_than_the_backward_pass() {
+    let mut model = experts();
+    for (key, size) in [("hidden_size", 512), ("num_hidden_layers", 1), ("num_experts", 64)] {
+        model[key] = json!(size);
+    }
+    let mut config = config(1);
+    config.batch_size = 1;
+    config.train.optimizer = OptimizerName::Muon;
+    let name = "of_an_update_that_takes_more_than_the_backward_pass";
+    testkit::alone(name, || check(&model, None, &config));
 }

@@ -12,7 +12,7 @@ use ruminate_distill::Method;
 use ruminate_grpo as grpo;
 use ruminate_model::WeightType;
 use ruminate_rollout::Budget;
-use ruminate_train::{MemoryPlan, Trained, supervised};
+use ruminate_train::{MemoryPlan, Trained, optimizer_state, supervised};
 
 /// A plan so many times above what there is cannot be met by what is freed in the meantime.
 const HOPELESS: u64 = 2;
@@ -156,12 +156,21 @@ pub(super) fn disk(inputs: &Inputs) -> Option<Finding> {
         WeightType::Float32 => 4,
         WeightType::Bfloat16 => 2,
     };
-    // Weights and two moments of what learns; a reference policy beside it.
+    // Weights and optimizer state of what learns; a reference policy beside it.
     let reference = inputs.work == Work::TrainRl && inputs.recipe.grpo.beta > 0.0;
-    let checkpoint = match trained(inputs, known)? {
-        Trained::Weights => (12 + if reference { 4 } else { 0 }) * all,
-        Trained::Adapters(count) => 12 * count as u64,
+    let trained = trained(inputs, known)?;
+    let learning = match trained {
+        Trained::Weights if reference => 2 * all,
+        Trained::Weights => all,
+        Trained::Adapters(count) => count as u64,
     };
+    let settings = match inputs.work {
+        Work::TrainRl | Work::Eval => &inputs.recipe.train,
+        Work::Pretrain => &inputs.recipe.pretrain.train,
+        Work::Sft | Work::Distill => &inputs.recipe.sft.train,
+    };
+    let optimizer = settings.new_optimizer();
+    let checkpoint = 4 * (learning + optimizer_state(optimizer.as_ref(), &known.config, trained) as u64);
     let needed = 2 * checkpoint + width * all;
     let found = format!(
         "two checkpoints of {} and a model of {} take {}; {} are free in {}",

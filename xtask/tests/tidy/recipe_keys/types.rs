@@ -7,7 +7,7 @@ use syn::{Fields, GenericArgument, ItemEnum, PathArguments, Type};
 
 /// Where types are that stand in another file than the field, by the path that the field names them
 /// with.
-const HOMES: [(&str, &str); 23] = [
+const HOMES: [(&str, &str); 25] = [
     ("Advantage", "crates/grpo/src/advantage/mod.rs"),
     ("Component", "crates/env/src/reward/component.rs"),
     ("Correction", "crates/grpo/src/loss/correction/mod.rs"),
@@ -18,6 +18,8 @@ const HOMES: [(&str, &str); 23] = [
     ("Eval", "crates/ruminate/src/recipe/eval.rs"),
     ("Format", "crates/model/src/weights/save.rs"),
     ("Model", "crates/ruminate/src/recipe/mod.rs"),
+    ("Muon", "crates/train/src/optim/muon.rs"),
+    ("OptimizerName", "crates/train/src/optim/mod.rs"),
     ("PromptStyle", "crates/text/src/renderer/template.rs"),
     ("Reduction", "crates/grpo/src/loss/reduction/mod.rs"),
     ("Reward", "crates/env/src/reward/mod.rs"),

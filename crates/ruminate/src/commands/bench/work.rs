@@ -10,13 +10,11 @@
 
 use ruminate_model::{Attention, Config, Parameters};
 use ruminate_rollout::Dtype;
+use ruminate_train::{self as train, ParameterKind};
 use std::ops::{Add, Mul};
 
 /// Bytes of an f32.
 const FLOAT: f64 = 4.0;
-
-/// AdamW reads a parameter, its gradient and two moments, and writes all but the gradient.
-const ADAMW_FLOATS: f64 = 7.0;
 
 /// Operations, and bytes moved between memory and cores.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -52,8 +50,8 @@ impl std::iter::Sum for Work {
 pub(super) struct Costs {
     /// Bytes of a weight.
     weight: f64,
-    /// All parameters, for the optimizer.
-    parameters: f64,
+    /// Numbers that an update reads and writes, of all parameters.
+    updated: f64,
     /// Parameters of the blocks that a token is multiplied with.
     blocks: f64,
     /// Parameters of the output head.
@@ -90,9 +88,14 @@ impl Costs {
         };
         let moe = config.moe;
         let expert = moe.map_or(0, |moe| 3 * config.hidden_size * moe.moe_intermediate_size);
+        // The one that a bench trains with.
+        let optimizer = train::Config::default().new_optimizer();
+        // Parameter, gradient and state are read, and all but the gradient are written.
+        let updated = |kind, count| (3 + 2 * optimizer.buffers(kind).len()) * count;
         Self {
             weight: FLOAT,
-            parameters: all as f64,
+            updated: (updated(ParameterKind::Matrix, all - tables)
+                + updated(ParameterKind::Vocabulary, tables)) as f64,
             blocks: (active - tables) as f64,
             head: head as f64,
             expert: (expert * config.moe_layers()) as f64,
@@ -163,7 +166,7 @@ impl Costs {
 
     /// One optimizer step.
     pub(super) fn optimizer(&self) -> Work {
-        Work { flop: 0.0, bytes: FLOAT * ADAMW_FLOATS * self.parameters }
+        Work { flop: 0.0, bytes: FLOAT * self.updated }
     }
 
     /// Bytes of all weights that so many tokens at once meet: more tokens meet more experts.

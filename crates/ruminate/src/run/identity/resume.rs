@@ -41,7 +41,7 @@ const FREE: [&str; 13] = [
 ];
 
 /// What `--allow-changed` may change. A key that is in neither list is fixed.
-const ALLOWED: [&str; 39] = [
+const ALLOWED: [&str; 40] = [
     "max_steps",
     "*.max_steps",
     "*.num_train_epochs",
@@ -54,6 +54,7 @@ const ALLOWED: [&str; 39] = [
     "*.adam_beta1",
     "*.adam_beta2",
     "*.adam_epsilon",
+    "*.muon",
     "*.max_skipped_steps",
     "*.router_bias_update_rate",
     "*.router_bias_bound",
@@ -320,9 +321,12 @@ fn short(hash: &str) -> String {
 }
 
 fn rule_of(key: &str) -> Rule {
+    let is_within = |key: &str, rule: &str| {
+        key.strip_prefix(rule).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
     let matches = |rule: &&str| match rule.strip_prefix("*.") {
-        Some(name) => key.split_once('.').is_some_and(|(_, rest)| rest == name),
-        None => key.strip_prefix(*rule).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')),
+        Some(name) => key.split_once('.').is_some_and(|(_, rest)| is_within(rest, name)),
+        None => is_within(key, rule),
     };
     if FREE.iter().any(matches) {
         Rule::Free
@@ -371,6 +375,7 @@ mod tests {
             ("sft.eval_steps", Rule::Free),
             ("save.dtype", Rule::Free),
             ("train.learning_rate", Rule::Allowed),
+            ("train.muon.momentum", Rule::Allowed),
             ("max_steps", Rule::Allowed),
             ("sft.max_steps", Rule::Allowed),
             ("rollout.max_new_tokens", Rule::Allowed),
