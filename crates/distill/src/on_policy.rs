@@ -25,7 +25,7 @@ use ruminate_model::read::{Place, floats};
 use ruminate_rollout::{Engine, GroupArgs, Logprobs, generate_grouped};
 use ruminate_train::logprobs::{score, token_logprobs};
 use ruminate_train::packing::Packed;
-use ruminate_train::{Batch, Metrics, MismatchAlarm, Observer, State, TokenLoss, supervised};
+use ruminate_train::{Alone, Batch, Metrics, MismatchAlarm, Observer, State, TokenLoss, supervised};
 use std::borrow::Borrow;
 use std::ops::ControlFlow;
 use std::ops::Range;
@@ -95,7 +95,7 @@ pub fn train(
     };
     let mut check =
         |step: usize, metrics: &Metrics| Ok(alarm.check(step, metrics.get(MISMATCH_KL).unwrap_or_default())?);
-    supervised::train_with_loss(state, &mut batches, &loss, &mut check, config, observer)
+    supervised::train_with_loss(state, &mut batches, &loss, &mut check, config, &Alone, observer)
 }
 
 /// Checks what can be checked before anything is computed.

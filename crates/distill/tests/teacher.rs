@@ -106,7 +106,8 @@ fn run_logits(state: State, tops: &[TeacherTopK], beta: f64, max_steps: usize, r
     let mut config = config(max_steps);
     config.train.save_steps = 5;
     let check = &mut |_, _: &Metrics| Ok::<_, ruminate_train::Error>(());
-    supervised::train_with_loss(state, &mut batches, &loss, check, &config, record).expect("it trains")
+    supervised::train_with_loss(state, &mut batches, &loss, check, &config, &ruminate_train::Alone, record)
+        .expect("it trains")
 }
 
 #[test]

@@ -8,7 +8,7 @@ use ruminate_data::{Completion, FinishReason, Group};
 use ruminate_model::{Decoder, LayerRouting, Routes};
 use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Continuation, Packed, ROW_LENGTH, completion_microbatches, pack_completions};
-use ruminate_train::{ExpertLoad, Objective, State, StepOutcome, accumulate};
+use ruminate_train::{ExpertLoad, Objective, Ranks, State, StepOutcome, accumulate};
 use std::time::Instant;
 
 /// A completion with everything that learning from it takes.
@@ -81,6 +81,7 @@ pub(crate) fn update(
     learning_rate: f64,
     setup: &TrainerArgs,
     loss: &PolicyLoss,
+    ranks: &dyn Ranks,
     report: &mut UpdateStats,
 ) -> Result<State, Error> {
     let config = setup.config;
@@ -129,6 +130,7 @@ pub(crate) fn update(
             let mismatch = compares.then(|| Mismatch::of(&completions, &packed, &logprobs, &routing));
             Some((objective, (tally, load, mismatch, started.elapsed().as_secs_f64())))
         });
+    let gradients = ranks.sum(gradients)?;
     let accumulated = started.elapsed().as_secs_f64();
     let mut forward = 0.0;
     for (tally, load, mismatch, seconds) in losses {

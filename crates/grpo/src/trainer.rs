@@ -13,7 +13,8 @@ use ruminate_data::{Completion, Group, Problem, SamplingParams, Score, Seed, Sou
 use ruminate_model::Decoder;
 use ruminate_rollout::{Engine, Logprobs};
 use ruminate_train::{
-    Metrics, MismatchAlarm, Observer, RouterTraining, Schedule, State, TrainLoop, alarms, is_due, logprobs,
+    Alone, Metrics, MismatchAlarm, Observer, Ranks, RouterTraining, Schedule, State, TrainLoop, alarms,
+    is_due, logprobs,
 };
 use std::time::Instant;
 
@@ -69,6 +70,7 @@ pub struct Trainer<'a> {
     /// Those of the verdicts' components.
     weights: Vec<(String, f64)>,
     mismatch: MismatchAlarm,
+    ranks: &'a dyn Ranks,
 }
 
 /// What a step did.
@@ -114,13 +116,30 @@ impl<'a> Trainer<'a> {
         };
         let schedule = Schedule::new(args.train, args.max_steps * config.updates_per_step());
         let weights = score.weights();
-        Ok(Self { state: Some(state), engine, problems, score, args, loss, schedule, weights, mismatch })
+        Ok(Self {
+            state: Some(state),
+            engine,
+            problems,
+            score,
+            args,
+            loss,
+            schedule,
+            weights,
+            mismatch,
+            ranks: &Alone,
+        })
     }
 
     /// The same with a loss of the caller's in place of what the recipe's keys say. `beta` stays the weight of the KL term.
     #[must_use]
     pub fn with_loss(self, loss: PolicyLoss) -> Self {
         Self { loss, ..self }
+    }
+
+    /// The same as one of several processes, whose gradients are summed before each update.
+    #[must_use]
+    pub fn with_ranks(self, ranks: &'a dyn Ranks) -> Self {
+        Self { ranks, ..self }
     }
 
     /// What the policy learns by.
@@ -157,7 +176,8 @@ impl<'a> Trainer<'a> {
         mut state: State,
         observer: &mut dyn Observer,
     ) -> Result<(State, StepReport), Error> {
-        let Self { engine, problems, score, args, loss, schedule, weights, mismatch: alarm, .. } = self;
+        let Self { engine, problems, score, args, loss, schedule, weights, mismatch: alarm, ranks, .. } =
+            self;
         let config = args.config;
         let started = Instant::now();
         let first = state.cursor;
@@ -180,7 +200,7 @@ impl<'a> Trainer<'a> {
         }
         let advantages = loss.advantage.of(groups, weights);
         observer.groups(state.step + 1, groups, &advantages.values);
-        let (next, report, mismatch) = learn(state, groups, &advantages, *schedule, args, loss)?;
+        let (next, report, mismatch) = learn(state, groups, &advantages, *schedule, args, loss, *ranks)?;
         state = next;
         if report.skipped > 0 {
             let (step, last) = (state.step + 1, first + config.prompts_per_step as u64);
@@ -267,6 +287,7 @@ fn learn(
     schedule: Schedule,
     setup: &TrainerArgs,
     loss: &PolicyLoss,
+    ranks: &dyn Ranks,
 ) -> Result<(State, UpdateStats, Mismatch), Error> {
     let config = setup.config;
     let examples = examples(&state, groups, advantages, setup, loss)?;
@@ -280,7 +301,7 @@ fn learn(
         for (part, members) in order.chunks(size).enumerate() {
             let minibatch: Vec<&Example> = members.iter().flat_map(|&group| &examples[group]).collect();
             let rate = schedule.learning_rate(done + iteration * config.num_minibatches + part);
-            state = update(state, groups, &minibatch, rate, setup, loss, &mut report)?;
+            state = update(state, groups, &minibatch, rate, setup, loss, ranks, &mut report)?;
         }
     }
     // Without an update the policy is still the one that sampled.

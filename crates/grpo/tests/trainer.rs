@@ -6,7 +6,8 @@ use ruminate_grpo::{Config, Error, Trainer, TrainerArgs, train};
 use ruminate_model::{Decoder, ParameterVisitor, load};
 use ruminate_rollout::{EngineConfig, LocalEngine};
 use ruminate_testkit as testkit;
-use ruminate_train::State;
+use ruminate_train::{Error as Train, Gradients, Ranks, RouterTraining, State};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn policy() -> Decoder {
     load(&testkit::fixture_path("model/llama_tied"), &testkit::autodiff_device()).expect("the fixture loads")
@@ -83,5 +84,51 @@ fn a_step_that_failed_is_the_last_of_its_trainer() {
         assert!(trainer.state().is_none());
         assert!(matches!(trainer.step(&mut ()), Err(Error::Spent)));
         assert!(matches!(trainer.run(&mut ()), Err(Error::Spent)));
+    });
+}
+
+/// Other processes that cancel every gradient, until they are gone.
+#[derive(Debug, Default)]
+struct Cancelling {
+    asked: AtomicUsize,
+    gone_after: usize,
+}
+
+impl Ranks for Cancelling {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn count(&self) -> usize {
+        2
+    }
+
+    fn sum(&self, gradients: Gradients) -> Result<Gradients, Train> {
+        assert!(!gradients.is_empty());
+        if self.asked.fetch_add(1, Ordering::Relaxed) == self.gone_after {
+            return Err(Train::Ranks { source: "rank 1 has gone".into() });
+        }
+        Ok(Gradients::new(RouterTraining::Update))
+    }
+}
+
+#[test]
+fn an_update_is_by_what_the_processes_have_together() {
+    with_setup(|state, engine, setup| {
+        let before = weights(&state.policy);
+        let ranks = Cancelling { gone_after: 2, ..Cancelling::default() };
+        let mut problems = |index| Ok(problem(index));
+        let trainer = Trainer::new(state, engine, &mut problems, &evens, *setup).expect("valid");
+        let mut trainer = trainer.with_ranks(&ranks);
+        for _ in 0..2 {
+            trainer.step(&mut ()).expect("both are there");
+            assert_eq!(
+                weights(&trainer.state().expect("no step failed").policy),
+                before,
+                "nothing is left to learn"
+            );
+        }
+        let gone = trainer.step(&mut ()).expect_err("one has gone");
+        assert_eq!(gone.to_string(), "processes that train together: rank 1 has gone");
     });
 }

@@ -18,6 +18,12 @@ pub enum Error {
         /// What would be right.
         expected: &'static str,
     },
+    /// The gradients of a run's processes could not be summed.
+    #[error("processes that train together: {source}")]
+    Ranks {
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A sample could not be had.
     #[error("sample {index}: {source}")]
     Sample {

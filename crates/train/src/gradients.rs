@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 ///
 /// Tensors are flat (`[n]`, on the device without autodiff): the optimizer treats every element alike, and one
 /// contiguous copy of a transposed gradient costs less than walking it with strides in every operation.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Gradients {
     pub(crate) by_name: BTreeMap<String, Tensor<1>>,
     /// `[1]` each, without a graph; they are read when their sum is asked for.

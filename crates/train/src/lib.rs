@@ -65,6 +65,7 @@ mod microbatches;
 mod observer;
 mod optim;
 pub mod packing;
+mod ranks;
 mod schedule;
 mod state;
 pub mod supervised;
@@ -85,6 +86,7 @@ pub use optim::{
     AdamW, DecoderOptimizer, LrAdjustment, Muon, Optimizer, OptimizerName, Parameter, ParameterKind,
     ParameterState, ParameterUpdate, StepOutcome, StepParams, StepReport,
 };
+pub use ranks::{Alone, Ranks};
 pub use schedule::Schedule;
 pub use state::State;
 pub use tracked_loss::Objective;

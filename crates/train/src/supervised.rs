@@ -18,7 +18,7 @@ use crate::observer::Observer;
 use crate::optim::StepOutcome;
 use crate::packing::{Packed, Sequence, microbatches, pack};
 use crate::schedule::Schedule;
-use crate::{Error, Objective, State, TrainLoop};
+use crate::{Alone, Error, Objective, Ranks, State, TrainLoop};
 use burn::tensor::Tensor;
 use ruminate_data::{Sample, SourceError};
 use ruminate_model::{self as model, Decoder, LayerRouting, Routes, balance_loss};
@@ -60,10 +60,18 @@ pub fn train(
         let sample = |index| source(index).map_err(|source| Error::Sample { index, source });
         Ok(Batch::from(indices.map(sample).collect::<Result<Vec<Sample>, Error>>()?))
     };
-    train_with_loss::<_, Error>(state, &mut batches, &next_token, &mut |_, _| Ok(()), config, observer)
+    train_with_loss::<_, Error>(
+        state,
+        &mut batches,
+        &next_token,
+        &mut |_, _| Ok(()),
+        config,
+        &Alone,
+        observer,
+    )
 }
 
-/// The same by any loss, on batches that may depend on the policy, as long as `check` lets it.
+/// The same by any loss, on batches that may depend on the policy, as long as `check` lets it, by one process or several.
 ///
 /// # Errors
 /// As [`train`], and those of `batches` and `check`.
@@ -73,6 +81,7 @@ pub fn train_with_loss<I: Borrow<Sample> + Sync, E: From<Error>>(
     loss: &Loss<I>,
     check: &mut Check<E>,
     config: &Config,
+    ranks: &dyn Ranks,
     observer: &mut dyn Observer,
 ) -> Result<State, E> {
     config.validate()?;
@@ -83,7 +92,7 @@ pub fn train_with_loss<I: Borrow<Sample> + Sync, E: From<Error>>(
         let started = Instant::now();
         let indices = state.cursor..state.cursor + config.batch_size as u64;
         let batch = batches(&state, indices.clone(), observer)?;
-        let (state, mut metrics) = step(state, batch, indices, loss, config, schedule, observer)?;
+        let (state, mut metrics) = step(state, batch, indices, loss, config, schedule, ranks, observer)?;
         metrics.set("step_time_s", started.elapsed().as_secs_f64());
         observer.step(state.step, &metrics);
         observer.updated(state.step, &state.policy);
@@ -99,6 +108,7 @@ fn step<I: Borrow<Sample> + Sync>(
     loss: &Loss<I>,
     config: &Config,
     schedule: Schedule,
+    ranks: &dyn Ranks,
     observer: &mut dyn Observer,
 ) -> Result<(State, Metrics), Error> {
     let number = state.step + 1;
@@ -116,6 +126,7 @@ fn step<I: Borrow<Sample> + Sync>(
         config.train.workers(),
         |policy, microbatch| microbatch_loss(policy, microbatch, loss, &totals, config),
     );
+    let gradients = ranks.sum(gradients)?;
     let Measured { main, measures, second_token, load } = Measured::of(parts);
     let learning_rate = schedule.learning_rate(state.step);
     let params = config.train.step_params(learning_rate);

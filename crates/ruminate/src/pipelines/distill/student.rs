@@ -152,7 +152,15 @@ impl Student {
                 logit_loss(policy, hidden, packed, items, beta, temperature)
             };
             let check = &mut |_, _: &train::Metrics| Ok::<_, train::Error>(());
-            Ok(supervised::train_with_loss(state, &mut batches, &loss, check, settings, observer)?)
+            Ok(supervised::train_with_loss(
+                state,
+                &mut batches,
+                &loss,
+                check,
+                settings,
+                &train::Alone,
+                observer,
+            )?)
         })
     }
 
