@@ -6,7 +6,7 @@ use super::{Advantages, EPSILON, all_equal, mean, std};
 /// `normalize_then_sum`): `z = (r - mean) / (std + 1e-4)` of each part within its group, `R = sum of weight * z`, and
 /// `(R - mean of the batch) / (std of the batch + 1e-4)`.
 ///
-/// `rewards` has the parts of each completion, by group; `None` is unscored, as in [`advantages`]. A group counts as
+/// `rewards` has the parts of each completion, by group; `None` is unscored, as in [`advantages`](super::advantages). A group counts as
 /// equal when every part is.
 pub fn decoupled_advantages(rewards: &[Vec<Option<Vec<f64>>>], weights: &[f64]) -> Advantages {
     let sums: Vec<Option<Vec<Option<f64>>>> = rewards.iter().map(|group| summed(group, weights)).collect();
