@@ -57,11 +57,22 @@ const MISMATCH_KL: &str = "sampling/mismatch_kl";
 /// Sequences that the teacher scores at once.
 const SEQUENCES: usize = 16;
 
+/// What a run of on-policy distillation is told.
+#[derive(Clone, Copy, Debug)]
+pub struct OnPolicyArgs<'a> {
+    /// The teacher, and how the student samples.
+    pub sampling: SamplingArgs<'a>,
+    /// Optimizer, batch and steps.
+    pub config: &'a supervised::Config,
+    /// What sampler and trainer may differ by, in nats per token, before three such steps in a row end the run. A sampler
+    /// whose log-probabilities are approximate may differ by anything.
+    pub max_mismatch_kl: f64,
+}
+
 /// Trains `state` on its own completions to `config.max_steps`, or until the observer is interrupted.
 ///
-/// `engine` samples; it gets the student's weights at every step. `problems` gives the problem of an index, always the same one; a step takes the `batch_size / num_samples` after those
-/// of the step before. Verdicts of `score` are told, and teach nothing. `max_mismatch_kl` is what sampler and trainer may differ
-/// by, in nats a token, before three such steps in a row end the run; a sampler that was told to round may differ by anything.
+/// `engine` samples; it gets the student's weights at every step. `problems` gives the problem of an index, always the same
+/// one; a step takes the `batch_size / num_samples` after those of the step before. Verdicts of `score` are reported, and teach nothing.
 ///
 /// # Errors
 /// What [`validate`] refuses; a problem without a prompt or too long; a mismatch that raises the alarm; those of
@@ -71,15 +82,14 @@ pub fn train(
     engine: &mut dyn Engine,
     problems: &mut dyn FnMut(u64) -> Result<Problem, SourceError>,
     score: &dyn Score,
-    setup: &SamplingArgs,
-    max_mismatch_kl: f64,
-    config: &supervised::Config,
+    args: &OnPolicyArgs,
     observer: &mut dyn Observer,
 ) -> Result<State, Error> {
+    let OnPolicyArgs { sampling: setup, config, max_mismatch_kl } = args;
     validate(&setup.sampling, setup.num_samples, config)?;
     let temperature = setup.sampling.temperature;
     let mut alarm = match engine.logprobs() {
-        Logprobs::Exact => MismatchAlarm::new(max_mismatch_kl),
+        Logprobs::Exact => MismatchAlarm::new(*max_mismatch_kl),
         Logprobs::Approximate => MismatchAlarm::silent(),
     };
     let mut batches = |state: &State, indices: Range<u64>, observer: &mut dyn Observer| {

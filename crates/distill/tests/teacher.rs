@@ -9,7 +9,8 @@ use ruminate_data::{
 use ruminate_distill::logits::{
     TeacherSample, TeacherTopK, TopKSpec, from_bytes, logit_loss, teacher_top, to_bytes,
 };
-use ruminate_distill::{Error, SamplingArgs, on_policy};
+use ruminate_distill::on_policy::{self, OnPolicyArgs};
+use ruminate_distill::{Error, SamplingArgs};
 use ruminate_model::{Config as Architecture, Decoder, ParameterVisitor, load_config};
 use ruminate_rollout::{Dtype, EngineConfig, LocalEngine, Logprobs, ScriptedEngine};
 use ruminate_testkit as testkit;
@@ -218,7 +219,8 @@ fn run_with_limit(
     config.batch_size = 32;
     config.train.save_steps = 5;
     let mut problems = |index| Ok(problem(index));
-    on_policy::train(state, &mut engine, &mut problems, &judge, &setup, max_mismatch_kl, &config, record)
+    let args = OnPolicyArgs { sampling: setup, config: &config, max_mismatch_kl };
+    on_policy::train(state, &mut engine, &mut problems, &judge, &args, record)
 }
 
 #[test]
@@ -264,8 +266,8 @@ fn a_student_learns_from_what_another_engine_wrote_in_its_place() {
     config.batch_size = 32;
     let mut record = Record { metrics: Vec::new(), folder: None };
     let (mut problems, state) = (|index| Ok(problem(index)), State::fresh(fresh(1), &config.train));
-    let state =
-        on_policy::train(state, &mut engine, &mut problems, &judge, &setup, 1e-3, &config, &mut record);
+    let args = OnPolicyArgs { sampling: setup, config: &config, max_mismatch_kl: 1e-3 };
+    let state = on_policy::train(state, &mut engine, &mut problems, &judge, &args, &mut record);
     let after = state.expect("it trains").policy.valid();
     assert_eq!(engine.versions(), (0..12).collect::<Vec<_>>());
     assert!(record.values("completions/mean_length").iter().all(|&length| length == 2.0));

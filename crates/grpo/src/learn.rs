@@ -69,7 +69,8 @@ pub(crate) fn is_masked(completion: &Completion, setup: &TrainerArgs) -> bool {
     setup.config.mask_truncated_completions && completion.finish_reason == FinishReason::Length
 }
 
-/// One optimizer update on a minibatch: its gradients, microbatch by microbatch, and the step.
+/// One optimizer update on a minibatch: its gradients, microbatch by microbatch, and the step, at the rate that `report`
+/// has.
 ///
 /// Before the first update of a step the policy is the one that sampled `groups`. If enough of the minibatch is computed
 /// as the sampler did, that forward pass is what sampler and trainer are compared by; else a sample of the step is
@@ -78,7 +79,6 @@ pub(crate) fn update(
     mut state: State,
     groups: &[Group],
     minibatch: &[&Example],
-    learning_rate: f64,
     setup: &TrainerArgs,
     loss: &PolicyLoss,
     ranks: &dyn Ranks,
@@ -92,7 +92,6 @@ pub(crate) fn update(
     let needed =
         |example: &&Example| example.advantage != 0.0 || config.beta > 0.0 || !loss.skips_zero_advantages();
     let moving: Vec<&Example> = training.iter().copied().filter(needed).collect();
-    report.learning_rate = learning_rate;
     if moving.is_empty() {
         return Ok(state);
     }
@@ -141,7 +140,7 @@ pub(crate) fn update(
         }
         forward += seconds / workers.get().min(parts.len()) as f64;
     }
-    let params = setup.train.step_params(learning_rate);
+    let params = setup.train.step_params(report.learning_rate);
     let (policy, outcome) = state.optimizer.step(state.policy, gradients, params);
     state.policy = policy;
     report.times.forward += forward;

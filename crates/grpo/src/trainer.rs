@@ -300,8 +300,8 @@ fn learn(
         let size = groups.len().div_ceil(config.num_minibatches);
         for (part, members) in order.chunks(size).enumerate() {
             let minibatch: Vec<&Example> = members.iter().flat_map(|&group| &examples[group]).collect();
-            let rate = schedule.learning_rate(done + iteration * config.num_minibatches + part);
-            state = update(state, groups, &minibatch, rate, setup, loss, ranks, &mut report)?;
+            report.learning_rate = schedule.learning_rate(done + iteration * config.num_minibatches + part);
+            state = update(state, groups, &minibatch, setup, loss, ranks, &mut report)?;
         }
     }
     // Without an update the policy is still the one that sampled.

@@ -90,9 +90,8 @@ pub fn train_with_loss<I: Borrow<Sample> + Sync, E: From<Error>>(
     let steps = TrainLoop { max_steps, eval_steps, save_steps: config.train.save_steps };
     steps.run(state, observer, &mut |state, observer| {
         let started = Instant::now();
-        let indices = state.cursor..state.cursor + config.batch_size as u64;
-        let batch = batches(&state, indices.clone(), observer)?;
-        let (state, mut metrics) = step(state, batch, indices, loss, config, schedule, ranks, observer)?;
+        let batch = batches(&state, taken(&state, config), observer)?;
+        let (state, mut metrics) = step(state, batch, loss, config, schedule, ranks, observer)?;
         metrics.set("step_time_s", started.elapsed().as_secs_f64());
         observer.step(state.step, &metrics);
         observer.updated(state.step, &state.policy);
@@ -101,17 +100,21 @@ pub fn train_with_loss<I: Borrow<Sample> + Sync, E: From<Error>>(
     })
 }
 
+/// The samples of the source that a step takes.
+fn taken(state: &State, config: &Config) -> Range<u64> {
+    state.cursor..state.cursor + config.batch_size as u64
+}
+
 fn step<I: Borrow<Sample> + Sync>(
     mut state: State,
     batch: Batch<I>,
-    indices: Range<u64>,
     loss: &Loss<I>,
     config: &Config,
     schedule: Schedule,
     ranks: &dyn Ranks,
     observer: &mut dyn Observer,
 ) -> Result<(State, Metrics), Error> {
-    let number = state.step + 1;
+    let (number, indices) = (state.step + 1, taken(&state, config));
     let Batch { items, metrics: measured } = batch;
     let microbatches = split(&items, config)?;
     let totals = Totals::of(&microbatches);

@@ -48,9 +48,16 @@ struct Drawn {
     active: Active,
     /// The token after the one that was fed; None where there is no distribution.
     first: Option<SampledToken>,
-    /// The token after the guess, where that was right and is not the last; None where there is no distribution.
-    second: Option<Option<SampledToken>>,
+    second: Second,
     guess: Guess,
+}
+
+/// The token after the guess.
+enum Second {
+    /// None was drawn: the guess was not right, or is the last token.
+    Absent,
+    /// Drawn; None where there is no distribution.
+    Drawn(Option<SampledToken>),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -123,7 +130,7 @@ impl Session<'_> {
             self.pending.record(request, &self.pending.experts_at(&output.routing, slot..slot + 1));
             let (Ended::No, Some(first)) = (self.pending.take(request, first), first) else { continue };
             let (last, position) = match second {
-                None => {
+                Second::Absent => {
                     places[slot] = Places {
                         states: [2 * count + slot, slot],
                         next: [token, first.token],
@@ -131,7 +138,7 @@ impl Session<'_> {
                     };
                     (first, position + 1)
                 }
-                Some(second) => {
+                Second::Drawn(second) => {
                     let fed = count + slot;
                     self.pending.record(request, &self.pending.experts_at(&output.routing, fed..fed + 1));
                     let (Ended::No, Some(second)) = (self.pending.take(request, second), second) else {
@@ -167,8 +174,12 @@ impl Session<'_> {
             let right = verified.is_some_and(|(_, right)| right);
             let first = verified.map(|(first, _)| first);
             let goes_on = first.is_some_and(|first| !self.pending.would_end(request, first.token));
-            let second = (right && goes_on)
-                .then(|| sample(logits.row(count + slot), sampling, seed, written as u64 + 1, row));
+            let second = if right && goes_on {
+                let logits = logits.row(count + slot);
+                Second::Drawn(sample(logits, sampling, seed, written as u64 + 1, row))
+            } else {
+                Second::Absent
+            };
             let guess = match draft {
                 None => Guess::Absent,
                 Some(_) if right => Guess::Taken,

@@ -171,8 +171,7 @@ pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
     output.finish()?;
     if next < requested && interrupt::requested() {
         return Err(Refusal::Interrupted(format!(
-            " after {next} of {} completions, which are written; the others are not, and the same command begins again",
-            requested
+            " after {next} of {requested} completions, which are written; the others are not, and the same command begins again"
         ))
         .into());
     }

@@ -14,7 +14,8 @@ use anyhow::Result;
 use burn::tensor::Tensor;
 use ruminate_data::{Epochs, Sample, Seed, Stop};
 use ruminate_distill::logits::{TeacherSample, TopKSpec, logit_loss};
-use ruminate_distill::{self as distill, Method, on_policy};
+use ruminate_distill::on_policy::{self, OnPolicyArgs};
+use ruminate_distill::{self as distill, Method};
 use ruminate_env::Grader;
 use ruminate_env::Problems;
 use ruminate_model::{self as model, Decoder};
@@ -191,16 +192,8 @@ impl Student {
         let fit = self.fit(recipe.distill.prompts * setup.num_samples, length, evaluator);
         fit.run(session, stage, |state, settings, _, observer: &mut Observer| {
             let mut problem = |index| Ok(problem(index)?);
-            Ok(on_policy::train(
-                state,
-                &mut engine,
-                &mut problem,
-                judge,
-                &setup,
-                max_mismatch_kl,
-                settings,
-                observer,
-            )?)
+            let args = OnPolicyArgs { sampling: setup, config: settings, max_mismatch_kl };
+            Ok(on_policy::train(state, &mut engine, &mut problem, judge, &args, observer)?)
         })
     }
 }
