@@ -1,29 +1,53 @@
 //! One decoder block: attention and feed-forward layer, each behind a norm, each added to the residual stream.
 
-use crate::attention::SelfAttention;
+use crate::attention::{Context, SelfAttention};
 use crate::config::Config;
 use crate::init::Initializer;
-use crate::layers::{Linear, Mlp, RmsNorm};
+use crate::layers::{Linear, LinearMap, Mlp, RmsNorm};
 use crate::moe::{LayerRouting, MixtureOfExperts};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use rand::Rng;
-use ruminate_kernels::{Angles, Segments};
+use ruminate_kernels::Angles;
 
 /// Dense or a mixture of experts, decided at construction.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant, reason = "a handful of them exist, each in a Vec of blocks")]
-pub(crate) enum FeedForward {
-    Dense(Mlp),
-    Moe(MixtureOfExperts),
+pub(crate) enum FeedForward<L: LinearMap = Linear> {
+    Dense(Mlp<L>),
+    Moe(MixtureOfExperts<L>),
 }
 
+/// A block whose linear maps are of one form: `Block` learns and scores, `Block<PackedLinear>` runs rollouts.
 #[derive(Module, Debug)]
-pub(crate) struct Block {
+pub(crate) struct Block<L: LinearMap = Linear> {
     pub(crate) input_layernorm: RmsNorm,
-    pub(crate) self_attn: SelfAttention,
+    pub(crate) self_attn: SelfAttention<L>,
     pub(crate) post_attention_layernorm: RmsNorm,
-    pub(crate) mlp: FeedForward,
+    pub(crate) mlp: FeedForward<L>,
+}
+
+impl<L: LinearMap> Block<L> {
+    /// # Shapes
+    /// - `x`: `[N, D]`, the new tokens of `context`; result: `[N, D]`
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<2>,
+        angles: &Angles,
+        context: Context,
+        replay: Option<&[u16]>,
+    ) -> (Tensor<2>, Option<LayerRouting>) {
+        let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), angles, context);
+        let x = x + attended;
+        let normed = self.post_attention_layernorm.forward(x.clone());
+        match &self.mlp {
+            FeedForward::Dense(mlp) => (x + mlp.forward(normed), None),
+            FeedForward::Moe(moe) => {
+                let (out, routing) = moe.forward(normed, replay);
+                (x + out, Some(routing))
+            }
+        }
+    }
 }
 
 impl Block {
@@ -37,27 +61,6 @@ impl Block {
             _ => FeedForward::Dense(Mlp::init(init, width, config.intermediate_size)),
         };
         Self { input_layernorm, self_attn, post_attention_layernorm, mlp }
-    }
-
-    /// # Shapes
-    /// - `x`: `[B * T, D]`, result: `[B * T, D]`
-    pub(crate) fn forward(
-        &self,
-        x: Tensor<2>,
-        angles: &Angles,
-        segments: &Segments,
-        replay: Option<&[u16]>,
-    ) -> (Tensor<2>, Option<LayerRouting>) {
-        let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), angles, segments);
-        let x = x + attended;
-        let normed = self.post_attention_layernorm.forward(x.clone());
-        match &self.mlp {
-            FeedForward::Dense(mlp) => (x + mlp.forward(normed), None),
-            FeedForward::Moe(moe) => {
-                let (out, routing) = moe.forward(normed, replay);
-                (x + out, Some(routing))
-            }
-        }
     }
 
     /// The linear maps that can be adapted, by name: those of attention, and of the feed-forward layer where the model

@@ -4,6 +4,7 @@
 
 // N places, D hidden, E experts
 
+use crate::attention::Context;
 use crate::batch::Batch;
 use crate::decoder::{Decoder, Output};
 use crate::moe::{LayerRouting, Routes};
@@ -41,7 +42,7 @@ impl Decoder {
         let mut x = self.embed(&batch.tokens, &self.device()).inner();
         for (layer, block) in self.layers.iter().enumerate() {
             let replay = routes.of_layer(routing.len()).filter(|_| self.config().is_moe(layer));
-            let (out, chosen) = block.valid().forward(x.clone(), &angles, &segments, replay);
+            let (out, chosen) = block.valid().forward(x.clone(), &angles, Context::Rows(&segments), replay);
             let chosen = chosen.map(|LayerRouting { experts, scores }| {
                 let scores = Tensor::from_inner(scores).require_grad();
                 LayerRouting { experts, scores }
@@ -67,7 +68,8 @@ impl Checkpoints {
         for (block, Layer { input, routing }) in decoder.layers.iter().zip(self.layers).rev() {
             let input = Tensor::from_inner(input).require_grad();
             let replay = routing.as_ref().map(|routing| routing.experts.as_slice());
-            let (out, again) = block.forward(input.clone(), &self.angles, &self.segments, replay);
+            let (out, again) =
+                block.forward(input.clone(), &self.angles, Context::Rows(&self.segments), replay);
             let mut objective = along(out, upstream);
             if let (Some(routing), Some(again)) = (&routing, again)
                 && let Some(of_scores) = routing.scores.grad_remove(&mut gradients)

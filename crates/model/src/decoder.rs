@@ -1,8 +1,9 @@
-//! The decoder itself: embedding, blocks, norm, output head, run over packed rows. How rollouts run the same weights
-//! against a cache is `prepared`'s.
+//! The decoder itself: embedding, blocks, norm, output head, run over packed rows. How rollouts run the same blocks
+//! with packed weights and a cache is `prepared`'s.
 
 // B batch, T tokens, N = B * T places, D hidden, V vocabulary
 
+use crate::attention::Context;
 use crate::batch::Batch;
 use crate::block::{Block, FeedForward};
 use crate::config::Config;
@@ -96,7 +97,7 @@ impl Decoder {
         let mut routing = Vec::new();
         for (layer, block) in self.layers.iter().enumerate() {
             let replay = routes.of_layer(routing.len()).filter(|_| self.config.is_moe(layer));
-            let (out, chosen) = block.forward(x, &angles, &segments, replay);
+            let (out, chosen) = block.forward(x, &angles, Context::Rows(&segments), replay);
             x = out;
             routing.extend(chosen);
         }
@@ -117,7 +118,8 @@ impl Decoder {
         let next: Vec<u32> = (0..rows * length)
             .map(|place| if (place + 1) % length == 0 { 0 } else { batch.tokens[place + 1] })
             .collect();
-        let (hidden, routing) = mtp.forward(hidden, self.embed(&next, &device), &angles, &segments);
+        let next = self.embed(&next, &device);
+        let (hidden, routing) = mtp.forward(hidden, next, &angles, Context::Rows(&segments));
         Some(Output { hidden, routing: routing.into_iter().collect() })
     }
 

@@ -1,15 +1,50 @@
 //! The small parts: linear map, RMS norm, gated feed-forward layer, and the angles of rotary embedding.
+//!
+//! Every layer is generic over its linear maps, and so has one definition for learning and for decoding.
 
 // N rows, D hidden, F feed-forward width
 
 use crate::adapter::Adapter;
+use crate::attention::{HeadLinears, LatentUp, QueryKeyValue};
 use crate::config::Rope;
 use crate::init::Initializer;
-use burn::module::{Module, Param};
+use crate::moe::{ExpertMaps, Experts, RouterBias};
+use burn::module::{Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
 use rand::Rng;
 use ruminate_kernels as kernels;
 use std::collections::HashMap;
+
+/// A linear map, and with it the form of all weights of a decoder: [`Linear`] holds parameters, which learn;
+/// `prepared::PackedLinear` holds packed copies, which decode. The associated types are the weights that the two forms
+/// lay out differently.
+pub(crate) trait LinearMap: Module + ModuleDisplay {
+    /// The maps to queries, keys and values of grouped-query attention.
+    type QueryKeyValue: QueryKeyValue;
+    /// The maps to gate and values of a feed-forward layer.
+    type GateUp: GateUp;
+    /// The map from latents to keys and values.
+    type LatentUp: LatentUp;
+    /// Routed experts.
+    type Experts: ExpertMaps;
+    /// The balancing bias of a router.
+    type RouterBias: RouterBias;
+
+    /// `x W^T + b`
+    ///
+    /// # Shapes
+    /// - `x`: `[N, in]`, result: `[N, out]`
+    fn forward(&self, x: Tensor<2>) -> Tensor<2>;
+}
+
+/// The maps to gate and values of a feed-forward layer, which share their input.
+pub(crate) trait GateUp: Module + ModuleDisplay {
+    /// Gate and values.
+    ///
+    /// # Shapes
+    /// - `x`: `[N, D]`, results: `[N, F]`
+    fn forward(&self, x: Tensor<2>) -> [Tensor<2>; 2];
+}
 
 /// `x W^T + b`, and what an adapter adds; the weight lies as checkpoints hold it, `[out, in]`.
 #[derive(Module, Debug)]
@@ -28,9 +63,23 @@ impl Linear {
         Self { bias: Some(init.constant([output], 0.0)), ..Self::init(init, input, output) }
     }
 
-    /// # Shapes
-    /// - `x`: `[N, in]`, result: `[N, out]`
-    pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+    /// The weight that [`forward`](LinearMap::forward) amounts to: `W + scale * B A`, a tensor of its own where there is an adapter.
+    pub(crate) fn effective_weight(&self) -> Tensor<2> {
+        match &self.adapter {
+            Some(adapter) => self.weight.val() + adapter.product(),
+            None => self.weight.val(),
+        }
+    }
+}
+
+impl LinearMap for Linear {
+    type QueryKeyValue = HeadLinears;
+    type GateUp = GateUpLinears;
+    type LatentUp = Self;
+    type Experts = Experts;
+    type RouterBias = Param<Tensor<1>>;
+
+    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let product = match &self.adapter {
             Some(adapter) => kernels::linear(x.clone(), self.weight.val()) + adapter.forward(x),
             None => kernels::linear(x, self.weight.val()),
@@ -38,14 +87,6 @@ impl Linear {
         match &self.bias {
             Some(bias) => product + bias.val().unsqueeze(),
             None => product,
-        }
-    }
-
-    /// The weight that [`Self::forward`] amounts to: `W + scale * B A`, a tensor of its own where there is an adapter.
-    pub(crate) fn effective_weight(&self) -> Tensor<2> {
-        match &self.adapter {
-            Some(adapter) => self.weight.val() + adapter.product(),
-            None => self.weight.val(),
         }
     }
 }
@@ -71,33 +112,49 @@ impl RmsNorm {
 
 /// SwiGLU feed-forward layer (Shazeer 2020): `down(silu(gate x) * up x)`.
 #[derive(Module, Debug)]
-pub(crate) struct Mlp {
+pub(crate) struct Mlp<L: LinearMap = Linear> {
+    pub(crate) gate_up: L::GateUp,
+    pub(crate) down_proj: L,
+}
+
+/// The maps of [`Mlp`] to gate and values, one by one.
+#[derive(Module, Debug)]
+pub(crate) struct GateUpLinears {
     pub(crate) gate_proj: Linear,
     pub(crate) up_proj: Linear,
-    pub(crate) down_proj: Linear,
+}
+
+impl GateUp for GateUpLinears {
+    fn forward(&self, x: Tensor<2>) -> [Tensor<2>; 2] {
+        [self.gate_proj.forward(x.clone()), self.up_proj.forward(x)]
+    }
+}
+
+impl<L: LinearMap> Mlp<L> {
+    /// # Shapes
+    /// - `x`: `[N, D]`, result: `[N, D]`
+    pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let [gate, up] = self.gate_up.forward(x);
+        self.down_proj.forward(kernels::swiglu(gate, up))
+    }
 }
 
 impl Mlp {
     pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, width: usize, inner: usize) -> Self {
         Self {
-            gate_proj: Linear::init(init, width, inner),
-            up_proj: Linear::init(init, width, inner),
+            gate_up: GateUpLinears {
+                gate_proj: Linear::init(init, width, inner),
+                up_proj: Linear::init(init, width, inner),
+            },
             down_proj: Linear::init(init, inner, width),
         }
-    }
-
-    /// # Shapes
-    /// - `x`: `[N, D]`, result: `[N, D]`
-    pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let gate = self.gate_proj.forward(x.clone());
-        self.down_proj.forward(kernels::swiglu(gate, self.up_proj.forward(x)))
     }
 
     /// Its linear maps by name.
     pub(crate) fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
         vec![
-            ("gate_proj", &mut self.gate_proj),
-            ("up_proj", &mut self.up_proj),
+            ("gate_proj", &mut self.gate_up.gate_proj),
+            ("up_proj", &mut self.gate_up.up_proj),
             ("down_proj", &mut self.down_proj),
         ]
     }

@@ -162,7 +162,7 @@ impl Path {
         let segment = match name {
             // Variants of our enums, and fields that hold one of several forms, are not in the names.
             _ if container.starts_with("Enum:") => None,
-            "query" | "adapter" => None,
+            "query" | "qkv" | "gate_up" | "adapter" => None,
             // PEFT's names, less the `base_model.model.` before all of them.
             "lora_a" => Some("lora_A.weight"),
             "lora_b" => Some("lora_B.weight"),

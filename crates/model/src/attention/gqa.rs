@@ -1,26 +1,101 @@
 //! Grouped-query attention (Ainslie et al., arXiv 2305.13245) as Llama and Qwen have it.
 
-// B batch, T tokens, H query heads, Hk key-value heads, Dh head width
+// B batch, T tokens, Tq new ones, S slots, W tokens per slot, H query heads, Hk key-value heads, Dh head width
 
+use super::Context;
+use crate::cache::LayerCache;
 use crate::config::{Bias, Config, Gqa, HeadNorm};
 use crate::init::Initializer;
-use crate::layers::{Linear, RmsNorm};
-use burn::module::Module;
+use crate::layers::{Linear, LinearMap, RmsNorm};
+use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 use rand::Rng;
-use ruminate_kernels::{Angles, Segments, attention, rotate_halves};
+use ruminate_kernels::{Angles, VisibleColumns, attention, decode_attention, rotate_halves};
 
 #[derive(Module, Debug)]
-pub(crate) struct GroupedQuery {
-    pub(crate) q_proj: Linear,
-    pub(crate) k_proj: Linear,
-    pub(crate) v_proj: Linear,
-    pub(crate) o_proj: Linear,
+pub(crate) struct GroupedQuery<L: LinearMap = Linear> {
+    pub(crate) qkv: L::QueryKeyValue,
+    pub(crate) o_proj: L,
     pub(crate) q_norm: Option<RmsNorm>,
     pub(crate) k_norm: Option<RmsNorm>,
     #[module(skip)]
     pub(crate) sizes: Gqa,
     pub(crate) scale: f64,
+}
+
+/// The maps to queries, keys and values, which share their input.
+pub(crate) trait QueryKeyValue: Module + ModuleDisplay {
+    /// Queries `[B, T, H, Dh]`, keys and values `[B, T, Hk, Dh]`, before norm and rotation.
+    ///
+    /// # Shapes
+    /// - `x`: `[B * T, D]`, `shape`: B and T
+    fn heads(&self, x: Tensor<2>, shape: [usize; 2], sizes: Gqa) -> [Tensor<4>; 3];
+}
+
+/// The maps of [`GroupedQuery`] to queries, keys and values, one by one.
+#[derive(Module, Debug)]
+pub(crate) struct HeadLinears {
+    pub(crate) q_proj: Linear,
+    pub(crate) k_proj: Linear,
+    pub(crate) v_proj: Linear,
+}
+
+impl QueryKeyValue for HeadLinears {
+    fn heads(&self, x: Tensor<2>, [batch, tokens]: [usize; 2], sizes: Gqa) -> [Tensor<4>; 3] {
+        let Gqa { num_attention_heads: queries, num_key_value_heads: keys, head_dim, .. } = sizes;
+        [(&self.q_proj, queries), (&self.k_proj, keys), (&self.v_proj, keys)]
+            .map(|(linear, count)| linear.forward(x.clone()).reshape([batch, tokens, count, head_dim]))
+    }
+}
+
+impl<L: LinearMap> GroupedQuery<L> {
+    pub(crate) fn forward(&self, x: Tensor<2>, angles: &Angles, context: Context) -> Tensor<2> {
+        let [tokens, _] = x.dims();
+        let [q, k, v] = self.project(x, angles, context.shape(tokens));
+        let Gqa { num_attention_heads: heads, head_dim, .. } = self.sizes;
+        let joined = [tokens, heads * head_dim];
+        let out = match context {
+            Context::Rows(segments) => attention(q, k, v, segments, self.scale).reshape(joined),
+            Context::Prompt { segments, kept } => {
+                let (k, v) = match kept.take().map(LayerCache::by_place) {
+                    None => (k, v),
+                    Some([keys, values]) => (Tensor::cat(vec![keys, k], 1), Tensor::cat(vec![values, v], 1)),
+                };
+                let out = attention(q, k.clone(), v.clone(), segments, self.scale); // [B, Tq, H, Dh]
+                *kept = Some(LayerCache::KeyValue { key: k.permute([0, 2, 3, 1]), value: v.swap_dims(1, 2) });
+                out.reshape(joined)
+            }
+            Context::Ring { latest, cache } => self.decode([q, k, v], latest, cache).reshape(joined),
+        };
+        self.o_proj.forward(out)
+    }
+
+    /// # Shapes
+    /// - queries `[W * S, 1, H, Dh]`, keys and values `[W * S, 1, Hk, Dh]`; result: `[W * S, H, Dh]`
+    fn decode(&self, heads: [Tensor<4>; 3], latest: &[VisibleColumns], cache: &mut LayerCache) -> Tensor<3> {
+        let heads = heads.map(|heads| heads.squeeze_dim::<3>(1));
+        let slots = heads[0].dims()[0] / latest.len();
+        let one_each = |(token, latest): (usize, &VisibleColumns)| {
+            let [q, k, v] = heads.each_ref().map(|heads| heads.clone().narrow(0, token * slots, slots));
+            cache.change_key_value(|ring| decode_attention(q, k, v, ring, latest, self.scale)) // [S, H, Dh]
+        };
+        Tensor::cat(latest.iter().enumerate().map(one_each).collect(), 0)
+    }
+
+    /// Queries `[B, T, H, Dh]`, keys and values `[B, T, Hk, Dh]`, rotated.
+    fn project(&self, x: Tensor<2>, angles: &Angles, shape: [usize; 2]) -> [Tensor<4>; 3] {
+        let [q, k, v] = self.qkv.heads(x, shape, self.sizes);
+        let normed = |heads: Tensor<4>, norm: Option<&RmsNorm>| match norm {
+            None => heads,
+            Some(norm) => {
+                let [batch, tokens, count, width] = heads.dims();
+                let rows = heads.reshape([batch * tokens * count, width]);
+                norm.forward(rows).reshape([batch, tokens, count, width])
+            }
+        };
+        let (q, k) = (normed(q, self.q_norm.as_ref()), normed(k, self.k_norm.as_ref()));
+        [rotate_halves(q, angles), rotate_halves(k, angles), v]
+    }
 }
 
 impl GroupedQuery {
@@ -32,51 +107,27 @@ impl GroupedQuery {
             Bias::QueryKeyValue => Linear::with_bias(init, input, output),
             Bias::None => Linear::init(init, input, output),
         };
-        let (q_proj, k_proj, v_proj) = (project(width, query), project(width, key), project(width, key));
+        let qkv = HeadLinears {
+            q_proj: project(width, query),
+            k_proj: project(width, key),
+            v_proj: project(width, key),
+        };
         let o_proj = Linear::init(init, query, width);
         let mut norm = || match sizes.norm {
             HeadNorm::Rms => Some(RmsNorm::init(init, sizes.head_dim, config.rms_norm_eps)),
             HeadNorm::None => None,
         };
         let (q_norm, k_norm) = (norm(), norm());
-        Self { q_proj, k_proj, v_proj, o_proj, q_norm, k_norm, sizes, scale: config.softmax_scale() }
-    }
-
-    pub(crate) fn forward(&self, x: Tensor<2>, angles: &Angles, segments: &Segments) -> Tensor<2> {
-        let (q, k, v) = self.project(x, angles, segments.shape());
-        let out = attention(q, k, v, segments, self.scale); // [B, T, H, Dh]
-        let [batch, tokens, heads, width] = out.dims();
-        self.o_proj.forward(out.reshape([batch * tokens, heads * width]))
+        Self { qkv, o_proj, q_norm, k_norm, sizes, scale: config.softmax_scale() }
     }
 
     /// Its linear maps by name.
     pub(crate) fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
         vec![
-            ("q_proj", &mut self.q_proj),
-            ("k_proj", &mut self.k_proj),
-            ("v_proj", &mut self.v_proj),
+            ("q_proj", &mut self.qkv.q_proj),
+            ("k_proj", &mut self.qkv.k_proj),
+            ("v_proj", &mut self.qkv.v_proj),
             ("o_proj", &mut self.o_proj),
         ]
-    }
-
-    /// Queries `[B, T, H, Dh]`, keys and values `[B, T, Hk, Dh]`, rotated.
-    fn project(
-        &self,
-        x: Tensor<2>,
-        angles: &Angles,
-        [batch, tokens]: [usize; 2],
-    ) -> (Tensor<4>, Tensor<4>, Tensor<4>) {
-        let Gqa { num_attention_heads, num_key_value_heads, head_dim, .. } = self.sizes;
-        let heads = |linear: &Linear, norm: Option<&RmsNorm>, count: usize| {
-            let mut y = linear.forward(x.clone());
-            if let Some(norm) = norm {
-                y = norm.forward(y.reshape([batch * tokens * count, head_dim]));
-            }
-            y.reshape([batch, tokens, count, head_dim])
-        };
-        let q = heads(&self.q_proj, self.q_norm.as_ref(), num_attention_heads);
-        let k = heads(&self.k_proj, self.k_norm.as_ref(), num_key_value_heads);
-        let v = heads(&self.v_proj, None, num_key_value_heads);
-        (rotate_halves(q, angles), rotate_halves(k, angles), v)
     }
 }

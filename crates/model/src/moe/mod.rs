@@ -5,14 +5,15 @@ mod router;
 
 use crate::config::Moe;
 use crate::init::Initializer;
-use crate::layers::Mlp;
-use burn::module::{Module, Param};
+use crate::layers::{Linear, LinearMap, Mlp};
+use burn::module::{Module, ModuleDisplay, Param};
 use burn::tensor::Tensor;
 use rand::Rng;
+use router::Route;
 use ruminate_kernels::{ExpertWeights, Permutation, experts};
 
 pub use balance::balance_loss;
-pub(crate) use router::Gate;
+pub(crate) use router::{Gate, RouterBias};
 
 /// Who decides which experts a token goes to.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,12 +54,46 @@ pub(crate) struct Experts {
     pub(crate) down_proj: Param<Tensor<3>>,
 }
 
+/// The routed experts of a layer.
+pub(crate) trait ExpertMaps: Module + ModuleDisplay {
+    /// # Shapes
+    /// - `x`: `[N, D]`, `route_weights`: `[N, K]`, result: `[N, D]`
+    fn forward(&self, x: Tensor<2>, permutation: Permutation, route_weights: Tensor<2>) -> Tensor<2>;
+}
+
+impl Experts {
+    pub(crate) fn weights(&self) -> ExpertWeights {
+        ExpertWeights { gate_up: self.gate_up_proj.val(), down: self.down_proj.val() }
+    }
+}
+
+impl ExpertMaps for Experts {
+    fn forward(&self, x: Tensor<2>, permutation: Permutation, route_weights: Tensor<2>) -> Tensor<2> {
+        experts(x, self.weights(), permutation, route_weights)
+    }
+}
+
 /// A mixture-of-experts feed-forward layer (DeepSeek-V3, arXiv 2412.19437, section 2.1.2).
 #[derive(Module, Debug)]
-pub(crate) struct MixtureOfExperts {
-    pub(crate) gate: Gate,
-    pub(crate) experts: Experts,
-    pub(crate) shared_experts: Option<Mlp>,
+pub(crate) struct MixtureOfExperts<L: LinearMap = Linear> {
+    pub(crate) gate: Gate<L>,
+    pub(crate) experts: L::Experts,
+    pub(crate) shared_experts: Option<Mlp<L>>,
+}
+
+impl<L: LinearMap> MixtureOfExperts<L> {
+    /// # Shapes
+    /// - `x`: `[N, D]`, `replay`: N * K expert ids, result: `[N, D]`
+    pub(crate) fn forward(&self, x: Tensor<2>, replay: Option<&[u16]>) -> (Tensor<2>, LayerRouting) {
+        let Route { routing, weights } = self.gate.forward(x.clone(), replay);
+        let ([_, chosen], [_, n_experts]) = (weights.dims(), routing.scores.dims());
+        let permutation = Permutation::new(&routing.experts, chosen, n_experts);
+        let mut out = self.experts.forward(x.clone(), permutation, weights);
+        if let Some(shared) = &self.shared_experts {
+            out = out + shared.forward(x);
+        }
+        (out, routing)
+    }
 }
 
 impl MixtureOfExperts {
@@ -73,20 +108,5 @@ impl MixtureOfExperts {
             shared_experts: (moe.n_shared_experts > 0)
                 .then(|| Mlp::init(init, width, inner * moe.n_shared_experts)),
         }
-    }
-
-    /// # Shapes
-    /// - `x`: `[N, D]`, `replay`: N * K expert ids, result: `[N, D]`
-    pub(crate) fn forward(&self, x: Tensor<2>, replay: Option<&[u16]>) -> (Tensor<2>, LayerRouting) {
-        let route = self.gate.forward(x.clone(), replay);
-        let [_, chosen] = route.weights.dims();
-        let weights =
-            ExpertWeights { gate_up: self.experts.gate_up_proj.val(), down: self.experts.down_proj.val() };
-        let permutation = Permutation::new(&route.routing.experts, chosen, weights.down.dims()[0]);
-        let mut out = experts(x.clone(), weights, permutation, route.weights);
-        if let Some(shared) = &self.shared_experts {
-            out = out + shared.forward(x);
-        }
-        (out, route.routing)
     }
 }

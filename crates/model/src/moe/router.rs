@@ -6,22 +6,36 @@
 use super::LayerRouting;
 use crate::config::{Moe, Router};
 use crate::init::Initializer;
-use burn::module::{Module, Param};
+use crate::layers::{Linear, LinearMap};
+use burn::module::{Module, ModuleDisplay, Param};
 use burn::tensor::{DType, Tensor};
 use rand::Rng;
 use ruminate_kernels::read::{Place, floats};
 use ruminate_kernels::{Normalisation, RouterChoice, Scoring, route_weights, router_scores};
+use std::borrow::Cow;
 
 /// The router's weights.
 #[derive(Module, Debug)]
-pub(crate) struct Gate {
+pub(crate) struct Gate<L: LinearMap = Linear> {
     /// `[E, D]`
-    weight: Param<Tensor<2>>,
+    pub(crate) weight: Param<Tensor<2>>,
     /// `[E]`: added to the scores for the choice only, moved by the load instead of by gradients
     /// (auxiliary-loss-free balance, arXiv 2408.15664).
-    pub(crate) e_score_correction_bias: Option<Param<Tensor<1>>>,
+    pub(crate) e_score_correction_bias: Option<L::RouterBias>,
     #[module(skip)]
-    moe: Moe,
+    pub(crate) moe: Moe,
+}
+
+/// The balancing bias of a router.
+pub(crate) trait RouterBias: Module + ModuleDisplay {
+    /// One number per expert, on the host.
+    fn values(&self) -> Cow<'_, [f32]>;
+}
+
+impl RouterBias for Param<Tensor<1>> {
+    fn values(&self) -> Cow<'_, [f32]> {
+        floats(self.val(), Place::RouterBias).into()
+    }
 }
 
 /// A routing decision with its weights.
@@ -29,6 +43,39 @@ pub(crate) struct Route {
     pub(crate) routing: LayerRouting,
     /// `[N, K]`, in the order of `routing.experts`.
     pub(crate) weights: Tensor<2>,
+}
+
+impl<L: LinearMap> Gate<L> {
+    /// # Shapes
+    /// - `x`: `[N, D]`, `replay`: N * K expert ids
+    pub(crate) fn forward(&self, x: Tensor<2>, replay: Option<&[u16]>) -> Route {
+        // f32 whatever the model's dtype: ties of bf16 scores change the chosen experts.
+        let (x, weight) = (x.cast(DType::F32), self.weight.val().cast(DType::F32));
+        let (scoring, normalised, factor) = match self.moe.router {
+            Router::Sigmoid { norm_topk_prob, routed_scaling_factor, .. } => {
+                (Scoring::Sigmoid, norm_topk_prob, routed_scaling_factor)
+            }
+            Router::Softmax { norm_topk_prob } => (Scoring::Softmax, norm_topk_prob, 1.0),
+        };
+        let scores = router_scores(x, weight, scoring);
+        let experts = replay.map_or_else(|| self.choose(&scores), <[u16]>::to_vec);
+        let normalisation = if normalised { Normalisation::Sum } else { Normalisation::None };
+        let weights = route_weights(scores.clone(), &experts, normalisation, factor);
+        Route { routing: LayerRouting { experts, scores }, weights }
+    }
+
+    fn choose(&self, scores: &Tensor<2>) -> Vec<u16> {
+        let [_, n_experts] = scores.dims();
+        let (n_group, topk_group) = match self.moe.router {
+            Router::Sigmoid { n_group, topk_group, .. } => (n_group, topk_group),
+            Router::Softmax { .. } => (1, 1),
+        };
+        RouterChoice { experts_per_token: self.moe.num_experts_per_tok, n_group, topk_group }.of(
+            &floats(scores.clone(), Place::RouterScores),
+            self.e_score_correction_bias.as_ref().map(RouterBias::values).as_deref(),
+            n_experts,
+        )
+    }
 }
 
 impl Gate {
@@ -41,57 +88,6 @@ impl Gate {
             Router::Softmax { .. } => None,
         };
         Self { weight, e_score_correction_bias, moe }
-    }
-
-    /// # Shapes
-    /// - `x`: `[N, D]`, `replay`: N * K expert ids
-    pub(crate) fn forward(&self, x: Tensor<2>, replay: Option<&[u16]>) -> Route {
-        self.route(x, |scores| match replay {
-            Some(experts) => experts.to_vec(),
-            None => self.choose(scores, self.bias().as_deref()),
-        })
-    }
-
-    /// The same without replay, with a [`bias`](Self::bias) that was read before.
-    ///
-    /// # Shapes
-    /// - `x`: `[N, D]`
-    pub(crate) fn forward_with(&self, x: Tensor<2>, bias: Option<&[f32]>) -> Route {
-        self.route(x, |scores| self.choose(scores, bias))
-    }
-
-    /// The balancing bias, one number per expert.
-    pub(crate) fn bias(&self) -> Option<Vec<f32>> {
-        self.e_score_correction_bias.as_ref().map(|bias| floats(bias.val(), Place::RouterBias))
-    }
-
-    fn route(&self, x: Tensor<2>, choose: impl FnOnce(&Tensor<2>) -> Vec<u16>) -> Route {
-        // f32 whatever the model's dtype: ties of bf16 scores change the chosen experts.
-        let (x, weight) = (x.cast(DType::F32), self.weight.val().cast(DType::F32));
-        let (scoring, normalised, factor) = match self.moe.router {
-            Router::Sigmoid { norm_topk_prob, routed_scaling_factor, .. } => {
-                (Scoring::Sigmoid, norm_topk_prob, routed_scaling_factor)
-            }
-            Router::Softmax { norm_topk_prob } => (Scoring::Softmax, norm_topk_prob, 1.0),
-        };
-        let scores = router_scores(x, weight, scoring);
-        let experts = choose(&scores);
-        let normalisation = if normalised { Normalisation::Sum } else { Normalisation::None };
-        let weights = route_weights(scores.clone(), &experts, normalisation, factor);
-        Route { routing: LayerRouting { experts, scores }, weights }
-    }
-
-    fn choose(&self, scores: &Tensor<2>, bias: Option<&[f32]>) -> Vec<u16> {
-        let [_, n_experts] = scores.dims();
-        let (n_group, topk_group) = match self.moe.router {
-            Router::Sigmoid { n_group, topk_group, .. } => (n_group, topk_group),
-            Router::Softmax { .. } => (1, 1),
-        };
-        RouterChoice { experts_per_token: self.moe.num_experts_per_tok, n_group, topk_group }.of(
-            &floats(scores.clone(), Place::RouterScores),
-            bias,
-            n_experts,
-        )
     }
 }
 

@@ -1,24 +1,22 @@
-//! The decoder as rollouts run it: weights packed once for many steps, maps that share their input made one, adapters
-//! merged. It computes what [`Decoder::forward`] does, against a [`Cache`], and never learns.
+//! The decoder as rollouts run it: the blocks of [`Decoder`] with weights packed once for many steps, maps that share
+//! their input made one, adapters merged. It computes what [`Decoder::forward`] does, against a [`Cache`], and never learns.
 
 // B batch, T tokens, S slots, W tokens a slot, D hidden, V vocabulary
 
-mod block;
-mod gqa;
-mod layers;
-mod mla;
-mod moe;
-mod mtp;
+mod pack;
+mod packed;
 
+use crate::attention::Context;
 use crate::batch::Batch;
+use crate::block::Block;
 use crate::cache::{Cache, LayerCache};
 use crate::config::Config;
 use crate::decoder::{Decoder, Output};
-use crate::layers::angles;
-use block::Block;
+use crate::layers::{RmsNorm, angles};
+use crate::mtp::MultiTokenPrediction;
+use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor};
-use layers::RmsNorm;
-use mtp::Mtp;
+use packed::PackedLinear;
 use ruminate_kernels::{Angles, Precision, PreparedWeight, Segments, VisibleColumns};
 use std::mem;
 
@@ -29,11 +27,11 @@ use std::mem;
 #[derive(Clone, Debug)]
 pub struct PreparedDecoder {
     embed_tokens: Tensor<2>,
-    layers: Vec<Block>,
+    layers: Vec<Block<PackedLinear>>,
     norm: RmsNorm,
     head: PreparedWeight,
     /// Present where the decoder drafts.
-    mtp: Option<Mtp>,
+    mtp: Option<MultiTokenPrediction<PackedLinear>>,
     config: Config,
 }
 
@@ -53,8 +51,8 @@ impl PreparedDecoder {
     pub fn new(decoder: &Decoder, precision: Precision) -> Self {
         Self {
             embed_tokens: decoder.embed_tokens.weight.val().inner(),
-            layers: decoder.layers.iter().map(|block| Block::new(block, precision)).collect(),
-            norm: RmsNorm::new(&decoder.norm),
+            layers: decoder.layers.iter().map(|block| block.packed(precision)).collect(),
+            norm: decoder.norm.valid(),
             head: PreparedWeight::new(decoder.head().inner(), precision),
             mtp: None,
             config: decoder.config().clone(),
@@ -63,7 +61,7 @@ impl PreparedDecoder {
 
     /// The same, with the multi-token prediction module for [`draft`](Self::draft). None where the model has no such module.
     pub fn drafting(decoder: &Decoder, precision: Precision) -> Option<Self> {
-        let mtp = Some(Mtp::new(decoder.mtp.as_ref()?, precision));
+        let mtp = Some(decoder.mtp.as_ref()?.packed(precision));
         Some(Self { mtp, ..Self::new(decoder, precision) })
     }
 
@@ -114,15 +112,20 @@ impl PreparedDecoder {
         let mut x = self.embed(tokens);
         let (mut past, mut routing) = (mem::take(kept).into_iter(), Vec::new());
         for block in &self.layers {
-            let (out, layer, chosen) = block.prefill(x, &angles, segments, past.next());
+            let mut layer = past.next();
+            let context = Context::Prompt { segments, kept: &mut layer };
+            let (out, chosen) = block.forward(x, &angles, context, None);
             x = out;
-            kept.push(layer);
+            kept.extend(layer);
             routing.extend(chosen);
         }
         let hidden = self.norm.forward(x);
         if let Some(mtp) = &self.mtp {
             let next: Vec<u32> = tokens.iter().skip(1).copied().chain([next]).collect();
-            kept.push(mtp.prefill(hidden.clone(), self.embed(&next), &angles, segments, past.next()));
+            let mut layer = past.next();
+            let context = Context::Prompt { segments, kept: &mut layer };
+            mtp.forward(hidden.clone(), self.embed(&next), &angles, context);
+            kept.extend(layer);
         }
         Output { hidden, routing }
     }
@@ -136,7 +139,8 @@ impl PreparedDecoder {
         let mut x = self.embed(step.tokens);
         let mut routing = Vec::new();
         for (block, layer) in self.layers.iter().zip(&mut cache.layers) {
-            let (out, chosen) = block.decode(x, &angles, &latest, layer);
+            let context = Context::Ring { latest: &latest, cache: layer };
+            let (out, chosen) = block.forward(x, &angles, context, None);
             x = out;
             routing.extend(chosen);
         }
@@ -156,8 +160,10 @@ impl PreparedDecoder {
     pub fn draft(&self, hidden: Tensor<2>, step: DecodeStep, cache: &mut Cache) -> Tensor<2> {
         let (angles, latest) = self.places(step, cache.columns());
         let mtp = self.mtp.as_ref().expect("made by `drafting`");
-        let layer = cache.layers.last_mut().expect("the module's cache comes last");
-        mtp.decode(hidden, self.embed(step.tokens), &angles, &latest, layer)
+        let cache = cache.layers.last_mut().expect("the module's cache comes last");
+        let context = Context::Ring { latest: &latest, cache };
+        let (states, _) = mtp.forward(hidden, self.embed(step.tokens), &angles, context);
+        states
     }
 
     /// Where a step's tokens stand: their angles, and what the first token of each slot sees, what the second does, ...

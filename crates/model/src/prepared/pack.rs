@@ -1,0 +1,111 @@
+//! Layers with parameters into the same layers with packed weights. Norms and the router's weight stay as they are,
+//! shared, without autodiff; the router in f32, because what it rounds differently goes to other experts.
+
+use super::packed::{HostBias, PackedExperts, PackedGateUp, PackedHeads, PackedLatentUp, PackedLinear};
+use crate::attention::HeadLinears;
+use crate::attention::{DirectQuery, GroupedQuery, Latent, LowRankQuery, Query, SelfAttention};
+use crate::block::{Block, FeedForward};
+use crate::layers::{GateUpLinears, Linear, Mlp};
+use crate::moe::{Gate, MixtureOfExperts, RouterBias};
+use crate::mtp::MultiTokenPrediction;
+use burn::module::Module;
+use ruminate_kernels::{Precision, PreparedExperts};
+
+impl Linear {
+    fn packed(&self, precision: Precision) -> PackedLinear {
+        PackedLinear::new(&[self], precision)
+    }
+}
+
+impl Block {
+    pub(super) fn packed(&self, precision: Precision) -> Block<PackedLinear> {
+        Block {
+            input_layernorm: self.input_layernorm.valid(),
+            self_attn: match &self.self_attn {
+                SelfAttention::Latent(latent) => SelfAttention::Latent(latent.packed(precision)),
+                SelfAttention::GroupedQuery(grouped) => {
+                    SelfAttention::GroupedQuery(grouped.packed(precision))
+                }
+            },
+            post_attention_layernorm: self.post_attention_layernorm.valid(),
+            mlp: match &self.mlp {
+                FeedForward::Dense(mlp) => FeedForward::Dense(mlp.packed(precision)),
+                FeedForward::Moe(moe) => FeedForward::Moe(moe.packed(precision)),
+            },
+        }
+    }
+}
+
+impl MultiTokenPrediction {
+    pub(super) fn packed(&self, precision: Precision) -> MultiTokenPrediction<PackedLinear> {
+        MultiTokenPrediction {
+            enorm: self.enorm.valid(),
+            hnorm: self.hnorm.valid(),
+            eh_proj: self.eh_proj.packed(precision),
+            block: self.block.packed(precision),
+            shared_head: self.shared_head.valid(),
+        }
+    }
+}
+
+impl GroupedQuery {
+    fn packed(&self, precision: Precision) -> GroupedQuery<PackedLinear> {
+        let HeadLinears { q_proj, k_proj, v_proj } = &self.qkv;
+        GroupedQuery {
+            qkv: PackedHeads { stacked: PackedLinear::new(&[q_proj, k_proj, v_proj], precision) },
+            o_proj: self.o_proj.packed(precision),
+            q_norm: self.q_norm.valid(),
+            k_norm: self.k_norm.valid(),
+            sizes: self.sizes,
+            scale: self.scale,
+        }
+    }
+}
+
+impl Latent {
+    fn packed(&self, precision: Precision) -> Latent<PackedLinear> {
+        Latent {
+            query: match &self.query {
+                Query::Direct(direct) => {
+                    Query::Direct(DirectQuery { q_proj: direct.q_proj.packed(precision) })
+                }
+                Query::LowRank(low) => Query::LowRank(LowRankQuery {
+                    q_a_proj: low.q_a_proj.packed(precision),
+                    q_a_layernorm: low.q_a_layernorm.valid(),
+                    q_b_proj: low.q_b_proj.packed(precision),
+                }),
+            },
+            kv_a_proj_with_mqa: self.kv_a_proj_with_mqa.packed(precision),
+            kv_a_layernorm: self.kv_a_layernorm.valid(),
+            kv_b_proj: PackedLatentUp::new(&self.kv_b_proj, self.sizes, precision),
+            o_proj: self.o_proj.packed(precision),
+            sizes: self.sizes,
+            scale: self.scale,
+        }
+    }
+}
+
+impl Mlp {
+    fn packed(&self, precision: Precision) -> Mlp<PackedLinear> {
+        let GateUpLinears { gate_proj, up_proj } = &self.gate_up;
+        Mlp {
+            gate_up: PackedGateUp { stacked: PackedLinear::new(&[gate_proj, up_proj], precision) },
+            down_proj: self.down_proj.packed(precision),
+        }
+    }
+}
+
+impl MixtureOfExperts {
+    fn packed(&self, precision: Precision) -> MixtureOfExperts<PackedLinear> {
+        let bias = self.gate.e_score_correction_bias.as_ref();
+        MixtureOfExperts {
+            gate: Gate {
+                weight: self.gate.weight.valid(),
+                e_score_correction_bias: bias.map(|bias| HostBias { values: bias.values().into_owned() }),
+                moe: self.gate.moe,
+            },
+            experts: PackedExperts { weights: PreparedExperts::new(self.experts.weights(), precision) },
+            shared_experts: self.shared_experts.as_ref().map(|shared| shared.packed(precision)),
+        }
+    }
+}
