@@ -7,6 +7,7 @@
 use crate::attention::Context;
 use crate::batch::Batch;
 use crate::decoder::{Decoder, Output};
+use crate::layers::angles;
 use crate::moe::{LayerRouting, Routes};
 use burn::module::Module;
 use burn::tensor::{Gradients, Tensor};
@@ -36,10 +37,10 @@ impl Decoder {
     /// [`Decoder::forward`] without a graph inside the blocks: the gradients of a loss of its output go on with
     /// [`Checkpoints::backward`]. For a decoder that is tracked.
     pub fn forward_checkpointed(&self, batch: &Batch, routes: Routes) -> (Output, Checkpoints) {
-        let (angles, segments) = (self.angles(&batch.positions), batch.visible());
+        let (angles, segments) = (angles(self.config(), &batch.positions), batch.visible());
         let mut layers = Vec::with_capacity(self.layers.len());
         let mut routing: Vec<LayerRouting> = Vec::new();
-        let mut x = self.embed(&batch.tokens, &self.device()).inner();
+        let mut x = self.embed_tokens.forward(&batch.tokens).inner();
         for (layer, block) in self.layers.iter().enumerate() {
             let replay = routes.of_layer(routing.len()).filter(|_| self.config().is_moe(layer));
             let (out, chosen) = block.valid().forward(x.clone(), &angles, Context::Rows(&segments), replay);
@@ -85,7 +86,7 @@ impl Checkpoints {
         if !decoder.embed_tokens.weight.is_require_grad() {
             return; // under adapters
         }
-        let embedded = decoder.embed(&self.tokens, &decoder.device());
+        let embedded = decoder.embed_tokens.forward(&self.tokens);
         collect(&mut along(embedded, upstream).backward());
     }
 }

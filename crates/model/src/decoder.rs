@@ -17,7 +17,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Int, Tensor};
 use rand::Rng;
 use rand::rngs::SmallRng;
-use ruminate_kernels::{Angles, linear};
+use ruminate_kernels::linear;
 
 /// A decoder-only transformer.
 #[derive(Module, Debug)]
@@ -40,6 +40,16 @@ pub struct Decoder {
 #[derive(Module, Debug)]
 pub(crate) struct Embedding {
     pub(crate) weight: Param<Tensor<2>>,
+}
+
+impl Embedding {
+    /// `[N, D]`: one row per token.
+    pub(crate) fn forward(&self, tokens: &[u32]) -> Tensor<2> {
+        let weight = self.weight.val();
+        let ids: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
+        let ids = Tensor::<1, Int>::from_ints(ids.as_slice(), &weight.device());
+        weight.select(0, ids)
+    }
 }
 
 /// What a forward pass gives.
@@ -91,9 +101,9 @@ impl Decoder {
 
     /// Hidden states of packed rows.
     pub fn forward(&self, batch: &Batch, routes: Routes) -> Output {
-        let angles = self.angles(&batch.positions);
+        let angles = angles(&self.config, &batch.positions);
         let segments = batch.visible();
-        let mut x = self.embed(&batch.tokens, &self.device());
+        let mut x = self.embed_tokens.forward(&batch.tokens);
         let mut routing = Vec::new();
         for (layer, block) in self.layers.iter().enumerate() {
             let replay = routes.of_layer(routing.len()).filter(|_| self.config.is_moe(layer));
@@ -111,14 +121,13 @@ impl Decoder {
     /// nothing; the caller masks them.
     pub fn predict_second(&self, batch: &Batch, hidden: Tensor<2>) -> Option<Output> {
         let mtp = self.mtp.as_ref()?;
-        let device = self.device();
-        let angles = self.angles(&batch.positions);
+        let angles = angles(&self.config, &batch.positions);
         let segments = batch.visible();
         let [rows, length] = batch.shape;
         let next: Vec<u32> = (0..rows * length)
             .map(|place| if (place + 1) % length == 0 { 0 } else { batch.tokens[place + 1] })
             .collect();
-        let next = self.embed(&next, &device);
+        let next = self.embed_tokens.forward(&next);
         let (hidden, routing) = mtp.forward(hidden, next, &angles, Context::Rows(&segments));
         Some(Output { hidden, routing: routing.into_iter().collect() })
     }
@@ -187,16 +196,6 @@ impl Decoder {
             }));
         }
         self
-    }
-
-    pub(crate) fn embed(&self, tokens: &[u32], device: &Device) -> Tensor<2> {
-        let ids: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
-        let ids = Tensor::<1, Int>::from_ints(ids.as_slice(), device);
-        self.embed_tokens.weight.val().select(0, ids)
-    }
-
-    pub(crate) fn angles(&self, positions: &[u32]) -> Angles {
-        angles(&self.config.rope, self.config.rotary_width(), positions)
     }
 }
 

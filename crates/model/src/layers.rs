@@ -6,7 +6,7 @@
 
 use crate::adapter::Adapter;
 use crate::attention::{HeadLinears, LatentUp, QueryKeyValue};
-use crate::config::Rope;
+use crate::config::Config;
 use crate::init::Initializer;
 use crate::moe::{ExpertMaps, Experts, RouterBias};
 use burn::module::{Module, ModuleDisplay, Param};
@@ -162,9 +162,9 @@ impl Mlp {
 
 /// The rotation angles of given positions, computed on the host in f32 as the checkpoints' own code does: once for
 /// each position, however many rows have it.
-pub(crate) fn angles(rope: &Rope, width: usize, positions: &[u32]) -> kernels::Angles {
-    let frequencies = rope.frequencies(width);
-    let factor = rope.angle_factor() as f32;
+pub(crate) fn angles(config: &Config, positions: &[u32]) -> kernels::Angles {
+    let frequencies = config.rope.frequencies(config.rotary_width());
+    let factor = config.rope.angle_factor() as f32;
     let count = frequencies.len();
     let mut seen: HashMap<u32, usize> = HashMap::new();
     let (mut cos, mut sin) = (Vec::new(), Vec::new());

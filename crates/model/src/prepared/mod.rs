@@ -11,11 +11,11 @@ use crate::batch::Batch;
 use crate::block::Block;
 use crate::cache::{Cache, LayerCache};
 use crate::config::Config;
-use crate::decoder::{Decoder, Output};
+use crate::decoder::{Decoder, Embedding, Output};
 use crate::layers::{RmsNorm, angles};
 use crate::mtp::MultiTokenPrediction;
 use burn::module::Module;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use packed::PackedLinear;
 use ruminate_kernels::{Angles, Precision, PreparedWeight, Segments, VisibleColumns};
 use std::mem;
@@ -26,7 +26,7 @@ use std::mem;
 /// stay as they are, shared with the decoder.
 #[derive(Clone, Debug)]
 pub struct PreparedDecoder {
-    embed_tokens: Tensor<2>,
+    embed_tokens: Embedding,
     layers: Vec<Block<PackedLinear>>,
     norm: RmsNorm,
     head: PreparedWeight,
@@ -50,7 +50,7 @@ impl PreparedDecoder {
     /// Packs the weights of `decoder`. Later changes of the decoder do not reach it.
     pub fn new(decoder: &Decoder, precision: Precision) -> Self {
         Self {
-            embed_tokens: decoder.embed_tokens.weight.val().inner(),
+            embed_tokens: decoder.embed_tokens.valid(),
             layers: decoder.layers.iter().map(|block| block.packed(precision)).collect(),
             norm: decoder.norm.valid(),
             head: PreparedWeight::new(decoder.head().inner(), precision),
@@ -72,7 +72,7 @@ impl PreparedDecoder {
 
     /// The device of the weights.
     pub fn device(&self) -> Device {
-        self.embed_tokens.device()
+        self.embed_tokens.weight.device()
     }
 
     /// An empty cache for this decoder, and for its module where it drafts.
@@ -108,8 +108,8 @@ impl PreparedDecoder {
         segments: &Segments,
         kept: &mut Vec<LayerCache>,
     ) -> Output {
-        let angles = self.angles(positions);
-        let mut x = self.embed(tokens);
+        let angles = angles(&self.config, positions);
+        let mut x = self.embed_tokens.forward(tokens);
         let (mut past, mut routing) = (mem::take(kept).into_iter(), Vec::new());
         for block in &self.layers {
             let mut layer = past.next();
@@ -124,7 +124,7 @@ impl PreparedDecoder {
             let next: Vec<u32> = tokens.iter().skip(1).copied().chain([next]).collect();
             let mut layer = past.next();
             let context = Context::Prompt { segments, kept: &mut layer };
-            mtp.forward(hidden.clone(), self.embed(&next), &angles, context);
+            mtp.forward(hidden.clone(), self.embed_tokens.forward(&next), &angles, context);
             kept.extend(layer);
         }
         Output { hidden, routing }
@@ -136,7 +136,7 @@ impl PreparedDecoder {
     /// - hidden states: `[W * S, D]`, in the order of the tokens
     pub fn decode(&self, step: DecodeStep, cache: &mut Cache) -> Output {
         let (angles, latest) = self.places(step, cache.columns());
-        let mut x = self.embed(step.tokens);
+        let mut x = self.embed_tokens.forward(step.tokens);
         let mut routing = Vec::new();
         for (block, layer) in self.layers.iter().zip(&mut cache.layers) {
             let context = Context::Ring { latest: &latest, cache: layer };
@@ -162,7 +162,7 @@ impl PreparedDecoder {
         let mtp = self.mtp.as_ref().expect("made by `drafting`");
         let cache = cache.layers.last_mut().expect("the module's cache comes last");
         let context = Context::Ring { latest: &latest, cache };
-        let (states, _) = mtp.forward(hidden, self.embed(step.tokens), &angles, context);
+        let (states, _) = mtp.forward(hidden, self.embed_tokens.forward(step.tokens), &angles, context);
         states
     }
 
@@ -176,7 +176,7 @@ impl PreparedDecoder {
             let seen = of_token(token).map(|position| position as usize + 1);
             VisibleColumns::new(seen.zip(written.iter().map(|&column| (column + token) % columns)))
         });
-        (self.angles(&all), latest.collect())
+        (angles(&self.config, &all), latest.collect())
     }
 
     /// # Shapes
@@ -184,14 +184,28 @@ impl PreparedDecoder {
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
         self.head.times(hidden)
     }
+}
 
-    fn embed(&self, tokens: &[u32]) -> Tensor<2> {
-        let ids: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
-        let ids = Tensor::<1, Int>::from_ints(ids.as_slice(), &self.device());
-        self.embed_tokens.clone().select(0, ids)
-    }
+#[cfg(test)]
+mod tests {
+    use super::PreparedDecoder;
+    use crate::Batch;
+    use burn::module::Module;
+    use ruminate_kernels::Precision;
+    use ruminate_testkit as testkit;
 
-    fn angles(&self, positions: &[u32]) -> Angles {
-        angles(&self.config.rope, self.config.rotary_width(), positions)
+    #[test]
+    fn a_tracked_decoder_is_prepared_without_its_graph() {
+        let batch = Batch::from_rows(&[[3_u32, 1, 4, 1]]);
+        for name in ["deepseek_v3_mtp", "qwen2", "qwen3_moe"] {
+            let folder = testkit::fixture_path(&format!("model/{name}"));
+            let tracked = crate::load(&folder, &testkit::autodiff_device()).expect("a fixture");
+            let states = [&tracked, &tracked.valid()].map(|decoder| {
+                let (output, _) = PreparedDecoder::new(decoder, Precision::F32).prefill(&batch);
+                assert!(!output.hidden.is_autodiff(), "{name}");
+                testkit::floats(output.hidden)
+            });
+            assert_eq!(states[0], states[1], "{name}");
+        }
     }
 }

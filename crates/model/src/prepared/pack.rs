@@ -2,8 +2,7 @@
 //! shared, without autodiff; the router in f32, because what it rounds differently goes to other experts.
 
 use super::packed::{HostBias, PackedExperts, PackedGateUp, PackedHeads, PackedLatentUp, PackedLinear};
-use crate::attention::HeadLinears;
-use crate::attention::{DirectQuery, GroupedQuery, Latent, LowRankQuery, Query, SelfAttention};
+use crate::attention::{DirectQuery, GroupedQuery, HeadLinears, Latent, LowRankQuery, Query, SelfAttention};
 use crate::block::{Block, FeedForward};
 use crate::layers::{GateUpLinears, Linear, Mlp};
 use crate::moe::{Gate, MixtureOfExperts, RouterBias};
