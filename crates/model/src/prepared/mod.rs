@@ -1,7 +1,7 @@
 //! The decoder as rollouts run it: the blocks of [`Decoder`] with weights packed once for many steps, maps that share
 //! their input made one, adapters merged. It computes what [`Decoder::forward`] does, against a [`Cache`], and never learns.
 
-// B batch, T tokens, S slots, W tokens a slot, D hidden, V vocabulary
+// B batch, T tokens, S slots, W tokens per slot, D hidden, V vocabulary
 
 mod pack;
 mod packed;
@@ -82,7 +82,7 @@ impl PreparedDecoder {
     }
 
     /// Hidden states of packed rows, and what each layer's cache would keep of them (`[B, T, ...]`). Of a row's last place
-    /// the module keeps what means nothing yet, since the next token is not known: [`draft`](Self::draft) computes it anew.
+    /// the module keeps what means nothing yet, since the next token is not known: [`draft`](Self::draft) computes it again.
     pub fn prefill(&self, batch: &Batch) -> (Output, Vec<LayerCache>) {
         let mut kept = Vec::new();
         let output = self.extend(&batch.tokens, 0, &batch.positions, &batch.visible(), &mut kept);
