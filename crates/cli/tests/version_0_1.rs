@@ -18,12 +18,12 @@ fn old_set(set: &str) -> String {
 
 /// Rewrites each row of a log.
 fn rewrite(log: &Path, old: impl Fn(&mut Map<String, Value>)) {
-    let mut text = String::new();
-    for mut row in rows_of(log) {
+    let mut rows = rows_of(log);
+    for row in &mut rows {
         old(row.as_object_mut().expect("an object"));
-        text += &format!("{row}\n");
     }
-    fs::write(log, text).expect("written");
+    let lines: String = rows.iter().flat_map(|row| [row.to_string(), "\n".to_owned()]).collect();
+    fs::write(log, lines).expect("written");
 }
 
 /// Gives a row of an evaluation the names of version 0.1: sets, and a key per measure.
