@@ -75,7 +75,9 @@ fn check(model: &Value, adapters: Option<&lora::Config>, config: &supervised::Co
     supervised::train(state, &mut |index| Ok(sample(index)), config, &mut Silent).expect("it trains");
     let (held, planned) = (testkit::held(), plan.peak() - plan.program + program);
     let ratio = planned as f64 / held as f64;
-    assert!((0.85..1.15).contains(&ratio), "{planned} bytes were planned and {held} held: {plan:?}");
+    // Muon's products of matrices are planned for the shape that needs most of them.
+    let most = if config.train.optimizer == OptimizerName::Muon { 1.2 } else { 1.15 };
+    assert!((0.85..most).contains(&ratio), "{planned} bytes were planned and {held} held: {plan:?}");
 }
 
 #[test]

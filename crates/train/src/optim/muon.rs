@@ -127,9 +127,10 @@ impl Optimizer for Muon {
         (value, ParameterState { buffers: vec![momentum], updates })
     }
 
-    // The iterate before and after a step; two Gram matrices, each S / L of it, count as one more.
+    // The iterate before and after a step, the product that is added to it, and two Gram matrices: each is S / L of it, and
+    // both count as one more.
     fn scratch(&self) -> usize {
-        3
+        4
     }
 
     fn validate(&self) -> Result<(), Error> {
