@@ -1,7 +1,10 @@
 //! GRPO on a tiny mixture of experts: its metamorphic properties, its gradient, and that it learns.
 
+mod common;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
+use common::weights;
 use ruminate_data::{
     Completion, FinishReason, Group, Outcome, Problem, Prompt, SamplingParams, Score, Seed, Stop, Task,
     Verdict,
@@ -118,18 +121,6 @@ impl Run {
 
 fn sampling() -> SamplingParams {
     SamplingParams { max_new_tokens: 8, ..SamplingParams::default() }
-}
-
-fn weights(decoder: &Decoder) -> Vec<f32> {
-    struct All(Vec<f32>);
-    impl ruminate_model::ParameterVisitor for All {
-        fn visit<const D: usize>(&mut self, _: &str, tensor: &Tensor<D>, _: bool) {
-            self.0.extend(testkit::floats(tensor.clone().inner()));
-        }
-    }
-    let mut all = All(Vec::new());
-    decoder.visit_parameters(&mut all);
-    all.0
 }
 
 /// Weights in which two decoders differ.

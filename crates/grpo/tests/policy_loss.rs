@@ -1,12 +1,15 @@
 //! Each valid combination of advantage, loss type, reduction and correction: numbers that TRL has (`fixtures/grpo`), a
 //! run by the trainer, and properties that tie choices to each other.
 
+mod common;
+
 use burn::module::Module;
 use burn::tensor::Tensor;
+use common::weights;
 use ruminate_data::{Completion, Problem, SamplingParams, Seed, Stop, Task, Verdict};
 use ruminate_grpo::loss::{Correction, Counts, Reduction, Tokens};
 use ruminate_grpo::{Advantage, Config, LossType, PolicyLoss, TrainerArgs, advantages, train};
-use ruminate_model::{Decoder, ParameterVisitor};
+use ruminate_model::Decoder;
 use ruminate_rollout::{Dtype, EngineConfig, LocalEngine, Logprobs};
 use ruminate_testkit as testkit;
 use ruminate_train::{Metrics, Observer, State};
@@ -89,18 +92,6 @@ fn step(config: &Config, dtype: Dtype) -> (Decoder, Metrics) {
         LocalEngine::new(EngineConfig { dtype, record_routing: true, ..EngineConfig::default() });
     let state = train(state, &mut engine, &mut problems, &score, &setup, &mut first).expect("it trains");
     (state.policy.valid(), first.0)
-}
-
-fn weights(decoder: &Decoder) -> Vec<f32> {
-    struct All(Vec<f32>);
-    impl ParameterVisitor for All {
-        fn visit<const D: usize>(&mut self, _: &str, tensor: &Tensor<D>, _: bool) {
-            self.0.extend(testkit::floats(tensor.clone()));
-        }
-    }
-    let mut all = All(Vec::new());
-    decoder.visit_parameters(&mut all);
-    all.0
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The trainer one step at a time: it does what a run does, and a step that failed is the last.
 
-use burn::tensor::Tensor;
+mod common;
+
+use common::weights;
 use ruminate_data::{Completion, Problem, SamplingParams, Seed, Stop, Task, Verdict};
 use ruminate_grpo::{Config, Error, Trainer, TrainerArgs, train};
-use ruminate_model::{Decoder, ParameterVisitor, load};
+use ruminate_model::{Decoder, load};
 use ruminate_rollout::{EngineConfig, LocalEngine};
 use ruminate_testkit as testkit;
 use ruminate_train::{Error as Train, Gradients, Ranks, RouterTraining, State};
@@ -36,18 +38,6 @@ fn evens(_: &Task, completion: &Completion) -> Verdict {
 
 fn problem(index: u64) -> Problem {
     Problem { task: Task::new("", ""), prompt_ids: vec![2, 3 + (index % 4) as u32] }
-}
-
-fn weights(decoder: &Decoder) -> Vec<f32> {
-    struct All(Vec<f32>);
-    impl ParameterVisitor for All {
-        fn visit<const D: usize>(&mut self, _: &str, tensor: &Tensor<D>, _: bool) {
-            self.0.extend(testkit::floats(tensor.clone()));
-        }
-    }
-    let mut all = All(Vec::new());
-    decoder.visit_parameters(&mut all);
-    all.0
 }
 
 #[test]
