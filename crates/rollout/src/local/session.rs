@@ -126,24 +126,22 @@ impl<'a> Session<'a> {
 
     /// More slots for those that joined, up to what is allowed, and a longer cache once no sequence is in the old one.
     fn grow(&mut self) -> Result<(), Error> {
-        let device = self.decoder.device();
-        let width = self.decoder.config().hidden_size;
-        let longest = self.waiting.iter().map(|&request| columns_of(self.pending.request(request))).max();
-        let longest = longest.unwrap_or(0).max(self.budget.columns);
         let active = self.slots.active();
-        let wanted = Budget::new(self.decoder.config(), self.config, active + self.waiting.len(), longest)?;
+        let sequences = active + self.waiting.len();
+        let of_columns = |columns| Budget::new(self.decoder.config(), self.config, sequences, columns);
         if active == 0 {
+            let longest = self.waiting.iter().map(|&request| columns_of(self.pending.request(request))).max();
+            let wanted = of_columns(longest.unwrap_or(0).max(self.budget.columns))?;
             self.begun = None;
             self.budget = wanted;
             self.cache = self.decoder.cache(wanted.slots, wanted.columns);
             self.slots = Slots::new(wanted.slots, wanted.columns);
             if let Some(speculation) = &mut self.speculation {
-                speculation.reset(wanted.slots, width, &device);
+                speculation.reset(wanted.slots, self.decoder.config().hidden_size, &self.decoder.device());
             }
             return Ok(());
         }
-        let sequences = active + self.waiting.len();
-        let wanted = Budget::new(self.decoder.config(), self.config, sequences, self.budget.columns)?;
+        let wanted = of_columns(self.budget.columns)?;
         let count = self.slots.count();
         if wanted.slots > count {
             // A new slot is a copy of one that is there: what a free slot holds counts for nothing.
