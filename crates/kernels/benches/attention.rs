@@ -7,7 +7,7 @@ mod shapes;
 
 use burn::tensor::{Device, Tensor, activation::softmax};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ruminate_kernels::{Segments, attention, latent_attention};
+use ruminate_kernels::{ComputeDtype, Segments, attention, latent_attention};
 use shapes::{EMBEDDED_DEFAULT, MOE_27M, Model, SMOLLM2, bench, flop, random};
 
 const LONG: Model = Model { batch: 1, tokens: 2048, ..SMOLLM2 };
@@ -73,7 +73,7 @@ fn grouped(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group("attention, forward");
         let ([q, k, v], (segments, bias)) = (inputs(&device), causal(&model, &device));
         bench(&mut group, "fused", &model.shape(), flop(operations), || {
-            attention(q.clone(), k.clone(), v.clone(), &segments, scale)
+            attention(q.clone(), k.clone(), v.clone(), &segments, scale, ComputeDtype::F32)
         });
         bench(&mut group, "composed", &model.shape(), flop(operations), || {
             composed(q.clone(), k.clone(), v.clone(), bias.clone(), scale)
@@ -85,7 +85,7 @@ fn grouped(criterion: &mut Criterion) {
         let ([q, k, v], (segments, bias)) =
             (inputs(&device).map(Tensor::require_grad), causal(&model, &device));
         bench(&mut group, "fused", &model.shape(), both_ways(operations), || {
-            attention(q.clone(), k.clone(), v.clone(), &segments, scale).sum().backward()
+            attention(q.clone(), k.clone(), v.clone(), &segments, scale, ComputeDtype::F32).sum().backward()
         });
         bench(&mut group, "composed", &model.shape(), both_ways(operations), || {
             composed(q.clone(), k.clone(), v.clone(), bias.clone(), scale).sum().backward()
@@ -108,7 +108,7 @@ fn latents(criterion: &mut Criterion) {
         let device = Device::flex();
         let ([q, up, k_rope], (segments, bias)) = (inputs(&device), causal(&model, &device));
         bench(&mut group, "fused", &model.shape(), flop(operations), || {
-            latent_attention(q.clone(), up.clone(), k_rope.clone(), &segments, scale)
+            latent_attention(q.clone(), up.clone(), k_rope.clone(), &segments, scale, ComputeDtype::F32)
         });
         bench(&mut group, "composed", &model.shape(), flop(operations), || {
             latent_composed(q.clone(), up.clone(), k_rope.clone(), bias.clone(), scale)
@@ -120,7 +120,9 @@ fn latents(criterion: &mut Criterion) {
         let ([q, up, k_rope], (segments, bias)) =
             (inputs(&device).map(Tensor::require_grad), causal(&model, &device));
         bench(&mut group, "fused", &model.shape(), both_ways(operations), || {
-            latent_attention(q.clone(), up.clone(), k_rope.clone(), &segments, scale).sum().backward()
+            latent_attention(q.clone(), up.clone(), k_rope.clone(), &segments, scale, ComputeDtype::F32)
+                .sum()
+                .backward()
         });
         bench(&mut group, "composed", &model.shape(), both_ways(operations), || {
             latent_composed(q.clone(), up.clone(), k_rope.clone(), bias.clone(), scale).sum().backward()

@@ -5,7 +5,7 @@ mod shapes;
 
 use burn::tensor::{Device, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
-use ruminate_kernels::linear;
+use ruminate_kernels::{ComputeDtype, linear};
 use shapes::{bench, flop, random};
 
 /// Rows, inner dimension, outputs.
@@ -41,6 +41,10 @@ fn learning(criterion: &mut Criterion) {
         let shape = format!("{rows} x {width} x {outputs}");
         let operations = flop(3 * 2 * rows * width * outputs);
         bench(&mut group, "fused", &shape, operations, || linear(x.clone(), weight.clone()).sum().backward());
+        let operations = flop(3 * 2 * rows * width * outputs);
+        bench(&mut group, "bfloat16", &shape, operations, || {
+            linear(ComputeDtype::Bf16.operand(x.clone()), weight.clone()).sum().backward()
+        });
         let operations = flop(3 * 2 * rows * width * outputs);
         let composed = |x: Tensor<2>, weight: Tensor<2>| x.matmul(weight.transpose());
         bench(&mut group, "composed", &shape, operations, || {

@@ -61,6 +61,26 @@ pub(crate) fn same_with_gradients_of_terms<I: Inputs, const D: usize>(
     reference: impl Fn(I) -> Tensor<D>,
     fused: impl Fn(I) -> Tensor<D>,
 ) {
+    compare(1e-5, terms, inputs, reference, fused);
+}
+
+/// The same for forms that round differently, to a part of the largest magnitude in the tensor.
+pub(crate) fn close_with_gradients<I: Inputs, const D: usize>(
+    relative: f32,
+    inputs: I,
+    reference: impl Fn(I) -> Tensor<D>,
+    fused: impl Fn(I) -> Tensor<D>,
+) {
+    compare(relative, 0.1, inputs, reference, fused);
+}
+
+fn compare<I: Inputs, const D: usize>(
+    relative: f32,
+    terms: f32,
+    inputs: I,
+    reference: impl Fn(I) -> Tensor<D>,
+    fused: impl Fn(I) -> Tensor<D>,
+) {
     let run = |form: &dyn Fn(I) -> Tensor<D>| {
         let inputs = inputs.clone().tracked();
         let out = form(inputs.clone());
@@ -74,7 +94,7 @@ pub(crate) fn same_with_gradients_of_terms<I: Inputs, const D: usize>(
         let largest = expected.iter().fold(terms, |largest, x| largest.max(x.abs()));
         for (place, (expected, actual)) in expected.iter().zip(actual).enumerate() {
             assert!(
-                (expected - actual).abs() <= 1e-5 * largest,
+                (expected - actual).abs() <= relative * largest,
                 "{}, element {place}: {actual} instead of {expected} (largest {largest})",
                 if index == 0 { "value".to_owned() } else { format!("gradient of input {}", index - 1) },
             );

@@ -41,6 +41,7 @@ mod adamw;
 mod attention;
 mod backend;
 mod candidates;
+mod compute_dtype;
 mod experts;
 #[cfg(test)]
 mod grad_check;
@@ -65,6 +66,7 @@ pub use attention::{
 pub use backend::cpu::keep_freed_memory;
 pub use backend::disable_fused;
 pub use candidates::{TopLogprobs, candidate_logprobs, top_logprobs};
+pub use compute_dtype::ComputeDtype;
 pub use experts::{ExpertWeights, Permutation, experts};
 pub use linear::linear;
 pub use logits::LOGITS_AT_ONCE;
@@ -74,7 +76,7 @@ pub use prepared::{Precision, PreparedExperts, PreparedWeight};
 pub use rope::{Angles, rotate_halves, rotate_interleaved};
 pub use router::{Normalisation, RouterChoice, Scoring, route_weights, router_scores};
 pub use softmax_row::SoftmaxRow;
-pub use swiglu::swiglu;
+pub use swiglu::{swiglu, swiglu_operand};
 
 /// The examples of the README are tested with the crate's own.
 #[cfg(doctest)]

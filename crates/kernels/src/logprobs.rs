@@ -1,7 +1,8 @@
 //! Log-probabilities of given next tokens, from hidden states, a block of logits at a time: the logits of a
 //! whole batch are never in memory at once.
 
-use crate::backend::{Form, form, operation};
+use crate::backend::{Form, form_of_products, operation};
+use crate::linear::products;
 use crate::logits::Plan;
 use burn::tensor::{Int, Tensor, activation::log_softmax};
 
@@ -14,7 +15,8 @@ pub struct TokenStatistics {
     pub entropy: Tensor<1>,
 }
 
-/// `log_softmax(hidden W^T / temperature)[target]` and the entropy of that distribution.
+/// `log_softmax(hidden W^T / temperature)[target]` and the entropy of that distribution. Logits are products in the dtype
+/// of `hidden`, as those of [`linear`](crate::linear()); all else is in f32.
 ///
 /// # Shapes
 /// - `hidden`: `[N, D]`, `head`: `[V, D]`, `targets`: N ids below V
@@ -28,7 +30,7 @@ pub fn token_logprobs(
     temperature: f64,
 ) -> TokenStatistics {
     assert!(!targets.is_empty() && targets.len() == hidden.dims()[0], "one target a token, at least one");
-    match form(&hidden) {
+    match form_of_products(&hidden) {
         Form::Reference => {
             let plan = Plan::rows(temperature, head.dims()[0]);
             reference(hidden, head, targets, plan)
@@ -58,6 +60,7 @@ fn reference(hidden: Tensor<2>, head: Tensor<2>, targets: &[u32], plan: Plan) ->
     let [tokens, _] = hidden.dims();
     let targets: Vec<i32> = targets.iter().map(|&target| target as i32).collect();
     let targets = Tensor::<1, Int>::from_ints(targets.as_slice(), &hidden.device());
+    let (hidden, head) = products(hidden, head);
     let head = head.transpose(); // [D, V]
     let (mut logprobs, mut entropy) = (Vec::new(), Vec::new());
     for start in (0..tokens).step_by(tokens_at_once) {
@@ -74,10 +77,11 @@ fn reference(hidden: Tensor<2>, head: Tensor<2>, targets: &[u32], plan: Plan) ->
 
 #[cfg(test)]
 mod tests {
-    use super::{Plan, fused, reference};
-    use crate::grad_check::same_with_gradients;
+    use super::{Plan, fused, reference, token_logprobs};
+    use crate::ComputeDtype;
+    use crate::grad_check::{close_with_gradients, same_with_gradients};
     use crate::test_inputs;
-    use burn::tensor::Tensor;
+    use burn::tensor::{DType, Tensor};
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
 
@@ -161,6 +165,30 @@ mod tests {
             let (frozen, has_none) = gradient(head);
             prop_assert_eq!(tracked, frozen);
             prop_assert!(has_one && !has_none);
+        }
+    }
+
+    #[test]
+    fn in_bfloat16_value_and_gradients_are_the_references() {
+        let device = testkit::autodiff_device();
+        // Several blocks of ids; the temperature is taken after products of rounded numbers.
+        for (tokens, width, vocabulary, temperature) in [(3, 9, 40, 0.7), (70, 24, 1700, 1.0)] {
+            let targets = targets(tokens, vocabulary, 5);
+            let inputs = (
+                test_inputs::tensor::<2>([tokens, width], 1, &device),
+                test_inputs::tensor::<2>([vocabulary, width], 2, &device),
+            );
+            close_with_gradients(
+                1.0 / 128.0,
+                inputs,
+                |(hidden, head)| {
+                    reference(hidden.cast(DType::BF16), head, &targets, Plan::rows(temperature, vocabulary))
+                        .logprobs
+                },
+                |(hidden, head)| {
+                    token_logprobs(ComputeDtype::Bf16.operand(hidden), head, &targets, temperature).logprobs
+                },
+            );
         }
     }
 }

@@ -10,6 +10,7 @@ mod segments;
 mod tests;
 
 use crate::backend::{Form, form, operation};
+use crate::compute_dtype::ComputeDtype;
 use burn::tensor::{Tensor, activation::softmax};
 use std::sync::Arc;
 
@@ -37,19 +38,28 @@ pub(crate) enum Sources {
 /// Where no gradient is asked for, the queries may be those of the last `Tq` of the `T` places only: a piece of a
 /// prompt behind what was computed of it before.
 ///
+/// Products are in f32. `kept` is the dtype of what the backward pass reads of queries, keys and values.
+///
 /// # Shapes
 /// - `q`: `[B, Tq, H, Dk]`, `k`: `[B, T, Hk, Dk]`, `v`: `[B, T, Hk, Dv]`, `segments`: `[B, T]`
 /// - result: `[B, Tq, H, Dv]`
-pub fn attention(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, segments: &Segments, scale: f64) -> Tensor<4> {
+pub fn attention(
+    q: Tensor<4>,
+    k: Tensor<4>,
+    v: Tensor<4>,
+    segments: &Segments,
+    scale: f64,
+    kept: ComputeDtype,
+) -> Tensor<4> {
     match form(&q) {
         Form::Reference => reference(q, k, v, segments, scale),
-        Form::Fused => fused(q, k, v, segments, Sources::Separate, scale),
+        Form::Fused => PackedAttention::new(segments, Sources::Separate, scale, kept).fused(q, k, v),
     }
 }
 
 /// Attention over multiplied-out latents (DeepSeek-V2, arXiv 2405.04434, eq. 9-19): a head's key is its own columns
 /// followed by the rotary columns that all heads share. Nothing is put together in memory. As in [`attention`], the
-/// queries may be those of the last places only.
+/// queries may be those of the last places only, and `kept` is the dtype of what the backward pass reads of the inputs.
 ///
 /// # Shapes
 /// - `q`: `[B, Tq, H, P + R]`; `up`: `[B, T, H, P + Dv]`, own key columns, then values; `k_rope`: `[B, T, 1, R]`
@@ -60,10 +70,11 @@ pub fn latent_attention(
     k_rope: Tensor<4>,
     segments: &Segments,
     scale: f64,
+    kept: ComputeDtype,
 ) -> Tensor<4> {
     match form(&q) {
         Form::Reference => latent_reference(q, up, k_rope, segments, scale),
-        Form::Fused => fused(q, up, k_rope, segments, Sources::Joint, scale),
+        Form::Fused => PackedAttention::new(segments, Sources::Joint, scale, kept).fused(q, up, k_rope),
     }
 }
 
@@ -73,21 +84,18 @@ pub(crate) struct PackedAttention {
     pub(crate) spans: Arc<Spans>,
     pub(crate) sources: Sources,
     pub(crate) scale: f64,
+    /// The dtype of the inputs that are kept.
+    pub(crate) kept: ComputeDtype,
+}
+
+impl PackedAttention {
+    fn new(segments: &Segments, sources: Sources, scale: f64, kept: ComputeDtype) -> Self {
+        Self { spans: segments.spans(), sources, scale, kept }
+    }
 }
 
 // `q` `[B, Tq, H, Dk]`, keys and values in `x` and `y` as `Sources` says -> `[B, Tq, H, Dv]`
 operation!(PackedAttention(q: Tensor<4>, x: Tensor<4>, y: Tensor<4>) -> (out: Tensor<4>));
-
-fn fused(
-    q: Tensor<4>,
-    x: Tensor<4>,
-    y: Tensor<4>,
-    segments: &Segments,
-    sources: Sources,
-    scale: f64,
-) -> Tensor<4> {
-    PackedAttention { spans: segments.spans(), sources, scale }.fused(q, x, y)
-}
 
 fn reference(q: Tensor<4>, k: Tensor<4>, v: Tensor<4>, segments: &Segments, scale: f64) -> Tensor<4> {
     let ([_, queries, _, _], [_, places, _, _]) = (q.dims(), k.dims());

@@ -1,14 +1,26 @@
 //! The compositions against plain arithmetic, the fused forms against the compositions.
 
 use super::{
-    KeyValueRing, MASKED, Segments, Sources, VisibleColumns, attention, composed, decode, decode_attention,
-    decode_latent_attention, fused, latent_attention, latent_reference, reference,
+    KeyValueRing, MASKED, PackedAttention, Segments, Sources, VisibleColumns, attention, composed, decode,
+    decode_attention, decode_latent_attention, latent_attention, latent_reference, reference,
 };
-use crate::grad_check::{same_with_gradients, same_with_gradients_of_terms};
+use crate::ComputeDtype;
+use crate::grad_check::{close_with_gradients, same_with_gradients, same_with_gradients_of_terms};
 use crate::test_inputs;
 use burn::tensor::Tensor;
 use proptest::prelude::*;
 use ruminate_testkit as testkit;
+
+fn fused(
+    q: Tensor<4>,
+    x: Tensor<4>,
+    y: Tensor<4>,
+    segments: &Segments,
+    sources: Sources,
+    scale: f64,
+) -> Tensor<4> {
+    PackedAttention::new(segments, sources, scale, ComputeDtype::F32).fused(q, x, y)
+}
 
 /// One head in f64: `q` `[T, Dk]`, `k` `[S, Dk]`, `v` `[S, Dv]`, `bias` `[T, S]`, row-major.
 fn one_head(q: &[f32], k: &[f32], v: &[f32], bias: &[f32], [key, value]: [usize; 2], scale: f64) -> Vec<f32> {
@@ -172,15 +184,19 @@ fn the_queries_of_the_last_places_alone_give_the_bits_that_they_give_among_all()
     let [k, v] = [2, 3].map(|seed| test_inputs::tensor::<4>([batch, tokens, 3, 16], seed, &device));
     let up = test_inputs::tensor::<4>([batch, tokens, 6, 19], 4, &device);
     let k_rope = test_inputs::tensor::<4>([batch, tokens, 1, 5], 5, &device);
-    let all = attention(q.clone(), k.clone(), v.clone(), &segments, 0.7);
-    let all_latent = latent_attention(q.clone(), up.clone(), k_rope.clone(), &segments, 0.7);
+    let all = attention(q.clone(), k.clone(), v.clone(), &segments, 0.7, ComputeDtype::F32);
+    let all_latent =
+        latent_attention(q.clone(), up.clone(), k_rope.clone(), &segments, 0.7, ComputeDtype::F32);
     for first in [1, 32, 33, 74] {
         let last = |x: &Tensor<4>| x.clone().narrow(1, first, tokens - first);
         let same = |part: Tensor<4>, all: &Tensor<4>| {
             assert_eq!(testkit::floats(part), testkit::floats(last(all)), "from place {first}");
         };
-        same(attention(last(&q), k.clone(), v.clone(), &segments, 0.7), &all);
-        same(latent_attention(last(&q), up.clone(), k_rope.clone(), &segments, 0.7), &all_latent);
+        same(attention(last(&q), k.clone(), v.clone(), &segments, 0.7, ComputeDtype::F32), &all);
+        same(
+            latent_attention(last(&q), up.clone(), k_rope.clone(), &segments, 0.7, ComputeDtype::F32),
+            &all_latent,
+        );
         let composed = reference(last(&q), k.clone(), v.clone(), &segments, 0.7);
         testkit::assert_close(&testkit::floats(composed), &testkit::floats(last(&all)), 1e-5);
     }
@@ -315,4 +331,28 @@ fn threads_change_no_bit() {
     };
     let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
     assert_eq!(pool(1).install(run), pool(5).install(run));
+}
+
+#[test]
+fn what_is_kept_in_bfloat16_changes_no_value_and_gradients_by_its_rounding() {
+    let device = testkit::autodiff_device();
+    let segments = trees(2, 50, 30, 2);
+    let [q, k, v, y] = [(6, 24, 1), (3, 24, 2), (3, 20, 3), (1, 8, 4)]
+        .map(|(heads, width, seed)| test_inputs::tensor::<4>([2, 50, heads, width], seed, &device));
+    let run = |kept, q: Tensor<4>, k, v| attention(q, k, v, &segments, 0.7, kept);
+    let exact = testkit::floats(run(ComputeDtype::F32, q.clone(), k.clone(), v.clone()));
+    assert_eq!(testkit::floats(run(ComputeDtype::Bf16, q.clone(), k.clone(), v.clone())), exact);
+    close_with_gradients(
+        1.0 / 64.0,
+        (q.clone(), k, v),
+        |(q, k, v)| reference(q, k, v, &segments, 0.7),
+        |(q, k, v)| run(ComputeDtype::Bf16, q, k, v),
+    );
+    let up = test_inputs::tensor::<4>([2, 50, 6, 16 + 20], 5, &device);
+    close_with_gradients(
+        1.0 / 64.0,
+        (q, up, y),
+        |(q, up, y)| latent_reference(q, up, y, &segments, 0.7),
+        |(q, up, y)| latent_attention(q, up, y, &segments, 0.7, ComputeDtype::Bf16),
+    );
 }

@@ -19,13 +19,22 @@ pub fn disable_fused() {
 pub(crate) enum Form {
     /// A composition of Burn operations: any backend, any float, Burn's own backward.
     Reference,
-    /// Code of the tensors' backend with a backward by hand; f32.
+    /// Code of the tensors' backend with a backward by hand; f32, and bfloat16 where products take it.
     Fused,
 }
 
 /// The form for tensors like this one.
 pub(crate) fn form<const D: usize>(tensor: &Tensor<D>) -> Form {
-    let fused = tensor.dtype() == DType::F32
+    form_of(tensor, &[DType::F32])
+}
+
+/// The form of an operation whose products take the dtype of this operand.
+pub(crate) fn form_of_products<const D: usize>(operand: &Tensor<D>) -> Form {
+    form_of(operand, &[DType::F32, DType::BF16])
+}
+
+fn form_of<const D: usize>(tensor: &Tensor<D>, dtypes: &[DType]) -> Form {
+    let fused = dtypes.contains(&tensor.dtype())
         && !FUSED_DISABLED.load(Ordering::Relaxed)
         && with_backends!(is_one_of! { backend_of(&tensor.device()) });
     if fused { Form::Fused } else { Form::Reference }

@@ -20,6 +20,6 @@ mod operation;
 mod packing;
 
 pub use dispatch::disable_fused;
-pub(crate) use dispatch::{Form, form, is_one_of};
+pub(crate) use dispatch::{Form, form, form_of_products, is_one_of};
 pub(crate) use operation::{Differentiable, Operation, forward_on_graph, operation};
 pub(crate) use packing::{PackedExperts, PackedWeight, Packing, pack_experts, pack_weight, pack_with};

@@ -5,7 +5,8 @@
 
 mod top;
 
-use crate::backend::{Form, form, operation};
+use crate::backend::{Form, form_of_products, operation};
+use crate::linear::products;
 use crate::logits::Plan;
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 pub use top::{TopLogprobs, top_logprobs};
@@ -31,7 +32,7 @@ pub fn candidate_logprobs(
     assert!(tokens > 0 && candidates.len().is_multiple_of(tokens), "as many candidates for each token");
     let chosen = candidates.len() / tokens;
     assert!((1..=vocabulary).contains(&chosen), "from 1 to {vocabulary} candidates a token, found {chosen}");
-    match form(&hidden) {
+    match form_of_products(&hidden) {
         Form::Reference => reference(hidden, head, candidates, Plan::rows(temperature, vocabulary)),
         Form::Fused => fused(hidden, head, candidates, Plan::blocks(temperature)),
     }
@@ -59,6 +60,7 @@ fn reference(hidden: Tensor<2>, head: Tensor<2>, candidates: &[u32], plan: Plan)
     let Plan { temperature, tokens_at_once, .. } = plan;
     let ([tokens, _], [vocabulary, _]) = (hidden.dims(), head.dims());
     let chosen = candidates.len() / tokens;
+    let (hidden, head) = products(hidden, head);
     let head = head.transpose(); // [D, V]
     let chunk = |start: usize| {
         let length = tokens_at_once.min(tokens - start);
@@ -89,9 +91,11 @@ fn log_sum(x: Tensor<2>) -> Tensor<2> {
 #[cfg(test)]
 mod tests {
     use super::{candidate_logprobs, fused, reference};
-    use crate::grad_check::same_with_gradients;
+    use crate::ComputeDtype;
+    use crate::grad_check::{close_with_gradients, same_with_gradients};
     use crate::logits::Plan;
     use crate::test_inputs;
+    use burn::tensor::DType;
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
 
@@ -182,5 +186,33 @@ mod tests {
         let head = burn::tensor::Tensor::<2>::from_floats([[30.0], [-1.0], [-1.0]], &device);
         let row = testkit::floats(candidate_logprobs(hidden, head, &[0], 1.0));
         testkit::assert_close(&row, &[0.0, 2_f32.ln() - 31.0], 1e-5);
+    }
+
+    #[test]
+    fn in_bfloat16_value_and_gradients_are_the_references() {
+        let device = testkit::autodiff_device();
+        // Several blocks of ids; the temperature is taken after products of rounded numbers.
+        for (tokens, width, vocabulary, temperature) in [(3, 9, 40, 0.7), (70, 24, 1700, 1.0)] {
+            let candidates = candidates(tokens, 3, vocabulary, 5);
+            let inputs = (
+                test_inputs::tensor::<2>([tokens, width], 1, &device),
+                test_inputs::tensor::<2>([vocabulary, width], 2, &device),
+            );
+            close_with_gradients(
+                1.0 / 128.0,
+                inputs,
+                |(hidden, head)| {
+                    reference(
+                        hidden.cast(DType::BF16),
+                        head,
+                        &candidates,
+                        Plan::rows(temperature, vocabulary),
+                    )
+                },
+                |(hidden, head)| {
+                    candidate_logprobs(ComputeDtype::Bf16.operand(hidden), head, &candidates, temperature)
+                },
+            );
+        }
     }
 }

@@ -3,7 +3,9 @@
 
 mod permutation;
 
-use crate::backend::{Form, form, operation};
+use crate::backend::{Form, form_of_products, operation};
+use crate::compute_dtype::ComputeDtype;
+use crate::linear::products;
 use burn::tensor::{Int, Tensor, activation::silu};
 use std::sync::Arc;
 
@@ -20,6 +22,8 @@ pub struct ExpertWeights {
 
 /// `sum_k weight[n, k] * down_e(silu(gate_e x_n) * up_e x_n)` with `e = experts[n, k]`.
 ///
+/// Products are in the dtype of `x`, as those of [`linear`](crate::linear()).
+///
 /// # Shapes
 /// - `x`: `[N, D]`, `route_weights`: `[N, K]`, result: `[N, D]`
 pub fn experts(
@@ -28,7 +32,7 @@ pub fn experts(
     permutation: Permutation,
     route_weights: Tensor<2>,
 ) -> Tensor<2> {
-    match form(&x) {
+    match form_of_products(&x) {
         Form::Reference => reference(x, weights, &permutation, route_weights),
         Form::Fused => fused(x, weights, permutation, route_weights),
     }
@@ -68,11 +72,16 @@ fn reference(
     let Padded { capacity, token_of_place, place_of_slot } = Padded::new(permutation);
     let indices = |values: &[i32]| Tensor::<1, Int>::from_ints(values, &device);
 
+    let dtype = ComputeDtype::of(&x);
+    let (x, all) = products(x, weights.gate_up);
     let grouped = x.select(0, indices(&token_of_place)).reshape([n_experts, capacity, width]);
-    let gate_up = grouped.matmul(weights.gate_up.swap_dims(1, 2)); // [E, C, 2 F]
+    let gate_up = grouped.matmul(all.swap_dims(1, 2)); // [E, C, 2 F]
     let gate = gate_up.clone().narrow(2, 0, inner);
     let up = gate_up.narrow(2, inner, inner);
-    let out = (silu(gate) * up).matmul(weights.down.swap_dims(1, 2)); // [E, C, D]
+    let gated = (silu(gate) * up).reshape([n_experts * capacity, inner]);
+    let (gated, down) = products(dtype.operand(gated), weights.down);
+    let gated = gated.reshape([n_experts, capacity, inner]);
+    let out = gated.matmul(down.swap_dims(1, 2)); // [E, C, D]
     let out = out.reshape([n_experts * capacity, width]).select(0, indices(&place_of_slot));
     let out = out.reshape([tokens, chosen, width]) * route_weights.unsqueeze_dim(2);
     out.sum_dim(1).reshape([tokens, width])
@@ -106,10 +115,11 @@ impl Padded {
 
 #[cfg(test)]
 mod tests {
-    use super::{ExpertWeights, Permutation, fused, reference};
-    use crate::grad_check::same_with_gradients_of_terms;
+    use super::{ExpertWeights, Permutation, experts, fused, reference};
+    use crate::ComputeDtype;
+    use crate::grad_check::{close_with_gradients, same_with_gradients_of_terms};
     use crate::test_inputs;
-    use burn::tensor::{Tensor, activation::silu};
+    use burn::tensor::{DType, Tensor, activation::silu};
     use proptest::prelude::*;
     use ruminate_testkit as testkit;
 
@@ -202,6 +212,39 @@ mod tests {
         }
     }
 
+    #[test]
+    fn in_bfloat16_value_and_gradients_are_the_references() {
+        let device = testkit::autodiff_device();
+        for (tokens, n_experts, per_token, width, inner) in
+            [(3, 4, 2, 9, 5), (300, 3, 2, 40, 24), (700, 2, 1, 16, 33)]
+        {
+            let chosen = drawn(tokens * per_token, n_experts, 1, 3);
+            let permutation = Permutation::new(&chosen, per_token, n_experts);
+            let inputs = (
+                test_inputs::tensor::<2>([tokens, width], 1, &device),
+                test_inputs::tensor::<3>([n_experts, 2 * inner, width], 2, &device),
+                test_inputs::tensor::<3>([n_experts, width, inner], 3, &device),
+                test_inputs::tensor::<2>([tokens, per_token], 4, &device),
+            );
+            // Two products and the gate between them.
+            close_with_gradients(
+                1.0 / 64.0,
+                inputs,
+                |(x, gate_up, down, route)| {
+                    reference(x.cast(DType::BF16), ExpertWeights { gate_up, down }, &permutation, route)
+                },
+                |(x, gate_up, down, route)| {
+                    experts(
+                        ComputeDtype::Bf16.operand(x),
+                        ExpertWeights { gate_up, down },
+                        permutation.clone(),
+                        route,
+                    )
+                },
+            );
+        }
+    }
+
     /// Expert ids; the more crowding, the more of them are expert 0, and others go without tokens.
     fn drawn(count: usize, n_experts: usize, crowding: usize, seed: u32) -> Vec<u16> {
         let draws = test_inputs::values(count, seed + 5);
@@ -216,7 +259,7 @@ mod tests {
     fn results_are_the_same_to_the_bit_on_any_number_of_threads() {
         let (tokens, n_experts, per_token, width, inner) = (500, 6, 2, 64, 48);
         let chosen = drawn(tokens * per_token, n_experts, 1, 3);
-        let run = |threads| {
+        let run = |dtype: ComputeDtype, threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             pool.install(|| {
                 let device = testkit::autodiff_device();
@@ -227,7 +270,7 @@ mod tests {
                 let route = test_inputs::tensor::<2>([tokens, per_token], 4, &device).require_grad();
                 let weights = ExpertWeights { gate_up: gate_up.clone(), down: down.clone() };
                 let permutation = Permutation::new(&chosen, per_token, n_experts);
-                let out = fused(x.clone(), weights, permutation, route.clone());
+                let out = experts(dtype.operand(x.clone()), weights, permutation, route.clone());
                 let gradients = (out.clone() * test_inputs::tensor(out.dims(), 5, &device)).sum().backward();
                 [
                     testkit::floats(out.inner()),
@@ -238,8 +281,10 @@ mod tests {
                 ]
             })
         };
-        let alone = run(1);
-        assert_eq!(alone, run(2));
-        assert_eq!(alone, run(5));
+        for dtype in [ComputeDtype::F32, ComputeDtype::Bf16] {
+            let alone = run(dtype, 1);
+            assert_eq!(alone, run(dtype, 2));
+            assert_eq!(alone, run(dtype, 5));
+        }
     }
 }

@@ -4,6 +4,7 @@
 mod adamw;
 mod arch;
 mod attention;
+mod compute_dtype;
 mod experts;
 mod gemm;
 mod linear;
@@ -20,10 +21,12 @@ mod tensor;
 mod tests;
 
 pub(crate) use arch::arch;
+pub(crate) use compute_dtype::compute_dtype;
 pub(crate) use gemm::{
-    Matrix, MatrixMut, Packed, Store, Threads, gemm, gemm_nt, gemm_nt_vec, gemm_small, gemm_vec, round,
+    Matrix, MatrixMut, Number, Operand, Packed, Store, Threads, gemm_nt, gemm_nt_vec, gemm_small, gemm_vec,
+    product, product_vec, round, with_f32,
 };
 pub(crate) use logits::Sums;
 pub use memory::keep_freed_memory;
 pub(crate) use simd::{dot, exp, lanewise, lanewise_pairs, largest, sigmoid, total, vectorized};
-pub(crate) use tensor::{Floats, Rows, flex, owned, rows_at_once, sized, tensor};
+pub(crate) use tensor::{Floats, Numbers, Rows, flex, in_bf16, in_f32, owned, rows_at_once, sized, tensor};

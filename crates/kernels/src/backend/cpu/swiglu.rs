@@ -1,7 +1,8 @@
 //! The gate on the CPU: one pass forward, one backward that computes the sigmoid again instead of keeping it.
 
-use super::{Floats, Rows, exp, owned, rows_at_once, sigmoid, tensor, vectorized};
+use super::{Floats, Rows, exp, in_bf16, in_f32, owned, rows_at_once, sigmoid, tensor, vectorized};
 use crate::backend::{Differentiable, Operation};
+use crate::compute_dtype::ComputeDtype;
 use crate::swiglu::SwiGlu;
 use burn::backend::Flex;
 use burn_flex::FlexTensor;
@@ -9,7 +10,17 @@ use rayon::prelude::*;
 
 impl Operation<Flex, 2, 1> for SwiGlu {
     fn forward(&self, [gate, up]: [FlexTensor; 2]) -> [FlexTensor; 1] {
-        [forward(&gate, &up)]
+        [self.held(forward(&gate, &up))]
+    }
+}
+
+impl SwiGlu {
+    /// The tensor in the dtype of the operation.
+    fn held(&self, x: FlexTensor) -> FlexTensor {
+        match self.dtype {
+            ComputeDtype::F32 => x,
+            ComputeDtype::Bf16 => in_bf16(&x),
+        }
     }
 }
 
@@ -18,15 +29,11 @@ impl Differentiable<Flex, 2, 1> for SwiGlu {
     type Kept = [FlexTensor; 2];
 
     fn forward_tracked(&self, inputs: [FlexTensor; 2], _: [bool; 2]) -> ([FlexTensor; 1], Self::Kept) {
-        (self.forward(inputs.clone()), inputs)
+        (self.forward(inputs.clone()), inputs.map(|input| self.held(input)))
     }
 
-    fn backward(
-        &self,
-        [gate, up]: Self::Kept,
-        upstream: FlexTensor,
-        _: [bool; 2],
-    ) -> [Option<FlexTensor>; 2] {
+    fn backward(&self, kept: Self::Kept, upstream: FlexTensor, _: [bool; 2]) -> [Option<FlexTensor>; 2] {
+        let [gate, up] = kept.map(in_f32);
         let (d_gate, d_up) = backward(gate, &up, upstream);
         [Some(d_gate), Some(d_up)]
     }

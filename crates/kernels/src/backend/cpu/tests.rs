@@ -1,7 +1,8 @@
 //! The parts against plain arithmetic.
 
 use super::arch::{PORTABLE, arch, portable};
-use super::{Matrix, MatrixMut, Store, Threads, dot, exp, gemm, gemm_small, gemm_vec};
+use super::gemm::gemm;
+use super::{Matrix, MatrixMut, Store, Threads, dot, exp, gemm_small, gemm_vec};
 use crate::test_inputs;
 use proptest::prelude::*;
 use ruminate_testkit as testkit;

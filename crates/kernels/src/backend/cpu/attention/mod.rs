@@ -6,9 +6,10 @@ mod decode;
 mod forward;
 mod heads;
 
-use super::Floats;
+use super::{Floats, in_bf16, in_f32};
 use crate::attention::PackedAttention;
 use crate::backend::{Differentiable, Operation};
+use crate::compute_dtype::ComputeDtype;
 use backward::Pass;
 use burn::backend::Flex;
 use burn_flex::FlexTensor;
@@ -23,7 +24,7 @@ impl Operation<Flex, 3, 1> for PackedAttention {
 }
 
 impl Differentiable<Flex, 3, 1> for PackedAttention {
-    /// The inputs, the logarithms of the softmax's denominators `[B, T, H]`.
+    /// The inputs in the dtype that is kept, the logarithms of the softmax's denominators `[B, T, H]`.
     type Kept = [FlexTensor; 4];
 
     fn forward_tracked(&self, [q, x, y]: [FlexTensor; 3], _: [bool; 3]) -> ([FlexTensor; 1], Self::Kept) {
@@ -31,6 +32,10 @@ impl Differentiable<Flex, 3, 1> for PackedAttention {
         assert_eq!(places(&q), places(&x), "a gradient needs the queries of all places");
         let inputs = Inputs::of(&q, &x, &y, self.sources, self.scale);
         let (out, log_sums) = forward::forward(&inputs, &self.spans);
+        let [q, x, y] = [q, x, y].map(|input| match self.kept {
+            ComputeDtype::F32 => input,
+            ComputeDtype::Bf16 => in_bf16(&input),
+        });
         ([out], [q, x, y, log_sums])
     }
 
@@ -40,6 +45,7 @@ impl Differentiable<Flex, 3, 1> for PackedAttention {
         upstream: FlexTensor,
         _: [bool; 3],
     ) -> [Option<FlexTensor>; 3] {
+        let [q, x, y] = [q, x, y].map(in_f32);
         let pass = Pass {
             inputs: &Inputs::of(&q, &x, &y, self.sources, self.scale),
             log_sums: Floats::of(&log_sums),

@@ -7,9 +7,11 @@
 mod gate;
 
 use super::{
-    Floats, Matrix, MatrixMut, Store, Threads, gemm, gemm_nt, rows_at_once, sized, tensor, vectorized,
+    Floats, Matrix, MatrixMut, Numbers, Operand, Store, Threads, compute_dtype, gemm_nt, in_bf16, in_f32,
+    product, rows_at_once, sized, tensor, vectorized, with_f32,
 };
 use crate::backend::{Differentiable, Operation};
+use crate::compute_dtype::ComputeDtype;
 use crate::experts::{Experts, Permutation};
 use burn::backend::Flex;
 use burn_flex::FlexTensor;
@@ -36,7 +38,7 @@ impl Operation<Flex, 4, 1> for Experts {
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     inputs: [FlexTensor; 4],
-    /// `[N * K, 2 F]`: gate and up of each place.
+    /// `[N * K, 2 F]`: gate and up of each place, in the dtype of `x`.
     gates_and_ups: FlexTensor,
 }
 
@@ -48,11 +50,17 @@ impl Differentiable<Flex, 4, 1> for Experts {
         let shape = [self.permutation.n_places(), 2 * layer.inner];
         let mut gates_and_ups = vec![0.0; shape[0] * shape[1]];
         let out = like(layer.forward(Some(&mut gates_and_ups)), &inputs[0]);
-        ([out], Kept { inputs, gates_and_ups: tensor(gates_and_ups, shape) })
+        let gates_and_ups = tensor(gates_and_ups, shape);
+        let gates_and_ups = match layer.dtype {
+            ComputeDtype::F32 => gates_and_ups,
+            ComputeDtype::Bf16 => in_bf16(&gates_and_ups),
+        };
+        ([out], Kept { inputs, gates_and_ups })
     }
 
     fn backward(&self, kept: Kept, upstream: FlexTensor, _: [bool; 4]) -> [Option<FlexTensor>; 4] {
         let Kept { inputs, gates_and_ups } = kept;
+        let gates_and_ups = in_f32(gates_and_ups);
         let layer = Layer::new(&inputs, &self.permutation);
         let [d_x, d_gate_up, d_down, d_route] =
             layer.backward(Floats::of(&gates_and_ups).slice(), Floats::of(&upstream).slice());
@@ -68,10 +76,12 @@ fn like(values: Vec<f32>, of: &FlexTensor) -> FlexTensor {
 
 /// The inputs.
 struct Layer<'a> {
-    x: Floats,
-    gate_up: Floats,
-    down: Floats,
+    x: Numbers,
+    gate_up: Numbers,
+    down: Numbers,
     route_weights: Floats,
+    /// That of products: of `x`.
+    dtype: ComputeDtype,
     permutation: &'a Permutation,
     /// D
     width: usize,
@@ -98,9 +108,10 @@ impl<'a> Layer<'a> {
     fn new([x, gate_up, down, route_weights]: &[FlexTensor; 4], permutation: &'a Permutation) -> Self {
         let [_, width, inner] = down.layout().shape().dims();
         Self {
-            x: Floats::of(x),
-            gate_up: Floats::of(gate_up),
-            down: Floats::of(down),
+            dtype: compute_dtype(x),
+            x: Numbers::of(x),
+            gate_up: Numbers::of(gate_up),
+            down: Numbers::of(down),
             route_weights: Floats::of(route_weights),
             permutation,
             width,
@@ -141,16 +152,29 @@ impl<'a> Layer<'a> {
     ) {
         let (rows, width, inner) = (places.len(), self.width, self.inner);
         let x = sized(&mut scratch.x, rows * width);
-        self.gather(x, self.x.slice(), &places);
+        self.gather_inputs(x, &places);
         let gates_and_ups = kept.unwrap_or_else(|| sized(&mut scratch.gates_and_ups, rows * 2 * inner));
-        let gate_up = self.gate_up_of(expert);
-        gemm_nt(gates_and_ups, x, gate_up, [rows, width, 2 * inner], Threads::One);
+        self.times(gates_and_ups, x, self.gate_up_of(expert), [rows, width, 2 * inner]);
         let activation = sized(&mut scratch.activation, rows * inner);
         let pairs = activation.chunks_exact_mut(inner).zip(gates_and_ups.chunks_exact(2 * inner));
         for (place, (activation, gate_up)) in places.zip(pairs) {
             gated(activation, gate_up, self.route_weight(place));
         }
-        gemm_nt(out, activation, self.down_of(expert), [rows, inner, width], Threads::One);
+        self.times(out, activation, self.down_of(expert), [rows, inner, width]);
+    }
+
+    /// `out = x W^T` for `x` `[M, D]`, `weight` `[O, D]`, `out` `[M, O]`.
+    fn times(&self, out: &mut [f32], x: &[f32], weight: Operand<'_>, shape: [usize; 3]) {
+        let [rows, inner, outputs] = shape;
+        match self.dtype {
+            ComputeDtype::F32 => {
+                with_f32(weight, |weight| gemm_nt(out, x, weight.values(), shape, Threads::One));
+            }
+            ComputeDtype::Bf16 => {
+                let (out, x) = (MatrixMut::new(out, rows, outputs), Matrix::new(x, rows, inner));
+                product(self.dtype, out, Store::Replace, x, weight.transposed(), Threads::One);
+            }
+        }
     }
 
     /// The gradients of `x`, `gate_up`, `down` and the route weights.
@@ -158,8 +182,8 @@ impl<'a> Layer<'a> {
         let (width, inner, places) = (self.width, self.inner, self.permutation.n_places());
         // By place first, to be summed or reordered by token.
         let (mut d_x, mut d_route) = (vec![0.0; places * width], vec![0.0; places]);
-        let mut d_gate_up = vec![0.0; self.gate_up.slice().len()];
-        let mut d_down = vec![0.0; self.down.slice().len()];
+        let mut d_gate_up = vec![0.0; self.gate_up.len()];
+        let mut d_down = vec![0.0; self.down.len()];
         let (mut rest_x, mut rest_route) = (d_x.as_mut_slice(), d_route.as_mut_slice());
         let weights =
             d_gate_up.chunks_exact_mut(2 * inner * width).zip(d_down.chunks_exact_mut(width * inner));
@@ -200,18 +224,19 @@ impl<'a> Layer<'a> {
             let store = if block == 0 { Store::Replace } else { Store::Add };
             let rows = places.len();
             let x = sized(&mut scratch.x, rows * width);
-            self.gather(x, self.x.slice(), &places);
+            self.gather_inputs(x, &places);
             let from_above = sized(&mut scratch.upstream, rows * width);
             self.gather(from_above, upstream, &places);
             let from_above = Matrix::new(from_above, rows, width);
             let activation = sized(&mut scratch.activation, rows * inner);
             let d_activation = sized(&mut scratch.d_activation, rows * inner);
             let d_gates_and_ups = sized(&mut scratch.gates_and_ups, rows * 2 * inner);
-            gemm(
+            product(
+                self.dtype,
                 MatrixMut::new(d_activation, rows, inner),
                 Store::Replace,
                 from_above,
-                Matrix::new(self.down_of(expert), width, inner),
+                self.down_of(expert),
                 threads,
             );
             let gates_and_ups = &gates_and_ups[places.start * 2 * inner..places.end * 2 * inner];
@@ -226,25 +251,28 @@ impl<'a> Layer<'a> {
                 );
             }
             let d_gates_and_ups = Matrix::new(d_gates_and_ups, rows, 2 * inner);
-            gemm(
+            product(
+                self.dtype,
                 MatrixMut::new(d_down, width, inner),
                 store,
                 from_above.transposed(),
                 Matrix::new(activation, rows, inner),
                 threads,
             );
-            gemm(
+            product(
+                self.dtype,
                 MatrixMut::new(d_gate_up, 2 * inner, width),
                 store,
                 d_gates_and_ups.transposed(),
                 Matrix::new(x, rows, width),
                 threads,
             );
-            gemm(
+            product(
+                self.dtype,
                 MatrixMut::new(d_x, rows, width),
                 Store::Replace,
                 d_gates_and_ups,
-                Matrix::new(self.gate_up_of(expert), 2 * inner, width),
+                self.gate_up_of(expert),
                 threads,
             );
         }
@@ -262,6 +290,18 @@ impl<'a> Layer<'a> {
         }
     }
 
+    /// The inputs of the tokens in `places`, in f32.
+    fn gather_inputs(&self, out: &mut [f32], places: &Range<usize>) {
+        match &self.x {
+            Numbers::F32(x) => self.gather(out, x.slice(), places),
+            Numbers::Bf16(_) => {
+                for (out, place) in out.chunks_exact_mut(self.width).zip(places.clone()) {
+                    self.x.widen(self.permutation.token(place) * self.width, out);
+                }
+            }
+        }
+    }
+
     /// The rows of the tokens in `places`.
     fn gather(&self, out: &mut [f32], rows: &[f32], places: &Range<usize>) {
         for (out, place) in out.chunks_exact_mut(self.width).zip(places.clone()) {
@@ -272,7 +312,7 @@ impl<'a> Layer<'a> {
     /// `[N * K, D]` by place -> `[N, D]`
     fn summed_by_token(&self, by_place: &[f32]) -> Vec<f32> {
         let (width, per_token) = (self.width, self.permutation.experts_per_token());
-        let mut out = vec![0.0; self.x.slice().len()];
+        let mut out = vec![0.0; self.x.len()];
         let block = rows_at_once(width * per_token);
         let add = |out: &mut [f32], places: &[u32]| {
             vectorized!(|out: &mut [f32],
@@ -306,15 +346,15 @@ impl<'a> Layer<'a> {
     }
 
     /// `[2 F, D]`
-    fn gate_up_of(&self, expert: usize) -> &[f32] {
-        let size = 2 * self.inner * self.width;
-        &self.gate_up.slice()[expert * size..][..size]
+    fn gate_up_of(&self, expert: usize) -> Operand<'_> {
+        let [rows, columns] = [2 * self.inner, self.width];
+        self.gate_up.matrix(expert * rows * columns, rows, columns)
     }
 
     /// `[D, F]`
-    fn down_of(&self, expert: usize) -> &[f32] {
-        let size = self.width * self.inner;
-        &self.down.slice()[expert * size..][..size]
+    fn down_of(&self, expert: usize) -> Operand<'_> {
+        let [rows, columns] = [self.width, self.inner];
+        self.down.matrix(expert * rows * columns, rows, columns)
     }
 }
 

@@ -4,22 +4,22 @@ use std::ops::Range;
 
 /// A matrix inside a slice: element `(i, j)` lies at `i * row_stride + j * column_stride`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Matrix<'a> {
-    pub(super) values: &'a [f32],
+pub(crate) struct Matrix<'a, T = f32> {
+    pub(super) values: &'a [T],
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) row_stride: usize,
     pub(super) column_stride: usize,
 }
 
-impl<'a> Matrix<'a> {
+impl<'a, T> Matrix<'a, T> {
     /// Rows that follow each other without gaps.
-    pub(crate) fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
+    pub(crate) fn new(values: &'a [T], rows: usize, columns: usize) -> Self {
         Self::strided(values, rows, columns, columns)
     }
 
     /// Rows that begin `row_stride` elements apart.
-    pub(crate) fn strided(values: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
+    pub(crate) fn strided(values: &'a [T], rows: usize, columns: usize, row_stride: usize) -> Self {
         assert!(fits(values.len(), rows, columns, row_stride, 1), "{rows} x {columns} leave the slice");
         Self { values, rows, columns, row_stride, column_stride: 1 }
     }
@@ -52,8 +52,14 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// All elements of a matrix whose rows follow each other without gaps, row-major.
+    pub(crate) fn values(&self) -> &'a [T] {
+        assert!(self.column_stride == 1 && self.row_stride == self.columns, "rows without gaps");
+        &self.values[..area(self.rows, self.columns)]
+    }
+
     /// Row `row` where its elements are adjacent.
-    pub(super) fn row(&self, row: usize) -> &'a [f32] {
+    pub(super) fn row(&self, row: usize) -> &'a [T] {
         debug_assert_eq!(self.column_stride, 1, "elements of a row are adjacent");
         &self.values[row * self.row_stride..][..self.columns]
     }
@@ -164,7 +170,7 @@ mod tests {
     #[test]
     fn without_rows_or_columns_any_size_fits() {
         for (rows, columns) in [(0, usize::MAX), (usize::MAX, 0)] {
-            let matrix = Matrix::new(&[], rows, columns);
+            let matrix = Matrix::<f32>::new(&[], rows, columns);
             assert_eq!((matrix.rows, matrix.columns), (rows, columns));
             assert_eq!(matrix.rows(rows..rows).columns, columns);
             assert_eq!(matrix.columns(columns..columns).rows, rows);

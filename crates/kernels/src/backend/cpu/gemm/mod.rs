@@ -1,4 +1,4 @@
-//! Products of matrices in f32, and of weights that are packed once. Blocked as in BLIS, whose names the sizes have.
+//! Products of matrices in f32 and in bfloat16, and of weights that are packed once. Blocked as in BLIS, whose names the sizes have.
 //!
 //! A product `C = A B` is computed in register tiles of [`MR`] rows by [`NR`] columns, in which every number of A and B
 //! that is loaded serves many multiplications (the *microkernel*). Operands are copied into the order in which tiles
@@ -14,9 +14,11 @@
 //! 2015, doi:10.1145/2764454; the blocking is that of Goto and van de Geijn, ACM TOMS 34(3), 2008,
 //! doi:10.1145/1356052.1356053.
 
+mod bf16;
 mod blocked;
 mod matrix;
 mod microkernel;
+mod mixed;
 mod nt;
 mod packed;
 mod prefetch;
@@ -26,8 +28,11 @@ mod transpose;
 #[cfg(test)]
 mod under_miri;
 
+pub(crate) use bf16::{Number, Operand};
+use bf16::{gemm_bf16, gemm_bf16_vec};
 pub(crate) use blocked::{gemm, gemm_vec};
 pub(crate) use matrix::{Matrix, MatrixMut, Store, Threads};
+pub(crate) use mixed::{product, product_vec, with_f32};
 pub(crate) use nt::{gemm_nt, gemm_nt_vec};
 pub(crate) use packed::{Packed, round};
 pub(crate) use small::gemm_small;
@@ -38,6 +43,9 @@ const MR: usize = 8;
 /// Columns of a register tile and of a panel: three vectors of AVX-512. With [`MR`] rows they fill 24 of its 32
 /// registers with sums.
 const NR: usize = 48;
+
+/// The products of a register tile, by row.
+type Sums = [[f32; NR]; MR];
 
 /// How much of the inner dimension is multiplied before sums are stored: a panel of it has 144 KiB.
 const KC: usize = if cfg!(miri) { 6 } else { 768 };

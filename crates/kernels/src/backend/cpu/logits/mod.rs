@@ -8,7 +8,8 @@ mod candidates;
 mod sums;
 mod targets;
 
-use super::{Floats, Matrix, MatrixMut, Store, Threads, gemm, sized, tensor};
+use super::{Matrix, MatrixMut, Numbers, Operand, Store, Threads, compute_dtype, product, sized, tensor};
+use crate::compute_dtype::ComputeDtype;
 use crate::logits::Plan;
 use burn_flex::FlexTensor;
 use std::ops::Range;
@@ -16,8 +17,10 @@ pub(crate) use sums::Sums;
 
 /// The hidden states and the head, and how large a block of logits is.
 struct Blocks {
-    hidden: Floats,
-    head: Floats,
+    hidden: Numbers,
+    head: Numbers,
+    /// That of the products: of the hidden states.
+    dtype: ComputeDtype,
     tokens: usize,
     vocabulary: usize,
     width: usize,
@@ -43,8 +46,9 @@ impl Blocks {
     fn new(hidden: &FlexTensor, head: &FlexTensor, plan: Plan) -> Self {
         let (rows, columns) = (hidden.layout().shape(), head.layout().shape());
         let ([tokens, width], vocabulary) = ([rows[0], rows[1]], columns[0]);
-        let (hidden, head) = (Floats::of(hidden), Floats::of(head));
-        Self { hidden, head, tokens, vocabulary, width, plan }
+        let dtype = compute_dtype(hidden);
+        let (hidden, head) = (Numbers::of(hidden), Numbers::of(head));
+        Self { hidden, head, dtype, tokens, vocabulary, width, plan }
     }
 
     /// Shows the logits `[n, v]` of each block, `hidden W^T / temperature`: of the same tokens those of all ids one
@@ -54,12 +58,32 @@ impl Blocks {
         let scale = (1.0 / temperature) as f32;
         let mut buffer = Vec::new();
         for tokens in even(self.tokens, tokens_at_once) {
-            let cooled: Vec<f32> = self.hidden_of(&tokens).iter().map(|x| x * scale).collect();
-            let cooled = Matrix::new(&cooled, tokens.len(), self.width);
+            // Cooled before the product, where that is less, but for operands that are rounded already.
+            let cooled: Option<Vec<f32>> = match &self.hidden {
+                Numbers::F32(hidden) => {
+                    let rows = tokens.start * self.width..tokens.end * self.width;
+                    Some(hidden.slice()[rows].iter().map(|x| x * scale).collect())
+                }
+                Numbers::Bf16(_) => None,
+            };
+            let rows = match &cooled {
+                Some(cooled) => Matrix::new(cooled, tokens.len(), self.width).into(),
+                None => self.hidden_of(&tokens),
+            };
             for ids in even(self.vocabulary, ids_at_once) {
                 let logits = sized(&mut buffer, tokens.len() * ids.len());
                 let out = MatrixMut::new(logits, tokens.len(), ids.len());
-                gemm(out, Store::Replace, cooled, self.head_of(&ids).transposed(), Threads::Pool);
+                product(
+                    self.dtype,
+                    out,
+                    Store::Replace,
+                    rows,
+                    self.head_of(&ids).transposed(),
+                    Threads::Pool,
+                );
+                if cooled.is_none() && scale != 1.0 {
+                    logits.iter_mut().for_each(|logit| *logit *= scale);
+                }
                 visit(&Block { tokens: tokens.clone(), ids }, logits);
             }
         }
@@ -83,12 +107,12 @@ impl Blocks {
             let d_logits = Matrix::new(logits, tokens.len(), ids.len());
             let d_rows = &mut d_hidden[tokens.start * width..tokens.end * width];
             let d_rows = MatrixMut::new(d_rows, tokens.len(), width);
-            gemm(d_rows, from_zero(ids.start), d_logits, self.head_of(ids), Threads::Pool);
+            product(self.dtype, d_rows, from_zero(ids.start), d_logits, self.head_of(ids), Threads::Pool);
             if let Some(d_head) = &mut d_head {
                 let d_weight = &mut d_head[ids.start * width..ids.end * width];
                 let d_weight = MatrixMut::new(d_weight, ids.len(), width);
-                let rows = Matrix::new(self.hidden_of(tokens), tokens.len(), width);
-                gemm(d_weight, from_zero(tokens.start), d_logits.transposed(), rows, Threads::Pool);
+                let (store, rows) = (from_zero(tokens.start), self.hidden_of(tokens));
+                product(self.dtype, d_weight, store, d_logits.transposed(), rows, Threads::Pool);
             }
         });
         let d_head = d_head.map(|d_head| tensor(d_head, [vocabulary, width]));
@@ -96,14 +120,13 @@ impl Blocks {
     }
 
     /// `[n, D]`
-    fn hidden_of(&self, tokens: &Range<usize>) -> &[f32] {
-        &self.hidden.slice()[tokens.start * self.width..tokens.end * self.width]
+    fn hidden_of(&self, tokens: &Range<usize>) -> Operand<'_> {
+        self.hidden.matrix(tokens.start * self.width, tokens.len(), self.width)
     }
 
     /// `[v, D]`
-    fn head_of(&self, ids: &Range<usize>) -> Matrix<'_> {
-        let rows = &self.head.slice()[ids.start * self.width..ids.end * self.width];
-        Matrix::new(rows, ids.len(), self.width)
+    fn head_of(&self, ids: &Range<usize>) -> Operand<'_> {
+        self.head.matrix(ids.start * self.width, ids.len(), self.width)
     }
 }
 

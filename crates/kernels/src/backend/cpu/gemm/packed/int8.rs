@@ -16,11 +16,10 @@
 
 // M rows, D inner dimension, Q = D / 4 quads, B blocks
 
-use super::Sums;
 use crate::backend::cpu::gemm::matrix::area;
 use crate::backend::cpu::gemm::microkernel::{padded, tallest};
 use crate::backend::cpu::gemm::shared_output::Part;
-use crate::backend::cpu::gemm::{MR, NR};
+use crate::backend::cpu::gemm::{MR, NR, Sums};
 use crate::backend::cpu::vectorized;
 use rayon::prelude::*;
 

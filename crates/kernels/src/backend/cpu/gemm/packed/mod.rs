@@ -11,13 +11,10 @@ mod int8;
 #[cfg(test)]
 mod tests;
 
+use super::NR;
 use super::matrix::{MatrixMut, Store, Threads, area};
 use super::shared_output::{Part, Parts, Sharing};
-use super::{MR, NR};
 use crate::prepared::Precision;
-
-/// The products of a tile, by row.
-type Sums = [[f32; NR]; MR];
 
 /// Bytes of a weight below which waking another thread costs more than it saves.
 const WORTH_SHARING: usize = if cfg!(miri) { 1 << 10 } else { 1 << 17 };

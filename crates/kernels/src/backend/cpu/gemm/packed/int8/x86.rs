@@ -1,6 +1,7 @@
 //! The tile by AVX512-VNNI.
 
-use super::{QUADS, Sums, Tile};
+use super::{QUADS, Tile};
+use crate::backend::cpu::gemm::Sums;
 use crate::backend::cpu::gemm::microkernel::VECTOR;
 use std::arch::x86_64::{
     __m512, _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_loadu_si512,
