@@ -5,7 +5,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, TensorData};
 use rand::{Rng, RngExt};
-use ruminate_kernels::linear;
+use ruminate_kernels::{ComputeDtype, linear};
 
 /// `scale * B A`, which is added to a weight without ever being multiplied out.
 #[derive(Module, Debug)]
@@ -43,8 +43,9 @@ impl Adapter {
     /// # Shapes
     /// - `x`: `[N, in]`, result: `[N, out]`
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let dtype = ComputeDtype::of(&x);
         let narrow = linear(x, self.lora_a.val()).mul_scalar(self.scale); // [N, r]: scaled where it is small
-        linear(narrow, self.lora_b.val())
+        linear(dtype.operand(narrow), self.lora_b.val())
     }
 
     /// What it adds to a weight, `[out, in]`.

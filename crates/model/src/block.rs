@@ -37,13 +37,14 @@ impl<L: LinearMap> Block<L> {
         context: Context,
         replay: Option<&[u16]>,
     ) -> (Tensor<2>, Option<LayerRouting>) {
-        let attended = self.self_attn.forward(self.input_layernorm.forward(x.clone()), angles, context);
-        let x = x + attended;
+        let dtype = context.dtype();
+        let normed = dtype.operand(self.input_layernorm.forward(x.clone()));
+        let x = x + self.self_attn.forward(normed, angles, context);
         let normed = self.post_attention_layernorm.forward(x.clone());
         match &self.mlp {
-            FeedForward::Dense(mlp) => (x + mlp.forward(normed), None),
+            FeedForward::Dense(mlp) => (x + mlp.forward(dtype.operand(normed)), None),
             FeedForward::Moe(moe) => {
-                let (out, routing) = moe.forward(normed, replay);
+                let (out, routing) = moe.forward(normed, replay, dtype);
                 (x + out, Some(routing))
             }
         }

@@ -4,7 +4,6 @@
 
 // N places, D hidden, E experts
 
-use crate::attention::Context;
 use crate::batch::Batch;
 use crate::decoder::{Decoder, Output};
 use crate::layers::angles;
@@ -43,7 +42,7 @@ impl Decoder {
         let mut x = self.embed_tokens.forward(&batch.tokens).inner();
         for (layer, block) in self.layers.iter().enumerate() {
             let replay = routes.of_layer(routing.len()).filter(|_| self.config().is_moe(layer));
-            let (out, chosen) = block.valid().forward(x.clone(), &angles, Context::Rows(&segments), replay);
+            let (out, chosen) = block.valid().forward(x.clone(), &angles, self.rows(&segments), replay);
             let chosen = chosen.map(|LayerRouting { experts, scores }| {
                 let scores = Tensor::from_inner(scores).require_grad();
                 LayerRouting { experts, scores }
@@ -70,7 +69,7 @@ impl Checkpoints {
             let input = Tensor::from_inner(input).require_grad();
             let replay = routing.as_ref().map(|routing| routing.experts.as_slice());
             let (out, again) =
-                block.forward(input.clone(), &self.angles, Context::Rows(&self.segments), replay);
+                block.forward(input.clone(), &self.angles, decoder.rows(&self.segments), replay);
             let mut objective = along(out, upstream);
             if let (Some(routing), Some(again)) = (&routing, again)
                 && let Some(of_scores) = routing.scores.grad_remove(&mut gradients)

@@ -14,10 +14,10 @@ use crate::moe::{LayerRouting, Routes};
 use crate::mtp::MultiTokenPrediction;
 use crate::weights::Origin;
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{DType, Device, Int, Tensor};
 use rand::Rng;
 use rand::rngs::SmallRng;
-use ruminate_kernels::linear;
+use ruminate_kernels::{ComputeDtype, Segments, linear};
 
 /// A decoder-only transformer.
 #[derive(Module, Debug)]
@@ -35,6 +35,8 @@ pub struct Decoder {
     /// Present while the linear maps carry adapters and all other weights are frozen.
     #[module(skip)]
     adapters: Option<Adapters>,
+    #[module(skip)]
+    dtype: ComputeDtype,
 }
 
 #[derive(Module, Debug)]
@@ -48,7 +50,7 @@ impl Embedding {
         let weight = self.weight.val();
         let ids: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
         let ids = Tensor::<1, Int>::from_ints(ids.as_slice(), &weight.device());
-        weight.select(0, ids)
+        weight.select(0, ids).cast(DType::F32)
     }
 }
 
@@ -86,12 +88,30 @@ impl Decoder {
             config: config.clone(),
             origin: Origin::default(),
             adapters: None,
+            dtype: ComputeDtype::F32,
         }
     }
 
     /// The architecture.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The same decoder, whose linear maps multiply in a dtype while it learns and scores. Weights, norms, router, softmax
+    /// and sums stay in f32; what [`PreparedDecoder`](crate::PreparedDecoder) makes of it has a precision of its own.
+    #[must_use]
+    pub fn with_compute_dtype(self, dtype: ComputeDtype) -> Self {
+        Self { dtype, ..self }
+    }
+
+    /// The dtype of the products.
+    pub fn compute_dtype(&self) -> ComputeDtype {
+        self.dtype
+    }
+
+    /// Whole rows as the blocks compute them.
+    pub(crate) fn rows<'a>(&self, segments: &'a Segments) -> Context<'a> {
+        Context::Rows { segments, dtype: self.dtype }
     }
 
     /// The device of the weights.
@@ -107,7 +127,7 @@ impl Decoder {
         let mut routing = Vec::new();
         for (layer, block) in self.layers.iter().enumerate() {
             let replay = routes.of_layer(routing.len()).filter(|_| self.config.is_moe(layer));
-            let (out, chosen) = block.forward(x, &angles, Context::Rows(&segments), replay);
+            let (out, chosen) = block.forward(x, &angles, self.rows(&segments), replay);
             x = out;
             routing.extend(chosen);
         }
@@ -128,7 +148,7 @@ impl Decoder {
             .map(|place| if (place + 1) % length == 0 { 0 } else { batch.tokens[place + 1] })
             .collect();
         let next = self.embed_tokens.forward(&next);
-        let (hidden, routing) = mtp.forward(hidden, next, &angles, Context::Rows(&segments));
+        let (hidden, routing) = mtp.forward(hidden, next, &angles, self.rows(&segments));
         Some(Output { hidden, routing: routing.into_iter().collect() })
     }
 
@@ -143,7 +163,7 @@ impl Decoder {
     /// # Shapes
     /// - `hidden`: `[N, D]`, result: `[N, V]`
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {
-        linear(hidden, self.head())
+        linear(self.dtype.operand(hidden), self.head())
     }
 
     /// What is on this decoder's linear maps, where something is.

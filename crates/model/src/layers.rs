@@ -10,9 +10,9 @@ use crate::config::Config;
 use crate::init::Initializer;
 use crate::moe::{ExpertMaps, Experts, RouterBias};
 use burn::module::{Module, ModuleDisplay, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use rand::Rng;
-use ruminate_kernels as kernels;
+use ruminate_kernels::{self as kernels, ComputeDtype};
 use std::collections::HashMap;
 
 /// A linear map, and with it the form of all weights of a decoder: [`Linear`] holds parameters, which learn;
@@ -30,10 +30,10 @@ pub(crate) trait LinearMap: Module + ModuleDisplay {
     /// The balancing bias of a router.
     type RouterBias: RouterBias;
 
-    /// `x W^T + b`
+    /// `x W^T + b`, in f32.
     ///
     /// # Shapes
-    /// - `x`: `[N, in]`, result: `[N, out]`
+    /// - `x`: `[N, in]`, an operand of the products' dtype, result: `[N, out]`
     fn forward(&self, x: Tensor<2>) -> Tensor<2>;
 }
 
@@ -63,11 +63,13 @@ impl Linear {
         Self { bias: Some(init.constant([output], 0.0)), ..Self::init(init, input, output) }
     }
 
-    /// The weight that [`forward`](LinearMap::forward) amounts to: `W + scale * B A`, a tensor of its own where there is an adapter.
+    /// The weight that [`forward`](LinearMap::forward) amounts to, in f32: `W + scale * B A`, a tensor of its own where there
+    /// is an adapter.
     pub(crate) fn effective_weight(&self) -> Tensor<2> {
+        let weight = self.weight.val().cast(DType::F32);
         match &self.adapter {
-            Some(adapter) => self.weight.val() + adapter.product(),
-            None => self.weight.val(),
+            Some(adapter) => weight + adapter.product(),
+            None => weight,
         }
     }
 }
@@ -132,10 +134,11 @@ impl GateUp for GateUpLinears {
 
 impl<L: LinearMap> Mlp<L> {
     /// # Shapes
-    /// - `x`: `[N, D]`, result: `[N, D]`
+    /// - `x`: `[N, D]`, an operand of the products' dtype, result: `[N, D]`
     pub(crate) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        let dtype = ComputeDtype::of(&x);
         let [gate, up] = self.gate_up.forward(x);
-        self.down_proj.forward(kernels::swiglu(gate, up))
+        self.down_proj.forward(kernels::swiglu_operand(gate, up, dtype))
     }
 }
 

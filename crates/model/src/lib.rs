@@ -69,7 +69,7 @@ pub use moe::{LayerRouting, Routes, balance_loss};
 pub use parameters::{ParameterMapper, ParameterVisitor};
 pub use prepared::{DecodeStep, PreparedDecoder};
 pub use ruminate_kernels::read;
-pub use ruminate_kernels::{Precision, disable_fused, keep_freed_memory};
+pub use ruminate_kernels::{ComputeDtype, Precision, disable_fused, keep_freed_memory};
 pub use weights::{
     Format, LoadError, Progress, SaveError, WeightType, load, load_config, load_with_progress, save, save_as,
 };

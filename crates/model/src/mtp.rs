@@ -39,6 +39,7 @@ impl<L: LinearMap> MultiTokenPrediction<L> {
         context: Context,
     ) -> (Tensor<2>, Option<LayerRouting>) {
         let joined = Tensor::cat(vec![self.enorm.forward(next), self.hnorm.forward(hidden)], 1);
+        let joined = context.dtype().operand(joined);
         let (x, routing) = self.block.forward(self.eh_proj.forward(joined), angles, context, None);
         (self.shared_head.norm.forward(x), routing)
     }

@@ -51,23 +51,24 @@ impl QueryKeyValue for HeadLinears {
 impl<L: LinearMap> GroupedQuery<L> {
     pub(crate) fn forward(&self, x: Tensor<2>, angles: &Angles, context: Context) -> Tensor<2> {
         let [tokens, _] = x.dims();
+        let dtype = context.dtype();
         let [q, k, v] = self.project(x, angles, context.shape(tokens));
         let Gqa { num_attention_heads: heads, head_dim, .. } = self.sizes;
         let joined = [tokens, heads * head_dim];
         let out = match context {
-            Context::Rows(segments) => attention(q, k, v, segments, self.scale).reshape(joined),
+            Context::Rows { segments, .. } => attention(q, k, v, segments, self.scale, dtype).reshape(joined),
             Context::Prompt { segments, kept } => {
                 let (k, v) = match kept.take().map(LayerCache::by_place) {
                     None => (k, v),
                     Some([keys, values]) => (Tensor::cat(vec![keys, k], 1), Tensor::cat(vec![values, v], 1)),
                 };
-                let out = attention(q, k.clone(), v.clone(), segments, self.scale); // [B, Tq, H, Dh]
+                let out = attention(q, k.clone(), v.clone(), segments, self.scale, dtype); // [B, Tq, H, Dh]
                 *kept = Some(LayerCache::KeyValue { key: k.permute([0, 2, 3, 1]), value: v.swap_dims(1, 2) });
                 out.reshape(joined)
             }
             Context::Ring { latest, cache } => self.decode([q, k, v], latest, cache).reshape(joined),
         };
-        self.o_proj.forward(out)
+        self.o_proj.forward(dtype.operand(out))
     }
 
     /// # Shapes

@@ -16,7 +16,8 @@ use burn::module::{Module, ModuleDisplay};
 use burn::tensor::Tensor;
 use rand::Rng;
 use ruminate_kernels::{
-    Angles, Segments, VisibleColumns, decode_latent_attention, latent_attention, rotate_interleaved,
+    Angles, ComputeDtype, Segments, VisibleColumns, decode_latent_attention, latent_attention,
+    rotate_interleaved,
 };
 
 /// Epsilon of the norms inside the low ranks: the checkpoints' code uses this one whatever `rms_norm_eps` says.
@@ -92,12 +93,14 @@ impl<L: LinearMap> Latent<L> {
         let Mla { num_attention_heads: heads, qk_rope_head_dim: rotary, v_head_dim, kv_lora_rank, .. } =
             self.sizes;
         let [tokens, _] = x.dims();
-        let shape = context.shape(tokens);
+        let (shape, dtype) = (context.shape(tokens), context.dtype());
         let q = self.queries(x.clone(), angles, shape); // [B, Tq, H, P + R]
         let (latent, k_rope) = self.latents(x, angles, shape); // [B * Tq, C], [B, Tq, 1, R]
         let joined = [tokens, heads * v_head_dim];
         let out = match context {
-            Context::Rows(segments) => self.multiplied_out(q, latent, k_rope, segments).reshape(joined),
+            Context::Rows { segments, .. } => {
+                self.multiplied_out(q, dtype.operand(latent), k_rope, segments).reshape(joined)
+            }
             Context::Prompt { segments, kept } => {
                 let ([batch, new], [_, all]) = (shape, segments.shape());
                 let latent = latent.reshape([batch, new, kv_lora_rank]);
@@ -116,11 +119,11 @@ impl<L: LinearMap> Latent<L> {
                 self.decode(q.squeeze_dim(1), new, latest, cache).reshape(joined)
             }
         };
-        self.o_proj.forward(out)
+        self.o_proj.forward(dtype.operand(out))
     }
 
     /// # Shapes
-    /// - `q`: `[B, Tq, H, P + R]`, `latent`: `[B * T, C]`, `k_rope`: `[B, T, 1, R]`; result: `[B, Tq, H, Dv]`
+    /// - `q`: `[B, Tq, H, P + R]`, `latent`: `[B * T, C]`, an operand of the products' dtype, `k_rope`: `[B, T, 1, R]`; result: `[B, Tq, H, Dv]`
     fn multiplied_out(
         &self,
         q: Tensor<4>,
@@ -130,8 +133,9 @@ impl<L: LinearMap> Latent<L> {
     ) -> Tensor<4> {
         let Mla { num_attention_heads: heads, qk_nope_head_dim: nope, v_head_dim, .. } = self.sizes;
         let [batch, tokens] = segments.shape();
+        let dtype = ComputeDtype::of(&latent);
         let up = self.kv_b_proj.expand(latent).reshape([batch, tokens, heads, nope + v_head_dim]);
-        latent_attention(q, up, k_rope, segments, self.scale)
+        latent_attention(q, up, k_rope, segments, self.scale, dtype)
     }
 
     /// The absorbed form: `q_nope W_UK` scores against the latent itself, and `W_UV` comes after softmax.
@@ -169,7 +173,11 @@ impl<L: LinearMap> Latent<L> {
             self.sizes;
         let q = match &self.query {
             Query::Direct(direct) => direct.q_proj.forward(x),
-            Query::LowRank(low) => low.q_b_proj.forward(low.q_a_layernorm.forward(low.q_a_proj.forward(x))),
+            Query::LowRank(low) => {
+                let dtype = ComputeDtype::of(&x);
+                let narrow = low.q_a_layernorm.forward(low.q_a_proj.forward(x));
+                low.q_b_proj.forward(dtype.operand(narrow))
+            }
         };
         rotate_interleaved(q.reshape([batch, tokens, heads, nope + rotary]), angles)
     }

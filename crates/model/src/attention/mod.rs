@@ -10,7 +10,7 @@ use crate::layers::{Linear, LinearMap};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use rand::Rng;
-use ruminate_kernels::{Angles, Segments, VisibleColumns};
+use ruminate_kernels::{Angles, ComputeDtype, Segments, VisibleColumns};
 
 pub(crate) use gqa::{GroupedQuery, HeadLinears, QueryKeyValue};
 pub(crate) use mla::{Absorbed, DirectQuery, Latent, LatentUp, LowRankQuery, Query};
@@ -18,7 +18,11 @@ pub(crate) use mla::{Absorbed, DirectQuery, Latent, LatentUp, LowRankQuery, Quer
 /// What new tokens attend over, and where their own keys and values go.
 pub(crate) enum Context<'a> {
     /// Whole rows, of which nothing is kept: how a decoder learns and scores.
-    Rows(&'a Segments),
+    Rows {
+        segments: &'a Segments,
+        /// Of the products of linear maps.
+        dtype: ComputeDtype,
+    },
     /// The last `Tq` of the `T` tokens of each row.
     Prompt {
         /// Of all `T` tokens.
@@ -35,10 +39,19 @@ pub(crate) enum Context<'a> {
 }
 
 impl Context<'_> {
+    /// That of the products of linear maps. Packed weights have a precision of their own, to which they round what they
+    /// multiply.
+    pub(crate) fn dtype(&self) -> ComputeDtype {
+        match self {
+            Self::Rows { dtype, .. } => *dtype,
+            Self::Prompt { .. } | Self::Ring { .. } => ComputeDtype::F32,
+        }
+    }
+
     /// Rows and tokens per row of so many new tokens; in a ring each token is a row of its own.
     fn shape(&self, tokens: usize) -> [usize; 2] {
         match self {
-            Self::Rows(segments) => segments.shape(),
+            Self::Rows { segments, .. } => segments.shape(),
             Self::Prompt { segments, .. } => {
                 let [batch, _] = segments.shape();
                 [batch, tokens / batch]
@@ -58,7 +71,8 @@ pub(crate) enum SelfAttention<L: LinearMap = Linear> {
 
 impl<L: LinearMap> SelfAttention<L> {
     /// # Shapes
-    /// - `x`: `[B * T, D]`, in a ring `[W * S, D]` with all first tokens before all second ones; result: that of `x`
+    /// - `x`: `[B * T, D]`, in a ring `[W * S, D]` with all first tokens before all second ones, an operand of the
+    ///   context's dtype; result: that of `x`
     pub(crate) fn forward(&self, x: Tensor<2>, angles: &Angles, context: Context) -> Tensor<2> {
         match self {
             Self::Latent(latent) => latent.forward(x, angles, context),

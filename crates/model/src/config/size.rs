@@ -2,6 +2,7 @@
 //! caller's.
 
 use super::{Attention, Config, HeadNorm};
+use ruminate_kernels::ComputeDtype;
 
 /// Parameters of all matrices; norms' gains and biases, less than a thousandth, are left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,37 +68,46 @@ impl Config {
         }
     }
 
-    /// Numbers that the fused forward of block `layer` keeps a token for its backward: the inputs of norms, products and
-    /// attention, and the pre-activations of gates.
-    pub fn kept_by_block(&self, layer: usize) -> usize {
+    /// Bytes that the fused forward of block `layer` keeps a token for its backward: the inputs of norms in f32, and those of
+    /// products and attention and the pre-activations of gates in the dtype of products.
+    pub fn kept_by_block(&self, layer: usize, dtype: ComputeDtype) -> usize {
+        let of_number = match dtype {
+            ComputeDtype::F32 => 4,
+            ComputeDtype::Bf16 => 2,
+        };
         let width = self.hidden_size;
-        let attention = match self.attention {
+        // Of what is kept in f32 and of what is kept in the dtype of products.
+        let (exact, attention) = match self.attention {
             Attention::Mla(mla) => {
                 let heads = mla.num_attention_heads;
                 let query = heads * (mla.qk_nope_head_dim + mla.qk_rope_head_dim);
-                // Both the latent before its norm and after it.
-                let latent = 2 * mla.kv_lora_rank + 2 * mla.qk_rope_head_dim;
+                // Before a norm and after it. The rotary columns are part of the latent before its norm.
+                let low = mla.q_lora_rank.unwrap_or(0);
+                let latent = mla.kv_lora_rank;
                 let up = heads * (mla.qk_nope_head_dim + mla.v_head_dim);
-                let low = mla.q_lora_rank.map_or(0, |rank| 2 * rank);
-                query + low + latent + up + heads * (mla.v_head_dim + 1)
+                let exact = low + latent + mla.qk_rope_head_dim + heads;
+                (exact, query + low + latent + mla.qk_rope_head_dim + up + heads * mla.v_head_dim)
             }
             Attention::Gqa(gqa) => {
                 let keys = gqa.num_attention_heads + gqa.num_key_value_heads;
                 let unnormed = if gqa.norm == HeadNorm::Rms { keys * gqa.head_dim } else { 0 };
                 let heads = 2 * gqa.num_attention_heads + 2 * gqa.num_key_value_heads;
-                unnormed + heads * gqa.head_dim + gqa.num_attention_heads
+                (unnormed + gqa.num_attention_heads, heads * gqa.head_dim)
             }
         };
-        let feed_forward = match self.moe.filter(|_| self.is_moe(layer)) {
-            None => 3 * self.intermediate_size,
+        let (routing, feed_forward) = match self.moe.filter(|_| self.is_moe(layer)) {
+            None => (0, 3 * self.intermediate_size),
             Some(moe) => {
-                let inner = moe.moe_intermediate_size;
-                let routed = moe.num_experts_per_tok * (2 * inner + 4);
-                routed + 3 * inner * moe.n_shared_experts + 2 * moe.n_routed_experts
+                let (inner, chosen) = (moe.moe_intermediate_size, moe.num_experts_per_tok);
+                let routing = 4 * chosen + 2 * moe.n_routed_experts;
+                // The router reads the normed state in f32, the experts the operand of their products.
+                let read = if dtype == ComputeDtype::F32 { 0 } else { width };
+                (routing + read, 2 * chosen * inner + 3 * inner * moe.n_shared_experts)
             }
         };
         // The residual stream and its normed form, before each half.
-        4 * width + attention + feed_forward
+        let exact = 2 * width + exact + routing;
+        4 * exact + of_number * (2 * width + attention + feed_forward)
     }
 
     /// Numbers that computing block `layer` or its gradients holds a token for a moment, beside what is kept: those of the

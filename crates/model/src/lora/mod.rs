@@ -15,9 +15,9 @@ pub use files::{base_folder, load_adapter};
 
 use crate::adapter::Adapter;
 use crate::layers::Linear;
-use crate::{Config as Architecture, Decoder};
+use crate::{ComputeDtype, Config as Architecture, Decoder, ParameterMapper};
 use burn::module::{Module, Param};
-use burn::tensor::Device;
+use burn::tensor::{DType, Device, Tensor};
 use rand::Rng;
 use ruminate_data::nearest;
 use serde::{Deserialize, Serialize};
@@ -213,7 +213,17 @@ impl Decoder {
         Ok(decoder)
     }
 
-    /// The decoder without adapters that computes the same: each is added into its weight. One without adapters is
+    /// Under adapters: the frozen matrices rounded to a dtype, in which they are then held. Checkpoints in bfloat16 lose
+    /// nothing by it. Norms, biases and the router, which has to tell near scores apart, stay as they are.
+    #[must_use]
+    pub fn with_frozen_dtype(self, dtype: ComputeDtype) -> Self {
+        match dtype {
+            ComputeDtype::Bf16 if self.adapters().is_some() => self.map_parameters(&mut Held(DType::BF16)),
+            ComputeDtype::Bf16 | ComputeDtype::F32 => self,
+        }
+    }
+
+    /// The decoder without adapters that computes the same, in f32: each is added into its weight. One without adapters is
     /// given back as it is.
     #[must_use]
     pub fn merged(mut self) -> Self {
@@ -224,7 +234,10 @@ impl Decoder {
             }
         }
         self.set_adapters(None);
-        self
+        match self.head().dtype() {
+            DType::F32 => self,
+            _ => self.map_parameters(&mut Held(DType::F32)),
+        }
     }
 
     /// The decoder as it is with all adapters off; weights are shared, nothing is copied.
@@ -234,6 +247,16 @@ impl Decoder {
         decoder.adaptable().for_each(|(_, linear)| linear.adapter = None);
         decoder.set_adapters(None);
         decoder
+    }
+}
+
+/// Puts what does not learn into a dtype, but for norms, biases and routers.
+struct Held(DType);
+
+impl ParameterMapper for Held {
+    fn map<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) -> Tensor<D> {
+        let stays = D == 1 || tensor.is_require_grad() || name.ends_with(".mlp.gate.weight");
+        if stays { tensor } else { tensor.cast(self.0) }
     }
 }
 

@@ -7,10 +7,10 @@ use crate::config::Moe;
 use crate::init::Initializer;
 use crate::layers::{Linear, LinearMap, Mlp};
 use burn::module::{Module, ModuleDisplay, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use rand::Rng;
 use router::Route;
-use ruminate_kernels::{ExpertWeights, Permutation, experts};
+use ruminate_kernels::{ComputeDtype, ExpertWeights, Permutation, experts};
 
 pub use balance::balance_loss;
 pub(crate) use router::{Gate, RouterBias};
@@ -65,6 +65,12 @@ impl Experts {
     pub(crate) fn weights(&self) -> ExpertWeights {
         ExpertWeights { gate_up: self.gate_up_proj.val(), down: self.down_proj.val() }
     }
+
+    /// The same in f32, whatever frozen weights are held in.
+    pub(crate) fn in_f32(&self) -> ExpertWeights {
+        let ExpertWeights { gate_up, down } = self.weights();
+        ExpertWeights { gate_up: gate_up.cast(DType::F32), down: down.cast(DType::F32) }
+    }
 }
 
 impl ExpertMaps for Experts {
@@ -83,11 +89,18 @@ pub(crate) struct MixtureOfExperts<L: LinearMap = Linear> {
 
 impl<L: LinearMap> MixtureOfExperts<L> {
     /// # Shapes
-    /// - `x`: `[N, D]`, `replay`: N * K expert ids, result: `[N, D]`
-    pub(crate) fn forward(&self, x: Tensor<2>, replay: Option<&[u16]>) -> (Tensor<2>, LayerRouting) {
+    /// - `x`: `[N, D]` in f32, which the router reads; `replay`: N * K expert ids; `dtype`: of the experts' products;
+    ///   result: `[N, D]`
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<2>,
+        replay: Option<&[u16]>,
+        dtype: ComputeDtype,
+    ) -> (Tensor<2>, LayerRouting) {
         let Route { routing, weights } = self.gate.forward(x.clone(), replay);
         let ([_, chosen], [_, n_experts]) = (weights.dims(), routing.scores.dims());
         let permutation = Permutation::new(&routing.experts, chosen, n_experts);
+        let x = dtype.operand(x);
         let mut out = self.experts.forward(x.clone(), permutation, weights);
         if let Some(shared) = &self.shared_experts {
             out = out + shared.forward(x);

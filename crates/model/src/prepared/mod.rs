@@ -15,7 +15,7 @@ use crate::decoder::{Decoder, Embedding, Output};
 use crate::layers::{RmsNorm, angles};
 use crate::mtp::MultiTokenPrediction;
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use packed::PackedLinear;
 use ruminate_kernels::{Angles, Precision, PreparedWeight, Segments, VisibleColumns};
 use std::mem;
@@ -53,7 +53,7 @@ impl PreparedDecoder {
             embed_tokens: decoder.embed_tokens.valid(),
             layers: decoder.layers.iter().map(|block| block.packed(precision)).collect(),
             norm: decoder.norm.valid(),
-            head: PreparedWeight::new(decoder.head().inner(), precision),
+            head: PreparedWeight::new(decoder.head().inner().cast(DType::F32), precision),
             mtp: None,
             config: decoder.config().clone(),
         }

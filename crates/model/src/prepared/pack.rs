@@ -103,7 +103,7 @@ impl MixtureOfExperts {
                 e_score_correction_bias: bias.map(|bias| HostBias { values: bias.values().into_owned() }),
                 moe: self.gate.moe,
             },
-            experts: PackedExperts { weights: PreparedExperts::new(self.experts.weights(), precision) },
+            experts: PackedExperts { weights: PreparedExperts::new(self.experts.in_f32(), precision) },
             shared_experts: self.shared_experts.as_ref().map(|shared| shared.packed(precision)),
         }
     }
