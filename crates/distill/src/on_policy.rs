@@ -88,7 +88,7 @@ pub fn train(
     let OnPolicyArgs { sampling: setup, config, max_mismatch_kl } = args;
     validate(&setup.sampling, setup.num_samples, config)?;
     let temperature = setup.sampling.temperature;
-    let mut alarm = match engine.logprobs() {
+    let mut alarm = match engine.logprobs().beside(state.policy.compute_dtype()) {
         Logprobs::Exact => MismatchAlarm::new(*max_mismatch_kl),
         Logprobs::Approximate => MismatchAlarm::silent(),
     };

@@ -65,7 +65,8 @@ pub struct Config {
     /// Steps between evaluations; 0 evaluates before the first step and after the last only.
     pub eval_steps: usize,
     /// KL between sampler and trainer, in nats per token, that ends the run (exit 8) when exceeded three
-    /// steps in a row. `inf` never does, and neither does a sampler that rounds (`rollout.dtype`).
+    /// steps in a row. `inf` never does, and neither do a sampler or a trainer that round (`rollout.dtype`,
+    /// `train.dtype`).
     pub max_mismatch_kl: f64,
 }
 

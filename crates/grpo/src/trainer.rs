@@ -104,13 +104,14 @@ impl<'a> Trainer<'a> {
     ) -> Result<Self, Error> {
         args.validate()?;
         let config = args.config;
-        let loss = config.policy_loss(engine.logprobs())?;
+        let logprobs = engine.logprobs().beside(state.policy.compute_dtype());
+        let loss = config.policy_loss(logprobs)?;
         // Under adapters the first policy is the base, which is there with them off.
         let copied = config.beta > 0.0 && state.policy.adapters().is_none();
         if copied && !state.models.contains_key(REFERENCE) {
             state.models.insert(REFERENCE.to_owned(), state.policy.valid());
         }
-        let mismatch = match engine.logprobs() {
+        let mismatch = match logprobs {
             Logprobs::Exact => MismatchAlarm::new(config.max_mismatch_kl),
             Logprobs::Approximate => MismatchAlarm::silent(),
         };

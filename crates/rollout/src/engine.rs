@@ -3,7 +3,7 @@
 
 use crate::{Error, SpeculationStats};
 use ruminate_data::{Request, Sink};
-use ruminate_model::Decoder;
+use ruminate_model::{ComputeDtype, Decoder};
 
 /// Generates completions.
 pub trait Engine {
@@ -38,4 +38,15 @@ pub enum Logprobs {
     Exact,
     /// Of weights or a computation that round otherwise: differences are expected, and have to be corrected for.
     Approximate,
+}
+
+impl Logprobs {
+    /// How near they are to those of a trainer that multiplies in a dtype: where it rounds, no sampler says the same numbers.
+    #[must_use]
+    pub fn beside(self, trainer: ComputeDtype) -> Self {
+        match trainer {
+            ComputeDtype::F32 => self,
+            ComputeDtype::Bf16 => Self::Approximate,
+        }
+    }
 }

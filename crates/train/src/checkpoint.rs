@@ -136,14 +136,18 @@ pub fn save(
 
 /// Loads a checkpoint: the policy with gradients, everything else without.
 ///
-/// `config` is the run's: the optimizer goes on with its settings. `device` is the one without autodiff.
+/// `config` is the run's: the optimizer goes on with its settings, and all models compute in its dtype. `device` is the one without autodiff.
 ///
 /// # Errors
 /// [`Error::Run`] names a file that is missing, cut or changed; [`Error::Load`] and
 /// [`Error::Malformed`] one that is whole and makes no sense. [`Error::OtherOptimizer`] where it is
 /// of another optimizer than the run.
 pub fn load(folder: &Path, config: &Config, device: &Device) -> Result<Loaded, Error> {
-    load_with_optimizer(folder, config.new_optimizer(), device)
+    let mut loaded = load_with_optimizer(folder, config.new_optimizer(), device)?;
+    let State { policy, models, .. } = loaded.state;
+    let models = models.into_iter().map(|(name, model)| (name, config.computing(model))).collect();
+    loaded.state = State { policy: config.computing(policy), models, ..loaded.state };
+    Ok(loaded)
 }
 
 /// The same for a rule that no recipe names.

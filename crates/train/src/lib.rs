@@ -54,6 +54,7 @@
 pub mod alarms;
 pub mod checkpoint;
 mod config;
+mod dtype;
 mod error;
 mod expert_load;
 mod gradients;
@@ -74,6 +75,7 @@ mod train_loop;
 
 pub use alarms::MismatchAlarm;
 pub use config::{Config, RouterTraining, Scheduler};
+pub use dtype::{Dtype, UnknownDtype};
 pub use error::Error;
 pub use expert_load::ExpertLoad;
 pub use gradients::Gradients;

@@ -36,7 +36,7 @@ pub(crate) fn at_places(
     targets: &[u32],
     temperature: f64,
 ) -> TokenStatistics {
-    ruminate_kernels::token_logprobs(rows(hidden, places), decoder.head(), targets, temperature)
+    ruminate_kernels::token_logprobs(rows(decoder, hidden, places), decoder.head(), targets, temperature)
 }
 
 /// What the policy says of K candidates at each place with loss, and of all other tokens together, in nats and with
@@ -55,7 +55,7 @@ pub fn candidate_logprobs(
     candidates: &[u32],
     temperature: f64,
 ) -> Tensor<2> {
-    let hidden = rows(hidden, &packed.loss_places);
+    let hidden = rows(decoder, hidden, &packed.loss_places);
     ruminate_kernels::candidate_logprobs(hidden, decoder.head(), candidates, temperature)
 }
 
@@ -72,17 +72,18 @@ pub fn top_logprobs(
     temperature: f64,
 ) -> TopLogprobs {
     let decoder = decoder.valid();
-    let hidden = rows(decoder.forward(&packed.batch, Routes::Choose).hidden, &packed.loss_places);
+    let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
+    let hidden = rows(&decoder, hidden, &packed.loss_places);
     let head = decoder.head().narrow(0, 0, vocabulary);
     ruminate_kernels::top_logprobs(hidden, head, count, temperature)
 }
 
-/// The rows of some places.
-fn rows(hidden: Tensor<2>, places: &[u32]) -> Tensor<2> {
+/// The rows of some places, an operand of the decoder's products.
+fn rows(decoder: &Decoder, hidden: Tensor<2>, places: &[u32]) -> Tensor<2> {
     assert!(!places.is_empty(), "no place has loss");
     let rows: Vec<i32> = places.iter().map(|&place| place as i32).collect();
     let rows = Tensor::<1, Int>::from_ints(rows.as_slice(), &hidden.device());
-    hidden.select(0, rows) // [N, D]
+    decoder.compute_dtype().operand(hidden.select(0, rows)) // [N, D]
 }
 
 /// Log-probabilities in nats of given completions, one a completion token, in the given order. For reference models

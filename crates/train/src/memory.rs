@@ -1,8 +1,8 @@
 //! How much memory a training step will take, before any is taken: from the architecture and the shape of its
-//! microbatches. An estimate for people, of f32 on the fused forms; it refuses nothing.
+//! microbatches. An estimate for people, of the fused forms; it refuses nothing.
 
-use crate::Config;
 use crate::optim::{Optimizer, ParameterKind};
+use crate::{Config, Dtype};
 use ruminate_kernels::LOGITS_AT_ONCE;
 use ruminate_model::Config as Model;
 use std::fmt;
@@ -64,20 +64,21 @@ const OF_A_TOKEN: u64 = 512;
 pub fn memory_plan(model: &Model, trained: Trained, shape: Shape, config: &Config) -> MemoryPlan {
     let Shape { tokens, loss_tokens, microbatches } = shape;
     let (layers, width) = (0..model.num_hidden_layers, model.hidden_size);
-    let widest = |size: fn(&Model, usize) -> usize| layers.clone().map(|layer| size(model, layer)).max();
-    let passing = widest(Model::passing_by_block).unwrap_or(0);
-    // Numbers a token: between the passes, and while a block is computed.
+    let of_number = size_of::<f32>();
+    let passing = of_number * layers.clone().map(|layer| model.passing_by_block(layer)).max().unwrap_or(0);
+    let of_blocks = layers.clone().map(|layer| model.kept_by_block(layer, config.dtype.into()));
+    // Bytes a token: between the passes, and while a block is computed.
     let (kept, inside) = if config.gradient_checkpointing {
         // A state a block, and all of the block that is computed again, with its result, that one's gradient and their
         // product.
-        let again = widest(Model::kept_by_block).unwrap_or(0) + 3 * width;
-        (layers.len() * width, again + passing)
+        let again = of_blocks.max().unwrap_or(0) + of_number * 3 * width;
+        (of_number * layers.len() * width, again + passing)
     } else {
-        (layers.clone().map(|layer| model.kept_by_block(layer)).sum(), passing)
+        (of_blocks.sum(), passing)
     };
     // Behind the blocks: the last state, its norm, and the rows with loss.
-    let kept = tokens * (kept + 2 * width) + loss_tokens * width;
-    let inside = tokens * inside;
+    let kept = (tokens * (kept + of_number * 2 * width) + of_number * loss_tokens * width) as u64;
+    let inside = (tokens * inside) as u64;
     let logits = LOGITS_AT_ONCE.min(loss_tokens * model.vocab_size);
     let weights = model.parameters().all + model.module_parameters();
     let embedding = model.vocab_size * width;
@@ -95,13 +96,16 @@ pub fn memory_plan(model: &Model, trained: Trained, shape: Shape, config: &Confi
     let at_once = config.workers().get().min(microbatches.max(1)) as u64;
     MemoryPlan {
         program: PROGRAM + OF_A_TOKEN * model.vocab_size as u64,
-        weights: bytes(weights),
+        weights: match (trained, config.frozen_dtype) {
+            (Trained::Adapters(learning), Dtype::Bfloat16) => bytes(learning) + bytes(weights) / 2,
+            _ => bytes(weights),
+        },
         moments: bytes(optimizer_state(optimizer.as_ref(), model, trained)),
         sums: if microbatches > 1 { bytes(learning) } else { 0 },
         gradients: at_once * bytes(learning),
-        activations: at_once * bytes(kept),
-        beginning: at_once * bytes(head + loss_tokens * width + logits.max(inside)),
-        end: at_once * bytes(embedded.max(inside)),
+        activations: at_once * kept,
+        beginning: at_once * (bytes(head + loss_tokens * width) + bytes(logits).max(inside)),
+        end: at_once * bytes(embedded).max(inside),
         update: bytes(learning + scratch),
         prepared: 0,
         caches: 0,

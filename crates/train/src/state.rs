@@ -29,10 +29,10 @@ pub struct State {
 }
 
 impl State {
-    /// A run before its first step.
+    /// A run before its first step. The policy computes in the dtype of the run from now on.
     pub fn fresh(policy: Decoder, config: &Config) -> Self {
         Self {
-            policy,
+            policy: config.computing(policy),
             optimizer: DecoderOptimizer::new(config.new_optimizer()),
             step: 0,
             cursor: 0,

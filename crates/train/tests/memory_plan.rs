@@ -5,7 +5,7 @@
 use ruminate_data::{Sample, Seed};
 use ruminate_model::{Config, Decoder, lora};
 use ruminate_testkit as testkit;
-use ruminate_train::{MemoryPlan, Observer, OptimizerName, State, Trained, supervised};
+use ruminate_train::{Dtype, MemoryPlan, Observer, OptimizerName, State, Trained, supervised};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -83,6 +83,28 @@ fn check(model: &Value, adapters: Option<&lora::Config>, config: &supervised::Co
 #[test]
 fn of_all_weights() {
     testkit::alone("of_all_weights", || check(&dense(), None, &config(1)));
+}
+
+#[test]
+fn of_products_in_bfloat16() {
+    let mut config = config(1);
+    config.train.dtype = Dtype::Bfloat16;
+    testkit::alone("of_products_in_bfloat16", || check(&dense(), None, &config));
+}
+
+#[test]
+fn of_a_mixture_of_experts_in_bfloat16() {
+    let mut config = config(1);
+    config.train.dtype = Dtype::Bfloat16;
+    testkit::alone("of_a_mixture_of_experts_in_bfloat16", || check(&experts(), None, &config));
+}
+
+#[test]
+fn of_adapters_on_weights_in_bfloat16() {
+    let mut config = config(1);
+    (config.train.dtype, config.train.frozen_dtype) = (Dtype::Bfloat16, Dtype::Bfloat16);
+    let name = "of_adapters_on_weights_in_bfloat16";
+    testkit::alone(name, || check(&dense(), Some(&lora::Config::default()), &config));
 }
 
 #[test]
