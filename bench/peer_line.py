@@ -20,7 +20,7 @@ def print_line(tokens, step_s, dtype, packages=("torch", "transformers")):
         "step_s": step_s,
         "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,  # KiB on Linux
         "device": "cpu",
-        "dtype": str(DTYPES[dtype]).removeprefix("torch."),
+        "dtype": str(DTYPES.get(dtype, dtype)).removeprefix("torch."),
         "threads": torch.get_num_threads(),
         "versions": ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages),
     }))

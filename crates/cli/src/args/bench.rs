@@ -2,7 +2,7 @@
 
 use super::{DeviceArgs, EngineArgs};
 use clap::{Args as ClapArgs, Subcommand};
-use ruminate::{BenchOptions, BenchWork, GenerateBench, GrpoBench, TrainBench};
+use ruminate::{BenchOptions, BenchWork, GenerateBench, GrpoBench, TrainBench, TrainDtype};
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, Subcommand)]
@@ -60,6 +60,9 @@ pub(crate) struct BenchTrainArgs {
     /// Optimizer steps
     #[arg(long, default_value_t = 4)]
     pub(crate) steps: usize,
+    /// What products of matrices multiply: float32 or bfloat16
+    #[arg(long, default_value_t = TrainDtype::Float32)]
+    pub(crate) dtype: TrainDtype,
     /// Compute with compositions of Burn operations in place of the fused forms, which are checked and measured against
     /// them
     #[arg(long)]
@@ -88,6 +91,9 @@ pub(crate) struct BenchGrpoArgs {
     /// GRPO steps, of which the first does not count
     #[arg(long, default_value_t = 3)]
     pub(crate) steps: usize,
+    /// What products of matrices multiply where the policy learns: float32 or bfloat16
+    #[arg(long, default_value_t = TrainDtype::Float32)]
+    pub(crate) train_dtype: TrainDtype,
     /// Compute with compositions of Burn operations in place of the fused forms, which are checked and measured against
     /// them
     #[arg(long)]
@@ -129,6 +135,7 @@ impl BenchTrainArgs {
             batch: self.batch,
             tokens: self.tokens,
             steps: self.steps,
+            dtype: self.dtype,
         })
     }
 }
@@ -143,6 +150,7 @@ impl BenchGrpoArgs {
             max_completion: self.max_completion,
             steps: self.steps,
             engine: self.engine.config(),
+            train_dtype: self.train_dtype,
         })
     }
 }

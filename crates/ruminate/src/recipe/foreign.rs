@@ -143,7 +143,7 @@ const NAMES: &[(&[&str], &str)] = &[
     ),
     (
         &["bf16", "fp16", "torch_dtype", "mixed_precision"],
-        "training computes in f32; what weights are held in while sampling is `rollout.dtype`",
+        "what products multiply while training is `train.dtype`, what weights are held in while sampling `rollout.dtype`",
     ),
     (
         &["use_vllm", "vllm_mode", "tensor_parallel_size"],

@@ -19,7 +19,7 @@ use ruminate_data::{Completion, Problem, Request, Sample, SamplingParams, Seed, 
 use ruminate_grpo as grpo;
 use ruminate_model::read::{Place, Reads};
 use ruminate_model::{self as model, Decoder};
-use ruminate_rollout::{self as rollout, Dtype, Engine, EngineConfig, LocalEngine};
+use ruminate_rollout::{self as rollout, Engine, EngineConfig, LocalEngine};
 use ruminate_text::PromptStyle;
 use ruminate_train::{self as train, State, supervised};
 use serde::Serialize;
@@ -37,6 +37,9 @@ struct Line {
     peak_gib: Option<f64>,
     device: String,
     dtype: String,
+    /// That of learning, where `dtype` is that of sampling.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    train_dtype: Option<String>,
     threads: usize,
     parts: Vec<Part>,
     /// How often a step waits for the device to read from it, by what is read.
@@ -114,7 +117,7 @@ pub struct GenerateBench {
     pub engine: EngineConfig,
 }
 
-/// Full training steps in f32 with AdamW on random tokens.
+/// Full training steps with AdamW on random tokens.
 #[derive(Clone, Debug)]
 pub struct TrainBench {
     /// A model folder; weights are random where it holds only a `config.json`.
@@ -125,6 +128,8 @@ pub struct TrainBench {
     pub tokens: usize,
     /// Optimizer steps.
     pub steps: usize,
+    /// What products multiply.
+    pub dtype: train::Dtype,
 }
 
 /// GRPO steps on the tasks of a file.
@@ -144,6 +149,8 @@ pub struct GrpoBench {
     pub steps: usize,
     /// How the engine computes.
     pub engine: EngineConfig,
+    /// What products multiply where the policy learns.
+    pub train_dtype: train::Dtype,
 }
 
 /// Measures, and returns one JSON object.
@@ -155,9 +162,9 @@ pub(crate) fn run(options: &BenchOptions) -> Result<Value> {
         model::disable_fused();
     }
     let (dtype, measured) = match &options.work {
-        BenchWork::Generate(bench) => (bench.engine.dtype, generation(bench, options.device)?),
-        BenchWork::Train(bench) => (Dtype::Float32, training(bench, options.device)?),
-        BenchWork::Grpo(bench) => (bench.engine.dtype, reinforcement(bench, options.device)?),
+        BenchWork::Generate(bench) => (bench.engine.dtype.to_string(), generation(bench, options.device)?),
+        BenchWork::Train(bench) => (bench.dtype.to_string(), training(bench, options.device)?),
+        BenchWork::Grpo(bench) => (bench.engine.dtype.to_string(), reinforcement(bench, options.device)?),
         BenchWork::Ceiling => return Ok(serde_json::to_value(ceiling::measure(options.device)?)?),
     };
     Ok(serde_json::to_value(Line {
@@ -165,7 +172,11 @@ pub(crate) fn run(options: &BenchOptions) -> Result<Value> {
         step_s: measured.step_s,
         peak_gib: peak_gib(),
         device: options.device.to_string(),
-        dtype: dtype.to_string(),
+        dtype,
+        train_dtype: match &options.work {
+            BenchWork::Grpo(bench) => Some(bench.train_dtype.to_string()),
+            _ => None,
+        },
         threads: rayon::current_num_threads(),
         parts: measured.parts,
         reads_per_step: measured.reads,
@@ -236,7 +247,7 @@ fn training(args: &TrainBench, device: Device) -> Result<Measured> {
         max_steps: args.steps,
         batch_size: args.batch,
         row_length: args.tokens,
-        train: train::Config { save_steps: 0, ..train::Config::default() },
+        train: train::Config { save_steps: 0, dtype: args.dtype, ..train::Config::default() },
         ..supervised::Config::default()
     };
     let seed = Seed::new(0).child("bench");
@@ -276,7 +287,12 @@ fn reinforcement(args: &GrpoBench, device: Device) -> Result<Measured> {
         num_generations: args.generations,
         ..grpo::Config::default()
     };
-    let optimizer = train::Config { learning_rate: 1e-6, save_steps: 0, ..train::Config::default() };
+    let optimizer = train::Config {
+        learning_rate: 1e-6,
+        save_steps: 0,
+        dtype: args.train_dtype,
+        ..train::Config::default()
+    };
     let engine = EngineConfig { record_routing: true, ..args.engine };
     let setup = grpo::TrainerArgs {
         config: &config,
