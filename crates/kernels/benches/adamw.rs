@@ -1,4 +1,4 @@
-//! AdamW and the sum of squares of the global norm, on the largest matrix of each model.
+//! AdamW, with moments in f32 and in 8 bits, and the sum of squares of the global norm, on the largest matrix of each model.
 //! `cargo bench -p ruminate-kernels --bench adamw`.
 
 // n elements of one parameter
@@ -7,7 +7,9 @@ mod shapes;
 
 use burn::tensor::Device;
 use criterion::{Criterion, criterion_group, criterion_main};
-use ruminate_kernels::{AdamWState, AdamWStep, adamw, sum_of_squares};
+use ruminate_kernels::{
+    AdamWInt8State, AdamWState, AdamWStep, Int8Moment, adamw, adamw_int8, sum_of_squares,
+};
 use shapes::{MODELS, bench, floats, random};
 
 const STEP: AdamWStep =
@@ -42,6 +44,13 @@ fn updates(criterion: &mut Criterion) {
                 state = state.take().map(|state| update(state, gradient.clone()));
             });
         }
+        let zeros = || Int8Moment::zeros(length, &device);
+        let mut state = Some(AdamWInt8State { parameter, mean: zeros(), square: zeros() });
+        let mut group = criterion.benchmark_group("AdamW int8");
+        // Parameter, gradient and codes: 16 bytes an element.
+        bench(&mut group, "fused", &shape, floats(4 * length), || {
+            state = state.take().map(|state| adamw_int8(state, gradient.clone(), STEP));
+        });
         let mut group = criterion.benchmark_group("sum of squares");
         bench(&mut group, "fused", &shape, floats(length), || sum_of_squares(gradient.clone()));
         bench(&mut group, "composed", &shape, floats(length), || gradient.clone().square().sum_dim(0));

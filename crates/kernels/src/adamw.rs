@@ -67,7 +67,7 @@ fn fused(state: AdamWState, gradient: Tensor<1>, step: AdamWStep) -> AdamWState 
     AdamWState { parameter, mean, square }
 }
 
-fn reference(state: AdamWState, gradient: Tensor<1>, step: AdamWStep) -> AdamWState {
+pub(crate) fn reference(state: AdamWState, gradient: Tensor<1>, step: AdamWStep) -> AdamWState {
     let AdamWState { parameter, mean, square } = state;
     let AdamWStep { beta1, beta2, clip, keep, step, epsilon } = step;
     let gradient = gradient.mul_scalar(clip);

@@ -38,6 +38,7 @@
 // K chosen experts per token, C expert capacity, F expert width, V vocabulary
 
 mod adamw;
+mod adamw_int8;
 mod attention;
 mod backend;
 mod candidates;
@@ -59,6 +60,7 @@ mod swiglu;
 mod test_inputs;
 
 pub use adamw::{AdamWState, AdamWStep, adamw, sum_of_squares};
+pub use adamw_int8::{AdamWInt8State, Int8Moment, adamw_int8};
 pub use attention::{
     KeyValueRing, Segments, VisibleColumns, attention, decode_attention, decode_latent_attention,
     latent_attention,

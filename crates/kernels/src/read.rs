@@ -1,7 +1,7 @@
 //! Reads from the device to the host. Each waits for everything that the device still has to compute, so that they are all
 //! here, counted by what is read.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use std::fmt::{self, Display, Formatter};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -91,6 +91,15 @@ impl Reads {
 pub fn floats<const D: usize>(tensor: Tensor<D>, what: Place) -> Vec<f32> {
     COUNTS[what as usize].fetch_add(1, Ordering::Relaxed);
     tensor.detach().try_into_vec_as::<f32>().expect("a float tensor reads as f32")
+}
+
+/// The whole numbers of a tensor, in row-major order.
+///
+/// # Panics
+/// When the device fails.
+pub fn ints<const D: usize>(tensor: Tensor<D, Int>, what: Place) -> Vec<i32> {
+    COUNTS[what as usize].fetch_add(1, Ordering::Relaxed);
+    tensor.try_into_vec_as::<i32>().expect("an integer tensor reads as i32")
 }
 
 /// The number of a tensor of one.

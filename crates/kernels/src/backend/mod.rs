@@ -16,10 +16,12 @@ pub(crate) use with_backends;
 
 pub(crate) mod cpu;
 mod dispatch;
+mod int8_moments;
 mod operation;
 mod packing;
 
 pub use dispatch::disable_fused;
 pub(crate) use dispatch::{Form, form, form_of_products, is_one_of};
+pub(crate) use int8_moments::{Int8Moments, adamw_int8_of_backend, update_with};
 pub(crate) use operation::{Differentiable, Operation, forward_on_graph, operation};
 pub(crate) use packing::{PackedExperts, PackedWeight, Packing, pack_experts, pack_weight, pack_with};

@@ -2,6 +2,7 @@
 //! Beside them what they are made of: tensors as slices of rows, vector arithmetic, products of matrices.
 
 mod adamw;
+mod adamw_int8;
 mod arch;
 mod attention;
 mod compute_dtype;
