@@ -7,7 +7,7 @@ mod engine;
 use crate::terminal::catch_end_of_input;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ruminate::{
-    Device, EngineConfig, GenerateOptions, Lines, R1Options, Resume, RunOptions, SamplingParams,
+    Device, EngineConfig, GenerateOptions, Lines, Programs, R1Options, Resume, RunOptions, SamplingParams,
     ScoreOptions, Work,
 };
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ pub(crate) enum Command {
     /// Log-probabilities of given completions: JSONL in, JSONL out
     Score(ScoreArgs),
     /// Run a verifier over completions: JSONL in, JSONL out
-    Verify(LinesArgs),
+    Verify(VerifyArgs),
     /// One static HTML page from a run folder, or from a folder of run folders
     Report(ReportArgs),
     /// A GGUF file of llama, qwen2 or qwen3 into a model folder
@@ -221,6 +221,23 @@ impl R1Args {
             set: self.set,
             device: self.device,
         }
+    }
+}
+
+/// What `verify` takes.
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) lines: LinesArgs,
+    /// Judge lines of the kind `code`, too: their programs and tests are run, in a sandbox
+    #[arg(long)]
+    pub(crate) allow_code: bool,
+}
+
+impl VerifyArgs {
+    /// Whether programs may run.
+    pub(crate) fn programs(&self) -> Programs {
+        if self.allow_code { Programs::Allowed } else { Programs::Refused }
     }
 }
 

@@ -25,7 +25,10 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         Command::Generate(args) if args.chat => chat::run(&args)?,
         Command::Generate(args) => ruminate::generate(&args.options(), &args.lines.files())?,
         Command::Score(args) => ruminate::score(&args.options(), &args.lines.files())?,
-        Command::Verify(args) => ruminate::verify(&args.files())?,
+        Command::Verify(args) => {
+            let programs = args.programs();
+            ruminate::verify(&args.lines.files(), programs)?;
+        }
         Command::Report(args) => report(&args)?,
         Command::Import(ImportArgs { file, out, pre }) => ruminate::import(&file, &out, pre.as_deref())?,
         Command::Merge(args) => merge(&args)?,

@@ -14,6 +14,14 @@ pub enum Error {
         /// The names that exist.
         known: Vec<&'static str>,
     },
+    /// A line asks for a kind that runs what a model wrote, where that was not allowed.
+    #[error(
+        "the kind `{kind}` runs programs that a model wrote; `verify --allow-code` lets it, in a sandbox"
+    )]
+    NotAllowed {
+        /// The kind.
+        kind: String,
+    },
     /// A recipe gives a verifier an option that it does not have.
     #[error("`{kind}` has no option {key:?}{}; expected {}", suggestion(*nearest), listed(known))]
     UnknownOption {

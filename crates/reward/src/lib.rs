@@ -12,7 +12,7 @@
 //! - [`check_address`], [`shown_address`]: what may stand in the address of a server, and what is shown of it.
 //! - [`by_name`], [`with_options`], [`group_reward`], [`external`](fn@external): all of them by name.
 //! - [`tags`]: the one reading of `<think>` and `<answer>` that all of them share.
-//! - [`verify_line`]: what `ruminate verify` does with one line.
+//! - [`verify_line`], [`verify_line_in`]: what `ruminate verify` does with one line, without and with programs.
 //!
 //! # Example
 //!
@@ -61,7 +61,7 @@ pub use verifiers::number::{Gsm8k, LastNumber};
 pub use verifiers::overlong::Overlong;
 pub use verifiers::pattern::{Extent, Pattern, Subject};
 pub use verifiers::repetition::{Repetition, Unit};
-pub use verify::{VerifiedLine, verify_line};
+pub use verify::{VerifiedLine, verify_line, verify_line_in};
 
 /// The examples of the README are tested with the crate's own.
 #[cfg(doctest)]

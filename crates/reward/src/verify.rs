@@ -1,13 +1,28 @@
 //! What `ruminate verify` does with one line: JSON in, verdict out. Where lines come from is the command's business.
 
 use crate::Error;
+use crate::code::{self, Code};
 use crate::group::{self, Member};
 use crate::registry::{GROUP_REWARDS, group_reward, with_options};
 use crate::verifier::{Response, Tokens, guarded};
 use ruminate_data::{FinishReason, Outcome, Prompt, Task, Verdict};
+use ruminate_sandbox::Sandbox;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::sync::Arc;
+
+/// Options of `code` that a line may set: none of them names a program or a file.
+const CODE_OPTIONS: &[&str] = &[
+    "timeout_ms",
+    "total_timeout_ms",
+    "memory_mb",
+    "output_bytes",
+    "files_mb",
+    "processes",
+    "scoring",
+    "float_tolerance",
+];
 
 /// One line of output.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -35,8 +50,21 @@ pub struct VerifiedLine {
 /// judges it. `group_tokens` are the lengths of the completion's siblings.
 ///
 /// # Errors
-/// When the line is not such an object, or names an unknown kind. No completion is an error.
+/// When the line is not such an object, or names an unknown kind or `code`. No completion is an error.
 pub fn verify_line(index: usize, line: &str) -> Result<VerifiedLine, Error> {
+    judged(index, line, None)
+}
+
+/// As [`verify_line`], and the kind `code` runs programs in this sandbox, with the default options and those limits that
+/// the line sets. A line names no program of its own to run.
+///
+/// # Errors
+/// As [`verify_line`].
+pub fn verify_line_in(sandbox: &Arc<Sandbox>, index: usize, line: &str) -> Result<VerifiedLine, Error> {
+    judged(index, line, Some(sandbox))
+}
+
+fn judged(index: usize, line: &str, sandbox: Option<&Arc<Sandbox>>) -> Result<VerifiedLine, Error> {
     let mut row: Map<String, Value> = serde_json::from_str(line).map_err(|error| Error::Line {
         expected: "a JSON object with `kind`, `gold` and `completion`",
         found: error.to_string(),
@@ -66,7 +94,11 @@ pub fn verify_line(index: usize, line: &str) -> Result<VerifiedLine, Error> {
         let task = Task { prompt: Prompt::Text(prompt.clone()), answer, columns: row };
         grouped(&kind, &task, &response)?
     } else {
-        let verifier = with_options(&kind, &row)?;
+        let verifier = match (kind.as_str(), sandbox) {
+            ("code", Some(sandbox)) => Box::new(code_of(sandbox, &row)?),
+            ("code", None) => return Err(Error::NotAllowed { kind }),
+            _ => with_options(&kind, &row)?,
+        };
         let task = Task { prompt: Prompt::Text(prompt.clone()), answer, columns: row };
         guarded(verifier.as_ref(), &task, &response)
     };
@@ -77,6 +109,14 @@ pub fn verify_line(index: usize, line: &str) -> Result<VerifiedLine, Error> {
         extracted: verdict.extracted,
         why: verdict.why,
     })
+}
+
+fn code_of(sandbox: &Arc<Sandbox>, row: &Map<String, Value>) -> Result<Code, Error> {
+    let set = CODE_OPTIONS.iter().filter_map(|key| Some(((*key).to_owned(), row.get(*key)?.clone())));
+    let set: Map<String, Value> = set.filter(|(_, value)| !value.is_null()).collect();
+    let options: code::Options = serde_json::from_value(Value::Object(set))
+        .map_err(|error| Error::Option { kind: "code", key: "options", reason: error.to_string() })?;
+    Code::new(sandbox.clone(), options)
 }
 
 /// The verdict of a group reward on a completion, beside siblings of which only the lengths are known.

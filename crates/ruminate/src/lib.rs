@@ -49,6 +49,7 @@ pub use commands::doctor::Examination;
 pub use commands::generate::GenerateOptions;
 pub use commands::lines::{Lines, Output};
 pub use commands::score::ScoreOptions;
+pub use commands::verify::Programs;
 pub use device::Device;
 pub use doctor::{Finding, Severity, Work};
 pub use error::{Error, ErrorKind};
@@ -215,12 +216,13 @@ pub fn score(options: &ScoreOptions, lines: &Lines) -> Result<(), Error> {
     Ok(commands::score::run(options, lines)?)
 }
 
-/// Runs a verifier over completions: JSON lines in, JSON lines out.
+/// Runs a verifier over completions: JSON lines in, JSON lines out. Lines of the kind `code` are judged where `programs`
+/// allows it.
 ///
 /// # Errors
 /// A bad line, and those of writing.
-pub fn verify(lines: &Lines) -> Result<(), Error> {
-    Ok(commands::verify::run(lines)?)
+pub fn verify(lines: &Lines, programs: Programs) -> Result<(), Error> {
+    Ok(commands::verify::run(lines, programs)?)
 }
 
 /// Writes one static HTML page from a run folder, or from a folder of run folders, to `out`, or to `report.html` in it.

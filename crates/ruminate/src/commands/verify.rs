@@ -1,13 +1,34 @@
 //! `verify`: a verifier over JSON lines. Verdicts are results, whatever they are.
 
 use crate::commands::lines::{self, Lines, Output};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use ruminate_data::jsonl::Mismatch;
-use ruminate_reward::{Error, verify_line};
+use ruminate_reward::{Error, verify_line, verify_line_in};
+use ruminate_sandbox::Sandbox;
+use std::sync::Arc;
+use std::thread::available_parallelism;
 
-pub(crate) fn run(args: &Lines) -> Result<()> {
+/// Whether lines of the kind `code` are judged: what they bring is run, in a sandbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Programs {
+    /// They are refused.
+    #[default]
+    Refused,
+    /// They are run.
+    Allowed,
+}
+
+pub(crate) fn run(args: &Lines, programs: Programs) -> Result<()> {
+    let sandbox = match programs {
+        Programs::Refused => None,
+        Programs::Allowed => Some(sandbox()?),
+    };
     let verdicts = lines::read(args, |line| {
-        verify_line(0, line).map_err(|error| match error {
+        let verdict = match &sandbox {
+            None => verify_line(0, line),
+            Some(sandbox) => verify_line_in(sandbox, 0, line),
+        };
+        verdict.map_err(|error| match error {
             Error::Line { expected, found } => Mismatch { expected: expected.to_owned(), found },
             other => Mismatch { expected: "a line to verify".to_owned(), found: other.to_string() },
         })
@@ -19,4 +40,12 @@ pub(crate) fn run(args: &Lines) -> Result<()> {
         output.line(&verdict)?;
     }
     output.finish()
+}
+
+/// The sandbox, whose helper is this program; what it does not hold back here is said.
+fn sandbox() -> Result<Arc<Sandbox>> {
+    let helper =
+        std::env::current_exe().context("the path of this program, which is the sandbox's helper")?;
+    let sandbox = Sandbox::new(helper, available_parallelism().map_or(1, usize::from));
+    Ok(Arc::new(sandbox))
 }

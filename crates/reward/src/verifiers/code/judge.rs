@@ -1,7 +1,8 @@
 //! Assert lines: two jobs, the judge that runs them and the program that it asks, and the reading of the verdicts.
 //! What is in Python is in the folder `judge`.
 
-use super::cases::{Asserts, abnormal};
+use super::output::abnormal;
+use super::tests::Asserts;
 use super::{Options, Reached};
 use ruminate_sandbox::{Ended, Ending, Failure, Job, Limits, Sandbox};
 use serde_json::json;
@@ -9,9 +10,15 @@ use std::hash::{BuildHasher, RandomState};
 
 /// One text: an isolated interpreter imports no file of ours.
 const JUDGE: &str = concat!(
+    include_str!("judge/careful.py"),
+    "\n\n",
     include_str!("judge/names.py"),
     "\n\n",
     include_str!("judge/handles.py"),
+    "\n\n",
+    include_str!("judge/suites.py"),
+    "\n\n",
+    include_str!("judge/calls.py"),
     "\n\n",
     include_str!("judge/grader.py")
 );
@@ -21,24 +28,29 @@ const CANDIDATE: &str = include_str!("judge/candidate.py");
 /// busy machine, and a judge that an answer keeps busy ends well before a verifier's deadline, which is unscored.
 const OVERTIME_MS: u64 = 10_000;
 
-/// Runs the lines, in a job of their own beside the program's; a result for each. `job` has the program's limits.
+/// Runs `count` lines or calls, in a job of their own beside the program's; a result per test. `job` has the program's limits.
 pub(super) fn run(
     sandbox: &Sandbox,
     job: Job,
     options: &Options,
     program: &str,
     asserts: &Asserts,
+    count: usize,
 ) -> Vec<Reached> {
     let nonce = format!("{:016x}", RandomState::new().hash_one(program));
+    let calls = asserts.calls.as_ref();
     let order = json!({
         "nonce": nonce, "prompt": asserts.prompt, "imports": asserts.imports, "setup": asserts.setup,
-        "tests": asserts.lines, "entry_point": asserts.entry_point,
+        "tests": asserts.lines, "entry_point": asserts.entry_point, "calls": calls.map(|calls| &calls.list),
+        "function": calls.map(|calls| &calls.function), "wrapped": calls.map(|calls| calls.wrapped),
+        "tolerance": options.float_tolerance,
     });
+    let order = order.to_string();
     let judge = Job {
         // Isolated (-I), without packages (-S): nothing in its folder is imported.
         program: [&options.python, "-I", "-S", "-B", "-c", JUDGE].map(str::to_owned).to_vec(),
-        files: vec![("order.json".to_owned(), order.to_string())],
-        limits: judge_limits(&job.limits, asserts),
+        limits: own_limits(&job.limits, order.len(), count),
+        files: vec![("order.json".to_owned(), order)],
         ..job.clone()
     };
     let program = Job {
@@ -48,25 +60,23 @@ pub(super) fn run(
         ..job
     };
     let (judge, ran) = sandbox.run_pair(&judge, &program);
-    verdicts(&judge, &ran, &nonce, asserts.lines.len(), &program.limits)
+    verdicts(&judge, &ran, &nonce, count, &program.limits)
 }
 
-/// What the judge may use: the program's limits, and at least what the tests themselves need.
-fn judge_limits(limits: &Limits, asserts: &Asserts) -> Limits {
-    let text = [&asserts.prompt, &asserts.setup].into_iter().chain(&asserts.imports).chain(&asserts.lines);
-    let bytes = text.map(String::len).sum::<usize>() as u64;
+/// What a job of the grader's may use: the program's limits, and at least what an order of so many bytes with so many
+/// tests needs.
+pub(super) fn own_limits(limits: &Limits, order_bytes: usize, count: usize) -> Limits {
     Limits {
         timeout_ms: limits.timeout_ms.saturating_add(OVERTIME_MS),
         memory_mb: limits.memory_mb.max(256),
         // A verdict has up to 300 characters of reason, each of which JSON may write as 12 bytes.
-        output_bytes: limits.output_bytes.max(4_096 * (asserts.lines.len() + 1)),
-        // JSON makes a text at most six times as long.
-        files_mb: limits.files_mb.max(((6 * bytes) >> 20) + 2),
+        output_bytes: limits.output_bytes.max(4_096 * (count + 1)),
+        files_mb: limits.files_mb.max((order_bytes as u64 >> 20) + 2),
         processes: limits.processes,
     }
 }
 
-/// What the judge wrote of each line. Where it wrote nothing although the program ran, the program has failed: no
+/// What the judge wrote of each test. Where it wrote nothing although the program ran, the program has failed: no
 /// ending of either job takes a program that was started out of what is scored.
 fn verdicts(
     judge: &Result<Ended, Failure>,
@@ -89,10 +99,15 @@ fn verdicts(
             Reached::Failed(format!("the judge ended without a verdict: {why}"))
         }
     };
-    let mut verdicts = vec![silent; count];
-    for line in judge.iter().flat_map(|ended| ended.stdout.lines()) {
-        let Some((index, found)) = verdict(line, nonce) else { continue };
+    // A file has tests of its own: the judge counts them before it reads anything of the program's.
+    let lines =
+        || judge.iter().flat_map(|ended| ended.stdout.lines()).filter_map(|line| verdict(line, nonce));
+    let counted =
+        lines().find_map(|(_, line)| if let Line::Tests(count) = line { Some(count) } else { None });
+    let mut verdicts = vec![silent; counted.unwrap_or(count)];
+    for (index, found) in lines() {
         let reached = match found {
+            Line::Tests(_) => continue,
             Line::Passed => Reached::Passed,
             Line::Failed(why) => Reached::Failed(why),
             Line::Gone(why) => Reached::Failed(ending.clone().unwrap_or(why)),
@@ -104,7 +119,7 @@ fn verdicts(
         };
         match index {
             None => verdicts.fill(reached),
-            Some(index) if index < count => verdicts[index] = reached,
+            Some(index) if index < verdicts.len() => verdicts[index] = reached,
             Some(_) => {}
         }
     }
@@ -114,6 +129,8 @@ fn verdicts(
 /// A verdict of the judge's.
 #[derive(Debug, PartialEq, Eq)]
 enum Line {
+    /// How many tests there are.
+    Tests(usize),
     Passed,
     Failed(String),
     /// The program has ended, or makes no sense.
@@ -124,13 +141,14 @@ enum Line {
     Unstarted(String),
 }
 
-/// `NONCE INDEX pass|fail|gone|broken|unstarted "why"`; the index `all` is `None`.
+/// `NONCE INDEX tests|pass|fail|gone|broken|unstarted "why"`; the index `all` is `None`.
 fn verdict(line: &str, nonce: &str) -> Option<(Option<usize>, Line)> {
     let rest = line.strip_prefix(nonce)?.strip_prefix(' ')?;
     let (index, rest) = rest.split_once(' ')?;
     let (verdict, why) = rest.split_once(' ')?;
-    let why = || serde_json::from_str(why).unwrap_or_default();
+    let why = || serde_json::from_str::<String>(why).unwrap_or_default();
     let found = match verdict {
+        "tests" => Line::Tests(why().parse().ok()?),
         "pass" => Line::Passed,
         "fail" => Line::Failed(why()),
         "gone" => Line::Gone(why()),

@@ -5,21 +5,26 @@
 //! verdict is formed in another one: printing PASS, `sys.exit(0)`, an `__eq__` that is always true, a changed test
 //! function, a killed parent are then just wrong answers.
 
-mod cases;
+mod checker;
 mod judge;
+mod languages;
+mod output;
 mod program;
+mod tests;
 
 use crate::Error;
 use crate::verifier::{Response, Verifier, verdict};
-use cases::{Case, Tests};
+use languages::Language;
 use ruminate_data::{Outcome, Task, Verdict};
 use ruminate_sandbox::{Failure, Job, Limits, Sandbox};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
+use tests::{Case, Cases, Tests};
 
 /// What a program with some tests passed is worth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +38,7 @@ pub enum Scoring {
 }
 
 /// How programs are run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Options {
     /// The Python interpreter: a name on the sandbox's path, or an absolute path (named in `read`, too, when it is
@@ -41,8 +46,8 @@ pub struct Options {
     pub python: String,
     /// The file that the program is written to.
     pub file: String,
-    /// What runs it for tests with input and output, in the folder with `file`; empty is Python. A compiler is
-    /// called as `["sh", "-c", "cc main.c -o main && ./main"]`.
+    /// What runs it for tests with input and output, in the folder with `file`, whatever language the row names; empty
+    /// is Python, or the language of the row. A compiler is called as `["sh", "-c", "cc main.c -o main && ./main"]`.
     pub command: Vec<String>,
     /// Files and folders that programs may read and execute, beside the system's.
     pub read: Vec<PathBuf>,
@@ -53,10 +58,13 @@ pub struct Options {
     pub total_timeout_ms: u64,
     /// What a program with some tests passed is worth.
     pub scoring: Scoring,
+    /// How far a number may be from an expected one that is written with a fraction: relative above 1, absolute below;
+    /// 0 compares texts. A row's column `float_tolerance` goes before it.
+    pub float_tolerance: f64,
 }
 
 impl Default for Options {
-    /// Python, 5 s a test, 30 s for all, all or nothing.
+    /// Python, 5 s per test, 30 s for all, all or nothing, fractions to a millionth.
     fn default() -> Self {
         Self {
             python: "python3".to_owned(),
@@ -66,6 +74,7 @@ impl Default for Options {
             limits: Limits::default(),
             total_timeout_ms: 30_000,
             scoring: Scoring::All,
+            float_tolerance: 1e-6,
         }
     }
 }
@@ -96,29 +105,40 @@ impl Options {
             let reason = format!("expected the name of a file, found {:?}", self.file);
             return Err(Error::Option { kind: "code", key: "file", reason });
         }
+        if !(0.0..1.0).contains(&self.float_tolerance) {
+            let reason = format!("expected a number from 0 to below 1, found {}", self.float_tolerance);
+            return Err(Error::Option { kind: "code", key: "float_tolerance", reason });
+        }
         Ok(())
     }
 }
 
 /// Correct when the program in the answer passes every test of the task.
 ///
-/// The program is the last fenced code block of the answer: of the one `<answer>` where there is one, else of what
-/// stands behind the thought. The tests are the task's column `tests` (also `test_cases`, `test_list`), a list or a
-/// list in a string: objects with `input` and `output` are compared line by line without trailing white space;
-/// strings are Python statements that must not raise, after those of `test_imports` and `test_setup_code`.
-/// HumanEval's `test` with `entry_point` is understood, too.
+/// The program is a fenced code block of the answer: of the one `<answer>` where there is one, else of what stands
+/// behind the thought. It is the last block in the task's language that defines what is tested, else the last in the
+/// language.
+///
+/// The tests are the task's column `tests` (or another of the names in docs/rewards.md), as JSON or as its text:
+///
+/// - inputs and outputs, compared line by line and token by token, or judged by the task's `checker`;
+/// - calls of a function (`fn_name`) with what it must return;
+/// - Python statements that must not raise, after those of `test_imports` and `test_setup_code`;
+/// - a file of pytest or unittest that imports from `solution`, or HumanEval's `test` with `entry_point`.
 ///
 /// Assert lines run in a job of their own and ask the program through a channel. Arguments and results cross as
 /// copies of plain data; other objects stay with the program, where tests can call them. They have no truth, and equal
 /// no value. Objects of a class that the tests make are the exception: their own methods are under test, so that a
 /// test that hands the expected value to one of them lets the program judge itself.
 ///
-/// A program that has started is correct or wrong, whatever ends it. Unscored are tests that no program can pass,
-/// and what does not start.
+/// A program that has started is correct or wrong, whatever ends it. Unscored are tests that no program can pass, tests
+/// that check nothing, and what does not start.
 #[derive(Debug)]
 pub struct Code {
     sandbox: Arc<Sandbox>,
     options: Options,
+    /// Whether languages other than Python run here, of those that were asked for.
+    tried: Mutex<BTreeMap<Language, Result<(), String>>>,
 }
 
 impl Code {
@@ -128,7 +148,7 @@ impl Code {
     /// As [`Options::validate`].
     pub fn new(sandbox: Arc<Sandbox>, options: Options) -> Result<Self, Error> {
         options.validate()?;
-        Ok(Self { sandbox, options })
+        Ok(Self { sandbox, options, tried: Mutex::default() })
     }
 
     /// What to tell the person who turns this on: what the sandbox holds back on this system and what it doesn't.
@@ -152,23 +172,32 @@ impl Code {
         Ok(format!("the reward `code` runs programs that the policy writes, in a sandbox:\n- {words}"))
     }
 
-    /// The first test that was not passed, and how many were.
-    fn run(&self, program: &str, tests: &Tests) -> (Option<Reached>, usize) {
+    /// A result per test, `None` for those that were not reached.
+    fn run(&self, program: &str, tests: &Tests, tolerance: f64) -> Vec<Option<Reached>> {
         match tests {
-            Tests::Cases(cases) => first_failure(&self.run_cases(program, cases)),
+            Tests::Cases(cases) => {
+                let judge = |case: &Case, deadline| self.run_case(program, cases, case, tolerance, deadline);
+                self.in_turn(&cases.list, judge)
+            }
             Tests::Asserts(asserts) => {
                 let mut job = self.options.job();
+                let count = tests.count();
                 // One process for all of them, which would each have had their own time.
-                let each = self.options.limits.timeout_ms.saturating_mul(asserts.lines.len() as u64);
+                let each = self.options.limits.timeout_ms.saturating_mul(count as u64);
                 job.limits.timeout_ms = each.min(self.options.total_timeout_ms);
-                let results = judge::run(&self.sandbox, job, &self.options, program, asserts);
-                first_failure(&results.into_iter().map(Some).collect::<Vec<_>>())
+                let options = Options { float_tolerance: tolerance, ..self.options.clone() };
+                let results = judge::run(&self.sandbox, job, &options, program, asserts, count);
+                results.into_iter().map(Some).collect()
             }
         }
     }
 
-    /// Runs cases on some threads, in order; `None` for those that were not reached.
-    fn run_cases(&self, program: &str, cases: &[Case]) -> Vec<Option<Reached>> {
+    /// Runs cases on some threads, in order.
+    fn in_turn(
+        &self,
+        cases: &[Case],
+        judge: impl Fn(&Case, Instant) -> Reached + Sync,
+    ) -> Vec<Option<Reached>> {
         let deadline = Instant::now() + Duration::from_millis(self.options.total_timeout_ms);
         let (next, end) = (AtomicUsize::new(0), AtomicUsize::new(cases.len()));
         let results = Mutex::new(vec![None; cases.len()]);
@@ -179,7 +208,7 @@ impl Code {
                 if index >= end.load(Ordering::Relaxed) {
                     return;
                 }
-                let reached = self.run_case(program, &cases[index], deadline);
+                let reached = judge(&cases[index], deadline);
                 if reached != Reached::Passed && self.options.scoring == Scoring::All {
                     end.fetch_min(index, Ordering::Relaxed);
                 }
@@ -196,22 +225,77 @@ impl Code {
         results.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run_case(&self, program: &str, case: &Case, deadline: Instant) -> Reached {
+    fn run_case(
+        &self,
+        program: &str,
+        cases: &Cases,
+        case: &Case,
+        tolerance: f64,
+        deadline: Instant,
+    ) -> Reached {
         let left = deadline.saturating_duration_since(Instant::now()).as_millis() as u64;
         if left == 0 {
             return Reached::Failed("the time for all tests is used up".to_owned());
         }
         let mut job = self.options.job();
-        job.program = self.options.command_line();
-        job.files = vec![(self.options.file.clone(), program.to_owned())];
+        let file = self.command(cases.language, &mut job);
+        job.files = vec![(file, program.to_owned())];
         job.stdin.clone_from(&case.input);
         job.limits.timeout_ms = job.limits.timeout_ms.min(left);
-        match self.sandbox.run(&job) {
-            Err(failure) => Reached::NotRun(failure.to_string()),
-            Ok(ended) => {
-                cases::compare(&ended, case, &job.limits).map_or_else(Reached::Failed, |()| Reached::Passed)
+        let ended = match self.sandbox.run(&job) {
+            Err(failure) => return Reached::NotRun(failure.to_string()),
+            Ok(ended) => ended,
+        };
+        match (&cases.checker, &case.output) {
+            (None, expected) => {
+                let expected = expected.as_deref().unwrap_or_default();
+                output::compare(&ended, expected, tolerance, &job.limits)
+                    .map_or_else(Reached::Failed, |()| Reached::Passed)
             }
+            (Some(checker), expected) => match output::abnormal(&ended, &job.limits) {
+                Some(why) => Reached::Failed(why),
+                None => checker::run(
+                    &self.sandbox,
+                    &self.options,
+                    checker,
+                    &case.input,
+                    &ended.stdout,
+                    expected.as_deref(),
+                ),
+            },
         }
+    }
+
+    /// Sets the command of a job for programs of a language, and returns the name of their file.
+    fn command(&self, language: Language, job: &mut Job) -> String {
+        if language == Language::Python || !self.options.command.is_empty() {
+            job.program = self.options.command_line();
+            return self.options.file.clone();
+        }
+        let (file, command) = language.command();
+        job.program = command;
+        file.to_owned()
+    }
+
+    /// Whether programs of a language run here, tried once.
+    fn can_run(&self, language: Language) -> Result<(), String> {
+        if language == Language::Python || !self.options.command.is_empty() {
+            return Ok(());
+        }
+        let mut tried = self.tried.lock().unwrap_or_else(PoisonError::into_inner);
+        tried.entry(language).or_insert_with(|| self.try_language(language)).clone()
+    }
+
+    fn try_language(&self, language: Language) -> Result<(), String> {
+        let mut job = self.options.job();
+        let file = self.command(language, &mut job);
+        job.files = vec![(file, language.trial().to_owned())];
+        let ended = self.sandbox.run(&job).map_err(|failure| failure.to_string())?;
+        output::compare(&ended, "ok", 0.0, &job.limits).map_err(|why| {
+            format!(
+                "the task wants a program in {language:?}, of which the simplest does not run here: {why}"
+            )
+        })
     }
 }
 
@@ -278,31 +362,53 @@ impl Verifier for Code {
             Ok(tests) => tests,
             Err(why) => return Verdict::unscored(why),
         };
-        if matches!(tests, Tests::Asserts(_)) && !self.options.command.is_empty() {
-            return Verdict::unscored(
-                "the task's tests are Python's assert lines, and `command` runs another language",
-            );
+        let language = match &tests {
+            Tests::Cases(cases) => cases.language,
+            Tests::Asserts(_) if !self.options.command.is_empty() => {
+                return Verdict::unscored(
+                    "the task's tests are Python's, and `command` runs another language",
+                );
+            }
+            Tests::Asserts(_) => Language::Python,
+        };
+        let tolerance = match tolerance(task, self.options.float_tolerance) {
+            Ok(tolerance) => tolerance,
+            Err(why) => return Verdict::unscored(why),
+        };
+        if let Err(why) = self.can_run(language) {
+            return Verdict::unscored(why);
         }
-        let program = match program::of(response.text, response.opening()) {
+        let program = match program::of(response.text, response.opening(), language, &tests.names()) {
             Ok(program) => program,
             Err(why) => return verdict(Outcome::Wrong, 0.0, None, why),
         };
-        let (first, passed) = self.run(program, &tests);
+        let results = self.run(&program, &tests, tolerance);
+        let (first, passed) = first_failure(&results);
         let share = match self.options.scoring {
             Scoring::All => 0.0,
-            Scoring::Fraction => passed as f64 / tests.count() as f64,
+            Scoring::Fraction => passed as f64 / results.len() as f64,
         };
         match first {
-            None => verdict(Outcome::Correct, 1.0, Some(program), format!("passes {passed} tests")),
-            Some(Reached::Failed(why)) => verdict(Outcome::Wrong, share, Some(program), why),
+            None => verdict(Outcome::Correct, 1.0, Some(&program), format!("passes {passed} tests")),
+            Some(Reached::Failed(why)) => verdict(Outcome::Wrong, share, Some(&program), why),
             Some(Reached::NotRun(why)) => Verdict::unscored(why),
             Some(Reached::Passed) => Verdict::unscored("a test is counted as failed and as passed"),
         }
     }
 }
 
+/// A row's own tolerance, else the recipe's.
+fn tolerance(task: &Task, default: f64) -> Result<f64, String> {
+    match task.columns.get("float_tolerance") {
+        None | Some(serde_json::Value::Null) => Ok(default),
+        Some(value) => value.as_f64().filter(|tolerance| (0.0..1.0).contains(tolerance)).ok_or_else(|| {
+            format!("expected the task's `float_tolerance` to be a number from 0 to below 1, found {value}")
+        }),
+    }
+}
+
 #[cfg(test)]
-mod tests {
+mod memory {
     use super::too_much_together;
 
     #[test]

@@ -5,19 +5,9 @@ is standard input, and a verdict is a line on standard output that begins with a
 (tests that do not compile, a package that is missing) is reported before the program is read; after that every ending
 is the program's.
 
-This file is the last of three that are run as one: names.py and handles.py come before it.
+This file is the last of those that are run as one: careful.py, names.py, handles.py, suites.py and calls.py come
+before it.
 """
-
-import sys
-
-
-# What an expression that the program returns may be made of.
-PLAIN = (
-    ast.Expression, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.IfExp, ast.Call, ast.Constant, ast.List,
-    ast.Tuple, ast.Dict, ast.Set, ast.Subscript, ast.Slice, ast.boolop, ast.operator, ast.unaryop, ast.cmpop,
-    ast.expr_context)
-PURE = {kind.__name__: kind for kind in (
-    abs, bool, divmod, float, int, len, list, max, min, pow, range, round, sorted, str, sum, tuple)}
 
 
 class Settling(ast.NodeTransformer):
@@ -33,6 +23,9 @@ class Settling(ast.NodeTransformer):
     def visit_block(self, statements):
         settled = [settle(True)] if statements else []
         for statement in statements:
+            if getattr(statement, "is_mark", False):
+                settled.append(statement)
+                continue
             is_used = not isinstance(statement, ast.Expr) and not self.hands_over_checked(statement)
             settled += [self.visit(statement), settle(is_used)]
         return settled
@@ -88,26 +81,66 @@ def compiled(tree, name, candidate):
             candidate.raises.update((name, line) for line in range(node.lineno, node.end_lineno + 1))
     future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     rest = [node for node in tree.body if node not in future]
-    tree = ast.Module(future + Settling(tree).visit_block(rest), [])
+    counted = Counted().visit(ast.Module(rest, []))
+    tree = ast.Module(future + Settling(counted).visit_block(counted.body), [])
     try:
         return compile(ast.fix_missing_locations(tree), name, "exec")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise Unjudgeable(f"the test does not compile: {error}") from None
 
 
-def judge(candidate, order, write):
-    try:
-        trees = parsed(order)
-        check_imports(trees)
-        text = Text(trees, order["entry_point"], order["prompt"])
+class Plan:
+    """What is run, decided from the tests' text alone, before anything of the program's is read."""
+
+    def __init__(self, candidate, order):
+        trees, imported = of_program(parsed(order))
+        modules = check_imports(trees)
+        check_suites(trees)
+        entry = order["entry_point"]
+        named = entry if entry and entry.isidentifier() else None
+        self.calls = Calls(order, candidate) if order["calls"] else None
+        self.text = Text(trees, named, order["prompt"], imported)
+        self.captures = captures(trees)
+        self.suite = Suite(candidate.space, entry)
+        self.files(trees, entry)
         own = bound(trees)
         space = candidate.space
-        space.update({"__name__": "__tests__", "__settle__": candidate.settle, "__same__": same}, **text.real(own))
-        space.update(careful(candidate, text.used, text.constants))
-        wanted = {name for name in text.used - own - set(space) if not hasattr(builtins, name)}
-        space.update(helpers(order["prompt"], order["entry_point"], wanted - {order["entry_point"]}))
-        errors = text.errors(own | set(space))
-        setup, *tests = [compiled(tree, f"<test {index}>", candidate) for index, tree in enumerate(trees)]
+        space.update(
+            {"__name__": "__tests__", "__settle__": candidate.settle, "__same__": same,
+             "__reached__": candidate.mark}, **self.text.real(own))
+        space.update(careful(candidate.refuse, self.text.used, self.text.constants))
+        stand_ins(modules | {"pytest"} & self.text.used)
+        space.update({"pytest": sys.modules["pytest"]} if "pytest" in sys.modules else {})
+        wanted = {name for name in self.text.used - own - set(space) - imported if not hasattr(builtins, name)}
+        space.update(helpers(order["prompt"], entry, wanted - {named}))
+        self.errors = self.text.errors(own | set(space))
+        self.setup, *self.codes = [
+            compiled(tree, f"<test {index}>", candidate) for index, tree in enumerate(trees)]
+
+    def files(self, trees, entry):
+        """The steps: of each file its statements and its tests, with what is a test of its own."""
+        tests, checks = tests_of(trees, entry), Checks(trees)
+        self.steps = []  # (file, test or nothing, whether it counts, whether it checks)
+        for index, tree in enumerate(trees[1:], 1):
+            own = [test for test in tests if test.tree == index]
+            is_check = checks.checks(tree)
+            self.steps.append((index, None, is_check or not own, is_check))
+            self.steps += [(index, test, True, checks.checks_inside(test.node)) for test in own]
+        if self.calls is None and not any(is_check for *_, is_check in self.steps):
+            raise Unjudgeable("the tests assert nothing")
+
+    def count(self):
+        return len(self.calls.cases) if self.calls else sum(counts for _, _, counts, _ in self.steps)
+
+    def names(self, space):
+        """What the program is asked for."""
+        return [self.calls.function, "Solution"] if self.calls else self.text.programs(space)
+
+
+def judge(candidate, order, write):
+    try:
+        plan = Plan(candidate, order)
+        write("all", "tests", str(plan.count()))
     except Unjudgeable as error:
         return write("all", "broken", str(error))
     except Exception as error:  # nothing of the program's has been read yet
@@ -116,88 +149,74 @@ def judge(candidate, order, write):
         candidate.receive()  # before the program's first line
     except Gone as error:
         return write("all", "unstarted", str(error))
-    space.update((name, type(name, (Exception,), {"__module__": "__tests__"})) for name in errors)
+    space, text = candidate.space, plan.text
+    space.update((name, type(name, (Exception,), {"__module__": "__tests__"})) for name in plan.errors)
     for name, kinds in text.caught.items():
         candidate.errors[name] = [compile(ast.Expression(kind), "<error>", "eval") for kind in kinds]
     try:
         candidate.value()  # behind its last line
-        names = text.programs(space)
+        names = plan.names(space)
         found = candidate.ask(op="globals", names=names)
         if type(found) is not dict:
             candidate.give_up(Gone, "its answer is no answer")
-        for name in found.keys() & set(names):  # other names are ignored
-            value = found[name]
+        found = {name: value for name, value in found.items() if name in names}  # other names are ignored
+        if plan.calls:
+            return run_calls(plan.calls, found, candidate, write)
+        for name in sorted(text.imported & set(names)):
+            if name not in found:
+                raise ImportError(f"the program has no {name}")
+        for name, value in found.items():
             if type(value) is Handle and text.is_class(name):
                 value = Own(candidate, number(value))
             elif not isinstance(value, Handle) and name not in text.stored:
                 candidate.variables[name] = value
             space[name] = value
-        run(setup, space, candidate)
+        if plan.captures:
+            candidate.ask(op="capture")
+        run(lambda: exec(plan.setup, space), candidate)
     except BaseException as error:
         return write("all", *failed(error))
-    for index, test in enumerate(tests):
+    run_steps(plan, space, candidate, write)
+
+
+def run_calls(calls, found, candidate, write):
+    for index in range(len(calls.cases)):
         try:
-            run(test, space, candidate)
+            run(lambda: calls.run(index, found), candidate)
         except BaseException as error:
             write(index, *failed(error))
         else:
             write(index, "pass", "")
 
 
-def careful(candidate, used, written):
-    """Builtins that run a text, or import by it: only what the tests write out, or plain expressions.
-
-    A test that evaluates what the program returns would otherwise run it here.
-    """
-    def trusted(source):
-        if isinstance(source, (str, bytes)) and source not in written:
-            candidate.give_up(Refused, "the test would run a text of the program's")
-        return source
-
-    def careful_eval(source, names=None, local=None):
-        frame = sys._getframe(1)
-        if isinstance(source, (str, bytes)) and source not in written:
-            if not is_plain(source, names or {}):
-                trusted(source)
-            return eval(source.strip(), {"__builtins__": PURE, **(names or {})})
-        return eval(source, frame.f_globals if names is None else names, local or (names or frame.f_locals))
-
-    def careful_exec(source, names=None, local=None):
-        frame = sys._getframe(1)
-        exec(trusted(source), frame.f_globals if names is None else names, local or (names or frame.f_locals))
-
-    def careful_compile(source, *rest, **named):
-        return compile(trusted(source), *rest, **named)
-
-    if "pickle" in used:
-        import io
-        import pickle
-
-        class Unpickler(pickle.Unpickler):
-            def find_class(self, *name):
-                candidate.give_up(Refused, f"the test would load {name}")
-
-        pickle.loads = lambda data, **named: Unpickler(io.BytesIO(data), **named).load()
-        pickle.load = lambda file, **named: Unpickler(file, **named).load()
-    found = {"eval": careful_eval, "exec": careful_exec, "compile": careful_compile}
-    return {name: function for name, function in found.items() if name in used}
+def run_steps(plan, space, candidate, write):
+    index, failure = 0, None
+    for file, test, counts, is_check in plan.steps:
+        code = plan.codes[file - 1]
+        action = (lambda: plan.suite.run(test)) if test else (lambda: exec(code, space))
+        try:
+            if test and failure:
+                raise failure
+            run(action, candidate, is_check)
+        except BaseException as error:
+            # Where a file's statements fail, its tests do.
+            failure = failure if test else error
+            if counts:
+                write(index, *failed(error))
+        else:
+            failure = failure if test else None
+            if counts:
+                write(index, "pass", "")
+        index += counts
 
 
-def is_plain(source, names):
-    """Whether a text is an expression of literals, operators, pure builtins and these names."""
-    try:
-        nodes = list(ast.walk(ast.parse(source.strip(), mode="eval")))
-    except (AttributeError, SyntaxError, TypeError, ValueError, RecursionError, MemoryError):
-        return False
-    called = {node.func for node in nodes if isinstance(node, ast.Call)}
-    known = {node for node in nodes if isinstance(node, ast.Name) and node.id in {*PURE, *names}}
-    return all(isinstance(node, PLAIN) or node in known for node in nodes) and called <= known
-
-
-def run(code, space, candidate):
+def run(action, candidate, is_check=False):
     """Runs a test; what was refused in it fails it, whatever the test catches."""
+    candidate.reached = False
     try:
-        exec(code, space)
+        action()
+        if is_check and not candidate.reached:
+            raise AssertionError("the test ends before it checks anything")
     finally:
         candidate.changed.clear()
         candidate.aliases.clear()

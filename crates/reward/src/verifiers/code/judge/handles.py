@@ -83,10 +83,18 @@ class Candidate:
         self.aliases = []  # parts of the program's objects in this statement, with their numbers and content
         self.broken = None  # why no further test can pass, or this one cannot
         self.raises = set()  # the tests' `raise` statements, by file and line
+        self.reached = False  # whether the test has checked something
 
     def give_up(self, kind, why):
         self.broken = self.broken or kind(why)
         raise self.broken
+
+    def refuse(self, why):
+        self.give_up(Refused, why)
+
+    def mark(self, value):
+        self.reached = True
+        return value
 
     def send(self, message):
         line = json.dumps(message).encode() + b"\n"
@@ -107,6 +115,8 @@ class Candidate:
                 self.give_up(Gone, "the program ended" if len(line) < MAX_LINE else "its answer is too long")
             try:
                 answer = json.loads(line)
+                if type(answer.get("printed")) is str:
+                    sys.stdout.write(answer["printed"])
                 if "callback" not in answer:
                     return answer
                 function = self.callbacks[answer["callback"]]

@@ -5,10 +5,8 @@ module or class of the standard library that tests use without importing it; a h
 else the program's.
 """
 
-import ast
 import builtins
 import re
-import sys
 
 # Modules that tests use without importing them; importing one has no effect.
 MODULES = {name: name for name in (
@@ -37,8 +35,9 @@ class Unjudgeable(Exception):
 class Text:
     """The tests of a task as one text that is read, not run."""
 
-    def __init__(self, trees, entry, prompt):
+    def __init__(self, trees, entry, prompt, imported):
         self.entry, self.prompt = entry, prompt
+        self.imported = imported  # names that the tests import from the program
         self.used, self.stored = set(), set()
         self.constants = set()  # texts that the tests write out
         self.caught = {}  # expressions for exceptions, by their last name
@@ -65,8 +64,9 @@ class Text:
             elif isinstance(node, ast.withitem) and is_call_of_name(node.context_expr):
                 if isinstance(node.optional_vars, ast.Name):
                     made.setdefault(node.optional_vars.id, set()).add(node.context_expr.func.id)
-            elif isinstance(node, ast.ExceptHandler) and node.type is not None:
-                for kind in node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]:
+            kinds = node.type if isinstance(node, ast.ExceptHandler) else raising(node)
+            if kinds is not None:
+                for kind in kinds.elts if isinstance(kinds, ast.Tuple) else [kinds]:
                     if isinstance(kind, (ast.Name, ast.Attribute)):
                         name = kind.id if isinstance(kind, ast.Name) else kind.attr
                         self.caught.setdefault(name, []).append(kind)
@@ -85,7 +85,7 @@ class Text:
     def real(self, own):
         """Names that mean something of the standard library or of a package, with it."""
         found = {}
-        for name in self.used - {self.entry}:
+        for name in self.used - {self.entry} - self.imported:
             candidates = []
             if name in MODULES and name in self.modules and (name not in own or is_installed(MODULES[name])):
                 candidates.append(imported(MODULES[name]))
@@ -103,7 +103,8 @@ class Text:
     def programs(self, known):
         """Names that are the program's where it has them."""
         mine = {name for name in self.used if not hasattr(builtins, name) and not name.startswith("__")}
-        return sorted((mine - set(known)) | ({self.entry} - {None}))
+        asked = self.imported - (set(known) - set(dir(builtins)))
+        return sorted((mine - set(known)) | ({self.entry} - {None}) | asked)
 
     def is_class(self, name):
         """Whether the task treats a name as a class under test: the prompt calls it one, or the tests use it or
@@ -145,6 +146,14 @@ def valued(node):
     return []
 
 
+def raising(node):
+    """What a call wants to be raised, as `pytest.raises` and `assertRaises` do."""
+    if isinstance(node, ast.Call) and node.args:
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        return node.args[0] if name in ("raises", "assertRaises", "assertRaisesRegex") else None
+    return None
+
+
 def is_call_of_name(node):
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
 
@@ -156,7 +165,8 @@ def imported(module):
 
 
 def check_imports(trees):
-    """What the tests import must be here, else no program passes them."""
+    """What the tests import must be here, else no program passes them; the modules that they import."""
+    found = set()
     for tree in trees:
         for node in ast.walk(tree):
             names = []
@@ -164,10 +174,12 @@ def check_imports(trees):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [node.module]
+            found.update(name.split(".")[0] for name in names)
             for name in names:
                 # Elsewhere than at the top level a test may be prepared for its absence.
-                if not is_installed(name.split(".")[0]) and node in tree.body:
+                if name != "pytest" and not is_installed(name.split(".")[0]) and node in tree.body:
                     raise Unjudgeable(f"the tests import {name}, which is not installed here")
+    return found
 
 
 def is_installed(module):
