@@ -3,7 +3,7 @@
 //! answer.
 //!
 //! - [`Verifier`] judges a [`Response`] to a task. Of the answer: [`Exact`], [`Countdown`], [`Math`], [`LastNumber`],
-//!   [`Gsm8k`], [`MultipleChoice`], [`Pattern`]. Of how it is written: [`Format`], [`TagCount`], [`LanguageId`],
+//!   [`Gsm8k`], [`MultipleChoice`], [`Pattern`], [`TextMatch`], [`JsonAnswer`], [`InstructionFollowing`]. Of how it is written: [`Format`], [`TagCount`], [`LanguageId`],
 //!   [`Repetition`], [`Overlong`].
 //! - [`GroupReward`] comes after them and sees outcomes and siblings: [`Length`], [`Cosine`].
 //! - External: [`code::Code`] runs programs in a sandbox; [`CommandReward`] and [`HttpReward`] ask the user's own.
@@ -55,12 +55,15 @@ pub use verifiers::code;
 pub use verifiers::countdown::Countdown;
 pub use verifiers::exact::Exact;
 pub use verifiers::format::{EmptyThought, Format, Style, TagCount};
+pub use verifiers::ifeval::{Following, InstructionFollowing};
+pub use verifiers::json::{Check, JsonAnswer};
 pub use verifiers::language::LanguageId;
 pub use verifiers::math::Math;
 pub use verifiers::number::{Gsm8k, LastNumber};
 pub use verifiers::overlong::Overlong;
 pub use verifiers::pattern::{Extent, Pattern, Subject};
 pub use verifiers::repetition::{Repetition, Unit};
+pub use verifiers::text::{Metric, TextMatch};
 pub use verify::{VerifiedLine, verify_line, verify_line_in};
 
 /// The examples of the README are tested with the crate's own.

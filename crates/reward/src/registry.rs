@@ -3,8 +3,9 @@
 use crate::verifiers::math::Notation;
 use crate::verifiers::pattern::{Extent, Pattern, Subject};
 use crate::{
-    Cosine, Countdown, EXTERNAL_KINDS, Error, Exact, Format, GroupReward, Gsm8k, LanguageId, LastNumber,
-    Length, Math, MultipleChoice, Overlong, Repetition, Response, TagCount, Verifier,
+    Cosine, Countdown, EXTERNAL_KINDS, Error, Exact, Format, GroupReward, Gsm8k, InstructionFollowing,
+    JsonAnswer, LanguageId, LastNumber, Length, Math, MultipleChoice, Overlong, Repetition, Response,
+    TagCount, TextMatch, Verifier,
 };
 use ruminate_data::{Task, Verdict, nearest};
 use ruminate_math_verify::{Options, SetRelation, Variables};
@@ -20,6 +21,8 @@ pub const KINDS: &[&str] = &[
     "exact",
     "format",
     "gsm8k",
+    "ifeval",
+    "json",
     "language",
     "last_number",
     "math",
@@ -27,6 +30,7 @@ pub const KINDS: &[&str] = &[
     "regex",
     "repetition",
     "tag_count",
+    "text",
 ];
 
 /// The names that [`group_reward`] knows.
@@ -37,11 +41,14 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("choice", &["choices"]),
     ("cosine", &["max_len", "min_value_wrong", "max_value_wrong", "min_value_correct", "max_value_correct"]),
     ("format", &["style", "empty_thought"]),
+    ("ifeval", &["following", "scoring"]),
+    ("json", &["check"]),
     ("language", &["language"]),
     ("math", &["targets", "strict", "allow_set_relation"]),
     ("overlong", &["max_completion_len", "soft_punish_cache"]),
     ("regex", &["pattern", "subject", "extent"]),
     ("repetition", &["ngram_size", "max_penalty", "unit"]),
+    ("text", &["metric", "threshold"]),
 ];
 
 /// Verifiers of the program around this crate, by name.
@@ -126,6 +133,11 @@ pub fn with_options(kind: &str, options: &Map<String, Value>) -> Result<Box<dyn 
             empty_thought: or_default("format", "empty_thought", options)?,
         }),
         "gsm8k" => Box::new(Gsm8k),
+        "ifeval" => Box::new(InstructionFollowing {
+            following: or_default("ifeval", "following", options)?,
+            scoring: or_default("ifeval", "scoring", options)?,
+        }),
+        "json" => Box::new(JsonAnswer { check: or_default("json", "check", options)? }),
         "language" => Box::new(language(options)?),
         "last_number" => Box::new(LastNumber),
         "math" => Box::new(math(options)?),
@@ -133,6 +145,7 @@ pub fn with_options(kind: &str, options: &Map<String, Value>) -> Result<Box<dyn 
         "regex" => Box::new(regex(options)?),
         "repetition" => Box::new(repetition(options)?),
         "tag_count" => Box::new(TagCount),
+        "text" => Box::new(text(options)?),
         _ => return registered(kind).ok_or_else(|| unknown(kind, KINDS)),
     })
 }
@@ -228,6 +241,13 @@ fn repetition(options: &Map<String, Value>) -> Result<Repetition, Error> {
     let max_penalty = option("repetition", "max_penalty", options)?.unwrap_or(paper.max_penalty);
     in_range("repetition", "max_penalty", max_penalty, max_penalty <= 0.0, "a number not above 0")?;
     Ok(Repetition { ngram_size, max_penalty, unit: or_default("repetition", "unit", options)? })
+}
+
+fn text(options: &Map<String, Value>) -> Result<TextMatch, Error> {
+    let threshold = option("text", "threshold", options)?.unwrap_or(TextMatch::default().threshold);
+    let fits = threshold > 0.0 && threshold <= 1.0;
+    in_range("text", "threshold", threshold, fits, "a number above 0, up to 1")?;
+    Ok(TextMatch { metric: or_default("text", "metric", options)?, threshold })
 }
 
 fn regex(options: &Map<String, Value>) -> Result<Pattern, Error> {

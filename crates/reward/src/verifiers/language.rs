@@ -79,6 +79,14 @@ impl LanguageId {
         codes
     }
 
+    /// The share of a text's words that are in the language; 0 without a word.
+    pub(crate) fn share(&self, text: &str) -> f64 {
+        match self.count(text) {
+            (_, 0) => 0.0,
+            (own, all) => own as f64 / all as f64,
+        }
+    }
+
     /// Words in the language, and all words.
     fn count(&self, text: &str) -> (usize, usize) {
         let mut counts = Counts { target: self.target, own: 0, all: 0, before: None };

@@ -1,0 +1,203 @@
+//! Words and sentences, counted as nltk counts them: `\w+` exactly, the tokens of `word_tokenize` and the sentences of
+//! Punkt nearly.
+
+/// Abbreviations that end no sentence: those of Punkt's English model that texts use.
+const ABBREVIATIONS: &[&str] = &[
+    "a.m", "adm", "ala", "ariz", "aug", "ave", "bros", "calif", "cie", "co", "col", "colo", "conn", "corp",
+    "cos", "ct", "d.c", "dec", "dr", "feb", "fla", "fri", "ft", "ga", "gen", "ill", "inc", "jan", "jr",
+    "kan", "lt", "ltd", "m.b.a", "maj", "mass", "messrs", "mich", "minn", "mr", "mrs", "ms", "n.j", "n.y",
+    "nev", "nov", "oct", "okla", "ore", "p.m", "pa", "ph.d", "prof", "rep", "reps", "sen", "sep", "sept",
+    "sr", "st", "sw", "tenn", "tues", "u.k", "u.n", "u.s", "u.s.a", "va", "vs", "vt", "wash", "wed", "wis",
+    "yr",
+];
+
+/// Words that begin a sentence behind an abbreviation.
+const STARTERS: &[&str] = &[
+    "a", "after", "although", "an", "and", "as", "at", "but", "each", "for", "he", "her", "his", "however",
+    "i", "if", "in", "it", "its", "my", "no", "on", "our", "she", "so", "that", "the", "their", "there",
+    "these", "they", "this", "those", "we", "what", "when", "while", "you", "your",
+];
+
+/// Runs of letters, digits and `_`.
+pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
+}
+
+/// A text without ASCII punctuation.
+pub(super) fn without_punctuation(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_punctuation()).collect()
+}
+
+/// A word without ASCII punctuation and spaces around it.
+pub(super) fn stripped(word: &str) -> &str {
+    word.trim_matches(|c: char| c.is_ascii_punctuation() || c == ' ')
+}
+
+/// Whether a text has a letter with case, and none in lower case.
+pub(super) fn is_upper(text: &str) -> bool {
+    text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase)
+}
+
+/// Whether a text has a letter with case, and none in upper case.
+pub(super) fn is_lower(text: &str) -> bool {
+    text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase)
+}
+
+/// Sentences, without the space between them.
+pub(super) fn sentences(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut start = 0;
+    let mut at = 0;
+    while let Some(offset) = text[at..].find(['.', '?', '!']) {
+        let mark = at + offset;
+        let rest = &text[mark..];
+        let marks = rest.len() - rest.trim_start_matches(['.', '?', '!']).len();
+        let behind = &rest[marks..];
+        let closers =
+            behind.len() - behind.trim_start_matches(['"', '\'', ')', ']', '}', '”', '’', '*']).len();
+        let end = mark + marks + closers;
+        at = end;
+        let next = text[end..].trim_start();
+        if next.is_empty() || !text[end..].starts_with(char::is_whitespace) {
+            continue;
+        }
+        if ends(&text[start..mark], &rest[..marks], next) {
+            found.push(text[start..end].trim());
+            start = end;
+        }
+    }
+    let last = text[start..].trim();
+    found.extend((!last.is_empty()).then_some(last));
+    found
+}
+
+/// Whether marks end a sentence, by the word in front of them and what comes next.
+fn ends(before: &str, marks: &str, next: &str) -> bool {
+    if marks.contains(['?', '!']) {
+        return true;
+    }
+    let word = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let word = word.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let first = next.trim_start_matches(|c: char| !c.is_alphanumeric());
+    let is_capital = first.starts_with(char::is_uppercase);
+    if marks.len() > 1 {
+        return is_capital;
+    }
+    let is_initial = word.chars().count() == 1 && word.starts_with(char::is_alphabetic);
+    let is_number = !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
+    let lower = word.to_lowercase();
+    let part = lower.rsplit('-').next().unwrap_or_default();
+    if is_initial {
+        return false;
+    }
+    if is_number {
+        return !first.starts_with(char::is_lowercase);
+    }
+    if ABBREVIATIONS.contains(&lower.as_str()) || ABBREVIATIONS.contains(&part) {
+        let word = first.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_lowercase();
+        return is_capital && STARTERS.contains(&word.as_str());
+    }
+    true
+}
+
+/// The tokens of the Penn Treebank, as nltk splits them: punctuation by itself, contractions in two.
+pub(super) fn tokens(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let chunks: Vec<&str> = text.split_whitespace().collect();
+    for (index, chunk) in chunks.iter().enumerate() {
+        let ends_sentence = index + 1 == chunks.len()
+            || ends(chunk.trim_end_matches(['.', '"', '\'', ')', ']']), ".", chunks[index + 1]);
+        chunk_tokens(chunk, ends_sentence, &mut found);
+    }
+    found
+}
+
+fn chunk_tokens(chunk: &str, ends_sentence: bool, found: &mut Vec<String>) {
+    let chars: Vec<char> = chunk.chars().collect();
+    let mut word = String::new();
+    let mut at = 0;
+    let flush = |word: &mut String, found: &mut Vec<String>| {
+        if !word.is_empty() {
+            contractions(&std::mem::take(word), found);
+        }
+    };
+    while at < chars.len() {
+        let c = chars[at];
+        let next = chars.get(at + 1).copied();
+        let is_run = |mark: char| c == mark && next == Some(mark);
+        if is_run('-') || (is_run('.') && chars.get(at + 2) == Some(&'.')) {
+            flush(&mut word, found);
+            let length = if c == '-' { 2 } else { 3 };
+            found.push(chars[at..at + length].iter().collect());
+            at += length;
+            continue;
+        }
+        let is_between_digits = matches!(c, ',' | ':') && next.is_some_and(|next| next.is_ascii_digit());
+        let is_last =
+            chars[at + 1..].iter().all(|c| matches!(c, '"' | '\'' | ')' | ']' | '}' | '”' | '’' | '>'));
+        let splits = match c {
+            ';' | '@' | '#' | '$' | '%' | '&' | '?' | '!' | '"' | '(' | ')' | '[' | ']' | '{' | '}' | '<'
+            | '>' | '“' | '”' => true,
+            ',' | ':' => !is_between_digits,
+            '.' => is_last && ends_sentence && !word.is_empty(),
+            '\'' => word.is_empty() || at + 1 == chars.len(),
+            _ => false,
+        };
+        if splits {
+            flush(&mut word, found);
+            found.push(c.to_string());
+        } else {
+            word.push(c);
+        }
+        at += 1;
+    }
+    flush(&mut word, found);
+}
+
+/// `don't` is `do` and `n't`, `it's` is `it` and `'s`, `cannot` is `can` and `not`.
+fn contractions(word: &str, found: &mut Vec<String>) {
+    let lower = word.to_lowercase();
+    let pairs = [("cannot", 3), ("gonna", 3), ("gotta", 3), ("wanna", 3), ("gimme", 3), ("lemme", 3)];
+    let whole = pairs.iter().find(|(whole, _)| *whole == lower).map(|(_, at)| *at);
+    let endings = ["n't", "'s", "'m", "'d", "'ll", "'re", "'ve"];
+    let ending = endings.iter().find(|ending| lower.ends_with(*ending) && lower.len() > ending.len());
+    let at = whole.or_else(|| ending.map(|ending| word.len().saturating_sub(ending.len())));
+    match at.filter(|&at| word.is_char_boundary(at) && at > 0) {
+        Some(at) => found.extend([word[..at].to_owned(), word[at..].to_owned()]),
+        None => found.push(word.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{sentences, tokens};
+
+    #[test]
+    fn sentences_end_as_in_punkt() {
+        for (text, count) in [
+            ("One. Two! Three? Four", 4),
+            ("Dr. Smith met Mr. Jones at 3.5 p.m. yesterday.", 1),
+            ("J. K. Rowling wrote it.", 1),
+            ("He said \"Go.\" Then he left.", 2),
+            ("Wait... what? No way!", 2),
+            ("1. First\n2. Second", 3),
+            ("", 0),
+            ("no mark", 1),
+            ("a.b.c is one.", 1),
+        ] {
+            assert_eq!(sentences(text).len(), count, "{text}");
+        }
+    }
+
+    #[test]
+    fn tokens_are_the_treebanks() {
+        assert_eq!(
+            tokens("DON'T go, IT'S (NASA) AT&T."),
+            ["DO", "N'T", "go", ",", "IT", "'S", "(", "NASA", ")", "AT", "&", "T", "."]
+        );
+        assert_eq!(
+            tokens("1,000 U.S. men--and CANNOT..."),
+            ["1,000", "U.S.", "men", "--", "and", "CAN", "NOT", "..."]
+        );
+    }
+}
