@@ -29,6 +29,27 @@ pub enum Error {
         found: String,
     },
 
+    /// A file is none of rows.
+    #[error(
+        "{}: expected JSON lines, a JSON array or parquet, as they are or compressed by gzip or zstd; found {found}: {advice}",
+        path.display()
+    )]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: &'static str,
+        /// What to do.
+        advice: &'static str,
+    },
+
+    /// A file has more rows than are read.
+    #[error("{}: expected at most {} rows, found more", path.display(), crate::jsonl::MAX_ROWS)]
+    TooManyRows {
+        /// The file.
+        path: PathBuf,
+    },
+
     /// A file has no usable row.
     #[error("{}: expected at least one row, found none ({skipped} bad lines were skipped)", path.display())]
     Empty {

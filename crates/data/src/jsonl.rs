@@ -3,20 +3,27 @@
 //! It does not know what a row is for: [`tasks`] makes [`Task`]s, [`objects`] leaves rows as they are. A byte
 //! order mark, CRLF and blank lines are no errors. No line makes it hold more than [`MAX_LINE_BYTES`].
 
+mod choices;
+mod columns;
 mod layouts;
+mod task_format;
 
-use crate::message::{keys, sort};
-use crate::{Error, Prompt, Task};
+pub use columns::Columns;
+pub use task_format::{AnswerColumn, TaskFormat};
+
+use crate::message::sort;
+use crate::{Error, Task, container};
 use serde::Serialize;
-use serde_json::{Map, Value, value::RawValue};
-use std::collections::HashMap;
+use serde_json::{Map, Value};
 use std::fmt;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _, Write};
+use std::io::{self, BufRead, Read as _, Write};
 use std::path::Path;
 
 /// The longest line that is read, in bytes, without its line end.
 pub const MAX_LINE_BYTES: usize = 16 << 20;
+
+/// Lines that are read of a file, blank ones included.
+pub const MAX_ROWS: usize = 20_000_000;
 
 /// What happens to a line that is not what it must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,15 +76,13 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// The tasks of a file: `prompt` (text or messages; GSM8K calls it `question`), `answer` or `solution` (text, or a
-/// number, which becomes its text), and any other column as it stands. GSM8K's, MATH-500's and AIME's own columns are
-/// recognised.
+/// The tasks of a file in any layout that [`TaskFormat`] recognises.
 ///
 /// # Errors
-/// [`Error::Read`], [`Error::Jsonl`] for the first bad line where these are refused, and [`Error::Empty`] when
-/// no task is left.
+/// [`Error::Read`], [`Error::Format`], [`Error::Jsonl`] for the first bad line where these are refused, and
+/// [`Error::Empty`] when no task is left.
 pub fn tasks(path: impl AsRef<Path>, bad_lines: BadLines) -> Result<Rows<Task>, Error> {
-    read_file(path.as_ref(), bad_lines, parse_task)
+    TaskFormat::default().tasks(path, bad_lines)
 }
 
 /// The rows of a file as objects, for other schemas.
@@ -93,8 +98,7 @@ fn read_file<T>(
     bad_lines: BadLines,
     parse: impl Fn(&str) -> Result<T, Mismatch>,
 ) -> Result<Rows<T>, Error> {
-    let file = File::open(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
-    let rows = read(BufReader::new(file), path, bad_lines, parse)?;
+    let rows = read(container::open(path)?, path, bad_lines, parse)?;
     if rows.rows.is_empty() {
         return Err(Error::Empty { path: path.to_owned(), skipped: rows.skipped });
     }
@@ -133,6 +137,9 @@ pub fn read<T>(
             }),
         };
         line += 1;
+        if line > MAX_ROWS {
+            return Err(Error::TooManyRows { path: name.to_owned() });
+        }
         match parsed {
             Ok(Some(value)) => read.rows.push(Row { line, value }),
             Ok(None) => {}
@@ -155,27 +162,7 @@ pub fn read<T>(
 /// # Errors
 /// What the line lacks.
 pub fn parse_task(text: &str) -> Result<Task, Mismatch> {
-    let mut columns = layouts::recognised(parse_object(text)?);
-    // `shift_remove` keeps the order of the other columns.
-    // GSM8K's name; beside a `prompt` it stays among the columns.
-    let asked = if columns.contains_key("prompt") { "prompt" } else { "question" };
-    let prompt = match columns.shift_remove(asked) {
-        Some(prompt) => Prompt::from_json(asked, prompt)?,
-        None => return Err(Mismatch::new("a column `prompt` (or `question`)", keys(&columns))),
-    };
-    // Where both exist, `solution` is a worked one and stays among the columns.
-    let name = if columns.contains_key("answer") { "answer" } else { "solution" };
-    let answer = match columns.shift_remove(name) {
-        Some(Value::String(answer)) => answer,
-        Some(Value::Number(number)) if number.is_f64() => written(text, name).unwrap_or(number.to_string()),
-        Some(Value::Number(number)) => number.to_string(),
-        Some(other) => return Err(Mismatch::new(format!("`{name}` to be a text or a number"), sort(&other))),
-        None => {
-            let others = if columns.is_empty() { String::new() } else { format!(", {}", keys(&columns)) };
-            return Err(Mismatch::new("a column `answer` (or `solution`)", format!("`{asked}`{others}")));
-        }
-    };
-    Ok(Task { prompt, answer, columns })
+    TaskFormat::default().parse(text)
 }
 
 /// Makes an object of a line.
@@ -183,19 +170,19 @@ pub fn parse_task(text: &str) -> Result<Task, Mismatch> {
 /// # Errors
 /// What the line holds instead.
 pub fn parse_object(text: &str) -> Result<Map<String, Value>, Mismatch> {
-    match serde_json::from_str(text) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => Err(Mismatch::new("one JSON object", sort(&other))),
-        Err(error) => {
-            // serde_json counts lines within this one: only the column means anything.
-            let message = error.to_string();
-            let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-            Err(Mismatch::new(
-                "one JSON object",
-                format!("bad JSON at column {} ({message})", error.column()),
-            ))
-        }
+    match parse_value(text)? {
+        Value::Object(object) => Ok(object),
+        other => Err(Mismatch::new("one JSON object", sort(&other))),
     }
+}
+
+fn parse_value(text: &str) -> Result<Value, Mismatch> {
+    serde_json::from_str(text).map_err(|error| {
+        // serde_json counts lines within this one: only the column means anything.
+        let message = error.to_string();
+        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+        Mismatch::new("one JSON object", format!("bad JSON at column {} ({message})", error.column()))
+    })
 }
 
 /// Writes rows, a line each.
@@ -208,12 +195,6 @@ pub fn write<T: Serialize>(mut out: impl Write, rows: impl IntoIterator<Item = T
         out.write_all(b"\n")?;
     }
     out.flush()
-}
-
-/// A number of the line as it is written there: a gold answer must not be rounded to 53 bits.
-fn written(text: &str, column: &str) -> Option<String> {
-    let columns: HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
-    columns.get(column).map(|value| value.get().to_owned())
 }
 
 enum Line {

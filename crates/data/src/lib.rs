@@ -10,7 +10,7 @@
 //! - [`Seed`]: derived randomness. Every random decision names its place in a tree of seeds, so that thread
 //!   interleaving, batch composition and resumption change no result.
 //!
-//! Tasks come from files ([`jsonl`]) or from programs ([`procedural`], with [`traces`] for pretraining). [`split`] and
+//! Tasks come from files ([`jsonl`], opened by [`container`]) or from programs ([`procedural`], with [`traces`] for pretraining). [`split`] and
 //! [`decontaminate`] keep training and evaluation apart.
 //!
 //! # Example
@@ -38,6 +38,7 @@
 //! # Ok::<(), ruminate_data::Error>(())
 //! ```
 
+pub mod container;
 pub mod decontaminate;
 pub mod jsonl;
 pub mod procedural;

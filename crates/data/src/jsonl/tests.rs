@@ -78,15 +78,19 @@ fn a_bad_line_is_named_with_what_was_expected_and_found() {
         ("{\"prompt\":\"p\"", "one JSON object", "bad JSON at column 13 (EOF while parsing an object)"),
         ("[1]", "one JSON object", "a list"),
         ("\"text\"", "one JSON object", "a text"),
-        ("{\"answer\":\"a\",\"query\":\"q\"}", "a column `prompt` (or `question`)", "`answer`, `query`"),
+        ("{\"answer\":\"a\",\"asked\":\"q\"}", "a column `prompt` (or `question`)", "`answer`, `asked`"),
         ("{}", "a column `prompt`", "no columns"),
-        ("{\"prompt\":\"p\",\"gold\":1}", "a column `answer` (or `solution`)", "`prompt`, `gold`"),
+        ("{\"prompt\":\"p\",\"golds\":1}", "a column `answer` (or `solution`)", "`prompt`, `golds`"),
         ("{\"prompt\":3,\"answer\":\"a\"}", "`prompt` to be", "a number"),
         ("{\"prompt\":\"\",\"answer\":\"a\"}", "`prompt` to be", "an empty text"),
         ("{\"prompt\":[],\"answer\":\"a\"}", "`prompt` to be", "an empty list"),
         ("{\"prompt\":[{\"role\":\"user\"}],\"answer\":\"a\"}", "`prompt[0]` to be a message", "`content`"),
-        ("{\"prompt\":\"p\",\"answer\":null}", "`answer` to be a text or a number", "null"),
-        ("{\"prompt\":\"p\",\"solution\":[\"a\"]}", "`solution` to be a text or a number", "a list"),
+        ("{\"prompt\":\"p\",\"answer\":null}", "`answer` to be a text, a number", "null"),
+        (
+            "{\"prompt\":\"p\",\"solution\":[[]]}",
+            "`solution` to be a text, a number",
+            "a list of other things",
+        ),
         ("{\"prompt\":\"p\",\"answer\":NaN}", "one JSON object", "bad JSON at column 24 (expected value)"),
     ] {
         let message = strict(format!("{good}\n\n{bad}\n{good}").as_bytes()).unwrap_err().to_string();
@@ -180,10 +184,12 @@ fn any_value() -> impl Strategy<Value = Value> {
 
 fn any_task() -> impl Strategy<Value = Task> {
     let columns = proptest::collection::vec(("column_[a-z]{0,3}", any_value()), 0..4);
-    (any_prompt(), any::<String>(), columns).prop_map(|(prompt, answer, columns)| {
-        let columns: Map<_, _> = columns.into_iter().collect();
-        Task { prompt, answer, columns }
-    })
+    (any_prompt(), any::<String>(), columns)
+        .prop_map(|(prompt, answer, columns)| (prompt, answer + "a", columns)) // an empty one is refused
+        .prop_map(|(prompt, answer, columns)| {
+            let columns: Map<_, _> = columns.into_iter().collect();
+            Task { prompt, answer, columns }
+        })
 }
 
 proptest! {

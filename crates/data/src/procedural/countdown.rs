@@ -135,6 +135,14 @@ impl Countdown {
     }
 }
 
+/// What is asked, of a target and the list of its numbers.
+pub(crate) fn sentence(target: &str, numbers: &str) -> String {
+    format!(
+        "Make {target} from the numbers {numbers} with + - * / and parentheses. Use each number exactly once. \
+         Answer with the expression alone, without an equals sign."
+    )
+}
+
 impl Family for Countdown {
     fn name(&self) -> &'static str {
         NAME
@@ -165,10 +173,7 @@ impl Family for Countdown {
         }
         numbers.shuffle(rng); // their order must not give the solution away
         let list = numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let prompt = format!(
-            "Make {target} from the numbers {list} with + - * / and parentheses. Use each number exactly once. \
-             Answer with the expression alone, without an equals sign."
-        );
+        let prompt = sentence(&target.to_string(), &list);
         Ok(task(prompt, solution, KIND, columns(numbers)))
     }
 
