@@ -1,15 +1,14 @@
-//! `[data]`: where problems, traces and texts come from. Reads no file but the first line of one.
+//! `[data]`: where problems, traces and texts come from. Reads no file.
 
-use crate::Error;
+use crate::{Error, Reward};
+use ruminate_data::Error as DataError;
+use ruminate_data::jsonl::{self, AnswerColumn, Columns, TaskFormat};
 use ruminate_data::procedural::{self, Family, Member, Mixture};
 use ruminate_data::split::Shares;
 use ruminate_data::traces::TraceMix;
-use ruminate_data::{Error as DataError, jsonl};
 use ruminate_text::PromptStyle;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,15 +27,20 @@ pub struct Data {
     pub mix: TraceMix,
     /// Shares of problems that training never sees. Of a file, only `validation` is kept apart.
     pub split: Shares,
-    /// JSONL file of tasks (`train-rl`, `distill`, `eval`) or of conversations (`sft`). Takes precedence over
-    /// `task`.
+    /// File of tasks (`train-rl`, `distill`, `eval`) or of conversations (`sft`): JSON lines, a JSON array or
+    /// parquet, as they are or compressed by gzip or zstd. Takes precedence over `task`.
     pub train: Option<PathBuf>,
-    /// JSONL file to evaluate on, in the format of `train` (under `pretrain`, of `corpus`). Training leaves
+    /// File to evaluate on, in the format of `train` (under `pretrain`, of `corpus`). Training leaves
     /// out problems whose prompts are in it. Without it a share of `train` is held out by the hash of the
     /// prompt.
     pub eval: Option<PathBuf>,
-    /// JSONL file with a column `text`, which `pretrain` trains on instead of traces.
+    /// File with a column `text`, which `pretrain` trains on instead of traces.
     pub corpus: Option<PathBuf>,
+    /// Where columns stand in a file's rows, by their names, as `{ answer = "reward_model.ground_truth" }`:
+    /// `prompt`, `answer`, `choices`, `answer_index`, or any other that a verifier reads. Well-known layouts
+    /// need none; docs/data.md has them.
+    #[serde(skip_serializing_if = "Columns::is_empty")] // a run without it is the same run as ever
+    pub columns: Columns,
     /// What happens to a malformed line of a file.
     pub bad_lines: BadLines,
     /// How a prompt of bare text is put to the policy; messages always go through the chat template.
@@ -154,22 +158,17 @@ impl Data {
         if self.train.is_some() { Ok(None) } else { self.family() }
     }
 
-    /// The verifier that a file's first task names in its column `kind`, as those of a known layout do.
-    /// `None` where there is no file, or its first line is no such task: what is wrong with it is reported
-    /// where the file is read.
-    pub fn kind_of_file(&self) -> Option<String> {
-        let path = self.train.as_ref().or(self.eval.as_ref())?;
-        let lines = BufReader::new(File::open(path).ok()?.take(jsonl::MAX_LINE_BYTES as u64)).lines();
-        let first = lines.map_while(Result::ok).find(|line| !line.trim().is_empty())?;
-        let task = jsonl::parse_task(first.trim_start_matches('\u{feff}')).ok()?;
-        let kind = task.columns.get("kind")?.as_str()?.to_owned();
-        ruminate_reward::KINDS.contains(&kind.as_str()).then_some(kind)
+    /// How a file's rows become tasks.
+    pub fn task_format(&self, reward: &Reward) -> TaskFormat {
+        let answer = if reward.reads_answers() { AnswerColumn::Required } else { AnswerColumn::Optional };
+        TaskFormat { columns: self.columns.clone(), answer }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{BadLines, Data, Shots};
+    use crate::Reward;
     use ruminate_text::PromptStyle;
     use std::fs;
 
@@ -190,7 +189,10 @@ mod tests {
         assert_eq!(serde_json::to_value(&again).expect("JSON"), json);
         assert!(toml::from_str::<Data>("tsak = 'gcd'").is_err(), "an unknown key");
         let json = serde_json::to_value(Data::default()).expect("JSON");
-        assert!(["template", "system", "shots"].iter().all(|key| json.get(key).is_none()), "{json}");
+        assert!(
+            ["columns", "template", "system", "shots"].iter().all(|key| json.get(key).is_none()),
+            "{json}"
+        );
     }
 
     #[test]
@@ -219,18 +221,30 @@ mod tests {
     }
 
     #[test]
-    fn a_file_names_its_verifier_in_its_first_row() {
+    fn a_file_is_judged_as_its_rows_say() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("rows.jsonl");
-        let kind = |text: &str| {
+        let judged = |text: &str| {
             fs::write(&path, text).expect("written");
-            Data { train: Some(path.clone()), ..Data::default() }.kind_of_file()
+            let data = Data { train: Some(path.clone()), ..Data::default() };
+            Reward::default().judged_by(&data).map(|(kind, _)| kind).map_err(|error| error.to_string())
         };
-        let named = "\u{feff}{\"prompt\": \"a\", \"answer\": \"b\", \"kind\": \"math\"}\n";
-        assert_eq!(kind(named).as_deref(), Some("math"));
-        assert_eq!(kind("{\"prompt\": \"a\", \"answer\": \"b\", \"kind\": \"poem\"}"), None);
-        assert_eq!(kind("{\"prompt\": \"a\", \"answer\": \"b\"}"), None);
-        assert_eq!(kind("{"), None);
-        assert_eq!(Data::default().kind_of_file(), None);
+        let row = |answer: &str, more: &str| {
+            format!("\u{feff}{{\"prompt\": \"a\", \"answer\": \"{answer}\"{more}}}\n")
+        };
+        for (rows, kind) in [
+            (row("b", ", \"kind\": \"last_number\""), "last_number"),
+            (row("b", ", \"kind\": \"poem\""), "exact"),
+            (row("Paris", ""), "exact"),
+            (row("42", "") + &row("$\\\\frac{1}{2}$", ""), "math"),
+            (row("x", ", \"choices\": [\"x\", \"y\"]"), "choice"),
+            ("[{\"nums\": [1, 2], \"target\": 3}]".to_owned(), "countdown"),
+            ("{".to_owned(), "exact"),
+        ] {
+            assert_eq!(judged(&rows).as_deref(), Ok(kind), "{rows}");
+        }
+        let refused =
+            judged("{\"prompt\": \"add\", \"test_list\": [\"assert f(1) == 2\"]}").expect_err("programs");
+        assert!(refused.contains("`test_list`") && refused.contains("kind = \"code\""), "{refused}");
     }
 }

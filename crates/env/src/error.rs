@@ -53,6 +53,16 @@ pub enum Error {
         /// What was given.
         seconds: f64,
     },
+    /// Rows are about programs, and no reward runs them.
+    #[error(
+        "the rows have a column `{column}`: answers are programs, which only the kind `code` judges, and a recipe \
+         has to name it, since it runs what the model writes: `reward.components = [{{ kind = \"code\" }}]` \
+         (docs/cli.md has what the sandbox holds back)"
+    )]
+    Programs {
+        /// The column of tests.
+        column: &'static str,
+    },
     /// No component decides what is correct.
     #[error("`components` has no verifier that decides what is correct; add one, such as exact")]
     NoVerifier,
@@ -149,13 +159,19 @@ impl Error {
             | Self::DoNotFit { .. }
             | Self::Timeout { .. }
             | Self::NoVerifier
+            | Self::Programs { .. }
             | Self::NoEffect { .. }
             | Self::NamedGroupReward { .. }
             | Self::Component { .. }
             | Self::Reward(_) => true,
-            Self::Data(error) => {
-                !matches!(error, DataError::Read { .. } | DataError::Jsonl { .. } | DataError::Empty { .. })
-            }
+            Self::Data(error) => !matches!(
+                error,
+                DataError::Read { .. }
+                    | DataError::Format { .. }
+                    | DataError::TooManyRows { .. }
+                    | DataError::Jsonl { .. }
+                    | DataError::Empty { .. }
+            ),
             Self::Text(error) => error.is_usage(),
             Self::Sandbox(_)
             | Self::Helper(_)

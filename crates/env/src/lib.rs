@@ -34,6 +34,7 @@
 
 mod data;
 mod error;
+mod golds;
 mod grader;
 mod metrics;
 mod problems;

@@ -2,7 +2,7 @@
 //! examples (`data.shots`).
 
 use crate::{Data, Error, Shots};
-use ruminate_data::jsonl::{self, Row};
+use ruminate_data::jsonl::{self, Row, TaskFormat};
 use ruminate_data::{Message, Prompt, Task};
 use ruminate_text::Preamble;
 use serde_json::{Map, Value};
@@ -24,7 +24,9 @@ pub fn shots(data: &Data, tagged: bool) -> Result<Preamble, Error> {
         (Some(Shots::Rows(count)), None) => return Err(Error::ShotsWithoutFile { count: *count }),
     };
     let read = jsonl::objects(path, data.bad_lines.into())?.rows;
-    let shots = read.into_iter().take(rows).map(|row| shot(row, path, tagged)).collect::<Result<_, _>>()?;
+    let format = TaskFormat { columns: data.columns.clone(), ..TaskFormat::default() };
+    let shots =
+        read.into_iter().take(rows).map(|row| shot(row, path, tagged, &format)).collect::<Result<_, _>>()?;
     Ok(Preamble::new(system, shots))
 }
 
@@ -54,7 +56,12 @@ pub(crate) fn asks_one_of(task: &Task, questions: &[&str]) -> bool {
 
 /// The turns of an example: `messages` that end with the assistant; `prompt` and `completion`; or a task,
 /// whose reply is its worked `solution` and its answer, in tags where the reward reads them.
-fn shot(row: Row<Map<String, Value>>, path: &Path, tagged: bool) -> Result<Vec<Message>, Error> {
+fn shot(
+    row: Row<Map<String, Value>>,
+    path: &Path,
+    tagged: bool,
+    format: &TaskFormat,
+) -> Result<Vec<Message>, Error> {
     let Row { line, value } = row;
     let refused = |problem: String| Error::line(path, line, problem);
     if let Some(messages) = value.get("messages") {
@@ -75,7 +82,7 @@ fn shot(row: Row<Map<String, Value>>, path: &Path, tagged: bool) -> Result<Vec<M
         let turn = |role: &str, text: &str| Message::new(role, text);
         return Ok(vec![turn("user", prompt), turn("assistant", completion)]);
     }
-    let task = jsonl::parse_task(&Value::Object(value).to_string()).map_err(|mismatch| {
+    let task = format.parse(&Value::Object(value).to_string()).map_err(|mismatch| {
         refused(format!(
             "expected an example of `data.shots` as `messages`, as `prompt` and `completion`, or as a task \
              with {}; found {}",

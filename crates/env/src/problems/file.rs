@@ -1,10 +1,10 @@
 //! A file's tasks with their token ids: what does not become a prompt is an error with path and line, and
 //! what is too long is left out and counted.
 
-use super::{choices, problem};
-use crate::{Data, Error, Room};
+use super::problem;
+use crate::{Data, Error, Reward, Room};
 use rayon::prelude::*;
-use ruminate_data::jsonl::{self, Row};
+use ruminate_data::jsonl::Row;
 use ruminate_data::{Problem, Task};
 use ruminate_text::Renderer;
 use std::collections::HashSet;
@@ -54,11 +54,12 @@ enum Encoded {
 pub(super) fn read(
     path: &Path,
     data: &Data,
+    reward: &Reward,
     renderer: &Renderer,
     room: Room,
     notify: &mut dyn FnMut(String),
 ) -> Result<Rows, Error> {
-    let rows = jsonl::tasks(path, data.bad_lines.into())?;
+    let rows = data.task_format(reward).tasks(path, data.bad_lines.into())?;
     if let Some(example) = &rows.first_skipped {
         notify(format!("warning: {} bad lines left out, such as {example}", rows.skipped));
     }
@@ -94,7 +95,6 @@ pub(super) fn read(
 
 /// A task with its token ids, or what is wrong with it.
 fn encoded(task: Task, renderer: &Renderer, room: Room) -> Result<Encoded, String> {
-    choices::refuse_lost(&task)?;
     // What cannot fit is not encoded: a text of megabytes would take seconds.
     if let Some(least) = room.excess(&task.prompt.text()) {
         return Ok(Encoded::TooLong(least));

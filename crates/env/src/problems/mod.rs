@@ -1,7 +1,6 @@
 //! Problems to train on and to evaluate on, as `[data]` names them: drawn from a procedural family or read
 //! from a file, held out by problem. Everything that can be wrong with a file is found before any training.
 
-mod choices;
 mod file;
 #[cfg(test)]
 mod tests;
@@ -55,7 +54,7 @@ impl Problems {
     /// once, a line per call: rows that were left out.
     ///
     /// # Errors
-    /// [`Error::Line`] for a prompt that does not become tokens or lacks its choices, [`Error::Data`] for a
+    /// [`Error::Line`] for a prompt that does not become tokens, [`Error::Data`] for a
     /// bad line and for a family with too few problems, [`Error::TooFewProblems`], [`Error::AllTooLong`];
     /// [`Error::DoNotFit`] and [`Error::NoProblems`] are [of options](Error::is_usage).
     pub fn new(
@@ -88,7 +87,7 @@ impl Problems {
         let (Some(path), None) = (&data.eval, &data.train) else {
             return Self::new(data, reward, settings, renderer, seed, notify);
         };
-        let rows = file::read(path, data, renderer, settings.room(), notify)?;
+        let rows = file::read(path, data, reward, renderer, settings.room(), notify)?;
         let mut notes = vec![rows.note(path)];
         let shown: Vec<&str> = renderer.template.preamble.questions().collect();
         let mut validation: Vec<Task> = rows.problems.into_iter().map(|problem| problem.task).collect();
@@ -165,7 +164,7 @@ impl Problems {
     ) -> Result<Self, Error> {
         let shown: Vec<&str> = renderer.template.preamble.questions().collect();
         let (mut training, mut validation) = (Vec::new(), Vec::new());
-        let rows = file::read(path, data, renderer, settings.room(), notify)?;
+        let rows = file::read(path, data, reward, renderer, settings.room(), notify)?;
         let mut notes = vec![rows.note(path)];
         let (all, texts) = (rows.problems.len(), rows.different());
         for problem in rows.problems {
@@ -176,7 +175,7 @@ impl Problems {
             }
         }
         if let Some(path) = &data.eval {
-            let rows = file::read(path, data, renderer, settings.room(), notify)?;
+            let rows = file::read(path, data, reward, renderer, settings.room(), notify)?;
             notes.push(rows.note(path));
             validation.extend(rows.problems.into_iter().map(|problem| problem.task));
             let texts: HashSet<String> = validation.iter().map(|task| task.prompt.text()).collect();

@@ -92,7 +92,7 @@ fn a_file_is_split_by_the_hash_of_its_prompts() {
     let says = format!("{training} problems to train on, {} held out by the hash", 100 - training);
     assert!(problems.notes[0].ends_with("a.jsonl: 100 rows"), "{:?}", problems.notes);
     assert!(problems.notes[1].starts_with(&says), "{:?}", problems.notes);
-    assert!(problems.notes[2].starts_with("judged by `exact` (so says no `reward.verifier`"));
+    assert!(problems.notes[2].starts_with("judged by `math` (so says the answers of the first rows"));
     let mut epoch = prompts(&mut problems, training as u64);
     assert!(problems.validation.iter().all(|task| !epoch.contains(&task.prompt.text())));
     epoch.sort();
@@ -147,8 +147,8 @@ fn what_is_wrong_with_a_file_is_said_with_its_place() {
             "a.jsonl:1: character 'é' (U+00E9) at byte 3 has no token",
         ),
         (
-            "\n{\"prompt\": \"2?\", \"choices\": [\"3\", \"4\"], \"answer\": \"A\"}",
-            "a.jsonl:2: the choices stand in",
+            "\n{\"prompt\": \"2?\", \"choices\": [\"3\", \"4\"], \"answer\": \"7\"}",
+            "a.jsonl:2: expected `answer` to be the letter",
         ),
         (
             "{\"prompt\": [{\"role\": \"user\", \"content\": \"a\"}], \"answer\": 1}",

@@ -1,6 +1,7 @@
 //! A component of the reward, `[[reward.components]]`: a verifier or a group reward by its kind, with its
 //! options.
 
+use super::any_of::AnyOf;
 use super::per_task::PerTask;
 use crate::Error;
 use ruminate_data::procedural::PER_TASK;
@@ -74,6 +75,8 @@ impl Component {
                 None => with_options(&self.kind, &self.options)?,
             }
         };
+        let verifier: Box<dyn Verifier> =
+            if EXTERNAL_KINDS.contains(&self.kind.as_str()) { verifier } else { Box::new(AnyOf(verifier)) };
         let named = match &self.name {
             Some(name) => Box::new(Named::new(name, verifier)),
             None => verifier,

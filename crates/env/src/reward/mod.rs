@@ -1,5 +1,6 @@
 //! `[reward]`: what a completion is worth, from the verifiers of the crate `reward` by name.
 
+mod any_of;
 mod component;
 mod per_task;
 #[cfg(test)]
@@ -7,12 +8,17 @@ mod tests;
 
 pub use component::Component;
 
+use crate::golds::{self, Judged};
 use crate::{Data, Error};
+use any_of::AnyOf;
 use component::Weighted;
 use per_task::PerTask;
 use ruminate_data::procedural::PER_TASK;
-use ruminate_reward::{EmptyThought, Format, Limits, Measure, Pool, Rubric, Style, Verifier, group_reward};
+use ruminate_reward::{
+    EmptyThought, Format, Limits, Measure, Pool, Rubric, Style, Verifier, group_reward, with_options,
+};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::time::Duration;
 
 /// What a completion is worth: a verifier of the answer, plus a little for the form; or `components`. It is
@@ -21,7 +27,8 @@ use std::time::Duration;
 #[serde(default, deny_unknown_fields)]
 pub struct Reward {
     /// Verifier of the answer; docs/rewards.md lists them. Without it the task's own decides; for tasks of a
-    /// file the one that the first row names in `kind` or by its layout, else `exact`.
+    /// file the one that the first row names in `kind` or by its layout, else one that reads the answers of the
+    /// first rows: `math` for numbers and formulas, `exact` for texts.
     pub verifier: Option<String>,
     /// Weight of being well formed, beside the weight 1 of the answer; 0 only reports it.
     pub format: f64,
@@ -37,6 +44,21 @@ pub struct Reward {
 
 /// Kinds that read the content of `<answer>`, and nothing else.
 const TAGGED: [&str; 4] = ["countdown", "exact", PER_TASK, "regex"];
+
+/// Kinds that read no answer of a task.
+const ANSWERLESS: [&str; 11] = [
+    "code",
+    "command",
+    "countdown",
+    "format",
+    "http",
+    "ifeval",
+    "language",
+    "overlong",
+    "reasoning_gym",
+    "repetition",
+    "tag_count",
+];
 
 /// The component that says whether a completion is well formed, which evaluation and distillation ask for.
 const FORMAT: &str = "format";
@@ -81,7 +103,7 @@ impl Reward {
     /// The kind that decides what is correct, and in words where that is stated.
     ///
     /// # Errors
-    /// [`Error::Data`] for a family that cannot be.
+    /// [`Error::Data`] for a family that cannot be, [`Error::Programs`] for rows with tests.
     pub fn judged_by(&self, data: &Data) -> Result<(String, &'static str), Error> {
         if let Some(part) = self.deciding() {
             return Ok((part.kind.clone(), "`reward.components`"));
@@ -89,11 +111,21 @@ impl Reward {
         Ok(match (&self.verifier, data.training_family()?) {
             (Some(kind), _) => (kind.clone(), "`reward.verifier`"),
             (None, Some(family)) => (family.verifier_kind().to_owned(), "the family of problems"),
-            (None, None) => match data.kind_of_file() {
-                Some(kind) => (kind, "the first row's `kind`, or its layout"),
-                None => ("exact".to_owned(), "no `reward.verifier` and no column `kind`: the default"),
+            (None, None) => match golds::judged(&golds::first_tasks(data)) {
+                Some(Judged::By(kind, why)) => (kind.to_owned(), why),
+                Some(Judged::ByTests(column)) => return Err(Error::Programs { column }),
+                None => ("exact".to_owned(), "no `reward.verifier` and no rows: the default"),
             },
         })
+    }
+
+    /// Whether what decides reads a task's answer: a row may be without one where it does not.
+    pub fn reads_answers(&self) -> bool {
+        match self.deciding() {
+            Some(part) if part.kind == "regex" => !part.options.contains_key("pattern"),
+            Some(part) => !ANSWERLESS.contains(&part.kind.as_str()),
+            None => !self.verifier.as_ref().is_some_and(|kind| ANSWERLESS.contains(&kind.as_str())),
+        }
     }
 
     /// Whether the verifier reads the content of `<answer>`, where it is of this kind unless the recipe
@@ -108,9 +140,11 @@ impl Reward {
         }
     }
 
-    /// Whether the verifier of these problems reads the content of `<answer>`.
+    /// Whether the verifier of these problems reads the content of `<answer>`. One that was chosen by the
+    /// answers does, too: no other form is asked for.
     pub fn reads_tags(&self, data: &Data) -> bool {
-        self.judged_by(data).is_ok_and(|(kind, _)| self.tagged_kind(&kind))
+        let is_chosen = self.stated_kind().is_none() && data.train.is_some();
+        self.judged_by(data).is_ok_and(|(kind, _)| self.tagged_kind(&kind) || (is_chosen && kind == "math"))
     }
 
     /// The component that decides what is correct.
@@ -170,8 +204,17 @@ impl Reward {
         let (kind, _) = self.judged_by(data)?;
         let answer: Box<dyn Verifier> = match kind.as_str() {
             PER_TASK => Box::new(PerTask::new()?),
+            "choice" => {
+                // MultipleChoice knows four letters unless it is told of more.
+                let choices = golds::choices(&golds::first_tasks(data)).unwrap_or(0).max(4);
+                with_options(
+                    kind.as_str(),
+                    &[("choices".to_owned(), Value::from(choices))].into_iter().collect(),
+                )?
+            }
             kind => ruminate_reward::by_name(kind)?,
         };
+        let answer: Box<dyn Verifier> = Box::new(AnyOf(answer));
         let mut verifiers = vec![(answer, 1.0)];
         if kind != FORMAT {
             let format = Format { style: Style::R1, empty_thought: self.empty_thought };
