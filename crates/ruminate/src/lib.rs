@@ -77,6 +77,7 @@ pub fn init() -> Option<std::process::ExitCode> {
         return Some(code);
     }
     ruminate_model::keep_freed_memory();
+    ruminate_data::container::silence_caught_panics();
     ruminate_text::silence_caught_panics();
     None
 }

@@ -25,7 +25,10 @@ impl Columns {
     }
 
     /// The row with every column under its name. What was renamed is gone from its old one.
-    pub(super) fn applied(&self, row: Map<String, Value>) -> Result<Map<String, Value>, Mismatch> {
+    ///
+    /// # Errors
+    /// A place that the row does not have.
+    pub fn applied(&self, row: Map<String, Value>) -> Result<Map<String, Value>, Mismatch> {
         let mut made = row.clone();
         for path in self.0.values().filter(|path| row.contains_key(*path)) {
             made.shift_remove(path);

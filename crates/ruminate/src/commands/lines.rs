@@ -4,12 +4,12 @@ use crate::error::{Error, Refusal};
 use crate::printable::harmless_json;
 use crate::run::outputs;
 use anyhow::Result;
+use ruminate_data::container;
 use ruminate_data::jsonl::{self, BadLines, Mismatch, Row};
 use ruminate_run::OutputFile;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, IsTerminal, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
 /// The name of the standard input in messages.
@@ -41,11 +41,7 @@ pub(crate) fn read<T>(args: &Lines, parse: impl Fn(&str) -> Result<T, Mismatch>)
     let name = name(args);
     let rows = match &args.input {
         None => jsonl::read(io::stdin().lock(), &name, BadLines::Refuse, parse)?,
-        Some(path) => {
-            let file = File::open(path)
-                .map_err(|source| ruminate_data::Error::Read { path: path.clone(), source })?;
-            jsonl::read(BufReader::new(file), path, BadLines::Refuse, parse)?
-        }
+        Some(path) => jsonl::read(container::open(path)?, path, BadLines::Refuse, parse)?,
     };
     Ok(rows.rows)
 }

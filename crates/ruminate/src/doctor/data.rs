@@ -4,13 +4,13 @@
 use super::findings::{Finding, percent};
 use crate::error::ErrorKind;
 use crate::recipe::{BadLines as OfBadLines, Data};
-use ruminate_data::jsonl::{self, BadLines, Mismatch};
+use ruminate_data::container;
+use ruminate_data::jsonl::{self, BadLines, Mismatch, Row, TaskFormat};
 use ruminate_data::split::is_validation;
 use ruminate_data::{Prompt, Task};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -140,7 +140,7 @@ impl Reading {
 
 /// A file that ends when the time is up.
 struct Timed {
-    file: File,
+    lines: container::Lines,
     until: Instant,
     cut: bool,
 }
@@ -151,7 +151,7 @@ impl Read for Timed {
             self.cut = true;
             return Ok(0);
         }
-        self.file.read(buffer)
+        self.lines.read(buffer)
     }
 }
 
@@ -163,16 +163,15 @@ impl Scan {
     pub(super) fn new(
         path: &Path,
         kind: Rows,
+        format: &TaskFormat,
         validation: f64,
         time: Duration,
     ) -> Result<Self, ruminate_data::Error> {
-        let file = File::open(path)
-            .map_err(|source| ruminate_data::Error::Read { path: path.to_owned(), source })?;
-        let mut timed = Timed { file, until: Instant::now() + time, cut: false };
+        let mut timed = Timed { lines: container::open(path)?, until: Instant::now() + time, cut: false };
         let reading = RefCell::new(Reading::default());
         let parse = |line: &str| {
             let task = match kind {
-                Rows::Tasks => jsonl::parse_task(line)?,
+                Rows::Tasks => format.parse(line)?,
                 Rows::Conversations => conversation(line)?,
             };
             reading.borrow_mut().add(task, validation);
@@ -183,6 +182,7 @@ impl Scan {
         let skipped = read.skipped.saturating_sub(usize::from(timed.cut));
         let complaint = read.first_skipped.filter(|_| skipped > 0).map(|error| error.to_string());
         let Reading { prompts, sample, validation, .. } = reading.into_inner();
+        let sample = settled(sample);
         let repeats = prompts.repeats();
         let line = |row: usize| read.rows.get(row).map_or(0, |row| row.line);
         Ok(Self {
@@ -203,6 +203,14 @@ impl Scan {
         let shared = self.prompts.iter().filter(|(prompt, _)| other.prompts.contains_key(*prompt));
         shared.map(|(_, of)| of.rows).sum()
     }
+}
+
+/// Tasks whose choices have letters, where they together say from which number they count. The reader of the whole file
+/// complains where they do not.
+fn settled(sample: Vec<Task>) -> Vec<Task> {
+    let mut rows: Vec<Row<Task>> = sample.into_iter().map(|value| Row { line: 0, value }).collect();
+    let _ = TaskFormat::settle(&mut rows);
+    rows.into_iter().map(|row| row.value).collect()
 }
 
 /// A row for `sft`: what is asked, and what is learned as its answer.
@@ -346,6 +354,7 @@ mod tests {
     use super::{Repeats, Rows, Scan, check};
     use crate::doctor::findings::Severity;
     use crate::recipe::Data;
+    use ruminate_data::jsonl::TaskFormat;
     use std::fs;
     use std::time::Duration;
 
@@ -357,7 +366,7 @@ mod tests {
             .map(|(prompt, answer)| serde_json::json!({ "prompt": prompt, "answer": answer }).to_string())
             .collect();
         fs::write(&path, lines.join("\n")).expect("written");
-        Scan::new(&path, Rows::Tasks, 0.1, time).expect("readable")
+        Scan::new(&path, Rows::Tasks, &TaskFormat::default(), 0.1, time).expect("readable")
     }
 
     fn named(findings: &[super::Finding], name: &str) -> Option<Severity> {

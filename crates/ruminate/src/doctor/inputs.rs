@@ -109,8 +109,9 @@ impl<'a> Inputs<'a> {
             return;
         }
         let time = self.depth.time(Duration::from_millis(400), Duration::from_mins(1));
+        let format = data.task_format(&self.recipe.reward);
         let mut scan = |path: &Option<PathBuf>| -> Option<Scan> {
-            let scan = Scan::new(path.as_ref()?, kind, data.split.validation, time);
+            let scan = Scan::new(path.as_ref()?, kind, &format, data.split.validation, time);
             read("data", scan, self.depth, findings)
         };
         (self.train, self.eval) = (scan(&data.train), scan(&data.eval));

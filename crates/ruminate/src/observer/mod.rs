@@ -240,6 +240,11 @@ impl train::Observer for Observer<'_> {
 
     fn groups(&mut self, step: usize, groups: &[Group], advantages: &[Vec<f64>]) {
         self.alarms.verdicts(Verdicts::of(groups));
+        if step == 1
+            && let Some(told) = completions::all_failed(groups, self.settings.renderer)
+        {
+            told.lines().for_each(|line| self.progress.say(line));
+        }
         let last = groups.last().and_then(|group| Some((group.completions.last()?, group.verdicts.last()?)));
         if let Some((completion, verdict)) = last {
             self.progress

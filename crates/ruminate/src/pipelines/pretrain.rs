@@ -17,6 +17,7 @@ use crate::run::identity::{self, read_inputs, without_threads};
 use crate::run::session::Session;
 use crate::run::stage::{Entered, OnExisting, enter};
 use anyhow::{Context, Result, anyhow};
+use ruminate_data::container;
 use ruminate_data::jsonl::{self, Mismatch};
 use ruminate_data::traces::Traces;
 use ruminate_data::{Epochs, Sample, Seed, SourceError};
@@ -27,8 +28,6 @@ use ruminate_text::Renderer;
 use ruminate_text::Tokenizer;
 use ruminate_train::{Trained, supervised};
 use serde_json::{Value, json};
-use std::fs::File;
-use std::io::BufReader;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -281,9 +280,7 @@ fn corpus(
     renderer: &Renderer,
     bad_lines: jsonl::BadLines,
 ) -> Result<Vec<Sample>> {
-    let file =
-        File::open(path).map_err(|source| ruminate_data::Error::Read { path: path.clone(), source })?;
-    let rows = jsonl::read(BufReader::new(file), path, bad_lines, |line| {
+    let rows = jsonl::read(container::open(path)?, path, bad_lines, |line| {
         let object = jsonl::parse_object(line)?;
         let text = object.get("text").and_then(Value::as_str).map(str::to_owned);
         text.ok_or_else(|| Mismatch {

@@ -1,11 +1,10 @@
 //! A first look at a data file: how many rows, the first of them, and the longest. It judges no row: what is wrong with one
 //! is for the reader of the whole file to say.
 
-use ruminate_data::jsonl::{self, MAX_LINE_BYTES};
-use ruminate_data::{Prompt, Task};
+use ruminate_data::jsonl::{self, AnswerColumn, Columns, MAX_LINE_BYTES, Row, TaskFormat};
+use ruminate_data::{Prompt, Task, container};
 use serde_json::{Map, Value};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, Read};
 use std::path::Path;
 
 /// Rows at the beginning that are looked at.
@@ -24,18 +23,19 @@ pub(super) struct Look {
     pub(super) rows: usize,
     first: Vec<String>,
     longest: Vec<String>,
+    format: TaskFormat,
 }
 
 impl Look {
-    /// Looks at a file; at one that cannot be read, as at one without rows.
-    pub(super) fn at(path: &Path) -> Self {
-        let mut look = Self::default();
+    /// Looks at a file, whose tasks have these columns; at one that cannot be read, as at one without rows.
+    pub(super) fn at(path: &Path, columns: &Columns) -> Self {
+        let format = TaskFormat { columns: columns.clone(), answer: AnswerColumn::Optional };
+        let mut look = Self { format, ..Self::default() };
         // A pipe could not be read again.
         if !path.is_file() {
             return look;
         }
-        let Ok(file) = File::open(path) else { return look };
-        let mut reader = BufReader::new(file);
+        let Ok(mut reader) = container::open(path) else { return look };
         let (mut line, mut bytes) = (Vec::new(), 0);
         loop {
             line.clear();
@@ -64,12 +64,12 @@ impl Look {
 
     /// The first rows that are tasks.
     pub(super) fn tasks(&self) -> Vec<Task> {
-        tasks(&self.first)
+        self.tasks_of(&self.first)
     }
 
     /// The longest rows that are tasks.
     pub(super) fn longest_tasks(&self) -> Vec<Task> {
-        tasks(&self.longest)
+        self.tasks_of(&self.longest)
     }
 
     /// The longest rows as objects.
@@ -82,17 +82,25 @@ impl Look {
         self.first.iter().filter_map(|line| jsonl::parse_object(line).ok())
     }
 
+    fn tasks_of(&self, lines: &[String]) -> Vec<Task> {
+        let row = |value| Row { line: 0, value };
+        let mut rows: Vec<Row<Task>> =
+            lines.iter().filter_map(|line| self.format.parse(line).ok()).map(row).collect();
+        // From which number choices count is for the reader of the whole file to complain about.
+        let _ = TaskFormat::settle(&mut rows);
+        rows.into_iter().map(|row| row.value).collect()
+    }
+
     /// Whether the rows are texts to be learned rather than problems with an answer.
     pub(super) fn is_conversations(&self) -> bool {
         let mut rows = self.first_rows();
         rows.next().is_some_and(|row| {
-            row.contains_key("messages") || (row.contains_key("completion") && !row.contains_key("answer"))
+            let is_task = self.first.first().is_some_and(|line| {
+                TaskFormat { answer: AnswerColumn::Required, ..self.format.clone() }.parse(line).is_ok()
+            });
+            !is_task && (row.contains_key("messages") || row.contains_key("completion"))
         })
     }
-}
-
-fn tasks(lines: &[String]) -> Vec<Task> {
-    lines.iter().filter_map(|line| jsonl::parse_task(line).ok()).collect()
 }
 
 /// The words of a problem's question.
@@ -118,7 +126,7 @@ pub(super) fn bring_a_system_message(tasks: &[Task]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Look, median};
+    use super::{Columns, Look, median};
     use std::fs;
 
     #[test]
@@ -132,11 +140,11 @@ mod tests {
         let rows: Vec<String> = (0..700).map(row).collect();
         fs::write(&path, "\u{feff}".to_owned() + &rows.concat() + "{\"prompt\": \"nothing\"")
             .expect("written");
-        let look = Look::at(&path);
+        let look = Look::at(&path, &Columns::default());
         assert_eq!((look.rows, look.tasks().len()), (701, 500));
         assert_eq!(look.longest_tasks()[0].answer, "691");
         assert!(!look.is_conversations());
-        assert_eq!(Look::at(folder.path()).rows, 0, "a folder has no rows");
+        assert_eq!(Look::at(folder.path(), &Columns::default()).rows, 0, "a folder has no rows");
         assert_eq!(median([3, 1, 2].into_iter()), 2);
     }
 }

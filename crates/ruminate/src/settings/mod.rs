@@ -17,6 +17,7 @@ use crate::recipe::write::{recipe_text, value_text};
 use crate::recipe::{Layers, Model, Recipe};
 use anyhow::{Context, Result};
 use look::Look;
+use ruminate_data::jsonl::Columns;
 use ruminate_model::{self as model, Config, lora};
 use ruminate_text::Renderer;
 use std::path::{Path, PathBuf};
@@ -78,7 +79,7 @@ pub(crate) fn fit(asked: &Asked, recipe: Recipe, layers: &Layers) -> Result<(Rec
         return leave(recipe, layers);
     }
     let file = file(asked.command, &recipe);
-    let look = file.map(Look::at).unwrap_or_default();
+    let look = file.map(|file| Look::at(file, &recipe.data.columns)).unwrap_or_default();
     let mut starts = Starts {
         about: about(&folder, &config, file, &look),
         table: base(asked.command, layers),
@@ -118,7 +119,7 @@ pub(crate) fn leave(recipe: Recipe, layers: &Layers) -> Result<(Recipe, Starts)>
 
 /// Whether a file's rows are texts to be learned rather than problems with an answer.
 pub(crate) fn is_conversations(path: &Path) -> bool {
-    Look::at(path).is_conversations()
+    Look::at(path, &Columns::default()).is_conversations()
 }
 
 /// What settings are derived from.

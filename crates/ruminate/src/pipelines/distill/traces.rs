@@ -10,8 +10,9 @@ use crate::recipe::Recipe;
 use crate::run::identity::of_folder;
 use anyhow::Result;
 use ruminate_data::decontaminate::{Decontaminator, R1_NGRAM};
+use ruminate_data::jsonl::{self, AnswerColumn, TaskFormat};
 use ruminate_data::{
-    Completion, FinishReason, Group, Message, Outcome, Problem, Prompt, Sample, Seed, Stop, Task, jsonl,
+    Completion, FinishReason, Group, Message, Outcome, Problem, Prompt, Sample, Seed, Stop, Task,
 };
 use ruminate_distill as distill;
 use ruminate_env::Grader;
@@ -259,7 +260,9 @@ pub(super) fn messages(prompt: &Prompt) -> Vec<Message> {
 fn evaluation_texts(recipe: &Recipe, problems: &Problems) -> Result<Decontaminator> {
     let mut tasks: Vec<Task> = problems.validation.iter().chain(&problems.test).cloned().collect();
     for path in &recipe.distill.decontaminate {
-        let rows = jsonl::tasks(path, recipe.data.bad_lines.into())?;
+        // What is measured there is known without its answers.
+        let format = TaskFormat { columns: recipe.data.columns.clone(), answer: AnswerColumn::Optional };
+        let rows = format.tasks(path, recipe.data.bad_lines.into())?;
         tasks.extend(rows.rows.into_iter().map(|row| row.value));
     }
     let solutions = tasks.iter().filter_map(|task| task.columns.get("solution")?.as_str().map(str::to_owned));

@@ -5,7 +5,7 @@ use crate::error::Refusal;
 use crate::recipe::{Data, Recipe};
 use anyhow::{Context, Result};
 use ruminate_data::split::is_validation;
-use ruminate_data::{Message, Prompt, Sample, jsonl, messages};
+use ruminate_data::{Message, Prompt, Sample, container, jsonl, messages};
 use ruminate_env::refuse_beside_texts;
 use ruminate_text::Renderer;
 use ruminate_text::own_words;
@@ -22,7 +22,12 @@ pub(super) struct Split {
 /// marks what the assistant writes. None may be longer than a packed row. A share of the rows is held out, by their prompts.
 pub(super) fn samples(path: &Path, recipe: &Recipe, renderer: &Renderer, share: f64) -> Result<Split> {
     let row_length = recipe.sft.row_length;
-    let rows = jsonl::objects(path, recipe.data.bad_lines.into())?;
+    let columns = &recipe.data.columns;
+    let parse = |line: &str| columns.applied(jsonl::parse_object(line)?);
+    let rows = jsonl::read(container::open(path)?, path, recipe.data.bad_lines.into(), parse)?;
+    if rows.rows.is_empty() {
+        return Err(ruminate_data::Error::Empty { path: path.to_owned(), skipped: rows.skipped }.into());
+    }
     if let Some(example) = &rows.first_skipped {
         notice!("warning: {} bad lines left out, such as {example}", rows.skipped);
     }
