@@ -225,7 +225,7 @@ impl<'a> Algebra<'a> {
                 let hundredth = Self::value(BigRational::new(BigInt::one(), BigInt::from(100)));
                 self.product(&inner, &hundredth)?
             }
-            Expr::Degrees(inner) => return self.fraction(inner),
+            Expr::Degrees(inner) | Expr::Quantity(inner, _) => return self.fraction(inner),
             Expr::Symbol(name) => self.indeterminate(Atom::Symbol(name.clone())),
             Expr::Constant(Constant::Infinity) => return Ok(None),
             Expr::Constant(constant) => self.indeterminate(Atom::Constant(*constant)),

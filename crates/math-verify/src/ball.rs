@@ -274,6 +274,11 @@ impl Ball {
         (margin > self.error * UP + 1.0).then(|| Self { mantissa: whole << BITS, error: 0.0 })
     }
 
+    /// The middle of the ball, as a fraction.
+    pub(crate) fn middle(&self) -> BigRational {
+        BigRational::new(self.mantissa.clone(), BigInt::one() << BITS)
+    }
+
     pub(crate) fn pi() -> Self {
         Self { mantissa: pi_bits() >> GUARD, error: 2.0 }
     }

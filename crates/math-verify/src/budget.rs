@@ -23,6 +23,11 @@ impl Budget {
         Self(Cell::new(STEPS.saturating_sub(steps)))
     }
 
+    /// Whether less than half is left once so many steps are spent.
+    pub(crate) fn is_short(steps: u64) -> bool {
+        steps > STEPS / 2
+    }
+
     /// Steps that are gone, those of [`after`](Self::after) included.
     pub(crate) fn spent(&self) -> u64 {
         STEPS - self.0.get()

@@ -163,7 +163,7 @@ impl Evaluator<'_> {
             Expr::Constant(Constant::Pi) => Some(Value::real(Ball::pi())),
             Expr::Constant(Constant::E) => Ball::integer(1).exponential().map(Value::real),
             Expr::Constant(Constant::I) => Some(Value::new(Ball::integer(0), Ball::integer(1))),
-            Expr::Degrees(inner) => self.value(inner)?,
+            Expr::Degrees(inner) | Expr::Quantity(inner, _) => self.value(inner)?,
             Expr::Percent(inner) => {
                 self.value(inner)?.and_then(|v| v.divide(&Value::real(Ball::integer(100))))
             }

@@ -1,11 +1,13 @@
 //! What an answer is once it is parsed: numbers, expressions, relations, sets and matrices in one tree. It keeps
 //! what was written (nothing is simplified here), since some comparisons go by form.
 
+use crate::calendar::{Date, Time};
+use crate::units::Unit;
 use num_bigint::BigInt;
 use num_rational::BigRational;
 use num_traits::{One, Signed};
 
-/// A node of the tree. Names of symbols are case-folded, as Math-Verify's are.
+/// A node of the tree. Names of symbols keep their case: `m` and `M` are two masses.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Expr {
     /// An exact value; a decimal literal may be rounded, and is compared so.
@@ -39,8 +41,12 @@ pub(crate) enum Expr {
     Matrix(Vec<Vec<Expr>>),
     /// `(a, b, ..)`: with two entries also an open interval.
     Tuple(Vec<Expr>),
-    /// `{a, b, ..}` or a list `a, b, ..`.
+    /// `{a, b, ..}`: an element counts once.
     Set(Vec<Expr>),
+    /// A list without brackets, `a, b, ..`, in any order: an element counts as often as it stands there.
+    List(Vec<Expr>),
+    /// `\{x | x > 3\}`: what stands before the bar, and the conditions behind it.
+    Described(Box<Expr>, Vec<Expr>),
     Interval(Box<Interval>),
     Numbers(NumberSet),
     Union(Vec<Expr>),
@@ -48,6 +54,16 @@ pub(crate) enum Expr {
     Difference(Box<Expr>, Box<Expr>),
     /// `a < b = c`: one side more than there are relations.
     Relation(Vec<Expr>, Vec<Relation>),
+    /// `12 cm`.
+    Quantity(Box<Expr>, Unit),
+    /// `3:4:5`, up to a factor.
+    Ratio(Vec<Expr>),
+    /// `14:30`.
+    Time(Time),
+    /// `2024-05-01`.
+    Date(Date),
+    /// Words, in the form of [`crate::text::normal`].
+    Text(String),
 }
 
 /// How a number was written.
@@ -152,6 +168,11 @@ impl Relation {
         })
     }
 
+    /// Whether it says that one side is smaller.
+    pub(crate) fn orders(self) -> bool {
+        matches!(self, Self::Less | Self::LessEqual | Self::Greater | Self::GreaterEqual)
+    }
+
     /// Whether it names what its left side is: `x = 3`, `x \in S`.
     pub(crate) fn names(self) -> bool {
         matches!(self, Self::Equal | Self::In)
@@ -186,6 +207,8 @@ impl Expr {
             self,
             Self::Tuple(_)
                 | Self::Set(_)
+                | Self::List(_)
+                | Self::Described(..)
                 | Self::Interval(_)
                 | Self::Numbers(_)
                 | Self::Union(_)
@@ -207,8 +230,17 @@ impl Expr {
             | Self::Based { .. }
             | Self::Constant(_)
             | Self::Symbol(_)
+            | Self::Time(_)
+            | Self::Date(_)
+            | Self::Text(_)
             | Self::Numbers(_) => Vec::new(),
-            Self::Percent(inner) | Self::Degrees(inner) | Self::Negative(inner) => vec![inner],
+            Self::Percent(inner)
+            | Self::Degrees(inner)
+            | Self::Negative(inner)
+            | Self::Quantity(inner, _) => {
+                vec![inner]
+            }
+            Self::Described(element, conditions) => std::iter::once(&**element).chain(conditions).collect(),
             Self::Quotient(a, b) | Self::Power(a, b) | Self::PlusMinus(a, b, _) | Self::Difference(a, b) => {
                 vec![a, b]
             }
@@ -219,6 +251,8 @@ impl Expr {
             | Self::Opaque(_, parts)
             | Self::Tuple(parts)
             | Self::Set(parts)
+            | Self::List(parts)
+            | Self::Ratio(parts)
             | Self::Union(parts)
             | Self::Intersection(parts)
             | Self::Relation(parts, _) => parts.iter().collect(),
@@ -235,6 +269,9 @@ impl Expr {
             | Self::Based { .. }
             | Self::Constant(_)
             | Self::Symbol(_)
+            | Self::Time(_)
+            | Self::Date(_)
+            | Self::Text(_)
             | Self::Numbers(_) => self.clone(),
             Self::Percent(inner) => Self::Percent(Box::new(change(inner))),
             Self::Degrees(inner) => Self::Degrees(Box::new(change(inner))),
@@ -250,6 +287,13 @@ impl Expr {
             Self::Opaque(kind, parts) => Self::Opaque(kind, all(parts)),
             Self::Tuple(parts) => Self::Tuple(all(parts)),
             Self::Set(parts) => Self::Set(all(parts)),
+            Self::List(parts) => Self::List(all(parts)),
+            Self::Ratio(parts) => Self::Ratio(all(parts)),
+            Self::Described(element, conditions) => {
+                let conditions = all(conditions);
+                Self::Described(Box::new(change(element)), conditions)
+            }
+            Self::Quantity(inner, unit) => Self::Quantity(Box::new(change(inner)), unit.clone()),
             Self::Union(parts) => Self::Union(all(parts)),
             Self::Intersection(parts) => Self::Intersection(all(parts)),
             Self::Relation(parts, relations) => Self::Relation(all(parts), relations.clone()),
@@ -265,6 +309,17 @@ impl Expr {
     /// Whether any node satisfies it.
     pub(crate) fn any(&self, test: &dyn Fn(&Expr) -> bool) -> bool {
         test(self) || self.children().into_iter().any(|child| child.any(test))
+    }
+
+    /// The same tree with symbols of one list named as in the other.
+    pub(crate) fn with_names(&self, given: &[String], names: &[String]) -> Expr {
+        match self {
+            Self::Symbol(name) => {
+                let at = given.iter().position(|known| known == name);
+                at.map_or_else(|| self.clone(), |at| Self::Symbol(names[at].clone()))
+            }
+            _ => self.map(&mut |child| child.with_names(given, names)),
+        }
     }
 
     /// The symbols in order of their first occurrence.
@@ -305,11 +360,13 @@ impl Expr {
     /// `A:B`, `(x, y)`; not `2x`, nor `x + z`.
     pub(crate) fn is_name(&self) -> bool {
         match self {
-            Self::Symbol(_) | Self::Apply(..) => true,
+            Self::Symbol(_) | Self::Apply(..) | Self::Text(_) => true,
             Self::Constant(constant) => matches!(constant, Constant::E | Constant::I),
-            Self::Product(_) | Self::Quotient(..) | Self::Call(Function::Abs, _) | Self::Tuple(_) => {
-                self.children().into_iter().all(Self::is_name)
-            }
+            Self::Product(_)
+            | Self::Quotient(..)
+            | Self::Ratio(_)
+            | Self::Call(Function::Abs, _)
+            | Self::Tuple(_) => self.children().into_iter().all(Self::is_name),
             _ => false,
         }
     }
@@ -317,7 +374,7 @@ impl Expr {
     /// The letters of a product of symbols read as a word: `odd` is o, d, d.
     pub(crate) fn word(&self) -> Option<String> {
         match self {
-            Self::Symbol(name) => Some(name.to_lowercase()),
+            Self::Symbol(name) => Some(name.clone()),
             Self::Constant(Constant::E) => Some("e".to_owned()),
             Self::Constant(Constant::I) => Some("i".to_owned()),
             Self::Product(parts) => parts.iter().map(Self::word).collect(),

@@ -7,6 +7,7 @@
 //! is no answer, and nothing before it is one either. What stands behind a negation ("the answer is not 42") is
 //! none.
 
+mod claims;
 mod latex;
 mod letters;
 mod plain;
@@ -45,6 +46,10 @@ pub(crate) enum Found {
     Formula(Piece),
     /// A choice.
     Letter(Piece),
+    /// A clause that may be the answer as a whole.
+    Claim(Piece),
+    /// A clause that claims no single value.
+    Hedge(Piece),
 }
 
 /// A formula, and whether a percent sign stands behind it.
@@ -68,6 +73,9 @@ pub(crate) fn candidates(text: &str, targets: Targets) -> Result<Vec<Candidate>,
         out.extend(boxed);
         latex::candidates(text, &anchors, &mut out);
     }
+    if targets.latex && targets.expr && out.iter().all(|found| !matches!(found.found, Found::Boxed(_))) {
+        claims::candidates(text, &anchors, &mut out);
+    }
     if targets.expr {
         plain::candidates(text, &anchors, &mut out);
     }
@@ -76,6 +84,28 @@ pub(crate) fn candidates(text: &str, targets: Targets) -> Result<Vec<Candidate>,
     }
     out.sort_by_key(|c| (c.priority, std::cmp::Reverse(c.span.end), c.span.start));
     Ok(out)
+}
+
+/// The last box of a text with those that are joined to it, or the content of a last box that is never closed.
+pub(crate) fn boxed(text: &str) -> Option<Found> {
+    match latex::boxes(text) {
+        Ok(found) => found.map(|candidate| candidate.found),
+        Err(UnclosedBox) => {
+            let at = text.rfind("\\boxed").or_else(|| text.rfind("\\fbox"))?;
+            let open = at + text[at..].find('{')? + 1;
+            Some(Found::Boxed(vec![Piece { text: open..text.len(), percent: false }]))
+        }
+    }
+}
+
+/// What a text claims in words, the likeliest first.
+pub(crate) fn texts<'a>(text: &'a str, bold: &[Range<usize>]) -> Vec<&'a str> {
+    claims::texts(text, &anchors(text), bold)
+}
+
+/// Whether the number at this place is bounded, continued or one of several.
+pub(crate) fn is_hedge(text: &str, place: Range<usize>) -> bool {
+    claims::is_hedge(text, place.start, place.end)
 }
 
 /// The last `\boxed` has no closing brace: the text was cut off.
@@ -89,7 +119,7 @@ pub(crate) fn whole(text: &str) -> Option<Found> {
 
 /// The word "answer" and whether "final" stands before it.
 #[derive(Clone, Copy, Debug)]
-struct Anchor {
+pub(crate) struct Anchor {
     start: usize,
     end: usize,
     is_final: bool,

@@ -54,7 +54,27 @@ impl Reals {
                 };
                 Self::normal(vec![interval], budget)?
             }
-            Expr::Set(elements) => Self::normal(elements.iter().map(point).collect(), budget)?,
+            Expr::Set(elements) | Expr::List(elements) => {
+                Self::normal(elements.iter().map(point).collect(), budget)?
+            }
+            Expr::Described(element, conditions) => {
+                let mut total = Self(vec![whole_line()]);
+                for condition in conditions {
+                    let Expr::Relation(sides, relations) = condition else { return None };
+                    if let ([name, Expr::Numbers(NumberSet::Reals)], [Relation::In]) =
+                        (sides.as_slice(), relations.as_slice())
+                        && *name == **element
+                    {
+                        continue;
+                    }
+                    if sides.iter().flat_map(Expr::symbols).any(|name| Expr::Symbol(name) != **element) {
+                        return None;
+                    }
+                    let part = Self::from_relation(sides, relations, budget)?;
+                    total = total.intersection(&part, budget)?;
+                }
+                total
+            }
             Expr::Numbers(NumberSet::Reals) => Self(vec![whole_line()]),
             Expr::Numbers(NumberSet::Empty) => Self(Vec::new()),
             Expr::Union(parts) => {
@@ -92,6 +112,34 @@ impl Reals {
             total = total.intersection(&part, budget)?;
         }
         Some(total)
+    }
+
+    /// What satisfies one of several relations on one quantity; where that is everything, all of them (`x > 1` and
+    /// `x < 3`).
+    pub(crate) fn from_alternatives(relations: &[Expr], budget: &Budget) -> Option<Self> {
+        let mut union = Vec::new();
+        let mut common = Self(vec![whole_line()]);
+        let mut names: Option<Vec<String>> = None;
+        for relation in relations {
+            let Expr::Relation(sides, links) = relation else { return None };
+            if *names.get_or_insert_with(|| relation.symbols()) != relation.symbols() {
+                return None;
+            }
+            let part = Self::from_relation(sides, links, budget)?;
+            common = common.intersection(&part, budget)?;
+            union.extend(part.0);
+        }
+        let union = Self::normal(union, budget)?;
+        Some(if union.is_everything() { common } else { union })
+    }
+
+    fn is_everything(&self) -> bool {
+        self.0.as_slice() == [whole_line()]
+    }
+
+    /// Whether it is neither empty nor everything, so that it says something.
+    pub(crate) fn says_something(&self) -> bool {
+        !self.0.is_empty() && !self.is_everything()
     }
 
     /// Sorted and merged.

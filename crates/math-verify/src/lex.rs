@@ -3,8 +3,9 @@
 
 use crate::expr::Relation;
 use crate::token::{Bracket, Glue, Side, Token};
-use crate::units;
+use crate::units::{self, Reading, Unit};
 use crate::words::{self, Word};
+use crate::{french, layout};
 
 /// A token and where it stands, in bytes.
 #[derive(Clone, Debug)]
@@ -21,17 +22,21 @@ pub(crate) enum LexError {
     Command(String),
     /// A character that no formula has.
     Character(char),
+    /// A word that no formula has.
+    Word(String),
 }
 
 /// The tokens of a formula, in linear time.
 pub(crate) fn tokens(text: &str) -> Result<Vec<Lexeme<'_>>, LexError> {
-    let mut lexer = Lexer { text, at: 0, out: Vec::new(), environments: 0, side: Side::Either };
+    let mut lexer =
+        Lexer { text, at: 0, out: Vec::new(), environments: 0, arrangements: 0, side: Side::Either };
     while lexer.at < text.len() {
         lexer.step()?;
     }
     while matches!(lexer.out.last().map(|l| &l.token), Some(Token::Comma(_) | Token::Semicolon)) {
         lexer.out.pop();
     }
+    french::read_ends(&mut lexer.out);
     Ok(lexer.out)
 }
 
@@ -53,6 +58,8 @@ struct Lexer<'a> {
     out: Vec<Lexeme<'a>>,
     /// How many `\begin` are open: `\\` ends a row there, and starts a doubly escaped command elsewhere.
     environments: usize,
+    /// How many of them only arrange lines.
+    arrangements: usize,
     /// The side that `\left` or `\right` gives the delimiter that follows.
     side: Side,
 }
@@ -71,11 +78,28 @@ impl<'a> Lexer<'a> {
                 self.number(rest);
                 Ok(())
             }
-            'a'..='z' | 'A'..='Z' => {
-                self.letters(rest);
-                Ok(())
-            }
+            'a'..='z' | 'A'..='Z' => self.letters(rest),
             _ => self.sign(rest, first),
+        }
+    }
+
+    /// The unit and the number words that start here, behind a value.
+    fn unit(&mut self, start: usize) -> bool {
+        if !self.after_value() {
+            return false;
+        }
+        match units::read(&self.text[start..]) {
+            Some(Reading { scale, unit, length }) => {
+                if scale > 1 {
+                    self.push(Token::Scale(scale), 0);
+                }
+                if unit != Unit::default() {
+                    self.push(Token::Unit(unit), 0);
+                }
+                self.at = start + length;
+                true
+            }
+            None => false,
         }
     }
 
@@ -104,6 +128,7 @@ impl<'a> Lexer<'a> {
                     | Token::Letter(_)
                     | Token::Name(_)
                     | Token::Infinity
+                    | Token::Scale(_)
                     | Token::Bar(_)
             )
         )
@@ -112,30 +137,38 @@ impl<'a> Lexer<'a> {
     fn number(&mut self, rest: &'a str) {
         let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
         let mut length = digits(rest);
-        // TeX takes one digit where it expects an argument: `\frac13` is 1/3.
+        // TeX takes one digit where it expects an argument: `\frac13` is 1/3. The sign of a root takes them all.
         if length > 1 && self.expects_digit() {
             self.push(Token::Number(&rest[..1]), 1);
             return;
         }
         if rest[length..].starts_with('.') {
             let fraction = digits(&rest[length + 1..]);
-            length += if fraction > 0 { 1 + fraction } else { 0 };
+            // `1./3` has a point with nothing behind it.
+            let bare = rest[length + 1..].starts_with(['/', '*', '+', '-', '^']);
+            length += if fraction > 0 || bare { 1 + fraction } else { 0 };
         }
         let repeating = length + repetend(&rest[length..], rest[..length].contains('.'));
         if repeating > length {
             self.push(Token::Number(&rest[..repeating]), repeating);
             return;
         }
-        if let Some(exponent) = rest[length..].strip_prefix('E') {
+        if let Some(exponent) = rest[length..].strip_prefix(['E', 'e']) {
             let sign = usize::from(exponent.starts_with(['+', '-']));
             let size = digits(&exponent[sign..]);
-            length += if size > 0 { 1 + sign + size } else { 0 };
+            let ends = !exponent[sign + size..].starts_with(|c: char| c.is_alphanumeric());
+            length += if size > 0 && ends { 1 + sign + size } else { 0 };
         }
         self.push(Token::Number(&rest[..length]), length);
     }
 
     fn expects_digit(&self) -> bool {
-        let before = |back: usize| self.out.len().checked_sub(back).map(|at| &self.out[at].token);
+        let before = |back: usize| {
+            let lexeme = &self.out[self.out.len().checked_sub(back)?];
+            let is_tex =
+                !matches!(lexeme.token, Token::Command(_)) || self.text[lexeme.start..].starts_with('\\');
+            is_tex.then_some(&lexeme.token)
+        };
         match before(1) {
             Some(Token::Command("frac" | "sqrt" | "binom")) => true,
             Some(Token::Number(one)) if one.len() == 1 => {
@@ -145,13 +178,19 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn letters(&mut self, rest: &'a str) {
+    fn letters(&mut self, rest: &'a str) -> Result<(), LexError> {
         let length = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
-        if self.after_value()
-            && let Some(skipped) = units::trailing(rest)
+        if self.unit(self.at) || self.spaced_unit(rest) || self.currency(&rest[..length]) {
+            return Ok(());
+        }
+        // `x=1orx=2`
+        if length > 2
+            && self.after_value()
+            && rest.starts_with("or")
+            && words::word(&rest[..length]).is_none()
         {
-            self.skip(skipped);
-            return;
+            self.separator(2);
+            return Ok(());
         }
         match words::word(&rest[..length]) {
             Some(Word::Separator) => self.separator(length),
@@ -159,12 +198,49 @@ impl<'a> Lexer<'a> {
             Some(Word::Infinity) => self.push(Token::Infinity, length),
             Some(Word::Name(name)) => self.push(Token::Name(name), length),
             Some(Word::Command(name)) => self.push(Token::Command(name), length),
+            None if length > 2 && words::is_prose(self.text, self.at, length) => {
+                return Err(LexError::Word(rest[..length].to_owned()));
+            }
             None => {
                 for letter in rest[..length].chars() {
                     self.push(Token::Letter(letter), 1);
                 }
             }
         }
+        Ok(())
+    }
+
+    /// `5 m`: a letter behind a space and a number is a unit where nothing else is in the formula.
+    fn spaced_unit(&mut self, rest: &'a str) -> bool {
+        let letter = rest.trim_end_matches(['.', ' ', '$']);
+        let alone =
+            matches!(self.out.as_slice(), [Lexeme { token: Token::Number(_), end, .. }] if *end < self.at);
+        let upright = format!("\\text{{{letter}}}");
+        if !alone || letter.len() != 1 || !"mgshLNJWVAK".contains(letter) {
+            return false;
+        }
+        let Some(Reading { unit, .. }) = units::read(&upright) else { return false };
+        self.push(Token::Unit(unit), rest.len());
+        true
+    }
+
+    /// `USD 12`, `5^\circ C`
+    fn currency(&mut self, word: &str) -> bool {
+        if self.last() == Some(&Token::Degree)
+            && let [letter] = word.as_bytes()
+            && let Some(unit) = Unit::temperature(char::from(*letter))
+        {
+            self.push(Token::Unit(unit), 1);
+            return true;
+        }
+        let next = self.text[self.at + word.len()..].trim_start_matches([' ', '.', '$', '\\', '~']);
+        let is_currency = self.out.is_empty()
+            && words::is_currency_code(word)
+            && next.starts_with(|c: char| c.is_ascii_digit());
+        if is_currency {
+            self.skip(word.len());
+        }
+        is_currency
     }
 
     /// `and`, `or`: a comma, unless one stands there already (`1, 2, and 3`).
@@ -196,6 +272,13 @@ impl<'a> Lexer<'a> {
         }
         if first.is_whitespace() || words::is_invisible(first) {
             self.skip(length);
+            return Ok(());
+        }
+        if first.is_alphabetic() && !first.is_ascii() && (self.unit(self.at) || self.copula(rest)) {
+            return Ok(());
+        }
+        if self.arrangements > 0 && first == '&' {
+            self.skip(1);
             return Ok(());
         }
         // A full stop ends the sentence around the formula.
@@ -231,6 +314,18 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// What ends a sentence in Japanese and Korean.
+    fn copula(&mut self, rest: &'a str) -> bool {
+        const COPULAS: &[&str] =
+            &["\u{3067}\u{3059}", "\u{3067}\u{3042}\u{308b}", "\u{c785}\u{b2c8}\u{b2e4}"];
+        let found = COPULAS.iter().find(|copula| {
+            let end = rest.strip_prefix(**copula).map(|rest| rest.trim_start_matches(['.', ' ', '$']));
+            end.is_some_and(str::is_empty)
+        });
+        self.skip(found.map_or(0, |copula| copula.len()));
+        found.is_some()
+    }
+
     fn command(&mut self, rest: &'a str) -> Result<(), LexError> {
         let body = &rest[1..];
         let length = body.bytes().take_while(u8::is_ascii_alphabetic).count();
@@ -238,6 +333,7 @@ impl<'a> Lexer<'a> {
             return self.named(body, length);
         }
         match body.chars().next() {
+            Some('\\') if self.arrangements > 0 => self.push(Token::Semicolon, 2),
             Some('\\') if self.environments > 0 => self.push(Token::RowBreak, 2),
             // A doubly escaped command, or a line break: either way one backslash is too many.
             None | Some('\\') => self.skip(1),
@@ -287,17 +383,24 @@ impl<'a> Lexer<'a> {
             }
             return Ok(());
         }
-        if words::is_layout(name) {
+        if layout::is_layout(name) {
             self.skip(whole);
             return Ok(());
         }
-        if words::has_hidden_argument(name) {
+        let hidden = layout::hidden_arguments(name);
+        if hidden > 0 {
             self.skip(whole);
-            let end = self.argument().map_or(self.at, |(_, end)| end);
-            self.at = end;
+            for _ in 0..hidden {
+                self.option();
+                self.at = self.argument().map_or(self.at, |(_, end)| end);
+            }
             return Ok(());
         }
-        if words::is_font(name) {
+        let upright = ["\\Omega", "\\frac{\\text", "\\frac{\\mathrm"];
+        if upright.iter().any(|start| self.text[self.at..].starts_with(start)) && self.unit(self.at) {
+            return Ok(());
+        }
+        if layout::is_font(name) {
             self.font(name, whole);
             return Ok(());
         }
@@ -309,6 +412,16 @@ impl<'a> Lexer<'a> {
             return self.environment(name, whole);
         }
         Err(LexError::Command(name.to_owned()))
+    }
+
+    /// Skips an optional argument, `[HTML]`.
+    fn option(&mut self) {
+        let rest = &self.text[self.at..];
+        if rest.starts_with('[')
+            && let Some(end) = rest.find(']')
+        {
+            self.at += end + 1;
+        }
     }
 
     /// The braced argument that starts here, and where it ends.
@@ -339,6 +452,12 @@ impl<'a> Lexer<'a> {
         let start = self.at;
         self.at += whole;
         let Some((kind, end)) = self.argument() else { return Err(LexError::Command(name.to_owned())) };
+        if layout::is_arrangement(kind) {
+            let opens = usize::from(name == "begin");
+            self.arrangements = (self.arrangements + 2 * opens).saturating_sub(1);
+            self.at = end;
+            return Ok(());
+        }
         let token = if name == "begin" {
             self.environments += 1;
             Token::Begin(kind)
@@ -364,8 +483,14 @@ impl<'a> Lexer<'a> {
             return;
         };
         let trimmed = content.trim();
-        let next = &self.text[end..];
         self.at = start;
+        if !layout::is_bold(name) && trimmed.starts_with(char::is_alphabetic) && self.unit(start) {
+            return;
+        }
+        if self.last() == Some(&Token::Degree) && trimmed.len() == 1 && self.currency(trimmed) {
+            self.at = end;
+            return;
+        }
         match words::word(trimmed) {
             _ if name == "mathbb" => match words::number_set(trimmed) {
                 Some(set) => self.push(Token::Numbers(set), end - start),
@@ -380,22 +505,18 @@ impl<'a> Lexer<'a> {
             }
             _ if trimmed == "%" || trimmed == "\\%" => self.push(Token::Percent, end - start),
             _ if trimmed.is_empty() => self.skip(end - start),
-            // Words behind a value are its unit; digits in them may be another answer.
-            _ if self.after_value()
-                && units::ends_element(next).is_some()
-                && !words::is_bold(name)
-                && !trimmed.contains(|c: char| c.is_ascii_digit()) =>
-            {
-                self.at = end + units::ends_element(next).unwrap_or(0);
-            }
             // An upright e is the constant; an upright word is a word; other fonts dress an expression.
-            _ if matches!(name, "mathrm" | "rm" | "mathit") && trimmed.len() == 1 => {
+            _ if matches!(name, "mathrm" | "rm" | "mathit" | "mathnormal") && is_letter(trimmed) => {
                 let letter = trimmed.chars().next().unwrap_or('e');
                 self.push(Token::Letter(letter), end - start);
             }
             _ => self.push(Token::Text(trimmed), end - start),
         }
     }
+}
+
+fn is_letter(text: &str) -> bool {
+    text.len() == 1 && text.as_bytes()[0].is_ascii_alphabetic()
 }
 
 /// `8`, `0.5`

@@ -49,8 +49,8 @@
 //! ```
 //! use ruminate_math_verify::{Options, Source, parse};
 //!
-//! let gold = parse("Adding up, the total is $1,234$ dollars.", Source::Gold)?;
-//! assert_eq!(gold.text(), "1,234");
+//! let gold = parse("$1,234$ dollars", Source::Gold)?;
+//! assert_eq!(gold.text(), "1,234 dollars");
 //!
 //! let options = Options::default();
 //! let correct = |text: &&str| options.judge(&gold, text, Source::Completion).is_correct();
@@ -61,7 +61,10 @@
 //!
 //! # Where the answer is
 //!
-//! In Math-Verify's order: `final answer is .. I hope`, then `\boxed` and `final answer .. is`, then what follows
+//! A gold answer is read whole or not at all: delimiters, units and conditions aside, only a box or the word "answer"
+//! lets the rest of a text be its solution ([`Answer::error`] says why one was not read).
+//!
+//! In a completion, in Math-Verify's order: `final answer is .. I hope`, then `\boxed` and `final answer .. is`, then what follows
 //! `answer:` and `answer`, then the last value of the text. Of several boxes the last one counts, together with
 //! its neighbours that are joined to it (`\boxed{1} and \boxed{2}` is the set of both). A last box that is never
 //! closed is no answer, and neither is a value that the sentence denies (`the answer is not 42`). Tags of a chat
@@ -73,7 +76,9 @@
 //! error bounds. A decimal may be rounded: six places decide. The comparison is not symmetric, as in Math-Verify:
 //!
 //! - a bare gold `11` accepts `x = 11`, and a gold `x = 11` accepts a bare `11`;
-//! - a gold inequality accepts an interval; the reverse needs [`SetRelation::Allowed`];
+//! - an inequality and an interval accept each other, unless [`SetRelation::Refused`];
+//! - words compare as words, quantities are converted, lists count how often an element occurs, assignments go by
+//!   name, and what cannot be read in a completion is wrong;
 //! - a pair is an open interval where the other side is one; the order of a tuple counts, that of a set does not.
 //!
 //! It is stricter than Math-Verify where that guesses: a single letter behind a number is no unit, tiny decimals
@@ -101,28 +106,40 @@ mod algebra;
 mod answer;
 mod ball;
 mod budget;
+mod calendar;
 mod call;
 mod compare;
+mod conditions;
 mod error;
 mod eval;
 mod expr;
 mod extract;
+mod french;
+mod gold;
 mod intervals;
+mod layout;
 mod lex;
+mod lists;
 mod matrix;
+mod normal;
 mod number;
 mod options;
 mod parse;
+mod relations;
 mod scalar;
 mod term;
+mod text;
 mod token;
+mod tolerance;
+mod typed;
 mod units;
 mod verdict;
 mod words;
 
 pub use answer::{Answer, Source};
 pub use error::Error;
-pub use options::{Options, SetRelation, Target, Variables};
+pub use options::{Comma, Options, Require, SetRelation, Target, Variables};
+pub use tolerance::Tolerance;
 pub use verdict::{Outcome, Reason, Verdict};
 
 /// Finds the answer of a text and parses it, under the default [`Options`]: [`Options::parse`].
@@ -147,6 +164,24 @@ pub fn verify(gold: &str, completion: &str) -> Result<Verdict, Error> {
 /// Why either text has no answer or no meaning; [`Error::Undecided`] where equality is not decided.
 pub fn equal(gold: &str, answer: &str) -> Result<bool, Error> {
     Options::default().equal(gold, answer)
+}
+
+/// The normal form that every text is read in: Markdown, HTML, full-width and compatibility characters resolved.
+pub fn normal_form(text: &str) -> std::borrow::Cow<'_, str> {
+    normal::normal(text).text
+}
+
+/// The number that a text consists of, without the unit behind it: `42` of `42 kg` and `42 m/s`. `None` where anything
+/// else stands there, a number word (`42 million`) included.
+///
+/// ```
+/// use ruminate_math_verify::value_of_quantity;
+///
+/// assert_eq!(value_of_quantity("42 apples"), Some("42"));
+/// assert_eq!(value_of_quantity("42x"), None);
+/// ```
+pub fn value_of_quantity(text: &str) -> Option<&str> {
+    units::value(text.trim())
 }
 
 /// The examples of the README are tested with the crate's own.

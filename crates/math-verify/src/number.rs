@@ -17,7 +17,7 @@ pub(crate) fn literal(text: &str) -> Option<Expr> {
     if let Some((start, repeated)) = text.split_once("\\overline{") {
         return repeating(start, repeated.strip_suffix('}')?);
     }
-    let (mantissa, exponent) = match text.split_once('E') {
+    let (mantissa, exponent) = match text.split_once(['E', 'e']) {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
         None => (text, 0),
     };
@@ -47,34 +47,79 @@ fn repeating(start: &str, repeated: &str) -> Option<Expr> {
     Some(Expr::exact(BigRational::new(all - fixed, nines * BigInt::from(10).pow(fraction.len() as u32))))
 }
 
-/// A text that is one number with thousands separators (`1,234.5`) or, as Math-Verify reads it, a decimal comma
-/// behind a zero (`0,125`).
+/// A text that is one number with thousands separators, `1,234.5`, or with those of India, `12,34,567`. Two groups of
+/// three, `100,200`, are two numbers unless the second is a round thousand; a currency sign makes one of them.
 pub(crate) fn grouped(text: &str) -> Option<Expr> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(rest) => (true, rest.trim_start()),
         None => (false, text),
     };
+    let digits = digits.trim_start_matches("{}");
     // `\$1,234.50`: the currency sign of LaTeX.
-    let digits = digits.strip_prefix("\\$").map_or(digits, str::trim_start);
-    if !digits.contains(',') || !digits.starts_with(|c: char| c.is_ascii_digit()) {
+    let (priced, digits) = match digits.strip_prefix("\\$") {
+        Some(rest) => (true, rest.trim_start()),
+        None => (false, digits),
+    };
+    if !digits.contains(',') || !digits.starts_with(|c: char| ('1'..='9').contains(&c)) {
         return None;
     }
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let mut groups = whole.split(',');
-    let first = groups.next()?;
+    let groups: Vec<&str> = whole.split(',').collect();
+    let (first, middle, last) = match groups.as_slice() {
+        [first, middle @ .., last] => (*first, middle, *last),
+        _ => return None,
+    };
     let is_group = |group: &str, sizes: std::ops::RangeInclusive<usize>| {
         sizes.contains(&group.len()) && group.bytes().all(|b| b.is_ascii_digit())
     };
-    if !is_group(first, 1..=3)
-        || !groups.all(|group| is_group(group, 3..=3))
+    let western = is_group(first, 1..=3) && middle.iter().all(|group| is_group(group, 3..=3));
+    let indian =
+        !middle.is_empty() && is_group(first, 1..=2) && middle.iter().all(|group| is_group(group, 2..=2));
+    let two_numbers =
+        groups.len() == 2 && first.len() == 3 && last != "000" && fraction.is_empty() && !priced;
+    if !(western || indian)
+        || !is_group(last, 3..=3)
+        || two_numbers
         || !fraction.bytes().all(|b| b.is_ascii_digit())
     {
         return None;
     }
-    let plain =
-        if first == "0" { digits.replacen(',', ".", 1).replace(',', "") } else { digits.replace(',', "") };
-    let value = literal(&plain)?;
+    let value = literal(&digits.replace(',', ""))?;
     Some(if negative { Expr::Negative(Box::new(value)) } else { value })
+}
+
+/// `1 1/2` as LaTeX writes it.
+pub(crate) fn mixed(text: &str) -> Option<String> {
+    let (whole, fraction) = text.trim().split_once(' ')?;
+    let (above, below) = fraction.trim().split_once('/')?;
+    let is_natural = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let parts = [whole.strip_prefix('-').unwrap_or(whole), above, below];
+    parts.into_iter().all(is_natural).then(|| format!("{whole}\\frac{{{above}}}{{{below}}}"))
+}
+
+/// The two parts of `12,5`, glued by its comma.
+fn comma(text: &str) -> Option<(bool, &str, &str)> {
+    let text = text.trim();
+    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (whole, fraction) = digits.split_once(',')?;
+    let is_digits =
+        |part: &str| !part.is_empty() && part.len() < 20 && part.bytes().all(|b| b.is_ascii_digit());
+    (is_digits(whole) && is_digits(fraction)).then_some((negative, whole, fraction))
+}
+
+/// `12,5` as a decimal.
+pub(crate) fn decimal_comma(text: &str) -> Option<Expr> {
+    let (negative, whole, fraction) = comma(text)?;
+    let value = literal(&format!("{whole}.{fraction}"))?;
+    Some(if negative { Expr::Negative(Box::new(value)) } else { value })
+}
+
+/// `12,5` as two numbers.
+pub(crate) fn comma_list(text: &str) -> Option<Expr> {
+    let (negative, whole, fraction) = comma(text)?;
+    let first = literal(whole)?;
+    let first = if negative { Expr::Negative(Box::new(first)) } else { first };
+    Some(Expr::List(vec![first, literal(fraction)?]))
 }
 
 /// Whether it is small enough to go on with; charges for the work that it took.
@@ -89,7 +134,7 @@ pub(crate) fn exact(expr: &Expr, budget: &Budget) -> Result<Option<BigRational>,
     Ok(match expr {
         Expr::Number { value, .. } => Some(value.clone()),
         Expr::Percent(inner) => exact(inner, budget)?.map(|v| v / BigInt::from(100)),
-        Expr::Degrees(inner) => exact(inner, budget)?,
+        Expr::Degrees(inner) | Expr::Quantity(inner, _) => exact(inner, budget)?,
         Expr::Negative(inner) => exact(inner, budget)?.map(|value| -value),
         Expr::Sum(parts) => fold(parts, BigRational::zero(), budget, |a, b| a + b)?,
         Expr::Product(parts) => fold(parts, BigRational::one(), budget, |a, b| a * b)?,

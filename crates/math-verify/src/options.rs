@@ -6,7 +6,9 @@ use crate::budget::Budget;
 use crate::compare::{self, Rules};
 use crate::expr::Expr;
 use crate::scalar::Sameness;
+use crate::tolerance::Tolerance;
 use crate::verdict::{Outcome, Reason, Verdict};
+use crate::{gold, number};
 
 /// What to look for in a text, and what counts as equal. The default is that of Math-Verify.
 ///
@@ -22,14 +24,38 @@ use crate::verdict::{Outcome, Reason, Verdict};
 /// assert!(renamed.equal("f(x) = x^2 + 1", "f(t) = t^2 + 1")?);
 /// # Ok::<(), ruminate_math_verify::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// The notations in which answers are looked for: [`Target::Latex`] and [`Target::Expr`] by default.
     pub targets: Vec<Target>,
     /// Whether the names of variables matter: [`Variables::Strict`] by default.
     pub variables: Variables,
-    /// Whether an inequality may stand for a set: [`SetRelation::Refused`] by default.
+    /// Whether an inequality may stand for a set: [`SetRelation::Allowed`] by default.
     pub set_relation: SetRelation,
+    /// Where the answer must stand: [`Require::Anything`] by default.
+    pub require: Require,
+    /// How far a value may be off: not at all by default.
+    pub tolerance: Option<Tolerance>,
+    /// How a comma between digits of a gold answer is read: [`Comma::List`] by default.
+    pub comma: Comma,
+}
+
+/// Where a completion's answer must stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Require {
+    /// Anywhere.
+    Anything,
+    /// In a `\\boxed` or `\\fbox`; elsewhere it is no answer.
+    Boxed,
+}
+
+/// What a comma between digits means in a gold answer where both readings stand, `1,5`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Comma {
+    /// It separates two numbers.
+    List,
+    /// It is a decimal point.
+    Decimal,
 }
 
 /// A notation in which answers are looked for (Math-Verify's extraction configurations).
@@ -68,7 +94,10 @@ impl Default for Options {
         Self {
             targets: vec![Target::Latex, Target::Expr],
             variables: Variables::Strict,
-            set_relation: SetRelation::Refused,
+            set_relation: SetRelation::Allowed,
+            require: Require::Anything,
+            tolerance: None,
+            comma: Comma::List,
         }
     }
 }
@@ -81,6 +110,32 @@ impl Options {
     /// [`Error::NoAnswer`] and [`Error::UnclosedBox`].
     pub fn parse(&self, text: &str, source: Source) -> Result<Answer, Error> {
         answer::read(self, text, source, &Budget::new())
+    }
+
+    /// Several gold texts that are one answer together, in any order: each is read on its own.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), for the first of them that has no answer.
+    pub fn parse_all(&self, texts: &[&str]) -> Result<Answer, Error> {
+        let budget = Budget::new();
+        let mut values = Vec::with_capacity(texts.len());
+        let mut unread = None;
+        let mut pieces = Vec::with_capacity(texts.len());
+        for text in texts {
+            let answer = answer::read(self, text, Source::Gold, &budget)?;
+            pieces.push(answer.text);
+            match answer.value {
+                Ok(Expr::List(elements)) => values.extend(elements),
+                Ok(value) => values.push(value),
+                Err(error) => unread = unread.or(Some(error)),
+            }
+        }
+        let value = match unread {
+            Some(error) => Err(error),
+            None if values.len() == 1 => Ok(values.remove(0)),
+            None => Ok(Expr::List(values)),
+        };
+        Ok(Answer { text: pieces.join(", "), value, steps: budget.spent() })
     }
 
     /// Verifies a completion against a gold answer, both as text.
@@ -110,10 +165,19 @@ impl Options {
     /// verdict is that of [`verify`](Self::verify).
     pub fn judge(&self, gold: &Answer, text: &str, source: Source) -> Verdict {
         let budget = Budget::after(gold.steps);
-        match answer::read(self, text, source, &budget) {
+        let verdict = match answer::read(self, text, source, &budget) {
             Ok(answer) => self.decide(gold, &answer, &budget),
             Err(error) => Verdict { outcome: Outcome::Wrong, extracted: None, reason: Reason::Answer(error) },
+        };
+        let is_worded = gold.value.as_ref().is_ok_and(gold::is_worded);
+        if verdict.is_correct() || !is_worded || self.require == Require::Boxed {
+            return verdict;
         }
+        // An answer in words is claimed in words: the first claim that could be one decides.
+        let claims = answer::claims(text);
+        let words = |claim: &&Answer| (1..=8).contains(&claim.text.split_whitespace().count());
+        let claimed = claims.iter().filter(words).map(|claim| self.decide(gold, claim, &budget));
+        claimed.into_iter().find(Verdict::is_correct).unwrap_or(verdict)
     }
 
     /// Compares an answer with a gold answer, both parsed. The order matters: the gold answer says which form
@@ -128,7 +192,7 @@ impl Options {
 
     fn decide(&self, gold: &Answer, answer: &Answer, budget: &Budget) -> Verdict {
         let verdict = |outcome, reason| Verdict { outcome, extracted: Some(answer.text.clone()), reason };
-        if gold.normal() == answer.normal() {
+        if gold.plain() == answer.plain() && (answer.value.is_ok() || gold.value.is_err()) {
             return verdict(Outcome::Correct, Reason::SameText);
         }
         let text = || gold.text.clone();
@@ -136,9 +200,13 @@ impl Options {
             (Err(error), _) => {
                 verdict(Outcome::Undecided, Reason::Gold { gold: text(), error: error.clone() })
             }
-            (_, Err(error @ Error::Malformed(_))) => verdict(Outcome::Wrong, Reason::Answer(error.clone())),
-            (_, Err(error)) => verdict(Outcome::Undecided, Reason::Answer(error.clone())),
-            (Ok(expected), Ok(value)) => match self.sameness(expected, value, budget) {
+            // The gold answer took what there was to read with.
+            (_, Err(error @ Error::TooLarge)) if Budget::is_short(gold.steps) => {
+                verdict(Outcome::Undecided, Reason::Answer(error.clone()))
+            }
+            // What cannot be read is no answer: were it left out, being unreadable would pay.
+            (_, Err(error)) => verdict(Outcome::Wrong, Reason::Answer(error.clone())),
+            (Ok(expected), Ok(value)) => match self.read_sameness(gold, expected, answer, value, budget) {
                 Sameness::Same => verdict(Outcome::Correct, Reason::Equal { gold: text() }),
                 Sameness::Different => verdict(Outcome::Wrong, Reason::Different { gold: text() }),
                 Sameness::Unknown(why) => verdict(Outcome::Undecided, Reason::Undecided(why)),
@@ -146,10 +214,39 @@ impl Options {
         }
     }
 
+    /// Compares with the reading of a comma that fits the other side: `0,5` is a decimal to a number, and a pair to a
+    /// list.
+    fn read_sameness(
+        &self,
+        gold: &Answer,
+        expected: &Expr,
+        answer: &Answer,
+        value: &Expr,
+        budget: &Budget,
+    ) -> Sameness {
+        let gold_decimal =
+            if self.comma == Comma::Decimal { number::decimal_comma(&gold.text) } else { None };
+        let expected = gold_decimal.as_ref().unwrap_or(expected);
+        let sameness = self.sameness(expected, value, budget);
+        if sameness == Sameness::Same {
+            return sameness;
+        }
+        let other = if expected.is_scalar() {
+            number::decimal_comma(&answer.text)
+        } else {
+            number::comma_list(&answer.text)
+        };
+        match other {
+            Some(other) => self.sameness(expected, &other, budget),
+            None => sameness,
+        }
+    }
+
     fn sameness(&self, gold: &Expr, answer: &Expr, budget: &Budget) -> Sameness {
-        let rules = Rules { set_relation: self.set_relation == SetRelation::Allowed };
+        let rules =
+            Rules { set_relation: self.set_relation == SetRelation::Allowed, tolerance: self.tolerance };
         let renamed = match self.variables {
-            Variables::Strict => None,
+            Variables::Strict => constant_of_integration(gold, answer),
             Variables::Renamed => renamed(gold, answer),
         };
         compare::compare(gold, renamed.as_ref().unwrap_or(answer), rules, budget)
@@ -162,17 +259,26 @@ fn renamed(gold: &Expr, answer: &Expr) -> Option<Expr> {
     if names.len() != given.len() {
         return None;
     }
-    Some(with_names(answer, &given, &names))
+    Some(answer.with_names(&given, &names))
 }
 
-fn with_names(expr: &Expr, given: &[String], names: &[String]) -> Expr {
-    match expr {
-        Expr::Symbol(name) => {
-            let at = given.iter().position(|known| known == name);
-            at.map_or_else(|| expr.clone(), |at| Expr::Symbol(names[at].clone()))
-        }
-        _ => expr.map(&mut |child| with_names(child, given, names)),
-    }
+/// The answer with its `c` as the gold's `C`, or the reverse, where each has one of them as a term of its own: the name
+/// of a constant of integration says nothing.
+fn constant_of_integration(gold: &Expr, answer: &Expr) -> Option<Expr> {
+    let has = |expr: &Expr, name: &str| {
+        expr.any(&|node| {
+            matches!(node, Expr::Sum(parts) if parts.iter().any(|part| matches!(part, Expr::Symbol(symbol) if symbol == name)))
+        })
+    };
+    let only = |expr: &Expr, one: &str, other: &str| {
+        has(expr, one) && !expr.any(&|node| matches!(node, Expr::Symbol(symbol) if symbol == other))
+    };
+    let (from, to) = match () {
+        () if only(gold, "C", "c") && only(answer, "c", "C") => ("c", "C"),
+        () if only(gold, "c", "C") && only(answer, "C", "c") => ("C", "c"),
+        () => return None,
+    };
+    Some(answer.with_names(&[from.to_owned()], &[to.to_owned()]))
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use crate::Error;
 use crate::budget::Budget;
 use crate::expr::{End, Expr, Interval, NumberSet, Relation};
 use crate::lex::{self, LexError, Lexeme};
-use crate::number;
-use crate::token::{Bracket, Token};
+use crate::token::{Bracket, Side, Token};
+use crate::units::Unit;
+use crate::{calendar, conditions, number, text};
 
 /// Brackets within brackets.
 const MAX_DEPTH: usize = 48;
@@ -29,24 +30,52 @@ pub(crate) fn formula(text: &str, budget: &Budget) -> Result<Expr, Error> {
 }
 
 fn strict(text: &str, budget: &Budget) -> Result<Expr, Error> {
-    let text = text.trim();
+    let text = conditions::without_remark(conditions::without(text.trim()));
     if text.len() > MAX_LENGTH {
         return Err(Error::TooLarge);
     }
-    if let Some(value) = number::grouped(text) {
+    if let Some(value) = number::grouped(text).or_else(|| typed(text)).or_else(|| text::plain(text)) {
         return Ok(value);
     }
-    let tokens = lex::tokens(text).map_err(|error| match error {
+    if let Some(latex) = number::mixed(text) {
+        return strict(&latex, budget);
+    }
+    let lexed = lex::tokens(text);
+    if let Err(LexError::Word(_)) = lexed
+        && let Some(words) = text::worded(text)
+    {
+        return Ok(words);
+    }
+    let tokens = lexed.map_err(|error| match error {
+        LexError::Word(word) => Error::UnknownNotation(word),
         LexError::Command(name) => Error::UnknownNotation(format!("\\{name}")),
         LexError::Character(c) => Error::UnknownNotation(c.to_string()),
     })?;
     budget.spend(tokens.len() as u64 / 4 + 1)?;
-    let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0, chained: 0, bars: 0, budget };
+    let mut parser = Parser {
+        text,
+        tokens: &tokens,
+        at: 0,
+        depth: 0,
+        chained: 0,
+        bars: 0,
+        units: Vec::new(),
+        unit_end: usize::MAX,
+        budget,
+    };
     let answer = parser.answer()?;
     if parser.at < tokens.len() {
         return Err(Error::Malformed("something is left over behind the formula"));
     }
     Ok(answer)
+}
+
+/// A time of day or a date.
+fn typed(text: &str) -> Option<Expr> {
+    if !text.starts_with(|c: char| c.is_ascii_digit()) || !text.contains([':', '-']) {
+        return None;
+    }
+    calendar::time(text).map(Expr::Time).or_else(|| calendar::date(text).map(Expr::Date))
 }
 
 /// The part behind the last `=` of a chain `a = b = c`.
@@ -68,6 +97,10 @@ pub(crate) struct Parser<'a> {
     chained: usize,
     /// Absolute values that are open, so that a bar can close one.
     pub(crate) bars: usize,
+    /// Units of the value that is being read.
+    pub(crate) units: Vec<Unit>,
+    /// Where the last of them ended.
+    pub(crate) unit_end: usize,
     budget: &'a Budget,
 }
 
@@ -89,7 +122,7 @@ impl List {
     /// tuples (`1, 2; 3, 4`).
     fn bare(self) -> Option<Expr> {
         if self.groups.len() > 1 && self.groups.iter().any(|group| group.len() > 1) {
-            return Some(Expr::Set(self.groups.into_iter().map(Expr::Tuple).collect()));
+            return Some(Expr::List(self.groups.into_iter().map(Expr::Tuple).collect()));
         }
         let mut elements = self.flat();
         if elements.len() < 2 {
@@ -101,9 +134,13 @@ impl List {
 
 /// `n = 1, 2, 3` names a set: the first element is a relation and no other is.
 fn named_list(mut elements: Vec<Expr>) -> Expr {
+    without_domains(&mut elements);
+    if elements.len() == 1 {
+        return elements.remove(0);
+    }
     let is_relation = |e: &Expr| matches!(e, Expr::Relation(..));
     if elements[1..].iter().any(is_relation) {
-        return Expr::Set(elements);
+        return Expr::List(elements);
     }
     match &mut elements[0] {
         Expr::Relation(sides, relations)
@@ -114,10 +151,28 @@ fn named_list(mut elements: Vec<Expr>) -> Expr {
             if let Some(last) = sides.pop() {
                 elements[0] = last;
             }
-            sides.push(Expr::Set(elements));
+            sides.push(Expr::List(elements));
             Expr::Relation(sides, relations)
         }
-        _ => Expr::Set(elements),
+        _ => Expr::List(elements),
+    }
+}
+
+/// Drops what only says what a variable stands for: `k\pi, k \in \mathbb{Z}`.
+fn without_domains(elements: &mut Vec<Expr>) {
+    let is_domain = |element: &Expr, others: &[Expr]| match element {
+        Expr::Relation(sides, relations) => match (sides.as_slice(), relations.as_slice()) {
+            ([Expr::Symbol(name), Expr::Numbers(_)], [Relation::In]) => {
+                others.iter().any(|other| other.symbols().contains(name))
+            }
+            _ => false,
+        },
+        _ => false,
+    };
+    while let [others @ .., last] = elements.as_slice()
+        && is_domain(last, others)
+    {
+        elements.pop();
     }
 }
 
@@ -199,33 +254,97 @@ impl<'a> Parser<'a> {
     }
 
     /// A relation, a set or an expression.
-    fn element(&mut self) -> Result<Expr, Error> {
-        self.nested(|parser| {
-            let mut sides = vec![parser.set()?];
-            let mut relations = Vec::new();
-            while let Some(Token::Relation(relation)) = parser.peek() {
-                parser.advance();
-                let side = parser.set()?;
-                if *relation == Relation::Approximate {
-                    // The value before it is the exact one; a bare name has none.
-                    if relations.is_empty() && sides[0].is_name() {
-                        sides.push(side);
-                        relations.push(Relation::Equal);
-                    }
-                    while let Some(Token::Relation(_)) = parser.peek() {
-                        parser.advance();
-                        parser.set()?;
-                    }
-                    break;
-                }
-                sides.push(side);
-                relations.push(*relation);
+    pub(crate) fn element(&mut self) -> Result<Expr, Error> {
+        let start = self.at;
+        match self.nested(Self::statement) {
+            // Words in it make words of the whole.
+            Err(Error::UnknownNotation(_)) if self.is_worded(start) => Ok(self.words(start)),
+            other => other,
+        }
+    }
+
+    /// Where the element that starts there ends: its comma, semicolon or closing bracket.
+    fn end_of_element(&self, start: usize) -> usize {
+        let mut depth = 0_usize;
+        for (at, lexeme) in self.tokens.iter().enumerate().skip(start) {
+            match lexeme.token {
+                Token::Open(_) => depth += 1,
+                Token::Close(_) if depth == 0 => return at,
+                Token::Close(_) => depth -= 1,
+                Token::Comma(_) | Token::Semicolon if depth == 0 => return at,
+                _ => {}
             }
-            Ok(match sides.len() {
-                1 => sides.remove(0),
-                _ => Expr::Relation(sides, relations),
-            })
+        }
+        self.tokens.len()
+    }
+
+    /// Whether the element that starts there has words that no formula has.
+    fn is_worded(&self, start: usize) -> bool {
+        let end = self.end_of_element(start);
+        let is_words =
+            |token: &Token<'_>| matches!(token, Token::Text(text) if text.len() > 1 && !text.contains('\\'));
+        self.tokens[start..end].iter().any(|lexeme| is_words(&lexeme.token))
+    }
+
+    /// The element that starts there as it is written.
+    fn words(&mut self, start: usize) -> Expr {
+        let end = self.end_of_element(start);
+        self.at = end;
+        self.units.clear();
+        let (from, to) = (self.tokens[start].start, self.tokens[end - 1].end);
+        let mut written = self.text[from..to].to_owned();
+        for command in
+            ["\\text", "\\textbf", "\\mathrm", "\\textit", "\\mbox", "\\textrm", "\\,", "\\;", "\\quad"]
+        {
+            written = written.replace(&format!("{command}{{"), " ").replace(command, " ");
+        }
+        text::expression(&written.replace(['{', '}'], " "))
+    }
+
+    fn statement(&mut self) -> Result<Expr, Error> {
+        let mut sides = vec![self.side()?];
+        let mut relations = Vec::new();
+        while let Some(Token::Relation(relation)) = self.peek() {
+            self.advance();
+            let side = self.side()?;
+            if *relation == Relation::Approximate {
+                // The value before it is the exact one; a bare name has none.
+                if relations.is_empty() && sides[0].is_name() {
+                    sides.push(side);
+                    relations.push(Relation::Equal);
+                }
+                while let Some(Token::Relation(_)) = self.peek() {
+                    self.advance();
+                    self.side()?;
+                }
+                break;
+            }
+            sides.push(side);
+            relations.push(*relation);
+        }
+        Ok(match sides.len() {
+            1 => sides.remove(0),
+            _ => Expr::Relation(sides, relations),
         })
+    }
+
+    /// A side of a relation, with its unit; a chain of colons is a ratio.
+    fn side(&mut self) -> Result<Expr, Error> {
+        let before = std::mem::take(&mut self.units);
+        let first = self.set()?;
+        let units = std::mem::replace(&mut self.units, before);
+        let first = with_unit(first, units)?;
+        if self.peek() != Some(&Token::Colon) {
+            return Ok(first);
+        }
+        let mut parts = vec![first];
+        while self.accept(&Token::Colon) {
+            parts.push(self.sum()?);
+        }
+        if parts.iter().any(|part| !part.is_scalar()) {
+            return Err(Error::Malformed("a ratio of things that are no numbers"));
+        }
+        Ok(Expr::Ratio(parts))
     }
 
     fn set(&mut self) -> Result<Expr, Error> {
@@ -261,9 +380,16 @@ impl<'a> Parser<'a> {
 
     /// What stands in brackets, the opening one already taken.
     pub(crate) fn bracketed(&mut self, open: Bracket) -> Result<Expr, Error> {
+        if open == Bracket::Brace
+            && let Some(bar) = self.bar()
+        {
+            return self.nested(|parser| parser.described(bar));
+        }
         let bars = std::mem::take(&mut self.bars);
+        let units = std::mem::take(&mut self.units);
         let list = self.nested(Self::list);
         self.bars = bars;
+        self.units = units;
         let list = list?;
         let Some(Token::Close(close)) = self.peek() else {
             return Err(Error::Malformed("a bracket is not closed"));
@@ -294,15 +420,67 @@ impl<'a> Parser<'a> {
                 let (Some(low), Some(high)) = (low, high) else {
                     return Err(Error::Malformed("an interval without ends"));
                 };
+                if open == close
+                    && let Some(rows) = rows(&[low.clone(), high.clone()])
+                {
+                    return Ok(Expr::Matrix(rows));
+                }
                 if !low.is_scalar() || !high.is_scalar() {
                     return Err(Error::Malformed("an interval between things that are no numbers"));
                 }
                 let end = |bracket| if bracket == Bracket::Square { End::Closed } else { End::Open };
                 Ok(Expr::Interval(Box::new(Interval { low, high, low_end: end(open), high_end: end(close) })))
             }
-            (Bracket::Square, Bracket::Square, _) => Ok(Expr::Tuple(list.flat())),
+            (Bracket::Square, Bracket::Square, _) => {
+                let elements = list.flat();
+                Ok(rows(&elements).map_or(Expr::Tuple(elements), Expr::Matrix))
+            }
             _ => Err(Error::Malformed("brackets do not match")),
         }
+    }
+
+    /// Where the bar of set-builder notation stands, behind an opening brace: not first, with no comma before it and
+    /// a condition behind it.
+    fn bar(&self) -> Option<usize> {
+        let end = self.end_of_element(self.at);
+        let is_bar =
+            |token: &Token<'_>| matches!(token, Token::Mid | Token::Colon | Token::Bar(Side::Either));
+        let mut depth = 0_usize;
+        let bar = (self.at..end).find(|&at| {
+            match self.tokens[at].token {
+                Token::Open(_) => depth += 1,
+                Token::Close(_) => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth == 0 && at > self.at && is_bar(&self.tokens[at].token)
+        })?;
+        let says = |token: &Token<'_>| matches!(token, Token::Relation(_) | Token::Text(_));
+        self.tokens[bar + 1..].iter().any(|lexeme| says(&lexeme.token)).then_some(bar)
+    }
+
+    /// `\{x \in \mathbb{R} \mid x > 3\}`, up to its closing brace.
+    fn described(&mut self, bar: usize) -> Result<Expr, Error> {
+        let tokens = self.tokens;
+        self.tokens = &tokens[..bar];
+        let element = self.element();
+        let taken = self.at == bar;
+        self.tokens = tokens;
+        let element = element?;
+        if !taken {
+            return Err(Error::Malformed("something is left over before the bar of a set"));
+        }
+        self.at = bar + 1;
+        let mut conditions = self.list()?.flat();
+        self.expect(&Token::Close(Bracket::Brace), "a brace is not closed")?;
+        let element = match element {
+            Expr::Relation(sides, relations) => {
+                let member = sides[0].clone();
+                conditions.insert(0, Expr::Relation(sides, relations));
+                member
+            }
+            element => element,
+        };
+        Ok(Expr::Described(Box::new(element), conditions))
     }
 
     /// The one scalar in a group, as an argument.
@@ -314,4 +492,38 @@ impl<'a> Parser<'a> {
         self.expect(&Token::Close(open), "a group is not closed")?;
         Ok(inner)
     }
+}
+
+/// The rows of `[[1, 2], [3, 4]]`.
+fn rows(elements: &[Expr]) -> Option<Vec<Vec<Expr>>> {
+    let row = |element: &Expr| match element {
+        Expr::Tuple(entries) if entries.iter().all(Expr::is_scalar) => Some(entries.clone()),
+        Expr::Interval(interval) if (interval.low_end, interval.high_end) == (End::Closed, End::Closed) => {
+            Some(vec![interval.low.clone(), interval.high.clone()])
+        }
+        _ => None,
+    };
+    let rows: Option<Vec<Vec<Expr>>> = elements.iter().map(row).collect();
+    rows.filter(|rows| rows.windows(2).all(|pair| pair[0].len() == pair[1].len()))
+}
+
+/// A value with the units that stand in it: the same for all of its terms, or of one kind (`5 ft 6 in`).
+fn with_unit(value: Expr, units: Vec<Unit>) -> Result<Expr, Error> {
+    let Some(first) = units.first() else { return Ok(value) };
+    let value = match value {
+        value if !value.is_scalar() => return Ok(value),
+        value if units.iter().all(|unit| unit == first) => value,
+        Expr::Sum(parts) if parts.len() == units.len() => {
+            let mut converted = Vec::with_capacity(parts.len());
+            for (part, unit) in parts.into_iter().zip(&units) {
+                let Some(factor) = unit.in_terms_of(first) else {
+                    return Err(Error::Malformed("units of different kinds in one value"));
+                };
+                converted.push(Expr::Product(vec![Expr::exact(factor), part]));
+            }
+            Expr::Sum(converted)
+        }
+        _ => return Err(Error::Malformed("different units in one value")),
+    };
+    Ok(Expr::Quantity(Box::new(value), first.clone()))
 }

@@ -57,9 +57,6 @@ fn decide(a: &Expr, b: &Expr, budget: &Budget) -> Result<Sameness, TooLarge> {
     if let Some(verdict) = based(a, b).or_else(|| percent(a, b, budget)).or_else(|| infinite(a, b)) {
         return Ok(verdict);
     }
-    if let Some(verdict) = words(a, b) {
-        return Ok(verdict);
-    }
     match (divides_by_zero(a, budget)?, divides_by_zero(b, budget)?) {
         (false, false) => {}
         (true, true) => return Ok(Sameness::Unknown("both divide by zero")),
@@ -176,15 +173,6 @@ fn infinite(a: &Expr, b: &Expr) -> Option<Sameness> {
     }
     let inside = |expr: &Expr| expr.any(&|node| *node == Expr::Constant(Constant::Infinity));
     (inside(a) || inside(b)).then_some(Sameness::Unknown("arithmetic with infinity"))
-}
-
-/// A word against letters: `\text{odd}` is `odd`.
-fn words(a: &Expr, b: &Expr) -> Option<Sameness> {
-    let one_is_symbol = matches!(a, Expr::Symbol(_)) || matches!(b, Expr::Symbol(_));
-    match (one_is_symbol, a.word(), b.word()) {
-        (true, Some(x), Some(y)) => Some(Sameness::known(x == y)),
-        _ => None,
-    }
 }
 
 /// A decimal may be rounded: six places decide, as in Math-Verify. What rounds to nothing must be exact.

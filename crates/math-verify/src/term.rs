@@ -2,9 +2,10 @@
 
 use crate::Error;
 use crate::expr::{Constant, Expr, Function, Sign, Written};
-use crate::number;
 use crate::parse::Parser;
 use crate::token::{Bracket, Glue, Side, Token};
+use crate::{calendar, number, text};
+use num_rational::BigRational;
 use num_traits::{Signed, Zero};
 
 pub(crate) fn scalar(expr: Expr) -> Result<Expr, Error> {
@@ -27,6 +28,11 @@ impl<'a> Parser<'a> {
         let mut links = 0;
         loop {
             let token = self.peek();
+            // 5 ft 6 in
+            if matches!(token, Some(Token::Number(_))) && self.unit_end == self.at {
+                parts.push(scalar(self.product()?)?);
+                continue;
+            }
             if !matches!(token, Some(Token::Plus | Token::Minus | Token::PlusMinus | Token::MinusPlus)) {
                 break;
             }
@@ -51,7 +57,13 @@ impl<'a> Parser<'a> {
                 }
             }
         }
-        Ok(if parts.len() == 1 { parts.remove(0) } else { Expr::Sum(parts) })
+        let sum = if parts.len() == 1 { parts.remove(0) } else { Expr::Sum(parts) };
+        // 1 \over 2
+        if self.peek() == Some(&Token::Command("over")) {
+            self.advance();
+            return Ok(Expr::Quotient(Box::new(scalar(sum)?), Box::new(scalar(self.nested(Self::sum)?)?)));
+        }
+        Ok(sum)
     }
 
     pub(crate) fn product(&mut self) -> Result<Expr, Error> {
@@ -59,7 +71,7 @@ impl<'a> Parser<'a> {
         let mut links = 0;
         loop {
             let token = self.peek();
-            if !matches!(token, Some(Token::Times | Token::Over | Token::Colon)) {
+            if !matches!(token, Some(Token::Times | Token::Over)) {
                 return Ok(left);
             }
             self.advance();
@@ -90,6 +102,24 @@ impl<'a> Parser<'a> {
 
     /// Factors side by side: `2x`, `3\sqrt{2}\pi`; also a mixed number.
     fn factors(&mut self) -> Result<Expr, Error> {
+        let value = self.juxtaposed()?;
+        let value = match self.peek() {
+            Some(Token::Scale(scale)) => {
+                self.advance();
+                let scale = Expr::exact(BigRational::from_integer((*scale).into()));
+                Expr::Product(vec![scalar(value)?, scale])
+            }
+            _ => value,
+        };
+        if let Some(Token::Unit(unit)) = self.peek() {
+            self.advance();
+            self.units.push(unit.clone());
+            self.unit_end = self.at;
+        }
+        Ok(value)
+    }
+
+    fn juxtaposed(&mut self) -> Result<Expr, Error> {
         let starts_with_number = matches!(self.peek(), Some(Token::Number(_)));
         let first = self.postfix()?;
         if !self.starts_factor() {
@@ -132,7 +162,7 @@ impl<'a> Parser<'a> {
                 | Token::Begin(_)
                 | Token::Open(_),
             ) => true,
-            Some(Token::Command(name)) => *name != "pmod",
+            Some(Token::Command(name)) => !matches!(*name, "pmod" | "over"),
             Some(Token::Bar(side)) => match side {
                 Side::Left => true,
                 Side::Right => false,
@@ -172,7 +202,7 @@ impl<'a> Parser<'a> {
                 }
                 Some(Token::Degree) => {
                     self.advance();
-                    base = Expr::Degrees(Box::new(scalar(base)?));
+                    base = self.degrees(base)?;
                 }
                 Some(Token::Command("pmod")) => {
                     self.advance();
@@ -184,6 +214,25 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// An angle with its minutes of arc: `30^\circ 15'`.
+    fn degrees(&mut self, base: Expr) -> Result<Expr, Error> {
+        let base = scalar(base)?;
+        let (Some(Token::Number(minutes)), Some(Token::Prime)) = (self.peek(), self.peek_at(1)) else {
+            return Ok(Expr::Degrees(Box::new(base)));
+        };
+        let minutes = number::literal(minutes).ok_or(Error::TooLarge)?;
+        self.at += 2;
+        let mut parts = vec![base, Expr::Quotient(Box::new(minutes), Box::new(Expr::integer(60)))];
+        if let (Some(Token::Number(seconds)), Some(Token::Prime), Some(Token::Prime)) =
+            (self.peek(), self.peek_at(1), self.peek_at(2))
+        {
+            let seconds = number::literal(seconds).ok_or(Error::TooLarge)?;
+            self.at += 3;
+            parts.push(Expr::Quotient(Box::new(seconds), Box::new(Expr::integer(3600))));
+        }
+        Ok(Expr::Degrees(Box::new(Expr::Sum(parts))))
+    }
+
     fn raised(&mut self, base: Expr) -> Result<Expr, Error> {
         let degree = match (self.peek(), self.peek_at(1), self.peek_at(2)) {
             (Some(Token::Degree), ..) => 1,
@@ -192,7 +241,7 @@ impl<'a> Parser<'a> {
         };
         if degree > 0 {
             self.at += degree;
-            return Ok(Expr::Degrees(Box::new(scalar(base)?)));
+            return self.degrees(base);
         }
         let exponent = self.script()?;
         // \R^2 is a set of pairs; nothing is known about it but its form.
@@ -239,7 +288,7 @@ impl<'a> Parser<'a> {
             Token::Letter(letter) => self.letter(*letter),
             Token::Name("pi") => Ok(Expr::Constant(Constant::Pi)),
             Token::Name(name) => self.symbol((*name).to_owned()),
-            Token::Text(text) => self.text(text),
+            Token::Text(text) => self.worded(text),
             Token::Infinity => Ok(Expr::Constant(Constant::Infinity)),
             Token::Numbers(set) => Ok(Expr::Numbers(*set)),
             Token::Open(Bracket::Floor) => {
@@ -306,11 +355,12 @@ impl<'a> Parser<'a> {
         }
         // 12:05 is a time of day, not a ratio.
         if let (Some(Token::Colon), Some(Token::Number(minutes))) = (self.peek(), self.peek_at(1))
-            && minutes.len() == 2
-            && minutes.starts_with('0')
+            && self.peek_at(2) != Some(&Token::Colon)
+            && !self.at.checked_sub(2).is_some_and(|at| self.tokens[at].token == Token::Colon)
+            && let Some(time) = calendar::time(&format!("{digits}:{minutes}"))
         {
             self.at += 2;
-            return Ok(Expr::Symbol(format!("{digits}:{minutes}")));
+            return Ok(Expr::Time(time));
         }
         if self.accept(&Token::Underscore) {
             let base = self.subscript()?;
@@ -338,6 +388,8 @@ impl<'a> Parser<'a> {
                 name.push_str(&self.subscript()?);
             } else if self.accept(&Token::Prime) {
                 name.push('\'');
+            } else if let primes @ 1.. = self.raised_primes() {
+                name.extend(std::iter::repeat_n('\'', primes));
             } else {
                 break;
             }
@@ -349,7 +401,23 @@ impl<'a> Parser<'a> {
                 argument => Ok(Expr::Apply(name, vec![scalar(argument)?])),
             };
         }
-        Ok(Expr::Symbol(name.to_lowercase()))
+        Ok(Expr::Symbol(name))
+    }
+
+    /// `^{\prime}`, `^\prime`: how many primes were taken.
+    fn raised_primes(&mut self) -> usize {
+        if self.peek() != Some(&Token::Caret) {
+            return 0;
+        }
+        let grouped = self.peek_at(1) == Some(&Token::Open(Bracket::Group));
+        let first = 1 + usize::from(grouped);
+        let primes = (0..4).take_while(|at| self.peek_at(first + at) == Some(&Token::Prime)).count();
+        let closed = !grouped || self.peek_at(first + primes) == Some(&Token::Close(Bracket::Group));
+        if primes == 0 || !closed {
+            return 0;
+        }
+        self.at += first + primes + usize::from(grouped);
+        primes
     }
 
     /// Whether the bracket behind a name holds its argument: `f(x + 1)`, `P(2)`, but `a(b + c)` and `P(1 + r)` are
@@ -361,7 +429,26 @@ impl<'a> Parser<'a> {
         let likely = name.starts_with(['f', 'g', 'h', 'F', 'G', 'H']);
         let possible = name.starts_with(char::is_uppercase) || name.starts_with(['p', 'q', 'u', 'v', 'w']);
         let single = self.peek_at(2) == Some(&Token::Close(Bracket::Round));
-        likely || (possible && single)
+        likely || (possible && single) || self.holds_list()
+    }
+
+    /// Whether the bracket that starts here holds several arguments: nothing is multiplied by a tuple.
+    fn holds_list(&self) -> bool {
+        let mut depth = 0_usize;
+        for lexeme in &self.tokens[self.at..] {
+            match lexeme.token {
+                Token::Open(_) => depth += 1,
+                Token::Close(_) => {
+                    depth -= 1;
+                    if depth == 0 {
+                        return false;
+                    }
+                }
+                Token::Comma(Glue::Loose) if depth == 1 => return true,
+                _ => {}
+            }
+        }
+        false
     }
 
     /// A subscript as text: it is a part of a name.
@@ -385,17 +472,39 @@ impl<'a> Parser<'a> {
         }
         let (from, to) = (self.tokens[start].start, self.tokens[self.at - 1].end);
         let visible = |c: &char| !c.is_whitespace() && !matches!(c, '{' | '}' | '\\');
-        Ok(self.text[from..to].chars().filter(visible).flat_map(char::to_lowercase).collect())
+        Ok(self.text[from..to].chars().filter(visible).collect())
     }
 
-    /// Words: a name, whatever they say. `\text{(C)}` is the choice C.
-    fn text(&mut self, text: &str) -> Result<Expr, Error> {
-        let name: String =
-            text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '(' | ')' | '.')).collect();
-        if name.is_empty() || name.contains('\\') {
+    /// Words: alone they are a text; beside others one word is a name, and several are no formula.
+    fn worded(&mut self, text: &'a str) -> Result<Expr, Error> {
+        let bounds = |token: Option<&Token<'_>>| {
+            matches!(
+                token,
+                None | Some(
+                    Token::Comma(_)
+                        | Token::Semicolon
+                        | Token::Open(_)
+                        | Token::Close(_)
+                        | Token::Relation(_)
+                        | Token::Ampersand
+                        | Token::RowBreak
+                )
+            )
+        };
+        let before = self.at.checked_sub(2).map(|at| &self.tokens[at].token);
+        if text.contains('\\') {
             return Err(Error::UnknownNotation(format!("\\text{{{text}}}")));
         }
-        self.symbol(name.to_lowercase())
+        let name: String =
+            text.chars().filter(|c| !c.is_whitespace() && !matches!(c, '(' | ')' | '.')).collect();
+        let is_letter = name.len() == 1 && name.bytes().all(|b| b.is_ascii_alphabetic());
+        if !is_letter && !name.is_empty() && bounds(before) && bounds(self.peek()) {
+            return Ok(text::expression(text));
+        }
+        if name.is_empty() || text.trim().contains(' ') {
+            return Err(Error::UnknownNotation(format!("\\text{{{text}}}")));
+        }
+        self.symbol(name)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The tokens of a formula. What they are made of is in [`crate::lex`], what the words mean in [`crate::words`].
 
 use crate::expr::{NumberSet, Relation};
+use crate::units::Unit;
 
 /// A piece of a formula.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +14,10 @@ pub(crate) enum Token<'a> {
     Name(&'static str),
     /// The content of `\text{..}` and its like.
     Text(&'a str),
+    /// A unit of measure behind a value.
+    Unit(Unit),
+    /// A number word behind a value: what it multiplies by.
+    Scale(u64),
     /// A command with its own grammar, without the backslash.
     Command(&'static str),
     Relation(Relation),
@@ -35,6 +40,8 @@ pub(crate) enum Token<'a> {
     Open(Bracket),
     Close(Bracket),
     Bar(Side),
+    /// `\mid`
+    Mid,
     Union,
     Intersection,
     SetMinus,

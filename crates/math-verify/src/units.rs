@@ -1,175 +1,110 @@
-//! Units of measure behind a value. A unit is no part of the answer, as in Math-Verify; the question has fixed it.
-//! Only words of two letters and more: `5 m` may be five metres or five times m, and nothing decides which.
+//! Units of measure behind a value: which words are units, what they measure, and how they convert. Where one answer
+//! has a unit and the other has none the question has fixed it; where both have one they are converted, or differ.
 
-/// Units, singular; a plural `s` or `es` is understood.
-const UNITS: &[&str] = &[
-    "mm",
-    "cm",
-    "dm",
-    "km",
-    "nm",
-    "mg",
-    "kg",
-    "gram",
-    "ton",
-    "tonne",
-    "pound",
-    "lb",
-    "lbs",
-    "ounce",
-    "oz",
-    "inch",
-    "inches",
-    "foot",
-    "feet",
-    "ft",
-    "yard",
-    "yd",
-    "mile",
-    "mi",
-    "metre",
-    "meter",
-    "kilometer",
-    "kilometre",
-    "centimeter",
-    "centimetre",
-    "millimeter",
-    "millimetre",
-    "liter",
-    "litre",
-    "ml",
-    "mL",
-    "gallon",
-    "quart",
-    "pint",
-    "cup",
-    "acre",
-    "hectare",
-    "second",
-    "sec",
-    "minute",
-    "min",
-    "hour",
-    "hr",
-    "day",
-    "week",
-    "month",
-    "year",
-    "yr",
-    "degree",
-    "deg",
-    "radian",
-    "rad",
-    "dollar",
-    "cent",
-    "euro",
-    "yuan",
-    "rupee",
-    "rs",
-    "Rs",
-    "mph",
-    "kmh",
-    "kmph",
-    "Hz",
-    "kHz",
-    "Pa",
-    "kPa",
-    "kJ",
-    "joule",
-    "watt",
-    "kW",
-    "newton",
-    "volt",
-    "ohm",
-    "mol",
-    "unit",
-    "square",
-    "cubic",
-    "sq",
-    "cu",
-    "person",
-    "people",
-    "student",
-    "men",
-    "man",
-    "women",
-    "woman",
-    "child",
-    "children",
-    "boy",
-    "girl",
-    "apple",
-    "coin",
-    "ticket",
-    "tile",
-    "way",
-    "digit",
-    "point",
-    "book",
-    "marble",
-    "time",
-    "step",
-    "page",
-    "pie",
-    "toy",
-    "meal",
-    "kilogram",
-    "milliliter",
-    "mph",
-];
+mod read;
+mod table;
 
-/// Single letters that are units behind a slash or `per`.
-const SHORT: &[&str] = &["s", "h", "m", "g", "L", "l"];
+pub(crate) use read::{Reading, is_unit, read};
+pub(crate) use table::scale;
 
-/// How much of the text is units, where it starts with a unit and ends an element with it.
-pub(crate) fn trailing(text: &str) -> Option<usize> {
-    let mut at = unit(text, false)?;
-    loop {
-        at += power(&text[at..]);
-        let rest = text[at..].trim_start();
-        let rest =
-            rest.strip_prefix("per ").or_else(|| rest.strip_prefix('/')).map_or((rest, false), |r| (r, true));
-        let (rest, divided) = (rest.0.trim_start(), rest.1);
-        match unit(rest, divided) {
-            Some(length) => at = text.len() - rest.len() + length,
-            None => break,
-        }
+use num_bigint::BigInt;
+use num_rational::BigRational;
+use num_traits::One;
+use table::{Class, Dimensions};
+
+/// A product of powers of units, in the order in which they are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Unit(Vec<(Part, i8)>);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Part {
+    /// One of the vocabulary, by its first name.
+    Known(&'static str),
+    /// The plural of a noun that is in no vocabulary: what is counted, singular.
+    Noun(String),
+}
+
+/// What a unit is worth: dimensions, the factor to the coherent unit, and what is not converted.
+struct Measured<'a> {
+    dimensions: Dimensions,
+    factor: BigRational,
+    own: Vec<(&'a str, i8)>,
+    generic: bool,
+}
+
+/// The number before a unit that takes the rest of the text.
+pub(crate) fn value(text: &str) -> Option<&str> {
+    let is_number = |c: char| c.is_ascii_digit() || matches!(c, '.' | ',' | '-' | '+' | '$');
+    let end = text.find(|c: char| !is_number(c)).unwrap_or(text.len());
+    let number = &text[..end];
+    if !number.ends_with(|c: char| c.is_ascii_digit()) {
+        return None;
     }
-    ends_element(&text[at..]).map(|more| at + more)
+    let rest = text[end..].trim();
+    // A letter at a number is a unit where it ends the text.
+    if rest.len() == 1 && "mgshLNJWVKCF".contains(rest) {
+        return Some(number);
+    }
+    let reading = read(rest)?;
+    let ends = reading.length == rest.trim_end_matches(['.', '!', '?']).len() || reading.length == rest.len();
+    (reading.scale == 1 && ends).then_some(number)
 }
 
-/// Whether a value ends here, and how much of the text still belongs to its unit (an exponent).
-pub(crate) fn ends_element(text: &str) -> Option<usize> {
-    let length = power(text);
-    let rest = text[length..].trim_start_matches(['.', ' ', '\n', '\t', '$']);
-    let ends = rest.is_empty()
-        || rest.starts_with([',', ';', ')', '}', ']'])
-        || ["\\)", "\\]", "\\}", "\\text{", "\\quad", "\\,", "\\right", "\\end"]
-            .iter()
-            .any(|end| rest.starts_with(end));
-    ends.then_some(length)
-}
+impl Unit {
+    /// The unit of temperature behind a degree sign.
+    pub(crate) fn temperature(letter: char) -> Option<Self> {
+        let name = match letter {
+            'C' => "celsius",
+            'F' => "fahrenheit",
+            _ => return None,
+        };
+        Some(Self(vec![(Part::Known(name), 1)]))
+    }
 
-fn unit(text: &str, short: bool) -> Option<usize> {
-    let length = text.bytes().take_while(u8::is_ascii_alphabetic).count();
-    let word = &text[..length];
-    let is = |word: &str| UNITS.contains(&word);
-    let known = is(word)
-        || word.strip_suffix('s').is_some_and(is)
-        || word.strip_suffix("es").is_some_and(is)
-        || (short && SHORT.contains(&word));
-    (length > 0 && known).then_some(length)
-}
+    /// How many of the other make one of this; `None` where they measure different things.
+    pub(crate) fn in_terms_of(&self, other: &Self) -> Option<BigRational> {
+        if self == other {
+            return Some(BigRational::one());
+        }
+        let (a, b) = (self.measured(), other.measured());
+        let counts = |m: &Measured<'_>| m.dimensions == [0; 6] && m.own.len() <= 1;
+        if (a.generic && counts(&b)) || (b.generic && counts(&a)) {
+            return Some(BigRational::one());
+        }
+        (a.dimensions == b.dimensions && a.own == b.own && a.generic == b.generic)
+            .then(|| a.factor / b.factor)
+    }
 
-/// `^2`, `^{2}`, a superscript digit.
-fn power(text: &str) -> usize {
-    for (open, close) in [("^{", "}"), ("^", "")] {
-        if let Some(rest) = text.strip_prefix(open) {
-            let digits = rest.strip_prefix('-').unwrap_or(rest);
-            if digits.starts_with(|c: char| c.is_ascii_digit()) && digits[1..].starts_with(close) {
-                return open.len() + (rest.len() - digits.len()) + 1 + close.len();
+    fn measured(&self) -> Measured<'_> {
+        let mut measured =
+            Measured { dimensions: [0; 6], factor: BigRational::one(), own: Vec::new(), generic: false };
+        for (part, exponent) in &self.0 {
+            let known = match part {
+                Part::Known(name) => table::known(name),
+                Part::Noun(name) => {
+                    measured.own.push((name, *exponent));
+                    continue;
+                }
+            };
+            let Some(known) = known else { continue };
+            match known.class {
+                Class::Measure(dimensions, (above, below)) => {
+                    for (total, one) in measured.dimensions.iter_mut().zip(dimensions) {
+                        *total = total.saturating_add(one.saturating_mul(*exponent));
+                    }
+                    let mut one = BigRational::new(BigInt::from(above), BigInt::from(below));
+                    if table::ELECTRONVOLT.contains(&known.name) {
+                        one /= BigInt::from(10).pow(18);
+                    }
+                    for _ in 0..exponent.unsigned_abs().min(12) {
+                        if *exponent > 0 { measured.factor *= &one } else { measured.factor /= &one }
+                    }
+                }
+                Class::Own | Class::Count => measured.own.push((known.name, *exponent)),
+                Class::Generic => measured.generic = true,
             }
         }
+        measured.own.sort_unstable();
+        measured
     }
-    text.chars().next().filter(|&c| crate::words::superscript(c).is_some()).map_or(0, char::len_utf8)
 }

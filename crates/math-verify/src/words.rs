@@ -37,7 +37,7 @@ const FUNCTIONS: &[&str] = &[
 const COMMANDS: &[&str] = &[
     "frac", "sqrt", "binom", "sin", "cos", "tan", "cot", "sec", "csc", "log", "ln", "lg", "exp", "arcsin",
     "arccos", "arctan", "sinh", "cosh", "tanh", "gcd", "lcm", "max", "min", "sum", "prod", "int", "lim",
-    "det", "boxed", "pmod", "bar", "vec", "overline", "hat", "tilde", "floor", "ceil",
+    "det", "boxed", "over", "pmod", "bar", "vec", "overline", "hat", "tilde", "floor", "ceil",
 ];
 
 const NAMES: &[&str] = &[
@@ -102,13 +102,34 @@ const NAMES: &[&str] = &[
     "Re",
     "Im",
     "bigstar",
-    "varnothing",
+    "odot",
+    "parallelogram",
 ];
+
+/// Whether a run of letters is a word of a sentence rather than a product: a longer one behind a space, or one of
+/// several.
+pub(crate) fn is_prose(text: &str, at: usize, length: usize) -> bool {
+    let before = text[..at].trim_end_matches(' ');
+    let spaced = before.len() < at
+        && before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, ')' | '}' | '$' | '%' | '\u{b0}'));
+    let vowels = text[at..at + length].contains(['a', 'e', 'i', 'o', 'u', 'y']);
+    if length > 3 && vowels && (spaced || length > 5) {
+        return true;
+    }
+    let unknown =
+        |word: &&str| word.len() > 2 && !word.contains('\\') && self::word(word).is_none() && !is_name(word);
+    text.split(|c: char| !c.is_ascii_alphabetic() && c != '\\').filter(unknown).take(3).count() > 2
+}
+
+/// Whether a word is the name of a symbol, written without a backslash.
+pub(crate) fn is_name(word: &str) -> bool {
+    NAMES.contains(&word)
+}
 
 /// A command's token; the delimiter side is the one that `\left` or `\right` gave it.
 pub(crate) fn command(name: &str, side: Side) -> Option<Token<'static>> {
     let name = match name {
-        "dfrac" | "tfrac" | "cfrac" => "frac",
+        "dfrac" | "tfrac" | "cfrac" | "nicefrac" | "sfrac" | "xfrac" | "flatfrac" => "frac",
         "dbinom" | "tbinom" => "binom",
         "varepsilon" => "epsilon",
         "vartheta" => "theta",
@@ -140,10 +161,13 @@ pub(crate) fn command(name: &str, side: Side) -> Option<Token<'static>> {
         "cup" => Token::Union,
         "cap" => Token::Intersection,
         "setminus" | "backslash" => Token::SetMinus,
+        "lor" | "vee" | "land" | "wedge" => Token::Comma(Glue::Loose),
         "emptyset" | "varnothing" => Token::Numbers(NumberSet::Empty),
         "infty" => Token::Infinity,
         "circ" | "degree" => Token::Degree,
         "prime" => Token::Prime,
+        "mid" => Token::Mid,
+        "colon" => Token::Colon,
         "lbrace" => Token::Open(Bracket::Brace),
         "rbrace" => Token::Close(Bracket::Brace),
         "lbrack" => Token::Open(Bracket::Square),
@@ -207,6 +231,11 @@ pub(crate) fn sign(c: char, side: Side) -> Option<Token<'static>> {
         '\u{222a}' => Token::Union,
         '\u{2229}' => Token::Intersection,
         '\u{2216}' => Token::SetMinus,
+        '\u{2228}' | '\u{2227}' => Token::Comma(Glue::Loose),
+        '\u{2223}' => Token::Mid,
+        '\u{2220}' => Token::Name("angle"),
+        '\u{25b3}' => Token::Name("triangle"),
+        '\u{22a5}' => Token::Name("perp"),
         '\u{2205}' => Token::Numbers(NumberSet::Empty),
         '\u{211d}' => Token::Numbers(NumberSet::Reals),
         '\u{2115}' => Token::Numbers(NumberSet::Naturals),
@@ -267,95 +296,24 @@ pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c, '$' | '~' | '"' | '\u{200b}' | '\u{feff}' | '\u{ad}') || is_currency(c)
 }
 
+/// Codes of money that stand before the amount.
+pub(crate) fn is_currency_code(word: &str) -> bool {
+    matches!(word, "USD" | "EUR" | "GBP" | "RMB" | "CNY" | "INR" | "JPY" | "KRW" | "Rs" | "US" | "HK")
+}
+
+/// Short words of English that are no product of letters in running text.
+pub(crate) fn is_particle(word: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "in", "of", "by", "to", "is", "it", "so", "as", "at", "on", "we", "he", "be", "do", "if", "no", "an",
+        "my", "us", "me", "up", "The", "It", "So", "We", "In", "If", "As", "At", "the", "for", "are", "was",
+        "has", "not", "but", "you", "out", "all", "one", "two", "its", "can", "per", "any", "a", "I",
+    ];
+    WORDS.contains(&word)
+}
+
 /// Signs of money.
 pub(crate) fn is_currency(c: char) -> bool {
     matches!(c, '$' | '\u{a3}' | '\u{a5}' | '\u{e3f}' | '\u{20a0}'..='\u{20bf}')
-}
-
-/// Commands that only change how a formula looks.
-pub(crate) fn is_layout(name: &str) -> bool {
-    matches!(
-        name,
-        "quad"
-            | "qquad"
-            | "displaystyle"
-            | "textstyle"
-            | "scriptstyle"
-            | "limits"
-            | "nolimits"
-            | "big"
-            | "Big"
-            | "bigl"
-            | "bigr"
-            | "Bigl"
-            | "Bigr"
-            | "bigg"
-            | "Bigg"
-            | "biggl"
-            | "biggr"
-            | "Biggl"
-            | "Biggr"
-            | "thinspace"
-            | "negthinspace"
-            | "medspace"
-            | "thickspace"
-            | "hfil"
-            | "hfill"
-            | "nobreak"
-            | "allowbreak"
-            | "bf"
-            | "cal"
-            | "Large"
-            | "large"
-            | "LARGE"
-            | "huge"
-            | "Huge"
-            | "small"
-            | "normalsize"
-            | "middle"
-            | "relax"
-            | "euro"
-            | "pounds"
-    )
-}
-
-/// Commands whose argument shows nothing.
-pub(crate) fn has_hidden_argument(name: &str) -> bool {
-    matches!(name, "hspace" | "vspace" | "phantom" | "hphantom" | "vphantom" | "label" | "tag" | "color")
-}
-
-/// Commands that set their argument in another font, or as text.
-pub(crate) fn is_font(name: &str) -> bool {
-    matches!(
-        name,
-        "text"
-            | "textbf"
-            | "textit"
-            | "textrm"
-            | "textnormal"
-            | "textsf"
-            | "texttt"
-            | "mbox"
-            | "hbox"
-            | "mathrm"
-            | "mathbf"
-            | "mathit"
-            | "operatorname"
-            | "mathsf"
-            | "mathtt"
-            | "mathcal"
-            | "mathscr"
-            | "mathfrak"
-            | "mathbb"
-            | "boldsymbol"
-            | "bm"
-            | "rm"
-    )
-}
-
-/// Bold letters are vectors, not units.
-pub(crate) fn is_bold(name: &str) -> bool {
-    matches!(name, "mathbf" | "boldsymbol" | "bm" | "mathcal" | "mathscr" | "mathfrak" | "mathbb")
 }
 
 /// `\mathbb{R}` and the other number sets.

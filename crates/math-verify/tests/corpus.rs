@@ -15,11 +15,12 @@ fn options(row: &Value) -> Options {
             .as_array()
             .map_or(Options::default().targets, |targets| targets.iter().map(named).collect()),
         variables: if row["strict"] == false { Variables::Renamed } else { Variables::Strict },
-        set_relation: if row["allow_set_relation"] == true {
-            SetRelation::Allowed
-        } else {
+        set_relation: if row["allow_set_relation"] == false {
             SetRelation::Refused
+        } else {
+            SetRelation::Allowed
         },
+        ..Options::default()
     }
 }
 

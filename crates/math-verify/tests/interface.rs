@@ -1,13 +1,15 @@
 //! The public interface: what each entry point returns, and for which text.
 
 use ruminate_math_verify::{
-    Answer, Error, Options, Outcome, Reason, SetRelation, Source, Target, Variables, Verdict, equal, parse,
-    verify,
+    Answer, Comma, Error, Options, Outcome, Reason, Require, SetRelation, Source, Target, Tolerance,
+    Variables, Verdict, equal, parse, verify,
 };
 
 #[test]
 fn a_text_without_an_answer_is_an_error_of_the_gold_and_a_wrong_completion() {
-    assert_eq!(verify("no idea", "42"), Err(Error::NoAnswer));
+    for placeholder in ["", "proof", "N/A"] {
+        assert_eq!(verify(placeholder, "42"), Err(Error::NoAnswer));
+    }
     let verdict = verify("42", "no idea").expect("a verdict");
     assert_eq!(verdict.outcome, Outcome::Wrong);
     assert_eq!((verdict.extracted, verdict.reason), (None, Reason::Answer(Error::NoAnswer)));
@@ -61,11 +63,37 @@ fn equal_decides_or_returns_why_not() {
 }
 
 #[test]
-fn the_gold_answer_says_which_form_counts() {
+fn an_inequality_and_an_interval_say_the_same_unless_it_is_forbidden() {
     assert_eq!(equal("-2 \\le x \\le 7", "[-2, 7]"), Ok(true));
-    assert_ne!(equal("[-2, 7]", "-2 \\le x \\le 7"), Ok(true));
-    let allowed = Options { set_relation: SetRelation::Allowed, ..Options::default() };
-    assert_eq!(allowed.equal("[-2, 7]", "-2 \\le x \\le 7"), Ok(true));
+    assert_eq!(equal("[-2, 7]", "-2 \\le x \\le 7"), Ok(true));
+    let refused = Options { set_relation: SetRelation::Refused, ..Options::default() };
+    assert_eq!(refused.equal("[-2, 7]", "-2 \\le x \\le 7"), Ok(false));
+}
+
+#[test]
+fn a_tolerance_a_box_and_a_decimal_comma_are_options() {
+    let judge = |options: &Options, gold: &str, text: &str| {
+        options.verify(gold, text).expect("a gold answer").outcome
+    };
+    let near = |tolerance| Options { tolerance: Some(tolerance), ..Options::default() };
+    let absolute = near(Tolerance { absolute: 0.1, ..Tolerance::default() });
+    let digits = near(Tolerance { digits: Some(3), ..Tolerance::default() });
+    for (options, text, expected) in [
+        (&absolute, "\\boxed{3.2}", Outcome::Correct),
+        (&absolute, "\\boxed{3.3}", Outcome::Wrong),
+        (&digits, "\\boxed{\\pi}", Outcome::Correct),
+        (&digits, "\\boxed{3.15}", Outcome::Wrong),
+    ] {
+        assert_eq!(judge(options, "3.14", text), expected, "{text}");
+    }
+    assert_eq!(judge(&absolute, "(3.14, 2)", "\\boxed{(3.1, 2)}"), Outcome::Correct);
+    let boxed = Options { require: Require::Boxed, ..Options::default() };
+    assert_eq!(judge(&boxed, "42", "The answer is 42."), Outcome::Wrong);
+    assert_eq!(judge(&boxed, "42", "\\boxed{42}"), Outcome::Correct);
+    let decimal = Options { comma: Comma::Decimal, ..Options::default() };
+    assert_eq!(judge(&decimal, "1,5", "\\boxed{1.5}"), Outcome::Correct);
+    assert_eq!(judge(&Options::default(), "1,5", "\\boxed{1.5}"), Outcome::Wrong);
+    assert_eq!(judge(&Options::default(), "1,5", "\\boxed{5, 1}"), Outcome::Correct);
 }
 
 #[test]

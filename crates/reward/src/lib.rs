@@ -11,6 +11,7 @@
 //!   under a deadline.
 //! - [`check_address`], [`shown_address`]: what may stand in the address of a server, and what is shown of it.
 //! - [`by_name`], [`with_options`], [`group_reward`], [`external`](fn@external): all of them by name.
+//! - [`survey`](fn@survey): how many answers of a data set a verifier can read.
 //! - [`tags`]: the one reading of `<think>` and `<answer>` that all of them share.
 //! - [`verify_line`], [`verify_line_in`]: what `ruminate verify` does with one line, without and with programs.
 //!
@@ -34,6 +35,7 @@ mod parse;
 mod pool;
 mod registry;
 mod rubric;
+mod survey;
 mod verifier;
 mod verifiers;
 mod verify;
@@ -49,6 +51,7 @@ pub use parse::tags;
 pub use pool::{Attempt, Limits, Pool, ResponseGroup};
 pub use registry::{GROUP_REWARDS, KINDS, by_name, check_options, group_reward, register, with_options};
 pub use rubric::{Measure, Named, Rubric};
+pub use survey::{Survey, survey};
 pub use verifier::{Response, Tokens, Verifier};
 pub use verifiers::choice::MultipleChoice;
 pub use verifiers::code;
@@ -58,7 +61,7 @@ pub use verifiers::format::{EmptyThought, Format, Style, TagCount};
 pub use verifiers::ifeval::{Following, InstructionFollowing};
 pub use verifiers::json::{Check, JsonAnswer};
 pub use verifiers::language::LanguageId;
-pub use verifiers::math::Math;
+pub use verifiers::math::{Golds, Math};
 pub use verifiers::number::{Gsm8k, LastNumber};
 pub use verifiers::overlong::Overlong;
 pub use verifiers::pattern::{Extent, Pattern, Subject};

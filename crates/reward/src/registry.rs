@@ -1,6 +1,6 @@
 //! Verifiers and group rewards by name, for recipes and for `ruminate verify`.
 
-use crate::verifiers::math::Notation;
+use crate::verifiers::math::{Notation, Required};
 use crate::verifiers::pattern::{Extent, Pattern, Subject};
 use crate::{
     Cosine, Countdown, EXTERNAL_KINDS, Error, Exact, Format, GroupReward, Gsm8k, InstructionFollowing,
@@ -8,7 +8,7 @@ use crate::{
     TagCount, TextMatch, Verifier,
 };
 use ruminate_data::{Task, Verdict, nearest};
-use ruminate_math_verify::{Options, SetRelation, Variables};
+use ruminate_math_verify::{Comma, Options, Require, SetRelation, Tolerance, Variables};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -44,7 +44,21 @@ const OPTIONS: &[(&str, &[&str])] = &[
     ("ifeval", &["following", "scoring"]),
     ("json", &["check"]),
     ("language", &["language"]),
-    ("math", &["targets", "strict", "allow_set_relation"]),
+    (
+        "math",
+        &[
+            "targets",
+            "strict",
+            "allow_set_relation",
+            "require",
+            "golds",
+            "decimal_comma",
+            "abs",
+            "rel",
+            "digits",
+            "tolerance_column",
+        ],
+    ),
     ("overlong", &["max_completion_len", "soft_punish_cache"]),
     ("regex", &["pattern", "subject", "extent"]),
     ("repetition", &["ngram_size", "max_penalty", "unit"]),
@@ -108,6 +122,10 @@ impl Verifier for Registered {
 
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
         self.0.verify(task, response)
+    }
+
+    fn check_gold(&self, task: &Task) -> Result<(), String> {
+        self.0.check_gold(task)
     }
 }
 
@@ -210,10 +228,40 @@ fn math(options: &Map<String, Value>) -> Result<Math, Error> {
         Some(true) | None => Variables::Strict,
     };
     let set_relation = match option("math", "allow_set_relation", options)? {
-        Some(true) => SetRelation::Allowed,
-        Some(false) | None => SetRelation::Refused,
+        Some(true) | None => SetRelation::Allowed,
+        Some(false) => SetRelation::Refused,
     };
-    Ok(Math { options: Options { targets, variables, set_relation } })
+    let require = match option::<Required>("math", "require", options)? {
+        Some(Required::Boxed) => Require::Boxed,
+        Some(Required::Anything) | None => Require::Anything,
+    };
+    let comma = match option("math", "decimal_comma", options)? {
+        Some(true) => Comma::Decimal,
+        Some(false) | None => Comma::List,
+    };
+    Ok(Math {
+        options: Options { targets, variables, set_relation, require, comma, tolerance: tolerance(options)? },
+        golds: or_default("math", "golds", options)?,
+        tolerance_column: option("math", "tolerance_column", options)?,
+    })
+}
+
+fn tolerance(options: &Map<String, Value>) -> Result<Option<Tolerance>, Error> {
+    let distance = |key: &'static str| -> Result<Option<f64>, Error> {
+        let value: Option<f64> = option("math", key, options)?;
+        let fits = value.is_none_or(|value| value.is_finite() && value >= 0.0);
+        in_range("math", key, value.unwrap_or_default(), fits, "a number from 0")?;
+        Ok(value)
+    };
+    let (absolute, relative) = (distance("abs")?, distance("rel")?);
+    let digits: Option<u32> = option("math", "digits", options)?;
+    in_range("math", "digits", digits.unwrap_or(1), digits.is_none_or(|n| (1..=15).contains(&n)), "1 to 15")?;
+    let given = absolute.is_some() || relative.is_some() || digits.is_some();
+    Ok(given.then(|| Tolerance {
+        absolute: absolute.unwrap_or_default(),
+        relative: relative.unwrap_or_default(),
+        digits,
+    }))
 }
 
 fn overlong(options: &Map<String, Value>) -> Result<Overlong, Error> {

@@ -159,6 +159,13 @@ impl Verifier for Rubric {
         let verdict = self.verify_group(task, &[*response]).pop();
         verdict.unwrap_or_else(|| Verdict::unscored("the rubric has no component"))
     }
+
+    /// By its first verifier that cannot read it and whose score counts.
+    fn check_gold(&self, task: &Task) -> Result<(), String> {
+        let counted =
+            self.verifiers.iter().enumerate().filter(|(at, (_, weight))| *at == 0 || *weight != 0.0);
+        counted.map(|(_, (verifier, _))| verifier.check_gold(task)).find(Result::is_err).unwrap_or(Ok(()))
+    }
 }
 
 /// A verifier under another name, so that a rubric can have two of a kind.
@@ -181,6 +188,10 @@ impl Verifier for Named {
 
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict {
         self.verifier.verify(task, response)
+    }
+
+    fn check_gold(&self, task: &Task) -> Result<(), String> {
+        self.verifier.check_gold(task)
     }
 }
 

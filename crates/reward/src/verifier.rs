@@ -60,6 +60,15 @@ pub trait Verifier: Send + Sync {
 
     /// Judges a response to a task. Unscored means undecided; it never stands for wrong.
     fn verify(&self, task: &Task, response: &Response<'_>) -> Verdict;
+
+    /// Whether the task's answer can be read at all. One that cannot leaves every response unscored, which is better
+    /// said at the start of a run ([`survey`](crate::survey)).
+    ///
+    /// # Errors
+    /// Why it cannot.
+    fn check_gold(&self, _task: &Task) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Runs a verifier so that the caller survives it: a panic and a score that is no number are unscored.

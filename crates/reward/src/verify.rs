@@ -43,7 +43,7 @@ pub struct VerifiedLine {
 /// (`numbers` and `target`), and, where they matter, `prompt` (text), `finish_reason` (`"stop"`, the default, or
 /// `"length"`), and `completion_ids` or, where their number is enough, `tokens`. Other keys are ignored.
 ///
-/// `gold` is a string or a number; an object, as TinyZero's `{"numbers", "target"}`, stands for its keys. Kinds that
+/// `gold` is a string or a number, or a list of them for `math`; an object, as TinyZero's `{"numbers", "target"}`, stands for its keys. Kinds that
 /// need none (`format`) do without; where it is missing, others are unscored.
 ///
 /// The kinds `length` and `cosine` need to know whether the answer is right: `answer_kind` (default `exact`) says who
@@ -172,7 +172,12 @@ fn gold(row: &mut Map<String, Value>) -> Result<String, Error> {
             row.extend(columns);
             Ok(String::new())
         }
-        Some(other) => Err(found("`gold`, a string, a number or an object", Some(&other))),
+        // A list of answers, as the verifiers read it: a JSON list of texts.
+        Some(Value::Array(list)) if list.iter().all(|gold| gold.is_string() || gold.is_number()) => {
+            let text = |gold: &Value| gold.as_str().map_or_else(|| gold.to_string(), str::to_owned);
+            Ok(Value::from(list.iter().map(text).collect::<Vec<_>>()).to_string())
+        }
+        Some(other) => Err(found("`gold`, a string, a number, a list of them or an object", Some(&other))),
     }
 }
 

@@ -146,17 +146,37 @@ fn joined(text: &str, before: &BoxAt, after: &BoxAt) -> bool {
         return false;
     }
     let length = between.chars().count();
+    // A mark of a template between them begins another answer.
     if length < 10 {
-        return true;
+        return !between.contains("##");
     }
     let different = text[before.inner.clone()].trim() != text[after.inner.clone()].trim();
-    different && length < 70 && separates(between) && !takes_back(between)
+    different && length < 70 && separates(between) && !takes_back(between) && !concludes(between)
 }
 
 /// Whether it withdraws what stood before it.
 fn takes_back(text: &str) -> bool {
     const WORDS: &[&str] =
         &["but", "however", "not", "no", "wait", "actually", "instead", "rather", "correction"];
+    text.to_lowercase().split(|c: char| !c.is_alphanumeric()).any(|word| WORDS.contains(&word))
+}
+
+/// Whether what follows it is drawn from what stood before it.
+fn concludes(text: &str) -> bool {
+    const WORDS: &[&str] = &[
+        "so",
+        "therefore",
+        "thus",
+        "hence",
+        "then",
+        "gives",
+        "giving",
+        "makes",
+        "making",
+        "total",
+        "finally",
+        "yields",
+    ];
     text.to_lowercase().split(|c: char| !c.is_alphanumeric()).any(|word| WORDS.contains(&word))
 }
 

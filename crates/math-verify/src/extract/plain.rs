@@ -43,8 +43,15 @@ fn run(text: &str, from: usize) -> Run {
     let mut until = from;
     let mut end = None;
     for (at, c) in text[from..].char_indices() {
-        if !is_part(c) || at > MAX_RUN {
+        if !is_part(c) || c == '\n' || at > MAX_RUN {
             break;
+        }
+        // A space before a bracket ends it: `10 (5 + 5)`.
+        if c == '(' && at > 0 && text[..from + at].ends_with(' ') {
+            let before = text[from..from + at].trim_end();
+            if before.ends_with(|c: char| c.is_ascii_digit() || c == ')') {
+                break;
+            }
         }
         // It can end before a full stop, white space or a closing bracket.
         if at > 0 && (c == '.' || c == ')' || c.is_whitespace()) {
@@ -151,6 +158,7 @@ fn goes_on(rest: &str) -> bool {
     let Some(sign) = next.chars().next() else { return false };
     let behind = &next[sign.len_utf8()..];
     match sign {
+        ':' => !is_spaced && behind.starts_with(|c: char| c.is_ascii_digit()),
         '\u{221a}' | 'π' | '^' | '\u{b2}' | '\u{b3}' | '\u{b9}' | '\u{2070}'..='\u{2079}' => true,
         // Single asterisks and dashes are also markup and punctuation.
         '*' if !is_spaced => !behind.starts_with('*') && starts_operand(behind),
@@ -217,9 +225,12 @@ fn formula_end(text: &str, start: usize) -> usize {
 
 fn span_end(found: &Found) -> usize {
     match found {
-        Found::Expression(piece) | Found::Formula(piece) | Found::Number(piece) | Found::Letter(piece) => {
-            piece.text.end
-        }
+        Found::Expression(piece)
+        | Found::Formula(piece)
+        | Found::Number(piece)
+        | Found::Letter(piece)
+        | Found::Claim(piece)
+        | Found::Hedge(piece) => piece.text.end,
         Found::Latex(pieces) | Found::Boxed(pieces) => pieces.last().map_or(0, |piece| piece.text.end),
     }
 }

@@ -61,6 +61,27 @@ impl Decimal {
         let negative = negative && !(whole.is_empty() && fraction.is_empty());
         Some(Self { negative, whole, fraction })
     }
+
+    /// Whether it is the quotient of two others, within the range of integers.
+    pub(crate) fn is_quotient(&self, above: &Self, below: &Self) -> bool {
+        let scale = [self, above, below].iter().map(|number| number.fraction.len()).max().unwrap_or(0);
+        let integer = |number: &Self| -> Option<i128> {
+            let digits =
+                format!("{}{}{}", number.whole, number.fraction, "0".repeat(scale - number.fraction.len()));
+            let size: i128 = if digits.is_empty() { 0 } else { digits.parse().ok()? };
+            Some(if number.negative { -size } else { size })
+        };
+        if scale > 18 {
+            return false;
+        }
+        let (Some(own), Some(above), Some(below), Some(one)) =
+            (integer(self), integer(above), integer(below), 10_i128.checked_pow(scale as u32))
+        else {
+            return false;
+        };
+        below != 0
+            && own.checked_mul(below).zip(above.checked_mul(one)).is_some_and(|(left, right)| left == right)
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Numbers in free text: the last one, and that of GSM8K's line `#### n`. It knows decimals, no algebra.
 
 use crate::parse::decimal::Decimal;
+use ruminate_math_verify::value_of_quantity;
 
 /// Why no number was found, and what was there instead.
 pub(crate) struct NoNumber<'a> {
@@ -29,30 +30,113 @@ const SCALES: [&str; 14] = [
 /// What makes of a number behind it one of several, or a bound.
 const NOT_ALONE: [&str; 7] = ["or", "and", "not", "than", "least", "most", "minus"];
 
-/// The last number, by the word that holds the last digit of any script.
-pub(crate) fn last_number(text: &str) -> Result<(Decimal, &str), NoNumber<'_>> {
-    let Some((digit, _)) = text.char_indices().rfind(|(_, c)| c.is_numeric()) else {
-        return Err(NoNumber { why: "no number", text: None });
-    };
-    let start =
-        text[..digit].char_indices().rfind(|(_, c)| c.is_whitespace()).map_or(0, |(at, c)| at + c.len_utf8());
-    let end = text[digit..].find(char::is_whitespace).map_or(text.len(), |at| digit + at);
+/// A number that a text states: a decimal, or a fraction of two.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stated {
+    Decimal(Decimal),
+    Fraction(Decimal, Decimal),
+}
+
+impl Stated {
+    /// A decimal, also with a unit behind it, or a fraction.
+    fn parse(text: &str) -> Option<Self> {
+        if let Some(decimal) = Decimal::parse(text) {
+            return Some(Self::Decimal(decimal));
+        }
+        if let Some((above, below)) = text.split_once('/')
+            && let (Some(above), Some(below)) = (Decimal::parse(above), Decimal::parse(below))
+        {
+            return Some(Self::Fraction(above, below));
+        }
+        Decimal::parse(value_of_quantity(text)?).map(Self::Decimal)
+    }
+
+    /// Whether it is that number.
+    pub(crate) fn is(&self, gold: &Decimal) -> bool {
+        match self {
+            Self::Decimal(decimal) => decimal == gold,
+            Self::Fraction(above, below) => gold.is_quotient(above, below),
+        }
+    }
+}
+
+/// The last number, by the word that holds the last digit of any script; digits of a unit (`42 cm²`) and of a footnote
+/// (`42 [1]`) are none of it.
+pub(crate) fn last_number(text: &str) -> Result<(Stated, &str), NoNumber<'_>> {
+    let mut text = without_footnote(text);
+    loop {
+        let Some((digit, c)) = text.char_indices().rfind(|(_, c)| c.is_numeric()) else {
+            return Err(NoNumber { why: "no number", text: None });
+        };
+        let start = text[..digit]
+            .char_indices()
+            .rfind(|(_, c)| c.is_whitespace())
+            .map_or(0, |(at, c)| at + c.len_utf8());
+        let end = text[digit..].find(char::is_whitespace).map_or(text.len(), |at| digit + at);
+        let word = &text[start..end];
+        // A word of a unit alone: the value stands before it.
+        let unit = word.trim_end_matches(['.', ',', ';', '!', '?', '*']);
+        if word.starts_with(|c: char| c.is_alphabetic())
+            && digit + c.len_utf8() >= start + unit.len()
+            && text[..start].trim_end().ends_with(|c: char| c.is_ascii_digit())
+            && value_of_quantity(&format!("1 {unit}")).is_some()
+        {
+            text = &text[..start];
+            continue;
+        }
+        return stated_word(text, start, end);
+    }
+}
+
+/// The text without a footnote's mark at its end.
+fn without_footnote(text: &str) -> &str {
+    let trimmed = text.trim_end();
+    let Some(inner) = trimmed.strip_suffix(']') else { return text };
+    let Some((before, mark)) = inner.rsplit_once('[') else { return text };
+    let mark = mark.strip_prefix('^').unwrap_or(mark);
+    let is_mark = (1..=2).contains(&mark.len()) && mark.bytes().all(|b| b.is_ascii_digit());
+    if is_mark && before.trim_end().ends_with(|c: char| c.is_ascii_digit()) { before } else { text }
+}
+
+/// The number of the word that stands there, where it stands for itself.
+fn stated_word(text: &str, start: usize, end: usize) -> Result<(Stated, &str), NoNumber<'_>> {
     let word = &text[start..end];
     let bare = undecorated(word);
     let rejected = |why| Err(NoNumber { why, text: Some(word) });
-    let Some(number) = Decimal::parse(bare) else {
+    let Some(number) = Stated::parse(bare) else {
         return rejected("the last number is part of something else");
     };
     let before = text[..start].trim_end();
-    let previous = before.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let mut words = before.rsplit(char::is_whitespace);
+    let previous = words.next().unwrap_or_default();
     // A word with an equals sign states its number itself, whatever came before.
-    let stands_alone = word.contains('=') || !continues(previous);
+    let stands_alone = word.contains('=') || !continues(previous) && !is_listed(previous);
     let next = text[end..].split_whitespace().next().unwrap_or_default();
     let ends = word.ends_with(['.', ',', ';', '!', '?']);
-    if !stands_alone || (!ends && scales(next)) {
+    if !stands_alone || (!ends && (scales(next) || text[end..].trim_start().starts_with("and a half"))) {
         return rejected("the last number is part of an expression or one of several");
     }
+    if denied(before) {
+        return rejected("the last number is denied or bounded");
+    }
     Ok((number, bare))
+}
+
+/// `41, 42`: a number with a comma before another.
+fn is_listed(previous: &str) -> bool {
+    previous.strip_suffix(',').is_some_and(|item| Decimal::parse(item).is_some())
+}
+
+/// Whether the sentence before a number denies or bounds it: `is not equal to`, `do not think it is`, `up to`.
+fn denied(before: &str) -> bool {
+    let sentence = before.rsplit(['.', '!', '?', '\n', ';', ',']).next().unwrap_or_default().to_lowercase();
+    let words: Vec<&str> =
+        sentence.split(|c: char| !c.is_alphabetic() && c != '\'').filter(|word| !word.is_empty()).collect();
+    let is_denial = |word: &&str| matches!(*word, "not" | "never" | "cannot") || word.ends_with("n't");
+    let but = words.iter().rposition(|word| matches!(*word, "but" | "so" | "therefore"));
+    let last = &words[but.map_or(0, |at| at + 1)..];
+    let tail = &last[last.len().saturating_sub(6)..];
+    tail.iter().any(is_denial) || last.ends_with(&["up", "to"])
 }
 
 /// Whether a number behind this word is only a part of what the text states.
@@ -94,8 +178,8 @@ fn undecorated(word: &str) -> &str {
     value.trim_end_matches(markup)
 }
 
-/// The number of the one line `#### n`, which is the last.
-pub(crate) fn marked_number(text: &str) -> Result<(Decimal, &str), NoNumber<'_>> {
+/// The number of the one line `#### n`, which is the last. What decorates it, and a unit behind it, do not count.
+pub(crate) fn marked_number(text: &str) -> Result<(Stated, &str), NoNumber<'_>> {
     let marked = |line: &'_ str| -> bool {
         // A heading has words: `#### Step 1` is none of an answer's lines.
         line.trim()
@@ -110,15 +194,18 @@ pub(crate) fn marked_number(text: &str) -> Result<(Decimal, &str), NoNumber<'_>>
     if lines.any(marked) {
         return Err(NoNumber { why: "more than one line `#### n`", text: Some(number.trim()) });
     }
-    match Decimal::parse(number) {
-        Some(decimal) => Ok((decimal, number.trim())),
-        None => Err(NoNumber { why: "what follows `####` is no number", text: Some(number.trim()) }),
+    let number = number.trim();
+    let whole = if number.contains(['=', '#', '/']) { number } else { undecorated(number) };
+    let decimal = Decimal::parse(whole).or_else(|| Decimal::parse(value_of_quantity(whole)?));
+    match decimal {
+        Some(decimal) => Ok((Stated::Decimal(decimal), number)),
+        None => Err(NoNumber { why: "what follows `####` is no number", text: Some(number) }),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{last_number, marked_number};
+    use super::{Stated, last_number, marked_number};
     use crate::parse::decimal::Decimal;
 
     #[test]
@@ -146,9 +233,14 @@ mod tests {
             "\\mathbf{42}",
             "$x=\\boxed{42}$",
             "5 - 3 is not it, 42",
+            "42kg",
+            "42 cm\u{b2}",
+            "42 m/s^2",
+            "42 [1]",
+            "It is not 41 but 42.",
         ] {
             let found = last_number(text).ok().map(|(number, _)| number);
-            assert_eq!(found, Decimal::parse("42"), "{text}");
+            assert_eq!(found, Decimal::parse("42").map(Stated::Decimal), "{text}");
         }
     }
 
@@ -192,17 +284,35 @@ mod tests {
             "\\sqrt{42}",
             "2^\\text{42}",
             "42 or 43",
+            "The answer is not equal to 42",
+            "I do not think it is 42.",
+            "42 and a half",
+            "up to 42",
+            "41, 42",
         ] {
             let found = last_number(text).ok().map(|(number, _)| number);
-            assert_ne!(found, Decimal::parse("42"), "{text}");
+            assert_ne!(found, Decimal::parse("42").map(Stated::Decimal), "{text}");
         }
-        assert!(last_number("41 or 42").is_err() && last_number("1/42").is_err());
+        assert!(last_number("41 or 42").is_err());
+        let half = Decimal::parse("0.5").expect("a decimal");
+        assert!(last_number("1/2").is_ok_and(|(number, _)| number.is(&half)));
+        assert!(last_number("1/42").is_ok_and(|(number, _)| !number.is(&half)));
     }
 
     #[test]
     fn gsm8k_s_line_is_the_last_and_the_only_one() {
-        for text in ["#### 42", "so\n#### 42\n\n", "#### Step 1\nso\n####42", "  #### $42.00  "] {
-            assert_eq!(marked_number(text).ok().map(|(number, _)| number), Decimal::parse("42"), "{text}");
+        for text in [
+            "#### 42",
+            "#### 42 apples",
+            "#### $42$",
+            "#### \\boxed{42}",
+            "#### 42.",
+            "so\n#### 42\n\n",
+            "#### Step 1\nso\n####42",
+            "  #### $42.00  ",
+        ] {
+            let found = marked_number(text).ok().map(|(number, _)| number);
+            assert_eq!(found, Decimal::parse("42").map(Stated::Decimal), "{text}");
         }
         for text in [
             "42",

@@ -117,16 +117,46 @@ pub fn well_formed(text: &str, opening: Opening) -> Result<Parts<'_>, Malformed>
     })
 }
 
+/// The tags that stand outside of closed thoughts; what a thought quotes is text. The second value says whether one
+/// was quoted.
+fn outside(text: &str, opening: Opening) -> (Vec<Found>, bool) {
+    let mut in_thought = opening == Opening::InThought;
+    let mut kept: Vec<Found> = Vec::new();
+    // Where the tags of the thought that is open begin.
+    let mut since = 0;
+    let mut quoted = false;
+    for found in scan(text) {
+        match found.tag {
+            Tag::Think if !in_thought => {
+                in_thought = true;
+                kept.push(found);
+                since = kept.len();
+            }
+            Tag::EndThink if in_thought => {
+                quoted |= kept.len() > since;
+                kept.truncate(since);
+                kept.push(found);
+                in_thought = false;
+            }
+            // A few are enough to know that there are too many.
+            Tag::Answer | Tag::EndAnswer if kept.len() > since + 8 => {}
+            _ => kept.push(found),
+        }
+    }
+    (kept, quoted)
+}
+
 /// The content of the one `<answer>` block outside the thought. More lenient than [`well_formed`]: the thought
-/// may be missing or repeated, and text may stand around it; that is the format's business.
+/// may be missing or repeated, it may quote the tags, and text may stand around it; that is the format's business.
 ///
 /// # Errors
 /// Why there is no one answer.
 pub fn answer(text: &str, opening: Opening) -> Result<&str, Malformed> {
+    let (tags, quoted) = outside(text, opening);
     let mut in_thought = opening == Opening::InThought;
     let mut start: Option<Found> = None;
     let mut end: Option<Found> = None;
-    for found in scan(text) {
+    for found in tags {
         match found.tag {
             Tag::Answer if start.is_some() => return Err(Malformed::RepeatedAnswer),
             Tag::EndAnswer if end.is_some() => return Err(Malformed::RepeatedAnswer),
@@ -146,18 +176,19 @@ pub fn answer(text: &str, opening: Opening) -> Result<&str, Malformed> {
     match (start, end) {
         (Some(start), Some(end)) => Ok(&text[start.end..end.start]),
         (Some(_), None) => Err(Malformed::UnclosedAnswer),
+        (None, _) if quoted => Err(Malformed::AnswerInThought),
         (None, _) => Err(Malformed::NoAnswer),
     }
 }
 
 /// Where the answer is to be looked for when `<answer>` is not demanded: the content of the one `<answer>` where
-/// the text has such tags at all, else what stands behind the last thought.
+/// the text has such tags outside of its thoughts, else what stands behind the last thought.
 ///
 /// # Errors
 /// As [`answer`]; [`Malformed::UnclosedThought`] when there is nothing but a thought.
 pub fn final_text(text: &str, opening: Opening) -> Result<&str, Malformed> {
     let (mut in_thought, mut start, mut tagged) = (opening == Opening::InThought, 0, false);
-    for found in scan(text) {
+    for found in outside(text, opening).0 {
         match found.tag {
             Tag::Think => in_thought = true,
             Tag::EndThink => (in_thought, start) = (false, found.end),
@@ -265,7 +296,8 @@ mod tests {
             ("<think><answer>1</answer></think>", Err(Malformed::AnswerInThought)),
             ("<think><answer>1</answer>", Err(Malformed::AnswerInThought)),
             ("<answer>1</answer></think>", Err(Malformed::AnswerInThought)),
-            ("<think><answer>1</answer></think><answer>1</answer>", Err(Malformed::AnswerInThought)),
+            ("<think><answer>1</answer></think><answer>2</answer>", Ok("2")),
+            ("<think>in <answer></answer> tags</think><answer>1</answer>", Ok("1")),
             ("<answer><think>1</think></answer>", Err(Malformed::TagInAnswer)),
         ] {
             assert_eq!(answer(text, Opening::Bare), expected, "{text}");
@@ -284,7 +316,7 @@ mod tests {
             ("<think>a</think>x<answer>42</answer>y", Ok("42")),
             ("<think>42", Err(Malformed::UnclosedThought)),
             ("41<think>a</think>b<think>42", Err(Malformed::UnclosedThought)),
-            ("<think><answer>42</answer></think>42", Err(Malformed::AnswerInThought)),
+            ("<think><answer>41</answer></think>42", Ok("42")),
             ("42</answer>", Err(Malformed::NoAnswer)),
             ("<answer>42", Err(Malformed::UnclosedAnswer)),
         ] {

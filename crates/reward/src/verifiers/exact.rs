@@ -31,6 +31,10 @@ impl Verifier for Exact {
             Ok(content) => verdict(Outcome::Wrong, 0.0, Some(content.trim()), format!("expected {gold}")),
         }
     }
+
+    fn check_gold(&self, task: &Task) -> Result<(), String> {
+        if task.answer.trim().is_empty() { Err("the task's answer is empty".to_owned()) } else { Ok(()) }
+    }
 }
 
 fn equal(given: &str, gold: &str) -> bool {

@@ -12,7 +12,7 @@ pub enum EmptyThought {
     /// Well formed, as in R1's format reward: whether thinking pays is for the answer's reward to teach.
     #[default]
     Allow,
-    /// Not well formed.
+    /// Not well formed; a word is content, a full stop is none.
     Refuse,
 }
 
@@ -30,7 +30,7 @@ pub enum Style {
     Trl,
 }
 
-/// Correct when the response has its form, whatever it says; score 1 or 0. A thought that the prompt has opened
+/// Correct when the response has its form, whatever it says; score 1 or 0. An empty answer is no answer. A thought that the prompt has opened
 /// counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Format {
@@ -44,20 +44,21 @@ impl Format {
     /// The thought of a well-formed response.
     fn thought<'a>(self, response: &Response<'a>) -> Result<&'a str, String> {
         let (text, opening) = (response.text, response.opening());
-        match self.style {
-            Style::R1 => match tags::well_formed(text, opening) {
-                Ok(parts) => Ok(parts.thought),
-                Err(malformed) => Err(malformed.to_string()),
-            },
-            Style::OpenR1 => open_r1(text, opening),
-            Style::Trl => trl(text, opening),
-        }
+        let (thought, answer) = match self.style {
+            Style::R1 => {
+                let parts = tags::well_formed(text, opening).map_err(|malformed| malformed.to_string())?;
+                (parts.thought, parts.answer)
+            }
+            Style::OpenR1 => open_r1(text, opening)?,
+            Style::Trl => trl(text, opening)?,
+        };
+        if answer.trim().is_empty() { Err("the answer is empty".to_owned()) } else { Ok(thought) }
     }
 }
 
 /// `<think>\n..\n</think>\n<answer>\n..\n</answer>`. A prompt that has opened the thought may have written the line's
 /// end, too.
-fn open_r1(text: &str, opening: Opening) -> Result<&str, String> {
+fn open_r1(text: &str, opening: Opening) -> Result<(&str, &str), String> {
     let parts = tags::well_formed(text, opening).map_err(|malformed| malformed.to_string())?;
     let head = if opening == Opening::Bare { "<think>" } else { "" };
     let lines = |content: &str| content.len() > 1 && content.starts_with('\n') && content.ends_with('\n');
@@ -67,13 +68,13 @@ fn open_r1(text: &str, opening: Opening) -> Result<&str, String> {
     };
     let whole = format!("{head}{}</think>\n<answer>{}</answer>", parts.thought, parts.answer);
     if thought_fits && lines(parts.answer) && text == whole {
-        Ok(parts.thought)
+        Ok((parts.thought, parts.answer))
     } else {
         Err("expected each tag on a line of its own, and nothing around the blocks".to_owned())
     }
 }
 
-fn trl(text: &str, opening: Opening) -> Result<&str, String> {
+fn trl(text: &str, opening: Opening) -> Result<(&str, &str), String> {
     let expected = || "expected one <think>..</think> at the very start".to_owned();
     let rest = match opening {
         Opening::Bare => text.strip_prefix("<think>").ok_or_else(expected)?,
@@ -83,7 +84,7 @@ fn trl(text: &str, opening: Opening) -> Result<&str, String> {
     if [thought, answer].iter().any(|part| part.contains("<think>") || part.contains("</think>")) {
         return Err(expected());
     }
-    Ok(thought)
+    Ok((thought, answer))
 }
 
 impl Verifier for Format {
@@ -94,7 +95,9 @@ impl Verifier for Format {
     fn verify(&self, _task: &Task, response: &Response<'_>) -> Verdict {
         match self.thought(response) {
             Err(why) => verdict(Outcome::Wrong, 0.0, None, why),
-            Ok(thought) if self.empty_thought == EmptyThought::Refuse && thought.trim().is_empty() => {
+            Ok(thought)
+                if self.empty_thought == EmptyThought::Refuse && !thought.contains(char::is_alphanumeric) =>
+            {
                 verdict(Outcome::Wrong, 0.0, None, "the thought is empty")
             }
             Ok(_) => verdict(Outcome::Correct, 1.0, None, "well formed"),

@@ -16,7 +16,7 @@ const SHORT: usize = 8;
 /// R1's language consistency reward (arXiv 2501.12948, section 2.3.2): the share of the thought's words that are in
 /// the target language; correct when all are.
 ///
-/// A word is a run of letters; a single Latin letter (a variable) and a LaTeX command are none, and a character of a
+/// A word is a run of letters; a single Latin or Greek letter (a variable) and a LaTeX command are none, and a character of a
 /// script written without spaces is one. Languages with a script of their own are told by script; Latin ones by stop
 /// words, up to 16 words at a time. Words of which no language can be told count as foreign, and a thought without
 /// any word scores 0: what is not written is in no language.
@@ -53,7 +53,7 @@ const BY_SCRIPT: [(&str, &[Script]); 17] = [
 ];
 
 /// Scripts that put no spaces between words: a character counts as one.
-const WITHOUT_SPACES: [Script; 7] = [
+pub(super) const WITHOUT_SPACES: [Script; 7] = [
     Script::Han,
     Script::Hiragana,
     Script::Katakana,
@@ -209,12 +209,17 @@ impl<'a> Iterator for Pieces<'a> {
                 continue;
             }
             self.rest = &self.rest[skipped + length..];
-            let variable = word.len() == 1;
+            // A single letter of a formula, Greek ones included: a variable.
+            let variable = word.len() == 1 || (word.chars().count() == 1 && is_greek(word));
             if !command && !variable {
                 return Some(Piece::Word(word));
             }
         }
     }
+}
+
+fn is_greek(word: &str) -> bool {
+    word.chars().all(|c| c.script() == Script::Greek)
 }
 
 /// Bytes of the run of letters at the start, all of one script; an apostrophe between letters belongs to it.

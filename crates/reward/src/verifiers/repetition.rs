@@ -1,10 +1,12 @@
 //! Repeated n-grams, whatever they mean.
 
 use crate::verifier::{Response, Tokens, Verifier, verdict};
+use crate::verifiers::language::WITHOUT_SPACES;
 use ruminate_data::{Outcome, Task, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::hash::Hash;
+use unicode_script::UnicodeScript;
 
 /// What an n-gram is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +15,7 @@ pub enum Unit {
     /// The policy's tokens, as in the paper and TRL: text without spaces repeats itself in them, too.
     #[default]
     Tokens,
-    /// Words between white space in lower case, as in open-r1.
+    /// Words between white space in lower case, as in open-r1; characters where a script has no spaces.
     Words,
 }
 
@@ -51,7 +53,7 @@ impl Verifier for Repetition {
             }
             (Unit::Words, _) => {
                 let text = response.text.to_lowercase();
-                count(&text.split_whitespace().collect::<Vec<_>>(), self.ngram_size)
+                count(&words(&text), self.ngram_size)
             }
         };
         let repeated = total - unique;
@@ -59,6 +61,27 @@ impl Verifier for Repetition {
         let outcome = if repeated == 0 { Outcome::Correct } else { Outcome::Wrong };
         verdict(outcome, score, None, format!("{repeated} of {total} {}-grams are repeated", self.ngram_size))
     }
+}
+
+/// Words between white space, and characters of scripts that put none between words.
+fn words(text: &str) -> Vec<&str> {
+    let mut out = Vec::new();
+    for word in text.split_whitespace() {
+        let mut start = 0;
+        for (at, c) in word.char_indices() {
+            if WITHOUT_SPACES.contains(&c.script()) {
+                if start < at {
+                    out.push(&word[start..at]);
+                }
+                start = at + c.len_utf8();
+                out.push(&word[at..start]);
+            }
+        }
+        if start < word.len() {
+            out.push(&word[start..]);
+        }
+    }
+    out
 }
 
 /// Different n-grams, and all of them.
@@ -94,6 +117,9 @@ mod tests {
         // a b, b a, a b, b a: half of four
         let words = Repetition { unit: Unit::Words, max_penalty: -0.5, ..pairs };
         assert_eq!(score(words, "A b a\nB a", Tokens::Unknown), Some(-0.25));
+        // Chinese has no spaces: six pairs of characters, two of them unique.
+        let text = "\u{4f60}\u{597d}\u{4f60}\u{597d}\u{4f60}\u{597d}\u{4f60}";
+        assert!(score(words, text, Tokens::Unknown).is_some_and(|score| score < -0.3));
     }
 
     #[test]
