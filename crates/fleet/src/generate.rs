@@ -340,7 +340,7 @@ impl Run<'_> {
                     Failure::Unreachable(_) => {}
                 }
                 server.failed(&failure, &shared);
-                return self.again(job, &failure.message(), sink);
+                return Ok(self.again(job, &failure.message(), sink));
             }
         };
         if let Some(found) = self.other_version(&answer) {
@@ -356,7 +356,7 @@ impl Run<'_> {
             server.gave_absent(&shared);
             job.retries += 1;
             let why = format!("{absent} of {} tokens without a log-probability", answer.ids.len());
-            return self.again(job, &why, sink);
+            return Ok(self.again(job, &why, sink));
         }
         server.worked();
         self.wait = Wait::begin();
@@ -393,20 +393,20 @@ impl Run<'_> {
     }
 
     /// Asks again for a fresh sample, or gives the request up.
-    fn again(&mut self, mut job: Job, why: &str, sink: &mut dyn Sink) -> Result<ControlFlow<()>, Error> {
+    fn again(&mut self, mut job: Job, why: &str, sink: &mut dyn Sink) -> ControlFlow<()> {
         if job.late >= LATE || job.retries > self.fleet.shared.setup.config.max_retries {
             self.tally.lost += 1;
             let (request, why) = (job.number, why.to_owned());
             self.fleet.shared.tell(Event::Lost { request, why });
             let completion =
                 Completion::new(job.request.prompt_ids.clone(), Vec::new(), Vec::new(), FinishReason::Length);
-            return Ok(sink.finished(job.number, completion));
+            return sink.finished(job.number, completion);
         }
         self.tally.again += 1;
         job.attempt += 1;
         job.parts.clear();
         self.waiting.push_back(job);
-        Ok(ControlFlow::Continue(()))
+        ControlFlow::Continue(())
     }
 
     fn hand_over(&mut self, job: Job, sink: &mut dyn Sink) -> ControlFlow<()> {

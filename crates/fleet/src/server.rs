@@ -239,7 +239,7 @@ impl Server {
             let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(made));
             let panicked = || Err(Fault::Failed("the client panicked".to_owned()));
             match made.unwrap_or_else(|_| panicked()) {
-                Ok(event) => server.proven(server.status(), &target, event, &shared),
+                Ok(event) => server.proven(&target, event, &shared),
                 Err(fault) => server.down(server.status(), fault, &shared),
             }
             server.tended.store(false, Ordering::Release);
@@ -249,7 +249,8 @@ impl Server {
         }
     }
 
-    fn proven(&self, mut status: MutexGuard<'_, Status>, target: &Target, event: Event, shared: &Shared) {
+    fn proven(&self, target: &Target, event: Event, shared: &Shared) {
+        let mut status = self.status();
         let is_current = shared.target().is_some_and(|current| current.label == target.label);
         status.state = if is_current { State::Ready } else { State::Stale };
         status.fault = None;
@@ -261,13 +262,12 @@ impl Server {
     fn make_ready(&self, target: &Target, shared: &Shared) -> Result<Event, Fault> {
         let started = Instant::now();
         let known = self.status().facts.clone();
-        let facts = match known {
-            Some(facts) => facts,
-            None => {
-                let facts = Arc::new(self.hello(shared)?);
-                self.status().facts = Some(Arc::clone(&facts));
-                facts
-            }
+        let facts = if let Some(facts) = known {
+            facts
+        } else {
+            let facts = Arc::new(self.hello(shared)?);
+            self.status().facts = Some(Arc::clone(&facts));
+            facts
         };
         self.status().state = State::Updating;
         let mut comparison = self.push(&facts, target, shared)?;

@@ -115,3 +115,11 @@ pub enum Error {
     #[error(transparent)]
     Train(#[from] ruminate_train::Error),
 }
+
+impl Error {
+    /// Whether an engine outside this process failed, or the wait for it was stopped: the state is as good as before.
+    pub(crate) fn is_of_engine(&self) -> bool {
+        use ruminate_rollout::Error as E;
+        matches!(self, Self::Rollout(E::Engine { .. } | E::EngineMismatch { .. } | E::Stopped { .. }))
+    }
+}

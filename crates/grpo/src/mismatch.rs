@@ -33,7 +33,9 @@ pub(crate) struct Mismatch {
 pub(crate) fn probe(policy: &Decoder, groups: &[Group], count: usize, temperature: f64) -> Mismatch {
     let all: Vec<&Completion> = groups.iter().flat_map(|group| &group.completions).collect();
     let stride = all.len().div_ceil(count.max(1)).max(1);
-    let probed: Vec<&Completion> = all.into_iter().step_by(stride).collect();
+    // An engine may have given one up: then there is nothing to compare.
+    let probed: Vec<&Completion> =
+        all.into_iter().step_by(stride).filter(|completion| !completion.ids.is_empty()).collect();
     let packed = pack_completions(&Continuation::of_all(&probed), ROW_LENGTH);
     if packed.loss_tokens() == 0 {
         return Mismatch::default();

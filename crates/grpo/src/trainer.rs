@@ -186,9 +186,13 @@ impl<'a> Trainer<'a> {
             .map(|index| problems(index).map_err(|source| Error::Problem { index, source }))
             .collect::<Result<_, _>>()?;
 
-        engine.load_weights(&state.policy.valid(), state.step as u64)?;
-        let rollout = rollout(*engine, &asked, first, state.step, args, *score)?;
+        let loaded = engine.load_weights(&state.policy.valid(), state.step as u64).map_err(Error::from);
+        let sampled = loaded.and_then(|()| rollout(*engine, &asked, first, state.step, args, *score));
         engine.unload_weights(); // a living copy would keep the optimizer from working in place
+        if sampled.as_ref().is_err_and(Error::is_of_engine) && state.step > 0 {
+            observer.save(&state)?; // engines elsewhere come back, and the run goes on from here
+        }
+        let rollout = sampled?;
         let rollout_time = started.elapsed().as_secs_f64();
 
         let groups = &rollout.groups;

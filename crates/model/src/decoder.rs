@@ -166,6 +166,19 @@ impl Decoder {
         linear(self.dtype.operand(hidden), self.head())
     }
 
+    /// The same policy with a head of its own: what was one matrix is saved as two. Nothing is copied; gradients do not
+    /// flow into the head.
+    #[must_use]
+    pub fn untied(&self) -> Self {
+        let mut decoder = self.clone();
+        if decoder.lm_head.is_none() {
+            let weight = Param::from_tensor(self.embed_tokens.weight.val().detach());
+            decoder.lm_head = Some(Linear { weight, bias: None, adapter: None });
+            decoder.config.tie_word_embeddings = false;
+        }
+        decoder
+    }
+
     /// What is on this decoder's linear maps, where something is.
     pub fn adapters(&self) -> Option<&Adapters> {
         self.adapters.as_ref()

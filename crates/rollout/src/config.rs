@@ -10,6 +10,10 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Who samples in `train-rl`: this process, or the servers of `[fleet]`. Evaluations are always sampled here.
+    #[serde(skip_serializing_if = "EngineKind::is_local")]
+    // a run without servers is the same run as ever
+    pub engine: EngineKind,
     /// Divides the logits, not negative; 0 is greedy, which gives `train-rl` nothing to compare.
     pub temperature: f64,
     /// Samples from the most probable tokens whose probabilities reach this sum, above 0 and at most 1. 1
@@ -37,6 +41,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            engine: EngineKind::Local,
             temperature: 1.0,
             top_p: 1.0,
             top_k: 0,
@@ -130,6 +135,27 @@ impl EngineConfig {
             }
         }
         Ok(())
+    }
+}
+
+/// Who samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// This process, on its own device.
+    #[default]
+    Local,
+    /// Servers of vLLM, 0.30 and later (docs/servers.md).
+    Vllm,
+    /// Servers of SGLang 0.5: written to its schema, never run.
+    Sglang,
+}
+
+impl EngineKind {
+    /// Whether it is this process.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+    pub fn is_local(&self) -> bool {
+        *self == Self::Local
     }
 }
 

@@ -46,6 +46,18 @@ pub enum Error {
         /// What failed, and what to do.
         message: String,
     },
+    /// An engine outside this process cannot serve this run.
+    #[error("{message}")]
+    EngineUnfit {
+        /// What differs, and what to do.
+        message: String,
+    },
+    /// An engine outside this process computes other numbers than the weights that it was given.
+    #[error("{message}")]
+    EngineMismatch {
+        /// How far they are apart.
+        message: String,
+    },
     /// The caller stopped the sampling.
     #[error("stopped after {finished} of {requested} completions")]
     Stopped {

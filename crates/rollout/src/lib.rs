@@ -56,7 +56,7 @@ mod groups;
 mod local;
 mod scripted;
 
-pub use config::{Config, EngineConfig, Speculative, UnknownSpeculative};
+pub use config::{Config, EngineConfig, EngineKind, Speculative, UnknownSpeculative};
 pub use dtype::{Dtype, UnknownDtype};
 pub use engine::{Engine, Logprobs};
 pub use error::Error;

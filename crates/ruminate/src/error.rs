@@ -4,6 +4,7 @@ use ruminate_data as data;
 use ruminate_distill as distill;
 use ruminate_env as env;
 use ruminate_eval as eval;
+use ruminate_fleet as fleet;
 use ruminate_gguf as gguf;
 use ruminate_grpo as grpo;
 use ruminate_model as model;
@@ -224,6 +225,7 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
         || cause.is::<model::lora::Error>()
         || cause.is::<reward::Error>()
         || cause.is::<ruminate_data::SamplingError>()
+        || cause.is::<fleet::ConfigError>()
         || cause.is::<toml::de::Error>();
     recipe.then_some(ErrorKind::Usage)
 }
@@ -257,6 +259,8 @@ fn of_rollout(error: &rollout::Error) -> ErrorKind {
         rollout::Error::NotFinite { .. } => ErrorKind::NonFinite,
         rollout::Error::Stopped { .. } => ErrorKind::Interrupted,
         rollout::Error::Engine { .. } => ErrorKind::Engine,
+        rollout::Error::EngineUnfit { .. } => ErrorKind::Usage,
+        rollout::Error::EngineMismatch { .. } => ErrorKind::Alarm,
         _ => ErrorKind::Other,
     }
 }

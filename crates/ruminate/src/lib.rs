@@ -28,6 +28,7 @@ mod device;
 mod doctor;
 mod error;
 mod evaluator;
+mod fleet;
 pub mod frontend;
 mod hub;
 pub mod interrupt;

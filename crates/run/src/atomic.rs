@@ -152,7 +152,10 @@ pub(crate) fn sweep(folder: &Path, ours: impl Fn(&str) -> bool) -> Result<Vec<Pa
 /// Deletes a committed folder so that an interruption leaves a leftover, not half a folder under its name. Files that
 /// its manifest does not list stay where they are; without a manifest nothing is deleted. Returns whether the folder
 /// is gone.
-pub(crate) fn remove_committed(path: &Path) -> Result<bool, Error> {
+///
+/// # Errors
+/// [`Error::Disk`].
+pub fn remove_committed(path: &Path) -> Result<bool, Error> {
     let Some(own) = listed(path) else { return Ok(false) };
     if files_beside(path, &own)?.is_empty() {
         let doomed = pushed_aside(path, "tmp")?;

@@ -49,7 +49,7 @@ mod own;
 mod owner;
 pub mod rows;
 
-pub use atomic::{FolderWriter, write_file};
+pub use atomic::{FolderWriter, remove_committed, write_file};
 pub use error::{Corrupt, Error, Fault};
 pub use folder::{Artifact, Completed, RunFolder, Status};
 pub use jsonl::{Appended, JsonlAppender, Truncation, check_regular, truncate_after};

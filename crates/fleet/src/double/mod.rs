@@ -104,6 +104,7 @@ pub enum Fault {
 
 /// What the double is, and what it was asked.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is one way to fail, and they go together in any way")]
 pub struct Script {
     /// The name that it serves under.
     pub model: String,
@@ -119,6 +120,8 @@ pub struct Script {
     pub raw_logprobs: bool,
     /// Whether it has the route for token ids (vLLM).
     pub has_token_route: bool,
+    /// Whether it has a tokenizer at all.
+    pub has_tokenizer: bool,
     /// Its tokenizer: a byte of a text is this, more than the byte.
     pub first_id: u32,
     /// Whether a reload changes the label and no weights.
@@ -196,6 +199,7 @@ impl Double {
             logprobs_mode: "processed_logprobs".to_owned(),
             raw_logprobs: false,
             has_token_route: true,
+            has_tokenizer: true,
             first_id: 0,
             keeps_weights: false,
             fails_pushes: false,
@@ -240,8 +244,8 @@ impl Double {
     pub fn start_again(&self) -> std::io::Result<()> {
         {
             let mut script = self.script();
-            script.weights = script.first_weights.clone();
-            script.label = "default".to_owned();
+            let first = script.first_weights.clone();
+            (script.weights, script.label) = (first, "default".to_owned());
             script.adapters.clear();
             script.paused = false;
         }

@@ -72,7 +72,7 @@ fn control(inner: &Inner, path: &str, body: &Value) -> Result<Value, (u16, Strin
         (Kind::Sglang, "/server_info") => {
             Ok(json!({ "dtype": script.dtype, "context_length": script.max_len }))
         }
-        (_, "/tokenize") => {
+        (_, "/tokenize") if script.has_tokenizer => {
             let text = body["prompt"].as_str().unwrap_or_default();
             let ids: Vec<u32> = text.bytes().map(|byte| u32::from(byte) + script.first_id).collect();
             Ok(json!({ "count": ids.len(), "tokens": ids }))
@@ -249,10 +249,9 @@ fn spoiled(
             return Outcome::Hangup;
         }
         Some(Fault::Slow(time)) => {
-            if wait(inner, time, ends) {
-                let half = made.ids.len() / 2;
-                cut(&mut made, half);
-            }
+            let parked = wait(inner, time, ends);
+            let at = if parked { made.ids.len() / 2 } else { made.ids.len() };
+            cut(&mut made, at);
         }
         Some(Fault::Status(status)) => return refuse(status, "scripted"),
         Some(Fault::Body(body)) => return Outcome::Reply(200, body),

@@ -44,7 +44,9 @@ fn a_server_that_dies_with_requests_in_flight_is_down_and_the_others_answer() {
     });
     assert!(tally.again >= 4 && tally.lost == 0, "{tally:?}");
     let completions: Vec<Completion> = completions.into_iter().map(|done| done.expect("finished")).collect();
-    completions.iter().for_each(|completion| scene.is_of(completion, 0));
+    for completion in &completions {
+        scene.is_of(completion, 0);
+    }
     let same = completions.iter().zip(&before).filter(|(now, before)| now == before).count();
     assert_eq!(same, 48 - tally.again, "a fresh sample where the first was lost, and the same elsewhere");
     assert!(scene.downs().iter().any(|why| why.contains("sampling")));
@@ -54,7 +56,7 @@ fn a_server_that_dies_with_requests_in_flight_is_down_and_the_others_answer() {
 fn where_none_is_left_for_too_long_the_call_ends() {
     let config = Config { patience_s: 0.5, ..Plan::default().config };
     for dying in [Fault::Hangup, Fault::Status(503), Fault::Truncated] {
-        let mut scene = with(&[dying.clone()], config.clone());
+        let mut scene = with(std::slice::from_ref(&dying), config.clone());
         let started = Instant::now();
         let outcome = std::thread::scope(|scope| {
             let double = &scene.doubles[0];
@@ -97,7 +99,9 @@ fn a_dead_server_that_comes_back_with_old_weights_gets_the_current_ones_before_a
         completions
     });
     assert_eq!(completions.len(), 4);
-    completions.iter().for_each(|completion| scene.is_of(completion, 1));
+    for completion in &completions {
+        scene.is_of(completion, 1);
+    }
     assert_eq!(scene.doubles[0].script().label, "run:1");
 }
 
@@ -208,7 +212,7 @@ fn malformed_and_inconsistent_answers_count_as_failures_and_are_asked_for_again(
         Fault::Positive,
         Fault::Body(Vec::new()),
     ] {
-        let mut scene = one(&[fault.clone()]);
+        let mut scene = one(std::slice::from_ref(&fault));
         let (_, tally) = scene.sound(requests(1, 1), 0);
         assert_eq!((tally.again, tally.lost), (1, 0), "{fault:?}");
         assert!(scene.downs().is_empty(), "{fault:?}: once is not enough");

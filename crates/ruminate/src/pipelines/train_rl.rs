@@ -4,6 +4,7 @@ use crate::doctor::{self, Work};
 use crate::error::Refusal;
 use crate::evaluator::Evaluator;
 use crate::evaluator::summary::{Finished, Summary};
+use crate::fleet::{LostUnscored, ServerEngine};
 use crate::observer::{Observer, Settings};
 use crate::options::RunOptions;
 use crate::pipelines::announce;
@@ -20,7 +21,7 @@ use ruminate_data::{Seed, Stop};
 use ruminate_env::Problems;
 use ruminate_grpo as grpo;
 use ruminate_model::{self as model, Config, Parameters};
-use ruminate_rollout::{EngineConfig, LocalEngine};
+use ruminate_rollout::{Engine, EngineConfig, LocalEngine};
 use serde_json::Value;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -107,11 +108,20 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         validation: None,
     };
     let mut observer = Observer::new("grpo", recipe.max_steps, state.step, settings)?;
+    let mut servers;
+    let mut local;
+    let sampler: &mut dyn Engine = if recipe.rollout.engine.is_local() {
+        local = LocalEngine::new(engine);
+        &mut local
+    } else {
+        servers = ServerEngine::new(recipe, &stage, &state.policy, &renderer, prompt_tokens)?;
+        &mut servers
+    };
     let state = grpo::train(
         state,
-        &mut LocalEngine::new(engine),
+        sampler,
         &mut |index| Ok(problems.training(&renderer, index)?),
-        &judge,
+        &LostUnscored(&judge),
         &setup,
         &mut observer,
     )?;

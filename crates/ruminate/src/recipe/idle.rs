@@ -33,6 +33,12 @@ fn idle(command: &str, recipe: &Recipe) -> Vec<(&'static str, &'static str)> {
         &["pretrain", "data.mix", "data.corpus"],
         "`model` is a folder, so no base is pretrained",
     );
+    add(recipe.rollout.engine.is_local(), &["fleet"], "`rollout.engine` is \"local\": this process samples");
+    add(
+        reinforces && !recipe.rollout.engine.is_local(),
+        &["rollout.max_num_seqs", "rollout.kv_cache_memory_gib", "rollout.max_num_batched_tokens"],
+        "servers sample, and evaluations alone are sampled here",
+    );
     add(
         reinforces && recipe.grpo.beta == 0.0,
         &["grpo.ref_model_sync_steps"],

@@ -193,6 +193,9 @@ fn typed(table: Table) -> Result<Recipe> {
 pub(super) fn known_keys() -> Result<Map<String, Value>> {
     let mut known = serde_json::to_value(Recipe::default()).context("the default recipe serialises")?;
     known["lora"] = lora_keys()?; // absent by default
+    known["fleet"] =
+        serde_json::to_value(ruminate_fleet::Config::default()).context("the default fleet serialises")?;
+    known["rollout"]["engine"] = Value::Null;
     // Not written while they are absent.
     for (table, keys) in
         [("data", ["system", "shots", "template"]), ("grpo", ["advantage", "reduction", "correction"])]

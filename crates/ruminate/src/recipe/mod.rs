@@ -20,6 +20,7 @@ pub(crate) use ruminate_env::{BadLines, Component, Data, Reward, Shots};
 
 use anyhow::{Context, Result};
 
+use ruminate_fleet as fleet;
 use ruminate_grpo as grpo;
 use ruminate_model::{Format, lora};
 use ruminate_rollout as rollout;
@@ -53,6 +54,9 @@ pub(crate) struct Recipe {
     /// How completions are sampled in training. Evaluations take their length limit, memory and speculation
     /// from here, too.
     pub(crate) rollout: rollout::Config,
+    /// Servers that sample in `train-rl`, where `rollout.engine` is not "local". A resumed run may have others.
+    #[serde(skip_serializing_if = "Option::is_none")] // a run without them is the same run as ever
+    pub(crate) fleet: Option<fleet::Config>,
     /// The steps of GRPO: their sizes, advantages and loss.
     pub(crate) grpo: grpo::Config,
     /// Adapters of low rank on frozen weights, for `train-rl`, `sft` and the student of `distill`. Without
@@ -84,6 +88,7 @@ impl Default for Recipe {
             sft: supervised::Config::default(),
             train: train::Config::default(),
             rollout: rollout::Config::default(),
+            fleet: None,
             grpo: grpo::Config::default(),
             lora: None,
             reward: Reward::default(),
@@ -123,6 +128,8 @@ impl Recipe {
         self.sft.validate().context("[sft]")?;
         self.train.validate().context("[train]")?;
         self.rollout.validate().context("[rollout]")?;
+        self.fleet.as_ref().map_or(Ok(()), fleet::Config::validate).context("[fleet]")?;
+        crate::fleet::check(self)?;
         self.grpo.validate().context("[grpo]")?;
         self.lora.as_ref().map_or(Ok(()), lora::Config::validate).context("[lora]")?;
         self.reward.rubric(&self.data).map(drop).context("[reward]")?;

@@ -17,12 +17,13 @@ use std::path::{Path, PathBuf};
 const ID_DIGITS: usize = 16;
 
 /// What `train-rl`, `pretrain` and `sft` write.
-const TRAINED: [&str; 12] = [
+const TRAINED: [&str; 13] = [
     "recipe.toml",
     "config.json",
     "metrics.jsonl",
     "eval.jsonl",
     "moe.jsonl",
+    "fleet.jsonl",
     "completions",
     "tokens",
     "samples",

@@ -95,6 +95,11 @@ fn of(command: &str, recipe: &Recipe) -> Vec<Reach> {
             found.push(Reach::new("distill.remote_key_env", Does::Sends, what, format!("{name} {url}")));
         }
     }
+    if let Some(fleet) =
+        recipe.fleet.as_ref().filter(|_| is_read(command, "fleet") && !recipe.rollout.engine.is_local())
+    {
+        of_fleet(fleet, &mut found);
+    }
     let student = distill.student.as_ref().filter(|_| is_read(command, "distill"));
     let named = [("model", recipe.model.as_ref()), ("distill.student", student)];
     let named = named.into_iter().filter_map(|(key, model)| match model? {
@@ -108,6 +113,26 @@ fn of(command: &str, recipe: &Recipe) -> Vec<Reach> {
         }
     }
     found
+}
+
+/// Servers that sample: they get the policy's weights.
+fn of_fleet(fleet: &ruminate_fleet::Config, found: &mut Vec<Reach>) {
+    let mut places: Vec<String> = fleet.servers.iter().map(|url| shown_address(url)).collect();
+    for url in &fleet.servers {
+        found.push(Reach::new("fleet.servers", Does::Contacts, shown_address(url), url.clone()));
+    }
+    if let Some(path) = &fleet.servers_file {
+        let what = format!("the servers that {} names", path.display());
+        found.push(Reach::new("fleet.servers_file", Does::Contacts, what.clone(), path.to_string_lossy()));
+        places.push(what);
+    }
+    for (key, name) in [("fleet.key_env", &fleet.key_env), ("fleet.admin_key_env", &fleet.admin_key_env)] {
+        if let Some(name) = name {
+            let what = format!("the value of ${name} to {}", places.join(", "));
+            let exact = format!("{name} {} {:?}", fleet.servers.join(" "), fleet.servers_file);
+            found.push(Reach::new(key, Does::Sends, what, exact));
+        }
+    }
 }
 
 /// What a part of the reward brings about. `code` with its defaults runs nothing but what a policy writes.

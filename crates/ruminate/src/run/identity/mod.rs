@@ -42,8 +42,8 @@ pub(crate) const ORIGINS: &str = "hub";
 /// With exit code 3 where an input cannot be read.
 pub(crate) fn of(command: &str, recipe: &Recipe, covered: &[&str]) -> Result<Value> {
     let mut identity = only_read(command, &serde_json::to_value(recipe)?);
-    // What a run says of itself makes it no other run.
-    for key in covered.iter().chain(&["alarms"]) {
+    // What a run says of itself makes it no other run, nor do the servers that it finds.
+    for key in covered.iter().chain(&["alarms", "fleet"]) {
         take(&mut identity, key);
     }
     identity["stage"] = json!(command);

@@ -1,0 +1,207 @@
+//! `train-rl` on servers: doubles that compute what a server would, with our own decoder, and everything around them.
+
+mod common;
+
+use common::{assert_code, command, rows_of, ruminate, tiny, told};
+use ruminate_fleet::Kind;
+use ruminate_fleet::double::{Brain, Double, Fault};
+use ruminate_model::{Batch, Decoder, Routes, load};
+use ruminate_testkit::{device, floats};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// The embedded tokenizer's ids.
+const VOCAB: usize = 256;
+
+/// Computes with the folder that was pushed last, as a server does.
+struct Loaded(Mutex<BTreeMap<PathBuf, Decoder>>);
+
+impl Brain for Loaded {
+    fn logits(&self, folder: &Path, context: &[u32]) -> Option<Vec<f32>> {
+        let decoder = {
+            let mut loaded = self.0.lock().expect("not poisoned");
+            if !loaded.contains_key(folder) {
+                let decoder = load(folder, &device()).ok()?;
+                assert!(!decoder.config().tie_word_embeddings, "published untied");
+                loaded.insert(folder.to_owned(), decoder);
+            }
+            loaded.get(folder)?.clone()
+        };
+        let hidden = decoder.forward(&Batch::from_rows(&[context.to_vec()]), Routes::Choose).hidden;
+        let [tokens, _] = hidden.dims();
+        Some(floats(decoder.logits(hidden.narrow(0, tokens - 1, 1))))
+    }
+}
+
+fn start(kind: Kind) -> Double {
+    let brain = Box::new(Loaded(Mutex::new(BTreeMap::new())));
+    let double = Double::start(kind, brain, VOCAB, Path::new("started-elsewhere")).expect("a port");
+    {
+        let mut script = double.script();
+        script.has_tokenizer = false; // its ids are not those of bytes
+        script.max_len = 4096;
+    }
+    double
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// What every run here states.
+fn sets(doubles: &[Double], engine: &str, more: &[&str]) -> Vec<String> {
+    let urls: Vec<String> = doubles.iter().map(Double::url).collect();
+    let servers = format!("fleet.servers={urls:?}");
+    let engine = format!("rollout.engine={engine}");
+    let fixed = ["max_steps=4", "eval.n=2", "alarms.all_wrong=false", "fleet.patience_s=2"];
+    let all = fixed.iter().chain(more).map(ToString::to_string);
+    [servers, engine].into_iter().chain(all).collect()
+}
+
+fn run(out: &Path, sets: &[String], more: &[&str]) -> std::process::Output {
+    let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
+    ruminate(&[tiny("train-rl", text(out), &sets), more.to_vec()].concat())
+}
+
+fn events(out: &Path, name: &str) -> Vec<Value> {
+    rows_of(&out.join("fleet.jsonl")).into_iter().filter(|row| row["event"] == name).collect()
+}
+
+fn folders(out: &Path) -> Vec<String> {
+    let entries = fs::read_dir(out.join("weights")).expect("a folder");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("read").file_name().into_string().expect("UTF-8")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_run_on_servers_proves_every_push_and_keeps_two_versions() {
+    for (engine, kind) in [("vllm", Kind::Vllm), ("sglang", Kind::Sglang)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("run");
+        let doubles = [start(kind), start(kind)];
+        let output = run(&out, &sets(&doubles, engine, &[]), &[]);
+        assert_code(&output, 0);
+        assert!(told(&output).contains("weights/start (docs/servers.md)"), "{}", told(&output));
+
+        let ready = events(&out, "ready");
+        assert_eq!(ready.len(), 8, "two servers, four versions: {ready:?}");
+        for row in &ready {
+            assert!(row["canary_kl"].as_f64().expect("a number") < 1e-6, "{row}");
+        }
+        let sampled = events(&out, "sampled");
+        assert_eq!(sampled.len(), 4);
+        assert!(sampled.iter().all(|row| row["stale"] == 0 && row["lost"] == 0), "{sampled:?}");
+        for row in rows_of(&out.join("metrics.jsonl")) {
+            assert!(row["sampling/mismatch_kl"].as_f64().expect("a number") < 1e-6, "{row}");
+        }
+        let kept = folders(&out);
+        assert_eq!(kept.len(), 3, "{kept:?}");
+        assert!(kept[0].ends_with("-v2") && kept[1].ends_with("-v3") && kept[2] == "start", "{kept:?}");
+        assert!(doubles.iter().all(|double| !double.script().prompts.is_empty()));
+    }
+}
+
+#[test]
+fn servers_that_are_gone_end_the_run_with_exit_6_and_a_checkpoint_from_which_it_goes_on() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let doubles = [start(Kind::Vllm)];
+    let sets = sets(&doubles, "vllm", &["train.save_steps=0"]);
+    let args: Vec<&str> = sets.iter().map(String::as_str).collect();
+    let child = command(&tiny("train-rl", text(&out), &args))
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    // Into the third step's sampling.
+    let started = Instant::now();
+    while !doubles[0].script().label.ends_with(":2") || doubles[0].script().in_flight == 0 {
+        assert!(started.elapsed() < Duration::from_secs(120), "it never came to step 2");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    doubles[0].die();
+    let output = child.wait_with_output().expect("it ends");
+    assert_code(&output, 6);
+    let said = told(&output);
+    assert!(said.contains("no server was usable for") && said.contains("--resume auto"), "{said}");
+    assert!(out.join("checkpoints/step-000002").is_dir());
+
+    // It comes back with old weights, and the run goes on.
+    doubles[0].start_again().expect("its port");
+    let output = run(&out, &sets, &["--resume", "auto"]);
+    assert_code(&output, 0);
+    assert!(told(&output).contains("(step 2)"));
+    assert_eq!(rows_of(&out.join("metrics.jsonl")).len(), 4);
+    assert_eq!(folders(&out).len(), 3, "what the first start left is gone: {:?}", folders(&out));
+}
+
+#[test]
+fn servers_whose_numbers_stay_those_of_old_weights_end_the_run_with_exit_8() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let doubles = [start(Kind::Vllm)];
+    let sets = sets(&doubles, "vllm", &["train.learning_rate=0.05", "fleet.max_canary_kl=1e-9"]);
+    let args: Vec<&str> = sets.iter().map(String::as_str).collect();
+    let child = command(&tiny("train-rl", text(&out), &args))
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let started = Instant::now();
+    while !doubles[0].script().label.ends_with(":0") {
+        assert!(started.elapsed() < Duration::from_secs(120), "it never came to step 0");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    doubles[0].script().keeps_weights = true;
+    let output = child.wait_with_output().expect("it ends");
+    assert_code(&output, 8);
+    assert!(told(&output).contains("canary: k3"), "{}", told(&output));
+    assert!(fs::read_dir(out.join("checkpoints")).expect("checkpoints").count() > 0);
+}
+
+#[test]
+fn a_completion_that_is_given_up_costs_its_group_the_verdict_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let doubles = [start(Kind::Vllm)];
+    // Three answers without numbers, of which no retry is allowed: the first request is lost.
+    doubles[0].script().faults.push_back(Fault::Null(1));
+    let output = run(&out, &sets(&doubles, "vllm", &["fleet.max_retries=0"]), &[]);
+    assert_code(&output, 0);
+    assert_eq!(events(&out, "lost").len(), 1);
+    let first = &rows_of(&out.join("metrics.jsonl"))[0];
+    let unscored = first["unscored"].as_f64().or(first["rewards/unscored"].as_f64());
+    assert!(unscored.is_none_or(|share| share > 0.0), "{first}");
+}
+
+#[test]
+fn what_does_not_go_with_servers_is_refused_by_its_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let server = r#"fleet.servers=["http://127.0.0.1:9"]"#;
+    for (given, code, says) in [
+        (&["rollout.engine=vllm"][..], 2, "`fleet.servers` names none"),
+        (&["rollout.engine=vllm", server, "rollout.dtype=int8"], 2, "`rollout.dtype` is \"int8\""),
+        (&["rollout.engine=vllm", server, "rollout.top_k=5"], 2, "`rollout.top_k` is 5"),
+        (
+            &["rollout.engine=sglang", server, "rollout.speculative=mtp"],
+            2,
+            "`rollout.speculative` is \"mtp\"",
+        ),
+        (&["rollout.engine=vllm", server, "fleet.max_requests=0"], 2, "`fleet.max_requests` is 0"),
+        (&["rollout.engine=vllm", server, "fleet.server=1"], 2, "fleet.servers"),
+        (&["rollout.engine=vllm", "fleet.servers=[\"http://u:p@host\"]"], 2, "without user and password"),
+        (&["rollout.engine=vllm", server, "fleet.key_env=RUMINATE_NO_SUCH_KEY"], 2, "RUMINATE_NO_SUCH_KEY"),
+    ] {
+        let sets: Vec<&str> = [&["max_steps=1", "eval.n=2", "pretrain.max_steps=1"], given].concat();
+        let output = ruminate(&tiny("train-rl", text(&out), &sets));
+        assert_code(&output, code);
+        assert!(told(&output).contains(says), "{says}: {}", told(&output));
+    }
+}
