@@ -1,9 +1,13 @@
 //! The recipe of GRPO. Key names follow TRL's GRPOConfig where the meaning is the same.
 
-use crate::loss::{Correction, Reduction};
+mod choices;
+
+use crate::loss::{Correction, KlEstimator, KlPlacement, Reduction};
 use crate::{Advantage, Error};
 use ruminate_rollout::Logprobs;
 use serde::{Deserialize, Serialize};
+
+pub use choices::{Aggregation, ImportanceLevel, LossType, RouterReplay, Scale};
 
 /// What a GRPO step does. Optimizer, schedule and saving are [`train::Config`](ruminate_train::Config)'s, sampling
 /// is [`rollout::Config`](ruminate_rollout::Config)'s.
@@ -39,19 +43,108 @@ pub struct Config {
     /// Upper limit of the unclipped ratio, above 1 + `epsilon_high`: bounds the loss of negative advantages
     /// (INTELLECT-2's two-sided clip). Without it there is no limit but that of `correction`.
     pub delta: Option<f64>,
+    /// Upper limit of the ratio of negative advantages, clipped or not, above 1 (dual clip, arXiv 1912.09729;
+    /// verl's `clip_ratio_c`, 3 there).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dual_clip: Option<f64>,
+    /// Lower limit of the ratio with `loss_type = "cispo"`, from 0 to 1. Without it there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cispo_ratio_min: Option<f64>,
+    /// Of `sapo`: temperature of the gate of positive advantages, above 0. Without it 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sapo_temperature_pos: Option<f64>,
+    /// Of `sapo`: temperature of the gate of the other advantages, above 0. Without it 1.05.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sapo_temperature_neg: Option<f64>,
+    /// Of `vespo`: exponent of the ratio of advantages from 0, above 0. Without it 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vespo_k_pos: Option<f64>,
+    /// Of `vespo`: decay of the ratio of advantages from 0, above 0. Without it 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vespo_lambda_pos: Option<f64>,
+    /// Of `vespo`: exponent of the ratio of negative advantages, above 0. Without it 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vespo_k_neg: Option<f64>,
+    /// Of `vespo`: decay of the ratio of negative advantages, above 0. Without it 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vespo_lambda_neg: Option<f64>,
+    /// Of `dppo_tv` and `dppo_kl`: how far a token's probability may fall, not negative. Without it 0.2 with
+    /// `dppo_tv` (prime-rl's), 0.05 with `dppo_kl`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dppo_mask_low: Option<f64>,
+    /// Of `dppo_tv` and `dppo_kl`: how far a token's probability may rise, as `dppo_mask_low`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dppo_mask_high: Option<f64>,
+    /// Of `dppo_tv` and `dppo_kl`: limit of the ratio, above 1, with which it becomes a weight of the
+    /// log-probability (verl's form, 20 there). Without it the ratio has no limit (prime-rl's form).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dppo_ratio_max: Option<f64>,
+    /// Of `dppo_tv` and `dppo_kl`: weight of the squared log-ratio, not negative (prime-rl's `kl_tau`).
+    /// Without it 0.001.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dppo_kl_tau: Option<f64>,
+    /// Of `dro`, which needs it: weight of the squared log-ratio, above 0, such as 0.05.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dro_beta: Option<f64>,
+    /// Of `clip_cov`: share of a microbatch's tokens that is left out, above 0 and at most 1. Without it
+    /// 0.0002.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_cov_ratio: Option<f64>,
+    /// Of `clip_cov`: a covariance above it may be left out. Without it 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_cov_lb: Option<f64>,
+    /// Of `clip_cov`: a covariance below it may be left out; above `clip_cov_lb`. Without it 5.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_cov_ub: Option<f64>,
+    /// Of `kl_cov`: share of a microbatch's tokens that the KL term is of, above 0 and at most 1. Without it
+    /// 0.0002.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kl_cov_ratio: Option<f64>,
+    /// Of `kl_cov`: weight of the KL term, not negative (verl's `ppo_kl_coef`). Without it 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kl_cov_coef: Option<f64>,
     /// How the rewards of a group become advantages. Without it as `scale_rewards` and
     /// `multi_objective_aggregation` say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advantage: Option<Advantage>,
+    /// Of `advantage = "pass_at_k"`, which needs it: the k, from 2 to `num_generations`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pass_at_k: Option<usize>,
     /// The loss of a token. `grpo`, `bnpo`, `dapo` and `dr_grpo` are TRL's names of `clip` with a reduction.
     pub loss_type: LossType,
     /// How the losses of tokens become one number. Without it as `loss_type` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reduction: Option<Reduction>,
     /// How the difference between sampler and trainer is bounded. Without it `"cap"` where the sampler rounds
-    /// (`rollout.dtype`) and neither `delta` nor `loss_type = "cispo"` bounds the ratio, else `"none"`.
+    /// (`rollout.dtype`), the loss has a ratio that can be capped and no other key bounds it, else `"none"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correction: Option<Correction>,
+    /// Lower limit of the correction's ratio, not negative (TRL's `vllm_importance_sampling_clip_min`). Without
+    /// it 0.5 with `ice_pop`, 0.999 with `geometric_mask`, none with the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correction_min: Option<f64>,
+    /// Upper limit of the correction's ratio, from 1 (TRL's `vllm_importance_sampling_clip_max`); `inf` is none.
+    /// Without it 5 with `ice_pop`, 1.001 with `geometric_mask`, 3 with the others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correction_max: Option<f64>,
+    /// KL between sampler and policy, in nats per token, above which a completion with a negative advantage is
+    /// left out, above 0 (DeepSeek-V3.2, arXiv 2512.02556). Without it none is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub off_policy_mask_threshold: Option<f64>,
+    /// What of the divergence from the reference a token gives. Without it `"k3"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kl_estimator: Option<KlEstimator>,
+    /// Where the divergence is added. Without it `"loss"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kl_placement: Option<KlPlacement>,
+    /// Whether the divergence has the gradient of `"k2"`, whatever its value (verl's `k1+`, `abs+`, `k3+`).
+    /// Without it no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kl_straight_through: Option<bool>,
+    /// Share of a microbatch's tokens, those with the largest entropy, that the loss is of; above 0 and at
+    /// most 1 (arXiv 2506.01939; the KL term is of all). Without it 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top_entropy_quantile: Option<f64>,
     /// TRL's name of three advantages: what centred rewards are divided by.
     pub scale_rewards: Scale,
     /// TRL's name of GDPO's advantage: how a reward of several parts becomes an advantage.
@@ -70,77 +163,6 @@ pub struct Config {
     pub max_mismatch_kl: f64,
 }
 
-/// The loss of a token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LossType {
-    /// PPO's clip of each token's ratio; `reduction` is `"token_mean"` unless it is given.
-    Clip,
-    /// The clip of each sequence's ratio, the geometric mean of its tokens' (GSPO, arXiv 2507.18071);
-    /// `reduction` is `"sequence_mean"` unless it is given.
-    Gspo,
-    /// The log-probability, weighted by the cut ratio (CISPO, arXiv 2506.13585); `reduction` is `"token_mean"`
-    /// unless it is given.
-    Cispo,
-    /// `clip` with `reduction = "sequence_mean"`.
-    Grpo,
-    /// `clip` with `reduction = "microbatch_mean"`.
-    Bnpo,
-    /// `clip` with `reduction = "token_mean"`.
-    #[default]
-    Dapo,
-    /// `clip` with `reduction = "constant"`.
-    DrGrpo,
-}
-
-/// What centred rewards are divided by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scale {
-    /// Standard deviation of the group (the paper): `advantage = "group"`.
-    #[default]
-    Group,
-    /// Standard deviation of the whole step: `advantage = "batch"`.
-    Batch,
-    /// Nothing (Dr. GRPO): `advantage = "unscaled"`. No weight on problems that are nearly always or never
-    /// solved.
-    None,
-}
-
-/// How a reward of several parts becomes an advantage.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Aggregation {
-    /// The weighted sum is normalised, as `scale_rewards` says: a part that varies little counts little.
-    #[default]
-    SumThenNormalize,
-    /// Each part is normalised within its group, then the weighted sum over the step (GDPO, arXiv
-    /// 2601.05242): `advantage = "gdpo"`. Weights alone say what counts. Needs `scale_rewards = "group"`.
-    NormalizeThenSum,
-}
-
-/// What a ratio is of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ImportanceLevel {
-    /// Each token has its own.
-    #[default]
-    Token,
-    /// The geometric mean over the sequence: `gspo`.
-    Sequence,
-}
-
-/// How training routes the tokens of a mixture of experts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RouterReplay {
-    /// By the trainer's own router.
-    #[default]
-    Off,
-    /// To the experts that the sampler chose; weights come from the trainer's scores.
-    On,
-}
-
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -155,10 +177,36 @@ impl Default for Config {
             epsilon: 0.2,
             epsilon_high: None,
             delta: None,
+            dual_clip: None,
+            cispo_ratio_min: None,
+            sapo_temperature_pos: None,
+            sapo_temperature_neg: None,
+            vespo_k_pos: None,
+            vespo_lambda_pos: None,
+            vespo_k_neg: None,
+            vespo_lambda_neg: None,
+            dppo_mask_low: None,
+            dppo_mask_high: None,
+            dppo_ratio_max: None,
+            dppo_kl_tau: None,
+            dro_beta: None,
+            clip_cov_ratio: None,
+            clip_cov_lb: None,
+            clip_cov_ub: None,
+            kl_cov_ratio: None,
+            kl_cov_coef: None,
             advantage: None,
+            pass_at_k: None,
             loss_type: LossType::Dapo,
             reduction: None,
             correction: None,
+            correction_min: None,
+            correction_max: None,
+            off_policy_mask_threshold: None,
+            kl_estimator: None,
+            kl_placement: None,
+            kl_straight_through: None,
+            top_entropy_quantile: None,
             scale_rewards: Scale::Group,
             multi_objective_aggregation: Aggregation::SumThenNormalize,
             importance_sampling_level: ImportanceLevel::Token,

@@ -5,6 +5,7 @@ use crate::mismatch::{Mismatch, PROBED, probe};
 use crate::{Error, PolicyLoss, RouterReplay, TrainerArgs};
 use burn::module::Module;
 use ruminate_data::{Completion, FinishReason, Group};
+use ruminate_model::read::{Place, floats};
 use ruminate_model::{Decoder, LayerRouting, Routes};
 use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Continuation, Packed, ROW_LENGTH, completion_microbatches, pack_completions};
@@ -89,8 +90,8 @@ pub(crate) fn update(
     let tokens = training.iter().map(|example| example.completion.num_trained()).sum();
     // Where nothing can move the policy, nothing is computed; the reduction still counts it. (One that counts what
     // lies in the microbatch needs all of it there.)
-    let needed =
-        |example: &&Example| example.advantage != 0.0 || config.beta > 0.0 || !loss.skips_zero_advantages();
+    let beta = loss.beta_in_loss(config.beta);
+    let needed = |example: &&Example| example.advantage != 0.0 || beta > 0.0 || !loss.skips_zero_advantages();
     let moving: Vec<&Example> = training.iter().copied().filter(needed).collect();
     if moving.is_empty() {
         return Ok(state);
@@ -176,9 +177,12 @@ fn microbatch_loss(
     let replayed = replay(examples, &packed, policy, setup.config.router_replay);
     let routes = replayed.as_deref().map_or(Routes::Choose, Routes::Replay);
     let (output, checkpoints) = setup.train.forward(policy, &packed.batch, routes);
-    let logprobs = token_logprobs(policy, output.hidden, &packed, setup.sampling.temperature).logprobs;
-    let tokens = tokens(examples, &packed, counts, setup, loss);
-    let Loss { value, logprobs, tally } = loss.loss(logprobs, &tokens, setup.config.beta);
+    let said = token_logprobs(policy, output.hidden, &packed, setup.sampling.temperature);
+    let mut tokens = tokens(examples, &packed, counts, setup, loss);
+    if loss.top_entropy_quantile < 1.0 {
+        tokens.entropy = floats(said.entropy, Place::Logprobs);
+    }
+    let Loss { value, logprobs, tally } = loss.loss(said.logprobs, &tokens, setup.config.beta);
     let objective = Objective { loss: value, checkpoints };
     Computed { objective, tally, packed, logprobs, routing: output.routing }
 }
@@ -199,7 +203,8 @@ fn tokens(
     Tokens {
         old: over(&|example| if corrects { example.old.clone() } else { sampler(example) }),
         sampler: if corrects { over(&sampler) } else { Vec::new() },
-        reference: if setup.config.beta > 0.0 {
+        entropy: Vec::new(),
+        reference: if loss.beta_in_loss(setup.config.beta) > 0.0 {
             over(&|example| example.reference.clone())
         } else {
             Vec::new()

@@ -68,7 +68,7 @@ mod rollouts;
 mod trainer;
 mod verdicts;
 
-pub use advantage::{Advantage, Advantages, advantages, decoupled_advantages};
+pub use advantage::{Advantage, Advantages, Comparison, advantages, advantages_at_k, decoupled_advantages};
 pub use config::{Aggregation, Config, ImportanceLevel, LossType, RouterReplay, Scale};
 pub use error::Error;
 pub use loss::PolicyLoss;

@@ -2,6 +2,7 @@
 
 use crate::advantage::{Advantages, mean, std};
 use crate::learn::UpdateStats;
+use crate::loss::{LossStats, PolicyLoss};
 use crate::mismatch::Mismatch;
 use crate::rollouts::Rollout;
 use ruminate_data::{Completion, FinishReason, Group, Outcome, Verdict};
@@ -55,6 +56,18 @@ pub(crate) fn collect(
     metrics.set("optimizer_time_s", report.times.optimizer);
     metrics.set("step_time_s", times.step);
     metrics
+}
+
+/// Shares of computed tokens that a correction or a mask changed, where the loss has one.
+pub(crate) fn corrections(metrics: &mut Metrics, loss: &PolicyLoss, tally: &LossStats) {
+    let tokens = tally.tokens.max(1.0);
+    if loss.correction.needs_trainer_logprobs() {
+        metrics.set("correction/dropped", tally.dropped / tokens);
+        metrics.set("correction/truncated", tally.cut / tokens);
+    }
+    if loss.off_policy_mask_threshold.is_some() {
+        metrics.set("correction/off_policy", tally.off_policy / tokens);
+    }
 }
 
 /// Means over scored completions; unscored ones are counted and take part in nothing. What nothing was scored for is NaN,

@@ -1,10 +1,17 @@
-//! From the keys of a recipe to a [`PolicyLoss`]: `advantage`, `loss_type`, `reduction`, `correction`, and TRL's names of
-//! the same.
+//! From the keys of a recipe to a [`PolicyLoss`]: `advantage`, `loss_type`, `reduction`, `correction`, the KL term, and TRL's names
+//! of the same.
 
-use crate::loss::{Cispo, Clip, Correction, Gspo, Reduction, Surrogate};
+mod parameters;
+
+use crate::loss::{
+    Bounds, Cispo, Clip, ClipCov, Correction, Divergence, Dppo, Dro, Gamma, GeoMean, Gspo, GspoToken,
+    ImportanceSampling, Kl, KlCov, KlEstimator, KlPlacement, Reduction, Reinforce, Sapo, SequenceClip,
+    Surrogate, Vespo,
+};
 use crate::{
     Advantage, Aggregation, Config, Error, ImportanceLevel, LossType, PolicyLoss, RouterReplay, Scale,
 };
+use parameters::{CAPPED, OF_BOTH_LEVELS};
 use ruminate_rollout::Logprobs;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -15,12 +22,20 @@ impl Config {
     /// # Errors
     /// [`Error::Range`] for a value that cannot be, [`Error::Conflict`] for two keys that do not go together.
     pub fn policy_loss(&self, logprobs: Logprobs) -> Result<PolicyLoss, Error> {
-        Ok(PolicyLoss {
+        self.check_parameters()?;
+        let correction = self.chosen_correction(logprobs)?;
+        let loss = PolicyLoss {
             advantage: self.chosen_advantage()?,
             surrogate: self.chosen_surrogate()?,
             reduction: self.chosen_reduction()?,
-            correction: self.chosen_correction(logprobs)?,
-        })
+            correction,
+            bounds: self.chosen_bounds(correction)?,
+            off_policy_mask_threshold: self.off_policy_mask_threshold,
+            kl: self.chosen_kl()?,
+            top_entropy_quantile: self.top_entropy_quantile.unwrap_or(1.0),
+        };
+        self.check_entropy_mask()?;
+        Ok(loss)
     }
 
     fn chosen_advantage(&self) -> Result<Advantage, Error> {
@@ -46,34 +61,77 @@ impl Config {
     }
 
     fn chosen_surrogate(&self) -> Result<Arc<dyn Surrogate>, Error> {
-        let clip = Clip { epsilon: self.epsilon, epsilon_high: self.epsilon_high(), delta: self.delta };
         let of_sequences = self.importance_sampling_level == ImportanceLevel::Sequence;
-        if self.loss_type == LossType::Cispo {
-            return Ok(Arc::new(self.cispo()?));
-        }
-        match self.delta {
-            Some(delta) if !(delta.is_finite() && delta > 1.0 + self.epsilon_high()) => {
-                let expected = "a number above 1 + epsilon_high";
-                Err(Error::Range { key: "delta", found: delta.to_string(), expected })
-            }
-            _ if of_sequences || self.loss_type == LossType::Gspo => Ok(Arc::new(Gspo(clip))),
-            _ => Ok(Arc::new(clip)),
-        }
-    }
-
-    fn cispo(&self) -> Result<Cispo, Error> {
-        if self.importance_sampling_level == ImportanceLevel::Sequence {
-            let advice = "expected \"token\": each token has its own weight; `loss_type = \"gspo\"` has ratios of \
-                          sequences";
+        if of_sequences && !OF_BOTH_LEVELS.contains(&self.loss_type) {
+            let advice = match self.loss_type {
+                LossType::Cispo => {
+                    "expected \"token\": each token has its own weight; `loss_type = \"gspo\"` has ratios of \
+                     sequences"
+                }
+                _ => "expected \"token\": the loss has a level of its own",
+            };
             let found = name(self.importance_sampling_level);
             return Err(self.not_with_loss_type("importance_sampling_level", found, advice));
         }
-        if let Some(delta) = self.delta {
-            let advice = "expected no `delta`: `epsilon_high` is the limit of the ratio";
-            return Err(self.not_with_loss_type("delta", delta.to_string(), advice));
+        let clip = || self.clip();
+        Ok(match self.loss_type {
+            LossType::Gspo | LossType::Luspo => Arc::new(Gspo(clip()?)),
+            LossType::Clip | LossType::Grpo | LossType::Bnpo | LossType::Dapo | LossType::DrGrpo => {
+                if of_sequences {
+                    Arc::new(Gspo(clip()?))
+                } else {
+                    Arc::new(clip()?)
+                }
+            }
+            LossType::GspoToken => Arc::new(GspoToken(clip()?)),
+            LossType::SequenceClip => Arc::new(SequenceClip(clip()?)),
+            LossType::Cispo => Arc::new(self.cispo()?),
+            LossType::Sapo => Arc::new(Sapo {
+                positive: self.sapo_temperature_pos.unwrap_or(1.0),
+                negative: self.sapo_temperature_neg.unwrap_or(1.05),
+            }),
+            LossType::DppoTv => Arc::new(self.dppo(Divergence::TotalVariation, 0.2)),
+            LossType::DppoKl => Arc::new(self.dppo(Divergence::Kl, 0.05)),
+            LossType::Vespo => Arc::new(self.vespo()),
+            LossType::GeoMean => {
+                Arc::new(GeoMean { epsilon: self.epsilon, epsilon_high: self.epsilon_high() })
+            }
+            LossType::Dro => Arc::new(self.dro()?),
+            LossType::ImportanceSampling => Arc::new(ImportanceSampling),
+            LossType::Reinforce => Arc::new(Reinforce),
+            LossType::ClipCov => Arc::new(self.clip_cov()?),
+            LossType::KlCov => Arc::new(KlCov {
+                ratio: self.kl_cov_ratio.unwrap_or(2e-4),
+                coef: self.kl_cov_coef.unwrap_or(1.0),
+            }),
+        })
+    }
+
+    fn clip(&self) -> Result<Clip, Error> {
+        if let Some(delta) = self.delta.filter(|&delta| delta <= 1.0 + self.epsilon_high()) {
+            let expected = "a number above 1 + epsilon_high";
+            return Err(Error::Range { key: "delta", found: delta.to_string(), expected });
         }
+        if let (Some(delta), Some(dual)) = (self.delta, self.dual_clip) {
+            return Err(Error::Conflict {
+                key: "dual_clip",
+                found: dual.to_string(),
+                other: "delta",
+                stated: delta.to_string(),
+                advice: "both are the limit of the ratio of negative advantages; give one of them".to_owned(),
+            });
+        }
+        Ok(Clip {
+            epsilon: self.epsilon,
+            epsilon_high: self.epsilon_high(),
+            delta: self.delta,
+            dual: self.dual_clip,
+        })
+    }
+
+    fn cispo(&self) -> Result<Cispo, Error> {
         match self.epsilon_high {
-            Some(limit) if limit >= 1.0 && limit.is_finite() => Ok(Cispo { limit }),
+            Some(limit) if limit >= 1.0 => Ok(Cispo { floor: self.cispo_ratio_min.unwrap_or(0.0), limit }),
             found => {
                 let found = found.map_or_else(|| "not given".to_owned(), |limit| limit.to_string());
                 let expected =
@@ -83,10 +141,64 @@ impl Config {
         }
     }
 
+    fn dppo(&self, divergence: Divergence, limit: f64) -> Dppo {
+        Dppo {
+            divergence,
+            low: self.dppo_mask_low.unwrap_or(limit),
+            high: self.dppo_mask_high.unwrap_or(limit),
+            ratio_max: self.dppo_ratio_max,
+            kl_tau: self.dppo_kl_tau.unwrap_or(1e-3),
+        }
+    }
+
+    fn vespo(&self) -> Vespo {
+        Vespo {
+            positive: Gamma {
+                k: self.vespo_k_pos.unwrap_or(2.0),
+                lambda: self.vespo_lambda_pos.unwrap_or(3.0),
+            },
+            negative: Gamma {
+                k: self.vespo_k_neg.unwrap_or(3.0),
+                lambda: self.vespo_lambda_neg.unwrap_or(2.0),
+            },
+        }
+    }
+
+    fn dro(&self) -> Result<Dro, Error> {
+        let expected =
+            "the weight of the squared log-ratio with loss_type \"dro\": a number above 0, such as 0.05";
+        let beta =
+            self.dro_beta.ok_or(Error::Range { key: "dro_beta", found: "not given".to_owned(), expected })?;
+        Ok(Dro { beta })
+    }
+
+    fn clip_cov(&self) -> Result<ClipCov, Error> {
+        let (lower, upper) = (self.clip_cov_lb.unwrap_or(1.0), self.clip_cov_ub.unwrap_or(5.0));
+        if lower >= upper {
+            let expected = "a number above clip_cov_lb, which is 1 unless it is given";
+            return Err(Error::Range { key: "clip_cov_ub", found: upper.to_string(), expected });
+        }
+        Ok(ClipCov { clip: self.clip()?, ratio: self.clip_cov_ratio.unwrap_or(2e-4), lower, upper })
+    }
+
     fn chosen_reduction(&self) -> Result<Reduction, Error> {
         let (own, is_named) = match self.loss_type {
-            LossType::Clip | LossType::Cispo => (Reduction::TokenMean, false),
-            LossType::Gspo => (Reduction::SequenceMean, false),
+            LossType::Clip
+            | LossType::Cispo
+            | LossType::DppoTv
+            | LossType::DppoKl
+            | LossType::Vespo
+            | LossType::Dro
+            | LossType::ImportanceSampling
+            | LossType::Reinforce
+            | LossType::ClipCov
+            | LossType::KlCov => (Reduction::TokenMean, false),
+            LossType::Gspo
+            | LossType::GspoToken
+            | LossType::SequenceClip
+            | LossType::Sapo
+            | LossType::GeoMean => (Reduction::SequenceMean, false),
+            LossType::Luspo => (Reduction::SequenceSum, true),
             LossType::Grpo => (Reduction::SequenceMean, true),
             LossType::Bnpo => (Reduction::MicrobatchMean, true),
             LossType::Dapo => (Reduction::TokenMean, true),
@@ -95,8 +207,9 @@ impl Config {
         match self.reduction {
             Some(reduction) if is_named && reduction != own => {
                 let advice = format!(
-                    "expected {}, which is what that name says, or `loss_type = \"clip\"`, which goes with each",
-                    name(own)
+                    "expected {}, which is what that name says, or `loss_type = \"{}\"`, which goes with each",
+                    name(own),
+                    if self.loss_type == LossType::Luspo { "gspo" } else { "clip" }
                 );
                 Err(self.not_with_loss_type("reduction", name(reduction), &advice))
             }
@@ -105,7 +218,6 @@ impl Config {
     }
 
     fn chosen_correction(&self, logprobs: Logprobs) -> Result<Correction, Error> {
-        let cispo = self.loss_type == LossType::Cispo;
         let conflict = |other, stated, advice: &str| Error::Conflict {
             key: "correction",
             found: name(self.correction.unwrap_or_default()),
@@ -113,24 +225,136 @@ impl Config {
             stated,
             advice: advice.to_owned(),
         };
-        match (self.correction, self.delta) {
-            (Some(Correction::Cap), Some(delta)) => {
+        let bounded = [("delta", self.delta), ("dual_clip", self.dual_clip)];
+        let bounded = bounded.into_iter().find_map(|(key, limit)| limit.map(|limit| (key, limit)));
+        let is_capped = CAPPED.contains(&self.loss_type);
+        match (self.correction, bounded) {
+            (Some(Correction::Cap), Some((key, limit))) => {
                 let advice = "both are the limit of the ratio; give one of them";
-                Err(conflict("delta", delta.to_string(), advice))
+                Err(conflict(key, limit.to_string(), advice))
             }
-            (Some(Correction::Cap), None) if cispo => {
-                let advice = "expected no `correction`: `epsilon_high` is the limit of the ratio";
+            (Some(Correction::Cap), None) if !is_capped => {
+                let advice = match self.loss_type {
+                    LossType::Cispo => "expected no `correction`: `epsilon_high` is the limit of the ratio",
+                    _ => "expected another `correction`: the loss has no ratio that a cap could limit",
+                };
                 Err(conflict("loss_type", name(self.loss_type), advice))
             }
-            (Some(Correction::Truncate), _) if self.router_replay == RouterReplay::On => {
+            (Some(correction), _)
+                if correction.needs_trainer_logprobs() && self.loss_type == LossType::Vespo =>
+            {
+                let advice = "expected no `correction`: the ratio is of the whole completion to the sampler already, \
+                              and has a smooth limit";
+                Err(conflict("loss_type", name(self.loss_type), advice))
+            }
+            (Some(correction), _)
+                if correction.needs_trainer_logprobs() && self.router_replay == RouterReplay::On =>
+            {
                 let advice = "expected \"off\" there: the correction compares the trainer's own routes with the sampler's";
                 Err(conflict("router_replay", name(self.router_replay), advice))
             }
             (Some(correction), _) => Ok(correction),
             // A ratio against a sampler that rounds must not grow without limit.
-            (None, None) if logprobs == Logprobs::Approximate && !cispo => Ok(Correction::Cap),
+            (None, None) if logprobs == Logprobs::Approximate && is_capped => Ok(Correction::Cap),
             (None, _) => Ok(Correction::None),
         }
+    }
+
+    fn chosen_bounds(&self, correction: Correction) -> Result<Bounds, Error> {
+        let defaults = correction.default_bounds();
+        for (key, given) in [("correction_min", self.correction_min), ("correction_max", self.correction_max)]
+        {
+            let Some(given) = given.filter(|_| !correction.needs_trainer_logprobs()) else { continue };
+            return Err(Error::Conflict {
+                key,
+                found: given.to_string(),
+                other: "correction",
+                stated: self.correction.map_or_else(|| "not given".to_owned(), name),
+                advice: format!("expected no `{key}`, or a `correction` with weights, such as \"truncate\""),
+            });
+        }
+        let bounds = Bounds {
+            min: self.correction_min.unwrap_or(defaults.min),
+            max: self.correction_max.unwrap_or(defaults.max),
+        };
+        if !(0.0..=1.0).contains(&bounds.min) {
+            let expected = "a number from 0 to 1: a sampler that agrees has the ratio 1";
+            return Err(Error::Range { key: "correction_min", found: bounds.min.to_string(), expected });
+        }
+        if bounds.max.is_nan() || bounds.max < 1.0 {
+            let expected = "a number from 1, or inf: a sampler that agrees has the ratio 1";
+            return Err(Error::Range { key: "correction_max", found: bounds.max.to_string(), expected });
+        }
+        Ok(bounds)
+    }
+
+    fn chosen_kl(&self) -> Result<Kl, Error> {
+        let kl = Kl {
+            estimator: self.kl_estimator.unwrap_or_default(),
+            straight_through: self.kl_straight_through.unwrap_or_default(),
+            placement: self.kl_placement.unwrap_or_default(),
+        };
+        let conflict = |key, found, other, stated, advice: &str| {
+            Err(Error::Conflict { key, found, other, stated, advice: advice.to_owned() })
+        };
+        if self.beta == 0.0 {
+            let given = [
+                ("kl_estimator", self.kl_estimator.map(name)),
+                ("kl_placement", self.kl_placement.map(name)),
+                ("kl_straight_through", self.kl_straight_through.map(|on| on.to_string())),
+            ];
+            if let Some((key, Some(found))) = given.into_iter().find(|(_, found)| found.is_some()) {
+                let advice =
+                    format!("expected no `{key}`, or `beta` above 0: without it there is no reference");
+                return conflict(key, found, "beta", "0".to_owned(), &advice);
+            }
+        }
+        let in_reward = kl.placement == KlPlacement::Reward;
+        let placement = name(kl.placement);
+        if kl.straight_through && (in_reward || kl.estimator == KlEstimator::Unbiased) {
+            let found = "true".to_owned();
+            return if in_reward {
+                let advice = "expected \"loss\" there: a reward has no gradient";
+                conflict("kl_straight_through", found, "kl_placement", placement, advice)
+            } else {
+                let advice = "expected no `kl_straight_through`: the estimator has the gradient of KL itself";
+                conflict("kl_straight_through", found, "kl_estimator", name(kl.estimator), advice)
+            };
+        }
+        if in_reward && kl.estimator == KlEstimator::Unbiased {
+            let advice =
+                "expected \"k1\" or another without a ratio: what is in the reward was drawn by the sampler";
+            return conflict("kl_estimator", name(kl.estimator), "kl_placement", placement, advice);
+        }
+        let advantage = self.chosen_advantage()?;
+        if in_reward && matches!(advantage, Advantage::Gdpo | Advantage::MaxRl) {
+            let advice = match advantage {
+                Advantage::Gdpo => "expected \"loss\": the advantage is of the reward's parts",
+                _ => "expected \"loss\": the advantage is of rewards from 0",
+            };
+            return conflict("kl_placement", placement, "advantage", name(advantage), advice);
+        }
+        Ok(kl)
+    }
+
+    fn check_entropy_mask(&self) -> Result<(), Error> {
+        let Some(share) = self.top_entropy_quantile.filter(|&share| share < 1.0) else { return Ok(()) };
+        let of_sequences = self.importance_sampling_level == ImportanceLevel::Sequence;
+        let spans = [
+            LossType::Gspo,
+            LossType::Luspo,
+            LossType::SequenceClip,
+            LossType::GeoMean,
+            LossType::Vespo,
+            LossType::ClipCov,
+            LossType::KlCov,
+        ];
+        if of_sequences || spans.contains(&self.loss_type) {
+            let advice = "expected a loss of single tokens, such as \"clip\": tokens that are left out would stay in what the \
+                          others share";
+            return Err(self.not_with_loss_type("top_entropy_quantile", share.to_string(), advice));
+        }
+        Ok(())
     }
 
     fn not_with_loss_type(&self, key: &'static str, found: String, advice: &str) -> Error {
@@ -152,134 +376,4 @@ fn name(choice: impl Debug) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::{Value, json};
-
-    fn config(keys: Value) -> Config {
-        serde_json::from_value(keys).expect("keys of [grpo]")
-    }
-
-    fn refusal(keys: Value) -> String {
-        config(keys.clone()).validate().expect_err(&keys.to_string()).to_string()
-    }
-
-    #[test]
-    fn trls_names_mean_the_four_parts() {
-        let clip = "Clip { epsilon: 0.2, epsilon_high: 0.2, delta: None }";
-        let gspo = &format!("Gspo({clip})");
-        let (group, token_mean) = (Advantage::Group, Reduction::TokenMean);
-        for (keys, advantage, surrogate, reduction) in [
-            (json!({}), group, clip, token_mean),
-            (json!({ "loss_type": "dapo" }), group, clip, token_mean),
-            (json!({ "loss_type": "grpo" }), group, clip, Reduction::SequenceMean),
-            (json!({ "loss_type": "bnpo" }), group, clip, Reduction::MicrobatchMean),
-            (json!({ "loss_type": "dr_grpo" }), group, clip, Reduction::Constant),
-            (json!({ "importance_sampling_level": "sequence" }), group, gspo, token_mean),
-            (
-                json!({ "importance_sampling_level": "sequence", "loss_type": "grpo" }),
-                group,
-                gspo,
-                Reduction::SequenceMean,
-            ),
-            (json!({ "loss_type": "cispo", "epsilon_high": 5.0 }), group, "Cispo { limit: 5.0 }", token_mean),
-            (json!({ "scale_rewards": "batch" }), Advantage::Batch, clip, token_mean),
-            (json!({ "scale_rewards": "none" }), Advantage::Unscaled, clip, token_mean),
-            (
-                json!({ "multi_objective_aggregation": "normalize_then_sum" }),
-                Advantage::Gdpo,
-                clip,
-                token_mean,
-            ),
-            // Names of this crate, alone and beside TRL's that mean the same.
-            (json!({ "loss_type": "clip", "reduction": "sum" }), group, clip, Reduction::Sum),
-            (json!({ "loss_type": "gspo" }), group, gspo, Reduction::SequenceMean),
-            (json!({ "loss_type": "dr_grpo", "reduction": "constant" }), group, clip, Reduction::Constant),
-            (json!({ "advantage": "rloo" }), Advantage::Rloo, clip, token_mean),
-            (
-                json!({ "advantage": "unscaled", "scale_rewards": "none" }),
-                Advantage::Unscaled,
-                clip,
-                token_mean,
-            ),
-        ] {
-            let loss = config(keys.clone()).policy_loss(Logprobs::Exact).expect("valid");
-            let found = (loss.advantage, format!("{:?}", loss.surrogate), loss.reduction, loss.correction);
-            assert_eq!(found, (advantage, surrogate.to_owned(), reduction, Correction::None), "{keys}");
-        }
-    }
-
-    #[test]
-    fn a_sampler_that_rounds_is_capped_unless_a_key_bounds_the_ratio() {
-        for (keys, logprobs, expected) in [
-            (json!({}), Logprobs::Exact, Correction::None),
-            (json!({}), Logprobs::Approximate, Correction::Cap),
-            (json!({ "delta": 4.0 }), Logprobs::Approximate, Correction::None),
-            (json!({ "loss_type": "cispo", "epsilon_high": 5.0 }), Logprobs::Approximate, Correction::None),
-            (json!({ "correction": "none" }), Logprobs::Approximate, Correction::None),
-            (json!({ "correction": "cap" }), Logprobs::Exact, Correction::Cap),
-            (json!({ "correction": "truncate", "delta": 4.0 }), Logprobs::Approximate, Correction::Truncate),
-        ] {
-            let loss = config(keys.clone()).policy_loss(logprobs).expect("valid");
-            assert_eq!(loss.correction, expected, "{keys} {logprobs:?}");
-        }
-        assert_eq!(Correction::Cap.limit(1.2), Some(3.0));
-        assert_eq!(Correction::Cap.limit(4.5), Some(4.5), "the cap never lies within the clip");
-    }
-
-    #[test]
-    fn keys_that_contradict_each_other_are_refused_by_name() {
-        for (keys, says) in [
-            (json!({ "reduction": "sum" }), ["`grpo.reduction = \"sum\"`", "`loss_type = \"clip\"`"]),
-            (
-                json!({ "loss_type": "dr_grpo", "reduction": "token_mean" }),
-                ["`grpo.loss_type = \"dr_grpo\"`", "expected \"constant\""],
-            ),
-            (
-                json!({ "advantage": "rloo", "scale_rewards": "none" }),
-                ["`grpo.advantage = \"rloo\"`", "`grpo.scale_rewards = \"none\"`: expected \"unscaled\""],
-            ),
-            (
-                json!({ "advantage": "group", "multi_objective_aggregation": "normalize_then_sum" }),
-                ["`grpo.multi_objective_aggregation = \"normalize_then_sum\"`", "expected \"gdpo\""],
-            ),
-            (
-                json!({ "scale_rewards": "none", "multi_objective_aggregation": "normalize_then_sum" }),
-                ["`grpo.scale_rewards` is \"none\"", "expected \"group\""],
-            ),
-            (json!({ "loss_type": "cispo" }), ["`grpo.epsilon_high` is not given", "such as 5"]),
-            (
-                json!({ "loss_type": "cispo", "epsilon_high": 0.28 }),
-                ["`grpo.epsilon_high` is 0.28", "from 1"],
-            ),
-            (
-                json!({ "loss_type": "cispo", "epsilon_high": 5.0, "delta": 9.0 }),
-                ["`grpo.delta = 9`", "expected no `delta`"],
-            ),
-            (
-                json!({ "loss_type": "cispo", "epsilon_high": 5.0, "importance_sampling_level": "sequence" }),
-                ["`grpo.importance_sampling_level = \"sequence\"`", "`loss_type = \"gspo\"`"],
-            ),
-            (
-                json!({ "loss_type": "cispo", "epsilon_high": 5.0, "correction": "cap" }),
-                ["`grpo.correction = \"cap\"`", "`epsilon_high` is the limit"],
-            ),
-            (json!({ "delta": 1.1 }), ["`grpo.delta` is 1.1", "above 1 + epsilon_high"]),
-            (json!({ "delta": 4.0, "correction": "cap" }), ["`grpo.correction = \"cap\"`", "one of them"]),
-            (
-                json!({ "correction": "truncate", "router_replay": "on" }),
-                ["`grpo.router_replay = \"on\"`", "expected \"off\""],
-            ),
-        ] {
-            let message = refusal(keys);
-            assert!(says.iter().all(|part| message.contains(part)), "{message}");
-        }
-    }
-
-    #[test]
-    fn choices_are_named_as_recipes_write_them() {
-        assert_eq!(json!(Advantage::Gdpo).to_string(), name(Advantage::Gdpo));
-        assert_eq!(json!(LossType::DrGrpo).to_string(), name(LossType::DrGrpo));
-        assert_eq!(json!(Reduction::MicrobatchMean).to_string(), name(Reduction::MicrobatchMean));
-    }
-}
+mod tests;

@@ -1,8 +1,9 @@
 //! GRPO, a step after the other: sample, score, compare within the group, learn.
 
-use crate::advantage::Advantages;
+use crate::advantage::{Advantages, Comparison};
 use crate::learn::{Example, UpdateStats, is_masked, update};
-use crate::metrics::{Times, collect};
+use crate::loss::KlPlacement;
+use crate::metrics::{Times, collect, corrections};
 use crate::mismatch::Mismatch;
 use crate::rollouts::rollout;
 use crate::verdicts::{Verdicts, check_rewards};
@@ -203,7 +204,13 @@ impl<'a> Trainer<'a> {
             // If there are no verdicts in the next steps either, a resumed run continues from here.
             observer.save(&state)?;
         }
-        let advantages = loss.advantage.of(groups, weights);
+        let penalties = reward_penalties(&state, groups, args, loss)?;
+        let comparison = Comparison {
+            weights,
+            penalties: &penalties.values,
+            pass_at_k: config.pass_at_k.unwrap_or(config.num_generations),
+        };
+        let advantages = loss.advantage.of(groups, comparison);
         observer.groups(state.step + 1, groups, &advantages.values);
         let (next, report, mismatch) = learn(state, groups, &advantages, *schedule, args, loss, *ranks)?;
         state = next;
@@ -222,8 +229,12 @@ impl<'a> Trainer<'a> {
         state.num_tokens += sampled_tokens(groups);
         let elapsed = started.elapsed().as_secs_f64();
         let times = Times { rollout: rollout_time, train: elapsed - rollout_time, step: elapsed };
-        let metrics: Metrics =
+        let mut metrics: Metrics =
             collect(&rollout, weights, &advantages, &report, &mismatch, state.num_tokens, times);
+        corrections(&mut metrics, loss, &report.tally);
+        if let Some(kl) = penalties.kl {
+            metrics.set("kl", kl);
+        }
         state.all_wrong_steps = alarms::all_wrong_steps(state.all_wrong_steps, &metrics);
         observer.step(state.step, &metrics);
         if !mismatch.load.layers.is_empty() {
@@ -328,18 +339,15 @@ fn examples<'a>(
     setup: &TrainerArgs,
     loss: &PolicyLoss,
 ) -> Result<Vec<Vec<Example<'a>>>, Error> {
-    let pairs: Vec<(&[u32], &[u32])> = groups
-        .iter()
-        .flat_map(|group| &group.completions)
-        .map(|completion: &Completion| (completion.prompt_ids.as_slice(), completion.ids.as_slice()))
-        .collect();
+    let pairs = pairs(groups);
     let under = |policy: Option<Decoder>| match policy {
         None => Ok(vec![Vec::new(); pairs.len()]),
         Some(policy) => {
             logprobs::score(&policy, &pairs, setup.sampling.temperature, setup.config.micro_batch_size)
         }
     };
-    let mut reference = under(reference(state, setup.config))?.into_iter();
+    let compared = loss.beta_in_loss(setup.config.beta) > 0.0;
+    let mut reference = under(compared.then(|| reference(state)))?.into_iter();
     let trainer = loss.correction.needs_trainer_logprobs().then(|| state.policy.valid());
     let mut old = under(trainer)?.into_iter();
     let mut example = |(completion, (verdict, &advantage)): (&'a Completion, (&Verdict, &f64))| Example {
@@ -363,10 +371,52 @@ fn trained(completion: &Completion, values: Vec<f32>) -> Vec<f32> {
     if values.is_empty() { values } else { completion.of_trained(&values) }
 }
 
-/// The reference policy where the loss asks for one: the copy that was kept, or the base under the adapters.
-fn reference(state: &State, config: &Config) -> Option<Decoder> {
-    let kept = state.models.get(REFERENCE).cloned();
-    kept.or_else(|| (config.beta > 0.0).then(|| state.policy.valid().without_adapters()))
+/// The reference policy: the copy that was kept, or the base under the adapters.
+fn reference(state: &State) -> Decoder {
+    state.models.get(REFERENCE).cloned().unwrap_or_else(|| state.policy.valid().without_adapters())
+}
+
+/// What the KL term subtracts from rewards.
+#[derive(Clone, Debug, Default)]
+struct Penalties {
+    /// One per completion, by group; empty where nothing is subtracted.
+    values: Vec<Vec<f64>>,
+    /// The mean estimate, in nats per token.
+    kl: Option<f64>,
+}
+
+/// `beta` times the sum of the estimates over each completion's tokens, of the sampler's log-probabilities.
+fn reward_penalties(
+    state: &State,
+    groups: &[Group],
+    setup: &TrainerArgs,
+    loss: &PolicyLoss,
+) -> Result<Penalties, Error> {
+    let beta = setup.config.beta;
+    if beta == 0.0 || loss.kl.placement == KlPlacement::Loss {
+        return Ok(Penalties::default());
+    }
+    let pairs = pairs(groups);
+    let temperature = setup.sampling.temperature;
+    let scores = logprobs::score(&reference(state), &pairs, temperature, setup.config.micro_batch_size)?;
+    let (mut scores, mut sum, mut tokens) = (scores.into_iter(), 0.0, 0);
+    let mut penalty = |completion: &Completion| {
+        let reference = completion.of_trained(&scores.next().unwrap_or_default());
+        let sampler = completion.of_trained(&completion.logprobs);
+        let estimates = sampler.iter().zip(&reference).map(|(&of, &to)| loss.kl.estimator.value(of, to));
+        let kl: f64 = estimates.sum();
+        sum += kl;
+        tokens += reference.len();
+        beta * kl
+    };
+    let values = groups.iter().map(|group| group.completions.iter().map(&mut penalty).collect()).collect();
+    Ok(Penalties { values, kl: Some(sum / tokens.max(1) as f64) })
+}
+
+/// Prompt and completion of everything that a step sampled.
+fn pairs(groups: &[Group]) -> Vec<(&[u32], &[u32])> {
+    let completions = groups.iter().flat_map(|group| &group.completions);
+    completions.map(|completion| (completion.prompt_ids.as_slice(), completion.ids.as_slice())).collect()
 }
 
 fn sampled_tokens(groups: &[Group]) -> u64 {

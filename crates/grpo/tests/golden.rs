@@ -87,6 +87,7 @@ impl Batch {
         Tokens {
             old: self.flat(&self.old_logprobs),
             sampler: Vec::new(),
+            entropy: Vec::new(),
             reference: self.flat(&self.ref_logprobs),
             advantages: each(&|sequence, _| self.advantages[sequence]),
             weights: each(&|_, length| reduction.weight(length, &counts) as f32),

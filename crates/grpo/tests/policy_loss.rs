@@ -155,6 +155,7 @@ fn tokens(reduction: Reduction, ratios: [f32; 5]) -> (Vec<f32>, Tokens) {
     let weight = |length: usize| vec![reduction.weight(length, &counts) as f32; length];
     let tokens = Tokens {
         sampler: old.clone(),
+        entropy: Vec::new(),
         old,
         reference: Vec::new(),
         advantages: vec![0.5, 0.5, 0.5, -1.5, -1.5],
@@ -291,6 +292,7 @@ fn the_new_choices_have_trls_numbers() {
         let tokens = Tokens {
             old: flat(&batch.old_logprobs),
             sampler: flat(&golden.sampler_logprobs),
+            entropy: Vec::new(),
             reference: flat(&batch.ref_logprobs),
             advantages: each(&|index| batch.advantages[index]),
             weights: each(&|index| loss.reduction.weight(lengths[index], &counts) as f32),

@@ -3,6 +3,9 @@
 mod batch;
 mod gdpo;
 mod group;
+mod max_rl;
+mod pass_at_k;
+mod reinforce_plus_plus;
 mod rloo;
 mod unscaled;
 
@@ -33,6 +36,15 @@ pub enum Advantage {
     /// Each part of the reward by itself (GDPO, arXiv 2601.05242; TRL's `multi_objective_aggregation =
     /// "normalize_then_sum"`).
     Gdpo,
+    /// The reward on the scale of the whole step, without a baseline of its group (REINFORCE++, arXiv
+    /// 2501.03262).
+    ReinforcePlusPlus,
+    /// Centred on the group's mean, then normalised over the whole step (REINFORCE++ with a baseline).
+    ReinforcePlusPlusBaseline,
+    /// Centred on the group's mean and divided by it (MaxRL, arXiv 2602.02710): rewards from 0.
+    MaxRl,
+    /// What a completion adds to the best of `pass_at_k` (PKPO, arXiv 2505.15201).
+    PassAtK,
 }
 
 impl From<Scale> for Advantage {
@@ -54,12 +66,22 @@ pub struct Advantages {
     pub frac_reward_zero_std: f64,
 }
 
+/// What a group's advantages depend on besides its rewards.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Comparison<'a> {
+    /// The weights of the verdicts' components ([`Score::weights`](ruminate_data::Score::weights)), which only
+    /// [`Advantage::Gdpo`] reads; without components it normalises the score.
+    pub weights: &'a [(String, f64)],
+    /// What is subtracted from each completion's score, by group; empty for nothing. [`Advantage::Gdpo`] does not take any.
+    pub penalties: &'a [Vec<f64>],
+    /// The k of [`Advantage::PassAtK`].
+    pub pass_at_k: usize,
+}
+
 impl Advantage {
-    /// Advantages of judged groups. `weights` are those of the verdicts' components ([`Score::weights`]), which only
-    /// [`Gdpo`](Self::Gdpo) reads; without components it normalises the score.
-    ///
-    /// [`Score::weights`]: ruminate_data::Score::weights
-    pub fn of(self, groups: &[Group], weights: &[(String, f64)]) -> Advantages {
+    /// Advantages of judged groups.
+    pub fn of(self, groups: &[Group], comparison: Comparison) -> Advantages {
+        let weights = comparison.weights;
         if self == Self::Gdpo && !weights.is_empty() {
             let counted: Vec<&(String, f64)> = weights.iter().filter(|(_, weight)| *weight != 0.0).collect();
             let parts =
@@ -69,7 +91,13 @@ impl Advantage {
                 &counted.iter().map(|(_, weight)| *weight).collect::<Vec<f64>>(),
             );
         }
-        advantages(&by_group(groups, |verdict| Some(verdict.score)), self)
+        let mut rewards = by_group(groups, |verdict| Some(verdict.score));
+        for (group, penalties) in rewards.iter_mut().zip(comparison.penalties) {
+            for (reward, penalty) in group.iter_mut().zip(penalties) {
+                *reward = reward.map(|reward| reward - penalty);
+            }
+        }
+        advantages_at_k(&rewards, self, comparison.pass_at_k)
     }
 }
 
@@ -82,8 +110,13 @@ fn by_group<T>(groups: &[Group], reward: impl Fn(&Verdict) -> Option<T>) -> Vec<
 /// Advantages of one reward per completion, by group.
 ///
 /// A reward of `None` is unscored: it takes no part in mean or deviation, and its advantage is 0. With
-/// [`Advantage::Gdpo`] the reward is the only part.
+/// [`Advantage::Gdpo`] the reward is the only part, and [`Advantage::PassAtK`] is of the whole group.
 pub fn advantages(rewards: &[Vec<Option<f64>>], advantage: Advantage) -> Advantages {
+    advantages_at_k(rewards, advantage, usize::MAX)
+}
+
+/// The same with the k of [`Advantage::PassAtK`], from 2; a group of fewer scored completions takes their number.
+pub fn advantages_at_k(rewards: &[Vec<Option<f64>>], advantage: Advantage, k: usize) -> Advantages {
     match advantage {
         Advantage::Group => in_groups(rewards, group::among),
         Advantage::Batch => {
@@ -92,6 +125,14 @@ pub fn advantages(rewards: &[Vec<Option<f64>>], advantage: Advantage) -> Advanta
         }
         Advantage::Unscaled => in_groups(rewards, unscaled::among),
         Advantage::Rloo => in_groups(rewards, rloo::among),
+        Advantage::MaxRl => in_groups(rewards, max_rl::among),
+        Advantage::PassAtK => in_groups(rewards, |group| pass_at_k::among(group, k)),
+        Advantage::ReinforcePlusPlus => {
+            reinforce_plus_plus::advantages(rewards, reinforce_plus_plus::Of::Rewards)
+        }
+        Advantage::ReinforcePlusPlusBaseline => {
+            reinforce_plus_plus::advantages(rewards, reinforce_plus_plus::Of::Centred)
+        }
         Advantage::Gdpo => {
             let part = |reward: &Option<f64>| reward.map(|reward| vec![reward]);
             let parts: Vec<Vec<Option<Vec<f64>>>> =
@@ -141,16 +182,43 @@ pub(crate) fn std(values: &[f64]) -> f64 {
 mod tests {
     use super::{Advantage, advantages};
 
-    const ALL: [Advantage; 5] =
-        [Advantage::Group, Advantage::Batch, Advantage::Unscaled, Advantage::Rloo, Advantage::Gdpo];
+    const RELATIVE: [Advantage; 8] = [
+        Advantage::Group,
+        Advantage::Batch,
+        Advantage::Unscaled,
+        Advantage::Rloo,
+        Advantage::Gdpo,
+        Advantage::ReinforcePlusPlusBaseline,
+        Advantage::MaxRl,
+        Advantage::PassAtK,
+    ];
 
     #[test]
     fn equal_rewards_give_exactly_zero() {
-        for advantage in ALL {
+        for advantage in RELATIVE {
             let result = advantages(&[vec![Some(0.1); 3], vec![Some(0.0), Some(1.0), Some(0.0)]], advantage);
-            assert_eq!(result.values[0], [0.0; 3]);
-            assert!(result.values[1][1] > 0.0);
+            assert_eq!(result.values[0], [0.0; 3], "{advantage:?}");
+            assert!(result.values[1][1] > 0.0, "{advantage:?}");
             assert_eq!(result.frac_reward_zero_std, 0.5);
+        }
+        let equal = advantages(&[vec![Some(0.1); 3], vec![Some(0.1); 3]], Advantage::ReinforcePlusPlus);
+        assert_eq!(equal.values, [[0.0; 3]; 2]);
+    }
+
+    #[test]
+    fn a_shift_of_all_rewards_changes_no_advantage_but_that_of_max_rl() {
+        let rewards = [vec![Some(0.25), None, Some(1.0), Some(0.0)], vec![Some(0.5), Some(0.5), Some(0.75)]];
+        let shifted: Vec<Vec<Option<f64>>> = rewards
+            .iter()
+            .map(|group| group.iter().map(|reward| reward.map(|reward| reward + 4.0)).collect())
+            .collect();
+        for advantage in RELATIVE.into_iter().chain([Advantage::ReinforcePlusPlus]) {
+            let (before, after) = (advantages(&rewards, advantage), advantages(&shifted, advantage));
+            let (before, after) = (before.values.concat(), after.values.concat());
+            let largest =
+                before.iter().zip(&after).map(|(one, other)| (one - other).abs()).fold(0.0, f64::max);
+            // MaxRL divides by the mean, which is what it is for.
+            assert_eq!(largest > 1e-9, advantage == Advantage::MaxRl, "{advantage:?}: {largest}");
         }
     }
 

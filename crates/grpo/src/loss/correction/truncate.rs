@@ -2,23 +2,18 @@
 //! training"; TRL's `token_truncate`).
 //!
 //! ```text
-//! l_t = min(exp(old_t - sampler_t), 3) · surrogate_t,    the surrogate's ratio exp(logp_t - old_t)
+//! l_t = clip(exp(old_t - sampler_t), min, max) · surrogate_t,    the surrogate's ratio exp(logp_t - old_t)
 //! ```
 //!
 //! `old` is the trainer's policy before the step, so the surrogate is about the updates alone.
 
-use super::LIMIT;
-use crate::loss::Tokens;
+use super::{Bounds, Weights};
 
-/// The weight of each token's surrogate; 1 where a log-probability is not finite.
-///
-/// # Panics
-/// When `tokens.sampler` does not have N entries.
-pub(super) fn weights(tokens: &Tokens) -> Vec<f32> {
-    assert_eq!(tokens.sampler.len(), tokens.old.len(), "one entry per loss token");
-    let weight = |(old, sampler): (&f32, &f32)| {
-        let log_ratio = old - sampler;
-        if log_ratio.is_finite() { log_ratio.exp().min(LIMIT as f32) } else { 1.0 }
-    };
-    tokens.old.iter().zip(&tokens.sampler).map(weight).collect()
+/// The weight of each token's surrogate.
+pub(super) fn weights(log_ratios: Vec<f64>, bounds: Bounds) -> Weights {
+    let ratios: Vec<f64> = log_ratios.into_iter().map(f64::exp).collect();
+    Weights {
+        values: ratios.iter().map(|ratio| ratio.clamp(bounds.min, bounds.max) as f32).collect(),
+        cut: ratios.iter().map(|&ratio| !bounds.holds(ratio)).collect(),
+    }
 }

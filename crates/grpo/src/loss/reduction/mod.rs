@@ -3,6 +3,7 @@
 mod constant;
 mod microbatch_mean;
 mod sequence_mean;
+mod sequence_sum;
 mod sum;
 mod token_mean;
 
@@ -24,6 +25,9 @@ pub enum Reduction {
     /// Sum over all tokens, divided by sequences times the length limit (arXiv 2503.20783; TRL's `dr_grpo`):
     /// no length bias.
     Constant,
+    /// Mean over sequences of each one's sum (LUSPO, arXiv 2602.05261; verl's `seq-mean-token-sum`): long
+    /// completions weigh more.
+    SequenceSum,
     /// Sum over all tokens. The learning rate has to suit their number; `train.max_grad_norm` clips the sum.
     Sum,
 }
@@ -51,6 +55,7 @@ impl Reduction {
             Self::MicrobatchMean => microbatch_mean::weight(counts),
             Self::TokenMean => token_mean::weight(counts),
             Self::Constant => constant::weight(counts),
+            Self::SequenceSum => sequence_sum::weight(counts),
             Self::Sum => sum::weight(),
         }
     }
@@ -83,6 +88,7 @@ mod tests {
             (Reduction::MicrobatchMean, 1.0 / (10.0 * 2.0)),
             (Reduction::TokenMean, 1.0 / 20.0),
             (Reduction::Constant, 1.0 / 32.0),
+            (Reduction::SequenceSum, 1.0 / 4.0),
             (Reduction::Sum, 1.0),
         ] {
             let weight = reduction.weight(5, &counts);

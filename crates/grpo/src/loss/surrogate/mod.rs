@@ -5,7 +5,16 @@
 
 mod cispo;
 mod clip;
+mod covariance;
+mod dppo;
+mod dro;
+mod geo_mean;
 mod gspo;
+mod importance;
+mod reinforce;
+mod sapo;
+mod sequence_clip;
+mod vespo;
 
 use super::{Correction, Tokens};
 use burn::tensor::Tensor;
@@ -13,7 +22,16 @@ use std::fmt::Debug;
 
 pub use cispo::Cispo;
 pub use clip::Clip;
-pub use gspo::Gspo;
+pub use covariance::{ClipCov, KlCov};
+pub use dppo::{Divergence, Dppo};
+pub use dro::Dro;
+pub use geo_mean::GeoMean;
+pub use gspo::{Gspo, GspoToken};
+pub use importance::ImportanceSampling;
+pub use reinforce::Reinforce;
+pub use sapo::Sapo;
+pub use sequence_clip::SequenceClip;
+pub use vespo::{Gamma, Vespo};
 
 /// The loss of each token. KL term, correction weights and reduction are [`PolicyLoss`](crate::PolicyLoss)'s.
 pub trait Surrogate: Debug + Send + Sync {
@@ -26,6 +44,12 @@ pub trait Surrogate: Debug + Send + Sync {
 
     /// Whether a completion with advantage 0 has neither loss nor gradient: then it is not computed.
     fn is_zero_without_advantage(&self) -> bool {
+        false
+    }
+
+    /// Whether a token's loss depends on the other tokens of its sequence. Then a token that a correction drops stays in what
+    /// they share; else its ratio is not computed.
+    fn spans_sequences(&self) -> bool {
         false
     }
 }
