@@ -1,6 +1,7 @@
 //! The recipe of GRPO. Key names follow TRL's GRPOConfig where the meaning is the same.
 
 mod choices;
+mod keys;
 
 use crate::loss::{Correction, KlEstimator, KlPlacement, Reduction};
 use crate::{Advantage, Error};

@@ -64,6 +64,7 @@ mod memory;
 mod metrics;
 mod mismatch;
 mod policy_loss;
+mod presets;
 mod rollouts;
 mod trainer;
 mod verdicts;
@@ -73,6 +74,7 @@ pub use config::{Aggregation, Config, ImportanceLevel, LossType, RouterReplay, S
 pub use error::Error;
 pub use loss::PolicyLoss;
 pub use memory::{Demand, Plan, memory_plan};
+pub use presets::Preset;
 pub use trainer::{Problems, StepReport, Trainer, TrainerArgs, train};
 pub use verdicts::{MAX_REWARD, Verdicts};
 

@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 use common::weights;
 use ruminate_data::{Completion, Problem, SamplingParams, Seed, Stop, Task, Verdict};
-use ruminate_grpo::loss::{Correction, Counts, Reduction, Tokens};
+use ruminate_grpo::loss::{Correction, Counts, KlEstimator, KlPlacement, Reduction, Tokens};
 use ruminate_grpo::{Advantage, Config, LossType, PolicyLoss, TrainerArgs, advantages, train};
 use ruminate_model::Decoder;
 use ruminate_rollout::{Dtype, EngineConfig, LocalEngine, Logprobs};
@@ -16,17 +16,72 @@ use ruminate_train::{Metrics, Observer, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-const ADVANTAGES: [Advantage; 5] =
-    [Advantage::Group, Advantage::Batch, Advantage::Unscaled, Advantage::Rloo, Advantage::Gdpo];
-const LOSS_TYPES: [LossType; 3] = [LossType::Clip, LossType::Gspo, LossType::Cispo];
-const REDUCTIONS: [Reduction; 5] = [
+const ADVANTAGES: [Advantage; 9] = [
+    Advantage::Group,
+    Advantage::Batch,
+    Advantage::Unscaled,
+    Advantage::Rloo,
+    Advantage::Gdpo,
+    Advantage::ReinforcePlusPlus,
+    Advantage::ReinforcePlusPlusBaseline,
+    Advantage::MaxRl,
+    Advantage::PassAtK,
+];
+const LOSS_TYPES: [LossType; 14] = [
+    LossType::Clip,
+    LossType::Gspo,
+    LossType::GspoToken,
+    LossType::SequenceClip,
+    LossType::Cispo,
+    LossType::Sapo,
+    LossType::DppoTv,
+    LossType::DppoKl,
+    LossType::Vespo,
+    LossType::GeoMean,
+    LossType::Dro,
+    LossType::ImportanceSampling,
+    LossType::Reinforce,
+    LossType::ClipCov,
+];
+const REDUCTIONS: [Reduction; 6] = [
     Reduction::SequenceMean,
     Reduction::MicrobatchMean,
     Reduction::TokenMean,
     Reduction::Constant,
+    Reduction::SequenceSum,
     Reduction::Sum,
 ];
-const CORRECTIONS: [Correction; 3] = [Correction::None, Correction::Cap, Correction::Truncate];
+const CORRECTIONS: [Correction; 8] = [
+    Correction::None,
+    Correction::Cap,
+    Correction::Truncate,
+    Correction::Mask,
+    Correction::IcePop,
+    Correction::SequenceTruncate,
+    Correction::SequenceMask,
+    Correction::GeometricMask,
+];
+
+/// Whether the recipe refuses the two together.
+fn is_refused(loss_type: LossType, correction: Correction) -> bool {
+    match correction {
+        Correction::None => false,
+        // There is no ratio to cap, or another key caps it.
+        Correction::Cap => matches!(
+            loss_type,
+            LossType::Cispo
+                | LossType::Sapo
+                | LossType::DppoTv
+                | LossType::DppoKl
+                | LossType::Vespo
+                | LossType::GeoMean
+                | LossType::Dro
+                | LossType::Reinforce
+                | LossType::KlCov
+        ),
+        _ => loss_type == LossType::Vespo,
+    }
+}
 
 fn combination(
     advantage: Advantage,
@@ -44,6 +99,8 @@ fn combination(
         reduction: Some(reduction),
         correction: Some(correction),
         epsilon_high: (loss_type == LossType::Cispo).then_some(5.0),
+        dro_beta: (loss_type == LossType::Dro).then_some(0.05),
+        pass_at_k: (advantage == Advantage::PassAtK).then_some(3),
         ..Config::default()
     }
 }
@@ -95,39 +152,121 @@ fn step(config: &Config, dtype: Dtype) -> (Decoder, Metrics) {
 }
 
 #[test]
-fn every_valid_combination_takes_a_step_and_every_other_is_refused() {
-    let before = weights(&tiny().valid());
-    let mut ran = 0;
+fn every_combination_is_what_its_keys_say_or_refused() {
+    let mut valid = 0;
     for advantage in ADVANTAGES {
-        for loss_type in LOSS_TYPES {
+        for loss_type in LOSS_TYPES.into_iter().chain([LossType::KlCov]) {
             for reduction in REDUCTIONS {
                 for correction in CORRECTIONS {
                     let config = combination(advantage, loss_type, reduction, correction);
                     let name = format!("{advantage:?} {loss_type:?} {reduction:?} {correction:?}");
-                    if (loss_type, correction) == (LossType::Cispo, Correction::Cap) {
-                        assert!(config.validate().is_err(), "{name}");
+                    if is_refused(loss_type, correction) {
+                        let message = config.validate().expect_err(&name).to_string();
+                        assert!(message.contains("`grpo.correction"), "{name}: {message}");
                         continue;
                     }
+                    config.validate().expect(&name);
                     let loss = config.policy_loss(Logprobs::Exact).expect(&name);
                     let parts = (loss.advantage, loss.reduction, loss.correction);
                     assert_eq!(parts, (advantage, reduction, correction), "{name}");
-                    let (policy, metrics) = step(&config, Dtype::Float32);
-                    assert!(metrics.get("loss").is_some_and(f64::is_finite), "{name}");
-                    assert!(metrics.get("grad_norm").is_some_and(|norm| norm > 0.0), "{name}");
-                    let moved = weights(&policy).iter().zip(&before).filter(|(a, b)| a != b).count();
-                    assert!(moved > before.len() / 2, "{name}: {moved} weights moved");
-                    ran += 1;
+                    valid += 1;
                 }
             }
         }
     }
-    assert_eq!(ran, 5 * 5 * (2 * 3 + 2));
+    // Of 15 x 8 pairs of a loss and a correction, 9 have no cap and one has none of the 6 that have weights.
+    assert_eq!(valid, 9 * 6 * (15 * 8 - 9 - 6));
+}
+
+/// Has the policy take a step, and says whether it learned.
+fn assert_learns(config: &Config, before: &[f32]) {
+    let name = format!(
+        "{:?} {:?} {:?} {:?}",
+        config.advantage, config.loss_type, config.reduction, config.correction
+    );
+    let (policy, metrics) = step(config, Dtype::Float32);
+    assert!(metrics.get("loss").is_some_and(f64::is_finite), "{name}");
+    assert!(metrics.get("grad_norm").is_some_and(|norm| norm > 0.0), "{name}");
+    let moved = weights(&policy).iter().zip(before).filter(|(a, b)| a != b).count();
+    assert!(moved > before.len() / 2, "{name}: {moved} weights moved");
+    let corrected =
+        config.correction.is_some_and(|correction| !matches!(correction, Correction::None | Correction::Cap));
+    assert_eq!(metrics.get("correction/dropped").is_some(), corrected, "{name}");
+}
+
+#[test]
+fn every_advantage_loss_reduction_and_correction_takes_a_step() {
+    let before = weights(&tiny().valid());
+    for loss_type in LOSS_TYPES.into_iter().chain([LossType::KlCov]) {
+        for correction in CORRECTIONS {
+            if !is_refused(loss_type, correction) {
+                let config = combination(Advantage::Group, loss_type, Reduction::TokenMean, correction);
+                assert_learns(&config, &before);
+            }
+        }
+    }
+    for advantage in ADVANTAGES {
+        for reduction in REDUCTIONS {
+            assert_learns(&combination(advantage, LossType::Clip, reduction, Correction::None), &before);
+        }
+    }
+}
+
+#[test]
+fn a_divergence_in_the_reward_is_measured_and_one_from_the_reference_itself_is_nothing() {
+    let plain = combination(Advantage::Rloo, LossType::Reinforce, Reduction::TokenMean, Correction::None);
+    let config = Config {
+        beta: 0.5,
+        kl_placement: Some(KlPlacement::Reward),
+        kl_estimator: Some(KlEstimator::K1),
+        num_iterations: 1,
+        ..plain.clone()
+    };
+    let (_, metrics) = step(&config, Dtype::Float32);
+    // The first policy is its own reference, and the sampler computes what the trainer does but for rounding.
+    assert!(metrics.get("kl").is_some_and(|kl| kl.abs() < 1e-5), "{:?}", metrics.get("kl"));
+    let without = step(&Config { num_iterations: 1, ..plain }, Dtype::Float32).1;
+    let (one, other) = (metrics.get("grad_norm"), without.get("grad_norm"));
+    assert!((one.expect("measured") - other.expect("measured")).abs() < 1e-4, "{one:?} {other:?}");
+    let rounded = step(&config, Dtype::Int8).1;
+    assert!(rounded.get("kl").is_some_and(|kl| kl.abs() > 1e-5), "a sampler that rounds is another policy");
+}
+
+#[test]
+fn a_microbatch_of_any_size_gives_the_same_step() {
+    for loss_type in LOSS_TYPES {
+        if loss_type == LossType::ClipCov {
+            continue; // it ranks the tokens of a microbatch
+        }
+        let of = |size| {
+            let config = combination(Advantage::Group, loss_type, Reduction::TokenMean, Correction::None);
+            let config = Config { micro_batch_size: size, num_iterations: 1, beta: 0.1, ..config };
+            let metrics = step(&config, Dtype::Float32).1;
+            ["loss", "grad_norm", "kl"].map(|name| metrics.get(name).expect("measured"))
+        };
+        let whole = of(64);
+        for size in [1, 4] {
+            for (one, other) in of(size).iter().zip(whole) {
+                assert!(
+                    (one - other).abs() < 2e-6 * other.abs().max(1.0),
+                    "{loss_type:?} {size}: {one} {other}"
+                );
+            }
+        }
+    }
 }
 
 #[test]
 fn a_sampler_that_rounds_learns_under_each_correction() {
     for correction in CORRECTIONS {
         let config = combination(Advantage::Group, LossType::Clip, Reduction::TokenMean, correction);
+        // Of a tiny random model in 8 bits few completions have a mean ratio within a thousandth.
+        let config = match correction {
+            Correction::GeometricMask => {
+                Config { correction_min: Some(0.8), correction_max: Some(1.25), ..config }
+            }
+            _ => config,
+        };
         let (_, metrics) = step(&config, Dtype::Int8);
         assert!(metrics.get("sampling/mismatch_kl").is_some_and(|kl| kl > 0.0), "{correction:?}");
         assert!(metrics.get("grad_norm").is_some_and(|norm| norm > 0.0), "{correction:?}");

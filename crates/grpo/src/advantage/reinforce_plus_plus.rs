@@ -35,7 +35,12 @@ pub(super) fn advantages(rewards: &[Vec<Option<f64>>], of: Of) -> Advantages {
     let values: Vec<Vec<Option<f64>>> = rewards.iter().map(values).collect();
     let step: Vec<f64> = values.iter().flatten().flatten().copied().collect();
     let equal = super::all_equal(&step);
-    let (mean, divisor) = (mean(&step), (std(&step).powi(2) + EPSILON).sqrt());
+    let mean = match of {
+        Of::Rewards => mean(&step),
+        // It is 0 but for rounding, which must not become an advantage of groups with equal rewards.
+        Of::Centred => 0.0,
+    };
+    let divisor = (std(&step).powi(2) + EPSILON).sqrt();
     let normalised =
         |value: &Option<f64>| value.filter(|_| !equal).map_or(0.0, |value| (value - mean) / divisor);
     Advantages {

@@ -62,6 +62,7 @@ const READS: [Reads; 5] = [
         keys: &[
             "seed",
             "model",
+            "preset",
             "max_steps",
             "threads",
             "data",
@@ -82,6 +83,7 @@ const READS: [Reads; 5] = [
         keys: &[
             "seed",
             "model",
+            "preset",
             "max_steps",
             "threads",
             "data",

@@ -2,10 +2,11 @@
 //! A key that is not read is an error that names the nearest one.
 
 use super::layers::{Layers, put, remove};
-use super::{Recipe, foreign, paths};
+use super::{Recipe, foreign, paths, preset};
 use crate::error::Refusal;
 use anyhow::{Context, Result};
 use ruminate_data::nearest;
+use ruminate_grpo as grpo;
 use ruminate_model::lora;
 use serde_json::{Map, Value};
 use std::fs;
@@ -64,6 +65,7 @@ pub(crate) fn read(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
     for set in sets {
         apply(&mut layers, set).with_context(|| format!("--set {set}"))?;
     }
+    preset::fill(&mut layers).with_context(|| layers.origin.clone())?;
     let recipe = typed(layers.merged.clone()).with_context(|| layers.origin.clone())?;
     Ok(Loaded { recipe, layers })
 }
@@ -197,11 +199,11 @@ pub(super) fn known_keys() -> Result<Map<String, Value>> {
         serde_json::to_value(ruminate_fleet::Config::default()).context("the default fleet serialises")?;
     known["rollout"]["engine"] = Value::Null;
     // Not written while they are absent.
-    for (table, keys) in
-        [("data", ["system", "shots", "template"]), ("grpo", ["advantage", "reduction", "correction"])]
-    {
+    known["preset"] = Value::Null;
+    for (table, keys) in [("data", &["system", "shots", "template"][..]), ("grpo", grpo::Config::keys())] {
         for key in keys {
-            known[table][key] = Value::Null;
+            let values = known[table].as_object_mut().context("a table of the default recipe")?;
+            values.entry(*key).or_insert(Value::Null);
         }
     }
     match known {

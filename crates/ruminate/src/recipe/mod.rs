@@ -9,6 +9,7 @@ pub(crate) mod keys;
 pub(crate) mod layers;
 pub(crate) mod load;
 pub(crate) mod paths;
+mod preset;
 pub(crate) mod text;
 pub(crate) mod write;
 
@@ -37,6 +38,9 @@ pub(crate) struct Recipe {
     pub(crate) seed: u64,
     /// The model to train or to evaluate. `pretrain` needs a table, `eval` a folder.
     pub(crate) model: Option<Model>,
+    /// What `[grpo]` has where the recipe states nothing: the settings of a paper or of another library.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) preset: Option<grpo::Preset>,
     /// GRPO steps of `train-rl`, from 1. The supervised stages have a `max_steps` of their own.
     pub(crate) max_steps: usize,
     /// Threads of the CPU backend and of the verifiers; 0 is one per core. More than there are cores are not
@@ -90,6 +94,7 @@ impl Default for Recipe {
             rollout: rollout::Config::default(),
             fleet: None,
             grpo: grpo::Config::default(),
+            preset: None,
             lora: None,
             reward: Reward::default(),
             distill: Distill::default(),
