@@ -146,6 +146,24 @@ pub struct Config {
     /// most 1 (arXiv 2506.01939; the KL term is of all). Without it 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top_entropy_quantile: Option<f64>,
+    /// Weight of an entropy bonus, not negative: `loss - entropy_coef x mean entropy`. With `entropy_target` the
+    /// weight at first. Without it 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entropy_coef: Option<f64>,
+    /// Entropy in nats per token, above 0, that the bonus is to keep: it is given only while the entropy of the
+    /// last update was not above it, and its weight goes up then and down otherwise (Skywork-OR1, arXiv
+    /// 2505.22312; TRL's `use_adaptive_entropy`). Without it the weight stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entropy_target: Option<f64>,
+    /// Of `entropy_target`: smallest weight, not negative. Without it 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entropy_coef_min: Option<f64>,
+    /// Of `entropy_target`: largest weight, from `entropy_coef_min`. Without it 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entropy_coef_max: Option<f64>,
+    /// Of `entropy_target`: how far the weight moves per update, above 0. Without it 0.005.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entropy_coef_delta: Option<f64>,
     /// TRL's name of three advantages: what centred rewards are divided by.
     pub scale_rewards: Scale,
     /// TRL's name of GDPO's advantage: how a reward of several parts becomes an advantage.
@@ -208,6 +226,11 @@ impl Default for Config {
             kl_placement: None,
             kl_straight_through: None,
             top_entropy_quantile: None,
+            entropy_coef: None,
+            entropy_target: None,
+            entropy_coef_min: None,
+            entropy_coef_max: None,
+            entropy_coef_delta: None,
             scale_rewards: Scale::Group,
             multi_objective_aggregation: Aggregation::SumThenNormalize,
             importance_sampling_level: ImportanceLevel::Token,
@@ -287,6 +310,7 @@ impl Config {
                 return range(key, value.to_string(), expected);
             }
         }
+        self.check_entropy_bonus()?;
         self.policy_loss(Logprobs::Exact).map(drop)
     }
 }

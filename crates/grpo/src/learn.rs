@@ -5,9 +5,9 @@ use crate::mismatch::{Mismatch, PROBED, probe};
 use crate::{Error, PolicyLoss, RouterReplay, TrainerArgs};
 use burn::module::Module;
 use ruminate_data::{Completion, FinishReason, Group};
-use ruminate_model::read::{Place, floats};
+use ruminate_model::read::{Place, floats, scalar};
 use ruminate_model::{Decoder, LayerRouting, Routes};
-use ruminate_train::logprobs::token_logprobs;
+use ruminate_train::logprobs::{token_entropies, token_logprobs};
 use ruminate_train::packing::{Continuation, Packed, ROW_LENGTH, completion_microbatches, pack_completions};
 use ruminate_train::{ExpertLoad, Objective, Ranks, State, StepOutcome, accumulate};
 use std::time::Instant;
@@ -91,7 +91,11 @@ pub(crate) fn update(
     // Where nothing can move the policy, nothing is computed; the reduction still counts it. (One that counts what
     // lies in the microbatch needs all of it there.)
     let beta = loss.beta_in_loss(config.beta);
-    let needed = |example: &&Example| example.advantage != 0.0 || beta > 0.0 || !loss.skips_zero_advantages();
+    let entropy_weight = config.entropy_weight(state.entropy_control);
+    let needed = |example: &&Example| {
+        let moves = beta > 0.0 || entropy_weight.is_some() || !loss.skips_zero_advantages();
+        example.advantage != 0.0 || moves
+    };
     let moving: Vec<&Example> = training.iter().copied().filter(needed).collect();
     if moving.is_empty() {
         return Ok(state);
@@ -123,7 +127,7 @@ pub(crate) fn update(
                 max_completion_length: setup.sampling.max_new_tokens,
             };
             let Computed { objective, tally, packed, logprobs, routing } =
-                microbatch_loss(policy, members, &counts, setup, loss);
+                microbatch_loss(policy, members, &counts, setup, loss, entropy_weight);
             let mut load = ExpertLoad::default();
             load.add(&routing, &packed.batch);
             let completions: Vec<&Completion> = members.iter().map(|example| example.completion).collect();
@@ -133,8 +137,10 @@ pub(crate) fn update(
     let gradients = ranks.sum(gradients)?;
     let accumulated = started.elapsed().as_secs_f64();
     let mut forward = 0.0;
+    let mut entropy = 0.0;
     for (tally, load, mismatch, seconds) in losses {
         report.tally.add(tally);
+        entropy += tally.entropy;
         report.load.merge(&load);
         if let Some(mismatch) = mismatch {
             report.mismatch.get_or_insert_default().add(&mismatch);
@@ -144,6 +150,10 @@ pub(crate) fn update(
     let params = setup.train.step_params(report.learning_rate);
     let (policy, outcome) = state.optimizer.step(state.policy, gradients, params);
     state.policy = policy;
+    if entropy_weight.is_some() {
+        let mean = entropy / tokens.max(1) as f64;
+        state.entropy_control = config.next_entropy_control(state.entropy_control, mean);
+    }
     report.times.forward += forward;
     report.times.backward += accumulated - forward;
     report.times.optimizer += started.elapsed().as_secs_f64() - accumulated;
@@ -171,18 +181,31 @@ fn microbatch_loss(
     counts: &Counts,
     setup: &TrainerArgs,
     loss: &PolicyLoss,
+    entropy_weight: Option<f64>,
 ) -> Computed {
     let completions: Vec<&Completion> = examples.iter().map(|example| example.completion).collect();
     let packed = pack_completions(&Continuation::of_all(&completions), ROW_LENGTH);
     let replayed = replay(examples, &packed, policy, setup.config.router_replay);
     let routes = replayed.as_deref().map_or(Routes::Choose, Routes::Replay);
     let (output, checkpoints) = setup.train.forward(policy, &packed.batch, routes);
-    let said = token_logprobs(policy, output.hidden, &packed, setup.sampling.temperature);
+    let temperature = setup.sampling.temperature;
+    // Where the bonus has a weight its gradient is wanted, which the log-probabilities' kernel does not have.
+    let tracked = entropy_weight
+        .filter(|&weight| weight != 0.0)
+        .map(|_| token_entropies(policy, output.hidden.clone(), &packed, temperature));
+    let said = token_logprobs(policy, output.hidden, &packed, temperature);
     let mut tokens = tokens(examples, &packed, counts, setup, loss);
     if loss.top_entropy_quantile < 1.0 {
-        tokens.entropy = floats(said.entropy, Place::Logprobs);
+        tokens.entropy = floats(said.entropy.clone(), Place::Logprobs);
     }
-    let Loss { value, logprobs, tally } = loss.loss(said.logprobs, &tokens, setup.config.beta);
+    let Loss { mut value, logprobs, mut tally } = loss.loss(said.logprobs, &tokens, setup.config.beta);
+    if let Some(weight) = entropy_weight {
+        let sum = tracked.unwrap_or(said.entropy).sum();
+        tally.entropy = scalar(sum.clone().detach(), Place::Logprobs);
+        if weight != 0.0 {
+            value = value - sum * (weight / counts.tokens.max(1) as f64);
+        }
+    }
     let objective = Objective { loss: value, checkpoints };
     Computed { objective, tally, packed, logprobs, routing: output.routing }
 }

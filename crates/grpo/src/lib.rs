@@ -56,6 +56,7 @@
 
 mod advantage;
 mod config;
+mod entropy_bonus;
 mod error;
 mod judging;
 mod learn;

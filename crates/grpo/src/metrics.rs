@@ -1,12 +1,13 @@
 //! The numbers of a step, under TRL's names; docs/algorithms.md says what each means.
 
+use crate::Config;
 use crate::advantage::{Advantages, mean, std};
 use crate::learn::UpdateStats;
 use crate::loss::{LossStats, PolicyLoss};
 use crate::mismatch::Mismatch;
 use crate::rollouts::Rollout;
 use ruminate_data::{Completion, FinishReason, Group, Outcome, Verdict};
-use ruminate_train::Metrics;
+use ruminate_train::{Metrics, State};
 
 /// Seconds of a step's parts.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +68,15 @@ pub(crate) fn corrections(metrics: &mut Metrics, loss: &PolicyLoss, tally: &Loss
     }
     if loss.off_policy_mask_threshold.is_some() {
         metrics.set("correction/off_policy", tally.off_policy / tokens);
+    }
+}
+
+/// The policy's entropy over the step's updates, and what it weighs at the next, where there is a bonus.
+pub(crate) fn entropy_bonus(metrics: &mut Metrics, config: &Config, state: &State, tally: &LossStats) {
+    if config.entropy_target.is_some() || config.entropy_coef.is_some_and(|coef| coef > 0.0) {
+        metrics.set("policy_entropy", tally.entropy / tally.tokens.max(1.0));
+        let coef = state.entropy_control.map(|control| control.coef);
+        metrics.set("entropy_coef", coef.or(config.entropy_coef).unwrap_or_default());
     }
 }
 

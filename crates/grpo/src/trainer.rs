@@ -3,7 +3,7 @@
 use crate::advantage::{Advantages, Comparison};
 use crate::learn::{Example, UpdateStats, is_masked, update};
 use crate::loss::KlPlacement;
-use crate::metrics::{Times, collect, corrections};
+use crate::metrics::{Times, collect, corrections, entropy_bonus};
 use crate::mismatch::Mismatch;
 use crate::rollouts::rollout;
 use crate::verdicts::{Verdicts, check_rewards};
@@ -232,6 +232,7 @@ impl<'a> Trainer<'a> {
         let mut metrics: Metrics =
             collect(&rollout, weights, &advantages, &report, &mismatch, state.num_tokens, times);
         corrections(&mut metrics, loss, &report.tally);
+        entropy_bonus(&mut metrics, config, &state, &report.tally);
         if let Some(kl) = penalties.kl {
             metrics.set("kl", kl);
         }

@@ -13,7 +13,7 @@ use ruminate_grpo::{Config, PolicyLoss};
 use ruminate_model::{Decoder, ParameterMapper, ParameterVisitor, Routes};
 use ruminate_rollout::Logprobs;
 use ruminate_testkit as testkit;
-use ruminate_train::logprobs::token_logprobs;
+use ruminate_train::logprobs::{token_entropies, token_logprobs};
 use ruminate_train::packing::{Continuation, Packed, ROW_LENGTH, pack_completions};
 use serde_json::{Value, json};
 
@@ -360,4 +360,33 @@ fn the_gradient_of_every_objective_through_a_tiny_model_is_that_of_finite_differ
         }
         assert!(along.sum.abs() > 1e-3, "{keys}: the direction tells something");
     }
+}
+
+#[test]
+fn the_entropy_of_a_tiny_model_has_the_gradient_of_finite_differences() {
+    const STEP: f32 = 4e-4;
+    let decoder = tiny();
+    let completions = completions();
+    let all: Vec<&Completion> = completions.iter().collect();
+    let packed = pack_completions(&Continuation::of_all(&all), ROW_LENGTH);
+    let entropies = |decoder: &Decoder| {
+        let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
+        token_entropies(decoder, hidden, &packed, 0.8)
+    };
+    let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
+    let without_gradient = token_logprobs(&decoder, hidden, &packed, 0.8).entropy;
+    let values = entropies(&decoder);
+    testkit::assert_close(&testkit::floats(values.clone()), &testkit::floats(without_gradient), 1e-5);
+    let mut rng = Seed::new(2).rng();
+    let direction: Vec<f32> =
+        (0..weights(&decoder).len()).map(|_| rand::RngExt::random_range(&mut rng, -1.0_f32..1.0)).collect();
+    let gradients = values.sum().backward();
+    let mut along = Along { direction: &direction, gradients, seen: 0, sum: 0.0 };
+    decoder.visit_parameters(&mut along);
+    let at = |step: f32| -> f64 {
+        let nudged = decoder.clone().map_parameters(&mut Nudge { direction: &direction, step, seen: 0 });
+        testkit::floats(entropies(&nudged.valid())).into_iter().map(f64::from).sum()
+    };
+    let numeric = (at(STEP) - at(-STEP)) / (2.0 * f64::from(STEP));
+    assert!((along.sum - numeric).abs() < 2e-2 * numeric.abs().max(0.05), "{} {numeric}", along.sum);
 }

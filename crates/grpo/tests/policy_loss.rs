@@ -233,6 +233,35 @@ fn a_divergence_in_the_reward_is_measured_and_one_from_the_reference_itself_is_n
 }
 
 #[test]
+fn an_entropy_bonus_moves_even_a_policy_without_advantages_towards_more_of_it() {
+    let of = |keys: Value| {
+        let base = combination(Advantage::Group, LossType::Clip, Reduction::TokenMean, Correction::None);
+        let mut table = serde_json::to_value(Config { num_iterations: 1, ..base }).expect("keys");
+        for (key, value) in keys.as_object().expect("keys") {
+            table[key] = value.clone();
+        }
+        let config: Config = serde_json::from_value(table).expect("keys of a recipe");
+        config.validate().expect("valid");
+        step(&config, Dtype::Float32).1
+    };
+    let number = |metrics: &Metrics, name: &str| metrics.get(name).expect(name);
+    let (plain, bonus) = (of(json!({})), of(json!({ "entropy_coef": 0.5 })));
+    assert_eq!((plain.get("policy_entropy"), plain.get("entropy_coef")), (None, None));
+    let entropy = number(&bonus, "policy_entropy");
+    assert!(entropy > 0.0 && entropy <= 12.0_f64.ln() + 1e-6, "{entropy}");
+    // All completions are computed, so the entropy is of all: the loss is lower by its mean and nothing else.
+    assert!((number(&plain, "loss") - 0.5 * entropy - number(&bonus, "loss")).abs() < 1e-5);
+    assert!((number(&plain, "grad_norm") - number(&bonus, "grad_norm")).abs() > 1e-4);
+    let target = of(json!({ "entropy_coef": 0.5, "entropy_target": 9.0, "entropy_coef_delta": 0.25 }));
+    assert_eq!(
+        number(&target, "loss"),
+        number(&plain, "loss"),
+        "nothing was measured before the first update"
+    );
+    assert_eq!(number(&target, "entropy_coef"), 0.75);
+}
+
+#[test]
 fn a_microbatch_of_any_size_gives_the_same_step() {
     for loss_type in LOSS_TYPES {
         if loss_type == LossType::ClipCov {

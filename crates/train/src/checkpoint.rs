@@ -13,7 +13,7 @@
 
 use crate::config::Config;
 use crate::optim::{self, AdamW, DecoderOptimizer, Optimizer};
-use crate::{Error, State};
+use crate::{EntropyControl, Error, State};
 use burn::tensor::{Device, Tensor};
 use ruminate_model::{Decoder, ParameterVisitor};
 use ruminate_run::{FolderWriter, checkpoints, verify};
@@ -83,6 +83,8 @@ struct TrainerState {
     /// Checkpoints of version 0.1 have none.
     #[serde(default)]
     all_wrong_steps: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entropy_control: Option<EntropyControl>,
     /// Of version 0.1, which put nothing into it.
     #[serde(default, rename = "extra", skip_serializing)]
     _extra: IgnoredAny,
@@ -125,6 +127,7 @@ pub fn save(
         models: state.models.keys().cloned().collect(),
         identity: companions.identity.clone(),
         all_wrong_steps: state.all_wrong_steps,
+        entropy_control: state.entropy_control,
         _extra: IgnoredAny,
     };
     let text = serde_json::to_vec_pretty(&trainer_state).expect("keys are strings");
@@ -179,9 +182,18 @@ pub fn load_with_optimizer(
     let kept = optim::state::from_bytes(&read(&path)?, &shapes(&policy), rule.as_ref(), device)
         .map_err(|reason| malformed(&path, reason))?;
     let optimizer = DecoderOptimizer { rule, state: kept, skipped: saved.skipped_in_a_row };
-    let TrainerState { step, cursor, num_tokens, identity, all_wrong_steps, .. } = saved;
-    let state =
-        State { policy, optimizer, step, cursor, num_tokens, models, unscored_steps: 0, all_wrong_steps };
+    let TrainerState { step, cursor, num_tokens, identity, all_wrong_steps, entropy_control, .. } = saved;
+    let state = State {
+        policy,
+        optimizer,
+        step,
+        cursor,
+        num_tokens,
+        models,
+        unscored_steps: 0,
+        all_wrong_steps,
+        entropy_control,
+    };
     Ok(Loaded { state, identity })
 }
 

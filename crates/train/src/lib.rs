@@ -90,7 +90,7 @@ pub use optim::{
 };
 pub use ranks::{Alone, Ranks};
 pub use schedule::Schedule;
-pub use state::State;
+pub use state::{EntropyControl, State};
 pub use tracked_loss::Objective;
 pub use train_loop::{TrainLoop, is_due};
 

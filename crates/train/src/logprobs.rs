@@ -5,6 +5,7 @@
 use crate::Error;
 use crate::packing::{Continuation, Packed, ROW_LENGTH, completion_microbatches, pack_completions};
 use burn::module::Module;
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 use ruminate_kernels::read::{Place, floats};
 use ruminate_kernels::{TokenStatistics, TopLogprobs};
@@ -28,7 +29,24 @@ pub fn token_logprobs(
     at_places(decoder, hidden, &packed.loss_places, &packed.loss_targets, temperature)
 }
 
-/// The same for any places and targets.
+/// The entropy of the next-token distribution at each place with loss, in nats and with gradient:
+/// `H = -Σ_v p_v ln p_v`. All logits are in memory at once, and what they become: where no gradient is wanted,
+/// [`token_logprobs`] has the entropy without.
+///
+/// # Shapes
+/// - `hidden`: as in [`token_logprobs`]; result: `[N]`
+///
+/// # Panics
+/// When no place has loss.
+pub fn token_entropies(decoder: &Decoder, hidden: Tensor<2>, packed: &Packed, temperature: f64) -> Tensor<1> {
+    let hidden = rows(hidden, &packed.loss_places);
+    let [places, _] = hidden.dims();
+    let logits = hidden.matmul(decoder.head().transpose()).div_scalar(temperature);
+    let all = log_softmax(logits, 1); // [N, V]
+    (all.clone().exp() * all).sum_dim(1).neg().reshape([places])
+}
+
+/// [`token_logprobs`] for any places and targets.
 pub(crate) fn at_places(
     decoder: &Decoder,
     hidden: Tensor<2>,

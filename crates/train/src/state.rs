@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::optim::DecoderOptimizer;
 use ruminate_model::Decoder;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A run between two steps.
@@ -26,6 +27,18 @@ pub struct State {
     pub unscored_steps: usize,
     /// Steps in a row in which every group had equal rewards and no completion was right.
     pub all_wrong_steps: usize,
+    /// What an entropy bonus with a target goes on from; none without one, and before its first update.
+    pub entropy_control: Option<EntropyControl>,
+}
+
+/// The weight of an entropy bonus that follows a target.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EntropyControl {
+    /// The weight.
+    pub coef: f64,
+    /// Mean entropy of the policy at the last update, in nats per token.
+    pub entropy: f64,
 }
 
 impl State {
@@ -40,6 +53,7 @@ impl State {
             models: BTreeMap::new(),
             unscored_steps: 0,
             all_wrong_steps: 0,
+            entropy_control: None,
         }
     }
 }

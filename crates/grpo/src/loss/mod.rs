@@ -84,6 +84,8 @@ pub struct LossStats {
     pub cut: f64,
     /// How many the off-policy sequence mask left out.
     pub off_policy: f64,
+    /// Sum of the policy's entropies, in nats; 0 without an entropy bonus.
+    pub entropy: f64,
 }
 
 impl LossStats {
@@ -95,6 +97,7 @@ impl LossStats {
         self.dropped += other.dropped;
         self.cut += other.cut;
         self.off_policy += other.off_policy;
+        self.entropy += other.entropy;
     }
 }
 
@@ -161,6 +164,7 @@ impl PolicyLoss {
                 dropped,
                 cut,
                 off_policy: tokens.count(&stays, &|stays, _| stays < 0.5),
+                entropy: 0.0,
             },
         }
     }
