@@ -54,6 +54,7 @@ mod prepared;
 pub mod read;
 mod rope;
 mod router;
+mod shaped;
 mod softmax_row;
 mod swiglu;
 #[cfg(test)]
@@ -77,6 +78,7 @@ pub use norm::rms_norm;
 pub use prepared::{Precision, PreparedExperts, PreparedWeight};
 pub use rope::{Angles, rotate_halves, rotate_interleaved};
 pub use router::{Normalisation, RouterChoice, Scoring, route_weights, router_scores};
+pub use shaped::{LogitEdit, Shaping, shaped_logprobs};
 pub use softmax_row::SoftmaxRow;
 pub use swiglu::{swiglu, swiglu_operand};
 

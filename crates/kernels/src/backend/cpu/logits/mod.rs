@@ -5,6 +5,7 @@
 // N tokens, n of them in a block, D hidden, V vocabulary, v ids of it in a block
 
 mod candidates;
+mod shaped;
 mod sums;
 mod targets;
 
