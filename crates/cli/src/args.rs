@@ -7,8 +7,8 @@ mod engine;
 use crate::terminal::catch_end_of_input;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ruminate::{
-    Device, EngineConfig, GenerateOptions, Lines, Programs, R1Options, Resume, RunOptions, SamplingParams,
-    ScoreOptions, Work,
+    Controls, Device, EngineConfig, GenerateOptions, Lines, Programs, R1Options, Resume, RunOptions,
+    SamplingParams, ScoreOptions, Work,
 };
 use std::path::PathBuf;
 
@@ -259,7 +259,18 @@ impl GenerateArgs {
                 temperature: self.temperature,
                 top_p: self.top_p,
                 top_k: self.top_k,
+                min_p: self.min_p,
+                repetition_penalty: self.repetition_penalty,
+                presence_penalty: self.presence_penalty,
+                frequency_penalty: self.frequency_penalty,
                 max_new_tokens: self.max_new_tokens,
+            },
+            controls: Controls {
+                stop: self.stop.clone(),
+                bad_words: self.bad_word.clone(),
+                thought_prefix: self.thought_prefix.clone(),
+                thinking_budget: self.thinking_budget,
+                thought_end: self.thought_end.clone(),
             },
             engine: EngineConfig { max_num_seqs: self.max_num_seqs, ..self.engine.config() },
             seed: self.seed,
@@ -328,6 +339,33 @@ pub(crate) struct GenerateArgs {
     /// Keep the K most probable tokens; 0 keeps all
     #[arg(long, value_name = "K", default_value_t = 0)]
     pub(crate) top_k: usize,
+    /// Keep tokens with at least this share of the most probable token's probability; 0 keeps all
+    #[arg(long, value_name = "P", default_value_t = 0.0)]
+    pub(crate) min_p: f64,
+    /// Divide positive logits of tokens that prompt or completion have, and multiply the others; 1 changes nothing
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub(crate) repetition_penalty: f64,
+    /// Take this off the logits of tokens that the completion has
+    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub(crate) presence_penalty: f64,
+    /// Take this off a token's logit for each time that the completion has it
+    #[arg(long, value_name = "X", default_value_t = 0.0, allow_negative_numbers = true)]
+    pub(crate) frequency_penalty: f64,
+    /// End a completion at this text, which is part of it [may be repeated]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) stop: Vec<String>,
+    /// Never write this text, also with a space before it [may be repeated]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) bad_word: Vec<String>,
+    /// Begin every completion with this text, such as <think>
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) thought_prefix: String,
+    /// Close a thought that is still open after N tokens of the completion; 0 never does
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) thinking_budget: usize,
+    /// The text that closes a thought then
+    #[arg(long, value_name = "TEXT", default_value = "</think>")]
+    pub(crate) thought_end: String,
     /// The run's seed: the same seed gives the same completions
     #[arg(long, value_name = "S", default_value_t = 0)]
     pub(crate) seed: u64,

@@ -15,6 +15,10 @@ pub enum FinishReason {
     /// The model gave no distribution to draw the next token from: a logit was NaN, or none was finite.
     #[serde(rename = "not_finite")]
     NotFinite,
+    /// The memory for caches does not hold the prompt with what may be generated: nothing was drawn. An engine refuses a
+    /// request that joins with it, so that the others go on.
+    #[serde(rename = "cache_memory")]
+    CacheMemory,
 }
 
 /// Which experts the sampler's router chose, for replay in training and for `sampling/routing_disagreement`.
@@ -52,8 +56,9 @@ pub struct Completion {
     pub prompt_ids: Vec<u32>,
     /// The sampled token ids, the ending token included when there is one.
     pub ids: Vec<u32>,
-    /// `ln p(token)` under the sampling distribution before top-k and top-p: log-softmax(logits / T),
-    /// with T = 1 where sampling is greedy. One for each of `ids`.
+    /// `ln p(token)` under the sampling distribution before top-k, top-p and min-p: log-softmax(logits / T) of logits after
+    /// penalties and forbidden words, with T = 1 where sampling is greedy. One for each of `ids`; 0 where the token was
+    /// forced.
     pub logprobs: Vec<f32>,
     /// Why generation ended.
     pub finish_reason: FinishReason,
@@ -61,11 +66,51 @@ pub struct Completion {
     pub routing: Option<Routing>,
     /// Which of `ids` the policy drew, and is trained on; None where it drew all of them.
     pub trained: Option<Vec<bool>>,
-    /// The probability that top-k and top-p kept at each token: what was drawn from is `p / kept`. Empty where nothing was
-    /// cut, so that all of it is 1.
+    /// The probability that top-k, top-p and min-p kept at each token: what was drawn from is `p / kept`. Empty where nothing
+    /// was cut, so that all of it is 1.
     pub kept_mass: Vec<f32>,
+    /// The tokens that these kept at each token, among which it was drawn. Empty where nothing was cut, and where the engine
+    /// does not record them.
+    pub kept: KeptIds,
     /// Versions of the weights that drew the tokens, by span, in order. Empty where the engine does not say.
     pub versions: Vec<VersionSpan>,
+}
+
+/// Sets of token ids, one for each token of a completion: what a sampler kept of the vocabulary. A trainer that takes the
+/// softmax over the same set learns the distribution that was drawn from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptIds {
+    ids: Vec<u32>,
+    ends: Vec<usize>,
+}
+
+impl KeptIds {
+    /// Adds the set of the next token.
+    pub fn push(&mut self, kept: &[u32]) {
+        let start = self.ids.len();
+        self.ids.extend_from_slice(kept);
+        self.ids[start..].sort_unstable();
+        self.ends.push(self.ids.len());
+    }
+
+    /// The set at a token, ascending.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn at(&self, token: usize) -> &[u32] {
+        let start = token.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.ids[start..self.ends[token]]
+    }
+
+    /// How many tokens have a set.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether none has.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
 }
 
 /// Tokens of a completion that weights of one version drew.
@@ -81,8 +126,16 @@ impl Completion {
     /// A completion all of whose tokens the policy drew, from the whole distribution.
     pub fn new(prompt_ids: Vec<u32>, ids: Vec<u32>, logprobs: Vec<f32>, finish_reason: FinishReason) -> Self {
         let (routing, trained) = (None, None);
-        let (kept_mass, versions) = (Vec::new(), Vec::new());
-        Self { prompt_ids, ids, logprobs, finish_reason, routing, trained, kept_mass, versions }
+        let (kept_mass, kept, versions) = (Vec::new(), KeptIds::default(), Vec::new());
+        Self { prompt_ids, ids, logprobs, finish_reason, routing, trained, kept_mass, kept, versions }
+    }
+
+    /// `ln` of the probability with which each token was drawn: of what was left after top-k, top-p and min-p.
+    pub fn drawn_logprobs(&self) -> Vec<f32> {
+        if self.kept_mass.is_empty() {
+            return self.logprobs.clone();
+        }
+        self.logprobs.iter().zip(&self.kept_mass).map(|(logprob, kept)| logprob - kept.ln()).collect()
     }
 
     /// Whether the policy drew the token at a place of `ids`.
@@ -115,7 +168,21 @@ pub struct Group {
 
 #[cfg(test)]
 mod tests {
-    use super::{Completion, FinishReason, Routing};
+    use super::{Completion, FinishReason, KeptIds, Routing};
+
+    #[test]
+    fn what_was_drawn_from_is_what_was_kept() {
+        let whole = Completion::new(vec![1], vec![5, 6], vec![-1.0, -2.0], FinishReason::Stop);
+        assert_eq!(whole.drawn_logprobs(), whole.logprobs);
+        let mut kept = KeptIds::default();
+        assert!(kept.is_empty());
+        kept.push(&[7, 5]);
+        kept.push(&[6]);
+        assert_eq!((kept.at(0), kept.at(1), kept.len()), (&[5, 7][..], &[6][..], 2));
+        let cut = Completion { kept_mass: vec![0.5, (-2.0_f32).exp()], kept, ..whole };
+        let drawn = cut.drawn_logprobs();
+        assert!((drawn[0] - (-1.0 + 2.0_f32.ln())).abs() < 1e-6 && drawn[1].abs() < 1e-6, "{drawn:?}");
+    }
 
     #[test]
     fn what_the_policy_did_not_draw_is_left_out() {

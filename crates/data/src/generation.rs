@@ -1,11 +1,9 @@
 //! What an engine is asked for and what it hands back: requests, and the sink of their tokens and completions. No tensor
 //! and no decoder: a client of a remote server speaks the same types.
 
-use crate::{Completion, Seed};
+use crate::{Completion, Seed, Stop};
 use serde::{Deserialize, Serialize};
-use std::fmt::{self, Debug, Formatter};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 /// What shapes the distribution of a completion's tokens, and how long it may become. Names and meaning are those of
 /// transformers' generation parameters.
@@ -18,13 +16,31 @@ pub struct SamplingParams {
     pub top_p: f64,
     /// Samples from so many of the most probable tokens. 0 keeps all.
     pub top_k: usize,
+    /// Samples from tokens with at least this share of the most probable token's probability, from 0 to 1. 0 keeps all.
+    pub min_p: f64,
+    /// Divides positive logits, and multiplies others, of tokens that the prompt or the completion has; above 0. 1 changes
+    /// nothing.
+    pub repetition_penalty: f64,
+    /// Is taken off the logits of tokens that the completion has, from -2 to 2. 0 changes nothing.
+    pub presence_penalty: f64,
+    /// Is taken off a token's logit as often as the completion has it, from -2 to 2. 0 changes nothing.
+    pub frequency_penalty: f64,
     /// Longest completion in tokens, its ending token included; from 1.
     pub max_new_tokens: usize,
 }
 
 impl Default for SamplingParams {
     fn default() -> Self {
-        Self { temperature: 1.0, top_p: 1.0, top_k: 0, max_new_tokens: 512 }
+        Self {
+            temperature: 1.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            max_new_tokens: 512,
+        }
     }
 }
 
@@ -53,60 +69,43 @@ impl SamplingParams {
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return error("top_p", self.top_p, "a number above 0 and at most 1");
         }
+        if !(0.0..=1.0).contains(&self.min_p) {
+            return error("min_p", self.min_p, "a number from 0 to 1");
+        }
+        if !(self.repetition_penalty > 0.0 && self.repetition_penalty.is_finite()) {
+            return error(
+                "repetition_penalty",
+                self.repetition_penalty,
+                "a number above 0 (1 changes nothing)",
+            );
+        }
+        for (key, penalty) in
+            [("presence_penalty", self.presence_penalty), ("frequency_penalty", self.frequency_penalty)]
+        {
+            if !(-2.0..=2.0).contains(&penalty) {
+                return error(key, penalty, "a number from -2 to 2 (0 changes nothing)");
+            }
+        }
         if self.max_new_tokens == 0 {
             return error("max_new_tokens", 0.0, "at least 1");
         }
         Ok(())
     }
 
-    /// Whether nothing is cut off the distribution, and it is not greedy: what is sampled then is the policy's own.
+    /// Whether tokens are cut off the distribution: by top-p, top-k or min-p. Greedy sampling cuts nothing, it draws nothing.
+    pub fn cuts(&self) -> bool {
+        self.temperature > 0.0 && (self.top_p < 1.0 || self.top_k > 0 || self.min_p > 0.0)
+    }
+
+    /// Whether logits are changed by what was written.
+    pub fn penalises(&self) -> bool {
+        self.repetition_penalty != 1.0 || self.presence_penalty != 0.0 || self.frequency_penalty != 0.0
+    }
+
+    /// Whether nothing is cut off the distribution or penalised, and it is not greedy: what is sampled then is the policy's
+    /// own.
     pub fn is_whole_distribution(&self) -> bool {
-        self.temperature > 0.0 && self.top_p >= 1.0 && self.top_k == 0
-    }
-}
-
-/// What ends a completion before its longest length: an ending token, or a test of the tokens so far.
-#[derive(Clone, Default)]
-pub struct Stop {
-    token_ids: Arc<[u32]>,
-    test: Option<StopTest>,
-}
-
-/// Whether a completion of these tokens is at its end.
-type StopTest = Arc<dyn Fn(&[u32]) -> bool + Send + Sync>;
-
-impl Stop {
-    /// Ends at the first of these tokens, which is then the completion's last.
-    pub fn at(token_ids: &[u32]) -> Self {
-        Self { token_ids: token_ids.into(), test: None }
-    }
-
-    /// Ends, besides, where `test` holds of the completion's tokens so far. It is asked after each token.
-    #[must_use]
-    pub fn or_when(self, test: impl Fn(&[u32]) -> bool + Send + Sync + 'static) -> Self {
-        Self { test: Some(Arc::new(test)), ..self }
-    }
-
-    /// The ending tokens.
-    pub fn token_ids(&self) -> &[u32] {
-        &self.token_ids
-    }
-
-    /// Whether there is a test besides the ending tokens, which an engine elsewhere cannot ask.
-    pub fn has_test(&self) -> bool {
-        self.test.is_some()
-    }
-
-    /// Whether a completion of these tokens is at its end.
-    pub fn ends(&self, ids: &[u32]) -> bool {
-        ids.last().is_some_and(|last| self.token_ids.contains(last))
-            || self.test.as_ref().is_some_and(|test| test(ids))
-    }
-}
-
-impl Debug for Stop {
-    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
-        out.debug_struct("Stop").field("token_ids", &self.token_ids).field("test", &self.has_test()).finish()
+        self.temperature > 0.0 && !self.cuts() && !self.penalises()
     }
 }
 
@@ -183,20 +182,8 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::{Queue, Request, SamplingParams, Stop};
-    use crate::Seed;
-
-    #[test]
-    fn a_completion_ends_at_an_ending_token_or_where_the_test_holds() {
-        let stop = Stop::at(&[1, 9]).or_when(|ids| ids.ends_with(&[4, 5]));
-        for (ids, ends) in
-            [(&[1][..], true), (&[3, 9], true), (&[9, 3], false), (&[4, 5], true), (&[], false)]
-        {
-            assert_eq!(stop.ends(ids), ends, "{ids:?}");
-        }
-        assert!(!Stop::default().ends(&[1]));
-        assert!(stop.has_test() && !Stop::at(&[1]).has_test());
-    }
+    use super::{Queue, Request, SamplingParams};
+    use crate::{Seed, Stop};
 
     #[test]
     fn those_that_join_are_numbered_after_those_before() {
@@ -221,6 +208,10 @@ mod tests {
         for (key, params) in [
             ("temperature", SamplingParams { temperature: f64::NAN, ..default }),
             ("top_p", SamplingParams { top_p: 0.0, ..default }),
+            ("min_p", SamplingParams { min_p: 1.5, ..default }),
+            ("repetition_penalty", SamplingParams { repetition_penalty: 0.0, ..default }),
+            ("presence_penalty", SamplingParams { presence_penalty: f64::NAN, ..default }),
+            ("frequency_penalty", SamplingParams { frequency_penalty: -2.5, ..default }),
             ("max_new_tokens", SamplingParams { max_new_tokens: 0, ..default }),
         ] {
             assert_eq!(params.validate().expect_err(key).key, key);
@@ -228,5 +219,10 @@ mod tests {
         assert!(default.is_whole_distribution());
         assert!(!SamplingParams { temperature: 0.0, ..default }.is_whole_distribution());
         assert!(!SamplingParams { top_k: 1, ..default }.is_whole_distribution());
+        let (cut, penalised) =
+            (SamplingParams { min_p: 0.1, ..default }, SamplingParams { frequency_penalty: 0.1, ..default });
+        assert!(cut.cuts() && !cut.penalises() && !cut.is_whole_distribution());
+        assert!(penalised.penalises() && !penalised.cuts() && !penalised.is_whole_distribution());
+        assert!(!SamplingParams { temperature: 0.0, ..cut }.cuts());
     }
 }

@@ -49,7 +49,7 @@ pub enum Error {
     /// What is sampled is not the student's own distribution.
     #[error(
         "`rollout.{key}` cuts what the student would write; on-policy distillation learns from the student's own \
-         distribution: expected temperature above 0, top_p 1 and top_k 0"
+         distribution: expected temperature above 0, top_p 1, top_k 0, min_p 0, no penalties and no bad_words"
     )]
     NotThePolicy {
         /// The key of `[rollout]`.

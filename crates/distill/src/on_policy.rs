@@ -87,6 +87,9 @@ pub fn train(
 ) -> Result<State, Error> {
     let OnPolicyArgs { sampling: setup, config, max_mismatch_kl } = args;
     validate(&setup.sampling, setup.num_samples, config)?;
+    if !setup.stop.bad_words().is_empty() {
+        return Err(Error::NotThePolicy { key: "bad_words" });
+    }
     let temperature = setup.sampling.temperature;
     let mut alarm = match engine.logprobs().beside(state.policy.compute_dtype()) {
         Logprobs::Exact => MismatchAlarm::new(*max_mismatch_kl),
@@ -111,7 +114,7 @@ pub fn train(
 /// Checks what can be checked before anything is computed.
 ///
 /// # Errors
-/// A sampling that is not the student's own distribution (greedy, or cut by top-k or top-p): its tokens would say nothing
+/// A sampling that is not the student's own distribution (greedy, cut, or penalised): its tokens would say nothing
 /// about the KL; a batch that is no whole number of problems.
 pub fn validate(
     sampling: &SamplingParams,
@@ -124,6 +127,10 @@ pub fn validate(
         (0.0, _, _) => Some("temperature"),
         (_, top_p, _) if top_p < 1.0 => Some("top_p"),
         (_, _, 1..) => Some("top_k"),
+        _ if sampling.min_p > 0.0 => Some("min_p"),
+        _ if sampling.repetition_penalty != 1.0 => Some("repetition_penalty"),
+        _ if sampling.presence_penalty != 0.0 => Some("presence_penalty"),
+        _ if sampling.frequency_penalty != 0.0 => Some("frequency_penalty"),
         _ => None,
     };
     if let Some(key) = key {

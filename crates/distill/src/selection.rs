@@ -102,7 +102,9 @@ fn unworthy<'r>(
 ) -> Option<&'r mut usize> {
     let formed = || config.required_rewards.iter().all(|name| verdict.reward(name) == Some(1.0));
     match (completion.finish_reason, verdict.outcome) {
-        (FinishReason::Length | FinishReason::NotFinite, _) => Some(&mut report.truncated),
+        (FinishReason::Length | FinishReason::NotFinite | FinishReason::CacheMemory, _) => {
+            Some(&mut report.truncated)
+        }
         (FinishReason::Stop, Outcome::Unscored) => Some(&mut report.unscored),
         (FinishReason::Stop, Outcome::Wrong) => Some(&mut report.wrong),
         (FinishReason::Stop, Outcome::Correct) if !formed() => Some(&mut report.malformed),

@@ -172,7 +172,8 @@ pub struct Config {
     pub importance_sampling_level: ImportanceLevel,
     /// Leaves completions that reached the length limit out of the loss.
     pub mask_truncated_completions: bool,
-    /// How training routes the tokens of a mixture of experts.
+    /// How training routes the tokens of a mixture of experts. `auto` is `on` where the sampler rounds
+    /// (`rollout.dtype`), but for `correction = "truncate"`, else `off`.
     pub router_replay: RouterReplay,
     /// Steps between evaluations; 0 evaluates before the first step and after the last only.
     pub eval_steps: usize,
@@ -235,7 +236,7 @@ impl Default for Config {
             multi_objective_aggregation: Aggregation::SumThenNormalize,
             importance_sampling_level: ImportanceLevel::Token,
             mask_truncated_completions: false,
-            router_replay: RouterReplay::Off,
+            router_replay: RouterReplay::Auto,
             eval_steps: 0,
             max_mismatch_kl: 1e-3,
         }
@@ -262,6 +263,17 @@ impl Config {
     /// Upper clip range.
     pub fn epsilon_high(&self) -> f64 {
         self.epsilon_high.unwrap_or(self.epsilon)
+    }
+
+    /// Whether training routes to the experts that a sampler with such log-probabilities chose.
+    pub fn replays_routes(&self, logprobs: Logprobs) -> bool {
+        match self.router_replay {
+            RouterReplay::On => true,
+            RouterReplay::Off => false,
+            RouterReplay::Auto => {
+                logprobs == Logprobs::Approximate && self.correction != Some(Correction::Truncate)
+            }
+        }
     }
 
     /// Optimizer updates a step.
@@ -317,7 +329,23 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::Config;
+    use super::{Config, RouterReplay};
+    use crate::loss::Correction;
+    use ruminate_rollout::Logprobs;
+
+    #[test]
+    fn a_sampler_that_rounds_has_its_experts_replayed_unless_a_key_says_otherwise() {
+        let with = |router_replay, correction| Config { router_replay, correction, ..Config::default() };
+        for (config, exact, approximate) in [
+            (Config::default(), false, true),
+            (with(RouterReplay::Auto, Some(Correction::Truncate)), false, false),
+            (with(RouterReplay::Off, None), false, false),
+            (with(RouterReplay::On, None), true, true),
+        ] {
+            assert_eq!(config.replays_routes(Logprobs::Exact), exact, "{config:?}");
+            assert_eq!(config.replays_routes(Logprobs::Approximate), approximate, "{config:?}");
+        }
+    }
 
     #[test]
     fn presets_are_valid_and_nonsense_is_refused_by_its_key() {

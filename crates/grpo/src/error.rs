@@ -45,6 +45,33 @@ pub enum Error {
     /// Learning cannot work from greedy completions: a group of equals has no advantage.
     #[error("`rollout.temperature` is 0; expected a number above 0: equal completions teach nothing")]
     Greedy,
+    /// The sampler cuts its distribution and does not say what it kept, so that the probabilities that are trained would be
+    /// those of another distribution.
+    #[error(
+        "`rollout.{key}` is {found}, which cuts the sampler's distribution, and the engine does not record what it kept, so that \
+         the cut policy cannot be learned; expected {expected}, or an engine that records it"
+    )]
+    CutUnseen {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        found: f64,
+        /// The value that keeps all.
+        expected: f64,
+    },
+    /// An engine said that it records what it kept, and did not.
+    #[error(
+        "completion {completion} of task {task} (both counted from 0) was drawn from a distribution that was cut, and {found}; \
+         expected of the engine, for each token, the kept tokens, the drawn one among them, and their probability"
+    )]
+    KeptSet {
+        /// Index of the task.
+        task: usize,
+        /// Index of the completion in its group.
+        completion: usize,
+        /// What is missing.
+        found: String,
+    },
     /// Nothing could be sampled.
     #[error("`rollout`: {0}")]
     Rollout(#[from] ruminate_rollout::Error),

@@ -2,14 +2,14 @@
 
 use crate::loss::{Counts, Loss, LossStats, Tokens};
 use crate::mismatch::{Mismatch, PROBED, probe};
-use crate::{Error, PolicyLoss, RouterReplay, TrainerArgs};
+use crate::{Error, PolicyLoss, TrainerArgs};
 use burn::module::Module;
 use ruminate_data::{Completion, FinishReason, Group};
 use ruminate_model::read::{Place, floats, scalar};
 use ruminate_model::{Decoder, LayerRouting, Routes};
-use ruminate_train::logprobs::{token_entropies, token_logprobs};
+use ruminate_train::logprobs::token_entropies;
 use ruminate_train::packing::{Continuation, Packed, ROW_LENGTH, completion_microbatches, pack_completions};
-use ruminate_train::{ExpertLoad, Objective, Ranks, State, StepOutcome, accumulate};
+use ruminate_train::{ExpertLoad, Objective, Ranks, State, StepOutcome, accumulate, drawn_logprobs};
 use std::time::Instant;
 
 /// A completion with everything that learning from it takes.
@@ -23,6 +23,14 @@ pub(crate) struct Example<'a> {
     pub(crate) reference: Vec<f32>,
     /// Whether the sample may train: scored, and not masked for its truncation.
     pub(crate) trains: bool,
+}
+
+/// By what a step learns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules<'a> {
+    pub(crate) loss: &'a PolicyLoss,
+    /// Whether the sampler's experts are replayed.
+    pub(crate) replays: bool,
 }
 
 /// What the updates of a step did.
@@ -45,7 +53,7 @@ impl UpdateStats {
     /// Sampler and trainer compared in a pass of its own, on a sample of the step.
     pub(crate) fn probe(&mut self, policy: &Decoder, groups: &[Group], setup: &TrainerArgs) -> Mismatch {
         let started = Instant::now();
-        let mismatch = probe(&policy.valid(), groups, PROBED, setup.sampling.temperature);
+        let mismatch = probe(&policy.valid(), groups, PROBED, &setup.sampling, setup.stop);
         self.times.mismatch += started.elapsed().as_secs_f64();
         mismatch
     }
@@ -81,11 +89,11 @@ pub(crate) fn update(
     groups: &[Group],
     minibatch: &[&Example],
     setup: &TrainerArgs,
-    loss: &PolicyLoss,
+    rules: Rules,
     ranks: &dyn Ranks,
     report: &mut UpdateStats,
 ) -> Result<State, Error> {
-    let config = setup.config;
+    let (config, loss) = (setup.config, rules.loss);
     let training: Vec<&Example> = minibatch.iter().copied().filter(|example| example.trains).collect();
     let tokens = training.iter().map(|example| example.completion.num_trained()).sum();
     // Where nothing can move the policy, nothing is computed; the reduction still counts it. (One that counts what
@@ -109,7 +117,7 @@ pub(crate) fn update(
     .into_iter()
     .map(|members| &moving[members])
     .collect();
-    let replays = config.router_replay == RouterReplay::On && state.policy.config().moe.is_some();
+    let replays = rules.replays && state.policy.config().moe.is_some();
     let compares = report.mismatch.is_none() && moving.len() >= PROBED && !replays;
     if report.mismatch.is_none() && !compares {
         report.mismatch = Some(report.probe(&state.policy, groups, setup));
@@ -127,7 +135,7 @@ pub(crate) fn update(
                 max_completion_length: setup.sampling.max_new_tokens,
             };
             let Computed { objective, tally, packed, logprobs, routing } =
-                microbatch_loss(policy, members, &counts, setup, loss, entropy_weight);
+                microbatch_loss(policy, members, &counts, setup, rules, entropy_weight);
             let mut load = ExpertLoad::default();
             load.add(&routing, &packed.batch);
             let completions: Vec<&Completion> = members.iter().map(|example| example.completion).collect();
@@ -180,20 +188,21 @@ fn microbatch_loss(
     examples: &[&Example],
     counts: &Counts,
     setup: &TrainerArgs,
-    loss: &PolicyLoss,
+    rules: Rules,
     entropy_weight: Option<f64>,
 ) -> Computed {
     let completions: Vec<&Completion> = examples.iter().map(|example| example.completion).collect();
     let packed = pack_completions(&Continuation::of_all(&completions), ROW_LENGTH);
-    let replayed = replay(examples, &packed, policy, setup.config.router_replay);
+    let replayed = if rules.replays { replay(examples, &packed, policy) } else { None };
     let routes = replayed.as_deref().map_or(Routes::Choose, Routes::Replay);
     let (output, checkpoints) = setup.train.forward(policy, &packed.batch, routes);
-    let temperature = setup.sampling.temperature;
+    let (temperature, loss) = (setup.sampling.temperature, rules.loss);
     // Where the bonus has a weight its gradient is wanted, which the log-probabilities' kernel does not have.
     let tracked = entropy_weight
         .filter(|&weight| weight != 0.0)
         .map(|_| token_entropies(policy, output.hidden.clone(), &packed, temperature));
-    let said = token_logprobs(policy, output.hidden, &packed, temperature);
+    let (sampling, stop) = (&setup.sampling, setup.stop);
+    let said = drawn_logprobs(policy, output.hidden, &packed, &completions, sampling, stop);
     let mut tokens = tokens(examples, &packed, counts, setup, loss);
     if loss.top_entropy_quantile < 1.0 {
         tokens.entropy = floats(said.entropy.clone(), Place::Logprobs);
@@ -221,7 +230,7 @@ fn tokens(
         packed.over_loss_places(&examples.iter().map(|example| values(example)).collect::<Vec<_>>())
     };
     let length = |example: &Example| example.completion.num_trained();
-    let sampler = |example: &Example| example.completion.of_trained(&example.completion.logprobs);
+    let sampler = |example: &Example| example.completion.of_trained(&example.completion.drawn_logprobs());
     let corrects = loss.correction.needs_trainer_logprobs();
     Tokens {
         old: over(&|example| if corrects { example.old.clone() } else { sampler(example) }),
@@ -248,17 +257,9 @@ fn tokens(
     }
 }
 
-/// The sampler's experts laid out over the packed rows, a vector a MoE layer; None where the router decides.
-fn replay(
-    examples: &[&Example],
-    packed: &Packed,
-    policy: &Decoder,
-    mode: RouterReplay,
-) -> Option<Vec<Vec<u16>>> {
+/// The sampler's experts laid out over the packed rows, a vector a MoE layer; None where there are none.
+fn replay(examples: &[&Example], packed: &Packed, policy: &Decoder) -> Option<Vec<Vec<u16>>> {
     let moe = policy.config().moe?;
-    if mode == RouterReplay::Off {
-        return None;
-    }
     let (chosen, layers) = (moe.num_experts_per_tok, policy.config().moe_layers());
     // Places that the sampler never fed (padding, last tokens) take the first experts; no loss depends on them.
     let first: Vec<u16> = (0..chosen as u16).collect();

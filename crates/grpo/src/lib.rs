@@ -59,6 +59,7 @@ mod config;
 mod entropy_bonus;
 mod error;
 mod judging;
+mod kept;
 mod learn;
 pub mod loss;
 mod memory;

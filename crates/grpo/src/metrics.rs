@@ -129,9 +129,18 @@ fn completions(metrics: &mut Metrics, groups: &[Group]) {
     // costs no forward pass.
     let surprises: Vec<f64> = all
         .iter()
-        .flat_map(|completion| completion.of_trained(&completion.logprobs))
+        .flat_map(|completion| completion.of_trained(&completion.drawn_logprobs()))
         .filter(|logprob| logprob.is_finite())
         .map(|logprob| -f64::from(logprob))
         .collect();
     metrics.set("entropy", measured(&surprises));
+    let kept: Vec<f64> = all
+        .iter()
+        .filter(|completion| !completion.kept_mass.is_empty())
+        .flat_map(|completion| completion.of_trained(&completion.kept_mass))
+        .map(f64::from)
+        .collect();
+    if !kept.is_empty() {
+        metrics.set("sampling/kept_mass", mean(&kept));
+    }
 }

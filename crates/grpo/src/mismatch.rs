@@ -1,12 +1,11 @@
 //! Do sampler and trainer mean the same policy? Both computed the same tokens, one by one with a cache and all at
 //! once; what they disagree by would bias every ratio.
 
-use ruminate_data::{Completion, Group, Routing};
+use ruminate_data::{Completion, Group, Routing, SamplingParams, Stop};
 use ruminate_model::read::{Place, floats};
 use ruminate_model::{Decoder, LayerRouting, Routes};
-use ruminate_train::ExpertLoad;
-use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Continuation, Packed, ROW_LENGTH, pack_completions};
+use ruminate_train::{ExpertLoad, drawn_logprobs};
 
 /// Completions on which sampler and trainer are compared at every step, at least.
 pub(crate) const PROBED: usize = 8;
@@ -30,7 +29,13 @@ pub(crate) struct Mismatch {
 }
 
 /// Compares both on up to `count` completions, spread over the groups, by a forward pass of their own.
-pub(crate) fn probe(policy: &Decoder, groups: &[Group], count: usize, temperature: f64) -> Mismatch {
+pub(crate) fn probe(
+    policy: &Decoder,
+    groups: &[Group],
+    count: usize,
+    sampling: &SamplingParams,
+    stop: &Stop,
+) -> Mismatch {
     let all: Vec<&Completion> = groups.iter().flat_map(|group| &group.completions).collect();
     let stride = all.len().div_ceil(count.max(1)).max(1);
     // An engine may have given one up: then there is nothing to compare.
@@ -41,7 +46,7 @@ pub(crate) fn probe(policy: &Decoder, groups: &[Group], count: usize, temperatur
         return Mismatch::default();
     }
     let output = policy.forward(&packed.batch, Routes::Choose);
-    let trainer = token_logprobs(policy, output.hidden, &packed, temperature).logprobs;
+    let trainer = drawn_logprobs(policy, output.hidden, &packed, &probed, sampling, stop).logprobs;
     let trainer = floats(trainer, Place::Logprobs);
     Mismatch::of(&probed, &packed, &trainer, &output.routing)
 }
@@ -60,7 +65,7 @@ impl Mismatch {
     ) -> Self {
         let mut mismatch = Self::default();
         mismatch.load.add(routing, &packed.batch);
-        let of_trained = |completion: &&Completion| completion.of_trained(&completion.logprobs);
+        let of_trained = |completion: &&Completion| completion.of_trained(&completion.drawn_logprobs());
         let sampler: Vec<Vec<f32>> = completions.iter().map(of_trained).collect();
         for (sampler, trainer) in packed.over_loss_places(&sampler).into_iter().zip(trainer) {
             let difference = f64::from(*trainer) - f64::from(sampler);

@@ -1,7 +1,8 @@
 //! GRPO, a step after the other: sample, score, compare within the group, learn.
 
 use crate::advantage::{Advantages, Comparison};
-use crate::learn::{Example, UpdateStats, is_masked, update};
+use crate::kept::check_kept;
+use crate::learn::{Example, Rules, UpdateStats, is_masked, update};
 use crate::loss::KlPlacement;
 use crate::metrics::{Times, collect, corrections, entropy_bonus};
 use crate::mismatch::Mismatch;
@@ -15,7 +16,7 @@ use ruminate_model::Decoder;
 use ruminate_rollout::{Engine, Logprobs};
 use ruminate_train::{
     Alone, Metrics, MismatchAlarm, Observer, Ranks, RouterTraining, Schedule, State, TrainLoop, alarms,
-    is_due, logprobs,
+    is_due, score_drawn,
 };
 use std::time::Instant;
 
@@ -107,6 +108,9 @@ impl<'a> Trainer<'a> {
         let config = args.config;
         let logprobs = engine.logprobs().beside(state.policy.compute_dtype());
         let loss = config.policy_loss(logprobs)?;
+        if args.sampling.cuts() && !engine.records_kept() {
+            return Err(Error::cut_unseen(&args.sampling));
+        }
         // Under adapters the first policy is the base, which is there with them off.
         let copied = config.beta > 0.0 && state.policy.adapters().is_none();
         if copied && !state.models.contains_key(REFERENCE) {
@@ -198,6 +202,7 @@ impl<'a> Trainer<'a> {
 
         let groups = &rollout.groups;
         check_rewards(groups, state.step + 1)?;
+        check_kept(groups, &args.sampling)?;
         let verdicts = Verdicts::of(groups);
         let is_unscored = args.alarms.is_unscored(verdicts.unscored(), verdicts.completions);
         if is_unscored && state.unscored_steps == 0 && state.step > 0 {
@@ -212,7 +217,11 @@ impl<'a> Trainer<'a> {
         };
         let advantages = loss.advantage.of(groups, comparison);
         observer.groups(state.step + 1, groups, &advantages.values);
-        let (next, report, mismatch) = learn(state, groups, &advantages, *schedule, args, loss, *ranks)?;
+        let rules = Rules {
+            loss,
+            replays: config.replays_routes(engine.logprobs().beside(state.policy.compute_dtype())),
+        };
+        let (next, report, mismatch) = learn(state, groups, &advantages, *schedule, args, rules, *ranks)?;
         state = next;
         if report.skipped > 0 {
             let (step, last) = (state.step + 1, first + config.prompts_per_step as u64);
@@ -303,11 +312,11 @@ fn learn(
     advantages: &Advantages,
     schedule: Schedule,
     setup: &TrainerArgs,
-    loss: &PolicyLoss,
+    rules: Rules,
     ranks: &dyn Ranks,
 ) -> Result<(State, UpdateStats, Mismatch), Error> {
     let config = setup.config;
-    let examples = examples(&state, groups, advantages, setup, loss)?;
+    let examples = examples(&state, groups, advantages, setup, rules.loss)?;
     let mut report = UpdateStats::default();
     let done = state.step * config.updates_per_step();
     let mut order: Vec<usize> = (0..groups.len()).collect();
@@ -318,7 +327,7 @@ fn learn(
         for (part, members) in order.chunks(size).enumerate() {
             let minibatch: Vec<&Example> = members.iter().flat_map(|&group| &examples[group]).collect();
             report.learning_rate = schedule.learning_rate(done + iteration * config.num_minibatches + part);
-            state = update(state, groups, &minibatch, setup, loss, ranks, &mut report)?;
+            state = update(state, groups, &minibatch, setup, rules, ranks, &mut report)?;
         }
     }
     // Without an update the policy is still the one that sampled.
@@ -340,11 +349,11 @@ fn examples<'a>(
     setup: &TrainerArgs,
     loss: &PolicyLoss,
 ) -> Result<Vec<Vec<Example<'a>>>, Error> {
-    let pairs = pairs(groups);
+    let all: Vec<&Completion> = groups.iter().flat_map(|group| &group.completions).collect();
     let under = |policy: Option<Decoder>| match policy {
-        None => Ok(vec![Vec::new(); pairs.len()]),
+        None => Ok(vec![Vec::new(); all.len()]),
         Some(policy) => {
-            logprobs::score(&policy, &pairs, setup.sampling.temperature, setup.config.micro_batch_size)
+            score_drawn(&policy, &all, &setup.sampling, setup.stop, setup.config.micro_batch_size)
         }
     };
     let compared = loss.beta_in_loss(setup.config.beta) > 0.0;

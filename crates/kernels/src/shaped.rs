@@ -4,7 +4,8 @@
 // N tokens, D hidden, V vocabulary
 
 use crate::TokenStatistics;
-use crate::backend::{Form, form, operation};
+use crate::backend::{Form, form_of_products, operation};
+use crate::linear::products;
 use crate::logits::Plan;
 use burn::tensor::{Int, Tensor, TensorData, activation::log_softmax};
 use std::ops::Range;
@@ -109,7 +110,7 @@ pub fn shaped_logprobs(
         let is_kept = shaping.kept_of(row, &(0..vocabulary)).is_none_or(|kept| kept.contains(target));
         assert!(is_kept, "token {row}: its target {target} is not among what was kept");
     }
-    match form(&hidden) {
+    match form_of_products(&hidden) {
         Form::Reference => reference(hidden, head, targets, shaping, Plan::rows(temperature, vocabulary)),
         Form::Fused => fused(hidden, head, targets, shaping.clone(), Plan::blocks(temperature)),
     }
@@ -153,6 +154,7 @@ fn reference(
     let ([tokens, _], [vocabulary, _], device) = (hidden.dims(), head.dims(), hidden.device());
     let targets: Vec<i32> = targets.iter().map(|&target| target as i32).collect();
     let targets = Tensor::<1, Int>::from_ints(targets.as_slice(), &device);
+    let (hidden, head) = products(hidden, head);
     let head = head.transpose(); // [D, V]
     let (mut logprobs, mut entropy) = (Vec::new(), Vec::new());
     for start in (0..tokens).step_by(tokens_at_once) {

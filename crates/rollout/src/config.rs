@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
 /// How completions are sampled. Names and meaning of what shapes the distribution are those of transformers' generation
-/// parameters, of what the engine takes vLLM's.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+/// parameters, of what the engine takes vLLM's. Texts are carried for what has a tokenizer: engines get them as ids, in a
+/// request's [`Stop`](ruminate_data::Stop).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Who samples in `train-rl`: this process, or the servers of `[fleet]`. Evaluations are always sampled here.
@@ -17,10 +18,43 @@ pub struct Config {
     /// Divides the logits, not negative; 0 is greedy, which gives `train-rl` nothing to compare.
     pub temperature: f64,
     /// Samples from the most probable tokens whose probabilities reach this sum, above 0 and at most 1. 1
-    /// keeps all, as `train-rl` needs it.
+    /// keeps all. `train-rl` then learns the distribution that was left.
     pub top_p: f64,
-    /// Samples from so many of the most probable tokens. 0 keeps all, as `train-rl` needs it.
+    /// Samples from so many of the most probable tokens. 0 keeps all. As `top_p` for `train-rl`.
     pub top_k: usize,
+    /// Samples from tokens with at least this share of the most probable token's probability, from 0 to 1. 0
+    /// keeps all. As `top_p` for `train-rl`.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub min_p: f64,
+    /// Divides the logits of tokens that the prompt or the completion has, where they are positive, and
+    /// multiplies them where not; above 0. 1 changes nothing. Penalties are part of the distribution that
+    /// `train-rl` learns.
+    #[serde(skip_serializing_if = "is_one")]
+    pub repetition_penalty: f64,
+    /// Is taken off the logits of tokens that the completion has, from -2 to 2. 0 changes nothing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub presence_penalty: f64,
+    /// Is taken off a token's logit as often as the completion has it, from -2 to 2. 0 changes nothing.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub frequency_penalty: f64,
+    /// Texts that end a completion. The one that ends it is part of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stop: Vec<String>,
+    /// Texts that no completion has, as they are written and with a space before them: the last token of one
+    /// is never drawn behind its others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub bad_words: Vec<String>,
+    /// Text that every completion begins with, such as `"<think>\n"`. It counts as part of the completion, and
+    /// nothing is learnt from it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub thought_prefix: String,
+    /// Tokens of a completion after which a thought without `</think>` is closed by `thought_end`; from 1. 0
+    /// lets thoughts be as long as they become.
+    #[serde(skip_serializing_if = "is_none")]
+    pub thinking_budget: usize,
+    /// The text that closes a thought at the end of `thinking_budget`; it has `</think>`.
+    #[serde(skip_serializing_if = "is_end")]
+    pub thought_end: String,
     /// Longest completion in tokens, its ending token included; from 1.
     pub max_new_tokens: usize,
     /// What weights are held in while sampling; fewer bits are faster. Log-probabilities are those of the
@@ -38,6 +72,29 @@ pub struct Config {
     pub speculative: Speculative,
 }
 
+// Keys that say what is the case without them are not written: a run without them is the same run as ever.
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_one(value: &f64) -> bool {
+    *value == 1.0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+fn is_end(text: &str) -> bool {
+    text == THOUGHT_END
+}
+
+const THOUGHT_END: &str = "</think>";
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -45,6 +102,15 @@ impl Default for Config {
             temperature: 1.0,
             top_p: 1.0,
             top_k: 0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            stop: Vec::new(),
+            bad_words: Vec::new(),
+            thought_prefix: String::new(),
+            thinking_budget: 0,
+            thought_end: THOUGHT_END.to_owned(),
             max_new_tokens: 512,
             dtype: Dtype::Float32,
             max_num_seqs: 256,
@@ -58,11 +124,21 @@ impl Default for Config {
 impl Config {
     /// What shapes the distribution.
     pub fn sampling(&self) -> SamplingParams {
-        let Self { temperature, top_p, top_k, max_new_tokens, .. } = *self;
-        SamplingParams { temperature, top_p, top_k, max_new_tokens }
+        let Self { temperature, top_p, top_k, min_p, max_new_tokens, .. } = *self;
+        let Self { repetition_penalty, presence_penalty, frequency_penalty, .. } = *self;
+        SamplingParams {
+            temperature,
+            top_p,
+            top_k,
+            min_p,
+            repetition_penalty,
+            presence_penalty,
+            frequency_penalty,
+            max_new_tokens,
+        }
     }
 
-    /// How it is computed. Routing is not recorded.
+    /// How it is computed. Neither routing nor what was kept is recorded.
     pub fn engine(&self) -> EngineConfig {
         let Self { dtype, max_num_seqs, kv_cache_memory_gib, max_num_batched_tokens, speculative, .. } =
             *self;
@@ -73,6 +149,7 @@ impl Config {
             max_num_batched_tokens,
             speculative,
             record_routing: false,
+            record_kept: false,
         }
     }
 
@@ -101,6 +178,9 @@ pub struct EngineConfig {
     pub speculative: Speculative,
     /// Whether completions carry the router's choices: for replay, and to measure disagreement with the trainer.
     pub record_routing: bool,
+    /// Whether completions carry the tokens that top-k, top-p and min-p kept, 4 bytes for each: without them a trainer cannot
+    /// learn from a distribution that was cut.
+    pub record_kept: bool,
 }
 
 impl Default for EngineConfig {
@@ -112,6 +192,7 @@ impl Default for EngineConfig {
             max_num_batched_tokens: 8192,
             speculative: Speculative::None,
             record_routing: false,
+            record_kept: false,
         }
     }
 }
@@ -202,10 +283,11 @@ mod tests {
         );
         assert_eq!(config.validate(), Ok(()));
         for (key, config) in [
-            ("max_num_seqs", Config { max_num_seqs: 0, ..config }),
-            ("max_num_batched_tokens", Config { max_num_batched_tokens: 0, ..config }),
-            ("kv_cache_memory_gib", Config { kv_cache_memory_gib: Some(-1.0), ..config }),
-            ("top_p", Config { top_p: 1.5, ..config }),
+            ("max_num_seqs", Config { max_num_seqs: 0, ..config.clone() }),
+            ("max_num_batched_tokens", Config { max_num_batched_tokens: 0, ..config.clone() }),
+            ("kv_cache_memory_gib", Config { kv_cache_memory_gib: Some(-1.0), ..config.clone() }),
+            ("top_p", Config { top_p: 1.5, ..config.clone() }),
+            ("min_p", Config { min_p: -0.1, ..config.clone() }),
         ] {
             assert_eq!(config.validate().expect_err(key).key, key);
         }

@@ -27,6 +27,12 @@ pub trait Engine {
     /// stand.
     fn generate(&mut self, requests: Vec<Request>, sink: &mut dyn Sink) -> Result<SpeculationStats, Error>;
 
+    /// Whether completions carry the tokens that top-k, top-p and min-p kept ([`Completion::kept`](ruminate_data::Completion)),
+    /// without which a trainer cannot learn from a distribution that was cut. By default not.
+    fn records_kept(&self) -> bool {
+        false
+    }
+
     /// How near its log-probabilities are to those of the weights that it was given.
     fn logprobs(&self) -> Logprobs;
 }

@@ -37,6 +37,17 @@ pub enum Error {
         /// Place of the token in its completion.
         token: usize,
     },
+    /// A request that joined was refused: the memory for caches does not hold it.
+    #[error(
+        "`kv_cache_memory_gib` does not hold completion {request} (counted from 0), of a prompt of {prompt} tokens; expected \
+         more memory, a shorter prompt, or a smaller `max_new_tokens`"
+    )]
+    NoRoom {
+        /// Index of the request.
+        request: usize,
+        /// Tokens of its prompt.
+        prompt: usize,
+    },
     /// An engine was asked for completions before it had weights.
     #[error("the engine has no weights; expected `load_weights` before `generate`")]
     NoWeights,
@@ -69,14 +80,15 @@ pub enum Error {
 }
 
 impl Error {
-    /// Refuses a completion that ended because the model gave no distribution to draw from.
+    /// Refuses a completion that ended because the model gave no distribution to draw from, or because no cache holds it.
     ///
     /// # Errors
-    /// [`Error::NotFinite`] with the number of its request.
+    /// [`Error::NotFinite`] or [`Error::NoRoom`] with the number of its request.
     pub fn check(request: usize, completion: &Completion) -> Result<(), Self> {
         match completion.finish_reason {
             FinishReason::NotFinite => Err(Self::NotFinite { request, token: completion.ids.len() }),
-            _ => Ok(()),
+            FinishReason::CacheMemory => Err(Self::NoRoom { request, prompt: completion.prompt_ids.len() }),
+            FinishReason::Stop | FinishReason::Length => Ok(()),
         }
     }
 }

@@ -10,13 +10,20 @@ pub struct ScriptedEngine<F> {
     answer: F,
     logprobs: Logprobs,
     versions: Vec<u64>,
+    records_kept: bool,
 }
 
 impl<F: FnMut(usize, &Request) -> Completion> ScriptedEngine<F> {
     /// An engine that answers with `answer`, which gets the request and its number. Its log-probabilities count as
     /// `logprobs` says.
     pub fn new(logprobs: Logprobs, answer: F) -> Self {
-        Self { answer, logprobs, versions: Vec::new() }
+        Self { answer, logprobs, versions: Vec::new(), records_kept: false }
+    }
+
+    /// The same as an engine whose completions carry what was kept of the distribution.
+    #[must_use]
+    pub fn recording_kept(self) -> Self {
+        Self { records_kept: true, ..self }
     }
 
     /// The versions of the weights that it was given, in order.
@@ -55,6 +62,10 @@ impl<F: FnMut(usize, &Request) -> Completion> Engine for ScriptedEngine<F> {
             }
         }
         Ok(SpeculationStats::default())
+    }
+
+    fn records_kept(&self) -> bool {
+        self.records_kept
     }
 
     fn logprobs(&self) -> Logprobs {

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Options, decoder, requests, run};
 use ruminate_data::{Completion, FinishReason, Queue, Request, SamplingParams, Sink, Stop};
-use ruminate_rollout::{Engine, EngineConfig, Error, LocalEngine, Logprobs, Speculative};
+use ruminate_rollout::{Budget, Engine, EngineConfig, Error, LocalEngine, Logprobs, Speculative};
 use ruminate_testkit as testkit;
 use std::ops::ControlFlow;
 
@@ -108,6 +108,48 @@ fn a_request_that_the_cache_does_not_hold_waits_until_there_is_a_longer_one() {
     let (request, completion) = server.completions.last().expect("five of them");
     assert_eq!((*request, server.completions.len()), (4, 5));
     assert_eq!(completion.ids, alone.completions[0].1.ids);
+}
+
+#[test]
+fn a_request_that_joins_and_fits_no_cache_is_refused_alone() {
+    let decoder = decoder("qwen3");
+    let mut options = options(4);
+    let asked = requests(6);
+    let first: Vec<Request> = asked[..5].iter().map(|asked| asked.request(&options)).collect();
+    let (alone, _) = run(&decoder, &asked, &options);
+    let columns = first.iter().map(|request| request.prompt_ids.len() + 12).max().expect("some");
+    // Memory for two sequences of the longest that were handed over.
+    let bytes = Budget::new(decoder.config(), &options.engine, 1, columns).expect("no limit").bytes;
+    options.engine.kv_cache_memory_gib = Some(2.5 * bytes as f64 / f64::from(1 << 30));
+    let mut long = asked[0].request(&options);
+    long.sampling.max_new_tokens = 10 * columns;
+    // One joins alone, one with another that fits.
+    let joining = vec![(20, asked[5].request(&options)), (20, long.clone()), (3, long.clone())];
+    let mut server = Server { joining, ..Server::default() };
+    let mut engine = LocalEngine::of(&decoder, options.engine).expect("weights");
+    engine.generate(first, &mut server).expect("the others go on");
+    server.completions.sort_by_key(|(request, _)| *request);
+    let ended: Vec<(usize, FinishReason)> =
+        server.completions.iter().map(|(request, completion)| (*request, completion.finish_reason)).collect();
+    assert_eq!(ended.len(), 8, "{ended:?}");
+    for (request, completion) in &server.completions {
+        let of_asked = match request {
+            5 | 6 => None,
+            7 => Some(5),
+            _ => Some(*request),
+        };
+        match of_asked {
+            Some(asked) => assert_eq!(completion.ids, alone[asked].ids, "request {request}"),
+            None => {
+                assert_eq!((completion.finish_reason, completion.ids.len()), (FinishReason::CacheMemory, 0));
+                let error = Error::check(*request, completion).expect_err("refused");
+                assert_eq!(error, Error::NoRoom { request: *request, prompt: long.prompt_ids.len() });
+            }
+        }
+    }
+    // Handed over with the others it is the caller's mistake, found before anything is computed.
+    let refused = engine.generate(vec![long], &mut Server::default());
+    assert!(matches!(refused, Err(Error::CacheMemory { .. })), "{refused:?}");
 }
 
 #[test]

@@ -106,7 +106,8 @@ fn sequences_have_the_frequencies_that_the_full_forward_says() {
     let requests: Vec<Asked> =
         (0..n).map(|i| Asked { prompt_ids: prompt.clone(), seed: Seed::new(3).index(i) }).collect();
     for (temperature, top_p, top_k) in [(1.0, 1.0, 0), (0.7, 0.9, 3)] {
-        let sampling = SamplingParams { temperature, top_p, top_k, max_new_tokens: 4 };
+        let sampling =
+            SamplingParams { temperature, top_p, top_k, max_new_tokens: 4, ..SamplingParams::default() };
         let mut options = options(sampling);
         options.engine.max_num_seqs = 500;
         let (completions, tally) = run(&decoder, &requests, &options);

@@ -5,12 +5,13 @@ use crate::commands::generate::{GenerateOptions, template_kwargs};
 use crate::error::{Error, Refusal};
 use crate::hub;
 use crate::policy;
-use crate::recipe::text::{load_renderer, note_unused_sampling};
+use crate::recipe::text::{load_renderer, note_unused_sampling, stop_of};
 use anyhow::Result;
-use ruminate_data::{Completion, FinishReason, Message, Prompt, Request, SamplingParams, Seed, Sink, Stop};
+use ruminate_data::{Completion, FinishReason, Message, Prompt, Request, SamplingParams, Seed, Sink};
 use ruminate_model::{self as model, Config};
 use ruminate_reward::tags::Opening;
 use ruminate_rollout::{Engine, LocalEngine};
+use ruminate_text::Controls;
 use ruminate_text::Preamble;
 use ruminate_text::PromptStyle;
 use ruminate_text::Renderer;
@@ -24,6 +25,7 @@ pub struct Chat {
     engine: LocalEngine,
     renderer: Renderer,
     sampling: SamplingParams,
+    controls: Controls,
     seed: Seed,
     /// A user's turn and an assistant's, again and again.
     turns: Vec<Message>,
@@ -68,6 +70,7 @@ impl Chat {
 
     fn load(options: &GenerateOptions) -> Result<Self> {
         options.sampling.validate()?;
+        options.controls.validate()?;
         let source = policy::Source::new(&hub::folder(&options.model)?, options.adapter.as_deref())?;
         let config = model::load_config(&source.base)?;
         let renderer = load_renderer(&source.base, &config, PromptStyle::Auto)?;
@@ -76,7 +79,9 @@ impl Chat {
         note_unused_sampling(&source.base, &options.sampling);
         let engine = LocalEngine::of(&source.load(&options.device.open()?)?, options.engine)?;
         let seed = Seed::new(options.seed).child("chat");
-        Ok(Self { config, engine, renderer, sampling: options.sampling, seed, turns: Vec::new() })
+        let (sampling, controls) = (options.sampling, options.controls.clone());
+        stop_of(&controls, &renderer, sampling.max_new_tokens)?; // refused before the first turn
+        Ok(Self { config, engine, renderer, sampling, controls, seed, turns: Vec::new() })
     }
 
     /// The model's parameters, for people: `134.5M`.
@@ -176,7 +181,7 @@ impl Chat {
         let request = Request {
             prompt_ids: prompt.prompt_ids,
             sampling: SamplingParams { max_new_tokens: prompt.max_new_tokens, ..self.sampling },
-            stop: Stop::at(&self.renderer.end_ids),
+            stop: stop_of(&self.controls, &self.renderer, prompt.max_new_tokens)?,
             seed,
         };
         let flow = show(Piece::Begin { in_thought: prompt.in_thought });

@@ -255,7 +255,9 @@ fn of_run(error: &run::Error) -> ErrorKind {
 
 fn of_rollout(error: &rollout::Error) -> ErrorKind {
     match error {
-        rollout::Error::CacheMemory { .. } | rollout::Error::NoModule => ErrorKind::Usage,
+        rollout::Error::CacheMemory { .. } | rollout::Error::NoRoom { .. } | rollout::Error::NoModule => {
+            ErrorKind::Usage
+        }
         rollout::Error::NotFinite { .. } => ErrorKind::NonFinite,
         rollout::Error::Stopped { .. } => ErrorKind::Interrupted,
         rollout::Error::Engine { .. } => ErrorKind::Engine,

@@ -64,6 +64,7 @@ pub use ruminate_data::SamplingParams;
 pub use ruminate_data::{Task, Verdict};
 pub use ruminate_reward::Response;
 pub use ruminate_rollout::{Dtype, EngineConfig, Speculative};
+pub use ruminate_text::Controls;
 pub use ruminate_train::Dtype as TrainDtype;
 
 use ruminate_reward::Verifier;

@@ -241,6 +241,16 @@ pub enum Error {
         /// The model's `vocab_size`.
         vocab_size: usize,
     },
+    /// A text that is to control completions cannot.
+    #[error("`{key}` is {found}; expected {expected}")]
+    Control {
+        /// The control, by its name in [`Controls`](crate::Controls).
+        key: &'static str,
+        /// What it is.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
     /// An error with the file, or the model folder, that it comes from.
     #[error("{}: {error}", path.display())]
     InFile {
@@ -256,7 +266,10 @@ impl Error {
     /// a text.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Kwargs { .. } | Self::KwargsWithoutTemplate { .. } | Self::KwargsUnread { .. } => true,
+            Self::Kwargs { .. }
+            | Self::KwargsWithoutTemplate { .. }
+            | Self::KwargsUnread { .. }
+            | Self::Control { .. } => true,
             Self::InFile { error, .. } => error.is_usage(),
             _ => false,
         }

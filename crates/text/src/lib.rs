@@ -4,6 +4,8 @@
 //! - [`Renderer`]: both for one policy: prompts and turns in its [`PromptTemplate`], behind a [`Preamble`],
 //!   as token ids, and the tokens that end a completion.
 //! - [`Tokenizer`]: a model folder's `tokenizer.json`, or the [`embedded`] one that needs no file.
+//! - [`Controls`]: what texts ask of completions (stop texts, forbidden words, a forced beginning, a thinking budget), as a
+//!   [`Stop`](ruminate_data::Stop) of token ids.
 //! - [`TextStream`]: the text of tokens that arrive one by one.
 //! - [`ChatTemplate`]: a model folder's Jinja template, rendered as `transformers` renders it.
 //! - [`r1_zero_prompt`]: the template under which R1-Zero trains a pretrained base model.
@@ -29,6 +31,7 @@
 //! ```
 
 mod chat;
+mod controls;
 mod difference;
 pub mod embedded;
 mod encode;
@@ -48,6 +51,7 @@ mod turn;
 mod untrusted;
 
 pub use chat::{ChatTemplate, GenerationPrompt, MarkedChat};
+pub use controls::Controls;
 pub use error::Error;
 pub use files::is_tokenizer_file;
 pub use guard::silence_caught_panics;

@@ -54,6 +54,7 @@
 pub mod alarms;
 pub mod checkpoint;
 mod config;
+mod drawn;
 mod dtype;
 mod error;
 mod expert_load;
@@ -75,6 +76,7 @@ mod train_loop;
 
 pub use alarms::MismatchAlarm;
 pub use config::{Config, RouterTraining, Scheduler};
+pub use drawn::{drawn_logprobs, score_drawn};
 pub use dtype::{Dtype, UnknownDtype};
 pub use error::Error;
 pub use expert_load::ExpertLoad;

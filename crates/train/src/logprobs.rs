@@ -10,6 +10,7 @@ use burn::tensor::{Int, Tensor};
 use ruminate_kernels::read::{Place, floats};
 use ruminate_kernels::{TokenStatistics, TopLogprobs};
 use ruminate_model::{Decoder, Routes};
+use std::ops::Range;
 
 /// What the policy says of each loss token: its log-probability in nats, with gradient, and the entropy there.
 /// Logits are divided by the temperature that the tokens were sampled at.
@@ -39,9 +40,9 @@ pub fn token_logprobs(
 /// # Panics
 /// When no place has loss.
 pub fn token_entropies(decoder: &Decoder, hidden: Tensor<2>, packed: &Packed, temperature: f64) -> Tensor<1> {
-    let hidden = rows(hidden, &packed.loss_places);
+    let hidden = rows(decoder, hidden, &packed.loss_places);
     let [places, _] = hidden.dims();
-    let logits = hidden.matmul(decoder.head().transpose()).div_scalar(temperature);
+    let logits = ruminate_kernels::linear(hidden, decoder.head()).div_scalar(temperature);
     let all = log_softmax(logits, 1); // [N, V]
     (all.clone().exp() * all).sum_dim(1).neg().reshape([places])
 }
@@ -97,7 +98,7 @@ pub fn top_logprobs(
 }
 
 /// The rows of some places, an operand of the decoder's products.
-fn rows(decoder: &Decoder, hidden: Tensor<2>, places: &[u32]) -> Tensor<2> {
+pub(crate) fn rows(decoder: &Decoder, hidden: Tensor<2>, places: &[u32]) -> Tensor<2> {
     assert!(!places.is_empty(), "no place has loss");
     let rows: Vec<i32> = places.iter().map(|&place| place as i32).collect();
     let rows = Tensor::<1, Int>::from_ints(rows.as_slice(), &hidden.device());
@@ -117,26 +118,37 @@ pub fn score(
     temperature: f64,
     max_sequences: usize,
 ) -> Result<Vec<Vec<f32>>, Error> {
-    if let Some(sequence) =
-        sequences.iter().position(|(prompt, completion)| prompt.is_empty() && !completion.is_empty())
-    {
-        return Err(Error::EmptyPrompt { sequence });
-    }
-    let decoder = decoder.valid();
     let completions: Vec<Continuation> = sequences
         .iter()
         .map(|&(prompt, completion)| Continuation { prompt, completion, trained: None })
         .collect();
-    let mut scores = Vec::with_capacity(sequences.len());
-    for members in completion_microbatches(&completions, usize::MAX, max_sequences) {
-        let packed = pack_completions(&completions[members], ROW_LENGTH);
+    scored(decoder, &completions, max_sequences, |decoder, hidden, packed, _| {
+        token_logprobs(decoder, hidden, packed, temperature).logprobs
+    })
+}
+
+/// The log-probabilities that `logprobs` gives of completions in microbatches: of a decoder without graph, its states, the
+/// packed completions, and which ones they are.
+pub(crate) fn scored(
+    decoder: &Decoder,
+    completions: &[Continuation],
+    max_sequences: usize,
+    logprobs: impl Fn(&Decoder, Tensor<2>, &Packed, Range<usize>) -> Tensor<1>,
+) -> Result<Vec<Vec<f32>>, Error> {
+    let is_empty = |c: &Continuation| c.prompt.is_empty() && !c.completion.is_empty();
+    if let Some(sequence) = completions.iter().position(is_empty) {
+        return Err(Error::EmptyPrompt { sequence });
+    }
+    let decoder = decoder.valid();
+    let mut scores = Vec::with_capacity(completions.len());
+    for members in completion_microbatches(completions, usize::MAX, max_sequences) {
+        let packed = pack_completions(&completions[members.clone()], ROW_LENGTH);
         if packed.loss_tokens() == 0 {
             scores.extend(packed.by_sequence(&[]));
             continue;
         }
         let hidden = decoder.forward(&packed.batch, Routes::Choose).hidden;
-        let logprobs = token_logprobs(&decoder, hidden, &packed, temperature).logprobs;
-        let values = floats(logprobs, Place::Logprobs);
+        let values = floats(logprobs(&decoder, hidden, &packed, members), Place::Logprobs);
         scores.extend(packed.by_sequence(&values));
     }
     let not_a_number = |(sequence, logprobs): (usize, &Vec<f32>)| {

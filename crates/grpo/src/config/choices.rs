@@ -101,8 +101,10 @@ pub enum ImportanceLevel {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouterReplay {
-    /// By the trainer's own router.
+    /// To the sampler's experts where its numbers are rounded, which changes near ties; else by the trainer's own router.
     #[default]
+    Auto,
+    /// By the trainer's own router.
     Off,
     /// To the experts that the sampler chose; weights come from the trainer's scores.
     On,

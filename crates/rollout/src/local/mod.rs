@@ -66,7 +66,8 @@ impl Engine for LocalEngine {
 
     /// # Errors
     /// [`Error::NoWeights`] before anything is computed, and [`Error::CacheMemory`] where the caches do not hold one of the
-    /// requests. One for which the model gives no distribution to draw from is finished as
+    /// requests that were handed over. One that joins and that they do not hold is refused alone, as
+    /// [`CacheMemory`](ruminate_data::FinishReason::CacheMemory). One for which the model gives no distribution to draw from is finished as
     /// [`NotFinite`](ruminate_data::FinishReason::NotFinite), the others go on.
     ///
     /// # Panics
@@ -74,6 +75,10 @@ impl Engine for LocalEngine {
     fn generate(&mut self, requests: Vec<Request>, sink: &mut dyn Sink) -> Result<SpeculationStats, Error> {
         let (decoder, version) = self.weights.as_ref().ok_or(Error::NoWeights)?;
         Session::new(decoder, *version, &self.config, requests)?.run(sink)
+    }
+
+    fn records_kept(&self) -> bool {
+        self.config.record_kept
     }
 
     fn logprobs(&self) -> Logprobs {

@@ -1,7 +1,8 @@
 //! Completions in the making: their tokens, the log-probabilities of these, and the experts that were chosen on the way.
 
 use super::sampler::SampledToken;
-use ruminate_data::{Completion, FinishReason, Request, Routing, Sink, VersionSpan};
+use crate::EngineConfig;
+use ruminate_data::{Completion, FinishReason, History, KeptIds, Request, Routing, Sink, VersionSpan};
 use ruminate_model::{Config, LayerRouting};
 use std::ops::{ControlFlow, Range};
 
@@ -10,6 +11,7 @@ pub(super) struct Pending<'a> {
     requests: Vec<Request>,
     config: &'a Config,
     records_routing: bool,
+    records_kept: bool,
     /// Of the weights.
     version: u64,
     drafts: Vec<Written>,
@@ -24,6 +26,9 @@ struct Written {
     ids: Vec<u32>,
     logprobs: Vec<f32>,
     kept_mass: Vec<f32>,
+    kept: KeptIds,
+    /// Which tokens the policy drew.
+    trained: Vec<bool>,
     experts: Vec<u16>,
 }
 
@@ -31,19 +36,28 @@ struct Written {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     Yes,
-    No,
+    /// With this token, which is to be fed next.
+    No(u32),
 }
 
 impl<'a> Pending<'a> {
     pub(super) fn new(
         requests: Vec<Request>,
         config: &'a Config,
-        record_routing: bool,
+        engine: &EngineConfig,
         version: u64,
     ) -> Self {
         let drafts = vec![Written::default(); requests.len()];
-        let records_routing = record_routing && config.moe.is_some();
-        Self { requests, config, records_routing, version, drafts, drawn: Vec::new(), finished: Vec::new() }
+        Self {
+            requests,
+            config,
+            records_routing: engine.record_routing && config.moe.is_some(),
+            records_kept: engine.record_kept,
+            version,
+            drafts,
+            drawn: Vec::new(),
+            finished: Vec::new(),
+        }
     }
 
     pub(super) fn request(&self, request: usize) -> &Request {
@@ -73,6 +87,43 @@ impl<'a> Pending<'a> {
         self.drafts[request].ids.len()
     }
 
+    /// The request's next token, where it is forced; `next` is a token that comes before it and is not taken yet.
+    pub(super) fn forced(&self, request: usize, next: Option<u32>) -> Option<u32> {
+        let Request { prompt_ids, stop, .. } = &self.requests[request];
+        let written = &self.drafts[request].ids;
+        match next {
+            _ if !stop.forces() => None,
+            None => stop.forced(prompt_ids, written),
+            Some(next) => stop.forced(prompt_ids, &[written.as_slice(), &[next]].concat()),
+        }
+    }
+
+    /// Logits of the request's next token after penalties and forbidden words, in `edited` where there are any; `next` is a
+    /// token that comes before it and is not taken yet.
+    pub(super) fn edited<'b>(
+        &self,
+        request: usize,
+        next: Option<u32>,
+        logits: &'b [f32],
+        edited: &'b mut Vec<f32>,
+    ) -> &'b [f32] {
+        let Request { prompt_ids, sampling, stop, .. } = &self.requests[request];
+        if !History::matters(sampling, stop) {
+            return logits;
+        }
+        let mut history = History::new(sampling, stop, prompt_ids);
+        self.drafts[request].ids.iter().copied().chain(next).for_each(|id| history.push(id));
+        edited.clear();
+        edited.extend_from_slice(logits);
+        for edit in history.edits() {
+            // A word may have ids that the model does not.
+            if let Some(logit) = edited.get_mut(edit.id as usize) {
+                *logit = edit.apply(*logit);
+            }
+        }
+        edited
+    }
+
     /// Whether the request would end with this token as its next.
     pub(super) fn would_end(&self, request: usize, token: u32) -> bool {
         let Request { sampling, stop, .. } = &self.requests[request];
@@ -87,7 +138,7 @@ impl<'a> Pending<'a> {
 
     /// Appends a token; where it is the last one, or there is none to be drawn, the completion is finished.
     pub(super) fn take(&mut self, request: usize, drawn: Option<SampledToken>) -> Ended {
-        let Some(SampledToken { token, logprob, kept_mass }) = drawn else {
+        let Some(SampledToken { token, logprob, kept_mass, kept, is_forced }) = drawn else {
             self.finish(request, FinishReason::NotFinite);
             return Ended::Yes;
         };
@@ -96,23 +147,29 @@ impl<'a> Pending<'a> {
         written.logprobs.push(logprob);
         self.drawn.push((request, token));
         let Request { sampling, stop, .. } = &self.requests[request];
-        if sampling.temperature > 0.0 && !sampling.is_whole_distribution() {
+        written.trained.push(!is_forced);
+        if sampling.cuts() {
             written.kept_mass.push(kept_mass);
+            if self.records_kept {
+                written.kept.push(&kept);
+            }
         }
         let finish_reason = if stop.ends(&written.ids) {
             FinishReason::Stop
         } else if written.ids.len() >= sampling.max_new_tokens {
             FinishReason::Length
         } else {
-            return Ended::No;
+            return Ended::No(token);
         };
         self.finish(request, finish_reason);
         Ended::Yes
     }
 
-    fn finish(&mut self, request: usize, finish_reason: FinishReason) {
+    /// Finishes the request with what it has.
+    pub(super) fn finish(&mut self, request: usize, finish_reason: FinishReason) {
         let prompt_ids = self.requests[request].prompt_ids.clone();
-        let Written { ids, logprobs, kept_mass, experts } = std::mem::take(&mut self.drafts[request]);
+        let Written { ids, logprobs, kept_mass, kept, trained, experts } =
+            std::mem::take(&mut self.drafts[request]);
         let versions = vec![VersionSpan { version: self.version, tokens: 0..ids.len() }];
         let mut completion = Completion::new(prompt_ids, ids, logprobs, finish_reason);
         completion.routing = self.records_routing.then(|| Routing {
@@ -120,7 +177,8 @@ impl<'a> Pending<'a> {
             moe_layers: self.config.moe_layers(),
             experts_per_token: self.chosen(),
         });
-        (completion.kept_mass, completion.versions) = (kept_mass, versions);
+        (completion.kept_mass, completion.kept, completion.versions) = (kept_mass, kept, versions);
+        completion.trained = trained.contains(&false).then_some(trained);
         self.finished.push((request, completion));
     }
 

@@ -4,7 +4,6 @@
 // B distinct prompts, T tokens of the longest, D hidden
 
 use super::pending::Ended;
-use super::sampler::SampledToken;
 use super::session::Session;
 use super::slots::Active;
 use burn::tensor::Tensor;
@@ -54,9 +53,7 @@ impl Session<'_> {
         let drawn = self.draw(computed.last, &draws);
         for ((&slot, (request, row)), drawn) in free.iter().zip(draws).zip(drawn) {
             self.pending.record(request, &computed.experts[row]);
-            if self.pending.take(request, drawn) == Ended::No
-                && let Some(SampledToken { token, .. }) = drawn
-            {
+            if let Ended::No(token) = self.pending.take(request, drawn) {
                 let position = prompts[row].len() as u32;
                 self.slots.assign(slot, Active { request, token, position });
             }

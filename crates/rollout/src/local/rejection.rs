@@ -6,7 +6,7 @@ use super::sampler::{SampledToken, greedy, inverse_temperature, nucleus, sample,
 use ruminate_data::{SamplingParams, Seed};
 use ruminate_kernels::SoftmaxRow;
 
-/// The distribution that tokens are drawn from, after temperature, top-k and top-p.
+/// The distribution that tokens are drawn from, after temperature, top-k, top-p and min-p.
 #[derive(Clone, Debug)]
 pub(super) struct Distribution {
     /// Unnormalised; 0 for what is not kept.
@@ -16,14 +16,14 @@ pub(super) struct Distribution {
 
 impl Distribution {
     fn of(row: &SoftmaxRow, sampling: &SamplingParams) -> Self {
-        let weights = if sampling.top_k == 0 && sampling.top_p >= 1.0 {
-            row.weights().to_vec()
-        } else {
+        let weights = if sampling.cuts() {
             let mut weights = vec![0.0; row.weights().len()];
             for token in nucleus(row, sampling) {
                 weights[token] = row.weights()[token];
             }
             weights
+        } else {
+            row.weights().to_vec()
         };
         // Not the row's sum, which is rounded block by block: probabilities have to add up to 1.
         let total = weights.iter().map(|&weight| f64::from(weight)).sum();
@@ -32,6 +32,12 @@ impl Distribution {
 
     fn probability(&self, token: usize) -> f64 {
         f64::from(self.weights[token]) / self.total
+    }
+
+    /// The tokens that have a probability.
+    fn kept(&self) -> Vec<u32> {
+        let kept = self.weights.iter().zip(0..).filter(|&(&weight, _)| weight > 0.0);
+        kept.map(|(_, id)| id).collect()
     }
 
     fn draw(&self, uniform: f64) -> usize {
@@ -78,7 +84,8 @@ pub(super) fn verify(
 ) -> Option<(SampledToken, bool)> {
     let Some(Draft { token, from: Some(drafted) }) = draft else {
         let choice = sample(logits, sampling, seed, position, row)?;
-        return Some((choice, draft.is_some_and(|draft| draft.token == choice.token)));
+        let right = draft.is_some_and(|draft| draft.token == choice.token);
+        return Some((choice, right));
     };
     if !row.fill(logits, inverse_temperature(sampling)) {
         return None;
@@ -99,7 +106,10 @@ pub(super) fn verify(
         }
     };
     let kept_mass = (target.total / row.total()).min(1.0) as f32;
-    Some((SampledToken { token: token as u32, logprob: row.logprob(logits[token]), kept_mass }, accepted))
+    let kept = if sampling.cuts() { target.kept() } else { Vec::new() };
+    let logprob = row.logprob(logits[token]);
+    let drawn = SampledToken { token: token as u32, logprob, kept_mass, kept, is_forced: false };
+    Some((drawn, accepted))
 }
 
 /// `min(1, p(x) / q(x))`
@@ -142,11 +152,9 @@ mod tests {
 
     fn sampling() -> impl Strategy<Value = SamplingParams> {
         let top_p = prop_oneof![Just(1.0), 0.1_f64..1.0];
-        (0.2_f64..3.0, top_p, 0_usize..6).prop_map(|(temperature, top_p, top_k)| SamplingParams {
-            temperature,
-            top_p,
-            top_k,
-            ..SamplingParams::default()
+        let min_p = prop_oneof![Just(0.0), 0.01_f64..0.6];
+        (0.2_f64..3.0, top_p, 0_usize..6, min_p).prop_map(|(temperature, top_p, top_k, min_p)| {
+            SamplingParams { temperature, top_p, top_k, min_p, ..SamplingParams::default() }
         })
     }
 

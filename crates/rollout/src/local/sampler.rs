@@ -4,14 +4,33 @@ use ruminate_data::{SamplingParams, Seed};
 use ruminate_kernels::SoftmaxRow;
 
 /// A drawn token.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct SampledToken {
     /// Token id.
     pub(super) token: u32,
-    /// `ln p(token)` of softmax(logits / T) before top-k and top-p; T = 1 where greedy.
+    /// `ln p(token)` of softmax(logits / T) before top-k, top-p and min-p; T = 1 where greedy.
     pub(super) logprob: f32,
-    /// The probability that top-k and top-p kept; 1 where nothing was cut.
+    /// The probability that these kept; 1 where nothing was cut.
     pub(super) kept_mass: f32,
+    /// The tokens that they kept; empty where nothing was cut.
+    pub(super) kept: Vec<u32>,
+    /// Whether it was put there, and not drawn.
+    pub(super) is_forced: bool,
+}
+
+impl SampledToken {
+    /// A token that was not drawn.
+    pub(super) fn forced(token: u32) -> Self {
+        Self { token, logprob: 0.0, kept_mass: 1.0, kept: vec![token], is_forced: true }
+    }
+}
+
+/// What drawing needs space for.
+#[derive(Default)]
+pub(super) struct Scratch {
+    pub(super) row: SoftmaxRow,
+    /// Logits after penalties.
+    pub(super) logits: Vec<f32>,
 }
 
 /// Draws one token. `position` numbers the draws of a request: the same seed and position give the same
@@ -28,16 +47,17 @@ pub(super) fn sample(
     if !row.fill(logits, inverse_temperature(sampling)) {
         return None;
     }
-    let choice = |token: usize, kept_mass: f32| {
-        Some(SampledToken { token: token as u32, logprob: row.logprob(logits[token]), kept_mass })
+    let choice = |token: usize, kept_mass: f32, kept: Vec<u32>| {
+        let logprob = row.logprob(logits[token]);
+        Some(SampledToken { token: token as u32, logprob, kept_mass, kept, is_forced: false })
     };
     let best = || greedy(logits, row);
     if sampling.temperature == 0.0 {
-        return choice(best(), 1.0);
+        return choice(best(), 1.0, Vec::new());
     }
     let uniform = uniform(seed, position);
-    if sampling.top_k == 0 && sampling.top_p >= 1.0 {
-        return choice(row.passes(uniform * row.total()).unwrap_or_else(best), 1.0);
+    if !sampling.cuts() {
+        return choice(row.passes(uniform * row.total()).unwrap_or_else(best), 1.0, Vec::new());
     }
     let kept = nucleus(row, sampling);
     let weight = |token: usize| f64::from(row.weights()[token]);
@@ -48,7 +68,8 @@ pub(super) fn sample(
         sum += weight(token);
         target < sum
     });
-    choice(passed.unwrap_or(kept[0]), (kept_weight / row.total()) as f32)
+    let token = passed.unwrap_or(kept[0]);
+    choice(token, (kept_weight / row.total()) as f32, kept.into_iter().map(|id| id as u32).collect())
 }
 
 /// What logits are multiplied with: 1 where sampling is greedy.
@@ -61,8 +82,8 @@ pub(super) fn greedy(logits: &[f32], row: &SoftmaxRow) -> usize {
     logits.iter().position(|&logit| logit == row.largest()).unwrap_or(0)
 }
 
-/// Tokens kept by top-k, then top-p, most probable first; ties go to the lower id. Only tokens that could be among them
-/// are sorted.
+/// Tokens kept by top-k, then top-p, then min-p, most probable first; ties go to the lower id. Only tokens that could be
+/// among them are sorted.
 pub(super) fn nucleus(row: &SoftmaxRow, sampling: &SamplingParams) -> Vec<usize> {
     let weights = row.weights();
     let by_probability = |&a: &usize, &b: &usize| weights[b].total_cmp(&weights[a]).then(a.cmp(&b));
@@ -71,7 +92,8 @@ pub(super) fn nucleus(row: &SoftmaxRow, sampling: &SamplingParams) -> Vec<usize>
     if sampling.top_k == 0 || sampling.top_k >= weights.len() {
         // All tokens below this weight together miss 1 - p of the mass, so the others hold at least p of it.
         mass = row.total();
-        let floor = (1.0 - sampling.top_p) * mass / weights.len() as f64;
+        // The largest weight is 1, so min-p is a weight itself.
+        let floor = ((1.0 - sampling.top_p) * mass / weights.len() as f64).max(sampling.min_p);
         order = (0..weights.len()).filter(|&token| f64::from(weights[token]) >= floor).collect();
     } else {
         order = (0..weights.len()).collect();
@@ -87,6 +109,7 @@ pub(super) fn nucleus(row: &SoftmaxRow, sampling: &SamplingParams) -> Vec<usize>
         sum >= sampling.top_p * mass
     });
     order.truncate(reached.map_or(order.len(), |last| last + 1));
+    order.truncate(order.partition_point(|&token| f64::from(weights[token]) >= sampling.min_p));
     order
 }
 

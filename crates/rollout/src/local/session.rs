@@ -5,14 +5,13 @@
 use super::budget::Budget;
 use super::pending::{Ended, Pending};
 use super::prefill::PartialPrefill;
-use super::sampler::{SampledToken, sample};
+use super::sampler::{SampledToken, Scratch, sample};
 use super::slots::{Active, Slots};
 use super::speculation::{Speculation, SpeculationStats};
 use crate::{EngineConfig, Error, Speculative};
 use burn::tensor::Tensor;
 use rayon::prelude::*;
-use ruminate_data::{Queue, Request, Sink};
-use ruminate_kernels::SoftmaxRow;
+use ruminate_data::{FinishReason, Queue, Request, Sink};
 use ruminate_kernels::read::{Place, floats};
 use ruminate_model::{Cache, DecodeStep, PreparedDecoder};
 use std::collections::VecDeque;
@@ -52,7 +51,7 @@ impl<'a> Session<'a> {
             decoder,
             cache: decoder.cache(budget.slots, budget.columns),
             slots: Slots::new(budget.slots, budget.columns),
-            pending: Pending::new(requests, decoder.config(), config.record_routing, version),
+            pending: Pending::new(requests, decoder.config(), config, version),
             waiting,
             begun: None,
             speculation,
@@ -63,6 +62,10 @@ impl<'a> Session<'a> {
     pub(super) fn run(mut self, sink: &mut dyn Sink) -> Result<SpeculationStats, Error> {
         loop {
             self.change(sink)?;
+            // Those that were refused.
+            if self.pending.deliver(sink).is_break() {
+                break;
+            }
             if self.waiting.is_empty() && self.slots.is_empty() {
                 break;
             }
@@ -92,12 +95,17 @@ impl<'a> Session<'a> {
         let mut queue = Queue::after(self.pending.count());
         sink.change(&mut queue);
         let (joined, cancelled) = queue.take();
-        let has_joined = !joined.is_empty();
+        let waited = self.waiting.len();
         for request in joined {
             assert!(!request.prompt_ids.is_empty(), "prompts have at least one token");
+            let fits = Budget::new(self.decoder.config(), self.config, 1, columns_of(&request));
             let request = self.pending.add(request);
-            self.waiting.push_back(request);
+            match fits {
+                Ok(_) => self.waiting.push_back(request),
+                Err(_) => self.pending.finish(request, FinishReason::CacheMemory),
+            }
         }
+        let has_joined = self.waiting.len() > waited;
         for request in cancelled {
             self.cancel(request);
         }
@@ -163,9 +171,7 @@ impl<'a> Session<'a> {
         for ((slot, Active { request, position, .. }), drawn) in active.into_iter().zip(drawn) {
             let experts = self.pending.experts_at(&output.routing, slot..slot + 1);
             self.pending.record(request, &experts);
-            if self.pending.take(request, drawn) == Ended::No
-                && let Some(SampledToken { token, .. }) = drawn
-            {
+            if let Ended::No(token) = self.pending.take(request, drawn) {
                 self.slots.assign(slot, Active { request, token, position: position + 1 });
             }
         }
@@ -175,12 +181,16 @@ impl<'a> Session<'a> {
     /// its request's parameters and seed. None where the row is no distribution.
     pub(super) fn draw(&self, hidden: Tensor<2>, draws: &[(usize, usize)]) -> Vec<Option<SampledToken>> {
         let logits = self.logits(hidden);
-        let draw = |scratch: &mut SoftmaxRow, &(request, row): &(usize, usize)| {
+        let draw = |scratch: &mut Scratch, &(request, row): &(usize, usize)| {
+            if let Some(token) = self.pending.forced(request, None) {
+                return Some(SampledToken::forced(token));
+            }
             let token = self.pending.length(request) as u64;
             let Request { sampling, seed, .. } = self.pending.request(request);
-            sample(logits.row(row), sampling, *seed, token, scratch)
+            let logits = self.pending.edited(request, None, logits.row(row), &mut scratch.logits);
+            sample(logits, sampling, *seed, token, &mut scratch.row)
         };
-        draws.par_iter().map_init(SoftmaxRow::default, draw).collect()
+        draws.par_iter().map_init(Scratch::default, draw).collect()
     }
 
     pub(super) fn logits(&self, hidden: Tensor<2>) -> Logits {

@@ -8,13 +8,12 @@
 
 use super::pending::Ended;
 use super::rejection::{Draft, draft, verify};
-use super::sampler::{SampledToken, sample};
+use super::sampler::{SampledToken, Scratch, sample};
 use super::session::Session;
 use super::slots::Active;
 use burn::tensor::{Device, Int, Tensor};
 use rayon::prelude::*;
 use ruminate_data::Request;
-use ruminate_kernels::SoftmaxRow;
 use ruminate_model::DecodeStep;
 
 /// Guesses that were verified, and how many of them were right.
@@ -128,12 +127,12 @@ impl Session<'_> {
             speculation.stats.drafted += u64::from(guess != Guess::Absent);
             speculation.stats.accepted += u64::from(guess == Guess::Taken);
             self.pending.record(request, &self.pending.experts_at(&output.routing, slot..slot + 1));
-            let (Ended::No, Some(first)) = (self.pending.take(request, first), first) else { continue };
+            let Ended::No(first) = self.pending.take(request, first) else { continue };
             let (last, position) = match second {
                 Second::Absent => {
                     places[slot] = Places {
                         states: [2 * count + slot, slot],
-                        next: [token, first.token],
+                        next: [token, first],
                         position: position - 1,
                     };
                     (first, position + 1)
@@ -141,16 +140,13 @@ impl Session<'_> {
                 Second::Drawn(second) => {
                     let fed = count + slot;
                     self.pending.record(request, &self.pending.experts_at(&output.routing, fed..fed + 1));
-                    let (Ended::No, Some(second)) = (self.pending.take(request, second), second) else {
-                        continue;
-                    };
+                    let Ended::No(second) = self.pending.take(request, second) else { continue };
                     self.slots.advance(slot);
-                    places[slot] =
-                        Places { states: [slot, fed], next: [first.token, second.token], position };
+                    places[slot] = Places { states: [slot, fed], next: [first, second], position };
                     (second, position + 2)
                 }
             };
-            self.slots.assign(slot, Active { request, token: last.token, position });
+            self.slots.assign(slot, Active { request, token: last, position });
             seated.push((slot, request));
         }
         if !seated.is_empty() {
@@ -164,19 +160,33 @@ impl Session<'_> {
         let logits = self.logits(hidden);
         let seated = self.slots.take_active();
         let count = speculation.drafts.len();
-        let draw = |row: &mut SoftmaxRow, (slot, active): (usize, Active)| {
+        let draw = |Scratch { row, logits: edited }: &mut Scratch, (slot, active): (usize, Active)| {
             let request = active.request;
             let Request { sampling, seed, .. } = self.pending.request(request);
             let seed = *seed;
             let written = self.pending.length(request);
             let draft = speculation.drafts[slot].as_ref();
-            let verified = verify(draft, logits.row(slot), sampling, seed, written as u64, row);
-            let right = verified.is_some_and(|(_, right)| right);
+            let verified = match self.pending.forced(request, None) {
+                Some(token) => {
+                    Some((SampledToken::forced(token), draft.is_some_and(|draft| draft.token == token)))
+                }
+                None => {
+                    let logits = self.pending.edited(request, None, logits.row(slot), edited);
+                    verify(draft, logits, sampling, seed, written as u64, row)
+                }
+            };
+            let right = verified.as_ref().is_some_and(|(_, right)| *right);
             let first = verified.map(|(first, _)| first);
-            let goes_on = first.is_some_and(|first| !self.pending.would_end(request, first.token));
+            let before = first.as_ref().map(|first| first.token);
+            let goes_on = before.is_some_and(|first| !self.pending.would_end(request, first));
             let second = if right && goes_on {
-                let logits = logits.row(count + slot);
-                Second::Drawn(sample(logits, sampling, seed, written as u64 + 1, row))
+                Second::Drawn(match self.pending.forced(request, before) {
+                    Some(token) => Some(SampledToken::forced(token)),
+                    None => {
+                        let logits = self.pending.edited(request, before, logits.row(count + slot), edited);
+                        sample(logits, sampling, seed, written as u64 + 1, row)
+                    }
+                })
             } else {
                 Second::Absent
             };
@@ -187,7 +197,7 @@ impl Session<'_> {
             };
             Drawn { slot, active, first, second, guess }
         };
-        seated.into_par_iter().map_init(SoftmaxRow::default, draw).collect()
+        seated.into_par_iter().map_init(Scratch::default, draw).collect()
     }
 
     /// Reads the last two places of those that go on, and guesses what comes after the token that is fed next.
@@ -210,14 +220,15 @@ impl Session<'_> {
         speculation.last = hidden.clone().narrow(0, count, count);
         let drafted = self.decoder.draft(hidden, step, &mut self.cache).narrow(0, count, count);
         let logits = self.logits(drafted);
-        let guess = |row: &mut SoftmaxRow, &(slot, request): &(usize, usize)| {
+        let guess = |Scratch { row, logits: edited }: &mut Scratch, &(slot, request): &(usize, usize)| {
             // The token that is fed next is drawn already.
             let position = self.pending.length(request) as u64;
             let Request { sampling, seed, .. } = self.pending.request(request);
-            (slot, draft(logits.row(slot), sampling, *seed, position, row))
+            let logits = self.pending.edited(request, None, logits.row(slot), edited);
+            (slot, draft(logits, sampling, *seed, position, row))
         };
         let drafts: Vec<(usize, Option<Draft>)> =
-            seated.par_iter().map_init(SoftmaxRow::default, guess).collect();
+            seated.par_iter().map_init(Scratch::default, guess).collect();
         for (slot, draft) in drafts {
             speculation.drafts[slot] = draft;
         }

@@ -8,13 +8,14 @@ use crate::hub;
 use crate::interrupt;
 use crate::policy;
 use crate::recipe::load::set_value;
-use crate::recipe::text::{load_renderer, note_unused_sampling};
+use crate::recipe::text::{load_renderer, note_unused_sampling, stop_of};
 use anyhow::Result;
 use ruminate_data::jsonl::{Mismatch, parse_object};
 use ruminate_data::{Completion, FinishReason, Prompt, Request, SamplingParams, Seed, Stop};
 use ruminate_model as model;
 use ruminate_rollout::{Engine, EngineConfig, LocalEngine};
 use ruminate_text::Columns;
+use ruminate_text::Controls;
 use ruminate_text::Preamble;
 use ruminate_text::Renderer;
 use ruminate_text::{PromptStyle, end_ids};
@@ -35,6 +36,8 @@ pub struct GenerateOptions {
     pub device: Device,
     /// How tokens are drawn.
     pub sampling: SamplingParams,
+    /// What texts ask of completions.
+    pub controls: Controls,
     /// How they are computed, and how many sequences at once.
     pub engine: EngineConfig,
     /// The seed: the same one gives the same completions.
@@ -55,24 +58,26 @@ enum Input {
 }
 
 /// Keys of a row that other programs read, and this one does not.
-const FLAGS: [(&str, &str); 5] = [
+const FLAGS: [(&str, &str); 14] = [
     ("temperature", "--temperature"),
     ("top_p", "--top-p"),
     ("top_k", "--top-k"),
+    ("min_p", "--min-p"),
+    ("repetition_penalty", "--repetition-penalty"),
+    ("presence_penalty", "--presence-penalty"),
+    ("frequency_penalty", "--frequency-penalty"),
+    ("stop", "--stop"),
+    ("stop_strings", "--stop"),
+    ("bad_words", "--bad-word"),
+    ("thought_prefix", "--thought-prefix"),
+    ("thinking_budget", "--thinking-budget"),
     ("max_tokens", "--max-new-tokens"),
     ("max_new_tokens", "--max-new-tokens"),
 ];
 
 /// Keys that change a prompt where others read them, and that nothing here reads.
-const UNREAD: [&str; 7] = [
-    "messages",
-    "system",
-    "stop",
-    "tool_choice",
-    "chat_template",
-    "add_generation_prompt",
-    "continue_final_message",
-];
+const UNREAD: [&str; 6] =
+    ["messages", "system", "tool_choice", "chat_template", "add_generation_prompt", "continue_final_message"];
 
 #[derive(Serialize)]
 struct OutputLine<'a> {
@@ -84,18 +89,23 @@ struct OutputLine<'a> {
     text: Option<String>,
     logprobs: &'a [f32],
     finish_reason: FinishReason,
+    /// Which of them the policy drew; absent where all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trained: Option<&'a [bool]>,
 }
 
 pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
     let sampling = args.sampling;
     sampling.validate()?;
+    args.controls.validate()?;
     args.engine.validate()?;
+    let controls = args.controls != Controls::default();
     let source = policy::Source::new(&hub::folder(&args.model)?, args.adapter.as_deref())?;
     let config = model::load_config(&source.base)?;
     let lines = lines::read(files, parse)?;
     let needs_text = lines.iter().any(|row| matches!(row.value, Input::Prompt(..)));
     let kwargs = template_kwargs(&args.template)?;
-    let renderer = optional_renderer(&source.base, &config, needs_text || !kwargs.is_empty())?;
+    let renderer = optional_renderer(&source.base, &config, needs_text || controls || !kwargs.is_empty())?;
     let mut renderer = renderer.map(|renderer| renderer.with_kwargs(&kwargs, "--template")).transpose()?;
     if let Some(renderer) = &mut renderer {
         renderer.template.preamble = Preamble::of_system(args.system.as_deref());
@@ -116,15 +126,14 @@ pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
         prompts.push((row.line - 1, ids));
     }
 
+    let stop = &match &renderer {
+        Some(renderer) => stop_of(&args.controls, renderer, sampling.max_new_tokens)?,
+        None => Stop::at(&end_ids(&source.base, config.vocab_size, &config.eos_token_ids)?),
+    };
     let device = args.device.open()?;
     let policy = source.load(&device)?;
     frontend::catch_interrupts("what is complete is written, and the rest is given up");
-    let eos_token_ids = match &renderer {
-        Some(renderer) => renderer.end_ids.clone(),
-        None => end_ids(&source.base, config.vocab_size, &config.eos_token_ids)?,
-    };
     note_unused_sampling(&source.base, &sampling);
-    let stop = &Stop::at(&eos_token_ids);
     let seed = Seed::new(args.seed).child("generate");
     let requests: Vec<Request> = prompts
         .iter()
@@ -192,6 +201,7 @@ fn line<'a>(
         text: renderer.map(|renderer| renderer.text(&completion.ids)),
         logprobs: &completion.logprobs,
         finish_reason: completion.finish_reason,
+        trained: completion.trained.as_deref(),
     }
 }
 

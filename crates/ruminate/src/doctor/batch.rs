@@ -13,22 +13,6 @@ const MANY_EPOCHS: f64 = 20.0;
 pub(super) fn sampling(work: Work, recipe: &Recipe) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (rollout, eval) = (&recipe.rollout, &recipe.eval);
-    if work == Work::TrainRl {
-        let cuts =
-            "the sampler then draws from another distribution than the one whose probabilities are trained";
-        if rollout.top_p < 1.0 {
-            let found = format!("`rollout.top_p` is {}: {cuts}", rollout.top_p);
-            findings.push(Finding::severe(
-                "top_p",
-                found,
-                "set `rollout.top_p = 1`; `eval.top_p` may stay below",
-            ));
-        }
-        if rollout.top_k > 0 {
-            let found = format!("`rollout.top_k` is {}: {cuts}", rollout.top_k);
-            findings.push(Finding::severe("top_k", found, "set `rollout.top_k = 0`"));
-        }
-    }
     let samples = match work {
         Work::TrainRl => recipe.grpo.num_generations,
         Work::Distill => recipe.distill.learning.num_samples,
@@ -175,14 +159,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sampler_that_cuts_the_distribution_is_severe_in_reinforcement_only() {
-        let cut = recipe("rollout = { top_p = 0.9, top_k = 20, temperature = 0.0 }");
-        let findings = sampling(Work::TrainRl, &cut);
-        for name in ["top_p", "top_k", "temperature"] {
-            assert_eq!(severities(&findings, name), [Severity::Severe], "{findings:?}");
-        }
-        assert!(sampling(Work::Eval, &cut).is_empty());
-        assert!(severities(&sampling(Work::Distill, &cut), "top_p").is_empty());
+    fn greedy_sampling_is_severe_in_reinforcement_only_and_a_cut_distribution_is_learned() {
+        let greedy = recipe("rollout = { temperature = 0.0 }");
+        let findings = sampling(Work::TrainRl, &greedy);
+        assert_eq!(severities(&findings, "temperature"), [Severity::Severe], "{findings:?}");
+        assert!(sampling(Work::Eval, &greedy).is_empty());
+        let cut = recipe("rollout = { top_p = 0.9, top_k = 20, min_p = 0.1 }");
+        assert!(sampling(Work::TrainRl, &cut).is_empty(), "the sampler records what it kept");
         assert!(sampling(Work::TrainRl, &Recipe::default()).is_empty());
     }
 

@@ -10,6 +10,7 @@ use crate::error::Refusal;
 use crate::frontend::Progress;
 use crate::interrupt;
 use crate::printable::harmless_line;
+use crate::recipe::text::stop_of;
 use crate::recipe::{Eval, Recipe};
 use anyhow::Result;
 use ruminate_data::procedural::DIFFICULTY;
@@ -44,6 +45,7 @@ struct Set {
     problems: Vec<(Task, Vec<u32>)>,
     /// What the policy is made to begin with.
     forced: &'static str,
+    stop: Stop,
 }
 
 /// What is measured, and how.
@@ -136,7 +138,10 @@ impl<'a> Evaluator<'a> {
                 Ok((task.clone(), renderer.tokenizer.encode(&text)?))
             };
             let problems = tasks.iter().map(with_ids).collect::<Result<_>>()?;
-            Ok(Set { name: name.to_owned(), problems, forced })
+            // A prompt that ends with something forced is not begun in another way.
+            let controls = if forced.is_empty() { recipe.controls() } else { recipe.controls().unforced() };
+            let stop = stop_of(&controls, renderer, recipe.rollout.max_new_tokens)?;
+            Ok(Set { name: name.to_owned(), problems, forced, stop })
         };
         let mut sets = vec![set(VALIDATION, &problems.validation, "")?];
         if recipe.eval.empty_thought {
@@ -250,7 +255,7 @@ impl<'a> Evaluator<'a> {
     ) -> Result<Vec<Group>> {
         let seed = seed_of(self.seed, &set.name);
         let prompts: Vec<&[u32]> = set.problems.iter().map(|(_, ids)| ids.as_slice()).collect();
-        let args = GroupArgs { count, sampling, stop: &Stop::at(&self.judge.renderer.end_ids) };
+        let args = GroupArgs { count, sampling, stop: &set.stop };
         let seed_of = |problem: usize| seed.index(problem as u64);
         let completions = generate_grouped(engine, &prompts, args, seed_of, || {
             *done += 1;

@@ -15,7 +15,7 @@ use crate::observer::tokens::Watched;
 use crate::recipe::Recipe;
 use anyhow::Result;
 use burn::module::Module;
-use ruminate_data::Group;
+use ruminate_data::{Group, SamplingParams, Stop};
 use ruminate_grpo::Verdicts;
 use ruminate_model::Decoder;
 use ruminate_report::tensorboard::EventFile;
@@ -54,8 +54,10 @@ pub(crate) struct Settings<'a> {
     pub(crate) keep_last: NonZeroUsize,
     /// Steps between two files of completions; 0 writes none.
     pub(crate) completions_steps: usize,
-    /// What completions are sampled at.
-    pub(crate) temperature: f64,
+    /// From what completions are drawn.
+    pub(crate) sampling: SamplingParams,
+    /// What ends them, and steers them on the way.
+    pub(crate) stop: Stop,
     /// What to measure; nothing where it is absent.
     pub(crate) evaluator: Option<&'a Evaluator<'a>>,
     /// Samples whose loss is measured.
@@ -268,8 +270,8 @@ impl train::Observer for Observer<'_> {
 
     fn updated(&mut self, step: usize, policy: &Decoder) {
         let Some(watched) = self.watched.take() else { return };
-        let Settings { temperature, renderer, folder, .. } = self.settings;
-        if let Err(error) = watched.write(step, &policy.valid(), temperature, renderer, folder) {
+        let Settings { sampling, stop, renderer, folder, .. } = &self.settings;
+        if let Err(error) = watched.write(step, &policy.valid(), (sampling, stop), renderer, folder) {
             self.progress.say(&format!("warning: {error}; training goes on without this file"));
         }
     }

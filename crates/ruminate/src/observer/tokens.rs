@@ -2,7 +2,7 @@
 //! `tokens/step-000010.jsonl`.
 
 use anyhow::Result;
-use ruminate_data::{Completion, Group, Sample};
+use ruminate_data::{Completion, Group, History, Sample, SamplingParams, Stop};
 use ruminate_model::read::{self, Place};
 use ruminate_model::{Decoder, Routes};
 use ruminate_run::{RunFolder, rows};
@@ -10,6 +10,7 @@ use ruminate_text::Renderer;
 use ruminate_text::SpecialText;
 use ruminate_train::logprobs::token_logprobs;
 use ruminate_train::packing::{Sequence, one_a_row};
+use ruminate_train::score_drawn;
 
 /// Groups of a step that are looked at, and completions of each.
 const GROUPS: usize = 2;
@@ -57,7 +58,7 @@ impl Watched {
         self,
         step: usize,
         policy: &Decoder,
-        temperature: f64,
+        drawn_from: (&SamplingParams, &Stop),
         renderer: &Renderer,
         folder: &RunFolder,
     ) -> Result<()> {
@@ -65,22 +66,33 @@ impl Watched {
         for (index, sample, completion) in &self.completions {
             let tokens = pieces(renderer, &completion.ids);
             let (step, index, sample) = (step as u64, *index as u64, *sample as u64);
-            let row = rows::Tokens { step, index, sample, tokens, ..look(policy, completion, temperature) };
+            let row = rows::Tokens { step, index, sample, tokens, ..look(policy, completion, drawn_from)? };
             ruminate_data::jsonl::write(&mut bytes, [row])?;
         }
         Ok(folder.write(&folder.tokens_path(step as u64), &bytes)?)
     }
 }
 
-/// A completion through the policy, all tokens at once.
-fn look(policy: &Decoder, completion: &Completion, temperature: f64) -> rows::Tokens {
+/// A completion through the policy, all tokens at once. The ratio of a token that the policy has not drawn is absent.
+fn look(
+    policy: &Decoder,
+    completion: &Completion,
+    (sampling, stop): (&SamplingParams, &Stop),
+) -> Result<rows::Tokens> {
     let sample = Sample::completion_only(&completion.prompt_ids, &completion.ids);
     let packed = one_a_row(&[Sequence::from(&sample)]);
     let output = policy.forward(&packed.batch, Routes::Choose);
-    let now = token_logprobs(policy, output.hidden, &packed, temperature);
+    let now = token_logprobs(policy, output.hidden, &packed, sampling.temperature);
     let floats = |tensor: burn::tensor::Tensor<1>| read::floats(tensor, Place::Statistics);
-    let ratio =
-        floats(now.logprobs).into_iter().zip(&completion.logprobs).map(|(now, then)| (now - then).exp());
+    let drawn = completion.drawn_logprobs();
+    let has_sets = completion.kept.len() == completion.ids.len();
+    let (then, now_drawn) = if History::matters(sampling, stop) || (sampling.cuts() && has_sets) {
+        (drawn, score_drawn(policy, &[completion], sampling, stop, 1)?.swap_remove(0))
+    } else {
+        (completion.logprobs.clone(), floats(now.logprobs))
+    };
+    let ratio = now_drawn.into_iter().zip(then).enumerate();
+    let ratio = ratio.map(|(token, (now, then))| completion.is_trained(token).then_some((now - then).exp()));
     let experts = output.routing.iter().take(LAYERS).map(|layer| {
         let chosen = layer.experts.len() / packed.batch.places();
         // The places of the completion's tokens, each computed by the experts chosen there.
@@ -91,15 +103,15 @@ fn look(policy: &Decoder, completion: &Completion, temperature: f64) -> rows::To
             })
             .collect()
     });
-    rows::Tokens {
+    Ok(rows::Tokens {
         step: 0,
         index: 0,
         sample: 0,
         tokens: Vec::new(),
-        ratio: ratio.map(Some).collect(),
+        ratio: ratio.collect(),
         entropy: floats(now.entropy).into_iter().map(Some).collect(),
         experts: experts.collect(),
-    }
+    })
 }
 
 /// The text of each token: what it adds to those before it. One that is part of a character adds nothing; the one

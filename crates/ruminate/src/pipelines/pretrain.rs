@@ -20,7 +20,7 @@ use anyhow::{Context, Result, anyhow};
 use ruminate_data::container;
 use ruminate_data::jsonl::{self, Mismatch};
 use ruminate_data::traces::Traces;
-use ruminate_data::{Epochs, Sample, Seed, SourceError};
+use ruminate_data::{Epochs, Sample, SamplingParams, Seed, SourceError, Stop};
 use ruminate_env::Data;
 use ruminate_model::{Config, Parameters};
 use ruminate_text::PromptStyle;
@@ -125,7 +125,8 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         identity: &stage.identity,
         keep_last: NonZeroUsize::new(spec.settings.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
         completions_steps: 0,
-        temperature: 1.0,
+        sampling: SamplingParams::default(),
+        stop: Stop::default(),
         evaluator: None,
         validation: validation.as_ref(),
     };

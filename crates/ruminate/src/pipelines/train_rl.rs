@@ -17,7 +17,7 @@ use crate::run::identity;
 use crate::run::session::Session;
 use crate::run::stage::{Entered, OnExisting, enter};
 use anyhow::Result;
-use ruminate_data::{Seed, Stop};
+use ruminate_data::Seed;
 use ruminate_env::Problems;
 use ruminate_grpo as grpo;
 use ruminate_model::{self as model, Config, Parameters};
@@ -63,11 +63,12 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let judge = recipe.grader(&renderer)?;
     let evaluator = Evaluator::new(recipe, &renderer, &judge, &problems)?;
 
+    let stop = recipe.stop(&renderer)?;
     let setup = grpo::TrainerArgs {
         config: &recipe.grpo,
         train: &recipe.train,
         sampling: recipe.rollout.sampling(),
-        stop: &Stop::at(&renderer.end_ids),
+        stop: &stop,
         alarms: &recipe.alarms,
         max_steps: recipe.max_steps,
         seed: seed.child("grpo"),
@@ -78,7 +79,8 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         prompt_tokens,
         evaluated: problems.validation.len() * recipe.eval.num_samples,
     };
-    let engine = EngineConfig { record_routing: true, ..recipe.rollout.engine() };
+    let engine =
+        EngineConfig { record_routing: true, record_kept: setup.sampling.cuts(), ..recipe.rollout.engine() };
     let plan = grpo::memory_plan(&config, demand, &engine, &setup)?;
 
     let stage = match enter(session, out, session.identity(identity::of_a_base(recipe))?, OnExisting::Kept)? {
@@ -103,7 +105,8 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         identity: &stage.identity,
         keep_last: NonZeroUsize::new(recipe.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
         completions_steps: recipe.eval.completions_steps,
-        temperature: recipe.rollout.temperature,
+        sampling: setup.sampling,
+        stop: stop.clone(),
         evaluator: Some(&evaluator),
         validation: None,
     };

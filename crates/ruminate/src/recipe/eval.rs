@@ -123,10 +123,11 @@ impl Eval {
         Ok(self.sampling(&Rollout::default()).validate()?)
     }
 
-    /// Sampling of an evaluation: from its own distribution, as long as training's completions.
+    /// Sampling of an evaluation: from its own distribution, without training's penalties, as long as training's completions.
     pub(crate) fn sampling(&self, rollout: &Rollout) -> SamplingParams {
         let Self { temperature, top_p, .. } = *self;
-        SamplingParams { temperature, top_p, top_k: 0, max_new_tokens: rollout.max_new_tokens }
+        let max_new_tokens = rollout.max_new_tokens;
+        SamplingParams { temperature, top_p, max_new_tokens, ..SamplingParams::default() }
     }
 
     /// The engine of an evaluation: the policy's own numbers, and what training's engine may take.

@@ -54,14 +54,23 @@ const NAMES: &[(&[&str], &str)] = &[
         &["total_training_steps", "num_steps", "max_iters"],
         "the number of steps is `max_steps`, of sft `sft.max_steps`",
     ),
+    (&["stop_strings", "stop_sequences", "stop"], "texts that end a completion are `rollout.stop`"),
     (
-        &["stop", "stop_strings", "stop_token_ids", "eos_token_id", "stop_sequences"],
-        "a completion ends at the end tokens of the model folder (generation_config.json) or after \
-         `rollout.max_new_tokens`; there are no other stops",
+        &["stop_token_ids", "eos_token_id"],
+        "a completion ends at the end tokens of the model folder (generation_config.json), at the texts of `rollout.stop` \
+         or after `rollout.max_new_tokens`",
     ),
     (
-        &["min_p", "repetition_penalty", "presence_penalty", "frequency_penalty", "bad_words"],
-        "the distribution is shaped by `rollout.temperature`, `rollout.top_p` and `rollout.top_k` only",
+        &["min_p"],
+        "the share of the most probable token's probability below which tokens are cut is `rollout.min_p`",
+    ),
+    (&["repetition_penalty"], "it is `rollout.repetition_penalty`"),
+    (&["presence_penalty"], "it is `rollout.presence_penalty`"),
+    (&["frequency_penalty"], "it is `rollout.frequency_penalty`"),
+    (&["bad_words", "bad_words_ids"], "texts that no completion has are `rollout.bad_words`"),
+    (
+        &["thinking_token_budget", "thinking_budget", "max_thinking_tokens"],
+        "the tokens after which a thought is closed are `rollout.thinking_budget`",
     ),
     (
         &["n", "rollout_n", "num_return_sequences", "n_samples_per_prompt", "group_size", "G"],

@@ -200,7 +200,11 @@ pub(super) fn known_keys() -> Result<Map<String, Value>> {
     known["rollout"]["engine"] = Value::Null;
     // Not written while they are absent.
     known["preset"] = Value::Null;
-    for (table, keys) in [("data", &["system", "shots", "template"][..]), ("grpo", grpo::Config::keys())] {
+    for (table, keys) in [
+        ("data", &["system", "shots", "template"][..]),
+        ("grpo", grpo::Config::keys()),
+        ("rollout", &ROLLOUT),
+    ] {
         for key in keys {
             let values = known[table].as_object_mut().context("a table of the default recipe")?;
             values.entry(*key).or_insert(Value::Null);
@@ -211,6 +215,19 @@ pub(super) fn known_keys() -> Result<Map<String, Value>> {
         _ => Ok(Map::new()),
     }
 }
+
+/// Keys of `[rollout]` that are not written where they say nothing.
+const ROLLOUT: [&str; 9] = [
+    "min_p",
+    "repetition_penalty",
+    "presence_penalty",
+    "frequency_penalty",
+    "stop",
+    "bad_words",
+    "thought_prefix",
+    "thinking_budget",
+    "thought_end",
+];
 
 /// The keys of `[lora]`, with the other name that one of them has.
 fn lora_keys() -> Result<Value> {
@@ -307,6 +324,10 @@ mod tests {
             ("data.params.terms=1", "terms"),
             ("rollout.temperature=-1", "temperature"),
             ("rollout.kv_cache_memory_gib=0", "kv_cache_memory_gib"),
+            ("rollout.min_p=2", "min_p"),
+            ("rollout.repetition_penalty=0", "repetition_penalty"),
+            ("rollout.stop=['']", "`stop`"),
+            ("rollout.bad_word=['a']", "did you mean `rollout.bad_words`"),
             ("rollout.max_num_batched_tokens=0", "max_num_batched_tokens"),
             ("model.hidden_size=0", "hidden_size"),
             ("max_steps=0", "max_steps"),

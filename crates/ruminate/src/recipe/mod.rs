@@ -135,6 +135,7 @@ impl Recipe {
         self.rollout.validate().context("[rollout]")?;
         self.fleet.as_ref().map_or(Ok(()), fleet::Config::validate).context("[fleet]")?;
         crate::fleet::check(self)?;
+        self.controls().validate().context("[rollout]")?;
         self.grpo.validate().context("[grpo]")?;
         self.lora.as_ref().map_or(Ok(()), lora::Config::validate).context("[lora]")?;
         self.reward.rubric(&self.data).map(drop).context("[reward]")?;

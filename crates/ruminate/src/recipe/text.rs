@@ -2,11 +2,12 @@
 //! here; how they work is the business of the crates `text` and `env`.
 
 use super::Recipe;
-use anyhow::Result;
-use ruminate_data::{SamplingParams, Seed};
+use anyhow::{Context, Result};
+use ruminate_data::{SamplingParams, Seed, Stop};
 use ruminate_env::{Grader, ProblemSettings, Problems, TextMetrics};
 use ruminate_model::Config;
-use ruminate_text::{Preamble, PromptStyle, Renderer, unused_sampling};
+use ruminate_rollout as rollout;
+use ruminate_text::{Controls, Preamble, PromptStyle, Renderer, unused_sampling};
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{LazyLock, Mutex, PoisonError};
@@ -52,6 +53,21 @@ impl Recipe {
         }
     }
 
+    /// What its texts ask of completions.
+    pub(crate) fn controls(&self) -> Controls {
+        let rollout::Config { stop, bad_words, thought_prefix, thinking_budget, thought_end, .. } =
+            self.rollout.clone();
+        Controls { stop, bad_words, thought_prefix, thinking_budget, thought_end }
+    }
+
+    /// What ends completions of a renderer's policy, and steers them on the way.
+    ///
+    /// # Errors
+    /// Controls that cannot be.
+    pub(crate) fn stop(&self, renderer: &Renderer) -> Result<Stop> {
+        stop_of(&self.controls(), renderer, self.rollout.max_new_tokens).context("[rollout]")
+    }
+
     /// What judges its completions.
     ///
     /// # Errors
@@ -62,6 +78,14 @@ impl Recipe {
         grader.warnings().iter().for_each(|warning| notice!("warning: {warning}"));
         Ok(grader)
     }
+}
+
+/// What controls ask of the completions of a renderer's policy.
+///
+/// # Errors
+/// Controls that cannot be.
+pub(crate) fn stop_of(controls: &Controls, renderer: &Renderer, max_new_tokens: usize) -> Result<Stop> {
+    Ok(controls.stop(&renderer.tokenizer, &renderer.end_ids, max_new_tokens)?)
 }
 
 fn notify(line: String) {
@@ -87,7 +111,7 @@ pub(crate) fn warn_without_end(renderer: &Renderer) {
 
 /// Notes which sampling values of a model folder's `generation_config.json` are not used, where there are any.
 pub(crate) fn note_unused_sampling(folder: &Path, sampling: &SamplingParams) {
-    if let Some(note) = unused_sampling(folder, sampling.temperature, sampling.top_p, sampling.top_k) {
+    if let Some(note) = unused_sampling(folder, sampling) {
         notice!("note: {note}");
     }
 }

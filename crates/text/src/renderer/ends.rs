@@ -3,6 +3,7 @@
 
 use crate::Error;
 use crate::files::unread;
+use ruminate_data::SamplingParams;
 use ruminate_files::MAX_CONFIG_BYTES;
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -60,12 +61,14 @@ const LISTS: [&str; 5] =
 
 /// A note on the sampling values of `generation_config.json` that a command with these of its own does not
 /// use; `None` where there are none, or no such file that can be read. `top_k` 0 keeps all tokens.
-pub fn unused_sampling(folder: &Path, temperature: f64, top_p: f64, top_k: usize) -> Option<String> {
+pub fn unused_sampling(folder: &Path, sampling: &SamplingParams) -> Option<String> {
     let keys = object(folder).ok()??;
     let own = |key: &str| match key {
-        "temperature" => Some(temperature),
-        "top_p" => Some(top_p),
-        "top_k" => Some(top_k as f64),
+        "temperature" => Some(sampling.temperature),
+        "top_p" => Some(sampling.top_p),
+        "top_k" => Some(sampling.top_k as f64),
+        "min_p" => Some(sampling.min_p),
+        "repetition_penalty" => Some(sampling.repetition_penalty),
         _ => None,
     };
     let number = |(key, neutral): &(&str, f64)| {
@@ -86,7 +89,7 @@ pub fn unused_sampling(folder: &Path, temperature: f64, top_p: f64, top_k: usize
         CHANGES.iter().filter_map(number).chain(LISTS.iter().filter_map(list)).collect();
     (!unused.is_empty()).then(|| {
         format!(
-            "{}: not used: {}; the command's own temperature, top-p and top-k decide how tokens are drawn",
+            "{}: not used: {}; the command's own temperature, top-p, top-k, min-p and penalties decide how tokens are drawn",
             folder.join(GENERATION).display(),
             unused.join(", ")
         )
@@ -117,6 +120,7 @@ fn short(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::{GENERATION, end_ids, unused_sampling};
+    use ruminate_data::SamplingParams;
     use std::fs;
 
     fn folder(generation: &str) -> tempfile::TempDir {
@@ -170,7 +174,7 @@ mod tests {
         let generation = r#"{"do_sample": true, "temperature": 0.7, "top_p": 1.0, "top_k": 20, "repetition_penalty": 1.05,
             "stop_strings": ["\n"], "bad_words_ids": null}"#;
         let folder = folder(generation);
-        let note = unused_sampling(folder.path(), 1.0, 1.0, 0).expect("a note");
+        let note = unused_sampling(folder.path(), &SamplingParams::default()).expect("a note");
         for part in [
             "generation_config.json",
             "temperature 0.7",
@@ -181,7 +185,14 @@ mod tests {
             assert!(note.contains(part), "{part}: {note}");
         }
         assert!(!note.contains("top_p 1") && !note.contains("bad_words"), "{note}");
-        let note = unused_sampling(folder.path(), 0.7, 1.0, 20).expect("a note");
+        let same = SamplingParams {
+            temperature: 0.7,
+            top_k: 20,
+            repetition_penalty: 1.05,
+            ..SamplingParams::default()
+        };
+        let note = unused_sampling(folder.path(), &same).expect("a note");
         assert!(!note.contains("temperature 0") && !note.contains("top_k 20"), "{note}");
+        assert!(!note.contains("repetition_penalty") && note.contains("stop_strings"), "{note}");
     }
 }

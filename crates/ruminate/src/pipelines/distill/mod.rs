@@ -16,7 +16,7 @@ use crate::pipelines::announce;
 use crate::pipelines::sft::{Fitted, check_adapters};
 use crate::pipelines::train_rl;
 use crate::policy;
-use crate::recipe::{Data, Model};
+use crate::recipe::{Data, Model, Recipe};
 use crate::run::folders;
 use crate::run::identity;
 use crate::run::session::Session;
@@ -51,6 +51,7 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
     }
     session.check_files()?;
     if let Some(url) = recipe.distill.remote_url() {
+        refuse_controls(recipe)?;
         return from_server(&session, url);
     }
     if method == Method::OnPolicy {
@@ -196,6 +197,24 @@ fn end(
     }
     stage.finish(&fitted.policy, &student.renderer, summary.clone())?;
     Ok(Finished::new(out, summary))
+}
+
+/// Refuses what a server is not asked for.
+fn refuse_controls(recipe: &Recipe) -> Result<()> {
+    let controls = recipe.controls();
+    let given = [
+        ("stop", !controls.stop.is_empty()),
+        ("bad_words", !controls.bad_words.is_empty()),
+        ("thought_prefix", !controls.thought_prefix.is_empty()),
+        ("thinking_budget", controls.thinking_budget > 0),
+    ];
+    match given.into_iter().find(|(_, is_given)| *is_given) {
+        None => Ok(()),
+        Some((key, _)) => Err(Refusal::usage(format!(
+            "`rollout.{key}` is not asked of a server, and `distill.teacher` is one; expected a recipe without it, or a teacher \
+             in a folder"
+        ))),
+    }
 }
 
 /// The teacher's folder: the recipe's, or the policy of `train-rl`, which is trained where it is missing.

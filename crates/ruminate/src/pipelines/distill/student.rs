@@ -12,7 +12,7 @@ use crate::run::session::Session;
 use crate::run::stage::Stage;
 use anyhow::Result;
 use burn::tensor::Tensor;
-use ruminate_data::{Epochs, Sample, Seed, Stop};
+use ruminate_data::{Epochs, Sample, Seed};
 use ruminate_distill::logits::{TeacherSample, TopKSpec, logit_loss};
 use ruminate_distill::on_policy::{self, OnPolicyArgs};
 use ruminate_distill::{self as distill, Method};
@@ -176,7 +176,7 @@ impl Student {
         evaluator: &Evaluator,
     ) -> Result<Fitted> {
         let recipe = &session.recipe;
-        let stop = Stop::at(&self.renderer.end_ids);
+        let stop = recipe.stop(&self.renderer)?;
         let mut engine = LocalEngine::new(recipe.rollout.engine());
         let setup = distill::SamplingArgs {
             teacher,

@@ -11,9 +11,7 @@ use crate::run::identity::of_folder;
 use anyhow::Result;
 use ruminate_data::decontaminate::{Decontaminator, R1_NGRAM};
 use ruminate_data::jsonl::{self, AnswerColumn, TaskFormat};
-use ruminate_data::{
-    Completion, FinishReason, Group, Message, Outcome, Problem, Prompt, Sample, Seed, Stop, Task,
-};
+use ruminate_data::{Completion, FinishReason, Group, Message, Outcome, Problem, Prompt, Sample, Seed, Task};
 use ruminate_distill as distill;
 use ruminate_env::Grader;
 use ruminate_env::Problems;
@@ -115,7 +113,7 @@ pub(super) fn sample(
     let setup = distill::SamplingArgs {
         teacher,
         sampling: recipe.rollout.sampling(),
-        stop: &Stop::at(&judge.renderer.end_ids),
+        stop: &recipe.stop(judge.renderer)?,
         num_samples,
         seed: Seed::new(recipe.seed).child("distill"),
     };
@@ -162,7 +160,7 @@ pub(super) fn sample(
 fn requests(recipe: &Recipe, folder: &Path, renderer: &Renderer, asked: &[Problem]) -> Result<Vec<String>> {
     let teacher = of_folder(folder)?;
     // How many sequences are decoded at once decides nothing.
-    let mut sampling = serde_json::to_value(recipe.rollout)?;
+    let mut sampling = serde_json::to_value(&recipe.rollout)?;
     sampling.as_object_mut().and_then(|keys| keys.shift_remove("max_num_seqs"));
     let decides = |problem: &Problem| {
         json!({

@@ -20,7 +20,7 @@ use crate::run::identity;
 use crate::run::session::Session;
 use crate::run::stage::{Entered, OnExisting, Stage, enter};
 use anyhow::Result;
-use ruminate_data::{Sample, Seed};
+use ruminate_data::{Sample, Seed, Stop};
 use ruminate_model::{self as model, Decoder};
 use ruminate_text::Renderer;
 use ruminate_train::{State, supervised};
@@ -172,7 +172,8 @@ impl Fit<'_> {
             identity: &stage.identity,
             keep_last: NonZeroUsize::new(settings.train.save_total_limit).unwrap_or(NonZeroUsize::MIN),
             completions_steps: session.recipe.eval.completions_steps,
-            temperature: session.recipe.rollout.temperature,
+            sampling: session.recipe.rollout.sampling(),
+            stop: Stop::default(),
             evaluator: self.evaluator,
             validation: self.validation,
         };

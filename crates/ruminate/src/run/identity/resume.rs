@@ -41,7 +41,7 @@ const FREE: [&str; 13] = [
 ];
 
 /// What `--allow-changed` may change. A key that is in neither list is fixed.
-const ALLOWED: [&str; 40] = [
+const ALLOWED: [&str; 41] = [
     "max_steps",
     "*.max_steps",
     "*.num_train_epochs",
@@ -76,6 +76,7 @@ const ALLOWED: [&str; 40] = [
     "grpo.delta",
     "grpo.mask_truncated_completions",
     "grpo.max_mismatch_kl",
+    "grpo.router_replay",
     "reward",
     "data",
     VALIDATION_SHARE,

@@ -17,7 +17,7 @@ pub(super) struct Choice {
 
 /// What is asked, without the server's address and the number of choices: they decide no answer.
 fn question(recipe: &Recipe, task: &Task) -> Value {
-    let sampling = recipe.rollout;
+    let sampling = &recipe.rollout;
     let mut question = json!({
         "model": recipe.distill.remote_model.as_deref().unwrap_or_default(),
         // Read without an error before: the renderer that speaks it has the same.
@@ -28,6 +28,17 @@ fn question(recipe: &Recipe, task: &Task) -> Value {
     });
     if sampling.top_k > 0 {
         question["top_k"] = sampling.top_k.into(); // not OpenAI's; vLLM and llama.cpp know it
+    }
+    // Those of OpenAI, then vLLM's and llama.cpp's.
+    for (key, value, neutral) in [
+        ("presence_penalty", sampling.presence_penalty, 0.0),
+        ("frequency_penalty", sampling.frequency_penalty, 0.0),
+        ("min_p", sampling.min_p, 0.0),
+        ("repetition_penalty", sampling.repetition_penalty, 1.0),
+    ] {
+        if value != neutral {
+            question[key] = value.into();
+        }
     }
     // Read without an error when the problem was.
     let inputs = TemplateInputs::of_row(|name| task.columns.get(name)).unwrap_or_default();

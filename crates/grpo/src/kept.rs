@@ -1,0 +1,76 @@
+//! What a sampler kept of its distribution: without it there is nothing to learn a cut policy by.
+
+use crate::Error;
+use ruminate_data::{Completion, Group, SamplingParams};
+
+impl Error {
+    /// Why such sampling cannot be learned from with an engine that does not record what it kept.
+    pub(crate) fn cut_unseen(sampling: &SamplingParams) -> Self {
+        let (key, found, expected) = if sampling.top_p < 1.0 {
+            ("top_p", sampling.top_p, 1.0)
+        } else if sampling.top_k > 0 {
+            ("top_k", sampling.top_k as f64, 0.0)
+        } else {
+            ("min_p", sampling.min_p, 0.0)
+        };
+        Self::CutUnseen { key, found, expected }
+    }
+}
+
+/// Checks that completions carry what they were drawn from, where that was cut.
+///
+/// # Errors
+/// [`Error::KeptSet`] for the first one that does not.
+pub(crate) fn check_kept(groups: &[Group], sampling: &SamplingParams) -> Result<(), Error> {
+    if !sampling.cuts() {
+        return Ok(());
+    }
+    for group in groups {
+        for (index, completion) in group.completions.iter().enumerate() {
+            if let Some(found) = lacks(completion) {
+                return Err(Error::KeptSet { task: group.task, completion: index, found });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a completion lacks.
+fn lacks(completion: &Completion) -> Option<String> {
+    let Completion { ids, kept, kept_mass, .. } = completion;
+    if kept.len() != ids.len() || kept_mass.len() != ids.len() {
+        let (sets, masses) = (kept.len(), kept_mass.len());
+        return Some(format!("it has {sets} sets and {masses} probabilities for {} tokens", ids.len()));
+    }
+    let is_outside = |(token, id): (usize, &u32)| kept.at(token).binary_search(id).is_err();
+    let outside = ids.iter().enumerate().position(is_outside);
+    outside.map(|token| format!("its token {token} is not among those that were kept"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_kept;
+    use ruminate_data::{Completion, FinishReason, Group, SamplingParams};
+
+    #[test]
+    fn a_completion_without_its_sets_is_refused_where_the_distribution_was_cut() {
+        let cut = SamplingParams { min_p: 0.1, ..SamplingParams::default() };
+        let check = |kept: &[&[u32]], kept_mass: Vec<f32>| {
+            let mut completion = Completion::new(vec![1], vec![5, 6], vec![-1.0; 2], FinishReason::Stop);
+            kept.iter().for_each(|set| completion.kept.push(set));
+            completion.kept_mass = kept_mass;
+            let groups = [Group { task: 3, completions: vec![completion], verdicts: Vec::new() }];
+            assert!(check_kept(&groups, &SamplingParams::default()).is_ok());
+            check_kept(&groups, &cut).map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&[&[5, 9], &[6]], vec![0.5; 2]), Ok(()));
+        for (kept, mass, says) in [
+            (&[][..], vec![0.5; 2], "0 sets and 2 probabilities for 2 tokens"),
+            (&[&[5][..], &[6]], vec![], "2 sets and 0 probabilities"),
+            (&[&[5][..], &[7]], vec![0.5; 2], "token 1 is not among"),
+        ] {
+            let message = check(kept, mass).expect_err(says);
+            assert!(message.contains(says) && message.contains("of task 3"), "{message}");
+        }
+    }
+}
