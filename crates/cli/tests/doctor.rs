@@ -152,15 +152,13 @@ fn what_cannot_learn_is_severe_by_the_name_of_its_check() {
     let eval = format!("data.eval={}", place.path("sums.jsonl"));
     let (text, conflicts, long) = (data("text.jsonl"), data("conflicts.jsonl"), data("long.jsonl"));
     let dead = "reward.components=[{ kind = \"command\", command = [\"false\"] }]";
-    let cases: [(&[&str], &str, &str); 18] = [
+    let cases: [(&[&str], &str, &str); 16] = [
         (&["train.learning_rate=5"], "learning_rate", "train.learning_rate"),
         (&["rollout.max_new_tokens=1"], "max_new_tokens", "rollout.max_new_tokens"),
         (&["reward.format=0.1"], "format", "reward.format"),
         (&[&text], "golds", "reward.verifier"),
         (&["grpo.num_generations=1"], "num_generations", "at least 2"),
         (&["grpo.prompts_per_step=7", "grpo.num_minibatches=2"], "groups", "grpo.num_minibatches"),
-        (&["rollout.top_p=0.9"], "top_p", "rollout.top_p"),
-        (&["rollout.top_k=5"], "top_k", "rollout.top_k"),
         (&[&long], "positions", "more positions"),
         (&["rollout.max_new_tokens=2048"], "positions", "rollout.max_new_tokens"),
         (&[&eval], "overlap", "data.eval"),
@@ -263,16 +261,16 @@ fn a_severe_finding_refuses_the_run_before_its_folder_and_force_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("run");
     let path = out.to_str().expect("UTF-8");
-    let args = common::tiny("train-rl", path, &["rollout.top_p=0.9"]);
+    let args = common::tiny("train-rl", path, &["grpo.prompts_per_step=3", "grpo.num_minibatches=2"]);
     let refused = ruminate(&args);
     assert_code(&refused, 2);
     let text = told(&refused);
-    assert!(text.contains("rollout.top_p = 1") && text.contains("--force"), "{text}");
+    assert!(text.contains("`grpo.num_minibatches` to 1") && text.contains("--force"), "{text}");
     assert!(!out.exists(), "nothing was begun");
     assert!(refused.stdout.is_empty(), "standard output is for results");
     let forced = ruminate(&[&args[..], &["--force"]].concat());
     assert_code(&forced, 0);
-    assert!(told(&forced).contains("warning: top_p: "), "{}", told(&forced));
+    assert!(told(&forced).contains("warning: groups: "), "{}", told(&forced));
     assert!(out.join("final").is_dir());
 }
 

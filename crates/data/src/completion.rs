@@ -67,7 +67,8 @@ pub struct Completion {
     /// Which of `ids` the policy drew, and is trained on; None where it drew all of them.
     pub trained: Option<Vec<bool>>,
     /// The probability that top-k, top-p and min-p kept at each token: what was drawn from is `p / kept`. Empty where nothing
-    /// was cut, so that all of it is 1.
+    /// was cut, so that all of it is 1, and where an engine gives `logprobs` of what was kept alone (vLLM's
+    /// `processed_logprobs`).
     pub kept_mass: Vec<f32>,
     /// The tokens that these kept at each token, among which it was drawn. Empty where nothing was cut, and where the engine
     /// does not record them.

@@ -62,7 +62,7 @@ pub enum Error {
     /// An engine said that it records what it kept, and did not.
     #[error(
         "completion {completion} of task {task} (both counted from 0) was drawn from a distribution that was cut, and {found}; \
-         expected of the engine, for each token, the kept tokens, the drawn one among them, and their probability"
+         expected of the engine, for each token, the kept tokens, the drawn one among them, and of all tokens or none their probability"
     )]
     KeptSet {
         /// Index of the task.

@@ -38,9 +38,9 @@ pub(crate) fn check_kept(groups: &[Group], sampling: &SamplingParams) -> Result<
 /// What a completion lacks.
 fn lacks(completion: &Completion) -> Option<String> {
     let Completion { ids, kept, kept_mass, .. } = completion;
-    if kept.len() != ids.len() || kept_mass.len() != ids.len() {
-        let (sets, masses) = (kept.len(), kept_mass.len());
-        return Some(format!("it has {sets} sets and {masses} probabilities for {} tokens", ids.len()));
+    let (tokens, sets, masses) = (ids.len(), kept.len(), kept_mass.len());
+    if sets != tokens || ![0, tokens].contains(&masses) {
+        return Some(format!("it has {sets} sets and {masses} probabilities for {tokens} tokens"));
     }
     let is_outside = |(token, id): (usize, &u32)| kept.at(token).binary_search(id).is_err();
     let outside = ids.iter().enumerate().position(is_outside);
@@ -64,9 +64,10 @@ mod tests {
             check_kept(&groups, &cut).map_err(|error| error.to_string())
         };
         assert_eq!(check(&[&[5, 9], &[6]], vec![0.5; 2]), Ok(()));
+        assert_eq!(check(&[&[5, 9], &[6]], vec![]), Ok(()), "log-probabilities of what was kept alone");
         for (kept, mass, says) in [
             (&[][..], vec![0.5; 2], "0 sets and 2 probabilities for 2 tokens"),
-            (&[&[5][..], &[6]], vec![], "2 sets and 0 probabilities"),
+            (&[&[5][..], &[6]], vec![0.5], "2 sets and 1 probabilities"),
             (&[&[5][..], &[7]], vec![0.5; 2], "token 1 is not among"),
         ] {
             let message = check(kept, mass).expect_err(says);

@@ -160,15 +160,17 @@ mod tests {
 
     #[test]
     fn a_text_ends_a_completion_with_its_last_token_wherever_it_stands() {
-        let texts = ["</answer>".to_owned(), "\n\nQ".to_owned()];
+        let texts = ["</answer>".to_owned(), " Q:".to_owned()];
         let stop = Controls { stop: texts.to_vec(), ..Controls::default() }
             .stop(&Tokenizer::embedded(), &[1], 100)
             .expect("valid");
+        // A tag is a token, every other character is one.
         for (text, end) in [
-            ("<answer>12</answer>, and so on", Some(19)),
-            ("</answer>", Some(9)),
+            ("<answer>12</answer>, and so on", Some(4)),
+            ("</answer>", Some(1)),
             ("</answer", None),
-            ("Q\n", None),
+            ("ab Q: c", Some(5)),
+            (" Q :", None),
         ] {
             let ids = ids(text);
             let found = (1..=ids.len()).find(|&count| stop.ends(&ids[..count]));
@@ -188,20 +190,22 @@ mod tests {
 
     #[test]
     fn a_thought_is_closed_at_the_end_of_its_budget_where_it_is_open() {
-        let controls = Controls { thinking_budget: 12, ..Controls::default() };
+        let controls =
+            Controls { thinking_budget: 6, thought_end: ".</think>".to_owned(), ..Controls::default() };
         let stop = controls.stop(&Tokenizer::embedded(), &[1], 100).expect("valid");
-        let close = ids("</think>");
+        let close = ids(".</think>");
+        assert_eq!(close.len(), 2);
         for (prompt, text, closed) in [
             ("7+5=", "<think>abcde", true),
             ("7+5=", "<think></thi", true),
-            ("7+5=<think>\n", "abcdefghijkl", true),
-            ("7+5=", "abcdefghijkl", false),
-            ("<think></think>7+5=", "abcdefghijkl", false),
-            ("7+5=<think>", "abc</think>d", false),
+            ("7+5=<think>", "abcdef", true),
+            ("7+5=", "abcdef", false),
+            ("<think></think>7+5=", "abcdef", false),
+            ("7+5=<think>", "abc</think>de", false),
         ] {
             let (prompt, mut written) = (ids(prompt), ids(text));
-            assert_eq!(written.len(), 12, "{text}");
-            assert_eq!(stop.forced(&prompt, &written[..11]), None);
+            assert_eq!(written.len(), 6, "{text}");
+            assert_eq!(stop.forced(&prompt, &written[..5]), None);
             for &id in &close {
                 assert_eq!(stop.forced(&prompt, &written), closed.then_some(id), "{text:?}");
                 written.push(id);
@@ -210,7 +214,7 @@ mod tests {
         }
         let begun = Controls { thought_prefix: "<think>".to_owned(), ..controls };
         let stop = begun.stop(&Tokenizer::embedded(), &[1], 100).expect("valid");
-        assert_eq!(stop.forced(&[], &[]), Some(ids("<")[0]));
+        assert_eq!(stop.forced(&[], &[]), Some(ids("<think>")[0]));
         assert!(begun.forces() && !begun.unforced().forces());
     }
 
@@ -228,9 +232,9 @@ mod tests {
                 Controls { thought_prefix: "x".repeat(20), ..Controls::default() },
                 "`thought_prefix` is 20 tokens",
             ),
-            (Controls { thinking_budget: 12, ..Controls::default() }, "`thinking_budget` is 12 tokens"),
+            (Controls { thinking_budget: 19, ..Controls::default() }, "`thinking_budget` is 19 tokens"),
             (
-                Controls { thinking_budget: 3, thought_prefix: text("<think>"), ..Controls::default() },
+                Controls { thinking_budget: 3, thought_prefix: text("<think>abcdef"), ..Controls::default() },
                 "`thinking_budget` is 3; expected at least the 7",
             ),
         ] {

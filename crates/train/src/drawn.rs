@@ -14,7 +14,7 @@ use ruminate_model::Decoder;
 
 /// What the policy says of each loss token of packed completions, as [`token_logprobs`], under the distribution that it was
 /// drawn from: π(x) / π(S) for a token x that was drawn from a set S (the "keep sampling mask" of DeepSeek-V3.2, arXiv
-/// 2512.02556, section 3.1). The sets are constants of the gradient.
+/// 2512.02556). The sets are constants of the gradient.
 ///
 /// A completion without sets counts as drawn from the whole distribution.
 ///
