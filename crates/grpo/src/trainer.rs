@@ -406,13 +406,13 @@ fn reward_penalties(
     if beta == 0.0 || loss.kl.placement == KlPlacement::Loss {
         return Ok(Penalties::default());
     }
-    let pairs = pairs(groups);
-    let temperature = setup.sampling.temperature;
-    let scores = logprobs::score(&reference(state), &pairs, temperature, setup.config.micro_batch_size)?;
+    let all: Vec<&Completion> = groups.iter().flat_map(|group| &group.completions).collect();
+    let (sampling, at_once) = (&setup.sampling, setup.config.micro_batch_size);
+    let scores = score_drawn(&reference(state), &all, sampling, setup.stop, at_once)?;
     let (mut scores, mut sum, mut tokens) = (scores.into_iter(), 0.0, 0);
     let mut penalty = |completion: &Completion| {
         let reference = completion.of_trained(&scores.next().unwrap_or_default());
-        let sampler = completion.of_trained(&completion.logprobs);
+        let sampler = completion.of_trained(&completion.drawn_logprobs());
         let estimates = sampler.iter().zip(&reference).map(|(&of, &to)| loss.kl.estimator.value(of, to));
         let kl: f64 = estimates.sum();
         sum += kl;
@@ -421,12 +421,6 @@ fn reward_penalties(
     };
     let values = groups.iter().map(|group| group.completions.iter().map(&mut penalty).collect()).collect();
     Ok(Penalties { values, kl: Some(sum / tokens.max(1) as f64) })
-}
-
-/// Prompt and completion of everything that a step sampled.
-fn pairs(groups: &[Group]) -> Vec<(&[u32], &[u32])> {
-    let completions = groups.iter().flat_map(|group| &group.completions);
-    completions.map(|completion| (completion.prompt_ids.as_slice(), completion.ids.as_slice())).collect()
 }
 
 fn sampled_tokens(groups: &[Group]) -> u64 {

@@ -46,11 +46,13 @@ fn updates(criterion: &mut Criterion) {
         }
         let zeros = || Int8Moment::zeros(length, &device);
         let mut state = Some(AdamWInt8State { parameter, mean: zeros(), square: zeros() });
-        let mut group = criterion.benchmark_group("AdamW int8");
-        // Parameter, gradient and codes: 16 bytes an element.
-        bench(&mut group, "fused", &shape, floats(4 * length), || {
-            state = state.take().map(|state| adamw_int8(state, gradient.clone(), STEP));
-        });
+        {
+            let mut group = criterion.benchmark_group("AdamW int8");
+            // Parameter, gradient and codes: 16 bytes an element.
+            bench(&mut group, "fused", &shape, floats(4 * length), || {
+                state = state.take().map(|state| adamw_int8(state, gradient.clone(), STEP));
+            });
+        }
         let mut group = criterion.benchmark_group("sum of squares");
         bench(&mut group, "fused", &shape, floats(length), || sum_of_squares(gradient.clone()));
         bench(&mut group, "composed", &shape, floats(length), || gradient.clone().square().sum_dim(0));

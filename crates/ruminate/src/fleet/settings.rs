@@ -74,6 +74,19 @@ pub(crate) fn check(recipe: &Recipe) -> Result<()> {
     if rollout.top_k > 0 {
         return refused("rollout.top_k", rollout.top_k.to_string(), "0");
     }
+    // What a server would compute by rules of its own, or not at all.
+    let controls = [
+        ("rollout.min_p", rollout.min_p > 0.0),
+        ("rollout.repetition_penalty", rollout.repetition_penalty != 1.0),
+        ("rollout.presence_penalty", rollout.presence_penalty != 0.0),
+        ("rollout.frequency_penalty", rollout.frequency_penalty != 0.0),
+        ("rollout.bad_words", !rollout.bad_words.is_empty()),
+        ("rollout.thought_prefix", !rollout.thought_prefix.is_empty()),
+        ("rollout.thinking_budget", rollout.thinking_budget > 0),
+    ];
+    if let Some((key, _)) = controls.iter().find(|(_, set)| *set) {
+        return refused(key, "set".to_owned(), "it left out");
+    }
     if rollout.speculative != Speculative::None {
         return refused("rollout.speculative", "\"mtp\"".to_owned(), "\"none\"");
     }
