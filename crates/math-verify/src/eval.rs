@@ -225,7 +225,9 @@ impl Evaluator<'_> {
         match function {
             Function::Factorial | Function::Binomial | Function::Gcd | Function::Lcm => {
                 let parts = parts.iter().map(|part| substituted(part, self.point)).collect();
-                let exact = number::exact(&Expr::Call(function, parts), self.budget)?;
+                // Too large to write out at this point; another may be smaller.
+                let exact = number::exact(&Expr::Call(function, parts), self.budget).unwrap_or(None);
+                self.budget.spend(1)?;
                 return Ok(exact.as_ref().and_then(Ball::rational).map(Value::real));
             }
             Function::Root => {

@@ -154,8 +154,8 @@ impl<'a> Writer<'a> {
 
     /// Whether one asterisk opens an emphasis that is closed on its line.
     fn closes(&self, rest: &str) -> bool {
-        let inner = &rest
-            [1..rest.find('\n').unwrap_or(rest.len()).min(rest.floor_char_boundary(200.min(rest.len())))];
+        let near = &rest[1..rest.floor_char_boundary(200.min(rest.len())).max(1)];
+        let inner = &near[..near.find('\n').unwrap_or(near.len())];
         let opens = self.previous().is_none_or(|c| c.is_whitespace() || matches!(c, '(' | ':' | '"'));
         let Some(end) = inner.find('*') else { return false };
         let last = inner[..end].chars().next_back();

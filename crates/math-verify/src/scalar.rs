@@ -302,7 +302,7 @@ pub(crate) fn points(symbols: &[String], signs: Signs) -> Vec<Point> {
     let count = match signs {
         Signs::Positive => 6,
         Signs::Mixed => 5,
-        Signs::Integer => 7,
+        Signs::Integer => 12,
     };
     let mut state = match signs {
         Signs::Positive => 0x9e37_79b9_7f4a_7c15_u64,
@@ -321,7 +321,8 @@ pub(crate) fn points(symbols: &[String], signs: Signs) -> Vec<Point> {
         .map(|at| {
             symbols
                 .iter()
-                .map(|name| {
+                .enumerate()
+                .map(|(place, name)| {
                     let random = next();
                     let value = match signs {
                         // Below one at first, where inverse sines live; far away at last, where |x - 100| is no
@@ -331,7 +332,11 @@ pub(crate) fn points(symbols: &[String], signs: Signs) -> Vec<Point> {
                             let size = fraction((random >> 32) | 1 << 28, [31, 31, 31, 20, 2][at]);
                             if random & 1 == 0 || symbols.len() == 1 { -size } else { size }
                         }
-                        Signs::Integer => BigRational::from_integer(BigInt::from(2 + random % 37)),
+                        // The first symbol is the larger one of `n!/k!(n-k)!`.
+                        Signs::Integer => {
+                            let offset = 12 * (symbols.len() - 1 - place).min(3) as u64;
+                            BigRational::from_integer(BigInt::from(2 + random % 25 + offset))
+                        }
                     };
                     (name.clone(), value)
                 })

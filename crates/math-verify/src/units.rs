@@ -41,13 +41,17 @@ pub(crate) fn value(text: &str) -> Option<&str> {
         return None;
     }
     let rest = text[end..].trim();
-    // A letter at a number is a unit where it ends the text.
-    if rest.len() == 1 && "mgshLNJWVKCF".contains(rest) {
-        return Some(number);
+    // Behind a number and at the end of the text a letter is a unit, as if it were upright.
+    let rest = rest.trim_end_matches(['.', '!', '?']);
+    if rest.is_empty()
+        || (rest.len() == 1 && !"mgshLNJWVKCF".contains(rest))
+        || rest.contains(['{', '}', '\\'])
+    {
+        return None;
     }
-    let reading = read(rest)?;
-    let ends = reading.length == rest.trim_end_matches(['.', '!', '?']).len() || reading.length == rest.len();
-    (reading.scale == 1 && ends).then_some(number)
+    let upright = format!("\\text{{{rest}}}");
+    let reading = read(&upright)?;
+    (reading.scale == 1 && reading.length == upright.len()).then_some(number)
 }
 
 impl Unit {

@@ -154,6 +154,8 @@ proptest! {
 
     #[test]
     fn two_answers_are_never_correct(before in hostile(), middle in hostile(), after in hostile()) {
+        // A closed thought around the first would make a quotation of it.
+        let (before, middle) = (before.replace("think>", ""), middle.replace("think>", ""));
         for kind in OF_ANSWERS.into_iter().chain(["format", "tag_count"]) {
             let gold = gold(kind);
             let text = format!("{before}<answer>{gold}</answer>{middle}<answer>{gold}</answer>{after}");

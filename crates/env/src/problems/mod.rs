@@ -10,6 +10,7 @@ use crate::{Data, Error, Reward, Room};
 use ruminate_data::procedural::Stream;
 use ruminate_data::split::{Split, is_validation};
 use ruminate_data::{Epochs, Problem, Seed, Task};
+use ruminate_reward::survey;
 use ruminate_text::{Error as TextError, Renderer};
 use std::collections::HashSet;
 use std::path::Path;
@@ -101,6 +102,7 @@ impl Problems {
             validation.truncate(n);
         }
         notes.push(judged(data, reward)?);
+        notes.extend(unread(data, reward, &validation));
         Ok(Self { source: Source::Nothing, validation, test: Vec::new(), notes })
     }
 
@@ -206,9 +208,18 @@ impl Problems {
             }
         ));
         notes.push(judged(data, reward)?);
+        notes.extend(unread(data, reward, training.iter().map(|problem| &problem.task).chain(&validation)));
         let source = Source::Listed { problems: training, epochs };
         Ok(Self { source, validation, test: Vec::new(), notes })
     }
+}
+
+/// How many answers their verifier cannot read, where there are some: those tasks teach nothing.
+fn unread<'a>(data: &Data, reward: &Reward, tasks: impl IntoIterator<Item = &'a Task>) -> Option<String> {
+    // What is wrong with the reward itself is told where it is made.
+    let rubric = reward.rubric(data).ok()?;
+    let survey = survey(&rubric, tasks);
+    (survey.unread > 0).then(|| survey.to_string())
 }
 
 impl ProblemSettings {

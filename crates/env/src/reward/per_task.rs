@@ -46,6 +46,14 @@ impl Verifier for PerTask {
             },
         }
     }
+
+    fn check_gold(&self, task: &Task) -> Result<(), String> {
+        let kind = task.columns.get("kind").and_then(Value::as_str).unwrap_or_default();
+        match self.by_kind.iter().find(|(known, _)| *known == kind) {
+            Some((_, verifier)) => verifier.check_gold(task),
+            None => Ok(()),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! sentence. A clause is read as a whole. What continues it (`or 13`, `± 1`) or bounds it (`at least 12`) makes it
 //! something else than the number in it.
 
-use super::{Anchor, Candidate, Found, Piece};
+use super::{Anchor, Candidate, Found, Piece, negated};
 use crate::units;
 use std::ops::Range;
 
@@ -168,7 +168,7 @@ fn judge(text: &str, clause: Range<usize>, line: usize) -> Option<Found> {
         return Some(Found::Hedge(piece(clause)));
     }
     let rest = &text[clause.end..line];
-    if clause.is_empty() || text[clause.clone()].contains("\\boxed") {
+    if clause.is_empty() || text[clause.clone()].contains("\\boxed") || negated(text, clause.start) {
         return None;
     }
     if is_hedged(&lower) || takes_back(rest) {

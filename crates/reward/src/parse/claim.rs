@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+/// Bytes behind a claimed letter that are searched for another one.
+const MAX_BEHIND: usize = 240;
+
 /// What there is to choose from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Choices {
@@ -364,6 +367,11 @@ fn claims_of_line(
     places.sort_unstable();
     places.dedup();
     for place in places {
+        // What is only supposed is not claimed.
+        let conditional = |word: &str| matches!(word, "if" | "whether" | "suppose" | "were");
+        if lower[..place].split_whitespace().rev().take(5).any(conditional) {
+            continue;
+        }
         let Some(found) = claimed_at(text, line.start + place, choices) else { continue };
         match (found, chosen) {
             (Err(why), _) => return Some(Err(why)),
@@ -400,7 +408,12 @@ fn claimed_at(text: &str, from: usize, choices: &Choices) -> Option<Result<char,
             rest.find(|c: char| !(c.is_alphanumeric() || c == '\'' || c == '=')).unwrap_or(rest.len());
         let word = rest[..length].to_lowercase();
         let scripts = rest.chars().next().filter(|c| !c.is_ascii()).map(|c| c.to_string());
-        if !word.is_empty() && FILLERS.contains(&word.as_str()) {
+        if word == "not" {
+            // `not D but C`
+            let denied = rest[length..].trim_start();
+            let (_, but) = denied.split_once(char::is_whitespace)?;
+            rest = but.trim_start().strip_prefix("but ")?;
+        } else if !word.is_empty() && FILLERS.contains(&word.as_str()) {
             rest = &rest[length..];
         } else if let Some(c) = scripts.filter(|c| FILLERS.contains(&c.as_str())) {
             rest = &rest[c.len()..];
@@ -445,7 +458,8 @@ fn letter_at(rest: &str, choices: &Choices) -> Option<Result<char, &'static str>
     if first.is_ascii_lowercase() && !marked && !(ends && !matches!(first, 'a' | 'i') || closed.is_empty()) {
         return None;
     }
-    let line = closed.lines().next().unwrap_or_default();
+    let near = &closed[..closed.floor_char_boundary(MAX_BEHIND.min(closed.len()))];
+    let line = near.lines().next().unwrap_or_default();
     Some(if claims_another(line, known, choices) {
         Err("more than one letter is given as the answer")
     } else {
