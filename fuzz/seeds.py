@@ -34,6 +34,23 @@ RUN = [
 ]
 
 
+DATA = {
+    'e{"a": [1, null]}': ['{"a": [1.0, null]}', 'so: ```json\n{"a": 1}\n```', "[1, {}]"],
+    's{"type": "object", "properties": {"a": {"$ref": "#"}, "b": {"pattern": "^x+$", "multipleOf": 0.1}}, "uniqueItems": true}': ['{"a": {"b": "xx"}}'],
+    't[{"f.g": {"x": [1, 2], "y": ["a b", ""]}}, {"h": {}}]': [
+        "[f.g(x=1, y='A B'), h()]", '<tool_call>{"name": "h", "arguments": {}}</tool_call>', "```\n[h(), f_g(x=-1.5e3, z=[True, (None,), {'k': 1}])]\n```"]}
+
+
+def of_rewards():
+    """Inputs of the targets that take a row and a completion."""
+    for row, completions in DATA.items():
+        yield from (("data", f"{row}\n{completion}".encode()) for completion in completions)
+    golden = json.loads((HERE / "../fixtures/reward/ifeval.json").read_text(encoding="utf-8"))
+    for name, kwargs, response, _ in (golden["ifeval"] + golden["ifbench"])[::8]:
+        row = json.dumps({"instruction_id_list": [name], "kwargs": [kwargs]})
+        yield "instructions", f"{row}\n{response}".encode()
+
+
 def of_files():
     """Inputs of the targets whose input is a file."""
     fixtures = HERE / "../fixtures"
@@ -56,7 +73,7 @@ def keep(target, data):
 
 
 def main():
-    for target, data in of_files():
+    for target, data in [*of_files(), *of_rewards()]:
         keep(target, data)
     for target, key in FIRST_LINE.items():
         for row in ROWS:

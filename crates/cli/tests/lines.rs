@@ -25,6 +25,23 @@ fn verify_judges_line_by_line_and_exits_0_whatever_the_verdicts() {
 }
 
 #[test]
+fn programs_of_lines_are_run_where_that_is_allowed() {
+    let input = "{\"kind\": \"code\", \"gold\": \"\", \"tests\": [\"assert f(1) == 2\"], \"completion\": \
+                 \"```python\\ndef f(x): return x + 1\\n```\"}\n";
+    let refused = with_input(&["verify"], input);
+    assert_code(&refused, 3);
+    assert!(told(&refused).contains("--allow-code"), "{}", told(&refused));
+    let output = with_input(&["verify", "--allow-code"], input);
+    if output.status.code() == Some(6) {
+        eprintln!("SKIPPED: {}", told(&output));
+        return;
+    }
+    assert_code(&output, 0);
+    assert_eq!(rows(&output.stdout)[0]["verdict"], "correct", "{}", told(&output));
+    assert!(told(&output).contains("sandbox"), "{}", told(&output));
+}
+
+#[test]
 fn a_bad_line_exits_3_with_its_number() {
     let output = with_input(&["verify"], "{\"kind\": \"format\", \"completion\": \"\"}\nnonsense\n");
     assert_code(&output, 3);

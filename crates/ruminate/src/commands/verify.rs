@@ -3,6 +3,7 @@
 use crate::commands::lines::{self, Lines, Output};
 use anyhow::{Context, Result};
 use ruminate_data::jsonl::Mismatch;
+use ruminate_reward::code::{Code, Options};
 use ruminate_reward::{Error, verify_line, verify_line_in};
 use ruminate_sandbox::Sandbox;
 use std::sync::Arc;
@@ -42,10 +43,14 @@ pub(crate) fn run(args: &Lines, programs: Programs) -> Result<()> {
     output.finish()
 }
 
-/// The sandbox, whose helper is this program; what it does not hold back here is said.
+/// The sandbox, whose helper is this program; what it holds back here is said first, and where a layer is missing it is an
+/// error.
 fn sandbox() -> Result<Arc<Sandbox>> {
     let helper =
         std::env::current_exe().context("the path of this program, which is the sandbox's helper")?;
-    let sandbox = Sandbox::new(helper, available_parallelism().map_or(1, usize::from));
-    Ok(Arc::new(sandbox))
+    let sandbox = Arc::new(Sandbox::new(helper, available_parallelism().map_or(1, usize::from)));
+    let code = Code::new(sandbox.clone(), Options::default())?;
+    let warning = code.warning().map_err(ruminate_env::Error::Sandbox)?;
+    notice!("warning: {warning}");
+    Ok(sandbox)
 }

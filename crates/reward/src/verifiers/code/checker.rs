@@ -18,8 +18,26 @@ enum Finding {
     Broken(String),
 }
 
-/// What a task's checker finds of a program's output. One that does not accept the task's own output either, or that
-/// does not compile, cannot judge.
+/// Whether a task's checker accepts the task's own output: one that does not, or does not compile, cannot judge. Asked
+/// before a program is run, since no program can change it.
+///
+/// # Errors
+/// Why it cannot judge, in words.
+pub(super) fn accepts_own(
+    sandbox: &Sandbox,
+    options: &Options,
+    source: &str,
+    input: &str,
+    expected: &str,
+) -> Result<(), String> {
+    match ask(sandbox, options, source, input, expected, expected) {
+        Finding::Accepted => Ok(()),
+        Finding::Broken(why) => Err(why),
+        Finding::Rejected(why) => Err(format!("the task's own output is not accepted: {why}")),
+    }
+}
+
+/// What a task's checker finds of a program's output.
 pub(super) fn run(
     sandbox: &Sandbox,
     options: &Options,
@@ -28,16 +46,10 @@ pub(super) fn run(
     found: &str,
     expected: Option<&str>,
 ) -> Reached {
-    let finding = |output: &str| ask(sandbox, options, source, input, output, expected.unwrap_or_default());
-    match finding(found) {
+    match ask(sandbox, options, source, input, found, expected.unwrap_or_default()) {
         Finding::Accepted => Reached::Passed,
+        Finding::Rejected(why) => Reached::Failed(why),
         Finding::Broken(why) => Reached::NotRun(why),
-        Finding::Rejected(why) => match expected.filter(|expected| *expected != found).map(finding) {
-            Some(Finding::Rejected(_) | Finding::Broken(_)) => {
-                Reached::NotRun("the task's checker does not accept the task's own output".to_owned())
-            }
-            None | Some(Finding::Accepted) => Reached::Failed(why),
-        },
     }
 }
 

@@ -18,7 +18,8 @@ use languages::Language;
 use ruminate_data::{Outcome, Task, Verdict};
 use ruminate_sandbox::{Failure, Job, Limits, Sandbox};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -139,7 +140,12 @@ pub struct Code {
     options: Options,
     /// Whether languages other than Python run here, of those that were asked for.
     tried: Mutex<BTreeMap<Language, Result<(), String>>>,
+    /// Checkers that accept their task's own output, by the hash of checker, input and output.
+    checked: Mutex<HashSet<u64>>,
 }
+
+/// Checkers that are remembered.
+const MAX_CHECKED: usize = 100_000;
 
 impl Code {
     /// A verifier that runs programs in this sandbox.
@@ -148,7 +154,7 @@ impl Code {
     /// As [`Options::validate`].
     pub fn new(sandbox: Arc<Sandbox>, options: Options) -> Result<Self, Error> {
         options.validate()?;
-        Ok(Self { sandbox, options, tried: Mutex::default() })
+        Ok(Self { sandbox, options, tried: Mutex::default(), checked: Mutex::default() })
     }
 
     /// What to tell the person who turns this on: what the sandbox holds back on this system and what it doesn't.
@@ -237,6 +243,9 @@ impl Code {
         if left == 0 {
             return Reached::Failed("the time for all tests is used up".to_owned());
         }
+        if let Err(why) = self.can_check(cases, case) {
+            return Reached::NotRun(why);
+        }
         let mut job = self.options.job();
         let file = self.command(cases.language, &mut job);
         job.files = vec![(file, program.to_owned())];
@@ -264,6 +273,25 @@ impl Code {
                 ),
             },
         }
+    }
+
+    /// Whether a case's checker accepts the case's own output; asked once where it does.
+    fn can_check(&self, cases: &Cases, case: &Case) -> Result<(), String> {
+        let (Some(checker), Some(expected)) = (&cases.checker, &case.output) else { return Ok(()) };
+        let mut hasher = DefaultHasher::new();
+        (checker, &case.input, expected).hash(&mut hasher);
+        let key = hasher.finish();
+        let checked = || self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        if checked().contains(&key) {
+            return Ok(());
+        }
+        checker::accepts_own(&self.sandbox, &self.options, checker, &case.input, expected)?;
+        let mut checked = checked();
+        if checked.len() >= MAX_CHECKED {
+            checked.clear();
+        }
+        checked.insert(key);
+        Ok(())
     }
 
     /// Sets the command of a job for programs of a language, and returns the name of their file.

@@ -113,10 +113,11 @@ fn decimal(token: &str) -> Option<f64> {
     number.filter(|_| token.chars().all(is_plain))
 }
 
-/// Lines without trailing white space, without empty ones at the end: all of them, so that a correct beginning is
+/// Lines without trailing white space, without empty ones around them: all of them, so that a correct beginning is
 /// not enough.
 fn lines(text: &str) -> Vec<&str> {
-    let mut lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    let lines = text.lines().map(str::trim_end);
+    let mut lines: Vec<&str> = lines.skip_while(|line| line.is_empty()).collect();
     while lines.last().is_some_and(|line| line.is_empty()) {
         lines.pop();
     }
@@ -145,6 +146,7 @@ mod tests {
             ("", "\n"),
             (" 1", "1"),
             ("1  2", "1 2"),
+            ("\n1\n2", "1\n2"),
             ("1\t2\n3 4", "1 2\n3 4"),
             (" *\n* *", " *\n* *"),
         ] {

@@ -349,7 +349,7 @@ fn nested_quotes(text: &str) -> bool {
     false
 }
 
-/// One of the options: by itself where they are in brackets, else without case and punctuation.
+/// One of the options: to the letter where they are A, B, C, else without case and punctuation.
 fn options(text: &str, wanted: &str) -> bool {
     let separator = if wanted.contains('/') {
         "/"
@@ -358,7 +358,8 @@ fn options(text: &str, wanted: &str) -> bool {
     } else {
         ","
     };
-    let is_strict = wanted.contains(')');
+    let letters: String = wanted.chars().filter(|c| c.is_alphanumeric() || *c == '_').take(3).collect();
+    let is_strict = letters.eq_ignore_ascii_case("abc");
     let plain = stripped(text).to_lowercase();
     let mut options = wanted.split(separator).map(str::trim);
     if is_strict {

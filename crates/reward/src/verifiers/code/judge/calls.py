@@ -8,7 +8,7 @@ class Calls:
         self.function, self.tolerance = order["function"], order["tolerance"]
         self.wrapped, self.candidate = order["wrapped"], candidate
         self.cases = [case_of(case) for case in order["calls"]]
-        if not self.function.isidentifier():
+        if self.function is not None and not self.function.isidentifier():
             raise Unjudgeable(f"{self.function!r} is the name of no function")
 
     def run(self, index, found):
@@ -30,6 +30,16 @@ class Calls:
         if not isinstance(solution, Handle):
             raise NameError(f"the program has no function {self.function}")
         return getattr(Own(self.candidate, number(solution))(), self.function)
+
+    def names(self):
+        """What the program is asked for; where the row names no function, the last one that it defines."""
+        if self.function is None:
+            found = self.candidate.ask(op="functions")
+            texts = [name for name in found if type(name) is str and name.isidentifier()] if type(found) is list else []
+            if not texts:
+                raise NameError("the program has no function")
+            self.function = texts[-1]
+        return [self.function, "Solution"]
 
 
 def case_of(case):

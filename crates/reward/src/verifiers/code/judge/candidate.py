@@ -206,6 +206,12 @@ def answer(request):
         return {"value": ["dict", found]}
     if request["op"] == "call":
         return call(request)
+    if request["op"] == "functions":
+        owner = vars(program).get("Solution")
+        names = vars(owner if isinstance(owner, type) else program).items()
+        return {"value": [
+            "list", [name for name, value in names if name[:1] != "_" and type(value) is types.FunctionType
+                     and value.__globals__ is vars(program)]]}
     if request["op"] == "capture":
         global printed
         import io

@@ -22,17 +22,21 @@ def careful(refuse, used, written):
             refuse("the test would run a text of the program's")
         return source
 
+    def scopes(names, local):
+        frame = sys._getframe(2)
+        if names is None:
+            return frame.f_globals, frame.f_locals if local is None else local
+        return names, names if local is None else local
+
     def careful_eval(source, names=None, local=None):
-        frame = sys._getframe(1)
         if isinstance(source, (str, bytes)) and source not in written:
             if not is_plain(source, names or {}):
                 trusted(source)
             return eval(source.strip(), {"__builtins__": PURE, **(names or {})})
-        return eval(source, frame.f_globals if names is None else names, local or (names or frame.f_locals))
+        return eval(source, *scopes(names, local))
 
     def careful_exec(source, names=None, local=None):
-        frame = sys._getframe(1)
-        exec(trusted(source), frame.f_globals if names is None else names, local or (names or frame.f_locals))
+        exec(trusted(source), *scopes(names, local))
 
     def careful_compile(source, *rest, **named):
         return compile(trusted(source), *rest, **named)

@@ -45,8 +45,9 @@ def reads_answer_second(tree):
         targets, value = node.targets[0], node.value
         parts = targets.elts if isinstance(targets, ast.Tuple) else [targets]
         for at, target in enumerate(parts):
+            own = value.elts[at] if isinstance(value, ast.Tuple) and len(value.elts) == len(parts) else value
             if isinstance(target, ast.Name):
-                for index in indices(value, at):
+                for index in indices(own, at):
                     named[index] = meaning(target.id)
     return named.get(2) == "expected" or (named.get(3) == "output" and named.get(2) != "output")
 
@@ -131,8 +132,9 @@ def judge(order, stdout):
         with open(f"{kind}.txt", "w", encoding="utf-8", newline="") as file:
             file.write(text)
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    written = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)
-               and isinstance(node.value, (str, bytes))}
+    # The task's own texts may be run: the expected output, too, where it is a program.
+    written = {texts["input"], texts["expected"]} | {
+        node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes))}
     sys.argv, sys.stdin, sys.stdout = ["checker.py", *names], io.StringIO(texts["output"]), stdout
     space = {"__name__": "__main__", "__file__": "checker.py", **careful(refuse, used, written)}
     exit_code = 0

@@ -134,7 +134,7 @@ class Plan:
 
     def names(self, space):
         """What the program is asked for."""
-        return [self.calls.function, "Solution"] if self.calls else self.text.programs(space)
+        return self.calls.names() if self.calls else self.text.programs(space)
 
 
 def judge(candidate, order, write):

@@ -66,9 +66,15 @@ fn calls_are_found_with_their_function() {
     ] {
         let asserts = asserts(columns.clone());
         let calls = asserts.calls.unwrap_or_else(|| panic!("{columns}"));
-        assert_eq!((calls.function.as_str(), calls.list.len()), ("f", 1), "{columns}");
+        assert_eq!((calls.function.as_deref(), calls.list.len()), (Some("f"), 1), "{columns}");
         assert_eq!(calls.list[0]["text"], json!(columns.get("public_test_cases").is_some()), "{columns}");
     }
+}
+
+#[test]
+fn calls_without_a_name_are_of_the_function_that_there_is() {
+    let row = json!({"tests": [{"input": [1], "output": 2, "type": "function_call"}]});
+    assert_eq!(asserts(row).calls.map(|calls| calls.function), Some(None));
 }
 
 #[test]
@@ -97,7 +103,6 @@ fn a_task_without_usable_tests_says_so() {
         json!({"tests": [{"input": "1"}]}),
         json!({"tests": {"inputs": ["1"], "outputs": []}}),
         json!({"tests": {"tests": {"tests": {}}}}),
-        json!({"tests": [{"input": [1], "output": 2, "type": "function_call"}]}),
         json!({"tests": [{"input": "1", "output": "2"}], "language": "kotlin"}),
         json!({"public_test_cases": "[]", "private_test_cases": "eJxrYJmazAABA=="}),
     ] {

@@ -1,0 +1,63 @@
+//! Answers of a megabyte, built to be slow to read: each verdict of the kinds that read data, text and instructions takes
+//! a bounded time.
+
+use ruminate_data::{Outcome, Task};
+use ruminate_reward::{Response, Verifier, with_options};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// Ten times what it takes on an idle machine: these tests run beside others.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+const SIZE: usize = 1 << 20;
+
+fn texts() -> Vec<String> {
+    [
+        "a", "a ", "A. ", "(", "[", "{\"a\":", "\"", "* ", "***", "- x\n", "<<", "[x] ", "p.s. ", "\n\n",
+        "é", "1,", "f(x=", "'", "U.S. ", "?!", "**",
+    ]
+    .iter()
+    .map(|part| part.repeat(SIZE / part.len()))
+    .collect()
+}
+
+fn assert_bounded(kind: &str, options: Value, task: &Task) {
+    let verifier = with_options(kind, options.as_object().expect("an object")).expect("a verifier");
+    for text in texts() {
+        let judge = || {
+            let start = Instant::now();
+            let verdict = verifier.verify(task, &Response::finished(&text));
+            assert_ne!(verdict.outcome, Outcome::Unscored, "{kind}: {}", verdict.why);
+            start.elapsed()
+        };
+        let fastest = (0..3).map(|_| judge()).min().expect("three times");
+        assert!(fastest < PATIENCE, "{kind} {options} {task:?}: {fastest:?} for {:?}", &text[..8]);
+    }
+}
+
+#[test]
+fn text_and_json_take_bounded_time() {
+    assert_bounded("text", json!({"metric": "f1"}), &Task::new("", "a river in the town"));
+    assert_bounded("json", json!({}), &Task::new("", "{\"a\": [1]}"));
+    assert_bounded("json", json!({"check": "tool_calls"}), &Task::new("", "[{\"f\": {\"x\": [1]}}]"));
+    let schema = json!({"type": "object", "properties": {"a": {"$ref": "#"}}, "uniqueItems": true});
+    assert_bounded("json", json!({"check": "schema"}), &Task::new("", schema.to_string()));
+}
+
+#[test]
+fn every_instruction_takes_bounded_time() {
+    let golden: Value =
+        serde_json::from_str(include_str!("../../../fixtures/reward/ifeval.json")).expect("JSON");
+    let mut seen = Vec::new();
+    for case in ["ifeval", "ifbench"].iter().flat_map(|name| golden[name].as_array().expect("a list")) {
+        if seen.contains(&case[0]) {
+            continue;
+        }
+        seen.push(case[0].clone());
+        let task = Task::new("", "")
+            .with_column("instruction_id_list", json!([case[0]]))
+            .with_column("kwargs", json!([case[1]]));
+        assert_bounded("ifeval", json!({}), &task);
+    }
+    assert!(seen.len() > 60, "{}", seen.len());
+}
