@@ -61,6 +61,15 @@ def of_files():
     for row in ({"question": "1+1", "answer": "#### 2"}, {"prompt": [{"role": "user", "content": "a"}], "answer": "b", "tools": [{}]},
                 {"problem": "x", "solution": "\\boxed{1}", "level": 3}, {"text": "a", "canonical_solution": "b", "test_list": ["assert True"]}):
         yield "jsonl", json.dumps(row).encode() + b"\n"
+    tokens = [{"token_id": 7, "logprob": -0.5}, {"token_id": 8, "logprob": -9999.0}, {"token_id": 1, "logprob": None}]
+    scores = [None, {"20": {"logprob": -1.5}}, {"30": {"logprob": -2.5}}]
+    spans = [{"version": "run:3", "start": 0, "end": 3}]
+    choice = {"finish_reason": "stop", "token_ids": [7, 8, 1], "weight_versions": spans, "routed_experts": None}
+    meta = {"completion_tokens": 3, "finish_reason": {"type": "stop"}, "output_token_logprobs": [[-0.5, 7, None], [-1, 8, None], [-1, 1, None]],
+            "input_token_logprobs": [[None, 10, None], [-1.5, 20, None], [-2.5, 30, None]], "weight_versions": spans}
+    for reply in ({"choices": [{**choice, "logprobs": {"content": tokens}}], "prompt_logprobs": scores},
+                  {"choices": [{**choice, "logprobs": {"token_logprobs": [-0.5, None, -1]}, "prompt_logprobs": scores}]}, {"meta_info": meta}):
+        yield "reply", json.dumps(reply).encode()
     files = ["".join(json.dumps(row) + "\n" for row in rows).encode() for rows in RUN]
     yield "report", b"\xff".join(files)
     yield from (("report", b"\xff" * place + file) for place, file in enumerate(files))

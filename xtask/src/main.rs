@@ -1,5 +1,5 @@
 //! `cargo xtask COMMAND ...`: builds the `ruminate` binary with the features that the command needs and becomes it.
-//! Its own commands are `ci`, `benchmarks`, `recipe-keys` and `sanitize`. All others go to the binary, which refuses unknown ones.
+//! Its own commands are `ci`, `benchmarks`, `recipe-keys`, `sanitize` and `check-vllm`. All others go to the binary, which refuses unknown ones.
 
 /// Prints to standard error, like the standard macros of these names, which they stand in for. Those panic
 /// where the reader has gone (`2>&1 | tee log`, and `tee` is killed), and a run must not die of that.
@@ -15,6 +15,7 @@ macro_rules! eprintln {
 
 mod benchmarks;
 mod binary;
+mod check_vllm;
 mod ci;
 mod sanitize;
 
@@ -42,6 +43,9 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
     }
     if args.first().is_some_and(|command| command == "sanitize") {
         return sanitize::run(&args[1..]);
+    }
+    if args.first().is_some_and(|command| command == "check-vllm") {
+        return check_vllm::run(&args[1..]);
     }
     if args.first().is_some_and(|command| command == "recipe-keys") {
         return recipe_keys(&args[1..]);

@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// The embedded tokenizer's ids.
-const VOCAB: usize = 256;
+const VOCAB: usize = 102;
 
 /// Computes with the folder that was pushed last, as a server does.
 struct Loaded(Mutex<BTreeMap<PathBuf, Decoder>>);

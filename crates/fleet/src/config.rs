@@ -11,7 +11,7 @@ pub struct Config {
     pub servers: Vec<String>,
     /// A file with one address per line, which is read again every 30 s: servers may join and leave a run.
     pub servers_file: Option<PathBuf>,
-    /// A folder that trainer and servers reach under the same path; each version of the weights gets a folder in it. Without it,
+    /// A folder that trainer and servers reach under the same path; each run gets a folder in it, and each version of the weights one in that. Without it,
     /// `weights/` of the run folder.
     pub folder: Option<PathBuf>,
     /// The environment variable with the key of the servers' `--api-key`, sent as `Authorization: Bearer KEY`.
