@@ -144,11 +144,19 @@ fn rounded(value: f64) -> f64 {
 fn clip(run: &Run) -> [f64; 2] {
     let grpo = run.config.get("grpo");
     let number = |key: &str| grpo.and_then(|grpo| grpo.get(key)?.as_f64());
-    if grpo.and_then(|grpo| grpo.get("loss_type")?.as_str()) == Some("cispo") {
-        return [0.0, number("epsilon_high").unwrap_or(f64::MAX)]; // cut above only, at the limit itself
-    }
     let low = number("epsilon").unwrap_or(EPSILON);
-    [1.0 - low, 1.0 + number("epsilon_high").unwrap_or(low)]
+    let high = number("epsilon_high").unwrap_or(low);
+    match grpo.and_then(|grpo| grpo.get("loss_type")?.as_str()) {
+        // Cut at the limits themselves.
+        Some("cispo") => {
+            [number("cispo_ratio_min").unwrap_or(0.0), number("epsilon_high").unwrap_or(f64::MAX)]
+        }
+        Some("geo_mean") => [(-low).exp(), high.exp()], // of ln ratio
+        Some(
+            "sapo" | "dppo_tv" | "dppo_kl" | "vespo" | "dro" | "importance_sampling" | "reinforce" | "kl_cov",
+        ) => [0.0, f64::MAX],
+        _ => [1.0 - low, 1.0 + high],
+    }
 }
 
 #[cfg(test)]

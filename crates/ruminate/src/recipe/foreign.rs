@@ -77,10 +77,28 @@ const NAMES: &[(&[&str], &str)] = &[
         "completions a prompt are `grpo.num_generations`",
     ),
     (&["lr", "actor_lr", "peak_lr"], "the rate is `train.learning_rate`, of sft `sft.learning_rate`"),
+    (&["kl_coef", "kl_loss_coef", "init_kl_coef", "kl_beta"], "the weight of the KL term is `grpo.beta`"),
     (
-        &["kl_coef", "kl_loss_coef", "init_kl_coef", "kl_beta", "kl_penalty"],
-        "the weight of the KL term is `grpo.beta`",
+        &["kl_penalty", "kl_loss_type", "use_bias_correction_kl"],
+        "what of the divergence a token gives is `grpo.kl_estimator`; verl's plus sign is `grpo.kl_straight_through`",
     ),
+    (
+        &["use_kl_in_reward", "use_kl_loss", "use_kl_estimator_k3"],
+        "where the KL term is added is `grpo.kl_placement`, and it is on where `grpo.beta` is above 0",
+    ),
+    (&["clip_ratio_c", "dual_clip_c"], "the limit of the ratio of negative advantages is `grpo.dual_clip`"),
+    (
+        &["entropy_coeff", "ent_coef", "entropy_bonus"],
+        "the weight of the entropy bonus is `grpo.entropy_coef`",
+    ),
+    (
+        &["use_adaptive_entropy", "adaptive_entropy", "target_entropy"],
+        "an entropy bonus follows a target where `grpo.entropy_target` is given",
+    ),
+    (&["tau_pos"], "the gate of positive advantages is `grpo.sapo_temperature_pos`"),
+    (&["tau_neg"], "the gate of negative advantages is `grpo.sapo_temperature_neg`"),
+    (&["kl_tau"], "the weight of DPPO's squared log-ratio is `grpo.dppo_kl_tau`"),
+    (&["ppo_kl_coef"], "the weight of kl-cov's term is `grpo.kl_cov_coef`"),
     (
         &["clip_ratio", "clip_range", "cliprange", "clip_ratio_low", "eps_clip"],
         "the clip range is `grpo.epsilon`",
@@ -104,10 +122,15 @@ const NAMES: &[(&[&str], &str)] = &[
             "vllm_importance_sampling_mode",
             "vllm_importance_sampling_cap",
             "vllm_importance_sampling_clip_max",
+            "vllm_importance_sampling_clip_min",
             "tis_imp_ratio_cap",
             "rollout_is",
+            "rollout_is_threshold",
+            "rollout_rs",
+            "rollout_rs_threshold",
         ],
-        "the difference between sampler and trainer is bounded by `grpo.correction`",
+        "the difference between sampler and trainer is bounded by `grpo.correction`, `grpo.correction_min` \
+         and `grpo.correction_max`",
     ),
     (&["max_grad_norm", "grad_clip", "gradient_clip_val"], "gradients are clipped at `train.max_grad_norm`"),
     (

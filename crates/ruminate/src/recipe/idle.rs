@@ -50,6 +50,11 @@ fn idle(command: &str, recipe: &Recipe) -> Vec<(&'static str, &'static str)> {
         "`grpo.loss_type` is \"cispo\", whose one limit is `grpo.epsilon_high`",
     );
     add(
+        reinforces && without_clip(recipe.grpo.loss_type),
+        &["grpo.epsilon"],
+        "`grpo.loss_type` is a loss without a clip",
+    );
+    add(
         (distills || command == "sft") && recipe.sft.num_train_epochs > 0.0,
         &["sft.max_steps"],
         "`sft.num_train_epochs` decides the steps",
@@ -85,6 +90,21 @@ fn idle(command: &str, recipe: &Recipe) -> Vec<(&'static str, &'static str)> {
     idle
 }
 
+/// Whether a loss has no clip of a ratio; of CISPO another key is its limit.
+fn without_clip(loss_type: LossType) -> bool {
+    matches!(
+        loss_type,
+        LossType::Sapo
+            | LossType::DppoTv
+            | LossType::DppoKl
+            | LossType::Vespo
+            | LossType::Dro
+            | LossType::ImportanceSampling
+            | LossType::Reinforce
+            | LossType::KlCov
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::warnings;
@@ -104,6 +124,7 @@ mod tests {
                 "`pretrain` has no effect: `model` is a folder",
             ),
             ("train-rl", &["grpo.ref_model_sync_steps=3"], "`grpo.beta` is 0"),
+            ("train-rl", &["grpo.loss_type=sapo", "grpo.epsilon=0.1"], "a loss without a clip"),
             ("sft", &["sft.max_steps=3", "sft.num_train_epochs=2"], "`sft.num_train_epochs` decides"),
             (
                 "train-rl",

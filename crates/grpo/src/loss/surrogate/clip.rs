@@ -16,7 +16,7 @@ pub struct Clip {
     /// Upper limit of the unclipped ratio (INTELLECT-2's two-sided clip, arXiv 2505.07291); a correction's stands in
     /// where it is missing.
     pub delta: Option<f64>,
-    /// Upper limit of the ratio of negative advantages, clipped or not (dual clip, arXiv 1912.09729, eq. 5).
+    /// Upper limit of the ratio of negative advantages, clipped or not (dual clip, arXiv 1912.09729).
     pub dual: Option<f64>,
 }
 

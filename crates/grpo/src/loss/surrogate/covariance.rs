@@ -9,7 +9,7 @@ use crate::loss::{Correction, Tokens};
 use burn::tensor::Tensor;
 use ruminate_model::read::{Place, floats};
 
-/// [`Clip`] without a share of the tokens whose covariance lies between two limits (eq. 9-10; verl's `clip_cov`).
+/// [`Clip`] without a share of the tokens whose covariance lies between two limits (verl's `clip_cov`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClipCov {
     /// What the others have.
@@ -51,7 +51,7 @@ impl Surrogate for ClipCov {
     }
 }
 
-/// `l_t = -ρ_t A`, and `+ coef |ln ρ_t|` for the share of the tokens with the largest covariance (eq. 11-12; verl's `kl_cov`).
+/// `l_t = -ρ_t A`, and `+ coef |ln ρ_t|` for the share of the tokens with the largest covariance (verl's `kl_cov`).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KlCov {
     /// Share of the microbatch's tokens that is held, at least one.
@@ -79,7 +79,7 @@ impl Surrogate for KlCov {
     }
 }
 
-/// `(A - mean A) (logp - mean logp)` of each token that counts, with its index (eq. 8).
+/// `(A - mean A) (logp - mean logp)` of each token that counts, with its index.
 fn covariances(logprobs: &[f32], tokens: &Tokens) -> Vec<(usize, f64)> {
     let counted: Vec<usize> =
         tokens.counted().enumerate().filter(|&(_, counts)| counts).map(|(token, _)| token).collect();

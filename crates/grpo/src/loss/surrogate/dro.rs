@@ -1,4 +1,4 @@
-//! Direct reward optimization (DRO, arXiv 2405.19107, eq. 6; Tinker's and verl's `dro`): a policy gradient held by the square
+//! Direct reward optimization (DRO, arXiv 2405.19107; Tinker's and verl's `dro`): a policy gradient held by the square
 //! of the log-ratio.
 
 use super::{Surrogate, TokenLosses};

@@ -1,4 +1,4 @@
-//! The geometric mean of clipped ratios (GMPO, arXiv 2507.20673, eq. 4; TRL's `GMPOTrainer`, verl's `geo_mean`).
+//! The geometric mean of clipped ratios (GMPO, arXiv 2507.20673; TRL's `GMPOTrainer`, verl's `geo_mean`).
 
 use super::{Surrogate, TokenLosses};
 use crate::loss::{Correction, Tokens};

@@ -1,4 +1,4 @@
-//! A soft gate in place of the clip (SAPO, arXiv 2511.20347, eq. 5-7; TRL's `loss_type = "sapo"`).
+//! A soft gate in place of the clip (SAPO, arXiv 2511.20347; TRL's `loss_type = "sapo"`).
 
 use super::{Surrogate, TokenLosses};
 use crate::loss::{Correction, Tokens};
