@@ -90,10 +90,8 @@ fn is_none(count: &usize) -> bool {
 }
 
 fn is_end(text: &str) -> bool {
-    text == THOUGHT_END
+    text == "</think>"
 }
-
-const THOUGHT_END: &str = "</think>";
 
 impl Default for Config {
     fn default() -> Self {
@@ -110,7 +108,7 @@ impl Default for Config {
             bad_words: Vec::new(),
             thought_prefix: String::new(),
             thinking_budget: 0,
-            thought_end: THOUGHT_END.to_owned(),
+            thought_end: "</think>".to_owned(),
             max_new_tokens: 512,
             dtype: Dtype::Float32,
             max_num_seqs: 256,

@@ -55,8 +55,8 @@ pub(crate) struct Recipe {
     pub(crate) sft: supervised::Config,
     /// Optimizer, schedule, router and saving of GRPO.
     pub(crate) train: train::Config,
-    /// How completions are sampled in training. Evaluations take their length limit, memory and speculation
-    /// from here, too.
+    /// How completions are sampled in training. Evaluations take their length limit, what texts ask of
+    /// completions, memory and speculation from here, too.
     pub(crate) rollout: rollout::Config,
     /// Servers that sample in `train-rl`, where `rollout.engine` is not "local". A resumed run may have others.
     #[serde(skip_serializing_if = "Option::is_none")] // a run without them is the same run as ever
