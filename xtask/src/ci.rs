@@ -24,7 +24,7 @@ struct Step {
     check: fn() -> Result<()>,
 }
 
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     Step { name: "format", check: || cargo_step(&["fmt", "--all", "--check"]) },
     Step { name: "tidy", check: || cargo_step(&["test", "--quiet", "--package", "xtask"]) },
     Step { name: "deny", check: deny },
@@ -33,6 +33,7 @@ const STEPS: [Step; 11] = [
         check: || cargo_step(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
     },
     Step { name: "test", check: || cargo_step(&["test", "--workspace"]) },
+    Step { name: "backend", check: second_backend },
     Step { name: "network", check: network },
     Step { name: "docs", check: docs },
     Step { name: "package", check: package::check },
@@ -69,6 +70,14 @@ pub(crate) fn run(args: &[OsString]) -> Result<ExitCode> {
     }
     eprint!("{}", table(&times));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether operations run on a backend beside the CPU's, which has a form of few of them.
+fn second_backend() -> Result<()> {
+    // Burn is built once more for it, with other features: as quickly as it can be.
+    let quick =
+        ["--config", "profile.dev.package.\"*\".opt-level=0", "test", "--package", "ruminate-kernels"];
+    cargo_step(&[&quick[..], &["--features", "second-backend", "--lib", "backend::ndarray"]].concat())
 }
 
 /// What is linked: licences, sources and banned packages by `cargo deny`, where it is installed, and known vulnerabilities

@@ -3,7 +3,7 @@
 
 // n elements of one parameter
 
-use crate::backend::{Form, form, operation};
+use crate::backend::{Form, operation};
 use burn::tensor::Tensor;
 
 /// One update's numbers, with the bias corrections of the moments folded in.
@@ -37,7 +37,7 @@ pub struct AdamWState {
 /// `m = beta1 m + (1 - beta1) g`, `v = beta2 v + (1 - beta2) g^2`, `p = keep p - step m / (sqrt(v) + epsilon)` with
 /// `g = clip * gradient`. In place where nothing else holds the tensors.
 pub fn adamw(state: AdamWState, gradient: Tensor<1>, step: AdamWStep) -> AdamWState {
-    match form(&gradient) {
+    match AdamWStep::form(&gradient) {
         Form::Reference => reference(state, gradient, step),
         Form::Fused => fused(state, gradient, step),
     }
@@ -45,7 +45,7 @@ pub fn adamw(state: AdamWState, gradient: Tensor<1>, step: AdamWStep) -> AdamWSt
 
 /// The sum of all squares, `[1]`. The order of additions depends on the length alone.
 pub fn sum_of_squares(values: Tensor<1>) -> Tensor<1> {
-    match form(&values) {
+    match SumOfSquares::form(&values) {
         // `sum_dim`: the order of additions of `sum` is left to the threads.
         Form::Reference => values.square().sum_dim(0),
         Form::Fused => SumOfSquares.fused(values),

@@ -3,7 +3,7 @@
 //! switch of their own: [`linear`](crate::linear()), [`experts`](crate::experts()) and the operations on an output head
 //! multiply in the dtype of their input.
 
-use crate::backend::{Form, form, operation};
+use crate::backend::{Form, operation};
 use burn::tensor::{DType, Tensor};
 
 /// The numbers that products of matrices multiply while a decoder learns. They are summed in f32.
@@ -32,7 +32,7 @@ impl ComputeDtype {
         match self {
             Self::F32 => x,
             Self::Bf16 if x.dtype() == DType::BF16 => x,
-            Self::Bf16 => match form(&x) {
+            Self::Bf16 => match Rounded::form(&x) {
                 Form::Reference => x.cast(DType::BF16),
                 Form::Fused => Rounded.fused(x),
             },

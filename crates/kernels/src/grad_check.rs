@@ -61,7 +61,8 @@ pub(crate) fn same_with_gradients_of_terms<I: Inputs, const D: usize>(
     reference: impl Fn(I) -> Tensor<D>,
     fused: impl Fn(I) -> Tensor<D>,
 ) {
-    compare(1e-5, terms, inputs, reference, fused);
+    let expected = value_and_gradients(inputs.clone(), reference);
+    same_numbers(terms, &expected, &value_and_gradients(inputs, fused));
 }
 
 /// The same for forms that round differently, to a part of the largest magnitude in the tensor.
@@ -71,26 +72,32 @@ pub(crate) fn close_with_gradients<I: Inputs, const D: usize>(
     reference: impl Fn(I) -> Tensor<D>,
     fused: impl Fn(I) -> Tensor<D>,
 ) {
-    compare(relative, 0.1, inputs, reference, fused);
+    let expected = value_and_gradients(inputs.clone(), reference);
+    near_numbers(relative, 0.1, &expected, &value_and_gradients(inputs, fused));
 }
 
-fn compare<I: Inputs, const D: usize>(
-    relative: f32,
-    terms: f32,
+/// The value of an operation, then the gradient of every input for a random upstream gradient.
+pub(crate) fn value_and_gradients<I: Inputs, const D: usize>(
     inputs: I,
-    reference: impl Fn(I) -> Tensor<D>,
-    fused: impl Fn(I) -> Tensor<D>,
-) {
-    let run = |form: &dyn Fn(I) -> Tensor<D>| {
-        let inputs = inputs.clone().tracked();
-        let out = form(inputs.clone());
-        let weights = test_inputs::tensor(out.dims(), 77, &out.device());
-        let gradients = (out.clone() * weights).sum().backward();
-        let mut all = vec![testkit::floats(out.inner())];
-        all.extend(inputs.gradients(&gradients));
-        all
-    };
-    for (index, (expected, actual)) in run(&reference).iter().zip(&run(&fused)).enumerate() {
+    operation: impl Fn(I) -> Tensor<D>,
+) -> Vec<Vec<f32>> {
+    let inputs = inputs.tracked();
+    let out = operation(inputs.clone());
+    let weights = test_inputs::tensor(out.dims(), 77, &out.device());
+    let gradients = (out.clone() * weights).sum().backward();
+    let mut all = vec![testkit::floats(out.inner())];
+    all.extend(inputs.gradients(&gradients));
+    all
+}
+
+/// Asserts that values and gradients agree as [`same_with_gradients_of_terms`] says.
+pub(crate) fn same_numbers(terms: f32, expected: &[Vec<f32>], actual: &[Vec<f32>]) {
+    near_numbers(1e-5, terms, expected, actual);
+}
+
+fn near_numbers(relative: f32, terms: f32, expected: &[Vec<f32>], actual: &[Vec<f32>]) {
+    assert_eq!(expected.len(), actual.len());
+    for (index, (expected, actual)) in expected.iter().zip(actual).enumerate() {
         let largest = expected.iter().fold(terms, |largest, x| largest.max(x.abs()));
         for (place, (expected, actual)) in expected.iter().zip(actual).enumerate() {
             assert!(

@@ -1,6 +1,6 @@
 //! The linear map, with a weight that lies as checkpoints hold it.
 
-use crate::backend::{Form, form_of_products, operation};
+use crate::backend::{Form, operation};
 use crate::compute_dtype::rounded;
 use burn::tensor::{DType, Tensor};
 
@@ -16,7 +16,7 @@ use burn::tensor::{DType, Tensor};
 pub fn linear(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
     let [[_, inner], [_, of_weight]] = [x.dims(), weight.dims()];
     assert_eq!(inner, of_weight, "x and the weight of a linear map have the same inner dimension");
-    match form_of_products(&x) {
+    match Linear::form_of_products(&x) {
         Form::Reference => reference(x, weight),
         Form::Fused => Linear.fused(x, weight),
     }

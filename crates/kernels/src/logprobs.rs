@@ -1,7 +1,7 @@
 //! Log-probabilities of given next tokens, from hidden states, a block of logits at a time: the logits of a
 //! whole batch are never in memory at once.
 
-use crate::backend::{Form, form_of_products, operation};
+use crate::backend::{Form, operation};
 use crate::linear::products;
 use crate::logits::Plan;
 use burn::tensor::{Int, Tensor, activation::log_softmax};
@@ -30,7 +30,7 @@ pub fn token_logprobs(
     temperature: f64,
 ) -> TokenStatistics {
     assert!(!targets.is_empty() && targets.len() == hidden.dims()[0], "one target a token, at least one");
-    match form_of_products(&hidden) {
+    match TargetLogprobs::form_of_products(&hidden) {
         Form::Reference => {
             let plan = Plan::rows(temperature, head.dims()[0]);
             reference(hidden, head, targets, plan)

@@ -1,6 +1,6 @@
 //! Root-mean-square layer normalisation (Zhang and Sennrich 2019).
 
-use crate::backend::{Form, form, operation};
+use crate::backend::{Form, operation};
 use burn::tensor::Tensor;
 
 /// `x / sqrt(mean(x^2) + eps) * gamma` over the last dimension.
@@ -8,7 +8,7 @@ use burn::tensor::Tensor;
 /// # Shapes
 /// - `x`: `[N, D]`, `gamma`: `[D]`, result: `[N, D]`
 pub fn rms_norm(x: Tensor<2>, gamma: Tensor<1>, eps: f64) -> Tensor<2> {
-    match form(&x) {
+    match RmsNorm::form(&x) {
         Form::Reference => reference(x, gamma, eps),
         Form::Fused => RmsNorm { eps }.fused(x, gamma),
     }
@@ -22,7 +22,7 @@ pub(crate) struct RmsNorm {
 
 operation!(RmsNorm(x: Tensor<2>, gamma: Tensor<1>) -> (out: Tensor<2>));
 
-fn reference(x: Tensor<2>, gamma: Tensor<1>, eps: f64) -> Tensor<2> {
+pub(crate) fn reference(x: Tensor<2>, gamma: Tensor<1>, eps: f64) -> Tensor<2> {
     let mean_square = x.clone().square().mean_dim(1); // [N, 1]
     let inverse_rms = (mean_square + eps).sqrt().recip();
     x * inverse_rms * gamma.unsqueeze()

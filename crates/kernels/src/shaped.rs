@@ -4,7 +4,7 @@
 // N tokens, D hidden, V vocabulary
 
 use crate::TokenStatistics;
-use crate::backend::{Form, form_of_products, operation};
+use crate::backend::{Form, operation};
 use crate::linear::products;
 use crate::logits::Plan;
 use burn::tensor::{Int, Tensor, TensorData, activation::log_softmax};
@@ -110,7 +110,7 @@ pub fn shaped_logprobs(
         let is_kept = shaping.kept_of(row, &(0..vocabulary)).is_none_or(|kept| kept.contains(target));
         assert!(is_kept, "token {row}: its target {target} is not among what was kept");
     }
-    match form_of_products(&hidden) {
+    match ShapedLogprobs::form_of_products(&hidden) {
         Form::Reference => reference(hidden, head, targets, shaping, Plan::rows(temperature, vocabulary)),
         Form::Fused => fused(hidden, head, targets, shaping.clone(), Plan::blocks(temperature)),
     }

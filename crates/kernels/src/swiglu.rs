@@ -1,6 +1,6 @@
 //! The gate of a feed-forward layer (Shazeer, arXiv 2002.05202).
 
-use crate::backend::{Form, form, operation};
+use crate::backend::{Form, operation};
 use crate::compute_dtype::ComputeDtype;
 use burn::tensor::{Tensor, activation::silu};
 
@@ -18,7 +18,7 @@ pub fn swiglu(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
 /// # Shapes
 /// - `gate`, `up`, result: `[N, F]`
 pub fn swiglu_operand(gate: Tensor<2>, up: Tensor<2>, dtype: ComputeDtype) -> Tensor<2> {
-    match form(&gate) {
+    match SwiGlu::form(&gate) {
         Form::Reference => dtype.operand(reference(gate, up)),
         Form::Fused => SwiGlu { dtype }.fused(gate, up),
     }
@@ -33,7 +33,7 @@ pub(crate) struct SwiGlu {
 
 operation!(SwiGlu(gate: Tensor<2>, up: Tensor<2>) -> (out: Tensor<2>));
 
-fn reference(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
+pub(crate) fn reference(gate: Tensor<2>, up: Tensor<2>) -> Tensor<2> {
     silu(gate) * up
 }
 

@@ -5,7 +5,7 @@
 // n columns that a slot sees
 
 use super::{MASKED, composed};
-use crate::backend::{Form, form, operation};
+use crate::backend::{Form, operation};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -104,7 +104,7 @@ pub fn decode_attention(
     latest: &VisibleColumns,
     scale: f64,
 ) -> (Tensor<3>, KeyValueRing) {
-    match form(&q) {
+    match DecodeAttention::form(&q) {
         Form::Reference => reference(q, k, v, ring, latest, scale),
         Form::Fused => {
             let KeyValueRing { keys, values } = ring;
@@ -138,7 +138,7 @@ pub fn decode_latent_attention(
     latest: &VisibleColumns,
     scale: f64,
 ) -> (Tensor<3>, Tensor<3>) {
-    match form(&q) {
+    match DecodeLatentAttention::form(&q) {
         Form::Reference => latent_reference(q, new, kept, width, latest, scale),
         Form::Fused => DecodeLatentAttention { width, latest: latest.clone(), scale }.fused(q, new, kept),
     }

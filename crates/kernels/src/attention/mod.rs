@@ -9,7 +9,7 @@ mod segments;
 #[cfg(test)]
 mod tests;
 
-use crate::backend::{Form, form, operation};
+use crate::backend::{Form, operation};
 use crate::compute_dtype::ComputeDtype;
 use burn::tensor::{Tensor, activation::softmax};
 use std::sync::Arc;
@@ -51,7 +51,7 @@ pub fn attention(
     scale: f64,
     kept: ComputeDtype,
 ) -> Tensor<4> {
-    match form(&q) {
+    match PackedAttention::form(&q) {
         Form::Reference => reference(q, k, v, segments, scale),
         Form::Fused => PackedAttention::new(segments, Sources::Separate, scale, kept).fused(q, k, v),
     }
@@ -72,7 +72,7 @@ pub fn latent_attention(
     scale: f64,
     kept: ComputeDtype,
 ) -> Tensor<4> {
-    match form(&q) {
+    match PackedAttention::form(&q) {
         Form::Reference => latent_reference(q, up, k_rope, segments, scale),
         Form::Fused => PackedAttention::new(segments, Sources::Joint, scale, kept).fused(q, up, k_rope),
     }

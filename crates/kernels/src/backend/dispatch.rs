@@ -23,20 +23,21 @@ pub(crate) enum Form {
     Fused,
 }
 
-/// The form for tensors like this one.
+/// The form of what is no single operation (packed weights) for tensors like this one. An operation has its own
+/// function of that name.
 pub(crate) fn form<const D: usize>(tensor: &Tensor<D>) -> Form {
-    form_of(tensor, &[DType::F32])
+    form_where(tensor, &[DType::F32], |device| with_backends!(is_packing! { device }))
 }
 
-/// The form of an operation whose products take the dtype of this operand.
-pub(crate) fn form_of_products<const D: usize>(operand: &Tensor<D>) -> Form {
-    form_of(operand, &[DType::F32, DType::BF16])
-}
-
-fn form_of<const D: usize>(tensor: &Tensor<D>, dtypes: &[DType]) -> Form {
+/// The fused form for tensors like this one, of one of these dtypes, where it is not turned off and their backend has it.
+pub(crate) fn form_where<const D: usize>(
+    tensor: &Tensor<D>,
+    dtypes: &[DType],
+    has_form: impl FnOnce(&DispatchDevice) -> bool,
+) -> Form {
     let fused = dtypes.contains(&tensor.dtype())
         && !FUSED_DISABLED.load(Ordering::Relaxed)
-        && with_backends!(is_one_of! { backend_of(&tensor.device()) });
+        && has_form(backend_of(&tensor.device()));
     if fused { Form::Fused } else { Form::Reference }
 }
 
@@ -46,14 +47,17 @@ pub(super) fn backend_of(device: &Device) -> &DispatchDevice {
     if let DispatchDevice::Autodiff(device) = device { device } else { device }
 }
 
-/// Whether a device is one of the backends.
-macro_rules! is_one_of {
+/// Whether the backend of a device packs weights.
+macro_rules! is_packing {
     ([$($(#[cfg $condition:tt])? $backend:ident),+] { $device:expr }) => {
         match $device {
-            $($(#[cfg $condition])? DispatchDevice::$backend(_) => true,)+
+            $(
+                $(#[cfg $condition])?
+                DispatchDevice::$backend(_) => <burn::backend::$backend as $crate::backend::Packing>::FUSED,
+            )+
             #[allow(unreachable_patterns, reason = "reachable when another backend is compiled in")]
             _ => false,
         }
     };
 }
-pub(crate) use is_one_of;
+pub(crate) use is_packing;

@@ -12,6 +12,10 @@ use std::marker::PhantomData;
 /// The form of an operation on one backend: N tensors in, M out, each f32. `Self` is what the operation knows besides
 /// its tensors.
 pub(crate) trait Operation<B: Backend, const N: usize, const M: usize> {
+    /// Whether the backend has a form of the operation. Where it has none the reference composition runs, and
+    /// nothing else here is called; [`by_reference`] says so of several.
+    const FUSED: bool = true;
+
     /// Computes the results. A tensor that nothing else holds may be written in place.
     fn forward(&self, inputs: [FloatTensor<B>; N]) -> [FloatTensor<B>; M];
 }
@@ -39,6 +43,17 @@ pub(crate) trait Differentiable<B: Backend, const N: usize, const M: usize>:
         upstream: FloatTensor<B>,
         tracked: [bool; N],
     ) -> [Option<FloatTensor<B>>; N];
+}
+
+/// [`Differentiable::forward_tracked`] of an operation whose backward pass reads its inputs.
+pub(crate) fn keep_inputs<B: Backend, O, const N: usize, const M: usize>(
+    operation: &O,
+    inputs: [FloatTensor<B>; N],
+) -> ([FloatTensor<B>; M], [FloatTensor<B>; N])
+where
+    O: Operation<B, N, M>,
+{
+    (operation.forward(inputs.clone()), inputs)
 }
 
 /// The node of an operation in autodiff's graph.
@@ -104,8 +119,9 @@ fn with_node<B: Backend, C: CheckpointStrategy, const M: usize>(
 }
 
 /// Declares an operation that backends have forms of: `operation!(Name(x: Tensor<2>, ..) -> (y: Tensor<2>, ..))` for a
-/// type of that name. It gives the type the method `fused`, with these arguments and results: the form of the backend
-/// that the tensors are on, as a node of autodiff's graph where they have one.
+/// type of that name. It gives the type the function `form`, which says whether the backend of a tensor has a form of
+/// it, and the method `fused`, with these arguments and results: the form of the backend that the tensors are on, as a
+/// node of autodiff's graph where they have one.
 ///
 /// With `untracked` before the name the operation has no gradient, and its results no graph.
 macro_rules! operation {
@@ -119,9 +135,10 @@ macro_rules! operation {
     // The same with the list of backends.
     ([$($(#[cfg $condition:tt])? $backend:ident),+] { $tracking:ident $name:ident $inputs:tt $outputs:tt }) => {
         #[allow(unused_parens, reason = "an operation may have a single result")]
+        #[cfg_attr(feature = "second-backend", allow(deprecated, reason = "the second backend of tests, which Burn will remove"))]
         const _: () = {
-            use burn::backend::{Backend, Dispatch};
-            use burn::tensor::Tensor;
+            use burn::backend::{Backend, Dispatch, DispatchDevice};
+            use burn::tensor::{DType, Tensor};
 
             /// Burn's macro knows tensors by the name of their type.
             type FloatTensor<B, const RANK: usize> = burn::backend::tensor::FloatTensor<B>;
@@ -135,6 +152,35 @@ macro_rules! operation {
                     $crate::backend::operation! { @backend $backend $name $inputs $outputs }
                 };
             )+
+
+            /// A backend's [`FUSED`]($crate::backend::Operation::FUSED) of this operation.
+            trait HasForm {
+                const FUSED: bool;
+            }
+
+            #[allow(dead_code, reason = "an operation asks for the form by one of both")]
+            impl $name {
+                /// The form for tensors like this one, of f32.
+                pub(crate) fn form<const D: usize>(tensor: &Tensor<D>) -> $crate::backend::Form {
+                    Self::form_of(tensor, &[DType::F32])
+                }
+
+                /// The form where products take the dtype of this operand.
+                pub(crate) fn form_of_products<const D: usize>(operand: &Tensor<D>) -> $crate::backend::Form {
+                    Self::form_of(operand, &[DType::F32, DType::BF16])
+                }
+
+                fn form_of<const D: usize>(tensor: &Tensor<D>, dtypes: &[DType]) -> $crate::backend::Form {
+                    $crate::backend::form_where(tensor, dtypes, |device| match device {
+                        $(
+                            $(#[cfg $condition])?
+                            DispatchDevice::$backend(_) => <burn::backend::$backend as HasForm>::FUSED,
+                        )+
+                        #[allow(unreachable_patterns, reason = "reachable when another backend is compiled in")]
+                        _ => false,
+                    })
+                }
+            }
         };
     };
 
@@ -171,6 +217,14 @@ macro_rules! operation {
                 ($($output),+)
             }
         }
+
+        impl HasForm for burn::backend::$backend {
+            const FUSED: bool = <$name as $crate::backend::Operation<
+                Self,
+                { [$($rank),+].len() },
+                { [$($out_rank),+].len() },
+            >>::FUSED;
+        }
     };
 
     // On autodiff: a node around the form of the backend below.
@@ -205,3 +259,50 @@ macro_rules! operation {
     };
 }
 pub(crate) use operation;
+
+/// Operations that a backend has no form of, those with a gradient and then those without:
+/// `by_reference!(Backend: [Name, ..], untracked [Name, ..])`. They run as their reference compositions.
+#[cfg(all(test, feature = "second-backend"))] // no backend of today's is partial but that of the tests
+macro_rules! by_reference {
+    ($backend:ident: [$($tracked:ident),*], untracked [$($untracked:ident),*]) => {
+        $crate::backend::by_reference! { @operations $backend $($tracked)* $($untracked)* }
+        $(
+            impl<const N: usize, const M: usize> $crate::backend::Differentiable<$backend, N, M> for $tracked {
+                type Kept = std::convert::Infallible;
+
+                fn forward_tracked(
+                    &self,
+                    _: [burn::backend::tensor::FloatTensor<$backend>; N],
+                    _: [bool; N],
+                ) -> ([burn::backend::tensor::FloatTensor<$backend>; M], Self::Kept) {
+                    unreachable!("{} has no form here", stringify!($tracked))
+                }
+
+                fn backward(
+                    &self,
+                    kept: Self::Kept,
+                    _: burn::backend::tensor::FloatTensor<$backend>,
+                    _: [bool; N],
+                ) -> [Option<burn::backend::tensor::FloatTensor<$backend>>; N] {
+                    match kept {}
+                }
+            }
+        )*
+    };
+    (@operations $backend:ident $($name:ident)*) => {
+        $(
+            impl<const N: usize, const M: usize> $crate::backend::Operation<$backend, N, M> for $name {
+                const FUSED: bool = false;
+
+                fn forward(
+                    &self,
+                    _: [burn::backend::tensor::FloatTensor<$backend>; N],
+                ) -> [burn::backend::tensor::FloatTensor<$backend>; M] {
+                    unreachable!("{} has no form here", stringify!($name))
+                }
+            }
+        )*
+    };
+}
+#[cfg(all(test, feature = "second-backend"))]
+pub(crate) use by_reference;

@@ -24,6 +24,9 @@ pub(crate) trait PackedExperts: Debug + Send + Sync {
 
 /// A backend that packs weights.
 pub(crate) trait Packing {
+    /// Whether it does. Where it does not, weights stay as they are, and nothing else here is called.
+    const FUSED: bool = true;
+
     /// Packs weights `[O_i, D]` as one, whose outputs follow each other.
     fn pack_weight(weights: Vec<Tensor<2>>, precision: Precision) -> Arc<dyn PackedWeight>;
 

@@ -5,7 +5,7 @@
 
 mod top;
 
-use crate::backend::{Form, form_of_products, operation};
+use crate::backend::{Form, operation};
 use crate::linear::products;
 use crate::logits::Plan;
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
@@ -32,7 +32,7 @@ pub fn candidate_logprobs(
     assert!(tokens > 0 && candidates.len().is_multiple_of(tokens), "as many candidates for each token");
     let chosen = candidates.len() / tokens;
     assert!((1..=vocabulary).contains(&chosen), "from 1 to {vocabulary} candidates a token, found {chosen}");
-    match form_of_products(&hidden) {
+    match CandidateLogprobs::form_of_products(&hidden) {
         Form::Reference => reference(hidden, head, candidates, Plan::rows(temperature, vocabulary)),
         Form::Fused => fused(hidden, head, candidates, Plan::blocks(temperature)),
     }

@@ -3,7 +3,7 @@
 
 mod permutation;
 
-use crate::backend::{Form, form_of_products, operation};
+use crate::backend::{Form, operation};
 use crate::compute_dtype::ComputeDtype;
 use crate::linear::products;
 use burn::tensor::{Int, Tensor, activation::silu};
@@ -32,7 +32,7 @@ pub fn experts(
     permutation: Permutation,
     route_weights: Tensor<2>,
 ) -> Tensor<2> {
-    match form_of_products(&x) {
+    match Experts::form_of_products(&x) {
         Form::Reference => reference(x, weights, &permutation, route_weights),
         Form::Fused => fused(x, weights, permutation, route_weights),
     }

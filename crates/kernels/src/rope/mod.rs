@@ -6,7 +6,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::backend::{Form, form, operation};
+use crate::backend::{Form, operation};
 use burn::tensor::{Device, Tensor, TensorData};
 use std::sync::{Arc, OnceLock};
 
@@ -83,7 +83,7 @@ pub fn rotate_halves(x: Tensor<4>, angles: &Angles) -> Tensor<4> {
 }
 
 fn rotate(x: Tensor<4>, angles: &Angles, pairs: Pairs) -> Tensor<4> {
-    match form(&x) {
+    match Rotation::form(&x) {
         Form::Reference => reference(x, angles, pairs),
         Form::Fused => fused(x, angles, pairs),
     }

@@ -5,7 +5,7 @@
 
 mod choice;
 
-use crate::backend::{Form, form, operation};
+use crate::backend::{Form, operation};
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub enum Normalisation {
 /// # Shapes
 /// - `x`: `[N, D]`, `weight`: `[E, D]`, result: `[N, E]`
 pub fn router_scores(x: Tensor<2>, weight: Tensor<2>, scoring: Scoring) -> Tensor<2> {
-    match form(&x) {
+    match RouterScores::form(&x) {
         Form::Reference => reference_scores(x, weight, scoring),
         Form::Fused => RouterScores { scoring }.fused(x, weight),
     }
@@ -51,7 +51,7 @@ pub fn route_weights(
     normalisation: Normalisation,
     factor: f64,
 ) -> Tensor<2> {
-    match form(&scores) {
+    match RouteWeights::form(&scores) {
         Form::Reference => reference_weights(scores, experts, normalisation, factor),
         Form::Fused => fused_weights(scores, experts, normalisation, factor),
     }

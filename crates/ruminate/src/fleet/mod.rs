@@ -69,8 +69,7 @@ impl<'a> ServerEngine<'a> {
         let config = recipe.fleet.clone().unwrap_or_default();
         // A shared folder may serve several runs: each has its own in it.
         let of_run = |shared: &PathBuf| shared.join(name.split('-').next().unwrap_or_default());
-        let folder =
-            config.folder.as_ref().map_or_else(|| stage.folder.path().join("weights"), of_run);
+        let folder = config.folder.as_ref().map_or_else(|| stage.folder.path().join("weights"), of_run);
         let folder = std::path::absolute(&folder).with_context(|| folder.display().to_string())?;
         let setup = settings::setup(recipe, config, policy.config(), renderer, name.clone(), prompt_tokens)?;
         let fleet = Fleet::new(setup).map_err(refused)?;

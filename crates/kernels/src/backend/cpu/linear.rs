@@ -45,7 +45,7 @@ impl Differentiable<Flex, 2, 1> for Linear {
         let [tracks_x, tracks_weight] = tracked;
         let dtype = compute_dtype(&x);
         let kept = Kept { x: tracks_weight.then_some(x), weight: tracks_x.then_some(weight), dtype };
-        (self.forward(inputs), kept)
+        (Operation::<Flex, _, _>::forward(self, inputs), kept)
     }
 
     fn backward(&self, kept: Kept, upstream: FlexTensor, _: [bool; 2]) -> [Option<FlexTensor>; 2] {

@@ -3,7 +3,7 @@
 // N rows, D columns
 
 use super::{Floats, dot, lanewise, owned, rows_at_once, tensor, total, vectorized};
-use crate::backend::{Differentiable, Operation};
+use crate::backend::{Differentiable, Operation, keep_inputs};
 use crate::norm::RmsNorm;
 use burn::backend::Flex;
 use burn_flex::FlexTensor;
@@ -20,7 +20,7 @@ impl Differentiable<Flex, 2, 1> for RmsNorm {
     type Kept = [FlexTensor; 2];
 
     fn forward_tracked(&self, inputs: [FlexTensor; 2], _: [bool; 2]) -> ([FlexTensor; 1], Self::Kept) {
-        (self.forward(inputs.clone()), inputs)
+        keep_inputs::<Flex, _, _, _>(self, inputs)
     }
 
     fn backward(

@@ -46,7 +46,7 @@ impl Differentiable<Flex, 1, 1> for RouteWeights {
     type Kept = FlexTensor;
 
     fn forward_tracked(&self, [scores]: [FlexTensor; 1], _: [bool; 1]) -> ([FlexTensor; 1], FlexTensor) {
-        (self.forward([scores.clone()]), scores)
+        (Operation::<Flex, _, _>::forward(self, [scores.clone()]), scores)
     }
 
     fn backward(&self, scores: FlexTensor, upstream: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {

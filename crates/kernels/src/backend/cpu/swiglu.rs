@@ -29,7 +29,7 @@ impl Differentiable<Flex, 2, 1> for SwiGlu {
     type Kept = [FlexTensor; 2];
 
     fn forward_tracked(&self, inputs: [FlexTensor; 2], _: [bool; 2]) -> ([FlexTensor; 1], Self::Kept) {
-        (self.forward(inputs.clone()), inputs.map(|input| self.held(input)))
+        (Operation::<Flex, _, _>::forward(self, inputs.clone()), inputs.map(|input| self.held(input)))
     }
 
     fn backward(&self, kept: Self::Kept, upstream: FlexTensor, _: [bool; 2]) -> [Option<FlexTensor>; 2] {

@@ -1,0 +1,73 @@
+//! The forms of Burn's NdArray, in tests with the feature `second-backend` alone: a backend that begins with two operations, in plain loops, and leaves
+//! all others to their reference compositions. It keeps true what a backend costs: this folder, and its name in
+//! [`with_backends`](super::with_backends).
+
+// N rows, D columns
+
+mod norm;
+mod swiglu;
+mod tests;
+
+use super::{Int8Moments, PackedExperts, PackedWeight, Packing, by_reference};
+use crate::adamw::{AdamWStep, SumOfSquares};
+use crate::adamw_int8::AdamWInt8State;
+use crate::attention::{DecodeAttention, DecodeLatentAttention, PackedAttention};
+use crate::candidates::CandidateLogprobs;
+use crate::compute_dtype::Rounded;
+use crate::experts::{ExpertWeights, Experts};
+use crate::linear::Linear;
+use crate::logprobs::TargetLogprobs;
+use crate::prepared::Precision;
+use crate::rope::Rotation;
+use crate::router::{RouteWeights, RouterScores};
+use crate::shaped::ShapedLogprobs;
+use burn::backend::NdArray;
+use burn::backend::tensor::FloatTensor;
+use burn::tensor::{Tensor, TensorData};
+use std::sync::Arc;
+
+by_reference!(
+    NdArray: [
+        CandidateLogprobs, Experts, Linear, PackedAttention, RouterScores, RouteWeights, Rotation, Rounded, ShapedLogprobs,
+        TargetLogprobs
+    ],
+    untracked [AdamWStep, DecodeAttention, DecodeLatentAttention, SumOfSquares]
+);
+
+impl Packing for NdArray {
+    const FUSED: bool = false;
+
+    fn pack_weight(_: Vec<Tensor<2>>, _: Precision) -> Arc<dyn PackedWeight> {
+        unreachable!("this backend packs nothing")
+    }
+
+    fn pack_experts(_: ExpertWeights, _: Precision) -> Arc<dyn PackedExperts> {
+        unreachable!("this backend packs nothing")
+    }
+}
+
+impl Int8Moments for NdArray {
+    fn adamw_int8(_: AdamWInt8State, _: Tensor<1>, _: AdamWStep) -> AdamWInt8State {
+        unreachable!("where nothing is packed, moments are updated by reference")
+    }
+}
+
+/// A tensor of this backend.
+type NdArrayTensor = FloatTensor<NdArray>;
+
+/// The values of a tensor of f32, in order.
+fn values(tensor: &NdArrayTensor) -> Vec<f32> {
+    let NdArrayTensor::F32(storage) = tensor else { panic!("f32, found {tensor:?}") };
+    storage.view().iter().copied().collect()
+}
+
+/// Values as a tensor of that shape.
+fn tensor(values: Vec<f32>, shape: &[usize]) -> NdArrayTensor {
+    NdArrayTensor::from_data(TensorData::new(values, shape))
+}
+
+/// The shape of a tensor.
+fn shape(tensor: &NdArrayTensor) -> &[usize] {
+    let NdArrayTensor::F32(storage) = tensor else { panic!("f32, found {tensor:?}") };
+    storage.shape()
+}
