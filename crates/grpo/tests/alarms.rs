@@ -1,21 +1,18 @@
 //! What ends a run of GRPO, at which step, and what was saved by then.
 
+mod common;
+
 use burn::tensor::Tensor;
+use common::policy;
 use ruminate_data::{
     Completion, Outcome, Problem, Prompt, SamplingParams, Score, Seed, SourceError, Stop, Task, Verdict,
 };
 use ruminate_grpo::{Config, Error, TrainerArgs, train};
-use ruminate_model::{Decoder, ParameterMapper, load};
+use ruminate_model::{Decoder, ParameterMapper};
 use ruminate_rollout::{EngineConfig, LocalEngine};
-use ruminate_testkit as testkit;
 use ruminate_train::alarms::{self, Limit};
 use ruminate_train::{Metrics, Observer, State};
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-fn policy() -> Decoder {
-    let path = testkit::fixture_path("model/llama_tied");
-    load(&path, &testkit::autodiff_device()).expect("the fixture loads")
-}
 
 fn problem(index: u64) -> Problem {
     let task =

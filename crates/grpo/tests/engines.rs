@@ -1,21 +1,17 @@
 //! GRPO by another engine than the one in this process: it learns from what it is given.
 
+mod common;
+
 use burn::module::Module;
-use ruminate_data::{
-    Completion, FinishReason, Problem, Request, SamplingParams, Score, Seed, Stop, Task, Verdict,
-};
-use ruminate_grpo::{Config, Error, TrainerArgs, train};
-use ruminate_model::{Decoder, load};
+use common::{policy, with_args};
+use ruminate_data::{Completion, FinishReason, Problem, Request, Score, Task, Verdict};
+use ruminate_grpo::{Error, train};
+use ruminate_model::Decoder;
 use ruminate_rollout::{Engine, Error as Rollout, Logprobs, ScriptedEngine, SpeculationStats};
-use ruminate_testkit as testkit;
 use ruminate_train::logprobs::score;
-use ruminate_train::{Metrics, Observer, State};
+use ruminate_train::{Metrics, Observer, State, alarms};
 
 const SEVEN: u32 = 7;
-
-fn policy() -> Decoder {
-    load(&testkit::fixture_path("model/llama_tied"), &testkit::autodiff_device()).expect("the fixture loads")
-}
 
 /// The log-probability of a token right after the prompt.
 fn logprob(policy: &Decoder, prompt: &[u32], token: u32) -> f32 {
@@ -40,21 +36,12 @@ fn run(engine: &mut dyn Engine) -> (Result<State, Error>, Log) {
 }
 
 fn run_judged(engine: &mut dyn Engine, judge: &(dyn Score + Sync)) -> (Result<State, Error>, Log) {
-    let config = Config { num_generations: 4, prompts_per_step: 2, ..Config::default() };
-    let optimizer = ruminate_train::Config { learning_rate: 1e-2, ..Default::default() };
-    let setup = TrainerArgs {
-        config: &config,
-        train: &optimizer,
-        sampling: SamplingParams { max_new_tokens: 4, ..SamplingParams::default() },
-        stop: &Stop::at(&[1]),
-        alarms: &ruminate_train::alarms::Config::silent(),
-        max_steps: 10,
-        seed: Seed::new(5),
-    };
     let mut log = Log::default();
     let mut problems = |_| Ok(Problem { task: Task::new("", "7"), prompt_ids: vec![2, 3] });
-    let state = State::fresh(policy(), &optimizer);
-    (train(state, engine, &mut problems, judge, &setup, &mut log), log)
+    let ended = with_args(10, &alarms::Config::silent(), |state, args| {
+        train(state, engine, &mut problems, judge, args, &mut log)
+    });
+    (ended, log)
 }
 
 fn answer(request: &Request, token: u32, logprob: f32) -> Completion {

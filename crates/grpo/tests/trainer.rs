@@ -2,33 +2,18 @@
 
 mod common;
 
-use common::weights;
-use ruminate_data::{Completion, Problem, SamplingParams, Seed, Stop, Task, Verdict};
-use ruminate_grpo::{Config, Error, Trainer, TrainerArgs, train};
-use ruminate_model::{Decoder, load};
+use common::{weights, with_args};
+use ruminate_data::{Completion, Problem, Task, Verdict};
+use ruminate_grpo::{Error, Trainer, TrainerArgs, train};
 use ruminate_rollout::{EngineConfig, LocalEngine};
-use ruminate_testkit as testkit;
-use ruminate_train::{Error as Train, Gradients, Ranks, RouterTraining, State};
+use ruminate_train::{Error as Train, Gradients, Ranks, RouterTraining, State, alarms};
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-fn policy() -> Decoder {
-    load(&testkit::fixture_path("model/llama_tied"), &testkit::autodiff_device()).expect("the fixture loads")
-}
 
 /// Hands `run` what a trainer of four steps needs.
 fn with_setup<T>(run: impl FnOnce(State, &mut LocalEngine, &TrainerArgs) -> T) -> T {
-    let config = Config { num_generations: 4, prompts_per_step: 2, ..Config::default() };
-    let optimizer = ruminate_train::Config { learning_rate: 1e-2, ..Default::default() };
-    let setup = TrainerArgs {
-        config: &config,
-        train: &optimizer,
-        sampling: SamplingParams { max_new_tokens: 4, ..SamplingParams::default() },
-        stop: &Stop::at(&[1]),
-        alarms: &ruminate_train::alarms::Config::default(),
-        max_steps: 4,
-        seed: Seed::new(5),
-    };
-    run(State::fresh(policy(), &optimizer), &mut LocalEngine::new(EngineConfig::default()), &setup)
+    with_args(4, &alarms::Config::default(), |state, args| {
+        run(state, &mut LocalEngine::new(EngineConfig::default()), args)
+    })
 }
 
 fn evens(_: &Task, completion: &Completion) -> Verdict {

@@ -2,26 +2,15 @@
 
 mod common;
 
-use burn::tensor::Tensor;
-use common::{counting, decoder};
+use common::{decoder, parameters, train};
 use ruminate_data::Seed;
-use ruminate_model::{Decoder, ParameterVisitor, load, lora, save};
+use ruminate_model::{Decoder, load, lora, save};
 use ruminate_testkit as testkit;
 use ruminate_train::checkpoint::{self, Companions};
-use ruminate_train::{Metrics, Observer, Scheduler, State, supervised};
+use ruminate_train::{Scheduler, State, supervised};
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::Path;
-
-#[derive(Default)]
-struct Losses(Vec<f64>);
-
-impl Observer for Losses {
-    fn step(&mut self, _: usize, metrics: &Metrics) {
-        self.0.extend(metrics.get("loss"));
-    }
-}
 
 fn config(max_steps: usize) -> supervised::Config {
     supervised::Config {
@@ -48,23 +37,7 @@ fn adapted(base: &Path) -> Decoder {
 }
 
 fn run(state: State, max_steps: usize) -> (State, Vec<f64>) {
-    let mut losses = Losses::default();
-    let state = supervised::train(state, &mut |index| Ok(counting(index)), &config(max_steps), &mut losses)
-        .expect("it trains");
-    (state, losses.0)
-}
-
-fn parameters(decoder: &Decoder) -> BTreeMap<String, Vec<f32>> {
-    #[derive(Default)]
-    struct Collect(BTreeMap<String, Vec<f32>>);
-    impl ParameterVisitor for Collect {
-        fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
-            self.0.insert(name.to_owned(), testkit::floats(tensor.clone().detach()));
-        }
-    }
-    let mut collect = Collect::default();
-    decoder.visit_parameters(&mut collect);
-    collect.0
+    train(state, &config(max_steps))
 }
 
 #[test]

@@ -4,29 +4,19 @@
 mod common;
 
 use burn::tensor::Tensor;
-use common::{counting, decoder};
-use ruminate_model::{Batch, Decoder, ParameterVisitor, Routes};
+use common::{decoder, parameters, train};
+use ruminate_model::{Batch, Routes};
 use ruminate_run::FolderWriter;
 use ruminate_testkit as testkit;
 use ruminate_train::checkpoint::{self, Companions};
 use ruminate_train::{
-    DecoderOptimizer, Error, Gradients, Metrics, Observer, Optimizer, OptimizerName, ParameterKind,
-    ParameterState, ParameterUpdate, RouterTraining, Scheduler, State, StepParams, supervised,
+    DecoderOptimizer, Error, Gradients, Optimizer, OptimizerName, ParameterKind, ParameterState,
+    ParameterUpdate, RouterTraining, Scheduler, State, StepParams, supervised,
 };
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-
-#[derive(Default)]
-struct Losses(Vec<f64>);
-
-impl Observer for Losses {
-    fn step(&mut self, _: usize, metrics: &Metrics) {
-        self.0.extend(metrics.get("loss"));
-    }
-}
 
 fn config(max_steps: usize, optimizer: OptimizerName) -> supervised::Config {
     supervised::Config {
@@ -48,26 +38,6 @@ fn fresh(fixture: &str, optimizer: OptimizerName) -> State {
     State::fresh(decoder(fixture, &testkit::autodiff_device()), &config(1, optimizer).train)
 }
 
-fn run(state: State, config: &supervised::Config) -> (State, Vec<f64>) {
-    let mut losses = Losses::default();
-    let state =
-        supervised::train(state, &mut |index| Ok(counting(index)), config, &mut losses).expect("it trains");
-    (state, losses.0)
-}
-
-fn parameters(decoder: &Decoder) -> BTreeMap<String, Vec<f32>> {
-    #[derive(Default)]
-    struct Collect(BTreeMap<String, Vec<f32>>);
-    impl ParameterVisitor for Collect {
-        fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
-            self.0.insert(name.to_owned(), testkit::floats(tensor.clone().detach()));
-        }
-    }
-    let mut collect = Collect::default();
-    decoder.visit_parameters(&mut collect);
-    collect.0
-}
-
 fn saved(run: &Path, state: &State) -> PathBuf {
     let companions = Companions { identity: &json!({}), files: &[] };
     checkpoint::save(run, state, companions, NonZeroUsize::MIN).expect("it saves")
@@ -76,7 +46,7 @@ fn saved(run: &Path, state: &State) -> PathBuf {
 #[test]
 fn muon_learns_a_small_task_with_every_family_of_decoder() {
     for fixture in ["deepseek_v3_mtp", "llama_tied", "qwen3_moe"] {
-        let (_, losses) = run(fresh(fixture, OptimizerName::Muon), &config(120, OptimizerName::Muon));
+        let (_, losses) = train(fresh(fixture, OptimizerName::Muon), &config(120, OptimizerName::Muon));
         let (first, last) = (losses[0], losses[losses.len() - 1]);
         assert!(last < first / 8.0, "{fixture}: loss {first} -> {last}");
     }
@@ -86,13 +56,13 @@ fn muon_learns_a_small_task_with_every_family_of_decoder() {
 fn a_resumed_run_of_muon_equals_an_uninterrupted_one_bit_by_bit() {
     for fixture in ["deepseek_v3_mtp", "qwen2"] {
         let config = |steps| config(steps, OptimizerName::Muon);
-        let (whole, heard) = run(fresh(fixture, OptimizerName::Muon), &config(6));
+        let (whole, heard) = train(fresh(fixture, OptimizerName::Muon), &config(6));
 
         let folder = tempfile::tempdir().expect("a folder");
-        let (half, before) = run(fresh(fixture, OptimizerName::Muon), &config(3));
+        let (half, before) = train(fresh(fixture, OptimizerName::Muon), &config(3));
         let path = saved(folder.path(), &half);
         let loaded = checkpoint::load(&path, &config(6).train, &testkit::device()).expect("it loads");
-        let (resumed, after) = run(loaded.state, &config(6));
+        let (resumed, after) = train(loaded.state, &config(6));
         assert_eq!(parameters(&resumed.policy), parameters(&whole.policy), "{fixture}");
         assert_eq!([before, after].concat(), heard, "{fixture}");
     }
@@ -100,7 +70,7 @@ fn a_resumed_run_of_muon_equals_an_uninterrupted_one_bit_by_bit() {
 
 #[test]
 fn muon_keeps_one_buffer_of_each_matrix_and_adamws_two_of_the_rest() {
-    let (state, _) = run(fresh("qwen3_moe", OptimizerName::Muon), &config(1, OptimizerName::Muon));
+    let (state, _) = train(fresh("qwen3_moe", OptimizerName::Muon), &config(1, OptimizerName::Muon));
     let folder = tempfile::tempdir().expect("a folder");
     let file = fs::read(saved(folder.path(), &state).join("optimizer.safetensors")).expect("written");
     let file = safetensors::SafeTensors::deserialize(&file).expect("valid");
@@ -154,14 +124,14 @@ fn as_of_version_0_1(checkpoint: &Path, target: &Path) {
 #[test]
 fn a_checkpoint_of_version_0_1_goes_on_with_adamw() {
     let config = |steps| config(steps, OptimizerName::AdamW);
-    let (whole, _) = run(fresh("llama_tied", OptimizerName::AdamW), &config(4));
-    let (half, _) = run(fresh("llama_tied", OptimizerName::AdamW), &config(2));
+    let (whole, _) = train(fresh("llama_tied", OptimizerName::AdamW), &config(4));
+    let (half, _) = train(fresh("llama_tied", OptimizerName::AdamW), &config(2));
     let (folder, old) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let target = old.path().join("step-000002");
     as_of_version_0_1(&saved(folder.path(), &half), &target);
     let loaded = checkpoint::load(&target, &config(4).train, &testkit::device()).expect("it loads").state;
     assert_eq!(loaded.optimizer.name(), "adamw");
-    let (resumed, _) = run(loaded, &config(4));
+    let (resumed, _) = train(loaded, &config(4));
     assert_eq!(parameters(&resumed.policy), parameters(&whole.policy));
 }
 
@@ -196,16 +166,16 @@ fn a_rule_of_ones_own_trains_saves_and_resumes() {
         optimizer: DecoderOptimizer::new(Box::new(Signum)),
         ..fresh("llama_tied", OptimizerName::AdamW)
     };
-    let (whole, losses) = run(fresh(), &config);
+    let (whole, losses) = train(fresh(), &config);
     assert!(losses[39] < losses[0] / 2.0, "loss {} -> {}", losses[0], losses[39]);
 
     let folder = tempfile::tempdir().expect("a folder");
-    let (half, _) = run(fresh(), &supervised::Config { max_steps: 20, ..config.clone() });
+    let (half, _) = train(fresh(), &supervised::Config { max_steps: 20, ..config.clone() });
     let path = saved(folder.path(), &half);
     let refused = checkpoint::load(&path, &config.train, &testkit::device()).expect_err("no AdamW's");
     assert!(refused.to_string().contains("`signum`"), "{refused}");
     let loaded = checkpoint::load_with_optimizer(&path, Box::new(Signum), &testkit::device());
-    let (resumed, _) = run(loaded.expect("it loads").state, &config);
+    let (resumed, _) = train(loaded.expect("it loads").state, &config);
     assert_eq!(parameters(&resumed.policy), parameters(&whole.policy));
 }
 

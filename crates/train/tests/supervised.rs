@@ -5,15 +5,14 @@ mod common;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use common::{counting, decoder};
+use common::{counting, decoder, parameters};
 use ruminate_data::Sample;
-use ruminate_model::{Decoder, ParameterMapper, ParameterVisitor, Routes};
+use ruminate_model::{Decoder, ParameterMapper, Routes};
 use ruminate_testkit as testkit;
 use ruminate_train::checkpoint::{self, Companions};
 use ruminate_train::packing::{Sequence, one_a_row};
 use ruminate_train::{Error, ExpertLoad, Metrics, Observer, RouterTraining, Scheduler, State, supervised};
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 
 /// Keeps what it hears.
@@ -303,22 +302,6 @@ fn recipes_are_one_flat_table_and_unknown_keys_are_refused() {
         serde_json::from_value::<supervised::Config>(resolved).expect("round"),
         supervised::Config::default()
     );
-}
-
-#[derive(Default)]
-struct Collect(BTreeMap<String, Vec<f32>>);
-
-impl ParameterVisitor for Collect {
-    fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
-        self.0.insert(name.to_owned(), testkit::floats(tensor.clone().detach()));
-    }
-}
-
-/// Every parameter's values by name.
-fn parameters(decoder: &Decoder) -> BTreeMap<String, Vec<f32>> {
-    let mut collect = Collect::default();
-    decoder.visit_parameters(&mut collect);
-    collect.0
 }
 
 #[test]
