@@ -5,6 +5,7 @@ use super::Work;
 use super::findings::Finding;
 use super::inputs::{Inputs, Known};
 use crate::settings::rates::{Kind, sensible};
+use ruminate_train::OptimizerName;
 
 /// A stated rate so many times above the range is taken for a typing error.
 const SLIP: f64 = 30.0;
@@ -24,6 +25,7 @@ pub(super) fn check(inputs: &Inputs) -> Vec<Finding> {
         Work::Pretrain => ("pretrain", &recipe.pretrain.train, recipe.pretrain.max_steps),
         Work::Eval => return findings,
     };
+    findings.extend(optimizer(inputs, table, train.optimizer));
     if let Some(known) = inputs.learner() {
         findings.push(rate(inputs, known, table, train.learning_rate));
         findings.extend(rank(inputs, known));
@@ -68,6 +70,18 @@ fn rate(inputs: &Inputs, known: &Known, table: &str, rate: f64) -> Finding {
         return Finding::warning(name, format!("{found}: a run of this rate changes almost nothing"), advice);
     }
     Finding::note(name, found)
+}
+
+/// A run of adapters under another optimizer than the one that steps them.
+fn optimizer(inputs: &Inputs, table: &str, optimizer: OptimizerName) -> Option<Finding> {
+    let adapters = inputs.recipe.lora.is_some() && inputs.work != Work::Pretrain;
+    (adapters && optimizer == OptimizerName::Muon).then(|| {
+        let found = format!(
+            "`{table}.optimizer` is \"muon\" and [lora] trains adapters, whose factors AdamW steps: Muon would step nothing"
+        );
+        let advice = format!("set `{table}.optimizer = \"adamw\"`, or remove [lora] to train all weights");
+        Finding::severe("optimizer", found, advice)
+    })
 }
 
 fn rank(inputs: &Inputs, known: &Known) -> Option<Finding> {
