@@ -157,6 +157,9 @@ impl Parser<'_> {
     }
 
     pub(crate) fn matrix(&mut self, kind: &str) -> Result<Expr, Error> {
+        if kind.trim_end_matches('*') == "cases" || matches!(kind, "dcases" | "rcases") {
+            return self.cases();
+        }
         if !matches!(kind, "matrix" | "pmatrix" | "bmatrix" | "Bmatrix" | "smallmatrix" | "array") {
             return Err(Error::UnknownNotation(format!("\\begin{{{kind}}}")));
         }
@@ -164,6 +167,9 @@ impl Parser<'_> {
         loop {
             if matches!(self.peek(), Some(Token::End(_))) {
                 break;
+            }
+            if kind == "array" && rows.is_empty() && self.is_column() {
+                return self.cases();
             }
             let mut row = vec![scalar(self.nested(Self::sum)?)?];
             while self.accept(&Token::Ampersand) {
@@ -187,7 +193,52 @@ impl Parser<'_> {
         if rows.iter().any(|row| row.len() != width) {
             return Err(Error::Malformed("rows of different lengths"));
         }
+        if kind == "array" && width == 1 && rows.len() == 1 {
+            return Ok(rows.remove(0).remove(0));
+        }
         Ok(Expr::Matrix(rows))
+    }
+
+    /// Whether the array that starts here has relations in one column: a system of them.
+    fn is_column(&self) -> bool {
+        let rest = &self.tokens[self.at..];
+        let end = rest.iter().position(|lexeme| matches!(lexeme.token, Token::End(_))).unwrap_or(rest.len());
+        let has = |test: &dyn Fn(&Token<'_>) -> bool| rest[..end].iter().any(|lexeme| test(&lexeme.token));
+        has(&|token| matches!(token, Token::Relation(_))) && !has(&|token| *token == Token::Ampersand)
+    }
+
+    /// An expression by cases, each with its condition, or a system of relations without any.
+    fn cases(&mut self) -> Result<Expr, Error> {
+        let mut rows: Vec<Expr> = Vec::new();
+        let mut conditional = false;
+        while !matches!(self.peek(), None | Some(Token::End(_))) {
+            let value = self.element()?;
+            while matches!(self.peek(), Some(Token::Comma(_) | Token::Semicolon)) {
+                self.advance();
+            }
+            let row = if self.accept(&Token::Ampersand) {
+                conditional = true;
+                while matches!(self.peek(), Some(Token::Text(word)) if matches!(*word, "if" | "for" | "when" | "where"))
+                {
+                    self.advance();
+                }
+                Expr::Tuple(vec![value, self.element()?])
+            } else {
+                value
+            };
+            rows.push(row);
+            while matches!(self.peek(), Some(Token::RowBreak | Token::Comma(_) | Token::Semicolon)) {
+                self.advance();
+            }
+            if rows.len() > MAX_MATRIX {
+                return Err(Error::TooLarge);
+            }
+        }
+        if !matches!(self.peek(), Some(Token::End(_))) {
+            return Err(Error::Malformed("cases are not closed"));
+        }
+        self.advance();
+        Ok(if conditional { Expr::Opaque("cases", rows) } else { Expr::List(rows) })
     }
 }
 

@@ -26,6 +26,9 @@ pub(crate) struct Rules {
 
 /// Compares a prediction with the gold answer.
 pub(crate) fn compare(gold: &Expr, predicted: &Expr, rules: Rules, budget: &Budget) -> Sameness {
+    if relations::contradicts(predicted) && predicted != gold {
+        return Sameness::Different;
+    }
     let gold = shortened(gold);
     let predicted = shortened(predicted);
     let whole = &predicted;
@@ -89,12 +92,9 @@ fn unwrapped<'a>(gold: &'a Expr, predicted: &'a Expr) -> (&'a Expr, &'a Expr) {
     match (equation(gold), equation(predicted)) {
         // A membership describes a name only: from -x in S nothing follows for S.
         (None, Some((name, _))) if is_membership(predicted) && !name.is_name() => (gold, predicted),
-        (None, Some(_)) if relations::contradicts(predicted) => (gold, predicted),
         (None, Some((_, value))) => (gold, value),
         (Some((name, value)), None) if name.is_name() || relations::is_numeric(name) => (value, predicted),
-        (Some((left, value)), Some((_, other))) if relations::is_numeric(left) => {
-            if relations::contradicts(predicted) { (gold, predicted) } else { (value, other) }
-        }
+        (Some((left, value)), Some((_, other))) if relations::is_numeric(left) => (value, other),
         _ => (gold, predicted),
     }
 }
@@ -124,7 +124,7 @@ fn described(sides: &[Expr], relations: &[Relation], set: &Expr, budget: &Budget
 }
 
 fn sets(gold: &Expr, predicted: &Expr, rules: Rules, budget: &Budget) -> Sameness {
-    use Expr::{Described, Interval, List, Numbers, Set, Tuple};
+    use Expr::{Described, Interval, List, Numbers, Opaque, Set, Tuple};
     match (gold, predicted) {
         (Tuple(a), Tuple(b) | Set(b) | List(b)) => in_order(a, b, rules, budget),
         (Set(a), Set(b) | Tuple(b) | List(b)) => {
@@ -132,6 +132,12 @@ fn sets(gold: &Expr, predicted: &Expr, rules: Rules, budget: &Budget) -> Samenes
         }
         (List(a), Set(b)) => in_any_order(&lists::all(a), &lists::distinct(b), rules, budget),
         (List(a), List(b) | Tuple(b)) => in_any_order(&lists::all(a), &lists::all(b), rules, budget),
+        (Opaque("cases", a), Opaque("cases", b)) => {
+            in_any_order(&lists::all(a), &lists::all(b), rules, budget)
+        }
+        (Opaque("cases", _), _) | (_, Opaque("cases", _)) => {
+            Sameness::Unknown("an expression by cases against one without")
+        }
         (Described(..), _) | (_, Described(..)) => lists::described(gold, predicted, rules, budget),
         (Interval(a), Interval(b)) => {
             if (a.low_end, a.high_end) == (b.low_end, b.high_end) {

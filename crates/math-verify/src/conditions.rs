@@ -14,7 +14,13 @@ pub(crate) fn without(text: &str) -> &str {
         "for real",
         "for positive",
     ];
-    let Some(at) = CONDITIONS.iter().filter_map(|condition| word(text, condition)).min() else { return text };
+    let behind_comma = [", for ", ", for $", ",\\ \\text{for", ",\\quad \\text{for"]
+        .iter()
+        .filter_map(|mark| text.find(mark));
+    let first = behind_comma.filter(|&at| at > 0).min();
+    let Some(at) = CONDITIONS.iter().filter_map(|condition| word(text, condition)).chain(first).min() else {
+        return text;
+    };
     let mut kept = text[..at].trim_end();
     loop {
         let before = kept.len();

@@ -215,6 +215,7 @@ impl Expr {
                 | Self::Intersection(_)
                 | Self::Difference(..)
                 | Self::Relation(..)
+                | Self::Opaque("cases", _)
         )
     }
 

@@ -10,7 +10,10 @@ use crate::{Error, Options, Target, parse, text};
 /// Reads a gold text that is in normal form.
 pub(crate) fn read(options: &Options, text: &str, budget: &Budget) -> Result<Reading, Error> {
     let text = text.trim();
-    if text::is_placeholder(text) {
+    let bare = ["\\text{", "\\textbf{", "\\mathrm{", "}", "$"]
+        .iter()
+        .fold(text.to_owned(), |text, dress| text.replace(dress, ""));
+    if text::is_placeholder(text) || text::is_placeholder(&bare) {
         return Err(Error::NoAnswer);
     }
     if options.wants(Target::Latex)

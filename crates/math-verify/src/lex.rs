@@ -483,6 +483,14 @@ impl<'a> Lexer<'a> {
             return;
         };
         let trimmed = content.trim();
+        // A font that dresses an expression: its braces are a group.
+        let is_plain =
+            |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | ',' | '-' | '(' | ')' | '\'' | '%');
+        if (layout::is_bold(name) || name.starts_with("math") || name == "textbf")
+            && !trimmed.chars().all(is_plain)
+        {
+            return;
+        }
         self.at = start;
         if !layout::is_bold(name) && trimmed.starts_with(char::is_alphabetic) && self.unit(start) {
             return;

@@ -34,6 +34,14 @@ fn strict(text: &str, budget: &Budget) -> Result<Expr, Error> {
     if text.len() > MAX_LENGTH {
         return Err(Error::TooLarge);
     }
+    if let Some((unit, amount)) = priced(text) {
+        return Ok(match strict(&amount, budget)? {
+            value if value.is_scalar() && !matches!(value, Expr::Quantity(..) | Expr::Text(_)) => {
+                Expr::Quantity(Box::new(value), unit)
+            }
+            other => other,
+        });
+    }
     if let Some(value) = number::grouped(text).or_else(|| typed(text)).or_else(|| text::plain(text)) {
         return Ok(value);
     }
@@ -75,7 +83,29 @@ fn typed(text: &str) -> Option<Expr> {
     if !text.starts_with(|c: char| c.is_ascii_digit()) || !text.contains([':', '-']) {
         return None;
     }
-    calendar::time(text).map(Expr::Time).or_else(|| calendar::date(text).map(Expr::Date))
+    let upright = ["\\text{", "\\mathrm{", "\\textrm{"].iter().any(|command| text.contains(command));
+    let bare = if upright {
+        let bare = ["\\text{", "\\mathrm{", "\\textrm{", "\\,", "~", "\\ ", "}"].iter();
+        bare.fold(text.to_owned(), |text, layout| text.replace(layout, " "))
+    } else {
+        text.to_owned()
+    };
+    let bare = bare.split_whitespace().collect::<Vec<_>>().join(" ");
+    // Three numbers are a ratio; hours, minutes and seconds are one up to a factor of one.
+    let is_time = bare.matches(':').count() < 2 || bare.ends_with(|c: char| c.is_alphabetic() || c == '.');
+    let time = if is_time { calendar::time(&bare) } else { None };
+    time.map(Expr::Time).or_else(|| calendar::date(&bare).map(Expr::Date))
+}
+
+/// The unit of a currency sign at the start, and what stands behind it.
+fn priced(text: &str) -> Option<(Unit, String)> {
+    let (sign, rest) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest.trim_start()));
+    const SIGNS: &[(&str, &str)] =
+        &[("\\$", "dollar"), ("\u{20ac}", "euro"), ("\u{a3}", "pound sterling"), ("\u{20b9}", "rupee")];
+    let (rest, name) = SIGNS.iter().find_map(|(sign, name)| Some((rest.strip_prefix(sign)?, *name)))?;
+    let rest = rest.trim_start();
+    let is_amount = rest.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    is_amount.then(|| (Unit::named(name), format!("{sign}{rest}")))
 }
 
 /// The part behind the last `=` of a chain `a = b = c`.

@@ -78,7 +78,8 @@ fn links(gold: Link<'_>, predicted: Link<'_>, budget: &Budget) -> Sameness {
         |x: (&Expr, &Expr)| scalar::compare(a.0, x.0, budget).and(|| scalar::compare(a.1, x.1, budget));
     let sided = sides((b.0, b.1));
     if sided == Sameness::Same {
-        return sided;
+        let says_nothing = is_identity(a, budget) && a != b;
+        return if says_nothing { formally(a, b, false, budget) } else { sided };
     }
     let directed = !matches!(a.2, Relation::Equal | Relation::NotEqual);
     if let (Some(x), Some(y)) = (constant_function(a), constant_function(b))
@@ -102,7 +103,7 @@ fn links(gold: Link<'_>, predicted: Link<'_>, budget: &Budget) -> Sameness {
         }
     })();
     // What always or never holds equals another by its sides alone, which differ.
-    let by_sides = || if directed { Sameness::Different } else { sides((b.1, b.0)) };
+    let by_sides = || formally(a, b, directed, budget);
     if is_numeric_link(a) || is_numeric_link(b) || is_identity(a, budget) || is_identity(b, budget) {
         return by_sides();
     }
@@ -146,6 +147,21 @@ pub(crate) fn is_numeric(side: &Expr) -> bool {
     side.is_scalar()
         && !side
             .any(&|node| matches!(node, Expr::Symbol(_) | Expr::Apply(..) | Expr::Opaque(..) | Expr::Text(_)))
+}
+
+/// Whether two links have the same sides by their canonical forms: values prove nothing where all are the same.
+fn formally(a: &Link<'_>, b: &Link<'_>, directed: bool, budget: &Budget) -> Sameness {
+    let mut algebra = Algebra::new(budget);
+    let mut same = |x: &Expr, y: &Expr| -> Result<bool, TooLarge> {
+        match (algebra.fraction(x)?, algebra.fraction(y)?) {
+            (Some(x), Some(y)) => algebra.equal(&x, &y),
+            _ => Ok(x == y),
+        }
+    };
+    let mut pair = |x: (&Expr, &Expr), y: (&Expr, &Expr)| Ok(same(x.0, y.0)? && same(x.1, y.1)?);
+    let sides: Result<bool, TooLarge> =
+        (|| Ok(pair((a.0, a.1), (b.0, b.1))? || (!directed && pair((a.0, a.1), (b.1, b.0))?)))();
+    sides.map_or(Sameness::Unknown(scalar::TOO_LARGE), Sameness::known)
 }
 
 fn is_numeric_link(link: &Link<'_>) -> bool {

@@ -55,6 +55,11 @@ pub(crate) fn value(text: &str) -> Option<&str> {
 }
 
 impl Unit {
+    /// One of the vocabulary by its first name.
+    pub(crate) fn named(name: &'static str) -> Self {
+        Self(vec![(Part::Known(name), 1)])
+    }
+
     /// The unit of temperature behind a degree sign.
     pub(crate) fn temperature(letter: char) -> Option<Self> {
         let name = match letter {

@@ -104,6 +104,9 @@ fn the_cases_of_public_reports_get_their_verdicts() {
 /// the figure of their first run; what is asserted here is what holds since.
 #[test]
 fn the_blind_cases_keep_their_share() {
-    let Run { report, total, .. } = run(include_str!("../../../fixtures/reward/blind-2.jsonl"));
-    assert!(total.all >= 300 && total.share() >= 0.0, "{report}");
+    let Run { report, by_fault, total, accepted, .. } =
+        run(include_str!("../../../fixtures/reward/blind-2.jsonl"));
+    assert!(total.all >= 300, "the corpus has shrunk\n{report}");
+    assert!(accepted == 0 && total.share() >= 0.97, "{report}");
+    assert!(by_fault.values().all(|count| count.share() >= 0.9), "{report}");
 }

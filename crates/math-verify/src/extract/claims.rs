@@ -80,6 +80,22 @@ const COPULAS: &[&str] = &[
     "*",
     "\"",
     "}",
+    "point",
+    "points",
+    "interval",
+    "pair",
+    "ordered",
+    "set",
+    "number",
+    "value",
+    "values",
+    "vector",
+    "fraction",
+    "ratio",
+    "equation",
+    "expression",
+    "line",
+    "integer",
 ];
 
 /// Words before a value that make another one of it.
@@ -147,7 +163,12 @@ pub(super) fn candidates(text: &str, anchors: &[Anchor], out: &mut Vec<Candidate
         };
         let line = line_end(text, from);
         let clause = clause(text, from..line);
-        let found = judge(text, clause.clone(), line);
+        let doubted = is_doubted(text, start);
+        let found = if doubted {
+            Some(Found::Hedge(Piece { text: clause.clone(), percent: false }))
+        } else {
+            judge(text, clause.clone(), line)
+        };
         if let Some(found) = found {
             out.push(Candidate { priority, span: start..clause.end.max(end), found });
         }
@@ -177,6 +198,15 @@ fn judge(text: &str, clause: Range<usize>, line: usize) -> Option<Found> {
     Some(Found::Claim(piece(clause)))
 }
 
+/// Whether the words before an anchor take back what it claims: `I don't think the answer is 9`.
+fn is_doubted(text: &str, start: usize) -> bool {
+    let before = &text[text.floor_char_boundary(start.saturating_sub(40))..start];
+    let sentence = before.rsplit(['.', '!', '?', '\n', ';']).next().unwrap_or_default().to_lowercase();
+    ["n't think", "not think", "n't believe", "not believe", "doubt", "not sure", "n't say", "n't know"]
+        .iter()
+        .any(|words| sentence.contains(words))
+}
+
 /// Whether words of the clause bound or weaken its value.
 fn is_hedged(lower: &str) -> bool {
     let value = lower.find(|c: char| c.is_ascii_digit() || matches!(c, '$' | '\\')).unwrap_or(lower.len());
@@ -185,7 +215,8 @@ fn is_hedged(lower: &str) -> bool {
     }
     let before = lower[..value]
         .trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '(' | '~' | '\u{2248}'));
-    if lower[before.len()..value].contains(['~', '\u{2248}']) {
+    let signs = ['~', '\u{2248}', '\u{2264}', '\u{2265}', '\u{2260}', '<', '>'];
+    if lower[before.len()..value].contains(signs) || before.ends_with(signs) {
         return true;
     }
     let mut words = before.rsplit(|c: char| !c.is_alphabetic() && c != '\'').filter(|word| !word.is_empty());
@@ -255,8 +286,21 @@ fn behind(text: &str, end: usize) -> Option<(usize, bool)> {
         });
         match copula {
             Some(copula) => {
-                joined |=
-                    !matches!(*copula, "*" | "\"" | "the" | "to" | "this" | "problem" | "question" | "}");
+                joined |= !matches!(
+                    *copula,
+                    "*" | "\""
+                        | "the"
+                        | "to"
+                        | "this"
+                        | "problem"
+                        | "question"
+                        | "}"
+                        | "point"
+                        | "set"
+                        | "number"
+                        | "value"
+                        | "line"
+                );
                 at += copula.len();
             }
             None => return Some((at, joined)),
@@ -326,6 +370,7 @@ fn clause(text: &str, range: Range<usize>) -> Range<usize> {
     // An aside in brackets behind a number.
     for (at, _) in line[..end].match_indices(" (") {
         if line[..at].ends_with(|c: char| c.is_ascii_digit() || c.is_ascii_lowercase() || c == '$')
+            && line[..at].contains(|c: char| c.is_ascii_digit())
             && !line[..at].contains('(')
         {
             end = at;
@@ -385,6 +430,10 @@ pub(super) fn is_hedge(text: &str, start: usize, end: usize) -> bool {
         return digit(other) || rest.contains("or more") || rest.contains("or less");
     }
     let word = &next[..next.find(|c: char| !c.is_alphabetic()).unwrap_or(next.len())];
+    // 8, 9, or 10
+    if next.strip_prefix(", ").is_some_and(digit) {
+        return true;
+    }
     if next.starts_with(['\u{b1}', '~']) || next.starts_with("\\pm") || next.starts_with("and a half") {
         return true;
     }

@@ -149,7 +149,30 @@ impl<'a> Reader<'a> {
             self.at += length;
             return true;
         }
+        // What is said of the things that were counted: `5 apples left`.
+        let is_remark = matches!(
+            word,
+            "left"
+                | "remaining"
+                | "total"
+                | "altogether"
+                | "each"
+                | "away"
+                | "long"
+                | "wide"
+                | "tall"
+                | "high"
+                | "deep"
+                | "old"
+                | "ago"
+        );
+        if is_remark && !self.unit.0.is_empty() {
+            self.at += length;
+            return true;
+        }
         match word {
+            // Inches have the name of a preposition, unless they are raised.
+            "in" if power(&rest[length..]).is_some() => return self.take("inch", length),
             "square" | "Square" | "sq" if self.next_word_is_unit(length) => {
                 self.square = 2;
                 self.at += length;

@@ -158,6 +158,14 @@ const FILLERS: &[&str] = &[
     "\u{44d}\u{442}\u{43e}",
     "\u{647}\u{64a}",
     "\u{627}\u{644}",
+    "correcta",
+    "correcto",
+    "correcte",
+    "corretta",
+    "richtige",
+    "bonne",
+    "juste",
+    "certa",
 ];
 
 /// Words behind a letter that leave it claimed.
@@ -381,6 +389,31 @@ fn claims_of_line(
             (Ok(letter), _) => chosen = Some(letter),
         }
     }
+    if chosen.is_none() {
+        // `Option A is correct.`
+        let verdicts = [
+            " is correct",
+            " is right",
+            " is the correct",
+            " is the right",
+            " is the answer",
+            " is the best",
+        ];
+        for at in verdicts.iter().flat_map(|verdict| lower.match_indices(verdict).map(|(at, _)| at)) {
+            let word =
+                text[line.start..line.start + at].rsplit(char::is_whitespace).next().unwrap_or_default();
+            if word.contains(|c: char| c.is_ascii_uppercase())
+                && let Some(found) = letter(word, choices)
+            {
+                match chosen {
+                    Some(other) if other != found => {
+                        return Some(Err("more than one letter is given as the answer"));
+                    }
+                    _ => chosen = Some(found),
+                }
+            }
+        }
+    }
     chosen.map(Ok)
 }
 
@@ -531,6 +564,8 @@ mod tests {
             "I would pick C.",
             "The answer is C because I know Plan B.",
             "Option C",
+            "Option C is correct.",
+            "La respuesta correcta es C.",
             "C. Vitamin A",
             "At first B seemed right, so the answer is C, not B.",
         ] {

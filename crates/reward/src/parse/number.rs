@@ -174,7 +174,10 @@ fn undecorated(word: &str) -> &str {
             break;
         }
     }
-    let markup = ['*', '_', '`', '"', '\'', ')', ']', '}', '.', ',', ';', ':', '!', '?', '$', '\\'];
+    let markup = [
+        '*', '_', '`', '"', '\'', ')', ']', '}', '.', ',', ';', ':', '!', '?', '$', '\\', '\u{20ac}',
+        '\u{a3}', '\u{a5}',
+    ];
     value.trim_end_matches(markup)
 }
 
@@ -238,6 +241,7 @@ mod tests {
             "42 m/s^2",
             "42 [1]",
             "It is not 41 but 42.",
+            "42\u{20ac}.",
         ] {
             let found = last_number(text).ok().map(|(number, _)| number);
             assert_eq!(found, Decimal::parse("42").map(Stated::Decimal), "{text}");

@@ -219,7 +219,7 @@ impl<'a> Iterator for Pieces<'a> {
 }
 
 fn is_greek(word: &str) -> bool {
-    word.chars().all(|c| c.script() == Script::Greek)
+    word.chars().all(|c| matches!(c.script(), Script::Greek | Script::Common))
 }
 
 /// Bytes of the run of letters at the start, all of one script; an apostrophe between letters belongs to it.
