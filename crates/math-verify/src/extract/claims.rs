@@ -217,7 +217,10 @@ fn is_hedged(lower: &str) -> bool {
         .trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '-' | '(' | '~' | '\u{2248}'));
     let signs = ['~', '\u{2248}', '\u{2264}', '\u{2265}', '\u{2260}', '<', '>'];
     if lower[before.len()..value].contains(signs) || before.ends_with(signs) {
-        return true;
+        // `x > 3` is a relation; `> 3` bounds.
+        let subject = before.trim_end_matches(signs).trim_end();
+        let word = subject.rsplit(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        return !(word.chars().count() == 1 || subject.ends_with([')', '}', '|']));
     }
     let mut words = before.rsplit(|c: char| !c.is_alphabetic() && c != '\'').filter(|word| !word.is_empty());
     let last = words.next().unwrap_or_default();
