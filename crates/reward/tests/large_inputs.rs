@@ -2,7 +2,7 @@
 //! a bounded time.
 
 use ruminate_data::{Outcome, Task};
-use ruminate_reward::{Response, Verifier, with_options};
+use ruminate_reward::{Response, with_options};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 

@@ -148,7 +148,7 @@ fn verdict(line: &str, nonce: &str) -> Option<(Option<usize>, Line)> {
     let (verdict, why) = rest.split_once(' ')?;
     let why = || serde_json::from_str::<String>(why).unwrap_or_default();
     let found = match verdict {
-        "tests" => Line::Tests(why().parse().ok()?),
+        "tests" => Line::Tests(why().parse().ok().filter(|count| *count > 0)?),
         "pass" => Line::Passed,
         "fail" => Line::Failed(why()),
         "gone" => Line::Gone(why()),
