@@ -2,6 +2,7 @@
 //! survive being killed, and compute the same on Vulkan; it reads `eval.jsonl` like any user.
 
 mod package;
+mod python;
 mod resumes;
 
 use crate::{binary, cargo, root};
@@ -37,6 +38,7 @@ const STEPS: [Step; 12] = [
     Step { name: "network", check: network },
     Step { name: "docs", check: docs },
     Step { name: "package", check: package::check },
+    Step { name: "python", check: python::check },
     Step { name: "learns", check: learns },
     Step { name: "resumes", check: resumes::check },
     Step { name: "vulkan", check: vulkan },

@@ -158,6 +158,7 @@ pub(super) fn kind(sources: &Sources<'_>, file: &str, of: &Type) -> Result<Kind>
             _ => Kind::Map("table"),
         },
         ("Map", _) | ("Value", []) => Kind::Map("table"),
+        ("Columns", []) => Kind::Map("table of strings"),
         ("f32" | "f64", []) => Kind::Scalar("number"),
         ("u8" | "u16" | "u32" | "u64" | "usize" | "i32" | "i64", []) => Kind::Scalar("integer"),
         ("bool", []) => Kind::Scalar("boolean"),
