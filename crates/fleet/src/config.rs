@@ -9,10 +9,11 @@ use std::path::PathBuf;
 pub struct Config {
     /// Addresses of the servers, without a path, like "http://10.0.0.2:8000".
     pub servers: Vec<String>,
-    /// A file with one address per line, which is read again every 30 s: servers may join and leave a run.
+    /// A file with one address per line, which is read again every 30 s: servers may join and leave a run. Relative
+    /// to the current folder.
     pub servers_file: Option<PathBuf>,
-    /// A folder that trainer and servers reach under the same path; each run gets a folder in it, and each version of the weights one in that. Without it,
-    /// `weights/` of the run folder.
+    /// A folder that trainer and servers reach under the same path; each run gets a folder in it, and each version
+    /// of the weights one in that. Relative to the current folder. Without it, `weights/` of the run folder.
     pub folder: Option<PathBuf>,
     /// The environment variable with the key of the servers' `--api-key`, sent as `Authorization: Bearer KEY`.
     pub key_env: Option<String>,
@@ -28,7 +29,7 @@ pub struct Config {
     pub max_retries: usize,
     /// Requests in flight at one server, from 1.
     pub max_requests: usize,
-    /// Largest k3 estimate of KL(server || trainer) per token, in nats, on the canary after a push. Without it,
+    /// Largest k3 estimate of KL between server and trainer, in nats per token, on the canary after a push. Without it,
     /// 1e-3 where `rollout.dtype` is "float32", else 2e-2.
     pub max_canary_kl: Option<f64>,
 }
