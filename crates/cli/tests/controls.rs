@@ -74,7 +74,7 @@ fn controls_that_cannot_be_are_refused_by_their_names() {
         (&["--stop", ""][..], "`stop` is an empty text"),
         (&["--min-p", "1.5"], "min_p is 1.5"),
         (&["--repetition-penalty", "0"], "repetition_penalty is 0"),
-        (&["--thinking-budget", "60", "--max-new-tokens", "64"], "raise `max_new_tokens`"),
+        (&["--thinking-budget", "60", "--max-new-tokens", "60"], "raise `max_new_tokens`"),
         (&["--thinking-budget", "5", "--thought-end", "so"], "`thought_end` is \"so\""),
     ] {
         for chat in [&[][..], &["--chat"]] {
@@ -125,7 +125,7 @@ fn reinforcement_learns_under_every_control() {
     for row in &metrics {
         let number = |key: &str| row[key].as_f64().unwrap_or_else(|| panic!("{key}: {row}"));
         assert!(number("sampling/mismatch_kl") < 1e-6, "{row}");
-        assert!((0.5..1.0).contains(&number("sampling/kept_mass")), "{row}");
+        assert!((0.1..1.0).contains(&number("sampling/kept_mass")), "{row}");
         assert!(number("kl").is_finite());
     }
     let completions = rows_of(&out.join("completions/step-000001.jsonl"));
