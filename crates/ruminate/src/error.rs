@@ -270,7 +270,7 @@ fn of_rollout(error: &rollout::Error) -> ErrorKind {
 fn of_train(error: &train::Error) -> ErrorKind {
     use train::Error as E;
     match error {
-        E::Range { .. } | E::OtherOptimizer { .. } => ErrorKind::Usage,
+        E::Range { .. } | E::OtherOptimizer { .. } | E::OtherOptimizerState { .. } => ErrorKind::Usage,
         E::TooLong { .. } | E::EmptyPrompt { .. } | E::NothingToLearn { .. } => ErrorKind::Input,
         E::NonFinite { .. } | E::NotANumber { .. } => ErrorKind::NonFinite,
         E::Mismatch { .. } => ErrorKind::Alarm,

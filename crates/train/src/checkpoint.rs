@@ -12,7 +12,7 @@
 //! ```
 
 use crate::config::Config;
-use crate::optim::{self, AdamW, DecoderOptimizer, Optimizer};
+use crate::optim::{self, AdamW, DecoderOptimizer, Optimizer, OptimizerState};
 use crate::{EntropyControl, Error, State};
 use burn::tensor::{Device, Tensor};
 use ruminate_model::{Decoder, ParameterVisitor};
@@ -78,6 +78,9 @@ struct TrainerState {
     /// Checkpoints of version 0.1 have none.
     #[serde(default = "adamw")]
     optimizer: String,
+    /// Checkpoints from before there was a choice have none.
+    #[serde(default)]
+    optimizer_state: OptimizerState,
     models: Vec<String>,
     identity: Value,
     /// Checkpoints of version 0.1 have none.
@@ -124,6 +127,7 @@ pub fn save(
         num_tokens: state.num_tokens,
         skipped_in_a_row: *skipped,
         optimizer: rule.name().to_owned(),
+        optimizer_state: rule.state(),
         models: state.models.keys().cloned().collect(),
         identity: companions.identity.clone(),
         all_wrong_steps: state.all_wrong_steps,
@@ -144,7 +148,8 @@ pub fn save(
 /// # Errors
 /// [`Error::Run`] names a file that is missing, cut or changed; [`Error::Load`] and
 /// [`Error::Malformed`] one that is whole and makes no sense. [`Error::OtherOptimizer`] where it is
-/// of another optimizer than the run.
+/// of another optimizer than the run, [`Error::OtherOptimizerState`] where its state is held in
+/// another form.
 pub fn load(folder: &Path, config: &Config, device: &Device) -> Result<Loaded, Error> {
     let mut loaded = load_with_optimizer(folder, config.new_optimizer(), device)?;
     let State { policy, models, .. } = loaded.state;
@@ -169,6 +174,14 @@ pub fn load_with_optimizer(
     if saved.optimizer != rule.name() {
         let checkpoint = folder.to_owned();
         return Err(Error::OtherOptimizer { checkpoint, saved: saved.optimizer, now: rule.name() });
+    }
+    if saved.optimizer_state != rule.state() {
+        let checkpoint = folder.to_owned();
+        return Err(Error::OtherOptimizerState {
+            checkpoint,
+            saved: saved.optimizer_state,
+            now: rule.state(),
+        });
     }
     if let Some(name) = saved.models.iter().find(|name| name.is_empty() || name.contains(['/', '\\', '.'])) {
         return Err(malformed(&path, format!("model {name:?} is not the name of a folder")));

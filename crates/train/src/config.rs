@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::dtype::Dtype;
-use crate::optim::{Muon, Optimizer, OptimizerName, StepParams};
+use crate::optim::{Muon, Optimizer, OptimizerName, OptimizerState, StepParams};
 use ruminate_model::Decoder;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroUsize;
@@ -22,6 +22,8 @@ pub struct Config {
     pub frozen_dtype: Dtype,
     /// The optimizer. A resumed run has the one that it began with.
     pub optimizer: OptimizerName,
+    /// How AdamW's moments are held; `muon` refuses `int8`. A resumed run has what it began with.
+    pub optimizer_state: OptimizerState,
     /// Peak learning rate, not negative. Adapters (`[lora]`) take about ten times the rate of full
     /// fine-tuning.
     pub learning_rate: f64,
@@ -109,6 +111,7 @@ impl Default for Config {
             dtype: Dtype::Float32,
             frozen_dtype: Dtype::Float32,
             optimizer: OptimizerName::AdamW,
+            optimizer_state: OptimizerState::Float32,
             learning_rate: 3e-4,
             adam_beta1: 0.9,
             adam_beta2: 0.999,
@@ -206,6 +209,13 @@ impl Config {
             }
         }
         at_least_one("save_total_limit", self.save_total_limit)?;
+        if self.optimizer == OptimizerName::Muon && self.optimizer_state == OptimizerState::Int8 {
+            return Err(Error::Range {
+                key: "optimizer_state",
+                found: self.optimizer_state.to_string(),
+                expected: "`float32` under `optimizer = \"muon\"`, whose state has no form in 8 bits; `int8` is of `adamw`",
+            });
+        }
         self.new_optimizer().validate()
     }
 }
@@ -227,7 +237,7 @@ pub(crate) fn at_least_one(key: &'static str, count: usize) -> Result<(), Error>
 mod tests {
     use super::Config;
     use crate::Error;
-    use crate::optim::OptimizerName;
+    use crate::optim::{OptimizerName, OptimizerState};
 
     #[test]
     fn defaults_are_valid() {
@@ -237,13 +247,14 @@ mod tests {
     #[test]
     fn a_value_out_of_range_is_refused_by_its_key() {
         type Spoil = fn(&mut Config);
-        let broken: [(&str, Spoil); 9] = [
+        let broken: [(&str, Spoil); 10] = [
             ("learning_rate", |c| c.learning_rate = f64::NAN),
             ("adam_beta2", |c| c.adam_beta2 = 1.0),
             ("adam_epsilon", |c| c.adam_epsilon = 0.0),
             ("max_grad_norm", |c| c.max_grad_norm = -1.0),
             ("lr_scheduler_min_ratio", |c| c.lr_scheduler_min_ratio = 1.5),
             ("save_total_limit", |c| c.save_total_limit = 0),
+            ("optimizer_state", |c| c.optimizer_state = OptimizerState::Int8),
             ("muon.momentum", |c| c.muon.momentum = 1.0),
             ("muon.ns_steps", |c| c.muon.ns_steps = 0),
             ("muon.lr_multiplier", |c| c.muon.lr_multiplier = 0.0),

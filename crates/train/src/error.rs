@@ -1,5 +1,6 @@
 //! Why training could not go on, one variant per cause that callers treat differently.
 
+use crate::optim::OptimizerState;
 use ruminate_model::{LoadError, SaveError};
 use std::ops::Range;
 use std::path::PathBuf;
@@ -118,6 +119,19 @@ pub enum Error {
         saved: String,
         /// The run's.
         now: &'static str,
+    },
+    /// A checkpoint is of a run that held its optimizer's state in another form.
+    #[error(
+        "{checkpoint}: its optimizer's state is held in `{saved}`, and the run's in `{now}`; go on with `optimizer_state = \
+         \"{saved}\"`, or start another run from the checkpoint as its model"
+    )]
+    OtherOptimizerState {
+        /// The folder of the checkpoint.
+        checkpoint: PathBuf,
+        /// What it was saved in.
+        saved: OptimizerState,
+        /// The run's.
+        now: OptimizerState,
     },
     /// A checkpoint folder could not be written, read or verified.
     #[error(transparent)]

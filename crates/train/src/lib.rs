@@ -87,8 +87,9 @@ pub use metrics::Metrics;
 pub use microbatches::accumulate;
 pub use observer::Observer;
 pub use optim::{
-    AdamW, DecoderOptimizer, LrAdjustment, Muon, Optimizer, OptimizerName, Parameter, ParameterKind,
-    ParameterState, ParameterUpdate, StepOutcome, StepParams, StepReport,
+    AdamW, AdamWInt8, Buffer, DecoderOptimizer, LrAdjustment, MIN_INT8_LENGTH, Muon, Optimizer,
+    OptimizerName, OptimizerState, Parameter, ParameterKind, ParameterState, ParameterUpdate, StepOutcome,
+    StepParams, StepReport,
 };
 pub use ranks::{Alone, Ranks};
 pub use schedule::Schedule;

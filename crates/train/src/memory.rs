@@ -100,7 +100,7 @@ pub fn memory_plan(model: &Model, trained: Trained, shape: Shape, config: &Confi
             (Trained::Adapters(learning), Dtype::Bfloat16) => bytes(learning) + bytes(weights) / 2,
             _ => bytes(weights),
         },
-        moments: bytes(optimizer_state(optimizer.as_ref(), model, trained)),
+        moments: optimizer_state(optimizer.as_ref(), model, trained),
         sums: if microbatches > 1 { bytes(learning) } else { 0 },
         gradients: at_once * bytes(learning),
         activations: at_once * kept,
@@ -112,9 +112,10 @@ pub fn memory_plan(model: &Model, trained: Trained, shape: Shape, config: &Confi
     }
 }
 
-/// Numbers that an optimizer keeps of a model between two steps. Norms and biases are left out.
-pub fn optimizer_state(optimizer: &dyn Optimizer, model: &Model, trained: Trained) -> usize {
-    let of = |kind, count| optimizer.buffers(kind).len() * count;
+/// Bytes that an optimizer keeps of a model between two steps. Norms and biases are left out; where
+/// state is held in 8 bits, it counts as if no tensor were too small for it.
+pub fn optimizer_state(optimizer: &dyn Optimizer, model: &Model, trained: Trained) -> u64 {
+    let of = |kind, count: usize| optimizer.state().bytes(optimizer.buffers(kind).len() * count);
     match trained {
         Trained::Adapters(count) => of(ParameterKind::Adapter, count),
         Trained::Weights => {

@@ -5,7 +5,9 @@
 use ruminate_data::{Sample, Seed};
 use ruminate_model::{Config, Decoder, lora};
 use ruminate_testkit as testkit;
-use ruminate_train::{Dtype, MemoryPlan, Observer, OptimizerName, State, Trained, supervised};
+use ruminate_train::{
+    Dtype, MemoryPlan, Observer, OptimizerName, OptimizerState, State, Trained, supervised,
+};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -127,6 +129,33 @@ fn of_adapters() {
 #[test]
 fn of_a_mixture_of_experts() {
     testkit::alone("of_a_mixture_of_experts", || check(&experts(), None, &config(1)));
+}
+
+#[test]
+fn of_moments_in_8_bits() {
+    let mut config = config(1);
+    config.train.optimizer_state = OptimizerState::Int8;
+    testkit::alone("of_moments_in_8_bits", || check(&dense(), None, &config));
+}
+
+#[test]
+fn of_a_mixture_of_experts_with_moments_in_8_bits() {
+    let mut config = config(1);
+    config.train.optimizer_state = OptimizerState::Int8;
+    let name = "of_a_mixture_of_experts_with_moments_in_8_bits";
+    testkit::alone(name, || check(&experts(), None, &config));
+}
+
+#[test]
+fn moments_in_8_bits_take_a_quarter() {
+    let model = Config::from_json(&dense()).expect("a configuration");
+    let moments = |state| {
+        let mut config = config(1);
+        config.train.optimizer_state = state;
+        supervised::memory_plan(&model, Trained::Weights, LENGTH, &config).moments as f64
+    };
+    let ratio = moments(OptimizerState::Int8) / moments(OptimizerState::Float32);
+    assert!((ratio - (1.0 + 4.0 / 256.0) / 4.0).abs() < 1e-4, "{ratio}");
 }
 
 #[test]

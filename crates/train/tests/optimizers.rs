@@ -112,7 +112,7 @@ fn as_of_version_0_1(checkpoint: &Path, target: &Path) {
     let text = fs::read(checkpoint.join("trainer_state.json")).expect("written");
     let mut state: Value = serde_json::from_slice(&text).expect("JSON");
     let keys = state.as_object_mut().expect("an object");
-    for key in ["optimizer", "all_wrong_steps"] {
+    for key in ["optimizer", "optimizer_state", "all_wrong_steps"] {
         keys.remove(key).unwrap_or_else(|| panic!("{key} is saved"));
     }
     keys.insert("extra".to_owned(), json!({}));
@@ -152,9 +152,10 @@ impl Optimizer for Signum {
     fn update(&self, update: ParameterUpdate<'_>) -> (Tensor<1>, ParameterState) {
         let ParameterUpdate { value, gradient, clip, state, params, .. } = update;
         let [beta, _] = params.betas;
-        let mean = state.buffers[0].clone().mul_scalar(beta) + gradient.mul_scalar(clip * (1.0 - beta));
+        let mean = state.buffers[0].clone().into_float32().mul_scalar(beta)
+            + gradient.mul_scalar(clip * (1.0 - beta));
         let value = value - mean.clone().sign().mul_scalar(params.learning_rate);
-        (value, ParameterState { buffers: vec![mean], ..state })
+        (value, ParameterState { buffers: vec![mean.into()], ..state })
     }
 }
 

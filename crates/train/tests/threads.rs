@@ -4,7 +4,7 @@
 use ruminate_data::{Sample, Seed};
 use ruminate_model::{Config, Decoder};
 use ruminate_testkit as testkit;
-use ruminate_train::{Dtype, Metrics, Observer, OptimizerName, State, supervised};
+use ruminate_train::{Dtype, Metrics, Observer, OptimizerName, OptimizerState, State, supervised};
 use serde_json::json;
 use std::process::Command;
 
@@ -24,7 +24,7 @@ impl Observer for Bits {
 }
 
 /// Large enough that products and reductions of the backend are split between threads.
-fn rows(workers: usize, optimizer: OptimizerName, dtype: Dtype) -> String {
+fn rows(workers: usize, optimizer: OptimizerName, optimizer_state: OptimizerState, dtype: Dtype) -> String {
     let architecture = json!({
         "model_type": "deepseek_v3", "vocab_size": 64, "hidden_size": 96, "num_hidden_layers": 2,
         "intermediate_size": 192, "num_attention_heads": 3, "kv_lora_rank": 48, "qk_nope_head_dim": 32,
@@ -44,6 +44,7 @@ fn rows(workers: usize, optimizer: OptimizerName, dtype: Dtype) -> String {
     config.train.workers = workers;
     config.train.optimizer = optimizer;
     config.train.dtype = dtype;
+    config.train.optimizer_state = optimizer_state;
     let source = |index: u64| {
         let ids: Vec<u32> = (0..20 + index % 9).map(|i| ((index * 7 + i * i) % 64) as u32).collect();
         Sample::completion_only(&ids[..5], &ids[5..])
@@ -60,11 +61,13 @@ fn rows(workers: usize, optimizer: OptimizerName, dtype: Dtype) -> String {
 fn one_and_two_threads_give_the_same_metrics() {
     if let Ok(workers) = std::env::var(CHILD) {
         let workers = workers.parse().expect("the parent sets a number");
-        let [adamw, muon] =
-            [OptimizerName::AdamW, OptimizerName::Muon].map(|name| rows(workers, name, Dtype::Float32));
-        let rounded = rows(workers, OptimizerName::AdamW, Dtype::Bfloat16);
-        assert!(adamw != muon && adamw != rounded);
-        println!("{MARK}{adamw} {muon} {rounded}");
+        let whole = OptimizerState::Float32;
+        let [adamw, muon] = [OptimizerName::AdamW, OptimizerName::Muon]
+            .map(|name| rows(workers, name, whole, Dtype::Float32));
+        let int8 = rows(workers, OptimizerName::AdamW, OptimizerState::Int8, Dtype::Float32);
+        let rounded = rows(workers, OptimizerName::AdamW, whole, Dtype::Bfloat16);
+        assert!(adamw != muon && adamw != int8 && adamw != rounded);
+        println!("{MARK}{adamw} {muon} {int8} {rounded}");
         return;
     }
     let child = |threads: &str| {

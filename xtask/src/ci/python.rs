@@ -27,7 +27,8 @@ pub(super) fn check() -> Result<()> {
         command
     };
     if !has_python || !quietly(&mut pip(&[MATURIN])) {
-        let lacks = if has_python { "pip cannot install maturin" } else { "python3 with venv and pip is missing" };
+        let lacks =
+            if has_python { "pip cannot install maturin" } else { "python3 with venv and pip is missing" };
         eprintln!(
             "SKIPPED: {lacks}, so the Python wheel of integrations/python was neither built nor tested. To run this step, install \
              Python 3.10 or later with venv and pip, and let pip reach an index."
@@ -37,7 +38,11 @@ pub(super) fn check() -> Result<()> {
     let source = root().join("integrations/python");
     let wheels = work.join("wheels");
     let mut build = Command::new(&python);
-    build.args(["-m", "maturin", "build", "--locked", "--profile", "dev", "--out"]).arg(&wheels).arg("--interpreter").arg(&python);
+    build
+        .args(["-m", "maturin", "build", "--locked", "--profile", "dev", "--out"])
+        .arg(&wheels)
+        .arg("--interpreter")
+        .arg(&python);
     succeeds(build.current_dir(&source).env("CARGO_TARGET_DIR", root().join("target/python")))?;
     succeeds(pip(&["--no-index", "--no-deps"]).arg(wheel(&wheels)?))?;
     succeeds(Command::new(&python).arg(source.join("tests/test_verify.py")).current_dir(&work))?;

@@ -45,7 +45,7 @@ pub struct AdamWInt8State {
 impl Int8Moment {
     /// The moment of `length` zeros.
     pub fn zeros(length: usize, device: &Device) -> Self {
-        let blocks = length.div_ceil(BLOCK);
+        let blocks = Self::blocks_of(length);
         let words = [blocks * BLOCK / CODES_IN_WORD];
         Self {
             codes: Tensor::zeros(words, (device, DType::I32)),
@@ -59,7 +59,7 @@ impl Int8Moment {
     /// # Panics
     /// Where there is not one magnitude for each block of codes.
     pub fn from_parts(codes: &[u8], absmax: Vec<f32>, device: &Device) -> Self {
-        let (length, blocks) = (codes.len(), codes.len().div_ceil(BLOCK));
+        let (length, blocks) = (codes.len(), Self::blocks_of(codes.len()));
         assert_eq!(absmax.len(), blocks, "one magnitude for each block of {BLOCK} of {length} codes");
         let mut padded = codes.to_vec();
         padded.resize(blocks * BLOCK, 0);
@@ -97,7 +97,12 @@ impl Int8Moment {
 
     /// Its blocks, `ceil(n / 256)`.
     pub fn blocks(&self) -> usize {
-        self.length.div_ceil(BLOCK)
+        Self::blocks_of(self.length)
+    }
+
+    /// The blocks of a moment with so many elements.
+    pub fn blocks_of(length: usize) -> usize {
+        length.div_ceil(BLOCK)
     }
 }
 

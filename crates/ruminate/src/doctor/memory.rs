@@ -170,7 +170,7 @@ pub(super) fn disk(inputs: &Inputs) -> Option<Finding> {
         Work::Sft | Work::Distill => &inputs.recipe.sft.train,
     };
     let optimizer = settings.new_optimizer();
-    let checkpoint = 4 * (learning + optimizer_state(optimizer.as_ref(), &known.config, trained) as u64);
+    let checkpoint = 4 * learning + optimizer_state(optimizer.as_ref(), &known.config, trained);
     let needed = 2 * checkpoint + width * all;
     let found = format!(
         "two checkpoints of {} and a model of {} take {}; {} are free in {}",

@@ -3,7 +3,7 @@
 
 // n elements of one parameter
 
-use super::{Optimizer, ParameterKind, ParameterState, ParameterUpdate, StepParams};
+use super::{Buffer, Optimizer, ParameterKind, ParameterState, ParameterUpdate, StepParams};
 use burn::tensor::Tensor;
 use ruminate_kernels::{AdamWState, AdamWStep, adamw};
 
@@ -25,22 +25,29 @@ impl Optimizer for AdamW {
     fn update(&self, update: ParameterUpdate<'_>) -> (Tensor<1>, ParameterState) {
         let ParameterUpdate { value, gradient, clip, state, params, .. } = update;
         let ParameterState { buffers, updates } = state;
-        let [mean, square] = buffers.try_into().expect("AdamW has two buffers");
+        let [mean, square]: [Buffer; 2] = buffers.try_into().expect("AdamW has two buffers");
+        let state = AdamWState { parameter: value, mean: mean.into_float32(), square: square.into_float32() };
+        let AdamWState { parameter, mean, square } =
+            adamw(state, gradient, Self::step(params, clip, updates));
+        (parameter, ParameterState { buffers: vec![mean.into(), square.into()], updates })
+    }
+}
+
+impl AdamW {
+    /// The numbers of an update that counts as number `updates`.
+    pub(super) fn step(params: StepParams, clip: f64, updates: u64) -> AdamWStep {
         let StepParams { learning_rate, betas: [beta1, beta2], epsilon, weight_decay, .. } = params;
         // lr (m / c1) / (sqrt(v / c2) + eps) = (lr sqrt(c2) / c1) m / (sqrt(v) + eps sqrt(c2))
         let correction1 = 1.0 - beta1.powf(updates as f64);
         let root_correction2 = (1.0 - beta2.powf(updates as f64)).sqrt();
-        let step = AdamWStep {
+        AdamWStep {
             beta1,
             beta2,
             clip,
             keep: 1.0 - learning_rate * weight_decay,
             step: learning_rate * root_correction2 / correction1,
             epsilon: epsilon * root_correction2,
-        };
-        let AdamWState { parameter, mean, square } =
-            adamw(AdamWState { parameter: value, mean, square }, gradient, step);
-        (parameter, ParameterState { buffers: vec![mean, square], updates })
+        }
     }
 }
 
@@ -91,7 +98,7 @@ mod tests {
                 max_grad_norm: case.max_grad_norm,
             };
             let fresh = |value: Tensor<1>| {
-                let buffers = vec![value.zeros_like(), value.zeros_like()];
+                let buffers = vec![value.zeros_like().into(), value.zeros_like().into()];
                 (value, ParameterState { buffers, updates: 0 })
             };
             let mut parameters: BTreeMap<_, _> =

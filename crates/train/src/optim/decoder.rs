@@ -2,7 +2,7 @@
 //! refusal of gradients that are not finite. State is keyed by Hugging Face names, so it survives
 //! any rebuild of the decoder.
 
-use super::{Optimizer, Parameter, ParameterState, ParameterUpdate, StepParams};
+use super::{Buffer, Optimizer, OptimizerState, Parameter, ParameterState, ParameterUpdate, StepParams};
 use crate::Error;
 use crate::config::Config;
 use crate::gradients::Gradients;
@@ -66,6 +66,11 @@ impl DecoderOptimizer {
         self.rule.name()
     }
 
+    /// How its state is held.
+    pub fn state(&self) -> OptimizerState {
+        self.rule.state()
+    }
+
     /// One step. Parameters without a gradient are untouched, as in PyTorch.
     ///
     /// Pass the decoder on alone: while a copy of it lives (`valid()` for sampling, say) nothing
@@ -111,8 +116,8 @@ impl ParameterMapper for Apply<'_> {
         let weight_decay = if D >= 2 { self.params.weight_decay } else { 0.0 };
         let buffers = self.rule.buffers(parameter.kind());
         let state = self.state.remove(name).unwrap_or_else(|| {
-            let buffers = buffers.iter().map(|_| gradient.zeros_like()).collect();
-            ParameterState { buffers, updates: 0 }
+            let zeros = || Buffer::zeros(gradient.dims()[0], self.rule.state(), &gradient.device());
+            ParameterState { buffers: buffers.iter().map(|_| zeros()).collect(), updates: 0 }
         });
         let (value, state) = self.rule.update(ParameterUpdate {
             parameter,

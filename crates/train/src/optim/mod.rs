@@ -5,12 +5,16 @@
 // n elements of one parameter
 
 mod adamw;
+mod adamw_int8;
+mod buffer;
 mod decoder;
 mod muon;
 mod params;
 pub(crate) mod state;
 
 pub use adamw::AdamW;
+pub use adamw_int8::AdamWInt8;
+pub use buffer::{Buffer, MIN_INT8_LENGTH, OptimizerState};
 pub use decoder::{DecoderOptimizer, StepOutcome, StepReport};
 pub use muon::{LrAdjustment, Muon};
 pub use params::StepParams;
@@ -36,7 +40,10 @@ impl OptimizerName {
     /// The rule of that name with the settings of a recipe.
     pub fn build(self, config: &Config) -> Box<dyn Optimizer> {
         match self {
-            Self::AdamW => Box::new(AdamW),
+            Self::AdamW => match config.optimizer_state {
+                OptimizerState::Float32 => Box::new(AdamW),
+                OptimizerState::Int8 => Box::new(AdamWInt8),
+            },
             Self::Muon => Box::new(config.muon),
         }
     }
@@ -50,10 +57,17 @@ pub trait Optimizer: Debug + Send + Sync {
     /// The name in recipes and checkpoints. A checkpoint of another name is refused.
     fn name(&self) -> &'static str;
 
-    /// The names of the buffers that it keeps of a parameter, each `[n]`, in the order of
+    /// The names of the buffers that it keeps of a parameter, each of n elements, in the order of
     /// [`ParameterState::buffers`]. A checkpoint has them as `<parameter>.<buffer>`, beside
     /// `<parameter>.step`.
     fn buffers(&self, kind: ParameterKind) -> &'static [&'static str];
+
+    /// How its buffers are held; a checkpoint of another form is refused. Under
+    /// [`OptimizerState::Int8`] those of parameters with fewer than [`MIN_INT8_LENGTH`] elements
+    /// are in f32.
+    fn state(&self) -> OptimizerState {
+        OptimizerState::Float32
+    }
 
     /// One update. Tensors are moved in and out, so that it can happen in place.
     fn update(&self, update: ParameterUpdate<'_>) -> (Tensor<1>, ParameterState);
@@ -132,8 +146,8 @@ impl Parameter<'_> {
 /// What an optimizer keeps of one parameter.
 #[derive(Clone, Debug)]
 pub struct ParameterState {
-    /// `[n]` each, in the order of [`Optimizer::buffers`]; zeros before the first update.
-    pub buffers: Vec<Tensor<1>>,
+    /// Of n elements each, in the order of [`Optimizer::buffers`]; zeros before the first update.
+    pub buffers: Vec<Buffer>,
     /// Updates so far.
     pub updates: u64,
 }

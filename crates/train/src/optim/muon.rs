@@ -13,7 +13,7 @@
 // B matrices of a parameter, of M rows and N columns each; n = B M N elements. S the smaller and L
 // the larger of M and N
 
-use super::{AdamW, Optimizer, ParameterKind, ParameterState, ParameterUpdate, StepParams};
+use super::{AdamW, Buffer, Optimizer, ParameterKind, ParameterState, ParameterUpdate, StepParams};
 use crate::Error;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
@@ -105,7 +105,8 @@ impl Optimizer for Muon {
         }
         let ParameterUpdate { parameter, value, gradient, clip, state, params } = update;
         let ParameterState { buffers, updates } = state;
-        let [momentum] = buffers.try_into().expect("Muon has one buffer");
+        let [momentum]: [Buffer; 1] = buffers.try_into().expect("Muon has one buffer");
+        let momentum = momentum.into_float32();
         let StepParams { learning_rate, weight_decay, .. } = params;
         let (old, new) = (self.momentum, 1.0 - self.momentum);
 
@@ -124,7 +125,7 @@ impl Optimizer for Muon {
         let step = rate * self.adjust_lr_fn.factor(rows, columns);
         let value = value.mul_scalar(1.0 - rate * weight_decay);
         let value = value - direction.reshape(length).mul_scalar(step);
-        (value, ParameterState { buffers: vec![momentum], updates })
+        (value, ParameterState { buffers: vec![momentum.into()], updates })
     }
 
     // The iterate before and after a step, the product that is added to it, and two Gram matrices: each is S / L of it, and

@@ -1,7 +1,7 @@
 //! Muon against torch, and what must hold of any orthogonalised step.
 
 use super::{COEFFICIENTS, LrAdjustment, Muon, orthogonalised};
-use crate::optim::{AdamW, Optimizer, Parameter, ParameterState, ParameterUpdate, StepParams};
+use crate::optim::{AdamW, Buffer, Optimizer, Parameter, ParameterState, ParameterUpdate, StepParams};
 use burn::tensor::{Tensor, TensorData};
 use proptest::prelude::*;
 use ruminate_testkit as testkit;
@@ -57,7 +57,7 @@ fn update(
     params: StepParams,
 ) -> (Tensor<1>, ParameterState) {
     let fresh = || {
-        let buffers = rule.buffers(parameter.kind()).iter().map(|_| value.zeros_like()).collect();
+        let buffers = rule.buffers(parameter.kind()).iter().map(|_| value.zeros_like().into()).collect();
         ParameterState { buffers, updates: 0 }
     };
     let state = state.unwrap_or_else(fresh);
@@ -127,7 +127,8 @@ fn embeddings_vectors_and_adapters_take_the_steps_of_adamw() {
             let value = flat(&[1.0, -2.0, 0.5, 3.0, 0.1, 0.0]);
             let gradient = flat(&[0.3, -1.0, 0.2, 0.7, 0.0, 0.9]);
             let (value, state) = update(rule, parameter, value, gradient, None, PARAMS);
-            (testkit::floats(value), state.buffers.into_iter().map(testkit::floats).collect::<Vec<_>>())
+            let buffers = state.buffers.into_iter().map(Buffer::into_float32).map(testkit::floats);
+            (testkit::floats(value), buffers.collect::<Vec<_>>())
         };
         assert_eq!(step(&Muon::default()), step(&AdamW), "{name}");
     }
