@@ -152,7 +152,7 @@ fn what_cannot_learn_is_severe_by_the_name_of_its_check() {
     let eval = format!("data.eval={}", place.path("sums.jsonl"));
     let (text, conflicts, long) = (data("text.jsonl"), data("conflicts.jsonl"), data("long.jsonl"));
     let dead = "reward.components=[{ kind = \"command\", command = [\"false\"] }]";
-    let cases: [(&[&str], &str, &str); 18] = [
+    let cases: [(&[&str], &str, &str); 17] = [
         (&["train.learning_rate=5"], "learning_rate", "train.learning_rate"),
         (&["rollout.max_new_tokens=1"], "max_new_tokens", "rollout.max_new_tokens"),
         (&["reward.format=0.1"], "format", "reward.format"),
