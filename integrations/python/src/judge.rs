@@ -77,9 +77,11 @@ impl Batch {
         };
         let verdicts = pool.verify(lines.into_iter().map(group).collect());
         let answer = |Verdict { outcome, score, extracted, why, .. }: Verdict| {
-            match why.strip_prefix(FAULT).filter(|_| outcome == Outcome::Unscored) {
+            // A rubric names the part that is unscored.
+            let why = why.strip_prefix(PART).filter(|_| outcome == Outcome::Unscored).unwrap_or(&why);
+            match why.strip_prefix(FAULT) {
                 Some(fault) => Err(fault.to_owned()),
-                None => Ok(Answer::new(outcome, score, extracted, why)),
+                None => Ok(Answer::new(outcome, score, extracted, why.to_owned())),
             }
         };
         verdicts.into_iter().flatten().map(answer).collect()
@@ -89,11 +91,14 @@ impl Batch {
 /// What stands before the words of an error that is not the completion's.
 const FAULT: &str = "\u{0}fault ";
 
+/// What a rubric writes before the words of [`OfLine`].
+const PART: &str = "line: ";
+
 /// Judges a response that is a line.
 struct OfLine;
 
 impl Verifier for OfLine {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "line"
     }
 

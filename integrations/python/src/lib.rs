@@ -14,8 +14,8 @@ use std::time::Duration;
 const DEPTH: usize = 64;
 
 /// The judgement of a completion.
-#[pyclass(frozen, get_all, module = "ruminate_verify", from_py_object)]
-#[derive(Clone, Debug)]
+#[pyclass(frozen, get_all, module = "ruminate_verify")]
+#[derive(Debug)]
 struct Verdict {
     /// `correct`, `wrong` or `unscored`.
     outcome: String,
@@ -73,8 +73,8 @@ fn verify(
 }
 
 /// Judges completions, each by its own expected answer, on `threads` threads (0: one per core). The interpreter's lock is
-/// free meanwhile. A verdict that takes longer than `deadline_s` is unscored. An option that is a `Column` has a value for
-/// each completion.
+/// free meanwhile. A verdict that takes longer than `deadline_s` is unscored. Each of `columns` is a list with a value for
+/// each completion; other keyword arguments hold for all of them.
 #[pyfunction]
 #[pyo3(signature = (kind, golds, completions, *, deadline_s=10.0, threads=0, columns=None, **options))]
 #[expect(clippy::too_many_arguments, reason = "they are keyword arguments of Python")]

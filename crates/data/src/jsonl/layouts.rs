@@ -134,7 +134,12 @@ pub(super) fn recognised(
         }
         refuse_placeholder(&row)?;
     }
-    let place = stated.unwrap_or(place);
+    // What was stated is under `answer` now, and a list of it was gone into.
+    let place = match stated {
+        Some(stated) => stated.into_iter().chain(place.into_iter().skip(1)).collect(),
+        None if place.is_empty() => vec!["answer".to_owned()],
+        None => place,
+    };
     Ok(Recognised { row, asked: from, place })
 }
 

@@ -46,7 +46,12 @@ impl TaskFormat {
             }
             other => return Err(Mismatch::new("one JSON object", sort(&other))),
         };
-        let row = if self.columns.is_empty() { row } else { self.columns.applied(row)? };
+        let mut row = if self.columns.is_empty() { row } else { self.columns.applied(row)? };
+        let is_empty =
+            |answer: &Value| answer.is_null() || answer.as_str().is_some_and(|text| text.trim().is_empty());
+        if self.answer == AnswerColumn::Optional && row.get("answer").is_some_and(is_empty) {
+            row.shift_remove("answer");
+        }
         let layouts::Recognised { mut row, asked, place } =
             layouts::recognised(row, self.columns.place("answer"))?;
         let prompt = Prompt::from_json(asked, row.shift_remove("prompt").unwrap_or_default())?;

@@ -146,7 +146,13 @@ fn what_is_judged_by_something_else_needs_no_answer() {
         assert_eq!(parse_task(row).unwrap().answer, "", "{row}");
     }
     let lenient = TaskFormat { answer: AnswerColumn::Optional, ..TaskFormat::default() };
-    assert_eq!(lenient.parse(r#"{"prompt": "p"}"#).unwrap().answer, "");
+    for row in
+        [r#"{"prompt": "p"}"#, r#"{"prompt": "p", "answer": ""}"#, r#"{"prompt": "p", "answer": null}"#]
+    {
+        assert_eq!(lenient.parse(row).unwrap().answer, "", "{row}");
+    }
+    let half = parse_task(r#"{"prompt": "p", "nums": [1, 2], "target": 3, "answer": 3.50}"#).unwrap();
+    assert_eq!(half.answer, "3.50");
 }
 
 #[test]
@@ -181,6 +187,10 @@ fn columns_are_found_by_their_paths() {
         format(&[("prompt", "ask.turns.0.text"), ("answer", "gold.x"), ("note", "z")]).parse(row).unwrap();
     assert_eq!((task.answer.as_str(), &task.columns["note"]), ("1.1", &json!(1)));
     assert!(!task.columns.contains_key("z"), "renamed: {task:?}");
+    assert_eq!(
+        format(&[("prompt", "ask.turns.0.text"), ("answer", "info.a")]).parse(row).unwrap().answer,
+        "0.1234567890123456789"
+    );
     for (path, found) in [
         ("info.b", "found `a`"),
         ("opts.5", "found a list of 2 without `5`"),
