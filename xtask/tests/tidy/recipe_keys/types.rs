@@ -7,8 +7,9 @@ use syn::{Fields, GenericArgument, ItemEnum, PathArguments, Type};
 
 /// Where types are that stand in another file than the field, by the path that the field names them
 /// with.
-const HOMES: [(&str, &str); 25] = [
+const HOMES: [(&str, &str); 33] = [
     ("Advantage", "crates/grpo/src/advantage/mod.rs"),
+    ("Aggregation", "crates/grpo/src/config/choices.rs"),
     ("Component", "crates/env/src/reward/component.rs"),
     ("Correction", "crates/grpo/src/loss/correction/mod.rs"),
     ("Data", "crates/env/src/data.rs"),
@@ -17,16 +18,23 @@ const HOMES: [(&str, &str); 25] = [
     ("EmptyThought", "crates/reward/src/verifiers/format.rs"),
     ("Eval", "crates/ruminate/src/recipe/eval.rs"),
     ("Format", "crates/model/src/weights/save.rs"),
+    ("ImportanceLevel", "crates/grpo/src/config/choices.rs"),
+    ("KlEstimator", "crates/grpo/src/loss/kl.rs"),
+    ("KlPlacement", "crates/grpo/src/loss/kl.rs"),
+    ("LossType", "crates/grpo/src/config/choices.rs"),
     ("Model", "crates/ruminate/src/recipe/mod.rs"),
     ("Muon", "crates/train/src/optim/muon.rs"),
     ("OptimizerName", "crates/train/src/optim/mod.rs"),
     ("PromptStyle", "crates/text/src/renderer/template.rs"),
     ("Reduction", "crates/grpo/src/loss/reduction/mod.rs"),
     ("Reward", "crates/env/src/reward/mod.rs"),
+    ("RouterReplay", "crates/grpo/src/config/choices.rs"),
+    ("Scale", "crates/grpo/src/config/choices.rs"),
     ("Shares", "crates/data/src/split.rs"),
     ("TraceMix", "crates/data/src/traces/mix.rs"),
     ("crate::Config", "crates/train/src/config.rs"),
     ("grpo::Config", "crates/grpo/src/config.rs"),
+    ("grpo::Preset", "crates/grpo/src/presets.rs"),
     ("lora::Config", "crates/model/src/lora/mod.rs"),
     ("rollout::Config", "crates/rollout/src/config.rs"),
     ("ruminate_distill::Config", "crates/distill/src/config.rs"),
