@@ -48,6 +48,25 @@ fn sound_replies_are_read() {
 }
 
 #[test]
+fn replies_recorded_from_a_real_server_are_read() {
+    // SmolLM2-135M-Instruct on vLLM 0.32.0, float32 on a CPU.
+    let prompt = [504, 3575, 282, 253];
+    let asked =
+        |max_tokens| Asked { prompt: &prompt, max_tokens, stop_ids: &[2], vocab_size: 49152, experts: None };
+    let generated = include_bytes!("recorded/vllm-0.32.0-generate.json");
+    let answer = vllm_generate(generated, &asked(4)).expect("read");
+    assert_eq!((answer.ids.as_slice(), answer.finish), (&[1798, 314, 260, 3575][..], Finish::Length));
+    assert_eq!(answer.logprobs[0], -0.064_287_53);
+    assert_eq!(answer.versions, Some(vec![("default".to_owned(), 0..4)]));
+    let scores = vllm_scores(generated, &prompt).expect("read");
+    assert_eq!(scores, [-11.549_785, -0.339_651_82, -5.311_102_4]);
+    let completed = include_bytes!("recorded/vllm-0.32.0-completions.json");
+    let answer = vllm_completions(completed, &asked(3)).expect("read");
+    assert_eq!((answer.ids.as_slice(), answer.versions), (&[1603, 29, 18290][..], None));
+    assert!(vllm_completions(completed, &asked(4)).is_err(), "shorter than what was asked for");
+}
+
+#[test]
 fn parts_that_do_not_fit_each_other_or_the_request_are_refused() {
     for (from, to, says) in [
         ("[7, 8, 1]", "[7, 8]", "3 log-probabilities for 2 tokens"),
