@@ -2,7 +2,6 @@
 //! where the meaning is the same. Defaults are the vetted algorithm; a recipe states only departures.
 
 use crate::Error;
-use crate::dtype::Dtype;
 use crate::optim::{Muon, Optimizer, OptimizerName, OptimizerState, StepParams};
 use ruminate_model::Decoder;
 use serde::{Deserialize, Serialize};
@@ -16,10 +15,10 @@ pub struct Config {
     /// rounded, in the backward pass, too. Weights, sums, norms, router, softmax, loss and the optimizer's
     /// state stay in f32; what is kept for the backward pass takes half the memory. Faster where a CPU has
     /// AVX512-BF16. A resumed run has the one that it began with.
-    pub dtype: Dtype,
+    pub dtype: crate::Dtype,
     /// What the frozen matrices are held in under adapters (`[lora]`): `float32`, or `bfloat16` in half the
     /// memory, which changes nothing where the checkpoint is in bfloat16.
-    pub frozen_dtype: Dtype,
+    pub frozen_dtype: crate::Dtype,
     /// The optimizer. A resumed run has the one that it began with.
     pub optimizer: OptimizerName,
     /// How AdamW's moments are held; `muon` refuses `int8`. A resumed run has what it began with.
@@ -108,8 +107,8 @@ pub enum RouterTraining {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            dtype: Dtype::Float32,
-            frozen_dtype: Dtype::Float32,
+            dtype: crate::Dtype::Float32,
+            frozen_dtype: crate::Dtype::Float32,
             optimizer: OptimizerName::AdamW,
             optimizer_state: OptimizerState::Float32,
             learning_rate: 3e-4,

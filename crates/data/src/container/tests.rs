@@ -158,7 +158,7 @@ mod parquet {
     use crate::jsonl::BadLines;
 
     fn fixture(name: &str) -> PathBuf {
-        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/data")).join(name)
+        ruminate_testkit::fixture_path("data").join(name)
     }
 
     fn expected(name: &str) -> Vec<Map<String, Value>> {

@@ -7,7 +7,7 @@ use syn::{Fields, GenericArgument, ItemEnum, PathArguments, Type};
 
 /// Where types are that stand in another file than the field, by the path that the field names them
 /// with.
-const HOMES: [(&str, &str); 33] = [
+const HOMES: [(&str, &str); 35] = [
     ("Advantage", "crates/grpo/src/advantage/mod.rs"),
     ("Aggregation", "crates/grpo/src/config/choices.rs"),
     ("Component", "crates/env/src/reward/component.rs"),
@@ -25,6 +25,7 @@ const HOMES: [(&str, &str); 33] = [
     ("Model", "crates/ruminate/src/recipe/mod.rs"),
     ("Muon", "crates/train/src/optim/muon.rs"),
     ("OptimizerName", "crates/train/src/optim/mod.rs"),
+    ("OptimizerState", "crates/train/src/optim/buffer.rs"),
     ("PromptStyle", "crates/text/src/renderer/template.rs"),
     ("Reduction", "crates/grpo/src/loss/reduction/mod.rs"),
     ("Reward", "crates/env/src/reward/mod.rs"),
@@ -33,6 +34,7 @@ const HOMES: [(&str, &str); 33] = [
     ("Shares", "crates/data/src/split.rs"),
     ("TraceMix", "crates/data/src/traces/mix.rs"),
     ("crate::Config", "crates/train/src/config.rs"),
+    ("crate::Dtype", "crates/train/src/dtype.rs"),
     ("grpo::Config", "crates/grpo/src/config.rs"),
     ("grpo::Preset", "crates/grpo/src/presets.rs"),
     ("lora::Config", "crates/model/src/lora/mod.rs"),

@@ -234,7 +234,7 @@ fn numbers_of_choices_count_as_the_whole_file_says() {
 /// `fixtures/data/layouts.jsonl`: names of files with their first line, and whether they are read.
 #[test]
 fn the_files_of_the_fixture_are_read_or_refused_as_it_says() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/data/layouts.jsonl");
+    let path = ruminate_testkit::fixture_path("data/layouts.jsonl");
     let folder = tempfile::tempdir().unwrap();
     let (mut read, mut refused, mut wrong) = (0, 0, Vec::new());
     for case in fs::read_to_string(path).unwrap().lines() {
