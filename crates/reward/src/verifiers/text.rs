@@ -56,9 +56,15 @@ impl Verifier for TextMatch {
             Ok(given) => given.trim(),
             Err(malformed) => return verdict(Outcome::Wrong, 0.0, None, malformed.to_string()),
         };
-        let words = normalised(given);
-        let best = golds.iter().map(|gold| score(&words, &normalised(gold))).fold(0.0, f64::max);
-        let exact = golds.iter().any(|gold| normalised(gold) == words);
+        let plain = normalised(given);
+        let words: Vec<&str> = plain.split_whitespace().collect();
+        let (mut best, mut exact) = (0.0, false);
+        for gold in &golds {
+            let plain = normalised(gold);
+            let gold: Vec<&str> = plain.split_whitespace().collect();
+            best = score(&words, &gold).max(best);
+            exact = exact || gold == words;
+        }
         let (score, is_correct) = match self.metric {
             Metric::ExactMatch => (f64::from(exact), exact),
             Metric::F1 => (best, exact || best >= self.threshold),
@@ -93,7 +99,7 @@ fn golds(task: &Task) -> Result<Vec<String>, String> {
     if found.is_empty() {
         return Err("the task has no answer".to_owned());
     }
-    match found.iter().find(|gold| normalised(gold).is_empty()) {
+    match found.iter().find(|gold| normalised(gold).trim().is_empty()) {
         Some(gold) => Err(format!("nothing of the task's answer {gold:?} is left to compare")),
         None => Ok(found),
     }
@@ -104,8 +110,8 @@ fn shown(golds: &[String]) -> String {
     if golds.len() > 1 { format!("{first:?} or {} more", golds.len() - 1) } else { format!("{first:?}") }
 }
 
-/// The words that are left of a text.
-fn normalised(text: &str) -> Vec<String> {
+/// What is left of a text: words between white space.
+fn normalised(text: &str) -> String {
     let lower = text.to_lowercase();
     let kept: String = lower.chars().filter(|c| !c.is_ascii_punctuation()).collect();
     // As in SQuAD's pattern `\b(a|an|the)\b`, an article may stand beside a sign that is no part of a word.
@@ -120,16 +126,16 @@ fn normalised(text: &str) -> Vec<String> {
         rest = &rest[end..];
     }
     without.push_str(rest);
-    without.split_whitespace().map(str::to_owned).collect()
+    without
 }
 
 /// F1 over words, with their number.
-fn score(given: &[String], gold: &[String]) -> f64 {
+fn score(given: &[&str], gold: &[&str]) -> f64 {
     let mut left: HashMap<&str, usize> = HashMap::new();
     for word in gold {
         *left.entry(word).or_default() += 1;
     }
-    let common = given.iter().filter(|word| match left.get_mut(word.as_str()) {
+    let common = given.iter().filter(|word| match left.get_mut(**word) {
         Some(count @ 1..) => {
             *count -= 1;
             true

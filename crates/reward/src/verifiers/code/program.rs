@@ -132,12 +132,13 @@ fn defines(content: &str, name: &str) -> bool {
     content.lines().any(|line| {
         let line = line.trim_start();
         let line = line.strip_prefix("async ").unwrap_or(line);
-        let rest = line.strip_prefix("def ").or_else(|| line.strip_prefix("class ")).unwrap_or(line);
-        let behind = rest.trim_start().strip_prefix(name).map(str::trim_start);
-        behind.is_some_and(|behind| match rest.len() == line.len() {
-            true => behind.starts_with('=') && !behind.starts_with("=="),
-            false => behind.starts_with(['(', ':', '[']),
-        })
+        let keyword = line.strip_prefix("def ").or_else(|| line.strip_prefix("class "));
+        let behind = keyword.unwrap_or(line).trim_start().strip_prefix(name).unwrap_or_default().trim_start();
+        if keyword.is_some() {
+            behind.starts_with(['(', ':', '['])
+        } else {
+            behind.starts_with('=') && !behind.starts_with("==")
+        }
     })
 }
 

@@ -213,8 +213,8 @@ fn unmatched(fits: &[Vec<bool>]) -> Option<usize> {
 }
 
 fn augment(fits: &[Vec<bool>], wanted: usize, seen: &mut [bool], taken: &mut [Option<usize>]) -> bool {
-    for given in 0..seen.len() {
-        if !fits[wanted][given] || seen[given] {
+    for (given, fits_here) in fits[wanted].iter().enumerate() {
+        if !fits_here || seen[given] {
             continue;
         }
         seen[given] = true;
