@@ -7,7 +7,7 @@ use syn::{Fields, GenericArgument, ItemEnum, PathArguments, Type};
 
 /// Where types are that stand in another file than the field, by the path that the field names them
 /// with.
-const HOMES: [(&str, &str); 35] = [
+const HOMES: [(&str, &str); 36] = [
     ("Advantage", "crates/grpo/src/advantage/mod.rs"),
     ("Aggregation", "crates/grpo/src/config/choices.rs"),
     ("Component", "crates/env/src/reward/component.rs"),
@@ -35,6 +35,7 @@ const HOMES: [(&str, &str); 35] = [
     ("TraceMix", "crates/data/src/traces/mix.rs"),
     ("crate::Config", "crates/train/src/config.rs"),
     ("crate::Dtype", "crates/train/src/dtype.rs"),
+    ("fleet::Config", "crates/fleet/src/config.rs"),
     ("grpo::Config", "crates/grpo/src/config.rs"),
     ("grpo::Preset", "crates/grpo/src/presets.rs"),
     ("lora::Config", "crates/model/src/lora/mod.rs"),
