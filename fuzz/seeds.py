@@ -51,6 +51,21 @@ def of_rewards():
         yield "instructions", f"{row}\n{response}".encode()
 
 
+def of_pipes():
+    """Inputs of the target whose input came through a pipe."""
+    ended = {"Ended": {"ending": {"Exited": 0}, "stdout": "2\n", "stderr": ""}}
+    layers = {"namespaces": "Own", "account": "Own", "landlock_signals": True, "own_proc": True, "control_group": False}
+    results = [{"Ok": ended}, {"Ok": {"Ended": {"ending": "TimedOut", "stdout": "", "stderr": "\u0000"}}}, {"Ok": {"Layers": layers}},
+               {"Err": {"Start": {"program": "python3", "reason": "none"}}}, {"Err": {"Layer": {"layer": "Landlock", "reason": "none"}}}]
+    for result in results:
+        for nonce in (7, 8):
+            for started in (b"started\n", b""):
+                yield b"\0" + started + json.dumps({"nonce": nonce, "result": result}).encode() + b"\n"
+    for line in ('0 pass ""', '1 fail "3 != 4"', 'all broken "no module"', 'all unstarted "gone"', '2 gone "it ended"', '9 pass ""'):
+        for nonce in ("00c0ffee", "00c0ffef"):
+            yield f"\1{nonce} {line}\nPASS\n".encode()
+
+
 def of_files():
     """Inputs of the targets whose input is a file."""
     fixtures = HERE / "../fixtures"
@@ -84,6 +99,8 @@ def keep(target, data):
 def main():
     for target, data in [*of_files(), *of_rewards()]:
         keep(target, data)
+    for data in of_pipes():
+        keep("replies", data)
     for target, key in FIRST_LINE.items():
         for row in ROWS:
             if row["kind"] == target or (target == "format" and row["kind"] != "regex"):

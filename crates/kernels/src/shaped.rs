@@ -167,7 +167,9 @@ fn reference(
             let minus = &mut minus[row * vocabulary..][..vocabulary];
             if let Some(kept) = shaping.kept_of(token, &ids) {
                 minus.fill(OUT);
-                kept.iter().for_each(|&id| minus[id as usize] = 0.0);
+                for &id in kept {
+                    minus[id as usize] = 0.0;
+                }
             }
             for edit in shaping.edits_of(token, &ids) {
                 scales[row * vocabulary + edit.id as usize] = edit.scale;

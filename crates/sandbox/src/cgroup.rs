@@ -97,13 +97,17 @@ fn sweep(home: &Path) {
     }
 }
 
-/// Groups in which one for a job can be made: this process' own and those above it, up to the first that limits
-/// memory. A job does not leave a limit that holds the caller.
+/// Groups in which one for a job of this process can be made.
 fn homes() -> Vec<PathBuf> {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let (groups, mounts) = (read("/proc/self/cgroup"), read("/proc/self/mountinfo"));
-    let Some((mount, own)) = own(&groups, &mounts) else { return Vec::new() };
-    let within = own.ancestors().take_while(|group| group.starts_with(&mount));
+    own(&groups, &mounts).map_or_else(Vec::new, |(mount, own)| homes_of(&mount, &own))
+}
+
+/// Of a process' group and those above it, up to the first that limits memory, those whose children have the
+/// controllers. A job does not leave a limit that holds the caller.
+fn homes_of(mount: &Path, own: &Path) -> Vec<PathBuf> {
+    let within = own.ancestors().take_while(|group| group.starts_with(mount));
     let mut homes = Vec::new();
     for group in within {
         let on = fs::read_to_string(group.join("cgroup.subtree_control")).unwrap_or_default();
@@ -140,8 +144,76 @@ fn own(groups: &str, mounts: &str) -> Option<(PathBuf, PathBuf)> {
 
 #[cfg(test)]
 mod tests {
-    use super::own;
+    use super::{Cgroup, homes_of, name, own, sweep};
+    use std::fs;
     use std::path::PathBuf;
+
+    /// A folder with these files; its name says that it is no control group of the kernel's.
+    fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::Builder::new().prefix("no-cgroup-").tempdir().expect("a folder");
+        for (file, text) in files {
+            let path = folder.path().join(file);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            fs::write(path, text).expect("written");
+        }
+        folder
+    }
+
+    #[test]
+    fn a_job_is_limited_as_a_whole_and_its_end_is_read_from_its_group() {
+        let group = folder(&[("cgroup.procs", ""), ("memory.swap.max", "max")]);
+        let read = |file: &str| fs::read_to_string(group.path().join(file)).expect(file);
+        let made = Cgroup::limited(group.path(), 176 << 20, 9).expect("all files can be written");
+        let limits = ["memory.max", "pids.max", "memory.oom.group", "memory.swap.max"].map(read);
+        assert_eq!(limits, ["184549376", "9", "1", "0"]);
+        let held = made.hold(4711).expect("written");
+        assert_eq!(read("cgroup.procs"), "4711");
+
+        // The kernel writes these.
+        assert!(!held.is_out_of_memory() && held.cpu_ms().is_none());
+        fs::write(group.path().join("memory.events"), "low 0\noom 3\noom_kill 0\n").expect("written");
+        fs::write(group.path().join("cpu.stat"), "usage_usec 2500\nuser_usec 2000\n").expect("written");
+        assert!(!held.is_out_of_memory());
+        assert_eq!(held.cpu_ms(), Some(2));
+        fs::write(group.path().join("memory.events"), "oom 3\noom_kill 1\n").expect("written");
+        assert!(held.is_out_of_memory());
+    }
+
+    #[test]
+    fn a_group_whose_members_cannot_be_written_is_none() {
+        assert!(Cgroup::limited(folder(&[]).path(), 1, 1).is_none());
+    }
+
+    #[test]
+    fn a_delegated_subtree_is_a_home_and_nothing_above_a_limit_of_memory_is() {
+        let (both, cpu) = ("cpu memory pids\n", "cpu\n");
+        let tree = |limit: &'static str| {
+            folder(&[
+                ("cgroup.subtree_control", both),
+                ("user.slice/cgroup.subtree_control", both),
+                ("user.slice/memory.max", limit),
+                ("user.slice/app/cgroup.subtree_control", cpu),
+                ("user.slice/app/memory.max", "max\n"),
+                ("user.slice/app/own/memory.max", "max\n"),
+            ])
+        };
+        let homes = |tree: &tempfile::TempDir| {
+            let homes = homes_of(tree.path(), &tree.path().join("user.slice/app/own"));
+            let below = |home: PathBuf| home.strip_prefix(tree.path()).expect("below").to_owned();
+            homes.into_iter().map(below).collect::<Vec<_>>()
+        };
+        assert_eq!(homes(&tree("max\n")), [PathBuf::from("user.slice"), PathBuf::new()]);
+        assert_eq!(homes(&tree("1073741824\n")), [PathBuf::from("user.slice")]);
+    }
+
+    #[test]
+    fn groups_of_helpers_that_are_no_more_are_removed() {
+        let home = folder(&[]);
+        let groups = [name(std::process::id(), 1), name(u32::MAX, 2), "another".to_owned()];
+        groups.iter().for_each(|group| fs::create_dir(home.path().join(group)).expect("made"));
+        sweep(home.path());
+        assert_eq!(groups.map(|group| home.path().join(group).exists()), [true, false, true]);
+    }
 
     #[test]
     fn the_own_group_is_found_below_its_mount() {

@@ -59,6 +59,9 @@ mod concurrency;
 mod files;
 #[cfg(target_os = "linux")]
 mod folder;
+#[cfg(all(fuzzing, target_os = "linux"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod helper;
 #[cfg(target_os = "linux")]
 mod jail;
@@ -181,15 +184,7 @@ impl Sandbox {
             helper.give_up();
             return Err(self.failed("no reply in time"));
         };
-        let reply: Reply = serde_json::from_slice(&reply).map_err(|error| {
-            self.failed(format!(
-                "it ended without a reply ({error}); does its `main` call `helper_main` first?"
-            ))
-        })?;
-        if reply.nonce != helper.nonce {
-            return Err(self.failed("its reply is to another order"));
-        }
-        reply.result
+        read(&reply, helper.nonce).map_err(|reason| self.failed(reason))?
     }
 
     /// Starts a helper that has a folder for the job and, in a pair, an end of its channel.
@@ -231,6 +226,17 @@ impl Sandbox {
     fn failed(&self, reason: impl ToString) -> Failure {
         Failure::Helper { helper: self.helper.display().to_string(), reason: reason.to_string() }
     }
+}
+
+/// What a helper has written to the order of that nonce.
+///
+/// # Errors
+/// Why it is no reply to it, in words.
+fn read(reply: &[u8], nonce: u64) -> Result<Result<Answer, Failure>, String> {
+    let reply: Reply = serde_json::from_slice(reply).map_err(|error| {
+        format!("it ended without a reply ({error}); does its `main` call `helper_main` first?")
+    })?;
+    if reply.nonce == nonce { Ok(reply.result) } else { Err("its reply is to another order".to_owned()) }
 }
 
 /// A folder that exists for every account. A relative path to the helper keeps its meaning only where we are.

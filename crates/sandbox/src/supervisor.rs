@@ -6,7 +6,7 @@
 use crate::cgroup::Cgroup;
 use crate::folder;
 use crate::job::{Account, Ended, Ending, Failure, Layers, Limits, Namespaces};
-use crate::order::{Answer, Assignment, INSIDE, Order, STARTED, read_order, reply_with, take_channel};
+use crate::order::{Answer, Assignment, INSIDE, Order, Reply, STARTED, read_order, reply_with, take_channel};
 use crate::watch::{OWN_THREADS, Watch};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -59,7 +59,7 @@ pub(super) fn run() {
 }
 
 /// The result of an order.
-enum Outcome {
+pub(crate) enum Outcome {
     /// The jail's reply.
     Reply(Vec<u8>),
     /// The job's ending, where the jail has not lived to reply.
@@ -99,7 +99,7 @@ fn guard(mut order: Order) -> Result<Outcome, Failure> {
     let folder = (namespaces == Namespaces::Shared).then(|| order.folder.clone());
     let jail = Pid::from_raw(jail.id() as i32);
     let watch = Watch::new(jail.as_raw(), limits, order.end, cgroup, folder.clone());
-    let outcome = attend(jail, Pid::from_raw(order.caller as i32), stream, watch);
+    let outcome = attend(jail, &order, stream, watch);
     if let Some(folder) = folder {
         folder::flatten(&folder);
     }
@@ -208,7 +208,8 @@ fn start_jail(channel: Option<OwnedFd>) -> std::io::Result<(Child, UnixStream)> 
 
 /// Waits for the jail, the leader of the job's group; ends the group when that has ended, when its processes
 /// are over a limit, and when the caller is gone.
-fn attend(jail: Pid, caller: Pid, mut stream: UnixStream, mut watch: Watch) -> Result<Outcome, Failure> {
+fn attend(jail: Pid, order: &Order, mut stream: UnixStream, mut watch: Watch) -> Result<Outcome, Failure> {
+    let caller = Pid::from_raw(order.caller as i32);
     let begun = Instant::now();
     let (mut received, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
     let mut next = begun + WATCH;
@@ -245,21 +246,24 @@ fn attend(jail: Pid, caller: Pid, mut stream: UnixStream, mut watch: Watch) -> R
     };
     let status = end(jail);
     let ending = if watch.is_out_of_memory() { Some(Ending::TooMuchMemory) } else { ending };
-    let reply = received.strip_prefix(STARTED).unwrap_or(&received);
     match ending {
         Some(ending) => Ok(Outcome::Ending(ending)),
-        None if is_whole(reply) => Ok(Outcome::Reply(reply.to_vec())),
-        // Once the program runs, every ending is its own.
-        None if watch.has_started() => {
-            Ok(Outcome::Ending(Ending::Killed(status.unwrap_or(Signal::SIGKILL) as i32)))
-        }
-        None => Err(Failure::layer("jail", format!("it died before it started the program ({status:?})"))),
+        None => written(&received, order.nonce, status),
     }
 }
 
-/// Whether a reply has been written to its end: one object, and the line's end.
-fn is_whole(reply: &[u8]) -> bool {
-    reply.first() == Some(&b'{') && reply.last() == Some(&b'\n')
+/// The outcome by what a jail that has ended has written: its reply, or the end of the program that took the jail with
+/// it. Once the program runs, every ending is its own: what is no reply is the signal that ended the jail.
+pub(crate) fn written(received: &[u8], nonce: u64, status: Option<Signal>) -> Result<Outcome, Failure> {
+    let is_reply =
+        |bytes: &[u8]| serde_json::from_slice::<Reply>(bytes).is_ok_and(|reply| reply.nonce == nonce);
+    match (received.strip_prefix(STARTED), received) {
+        (Some(reply), _) | (None, reply) if is_reply(reply) => Ok(Outcome::Reply(reply.to_vec())),
+        (Some(_), _) => Ok(Outcome::Ending(Ending::Killed(status.unwrap_or(Signal::SIGKILL) as i32))),
+        (None, _) => {
+            Err(Failure::layer("jail", format!("it died before it started the program ({status:?})")))
+        }
+    }
 }
 
 /// Ends the group, in a process namespace with all that is in it, and waits for all of it. Returns the signal that
@@ -279,7 +283,32 @@ fn end(jail: Pid) -> Option<Signal> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ACCOUNTS, ACCOUNTS_IN_CONTAINER, has_account};
+    use super::{ACCOUNTS, ACCOUNTS_IN_CONTAINER, Outcome, has_account, written};
+    use crate::job::Ending;
+    use nix::sys::signal::Signal;
+
+    #[test]
+    fn once_the_program_runs_what_is_no_reply_is_its_own_end() {
+        let reply =
+            r#"{"nonce":7,"result":{"Ok":{"Ended":{"ending":{"Exited":0},"stdout":"","stderr":""}}}}"#;
+        for text in [format!("started\n{reply}\n"), format!("{reply}\n")] {
+            let outcome = written(text.as_bytes(), 7, None);
+            assert!(matches!(outcome, Ok(Outcome::Reply(found)) if found.trim_ascii() == reply.as_bytes()));
+        }
+        let others = [
+            String::new(),
+            "{}\n".to_owned(),
+            "{\"nonce\":7}\n".to_owned(),
+            reply[..40].to_owned(),
+            format!("{reply}\n{reply}\n"),
+            reply.replace('7', "8"), // to another order
+        ];
+        for text in others {
+            let outcome = written(format!("started\n{text}").as_bytes(), 7, Some(Signal::SIGTERM));
+            assert!(matches!(outcome, Ok(Outcome::Ending(Ending::Killed(15)))), "{text}");
+            assert!(written(text.as_bytes(), 7, None).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn accounts_are_those_that_the_map_has() {

@@ -50,9 +50,8 @@ const UTF16: &str = "convert it: iconv -f UTF-16 -t UTF-8 FILE > FILE.utf8";
 pub(super) fn format(head: &[u8]) -> Format {
     match head {
         [0x1f, 0x8b, ..] => return Format::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => return Format::Zstd,
-        // A frame to be skipped, which pzstd writes first.
-        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => return Format::Zstd,
+        // The second is a frame to be skipped, which pzstd writes first.
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => return Format::Zstd,
         [b'P', b'A', b'R', b'1', ..] => return Format::Parquet,
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, b'{' | b'[', ..] | [b'{' | b'[', 0, ..] => {
             return Format::Other { found: "text in UTF-16", advice: UTF16 };

@@ -154,7 +154,7 @@ fn a_damaged_compressed_file_is_an_error() {
 
 #[cfg(feature = "parquet")]
 mod parquet {
-    use super::{Map, Path, PathBuf, Value, fs, objects, open, tasks};
+    use super::{Map, PathBuf, Value, fs, objects, open, tasks};
     use crate::jsonl::BadLines;
 
     fn fixture(name: &str) -> PathBuf {

@@ -14,6 +14,7 @@ pub(super) enum Layout {
 }
 
 /// The rows of a text, a line each.
+#[allow(clippy::struct_excessive_bools, reason = "four independent facts of a scanner's place")]
 pub(super) struct Values<R> {
     input: R,
     layout: Layout,
@@ -137,7 +138,9 @@ impl<R: BufRead> Read for Values<R> {
                 break;
             }
             self.input.consume(bytes.len());
-            bytes.into_iter().for_each(|byte| self.step(byte));
+            for byte in bytes {
+                self.step(byte);
+            }
         }
         let count = buffer.len().min(self.out.len() - self.taken);
         buffer[..count].copy_from_slice(&self.out[self.taken..self.taken + count]);

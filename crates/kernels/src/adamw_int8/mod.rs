@@ -142,7 +142,7 @@ fn dequantised(moment: Int8Moment, map: &DynamicMap) -> Tensor<1> {
     let codes = Tensor::cat(bytes, 1).reshape([blocks * BLOCK]);
     let values = Tensor::<1>::from_floats(map.values, &absmax.device()).select(0, codes);
     let values = values.reshape([blocks, BLOCK]) * absmax.reshape([blocks, 1]);
-    values.reshape([blocks * BLOCK]).slice([0..length])
+    values.reshape([blocks * BLOCK]).slice(0..length)
 }
 
 /// The reverse: the nearest value of the map for each element of `[n]`, relative to its block's largest magnitude.
@@ -150,7 +150,7 @@ fn quantised(values: Tensor<1>, map: &DynamicMap) -> Int8Moment {
     let device = values.device();
     let [length] = values.dims();
     let blocks = length.div_ceil(BLOCK);
-    let values = Tensor::zeros([blocks * BLOCK], &device).slice_assign([0..length], values);
+    let values = Tensor::zeros([blocks * BLOCK], &device).slice_assign(0..length, values);
     let values: Tensor<2> = values.reshape([blocks, BLOCK]);
     let absmax = values.clone().abs().max_dim(1); // [B, 1]
     let share = values.clone().abs() * absmax.clone().clamp_min(f32::MIN_POSITIVE).recip();

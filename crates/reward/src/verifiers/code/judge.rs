@@ -126,6 +126,28 @@ fn verdicts(
     verdicts
 }
 
+/// What a fuzz target reaches of the reading; compiled for it alone.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    use super::{Ended, Ending, Failure, Limits, Reached, verdicts};
+
+    /// Of each line whether it passed; `None` where it was not run. The judge wrote `stdout`, and its program ran.
+    pub fn passed(stdout: &str, nonce: &str, count: usize) -> Vec<Option<bool>> {
+        let ended = |ending, stdout: &str| -> Result<Ended, Failure> {
+            Ok(Ended { ending, stdout: stdout.to_owned(), stderr: String::new() })
+        };
+        let (judge, program) = (ended(Ending::Exited(0), stdout), ended(Ending::WithPair, ""));
+        let found = verdicts(&judge, &program, nonce, count, &Limits::default());
+        let passed = |reached| match reached {
+            Reached::Passed => Some(true),
+            Reached::Failed(_) => Some(false),
+            Reached::NotRun(_) => None,
+        };
+        found.into_iter().map(passed).collect()
+    }
+}
+
 /// A verdict of the judge's.
 #[derive(Debug, PartialEq, Eq)]
 enum Line {

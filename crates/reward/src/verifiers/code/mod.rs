@@ -12,6 +12,10 @@ mod output;
 mod program;
 mod tests;
 
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use judge::fuzzing;
+
 use crate::Error;
 use crate::verifier::{Response, Verifier, verdict};
 use languages::Language;

@@ -83,7 +83,9 @@ impl Blocks {
                     Threads::Pool,
                 );
                 if cooled.is_none() && scale != 1.0 {
-                    logits.iter_mut().for_each(|logit| *logit *= scale);
+                    for logit in &mut *logits {
+                        *logit *= scale;
+                    }
                 }
                 visit(&Block { tokens: tokens.clone(), ids }, logits);
             }

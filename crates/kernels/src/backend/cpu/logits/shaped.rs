@@ -122,13 +122,17 @@ fn backward(
                     let of_kept: Vec<(usize, f32)> =
                         places.map(|place| (place, -scale * (logits[place] - log_sum).exp())).collect();
                     logits.fill(0.0);
-                    of_kept.into_iter().for_each(|(place, gradient)| logits[place] = gradient);
+                    for (place, gradient) in of_kept {
+                        logits[place] = gradient;
+                    }
                 }
             }
             if let Some(place) = block.place(target) {
                 logits[place] += scale;
             }
-            factors.into_iter().for_each(|(place, factor)| logits[place] *= factor);
+            for (place, factor) in factors {
+                logits[place] *= factor;
+            }
         });
     })
 }
