@@ -24,7 +24,7 @@ const MARKED: &str = "chat_template_marked";
 const STACK_BYTES: usize = 128 << 20;
 
 /// How long after [`LIMIT`] a rendering that has not ended by itself is given up.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Whether the rendered chat ends with the opening of the assistant's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

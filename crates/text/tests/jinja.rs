@@ -152,6 +152,13 @@ fn no_template_takes_more_than_its_budget() {
         "{{ 'a'.zfill(100000000) }}",
         "{{ ([1] * 100000000) | last }}",
         "{{ ([1] * 100000000) | reverse }}",
+        // A text by its characters, which it has once and a list has as values.
+        "{{ ('a' * 20000000) | unique | list }}",
+        "{{ ('a' * 20000000) | list | length }}",
+        "{{ ('a' * 20000000) | sort | length }}",
+        "{{ ('a' * 20000000) | max }}",
+        "{{ ('a' * 20000000) | select | first }}",
+        "{{ ('a' * 20000000) | groupby('a') | length }}",
         // Each is cheap to count, and takes long.
         "{% set a = [['a' * 9000000]] %}{% set b = [['a' * 9000000]] %}{% for i in range(99999) %}{% for j in range(99999) %}{{ a == b }}{% endfor %}{% endfor %}",
         "{% macro m(a, b, n) %}{{ m([a, a], [b, b], n - 1) if n else a == b }}{% endmacro %}{{ m([1], [1], 90) }}",

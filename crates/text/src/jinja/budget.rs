@@ -15,7 +15,7 @@ const FUEL: u64 = 1_600_000;
 const COPIES: u64 = 32;
 
 /// How long a rendering takes at most. A chat of eight megabytes takes a tenth of a second.
-pub(crate) const LIMIT: Duration = Duration::from_secs(4);
+pub(crate) const LIMIT: Duration = Duration::from_secs(2);
 
 thread_local! {
     /// When the rendering on this thread has to have ended.

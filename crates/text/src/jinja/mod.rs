@@ -24,6 +24,24 @@ pub(crate) const MAX_OUTPUT_BYTES: usize = 32 << 20;
 /// Containers within containers; JSON that is read has at most 128.
 const MAX_NESTING: usize = 200;
 
+/// Filters that go through a text by its characters, each of them a value.
+const BY_ITEM: [&str; 14] = [
+    "list",
+    "join",
+    "sort",
+    "unique",
+    "sum",
+    "min",
+    "max",
+    "batch",
+    "slice",
+    "map",
+    "select",
+    "selectattr",
+    "reject",
+    "rejectattr",
+];
+
 /// Noncharacters of Unicode, reserved for use inside a program: no text holds them.
 pub(crate) const MARKS: [char; 2] = ['\u{fdd0}', '\u{fdd1}'];
 
@@ -101,6 +119,12 @@ fn add_filters(env: &mut Environment<'static>) {
             let args = args.into_values();
             if !takes_none && args.first().is_some_and(Value::is_none) {
                 return Err(not_iterable());
+            }
+            if let Some(text) = args.first().and_then(Value::as_str)
+                && BY_ITEM.contains(&name)
+            {
+                // Its characters become a value each.
+                budget::items(state, text.len())?;
             }
             if paying {
                 prepaid(state, name, &args)?;
