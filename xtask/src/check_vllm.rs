@@ -81,7 +81,7 @@ pub(crate) fn run(args: &[OsString]) -> Result<ExitCode> {
     };
     let status = trainer.0.wait()?;
     ensure!(status.success(), "the run ended with {status}; {} has what it said", log(&args.out).display());
-    report(&args, started.elapsed())
+    Ok(report(&args, started.elapsed()))
 }
 
 fn parse(args: &[OsString]) -> Result<Option<Args>> {
@@ -212,7 +212,7 @@ fn steps(out: &Path) -> usize {
 }
 
 /// Prints what the run was, and checks it.
-fn report(args: &Args, time: Duration) -> Result<ExitCode> {
+fn report(args: &Args, time: Duration) -> ExitCode {
     let (metrics, fleet) = (rows(&args.out.join("metrics.jsonl")), rows(&args.out.join("fleet.jsonl")));
     let number = |row: &Value, key: &str| row[key].as_f64().unwrap_or(f64::NAN);
     eprintln!("| step | reward | k3 sampler, trainer | largest canary k3 | servers | stale | again |");
@@ -255,5 +255,5 @@ fn report(args: &Args, time: Duration) -> Result<ExitCode> {
     for failure in &failures {
         eprintln!("FAILED: {failure}");
     }
-    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

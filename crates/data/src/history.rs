@@ -88,7 +88,9 @@ mod tests {
 
     fn edits(sampling: &SamplingParams, stop: &Stop, prompt: &[u32], ids: &[u32]) -> Vec<LogitEdit> {
         let mut history = History::new(sampling, stop, prompt);
-        ids.iter().for_each(|&id| history.push(id));
+        for &id in ids {
+            history.push(id);
+        }
         history.edits()
     }
 

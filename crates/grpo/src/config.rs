@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn a_sampler_that_rounds_has_its_experts_replayed_unless_a_key_says_otherwise() {
-        let with = |router_replay, correction| Config { router_replay, correction, ..Config::default() };
+        let with = |router_replay, correction| Config { correction, router_replay, ..Config::default() };
         for (config, exact, approximate) in [
             (Config::default(), false, true),
             (with(RouterReplay::Auto, Some(Correction::Truncate)), false, false),

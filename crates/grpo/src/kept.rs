@@ -57,7 +57,9 @@ mod tests {
         let cut = SamplingParams { min_p: 0.1, ..SamplingParams::default() };
         let check = |kept: &[&[u32]], kept_mass: Vec<f32>| {
             let mut completion = Completion::new(vec![1], vec![5, 6], vec![-1.0; 2], FinishReason::Stop);
-            kept.iter().for_each(|set| completion.kept.push(set));
+            for set in kept {
+                completion.kept.push(set);
+            }
             completion.kept_mass = kept_mass;
             let groups = [Group { task: 3, completions: vec![completion], verdicts: Vec::new() }];
             assert!(check_kept(&groups, &SamplingParams::default()).is_ok());

@@ -208,12 +208,16 @@ mod tests {
         let targets: Vec<u32> = (0..tokens).map(|t| (mixed(t, 0, seed) % vocabulary) as u32).collect();
         let mut shaping = Shaping::default();
         for (row, &target) in targets.iter().enumerate() {
-            let is_kept = |&id: &u32| id == target || mixed(row, id as usize, seed + 1) % 3 == 0;
+            let is_kept = |&id: &u32| id == target || mixed(row, id as usize, seed + 1).is_multiple_of(3);
             let kept: Vec<u32> = (0..vocabulary as u32).filter(is_kept).collect();
             let edit = |id: u32| {
                 let kind = mixed(row, id as usize, seed + 2);
-                let minus = if kind % 11 == 0 && id != target { f32::INFINITY } else { kind as f32 / 1000.0 };
-                let scale = if kind % 2 == 0 { 1.0 } else { 1.7 };
+                let minus = if kind.is_multiple_of(11) && id != target {
+                    f32::INFINITY
+                } else {
+                    kind as f32 / 1000.0
+                };
+                let scale = if kind.is_multiple_of(2) { 1.0 } else { 1.7 };
                 (kind % 4 < 2).then_some(LogitEdit { id, scale, minus })
             };
             let edits: Vec<LogitEdit> = (0..vocabulary as u32).filter_map(edit).collect();

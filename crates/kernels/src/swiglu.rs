@@ -87,7 +87,7 @@ mod tests {
         let held: Vec<f32> = exact.iter().map(|&x| half::bf16::from_f32(x).to_f32()).collect();
         assert_eq!(out, held);
         // The gradient from above is rounded by the map.
-        let (_, d_gate_expected, d_up_expected) = {
+        let ((), d_gate_expected, d_up_expected) = {
             let upstream = rounded(&upstream);
             let (gate, up) = (rounded(&gate).require_grad(), rounded(&up).require_grad());
             let gradients = (reference(gate.clone(), up.clone()) * upstream).sum().backward();

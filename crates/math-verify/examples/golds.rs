@@ -1,5 +1,6 @@
 //! How many gold answers of a list are read: a line each on standard input, `\n` in it written as such. Prints the count
 //! of the lines, of those that cannot be read, and of those of which a part is read; then those that cannot be read.
+#![allow(clippy::print_stdout, reason = "a program tells what it found")]
 
 use ruminate_math_verify::{Source, parse};
 use std::io::{self, BufRead};
@@ -15,7 +16,7 @@ fn main() -> io::Result<()> {
                 part += usize::from(visible(answer.text()) * 5 < visible(&gold) * 4);
             }
             Ok(answer) => {
-                unread.push(format!("{gold}: {}", answer.error().map_or(String::new(), ToString::to_string)))
+                unread.push(format!("{gold}: {}", answer.error().map_or(String::new(), ToString::to_string)));
             }
             Err(why) => unread.push(format!("{gold}: {why}")),
         }

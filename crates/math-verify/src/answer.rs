@@ -284,7 +284,7 @@ pub(crate) fn read_candidate(text: &str, candidate: &Candidate, budget: &Budget)
                 match formula(part) {
                     // A list in one of several formulas joins the others.
                     Ok(Expr::Set(elements) | Expr::List(elements)) if pieces.len() > 1 => {
-                        values.extend(elements)
+                        values.extend(elements);
                     }
                     Ok(value) => values.push(value),
                     Err(error) => return Reading { piece, value: Err(error) },

@@ -88,13 +88,12 @@ pub(crate) fn candidates(text: &str, targets: Targets) -> Result<Vec<Candidate>,
 
 /// The last box of a text with those that are joined to it, or the content of a last box that is never closed.
 pub(crate) fn boxed(text: &str) -> Option<Found> {
-    match latex::boxes(text) {
-        Ok(found) => found.map(|candidate| candidate.found),
-        Err(UnclosedBox) => {
-            let at = text.rfind("\\boxed").or_else(|| text.rfind("\\fbox"))?;
-            let open = at + text[at..].find('{')? + 1;
-            Some(Found::Boxed(vec![Piece { text: open..text.len(), percent: false }]))
-        }
+    if let Ok(found) = latex::boxes(text) {
+        found.map(|candidate| candidate.found)
+    } else {
+        let at = text.rfind("\\boxed").or_else(|| text.rfind("\\fbox"))?;
+        let open = at + text[at..].find('{')? + 1;
+        Some(Found::Boxed(vec![Piece { text: open..text.len(), percent: false }]))
     }
 }
 

@@ -2,6 +2,7 @@
 //! write; a command that is not in it may mean something.
 
 /// Commands that are dropped; a braced argument behind them stays as a group.
+#[allow(clippy::too_many_lines, reason = "a table")]
 pub(crate) fn is_layout(name: &str) -> bool {
     const COMMANDS: &[&str] = &[
         "quad",

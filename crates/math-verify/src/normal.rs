@@ -83,7 +83,7 @@ struct Writer<'a> {
     digits: Digits,
 }
 
-impl<'a> Writer<'a> {
+impl Writer<'_> {
     fn step(&mut self) {
         let rest = &self.text[self.at..];
         let Some(first) = rest.chars().next() else { return };
@@ -109,7 +109,7 @@ impl<'a> Writer<'a> {
     /// A character, with a space between it and a letter of a script that has none.
     fn spaced(&mut self, c: char) {
         if let Some(last) = self.out.chars().next_back()
-            && !last.is_ascii() != !c.is_ascii()
+            && last.is_ascii() != c.is_ascii()
         {
             let (wide, narrow) = if is_ideographic(c) { (c, last) } else { (last, c) };
             let is_value = narrow.is_ascii_alphanumeric()
@@ -256,18 +256,25 @@ impl<'a> Writer<'a> {
         }
         if script(c, SUBSCRIPTS).is_some() {
             let (digits, taken) = run(rest, SUBSCRIPTS);
-            self.out.push_str(&format!("_{{{digits}}}"));
+            self.out.extend(["_{", &digits, "}"]);
             return taken;
         }
         match c {
             '\u{201c}' | '\u{201d}' | '\u{201e}' | '\u{ab}' | '\u{bb}' | '\u{300a}'..='\u{300f}' => {
-                self.out.push('"')
+                self.out.push('"');
             }
             '\u{2018}' | '\u{2019}' | '\u{201a}' => self.out.push('\''),
             '\u{2010}'..='\u{2013}' | '\u{2212}' | '\u{fe63}' => self.out.push('-'),
             '\u{2044}' | '\u{2215}' => self.out.push('/'),
-            '\u{a0}' | '\u{2002}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => self.out.push(' '),
-            '\u{3010}' | '\u{3011}' => self.out.push(' '),
+            '\u{a0}'
+            | '\u{2002}'..='\u{200a}'
+            | '\u{202f}'
+            | '\u{205f}'
+            | '\u{3000}'
+            | '\u{3010}'
+            | '\u{3011}' => {
+                self.out.push(' ');
+            }
             '\u{3002}' | '\u{ff61}' => self.out.push('.'),
             '\u{3001}' => self.out.push(','),
             '\u{221b}' => self.out.push_str("\\sqrt[3]"),
@@ -298,14 +305,14 @@ impl<'a> Writer<'a> {
         if let Some(below) = rest[taken..].strip_prefix(['\u{2044}', '/']) {
             let (denominator, length) = run(below, SUBSCRIPTS);
             if length > 0 {
-                self.out.push_str(&format!("\\frac{{{digits}}}{{{denominator}}}"));
+                self.out.extend(["\\frac{", &digits, "}{", &denominator, "}"]);
                 return rest.len() - below.len() + length;
             }
         }
         if digits.len() == 1 && digits.as_bytes()[0].is_ascii_digit() {
             self.out.push_str(&rest[..taken]);
         } else {
-            self.out.push_str(&format!("^{{{digits}}}"));
+            self.out.extend(["^{", &digits, "}"]);
         }
         taken
     }

@@ -101,9 +101,9 @@ fn typed(text: &str) -> Option<Expr> {
 
 /// The unit of a currency sign at the start, and what stands behind it.
 fn priced(text: &str) -> Option<(Unit, String)> {
-    let (sign, rest) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest.trim_start()));
     const SIGNS: &[(&str, &str)] =
         &[("\\$", "dollar"), ("\u{20ac}", "euro"), ("\u{a3}", "pound sterling"), ("\u{20b9}", "rupee")];
+    let (sign, rest) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest.trim_start()));
     let (rest, name) = SIGNS.iter().find_map(|(sign, name)| Some((rest.strip_prefix(sign)?, *name)))?;
     let rest = rest.trim_start();
     let is_amount = rest.starts_with(|c: char| c.is_ascii_digit() || c == '.');
@@ -301,9 +301,8 @@ impl<'a> Parser<'a> {
         for (at, lexeme) in self.tokens.iter().enumerate().skip(start) {
             match lexeme.token {
                 Token::Open(_) => depth += 1,
-                Token::Close(_) if depth == 0 => return at,
+                Token::Close(_) | Token::Comma(_) | Token::Semicolon if depth == 0 => return at,
                 Token::Close(_) => depth -= 1,
-                Token::Comma(_) | Token::Semicolon if depth == 0 => return at,
                 _ => {}
             }
         }

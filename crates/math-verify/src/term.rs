@@ -19,7 +19,7 @@ pub(crate) fn scalar(expr: Expr) -> Result<Expr, Error> {
     }
 }
 
-impl<'a> Parser<'a> {
+impl Parser<'_> {
     /// A sum; alone, it may also be a set.
     pub(crate) fn sum(&mut self) -> Result<Expr, Error> {
         let first = match self.peek() {

@@ -61,7 +61,7 @@ fn value(expr: &Expr, budget: &Budget) -> Option<BigRational> {
 
 fn within(gold: &BigRational, predicted: &BigRational, tolerance: Tolerance) -> bool {
     let distance = (gold - predicted).abs();
-    let allowed = |bound: f64| BigRational::from_float(bound).filter(|bound| bound.is_positive());
+    let allowed = |bound: f64| BigRational::from_float(bound).filter(Signed::is_positive);
     let absolute = allowed(tolerance.absolute).is_some_and(|bound| distance <= bound);
     let relative = allowed(tolerance.relative).is_some_and(|bound| distance <= bound * gold.abs());
     let digits =

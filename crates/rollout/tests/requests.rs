@@ -138,13 +138,12 @@ fn a_request_that_joins_and_fits_no_cache_is_refused_alone() {
             7 => Some(5),
             _ => Some(*request),
         };
-        match of_asked {
-            Some(asked) => assert_eq!(completion.ids, alone[asked].ids, "request {request}"),
-            None => {
-                assert_eq!((completion.finish_reason, completion.ids.len()), (FinishReason::CacheMemory, 0));
-                let error = Error::check(*request, completion).expect_err("refused");
-                assert_eq!(error, Error::NoRoom { request: *request, prompt: long.prompt_ids.len() });
-            }
+        if let Some(asked) = of_asked {
+            assert_eq!(completion.ids, alone[asked].ids, "request {request}")
+        } else {
+            assert_eq!((completion.finish_reason, completion.ids.len()), (FinishReason::CacheMemory, 0));
+            let error = Error::check(*request, completion).expect_err("refused");
+            assert_eq!(error, Error::NoRoom { request: *request, prompt: long.prompt_ids.len() });
         }
     }
     // Handed over with the others it is the caller's mistake, found before anything is computed.

@@ -210,7 +210,9 @@ mod tests {
     fn groups_of_helpers_that_are_no_more_are_removed() {
         let home = folder(&[]);
         let groups = [name(std::process::id(), 1), name(u32::MAX, 2), "another".to_owned()];
-        groups.iter().for_each(|group| fs::create_dir(home.path().join(group)).expect("made"));
+        for group in &groups {
+            fs::create_dir(home.path().join(group)).expect("made");
+        }
         sweep(home.path());
         assert_eq!(groups.map(|group| home.path().join(group).exists()), [true, false, true]);
     }

@@ -86,7 +86,7 @@ fn an_interrupt_ends_the_wait() {
         Arc::new(move || interrupted.load(Ordering::Relaxed))
     };
     let mut fleet = Fleet::new(setup).expect("a fleet");
-    let push = Plan { count: 0, ..Plan::default() }.push();
+    let push = push();
     let started = Instant::now();
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -98,12 +98,10 @@ fn an_interrupt_ends_the_wait() {
     assert!(started.elapsed() < Duration::from_secs(3));
 }
 
-impl Plan {
-    /// Weights that no server gets.
-    fn push(self) -> crate::Push {
-        let weights = crate::Weights::Folder("nowhere".into());
-        crate::Push { version: 0, weights, canary: crate::Canary { ids: vec![1, 2], logprobs: vec![-1.0] } }
-    }
+/// Weights that no server gets.
+fn push() -> crate::Push {
+    let weights = crate::Weights::Folder("nowhere".into());
+    crate::Push { version: 0, weights, canary: crate::Canary { ids: vec![1, 2], logprobs: vec![-1.0] } }
 }
 
 #[test]

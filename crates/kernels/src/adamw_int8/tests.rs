@@ -140,7 +140,7 @@ proptest! {
     fn blocks_depend_on_nothing_beside_them(blocks in 1_usize..200, cut in 0_usize..200, seed in 0_u32..1000) {
         let cut = cut % blocks * BLOCK;
         let (state, gradient) = state(blocks * BLOCK, seed);
-        let part = |values: Tensor<1>| values.slice([cut..cut + BLOCK]);
+        let part = |values: Tensor<1>| values.slice(cut..cut + BLOCK);
         let of_moment = |moment: &Int8Moment| {
             let codes = &moment.codes()[cut..cut + BLOCK];
             Int8Moment::from_parts(codes, vec![moment.absmax()[cut / BLOCK]], &testkit::device())

@@ -361,7 +361,7 @@ fn clause(text: &str, range: Range<usize>) -> Range<usize> {
     for (at, _) in line[..end].match_indices(['.', '!', '?']) {
         let next = line[at + 1..].chars().next();
         let is_factorial = line[at..].starts_with('!') && next.is_some_and(|c| !c.is_whitespace());
-        if next.is_none_or(|c| c.is_whitespace()) && !is_factorial {
+        if next.is_none_or(char::is_whitespace) && !is_factorial {
             let before_factorial =
                 line[at..].starts_with('!') && line[..at].ends_with(|c: char| c.is_ascii_digit());
             if !before_factorial {
@@ -387,6 +387,8 @@ fn clause(text: &str, range: Range<usize>) -> Range<usize> {
 
 /// What the last sentence says of its subject: behind its last `is`, `are`, `equals` or colon.
 fn tail(text: &str) -> Option<Range<usize>> {
+    const VERBS: &[&str] =
+        &[" is ", " are ", " equals ", " be ", ": ", " get ", " gives ", " obtain ", " to be "];
     let trimmed = text.trim_end().trim_end_matches(['.', '!', '"']);
     let line_start = trimmed.rfind('\n').map_or(0, |at| at + 1);
     let near = trimmed.ceil_char_boundary(trimmed.len().saturating_sub(MAX_CLAUSE)).max(line_start);
@@ -398,8 +400,6 @@ fn tail(text: &str) -> Option<Range<usize>> {
         .last()
         .unwrap_or(0);
     let sentence_text = &line[sentence..];
-    const VERBS: &[&str] =
-        &[" is ", " are ", " equals ", " be ", ": ", " get ", " gives ", " obtain ", " to be "];
     let start = VERBS.iter().filter_map(|verb| sentence_text.rfind(verb).map(|at| at + verb.len())).max()?;
     let from = near + sentence + start;
     let found = clause(text, from..trimmed.len());

@@ -56,7 +56,7 @@ struct Reader<'a> {
     square: i8,
 }
 
-impl<'a> Reader<'a> {
+impl Reader<'_> {
     /// Reads as much as is a unit, and returns where it ends.
     fn all(&mut self) -> Option<usize> {
         let mut end = None;

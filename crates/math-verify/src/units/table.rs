@@ -186,7 +186,7 @@ pub(super) fn known(name: &str) -> Option<Known> {
         let mut add = |names: &'static str, class: Class| {
             let mut first = None;
             for name in names.split('|') {
-                let known = Known { name: *first.get_or_insert(name), class };
+                let known = Known { name: first.get_or_insert(name), class };
                 table.entry(name).or_insert(known);
             }
         };

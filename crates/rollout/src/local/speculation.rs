@@ -166,26 +166,22 @@ impl Session<'_> {
             let seed = *seed;
             let written = self.pending.length(request);
             let draft = speculation.drafts[slot].as_ref();
-            let verified = match self.pending.forced(request, None) {
-                Some(token) => {
-                    Some((SampledToken::forced(token), draft.is_some_and(|draft| draft.token == token)))
-                }
-                None => {
-                    let logits = self.pending.edited(request, None, logits.row(slot), edited);
-                    verify(draft, logits, sampling, seed, written as u64, row)
-                }
+            let verified = if let Some(token) = self.pending.forced(request, None) {
+                Some((SampledToken::forced(token), draft.is_some_and(|draft| draft.token == token)))
+            } else {
+                let logits = self.pending.edited(request, None, logits.row(slot), edited);
+                verify(draft, logits, sampling, seed, written as u64, row)
             };
             let right = verified.as_ref().is_some_and(|(_, right)| *right);
             let first = verified.map(|(first, _)| first);
             let before = first.as_ref().map(|first| first.token);
             let goes_on = before.is_some_and(|first| !self.pending.would_end(request, first));
             let second = if right && goes_on {
-                Second::Drawn(match self.pending.forced(request, before) {
-                    Some(token) => Some(SampledToken::forced(token)),
-                    None => {
-                        let logits = self.pending.edited(request, before, logits.row(count + slot), edited);
-                        sample(logits, sampling, seed, written as u64 + 1, row)
-                    }
+                Second::Drawn(if let Some(token) = self.pending.forced(request, before) {
+                    Some(SampledToken::forced(token))
+                } else {
+                    let logits = self.pending.edited(request, before, logits.row(count + slot), edited);
+                    sample(logits, sampling, seed, written as u64 + 1, row)
                 })
             } else {
                 Second::Absent

@@ -50,6 +50,7 @@ impl fmt::Display for OptimizerState {
 
 /// A buffer of an optimizer's state, of as many elements as its parameter has.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "a handful of them exist per parameter")]
 pub enum Buffer {
     /// `[n]`
     Float32(Tensor<1>),

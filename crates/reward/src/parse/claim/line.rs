@@ -143,8 +143,7 @@ fn letter_at(rest: &str, choices: &Choices) -> Option<Result<char, &'static str>
     let next = closed.trim_start();
     let word = next[..next.find(char::is_whitespace).unwrap_or(next.len())].to_lowercase();
     let word = word.trim_end_matches([',', '.']);
-    let joins =
-        REASONS.iter().any(|reason| *reason == word) || next.starts_with(['(', '\u{2014}', '-', '\u{2013}']);
+    let joins = REASONS.contains(&word) || next.starts_with(['(', '\u{2014}', '-', '\u{2013}']);
     if !(ends || marked || joins || matches!(word, "or" | "and") || choices.has_text(known, next))
         || next.starts_with("is wrong")
     {

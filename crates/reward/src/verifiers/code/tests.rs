@@ -367,7 +367,7 @@ fn function_of(fields: &Map<String, Value>) -> Option<String> {
 /// The function that starter code leaves to be written.
 fn last_function(code: &str) -> Option<String> {
     let names = code.lines().filter_map(|line| line.trim_start().strip_prefix("def "));
-    names.filter_map(|rest| rest.split('(').next()).map(|name| name.trim().to_owned()).last()
+    names.filter_map(|rest| rest.split('(').next()).map(|name| name.trim().to_owned()).next_back()
 }
 
 /// Statements in a list, in a list as JSON, or as they are.

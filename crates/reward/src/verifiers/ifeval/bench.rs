@@ -169,7 +169,7 @@ fn forms(id: &str, of: &Arguments<'_>, text: &str) -> Result<Option<bool>, Strin
         "format:options" => options(text, of.text("options")?),
         "format:newline" => {
             let plain = without_punctuation(text);
-            let lines = plain.trim().split('\n').filter(|line| !line.is_empty()).count();
+            let lines = plain.lines().filter(|line| !line.is_empty()).count();
             lines == plain.split_whitespace().count()
         }
         "format:line_indent" => {

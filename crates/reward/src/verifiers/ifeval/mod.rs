@@ -1,5 +1,10 @@
 //! Instructions that a program can check, as IFEval and IFBench state them: how many words, which form, which words.
 
+#![allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "what a row says of an instruction is lent, however small it is"
+)]
+
 mod arguments;
 mod bench;
 mod classic;

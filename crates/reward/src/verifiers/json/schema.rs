@@ -124,7 +124,7 @@ pub(super) fn check(schema: &Value) -> Result<(), String> {
                 map.values().try_for_each(check)?;
             }
             ("allOf" | "anyOf" | "oneOf" | "prefixItems", Value::Array(list)) => {
-                list.iter().try_for_each(check)?
+                list.iter().try_for_each(check)?;
             }
             ("$ref", Value::String(reference)) if !reference.starts_with('#') => {
                 return Err(format!("the task's schema refers to {reference:?}, which is another document"));
@@ -172,7 +172,7 @@ impl<'a> Validator<'a> {
             let target = self.target(reference)?;
             self.valid(target, value, at, depth + 1)?;
         }
-        self.kinds(keywords, value, at)?;
+        Self::kinds(keywords, value, at)?;
         match value {
             Value::Number(number) => numbers(keywords, number.as_f64().unwrap_or(f64::NAN), at)?,
             Value::String(text) => texts(keywords, text, at)?,
@@ -191,7 +191,7 @@ impl<'a> Validator<'a> {
         })
     }
 
-    fn kinds(&self, keywords: &Map<String, Value>, value: &Value, at: &str) -> Checked {
+    fn kinds(keywords: &Map<String, Value>, value: &Value, at: &str) -> Checked {
         if keywords.get("nullable") == Some(&Value::Bool(true)) && value.is_null() {
             return Ok(());
         }
