@@ -139,7 +139,7 @@ fn a_request_that_joins_and_fits_no_cache_is_refused_alone() {
             _ => Some(*request),
         };
         if let Some(asked) = of_asked {
-            assert_eq!(completion.ids, alone[asked].ids, "request {request}")
+            assert_eq!(completion.ids, alone[asked].ids, "request {request}");
         } else {
             assert_eq!((completion.finish_reason, completion.ids.len()), (FinishReason::CacheMemory, 0));
             let error = Error::check(*request, completion).expect_err("refused");

@@ -134,7 +134,7 @@ impl PolicyLoss {
             Some(weights) => values * upload(weights, &device),
             None => values,
         };
-        let on_policy = on_policy.map(|stays| stays.float());
+        let on_policy = on_policy.map(Tensor::<1, Bool>::float);
         if let Some(stays) = &on_policy {
             per_token = per_token * stays.clone();
         }
