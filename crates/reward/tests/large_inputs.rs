@@ -38,7 +38,12 @@ fn assert_bounded(kind: &str, options: Value, task: &Task) {
             assert_ne!(verdict.outcome, Outcome::Unscored, "{kind}: {}", verdict.why);
             on_processor() - start
         };
-        let fastest = (0..3).map(|_| judge()).min().expect("three times");
+        let mut fastest = judge();
+        for _ in 0..2 {
+            if fastest >= PATIENCE {
+                fastest = fastest.min(judge());
+            }
+        }
         let start: String = text.chars().take(8).collect();
         eprintln!("{kind} {options} {start:?}: {fastest} ms");
         assert!(fastest < PATIENCE, "{kind} {options} {task:?}: {fastest} ms for {start:?}");
