@@ -2,7 +2,7 @@
 
 use ruminate_data::{FinishReason, Outcome, Task, Verdict};
 use ruminate_reward::{
-    Attempt, Error, Limits, Pool, Response, ResponseGroup, Rubric, Verifier, VerifiedLine, verify_line,
+    Attempt, Error, Limits, Pool, Response, ResponseGroup, Rubric, VerifiedLine, Verifier, verify_line,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::channel;

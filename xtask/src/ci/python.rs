@@ -39,7 +39,7 @@ pub(super) fn check() -> Result<()> {
     let wheels = work.join("wheels");
     let mut build = Command::new(&python);
     build
-        .args(["-m", "maturin", "build", "--locked", "--profile", "dev", "--out"])
+        .args(["-m", "maturin", "build", "--profile", "dev", "--out"])
         .arg(&wheels)
         .arg("--interpreter")
         .arg(&python);
