@@ -19,7 +19,7 @@ mod surrogate;
 mod tokens;
 
 use crate::Advantage;
-use burn::tensor::Tensor;
+use burn::tensor::{Bool, Tensor};
 use correction::{Weights, on_policy};
 use entropy::high_entropy;
 use ruminate_model::read::{Place, floats};
