@@ -60,7 +60,7 @@ pub(super) fn language(text: &str) -> Option<&'static str> {
 
 /// Latin languages by the share of their words.
 fn latin(text: &str) -> Option<&'static str> {
-    let lower = text.to_lowercase();
+    let lower = sampled(text).to_lowercase();
     let codes = ["en", "de", "es", "fr", "it", "nl", "pl", "pt", "sv", "tr", "vi"];
     let share =
         |code: &'static str| (code, LanguageId::new(code).map_or(0.0, |language| language.share(&lower)));
@@ -71,6 +71,21 @@ fn latin(text: &str) -> Option<&'static str> {
         return Some("sw");
     }
     (best.1 > 0.0).then_some(best.0)
+}
+
+/// All of a text, or eight parts from all over a long one: each language reads it once.
+fn sampled(text: &str) -> String {
+    const PARTS: usize = 8;
+    const PART: usize = 4 << 10; // bytes
+    if text.len() <= PARTS * PART {
+        return text.to_owned();
+    }
+    let boundary = |at: usize| (at..=text.len()).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
+    let part = |index: usize| {
+        let start = index * (text.len() - PART) / (PARTS - 1);
+        &text[boundary(start)..boundary(start + PART)]
+    };
+    (0..PARTS).map(part).collect::<Vec<_>>().join(" ")
 }
 
 fn marked(text: &str, codes: &[&'static str]) -> Option<&'static str> {
