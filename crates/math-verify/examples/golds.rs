@@ -1,4 +1,4 @@
-//! How many gold answers of a list are read: a line each on standard input, `\n` in it written as such. Prints the count
+//! How many gold answers of a list are read: a line each on standard input. Prints the count
 //! of the lines, of those that cannot be read, and of those of which a part is read; then those that cannot be read.
 #![allow(clippy::print_stdout, reason = "a program tells what it found")]
 
@@ -8,7 +8,7 @@ use std::io::{self, BufRead};
 fn main() -> io::Result<()> {
     let (mut all, mut unread, mut part) = (0, Vec::new(), 0);
     for line in io::stdin().lock().lines() {
-        let gold = line?.replace("\\\\n", "\n");
+        let gold = line?;
         all += 1;
         let visible = |text: &str| text.chars().filter(|c| !c.is_whitespace() && !"$.".contains(*c)).count();
         match parse(&gold, Source::Gold) {

@@ -31,8 +31,20 @@ pub(crate) fn read(options: &Options, text: &str, budget: &Budget) -> Result<Rea
     }
     let bare = without_delimiters(text);
     let bare = bare.trim().trim_end_matches(['.', '\u{3002}']).trim_end();
+    let bare = ["Solution is:", "Solution:", "\\approx", "\u{2248}"]
+        .iter()
+        .fold(bare, |bare, start| bare.strip_prefix(start).unwrap_or(bare).trim_start());
     let piece = bare.to_owned();
-    match parse::formula(bare, budget) {
+    // The same set in two notations: `x \ge 3: [3, \infty)`.
+    let twice = bare.rsplit_once(':').filter(|(left, right)| {
+        let is_set = right.trim_start().trim_start_matches("\\left").starts_with(['(', '[', '{', '\\']);
+        is_set && right.contains(',') && left.contains(['<', '>', '\u{2264}', '\u{2265}', '\\'])
+    });
+    let read = parse::formula(bare, budget).or_else(|error| match twice {
+        Some((left, right)) if parse::formula(left, budget).is_ok() => parse::formula(right, budget),
+        _ => Err(error),
+    });
+    match read {
         Ok(value) => Ok(Reading { piece, value: Ok(value) }),
         Err(_) if options.wants(Target::String) => letter(options, text, budget),
         Err(error) => Ok(Reading { piece, value: Err(error) }),

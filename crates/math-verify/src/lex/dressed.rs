@@ -76,7 +76,10 @@ impl<'a> Lexer<'a> {
         };
         let trimmed = content.trim();
         self.at = start;
-        if !layout::is_bold(name) && trimmed.starts_with(char::is_alphabetic) && self.unit(start) {
+        if !layout::is_bold(name)
+            && trimmed.trim_start_matches(['~', ' ']).starts_with(char::is_alphabetic)
+            && self.unit(start)
+        {
             return;
         }
         // A font that dresses an expression: its braces are a group.
