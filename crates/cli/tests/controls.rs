@@ -24,7 +24,7 @@ fn generate_and_chat_take_texts_that_end_forbid_begin_and_close() {
     let model = qwen2(folder.path(), 256, Some("qwen2_5.jinja"));
     let plain = generate(&model, &[]);
     let with_o = plain.iter().filter(|row| text(row).contains('o')).count();
-    assert!(with_o > 3, "{with_o} of {}", plain.len());
+    assert!((1..plain.len()).contains(&with_o), "{with_o} of {}", plain.len());
     assert!(plain.iter().all(|row| row.get("trained").is_none()));
 
     let stopped = generate(&model, &["--stop", "o", "--stop", "zq"]);

@@ -88,10 +88,7 @@ impl<'a> ServerEngine<'a> {
             adapters: recipe.lora.is_some(),
             canary: Canary::sequence(&text, policy.config().vocab_size),
             kept: VecDeque::new(),
-            logprobs: match recipe.rollout.dtype {
-                Dtype::Float32 => Logprobs::Exact,
-                _ => Logprobs::Approximate,
-            },
+            logprobs: settings::logprobs(recipe.rollout.dtype),
             log,
             version: 0,
         };

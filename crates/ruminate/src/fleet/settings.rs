@@ -8,7 +8,7 @@ use ruminate_fleet::reply::ExpertShape;
 use ruminate_fleet::{Config, Kind, Secret, Setup};
 use ruminate_model as model;
 use ruminate_reward::{Bearer, check_address};
-use ruminate_rollout::{Dtype, EngineKind, Speculative};
+use ruminate_rollout::{Dtype, EngineKind, Logprobs, Speculative};
 use ruminate_run::sha256_hex;
 use ruminate_text::Renderer;
 use serde_json::Value;
@@ -96,6 +96,14 @@ pub(crate) fn check(recipe: &Recipe) -> Result<()> {
     Ok(())
 }
 
+/// How near the log-probabilities of servers are that hold weights in a dtype.
+pub(super) fn logprobs(dtype: Dtype) -> Logprobs {
+    match dtype {
+        Dtype::Float32 => Logprobs::Exact,
+        Dtype::Bfloat16 | Dtype::Int8 => Logprobs::Approximate,
+    }
+}
+
 /// What the fleet is told.
 ///
 /// # Errors
@@ -117,11 +125,13 @@ pub(super) fn setup(
         Dtype::Float32 => ("float32", EXACT_KL),
         Dtype::Bfloat16 | Dtype::Int8 => ("bfloat16", ROUNDED_KL), // the last is refused
     };
-    let replays = recipe.grpo.router_replay == ruminate_grpo::RouterReplay::On && model.moe.is_some();
+    let logprobs = logprobs(rollout.dtype).beside(recipe.train.dtype.into());
+    let replays = recipe.grpo.replays_routes(logprobs) && model.moe.is_some();
     let key = secret("fleet.key_env", config.key_env.as_deref())?;
     let admin_key = secret("fleet.admin_key_env", config.admin_key_env.as_deref())?;
     let with_key = key.is_some() || admin_key.is_some();
-    let encode = |text: &str| Ok((text.to_owned(), renderer.tokenizer.encode(text)?));
+    // A small tokenizer has no tokens for some of them, and nothing to compare there.
+    let encode = |text: &str| Some((text.to_owned(), renderer.tokenizer.encode(text).ok()?));
     Ok(Setup {
         max_canary_kl: config.max_canary_kl.unwrap_or(limit),
         config,
@@ -130,7 +140,7 @@ pub(super) fn setup(
         vocab_size: model.vocab_size,
         max_tokens: prompt_tokens + rollout.max_new_tokens,
         dtype,
-        tokenizer: TEXTS.iter().copied().map(encode).collect::<Result<_>>().context("tokenizer")?,
+        tokenizer: TEXTS.iter().copied().filter_map(encode).collect(),
         experts: replays.then(|| experts(model)).flatten(),
         key,
         admin_key,

@@ -201,7 +201,7 @@ pub(super) fn known_keys() -> Result<Map<String, Value>> {
     // Not written while they are absent.
     known["preset"] = Value::Null;
     for (table, keys) in [
-        ("data", &["system", "shots", "template"][..]),
+        ("data", &["columns", "system", "shots", "template"][..]),
         ("grpo", grpo::Config::keys()),
         ("rollout", &ROLLOUT),
     ] {
@@ -362,7 +362,7 @@ mod tests {
             ("per_device_train_batch_size=8", "`grpo.prompts_per_step`"),
             ("grpo.num_train_epochs=2", "`sft.num_train_epochs`"),
             ("grpo.max_num_seqs=8", "`rollout.max_num_seqs`"),
-            ("rollout.stop=x", "end tokens of the model folder"),
+            ("rollout.stop_strings=x", "`rollout.stop`"),
             ("actor_rollout_ref.rollout.n=8", "`grpo.num_generations`"),
         ] {
             let message = refusal(&[set]);
