@@ -149,19 +149,19 @@ fn servers_whose_numbers_stay_those_of_old_weights_end_the_run_with_exit_8() {
     // Weights that move at every step, whatever the rewards are: the decay sees to it.
     let moving = [
         "grpo.beta=0.1",
-        "train.learning_rate=0.05",
+        "train.learning_rate=1e-3",
         "train.weight_decay=0.5",
         "train.lr_scheduler_type=constant",
     ];
     let sets = sets(&doubles, "vllm", &[&moving[..], &["fleet.max_canary_kl=1e-9"]].concat());
     let args: Vec<&str> = sets.iter().map(String::as_str).collect();
-    let child = command(&tiny("train-rl", text(&out), &args))
+    let mut child = command(&tiny("train-rl", text(&out), &args))
         .stderr(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .spawn()
         .expect("the binary starts");
     let started = Instant::now();
-    while !doubles[0].script().label.ends_with(":0") {
+    while !doubles[0].script().label.ends_with(":0") && child.try_wait().expect("a child").is_none() {
         assert!(started.elapsed() < Duration::from_mins(2), "it never came to step 0");
         std::thread::sleep(Duration::from_millis(1));
     }

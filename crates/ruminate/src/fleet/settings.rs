@@ -3,7 +3,7 @@
 use super::interrupted;
 use crate::error::Refusal;
 use crate::recipe::Recipe;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ruminate_fleet::reply::ExpertShape;
 use ruminate_fleet::{Config, Kind, Secret, Setup};
 use ruminate_model as model;
