@@ -30,11 +30,15 @@ fn on_processor() -> u64 {
 }
 
 fn assert_bounded(kind: &str, options: Value, task: &Task) {
+    assert_bounded_on(&texts(), kind, options, task);
+}
+
+fn assert_bounded_on(texts: &[String], kind: &str, options: Value, task: &Task) {
     let verifier = with_options(kind, options.as_object().expect("an object")).expect("a verifier");
-    for text in texts() {
+    for text in texts {
         let judge = || {
             let start = on_processor();
-            let verdict = verifier.verify(task, &Response::finished(&text));
+            let verdict = verifier.verify(task, &Response::finished(text));
             assert_ne!(verdict.outcome, Outcome::Unscored, "{kind}: {}", verdict.why);
             on_processor() - start
         };
@@ -63,7 +67,7 @@ fn text_and_json_take_bounded_time() {
 fn every_instruction_takes_bounded_time() {
     let golden: Value =
         serde_json::from_str(include_str!("../../../fixtures/reward/ifeval.json")).expect("JSON");
-    let mut seen = Vec::new();
+    let (texts, mut seen) = (texts(), Vec::new());
     for case in ["ifeval", "ifbench"].iter().flat_map(|name| golden[name].as_array().expect("a list")) {
         if seen.contains(&case[0]) {
             continue;
@@ -72,7 +76,9 @@ fn every_instruction_takes_bounded_time() {
         let task = Task::new("", "")
             .with_column("instruction_id_list", json!([case[0]]))
             .with_column("kwargs", json!([case[1]]));
-        assert_bounded("ifeval", json!({}), &task);
+        // Three of the texts for each, in turn: all of them for all would take ten minutes.
+        let first = seen.len() * 3 % (texts.len() - 2);
+        assert_bounded_on(&texts[first..first + 3], "ifeval", json!({}), &task);
     }
     assert!(seen.len() > 60, "{}", seen.len());
 }
