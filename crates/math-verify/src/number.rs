@@ -88,6 +88,20 @@ pub(crate) fn grouped(text: &str) -> Option<Expr> {
     Some(if negative { Expr::Negative(Box::new(value)) } else { value })
 }
 
+/// `1,234 dollars` without the separators of its number: what stands behind it makes it one.
+pub(crate) fn grouped_with_unit(text: &str) -> Option<String> {
+    let end = text.find(|c: char| !(c.is_ascii_digit() || matches!(c, ',' | '.' | '-')))?;
+    let (number, behind) = text.split_at(end);
+    let unit = behind.trim_start_matches([' ', '~']);
+    let is_unit = unit.starts_with(|c: char| c.is_alphabetic() || matches!(c, '\u{b0}' | '%'))
+        || ["\\text{", "\\mathrm{", "\\textrm{", "\\mbox{", "\\%", "\\,", "\\ "]
+            .iter()
+            .any(|command| unit.starts_with(command));
+    // A second comma makes a list of the whole.
+    let is_one = is_unit && !behind.contains(',');
+    (is_one && grouped(number).is_some()).then(|| format!("{}{behind}", number.replace(',', "")))
+}
+
 /// `1 1/2` as LaTeX writes it.
 pub(crate) fn mixed(text: &str) -> Option<String> {
     let (whole, fraction) = text.trim().split_once(' ')?;

@@ -47,7 +47,7 @@ fn strict(text: &str, budget: &Budget) -> Result<Expr, Error> {
     if let Some(value) = number::grouped(text).or_else(|| typed(text)).or_else(|| text::plain(text)) {
         return Ok(value);
     }
-    if let Some(latex) = number::mixed(text) {
+    if let Some(latex) = number::mixed(text).or_else(|| number::grouped_with_unit(text)) {
         return strict(&latex, budget);
     }
     let lexed = lex::tokens(text);

@@ -43,7 +43,7 @@ fn a_line_that_is_none_says_what_was_expected() {
         (r#"{"gold": "1", "completion": ""}"#, "`kind`"),
         (r#"{"kind": "exact", "gold": "1"}"#, "`completion`"),
         (r#"{"kind": "exact", "gold": "1", "completion": 1}"#, "`completion`"),
-        (r#"{"kind": "exact", "gold": [1], "completion": ""}"#, "`gold`"),
+        (r#"{"kind": "exact", "gold": [[1]], "completion": ""}"#, "`gold`"),
         (r#"{"kind": "exact", "gold": "1", "completion": "", "finish_reason": "eos"}"#, "`finish_reason`"),
         (r#"{"kind": "format", "completion": "", "empty_thought": "maybe"}"#, "`empty_thought`"),
     ] {

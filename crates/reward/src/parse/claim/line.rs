@@ -6,6 +6,12 @@ use super::{Choices, claims_another, letter};
 /// Bytes behind a claimed letter that are searched for another one.
 const MAX_BEHIND: usize = 240;
 
+/// Bytes before an anchor that are searched for a condition.
+const MAX_BEFORE: usize = 120;
+
+/// Bytes behind an anchor that may belong to its claim. With it a line of anchors takes time in proportion to its length.
+const MAX_CLAIM: usize = 1024;
+
 /// The letter of the last line that claims one; an error where the line claims several.
 pub(super) fn last_claim(text: &str, choices: &Choices) -> Option<Result<char, &'static str>> {
     let mut line_end = text.len();
@@ -40,7 +46,8 @@ fn claims_of_line(
     for place in places {
         // What is only supposed is not claimed.
         let conditional = |word: &str| matches!(word, "if" | "whether" | "suppose" | "were");
-        if lower[..place].split_whitespace().rev().take(5).any(conditional) {
+        let near = lower.floor_char_boundary(place.saturating_sub(MAX_BEFORE));
+        if lower[near..place].split_whitespace().rev().take(5).any(conditional) {
             continue;
         }
         let Some(found) = claimed_at(text, line.start + place, choices) else { continue };
@@ -82,7 +89,7 @@ fn claims_of_line(
 
 /// The letter that is claimed behind an anchor.
 fn claimed_at(text: &str, from: usize, choices: &Choices) -> Option<Result<char, &'static str>> {
-    let mut rest = &text[from..];
+    let mut rest = &text[from..text.floor_char_boundary((from + MAX_CLAIM).min(text.len()))];
     if rest.starts_with(|c: char| c.is_ascii_alphabetic()) {
         return None; // a longer word, such as `answers`
     }
