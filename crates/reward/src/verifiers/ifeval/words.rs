@@ -114,6 +114,9 @@ pub(super) fn tokens(text: &str) -> Vec<String> {
 
 fn chunk_tokens(chunk: &str, ends_sentence: bool, found: &mut Vec<String>) {
     let chars: Vec<char> = chunk.chars().collect();
+    let is_closer = |c: &&char| matches!(c, '"' | '\'' | ')' | ']' | '}' | '”' | '’' | '>');
+    // Where nothing but quotes and brackets that close follows.
+    let closers = chars.len() - chars.iter().rev().take_while(is_closer).count();
     let mut word = String::new();
     let mut at = 0;
     let flush = |word: &mut String, found: &mut Vec<String>| {
@@ -133,13 +136,11 @@ fn chunk_tokens(chunk: &str, ends_sentence: bool, found: &mut Vec<String>) {
             continue;
         }
         let is_between_digits = matches!(c, ',' | ':') && next.is_some_and(|next| next.is_ascii_digit());
-        let is_last =
-            chars[at + 1..].iter().all(|c| matches!(c, '"' | '\'' | ')' | ']' | '}' | '”' | '’' | '>'));
         let splits = match c {
             ';' | '@' | '#' | '$' | '%' | '&' | '?' | '!' | '"' | '(' | ')' | '[' | ']' | '{' | '}' | '<'
             | '>' | '“' | '”' => true,
             ',' | ':' => !is_between_digits,
-            '.' => is_last && ends_sentence && !word.is_empty(),
+            '.' => at + 1 >= closers && ends_sentence && !word.is_empty(),
             '\'' => word.is_empty() || at + 1 == chars.len(),
             _ => false,
         };
