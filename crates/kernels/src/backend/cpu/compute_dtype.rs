@@ -18,7 +18,7 @@ impl Differentiable<Flex, 1, 1> for Rounded {
     type Kept = ();
 
     fn forward_tracked(&self, inputs: [FlexTensor; 1], _: [bool; 1]) -> ([FlexTensor; 1], ()) {
-        (self.forward(inputs), ())
+        (Operation::<Flex, _, _>::forward(self, inputs), ())
     }
 
     fn backward(&self, (): (), upstream: FlexTensor, _: [bool; 1]) -> [Option<FlexTensor>; 1] {

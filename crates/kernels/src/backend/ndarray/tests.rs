@@ -1,5 +1,6 @@
 //! A partial backend computes what it has by its own forms, and everything else by the references.
 
+use crate::ComputeDtype;
 use crate::adamw::{AdamWState, AdamWStep, SumOfSquares, adamw, sum_of_squares};
 use crate::attention::{
     DecodeAttention, DecodeLatentAttention, KeyValueRing, PackedAttention, Segments, VisibleColumns,
@@ -100,11 +101,11 @@ fn tracked_operations(device: &Device) -> Vec<Vec<f32>> {
         value_and_gradients(four([1, 6, 2, 4], 4), |x| rotate_halves(x, &angles)),
         value_and_gradients(
             (four([1, 6, 4, 8], 5), four([1, 6, 2, 8], 6), four([1, 6, 2, 5], 7)),
-            |(q, k, v)| attention(q, k, v, &segments, 0.3),
+            |(q, k, v)| attention(q, k, v, &segments, 0.3, ComputeDtype::F32),
         ),
         value_and_gradients(
             (four([1, 6, 2, 8], 5), four([1, 6, 2, 10], 6), four([1, 6, 1, 3], 7)),
-            |(q, up, k_rope)| latent_attention(q, up, k_rope, &segments, 0.3),
+            |(q, up, k_rope)| latent_attention(q, up, k_rope, &segments, 0.3, ComputeDtype::F32),
         ),
         value_and_gradients((two([5, 4], 8), two([9, 4], 9)), |(hidden, head)| {
             token_logprobs(hidden, head, &[0, 8, 3, 1, 4], 0.7).logprobs

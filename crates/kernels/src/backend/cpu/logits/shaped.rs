@@ -19,7 +19,7 @@ impl Differentiable<Flex, 2, 2> for ShapedLogprobs {
     type Kept = [FlexTensor; 3];
 
     fn forward_tracked(&self, inputs: [FlexTensor; 2], _: [bool; 2]) -> ([FlexTensor; 2], Self::Kept) {
-        let [logprobs, besides] = self.forward(inputs.clone());
+        let [logprobs, besides] = Operation::<Flex, _, _>::forward(self, inputs.clone());
         let [hidden, head] = inputs;
         ([logprobs, besides.clone()], [hidden, head, besides])
     }
