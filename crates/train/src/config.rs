@@ -13,7 +13,7 @@ use std::num::NonZeroUsize;
 pub struct Config {
     /// What products of matrices multiply while the model learns: `float32`, or `bfloat16`, to which both operands are
     /// rounded, in the backward pass, too. Weights, sums, norms, router, softmax, loss and the optimizer's
-    /// state stay in f32; what is kept for the backward pass takes half the memory. Faster where a CPU has
+    /// state stay in f32; what is kept for the backward pass takes half the memory. For CPUs with
     /// AVX512-BF16. A resumed run has the one that it began with.
     pub dtype: crate::Dtype,
     /// What the frozen matrices are held in under adapters (`[lora]`): `float32`, or `bfloat16` in half the

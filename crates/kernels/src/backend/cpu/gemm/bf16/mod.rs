@@ -134,7 +134,7 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn a_product_is_that_of_the_rounded_numbers_however_they_lie_and_whoever_computes_it(
+        fn a_product_is_that_of_the_rounded_numbers_however_they_lie_and_on_any_threads(
             // Beyond one stretch of the inner dimension, and enough for several parts.
             [m, n] in prop::array::uniform2(prop_oneof![1_usize..20, 60_usize..150]),
             k in prop_oneof![1_usize..40, 1530_usize..1545],
