@@ -116,8 +116,8 @@ pub struct Config {
     /// How the losses of tokens become one number. Without it as `loss_type` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reduction: Option<Reduction>,
-    /// How the difference between sampler and trainer is bounded. Without it `"cap"` where the sampler rounds
-    /// (`rollout.dtype`), the loss has a ratio that can be capped and no other key bounds it, else `"none"`.
+    /// How the difference between sampler and trainer is bounded. Without it `"cap"` where the sampler or the
+    /// trainer rounds (`rollout.dtype`, `train.dtype`), the loss has a ratio that can be capped and no other key bounds it, else `"none"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correction: Option<Correction>,
     /// Lower limit of the correction's ratio, not negative (TRL's `vllm_importance_sampling_clip_min`). Without
@@ -172,8 +172,8 @@ pub struct Config {
     pub importance_sampling_level: ImportanceLevel,
     /// Leaves completions that reached the length limit out of the loss.
     pub mask_truncated_completions: bool,
-    /// How training routes the tokens of a mixture of experts. `auto` is `on` where the sampler rounds
-    /// (`rollout.dtype`), but for `correction = "truncate"`, else `off`.
+    /// How training routes the tokens of a mixture of experts. `auto` is `on` where the sampler or the
+    /// trainer rounds (`rollout.dtype`, `train.dtype`), but for `correction = "truncate"`, else `off`.
     pub router_replay: RouterReplay,
     /// Steps between evaluations; 0 evaluates before the first step and after the last only.
     pub eval_steps: usize,

@@ -101,7 +101,7 @@ pub enum ImportanceLevel {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RouterReplay {
-    /// To the sampler's experts where its numbers are rounded, which changes near ties; else by the trainer's own router.
+    /// To the sampler's experts where its numbers or the trainer's are rounded, which changes near ties; else by the trainer's own router.
     #[default]
     Auto,
     /// By the trainer's own router.
