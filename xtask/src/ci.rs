@@ -93,9 +93,7 @@ fn deny() -> Result<()> {
         return Ok(());
     }
     cargo_step(&["deny", "check", "licenses", "bans", "sources"])?;
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
-    if !home.is_some_and(|home| has_advisories(&home)) {
+    if !cargo_home().is_some_and(|home| has_advisories(&home)) {
         eprintln!(
             "SKIPPED: no database of advisories on this machine, so known vulnerabilities were not looked for. To have one: \
              cargo deny fetch db"
@@ -177,6 +175,11 @@ fn has_learnt(eval_jsonl: &str) -> Result<()> {
 
 fn cargo_step(args: &[&str]) -> Result<()> {
     succeeds(&mut cargo_command(args))
+}
+
+/// The folder in which cargo keeps what it downloads.
+fn cargo_home() -> Option<PathBuf> {
+    std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(std::env::home_dir()?.join(".cargo")))
 }
 
 fn cargo_command(args: &[&str]) -> Command {

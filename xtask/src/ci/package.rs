@@ -1,10 +1,12 @@
 //! Whether every crate that is meant for crates.io can be packaged. Those of the text column are built from their packages;
 //! those that compute need Burn compiled once more for that, so they are packed only.
 
-use super::{cargo_command, cargo_step};
+use super::{cargo_command, cargo_home, cargo_step, remove};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 
 /// The crate through which all others come to tensors.
 const KERNELS: &str = "ruminate-kernels";
@@ -19,8 +21,48 @@ pub(super) fn check() -> Result<()> {
     let (tensors, text): (Vec<&str>, Vec<&str>) =
         all.keys().map(String::as_str).partition(|name| reaches(name, KERNELS, &all));
     ensure!(!tensors.is_empty() && !text.is_empty(), "expected crates of both columns, found {all:?}");
+    if let Some(home) = cargo_home() {
+        let published: Vec<&str> = all.keys().map(String::as_str).collect();
+        forget_unpacked(&home, &published)?;
+    }
     package(&text, &[])?;
     package(&[&tensors[..], &text[..]].concat(), &["--no-verify"])
+}
+
+/// Removes what an earlier run unpacked of these packages. Cargo verifies packages that need each other by a temporary
+/// registry in the target folder, and a package that it has unpacked from there it never unpacks again while the version
+/// stays: today's crates would be built with yesterday's.
+fn forget_unpacked(home: &Path, packages: &[&str]) -> Result<()> {
+    let sources = home.join("registry/src");
+    if !sources.is_dir() {
+        return Ok(());
+    }
+    for registry in folders(&sources)? {
+        // A registry of the file system has no host: its folder is named by `-` and a hash.
+        if !registry.file_name().is_some_and(|name| name.to_string_lossy().starts_with('-')) {
+            continue;
+        }
+        for unpacked in folders(&registry)? {
+            let name =
+                unpacked.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            if packages.iter().any(|package| is_version_of(&name, package)) {
+                remove(&unpacked)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether `folder` is named by `package`, `-` and a version.
+fn is_version_of(folder: &str, package: &str) -> bool {
+    let version = folder.strip_prefix(package).and_then(|rest| rest.strip_prefix('-'));
+    version.is_some_and(|version| version.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+fn folders(of: &Path) -> Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(of).with_context(|| format!("cannot read {}", of.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    Ok(paths.into_iter().filter(|path| path.is_dir()).collect())
 }
 
 fn package(names: &[&str], flags: &[&str]) -> Result<()> {
@@ -54,8 +96,31 @@ fn reaches(name: &str, target: &str, all: &Dependencies) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{dependencies, reaches};
+    use super::{dependencies, forget_unpacked, reaches};
     use serde_json::json;
+    use std::fs;
+
+    #[test]
+    fn only_packages_of_a_temporary_registry_are_forgotten() -> anyhow::Result<()> {
+        let home = tempfile::tempdir()?;
+        let sources = home.path().join("registry/src");
+        forget_unpacked(home.path(), &["ruminate-data"])?;
+        for path in
+            ["-22c3805d/ruminate-data-0.2.0", "-22c3805d/ruminate-database-0.2.0", "-22c3805d/itoa-1.0.0"]
+        {
+            fs::create_dir_all(sources.join(path).join("src"))?;
+        }
+        fs::create_dir_all(sources.join("index.crates.io-1949cf8c/ruminate-data-0.2.0"))?;
+        forget_unpacked(home.path(), &["ruminate-data"])?;
+        let left = |path: &str| sources.join(path).is_dir();
+        assert!(!left("-22c3805d/ruminate-data-0.2.0"), "the next run unpacks it from today's package");
+        assert!(left("-22c3805d/ruminate-database-0.2.0") && left("-22c3805d/itoa-1.0.0"));
+        assert!(
+            left("index.crates.io-1949cf8c/ruminate-data-0.2.0"),
+            "what came from crates.io never changes"
+        );
+        Ok(())
+    }
 
     #[test]
     fn columns_are_told_apart_by_what_packages_are_built_with() {
