@@ -54,7 +54,6 @@ mod prepared;
 pub mod read;
 mod rope;
 mod router;
-mod shaped;
 mod softmax_row;
 mod swiglu;
 #[cfg(test)]
@@ -73,12 +72,11 @@ pub use compute_dtype::ComputeDtype;
 pub use experts::{ExpertWeights, Permutation, experts};
 pub use linear::linear;
 pub use logits::LOGITS_AT_ONCE;
-pub use logprobs::{TokenStatistics, token_logprobs};
+pub use logprobs::{LogitEdit, Shaping, TokenStatistics, shaped_logprobs, token_logprobs};
 pub use norm::rms_norm;
 pub use prepared::{Precision, PreparedExperts, PreparedWeight};
 pub use rope::{Angles, rotate_halves, rotate_interleaved};
 pub use router::{Normalisation, RouterChoice, Scoring, route_weights, router_scores};
-pub use shaped::{LogitEdit, Shaping, shaped_logprobs};
 pub use softmax_row::SoftmaxRow;
 pub use swiglu::{swiglu, swiglu_operand};
 

@@ -20,7 +20,6 @@ use crate::logprobs::TargetLogprobs;
 use crate::prepared::Precision;
 use crate::rope::Rotation;
 use crate::router::{RouteWeights, RouterScores};
-use crate::shaped::ShapedLogprobs;
 use burn::backend::NdArray;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{Tensor, TensorData};
@@ -28,7 +27,7 @@ use std::sync::Arc;
 
 by_reference!(
     NdArray: [
-        CandidateLogprobs, Experts, Linear, PackedAttention, RouterScores, RouteWeights, Rotation, Rounded, ShapedLogprobs,
+        CandidateLogprobs, Experts, Linear, PackedAttention, RouterScores, RouteWeights, Rotation, Rounded,
         TargetLogprobs
     ],
     untracked [AdamWStep, DecodeAttention, DecodeLatentAttention, SumOfSquares]

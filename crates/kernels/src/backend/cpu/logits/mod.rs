@@ -5,7 +5,6 @@
 // N tokens, n of them in a block, D hidden, V vocabulary, v ids of it in a block
 
 mod candidates;
-mod shaped;
 mod sums;
 mod targets;
 
