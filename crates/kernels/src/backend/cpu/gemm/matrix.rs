@@ -14,22 +14,26 @@ pub(crate) struct Matrix<'a, T = f32> {
 
 impl<'a, T> Matrix<'a, T> {
     /// Rows that follow each other without gaps.
+    #[inline]
     pub(crate) fn new(values: &'a [T], rows: usize, columns: usize) -> Self {
         Self::strided(values, rows, columns, columns)
     }
 
     /// Rows that begin `row_stride` elements apart.
+    #[inline]
     pub(crate) fn strided(values: &'a [T], rows: usize, columns: usize, row_stride: usize) -> Self {
         assert!(fits(values.len(), rows, columns, row_stride, 1), "{rows} x {columns} leave the slice");
         Self { values, rows, columns, row_stride, column_stride: 1 }
     }
 
     /// Some of the rows, without moving anything.
+    #[inline]
     pub(crate) fn rows(self, range: Range<usize>) -> Self {
         self.transposed().columns(range).transposed()
     }
 
     /// Some of the columns, without moving anything.
+    #[inline]
     pub(crate) fn columns(self, range: Range<usize>) -> Self {
         assert!(
             range.start <= range.end && range.end <= self.columns,
@@ -42,6 +46,7 @@ impl<'a, T> Matrix<'a, T> {
     }
 
     /// The transpose, without moving anything.
+    #[inline]
     pub(crate) fn transposed(self) -> Self {
         Self {
             rows: self.columns,
@@ -99,6 +104,7 @@ impl<'a> MatrixMut<'a> {
 }
 
 /// Whether the last element, and so every one, lies inside a slice of so many.
+#[inline]
 fn fits(len: usize, rows: usize, columns: usize, row_stride: usize, column_stride: usize) -> bool {
     if rows == 0 || columns == 0 {
         return true;

@@ -196,6 +196,8 @@ impl Rows for Part<'_> {
         self.rows.len()
     }
 
+    // What a call leaves in memory would be read while the sums of the tile before are still on their way there.
+    #[inline(always)]
     fn tile(&self, row: usize, height: usize) -> Matrix<'_, u32> {
         let (row, depth) = (self.rows.start + row, self.left.depth);
         let rows = match &self.left.pairs {

@@ -53,6 +53,7 @@ impl Rows for Matrix<'_, u32> {
         self.rows
     }
 
+    #[inline(always)]
     fn tile(&self, row: usize, height: usize) -> Matrix<'_, u32> {
         self.rows(row..row + height)
     }
