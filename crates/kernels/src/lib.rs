@@ -43,6 +43,7 @@ mod attention;
 mod backend;
 mod candidates;
 mod compute_dtype;
+mod embedding;
 mod experts;
 #[cfg(test)]
 mod grad_check;
@@ -69,6 +70,7 @@ pub use backend::cpu::keep_freed_memory;
 pub use backend::disable_fused;
 pub use candidates::{TopLogprobs, candidate_logprobs, top_logprobs};
 pub use compute_dtype::ComputeDtype;
+pub use embedding::embedding;
 pub use experts::{ExpertWeights, Permutation, experts};
 pub use linear::linear;
 pub use logits::LOGITS_AT_ONCE;

@@ -14,10 +14,10 @@ use crate::moe::{LayerRouting, Routes};
 use crate::mtp::MultiTokenPrediction;
 use crate::weights::Origin;
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Device, Int, Tensor};
+use burn::tensor::{Device, Tensor};
 use rand::Rng;
 use rand::rngs::SmallRng;
-use ruminate_kernels::{ComputeDtype, Segments, linear};
+use ruminate_kernels::{ComputeDtype, Segments, embedding, linear};
 
 /// A decoder-only transformer.
 #[derive(Module, Debug)]
@@ -47,10 +47,7 @@ pub(crate) struct Embedding {
 impl Embedding {
     /// `[N, D]`: one row per token.
     pub(crate) fn forward(&self, tokens: &[u32]) -> Tensor<2> {
-        let weight = self.weight.val();
-        let ids: Vec<i32> = tokens.iter().map(|&token| token as i32).collect();
-        let ids = Tensor::<1, Int>::from_ints(ids.as_slice(), &weight.device());
-        weight.select(0, ids).cast(DType::F32)
+        embedding(self.weight.val(), tokens)
     }
 }
 

@@ -71,7 +71,8 @@ pub use prepared::{DecodeStep, PreparedDecoder};
 pub use ruminate_kernels::read;
 pub use ruminate_kernels::{ComputeDtype, Precision, disable_fused, keep_freed_memory};
 pub use weights::{
-    Format, LoadError, Progress, SaveError, WeightType, load, load_config, load_with_progress, save, save_as,
+    Format, Held, LoadError, Progress, SaveError, WeightType, load, load_config, load_with_progress, save,
+    save_as,
 };
 
 /// The examples of the README are tested with the crate's own.

@@ -3,7 +3,7 @@
 
 use crate::Decoder;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
 /// Sees every parameter with its name.
 pub trait ParameterVisitor {
@@ -35,13 +35,13 @@ impl Decoder {
         self.map(&mut Walk { path, action: mapper })
     }
 
-    /// Gives every parameter its value, in the same order and in f32; those that are pending are never made for it.
+    /// Gives every parameter its value, in the same order and in the dtype that comes with it; those that are pending are never made for it.
     ///
     /// # Errors
     /// The first that `value` has; the parameters after it are not asked for.
     pub(crate) fn with_values<E>(
         self,
-        value: &mut impl FnMut(&str, &[usize]) -> Result<Vec<f32>, E>,
+        value: &mut impl FnMut(&str, &[usize]) -> Result<(Vec<f32>, DType), E>,
     ) -> Result<Self, E> {
         let mut walk = Values { path: self.path(), value, failure: None };
         let filled = self.map(&mut walk);
@@ -56,6 +56,12 @@ impl Decoder {
     fn path(&self) -> Path {
         Path { segments: Vec::new(), blocks: self.config().num_hidden_layers }
     }
+}
+
+/// Whether a parameter of that name, with so many dimensions, may be held in bfloat16. Norms and biases are small, and what a
+/// router rounds differently goes to other experts.
+pub(crate) fn may_be_bfloat16(name: &str, dimensions: usize) -> bool {
+    dimensions > 1 && !name.ends_with(".mlp.gate.weight")
 }
 
 struct Walk<'a, A> {
@@ -123,15 +129,16 @@ struct Values<'a, F, E> {
     failure: Option<E>,
 }
 
-impl<E, F: FnMut(&str, &[usize]) -> Result<Vec<f32>, E>> ModuleMapper for Values<'_, F, E> {
+impl<E, F: FnMut(&str, &[usize]) -> Result<(Vec<f32>, DType), E>> ModuleMapper for Values<'_, F, E> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         if self.failure.is_some() {
             return param;
         }
         let shape = param.lazy_shape();
         match (self.value)(&self.path.name(), &shape.dims::<D>()) {
-            Ok(values) => {
-                let tensor = Tensor::from_data(TensorData::new(values, shape), &param.lazy_device());
+            Ok((values, dtype)) => {
+                let tensor = Tensor::<D>::from_data(TensorData::new(values, shape), &param.lazy_device());
+                let tensor = if dtype == DType::F32 { tensor } else { tensor.cast(dtype) };
                 let id = param.id;
                 param.transform_for_load(tensor, id)
             }

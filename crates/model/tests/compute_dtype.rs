@@ -1,10 +1,11 @@
 //! Products in bfloat16 and frozen weights in bfloat16: what they round, and what they leave alone.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use ruminate_model::{
-    Batch, ComputeDtype, Decoder, ParameterMapper, Precision, PreparedDecoder, Routes, load, lora,
+    Batch, ComputeDtype, Decoder, Format, Held, ParameterMapper, Precision, PreparedDecoder, Routes,
+    WeightType, load, load_with_progress, lora, save_as,
 };
 use ruminate_testkit as testkit;
 use std::path::Path;
@@ -65,7 +66,7 @@ struct Representable;
 
 impl ParameterMapper for Representable {
     fn map<const D: usize>(&mut self, _: &str, tensor: Tensor<D>) -> Tensor<D> {
-        tensor.cast(burn::tensor::DType::BF16).cast(burn::tensor::DType::F32)
+        tensor.cast(DType::BF16).cast(DType::F32)
     }
 }
 
@@ -76,13 +77,13 @@ fn frozen_weights_of_a_checkpoint_in_bfloat16_are_the_same_in_half_the_memory() 
         // Without adapters weights learn, and stay in f32.
         let learning = whole.clone().with_frozen_dtype(ComputeDtype::Bf16);
         assert_eq!(logits(&learning, Routes::Choose), logits(&whole, Routes::Choose));
-        assert_eq!(learning.head().dtype(), burn::tensor::DType::F32);
+        assert_eq!(learning.head().dtype(), DType::F32);
 
         let config = lora::Config { r: 2, ..lora::Config::default() };
         let mut rng = SmallRng::seed_from_u64(3);
         let adapted = whole.with_adapters(&config, Path::new("base"), &mut rng).expect("known targets");
         let held = adapted.clone().with_frozen_dtype(ComputeDtype::Bf16);
-        assert_eq!(held.head().dtype(), burn::tensor::DType::BF16);
+        assert_eq!(held.head().dtype(), DType::BF16);
         assert_eq!(logits(&held, Routes::Choose), logits(&adapted, Routes::Choose), "{fixture}");
         let dtypes = [ComputeDtype::F32, ComputeDtype::Bf16];
         let [exact, rounded] =
@@ -107,5 +108,32 @@ fn frozen_weights_of_a_checkpoint_in_bfloat16_are_the_same_in_half_the_memory() 
             logits(&adapted.merged(), Routes::Choose),
             "{fixture}"
         );
+    }
+}
+
+#[test]
+fn a_folder_in_bfloat16_is_sampled_from_as_it_is_stored() {
+    let device = testkit::device();
+    for fixture in FIXTURES {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let whole = load(&testkit::fixture_path(&format!("model/{fixture}")), &device).expect("a fixture");
+        save_as(&whole, folder.path(), Format { dtype: WeightType::Bfloat16, ..Format::default() })
+            .expect("it is saved");
+        let read =
+            |held| load_with_progress(folder.path(), held, &device, &mut |_| {}).expect("as it was saved");
+        let [exact, stored] = [Held::AsF32, Held::AsStored].map(read);
+        assert_eq!([&exact, &stored].map(|decoder| decoder.head().dtype()), [DType::F32, DType::BF16]);
+        let precisions = [Precision::F32, Precision::Bf16, Precision::Int8];
+        for precision in precisions {
+            let sampled = |sampler: PreparedDecoder| {
+                let (output, _) = sampler.prefill(&batch());
+                testkit::floats(sampler.logits(output.hidden))
+            };
+            assert_eq!(
+                sampled(PreparedDecoder::consume(stored.clone(), precision)),
+                sampled(PreparedDecoder::new(&exact, precision)),
+                "{fixture} {precision:?}"
+            );
+        }
     }
 }

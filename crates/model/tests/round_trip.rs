@@ -6,7 +6,8 @@ mod common;
 use burn::tensor::activation::log_softmax;
 use common::{CASES, bits, copy, read_json, tensors};
 use ruminate_model::{
-    Batch, Config, Decoder, Format, Progress, Routes, WeightType, load, load_with_progress, save, save_as,
+    Batch, Config, Decoder, Format, Held, Progress, Routes, WeightType, load, load_with_progress, save,
+    save_as,
 };
 use ruminate_testkit as testkit;
 use safetensors::Dtype;
@@ -164,10 +165,11 @@ fn rand_of(seed: u64) -> impl rand::Rng {
 fn progress_counts_parameters_up_to_all_of_them() {
     let mut steps: Vec<(u64, u64, String)> = Vec::new();
     let folder = testkit::fixture_path("model/deepseek_v3_fp8");
-    let decoder = load_with_progress(&folder, &testkit::device(), &mut |Progress { done, of, tensor }| {
-        steps.push((done, of, tensor.to_owned()));
-    })
-    .expect("loaded");
+    let decoder =
+        load_with_progress(&folder, Held::AsF32, &testkit::device(), &mut |Progress { done, of, tensor }| {
+            steps.push((done, of, tensor.to_owned()));
+        })
+        .expect("loaded");
     let all = decoder.parameter_count() as u64;
     assert_eq!(steps.first(), Some(&(0, all, "model.embed_tokens.weight".to_owned())));
     assert_eq!(steps.last(), Some(&(all, all, String::new())));

@@ -77,7 +77,8 @@ impl Chat {
         let mut renderer = renderer.with_kwargs(&template_kwargs(&options.template)?, "--template")?;
         renderer.template.preamble = Preamble::of_system(options.system.as_deref());
         note_unused_sampling(&source.base, &options.sampling);
-        let engine = LocalEngine::of(&source.load(&options.device.open()?)?, options.engine)?;
+        let engine =
+            LocalEngine::consume(source.load_for_sampling(&options.device.open()?)?, options.engine)?;
         let seed = Seed::new(options.seed).child("chat");
         let (sampling, controls) = (options.sampling, options.controls.clone());
         stop_of(&controls, &renderer, sampling.max_new_tokens)?; // refused before the first turn

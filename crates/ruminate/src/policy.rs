@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use burn::module::Module;
 use burn::tensor::Device;
 use ruminate_data::{Seed, nearest};
-use ruminate_model::{self as model, Config, Decoder, lora};
+use ruminate_model::{self as model, Config, Decoder, Held, lora};
 use ruminate_run::FolderWriter;
 use ruminate_text::Renderer;
 use ruminate_text::Tokenizer;
@@ -137,7 +137,15 @@ impl Source {
     /// # Errors
     /// Those of loading.
     pub(crate) fn load(&self, device: &Device) -> Result<Decoder> {
-        let decoder = load(&self.base, device)?;
+        self.with_adapter(load(&self.base, device)?)
+    }
+
+    /// The same for sampling alone, in half the memory where the folder is in bfloat16.
+    pub(crate) fn load_for_sampling(&self, device: &Device) -> Result<Decoder> {
+        self.with_adapter(load_held(&self.base, Held::AsStored, device)?)
+    }
+
+    fn with_adapter(&self, decoder: Decoder) -> Result<Decoder> {
         match &self.adapter {
             Some(adapter) => Ok(lora::load_adapter(decoder, adapter)?.merged()),
             None => Ok(decoder),
@@ -178,11 +186,15 @@ fn spoken(model: &Model, recipe: &Recipe) -> Result<Renderer> {
 /// # Errors
 /// With exit code 3: a file is missing or malformed, or does not fit the others.
 pub(crate) fn load(folder: &Path, device: &Device) -> Result<Decoder> {
+    load_held(folder, Held::AsF32, device)
+}
+
+fn load_held(folder: &Path, held: Held, device: &Device) -> Result<Decoder> {
     /// Parameters that are read within a second or two.
     const QUICK: u64 = 200_000_000;
     const MILLION: u64 = 1_000_000;
     let mut bar = None;
-    let loaded = model::load_with_progress(folder, device, &mut |at| {
+    let loaded = model::load_with_progress(folder, held, device, &mut |at| {
         if at.of > QUICK {
             let bar = bar.get_or_insert_with(|| Progress::new("loading", at.of / MILLION, 0));
             bar.at(at.done / MILLION, "million parameters");

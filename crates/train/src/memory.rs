@@ -85,9 +85,9 @@ pub fn memory_plan(model: &Model, trained: Trained, shape: Shape, config: &Confi
     let optimizer = config.new_optimizer();
     let (learning, head, embedded, scratch) = match trained {
         Trained::Adapters(count) => (count, 0, 0, 0),
-        // Rows are added into a copy of zeros, which for a tied embedding is added to the head's gradient.
+        // That of a tied embedding is added to the head's gradient.
         Trained::Weights => {
-            let embedded = if model.tie_word_embeddings { 2 } else { 1 } * embedding;
+            let embedded = if model.tie_word_embeddings { embedding } else { 0 };
             (weights, embedding, embedded, optimizer.scratch() * largest_matrix(model))
         }
     };

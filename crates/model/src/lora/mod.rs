@@ -15,6 +15,7 @@ pub use files::{base_folder, load_adapter};
 
 use crate::adapter::Adapter;
 use crate::layers::Linear;
+use crate::parameters::may_be_bfloat16;
 use crate::{ComputeDtype, Config as Architecture, Decoder, ParameterMapper};
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Device, Tensor};
@@ -250,13 +251,13 @@ impl Decoder {
     }
 }
 
-/// Puts what does not learn into a dtype, but for norms, biases and routers.
+/// Puts what does not learn into a dtype, where it may be in one.
 struct Held(DType);
 
 impl ParameterMapper for Held {
     fn map<const D: usize>(&mut self, name: &str, tensor: Tensor<D>) -> Tensor<D> {
-        let stays = D == 1 || tensor.is_require_grad() || name.ends_with(".mlp.gate.weight");
-        if stays { tensor } else { tensor.cast(self.0) }
+        let held = may_be_bfloat16(name, D) && !tensor.is_require_grad();
+        if held { tensor.cast(self.0) } else { tensor }
     }
 }
 

@@ -49,17 +49,23 @@ pub struct DecodeStep<'a> {
 impl PreparedDecoder {
     /// Packs the weights of `decoder`. Later changes of the decoder do not reach it.
     pub fn new(decoder: &Decoder, precision: Precision) -> Self {
-        Self {
-            embed_tokens: decoder.embed_tokens.valid(),
-            layers: decoder.layers.iter().map(|block| block.packed(precision)).collect(),
-            norm: decoder.norm.valid(),
-            head: PreparedWeight::new(decoder.head().inner().cast(DType::F32), precision),
-            mtp: None,
-            config: decoder.config().clone(),
-        }
+        Self::consume(decoder.clone(), precision)
     }
 
-    /// The same, with the multi-token prediction module for [`draft`](Self::draft). None where the model has no such module.
+    /// The same of a decoder that is not needed any more: a weight is freed as soon as it is packed, so that one form of
+    /// all weights is in memory, not two.
+    pub fn consume(mut decoder: Decoder, precision: Precision) -> Self {
+        let layers =
+            mem::take(&mut decoder.layers).into_iter().map(|block| block.packed(precision)).collect();
+        let (embed_tokens, norm) = (decoder.embed_tokens.valid(), decoder.norm.valid());
+        let (config, head) = (decoder.config().clone(), decoder.head().inner());
+        drop(decoder);
+        let head = PreparedWeight::new(head.cast(DType::F32), precision);
+        Self { embed_tokens, layers, norm, head, mtp: None, config }
+    }
+
+    /// As [`new`](Self::new), with the multi-token prediction module for [`draft`](Self::draft). None where the model has no
+    /// such module.
     pub fn drafting(decoder: &Decoder, precision: Precision) -> Option<Self> {
         let mtp = Some(decoder.mtp.as_ref()?.packed(precision));
         Some(Self { mtp, ..Self::new(decoder, precision) })

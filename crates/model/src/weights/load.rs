@@ -5,8 +5,9 @@ use super::error::LoadError;
 use super::source_config::Origin;
 use super::store::Store;
 use super::{NAMED, fused_experts, read_json};
+use crate::parameters::may_be_bfloat16;
 use crate::{Config, ConfigError, Decoder, lora};
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -27,31 +28,43 @@ pub struct Progress<'a> {
     pub tensor: &'a str,
 }
 
+/// What parameters are held in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// All in f32, as learning needs them.
+    AsF32,
+    /// A matrix that the file has in bfloat16 stays in it, but for routers: the same numbers in half the memory. Maps widen such weights at
+    /// each use; it is for [`PreparedDecoder::consume`](crate::PreparedDecoder::consume), which reads them once.
+    AsStored,
+}
+
 /// Loads a model folder; parameters become f32 whatever the file's dtype. Of an adapter folder, the base that it names
 /// with the adapters on it.
 ///
 /// # Errors
 /// Any file is missing or malformed, or its tensors do not fit the configuration: all of them are named.
 pub fn load(folder: &Path, device: &Device) -> Result<Decoder, LoadError> {
-    load_with_progress(folder, device, &mut |_| {})
+    load_with_progress(folder, Held::AsF32, device, &mut |_| {})
 }
 
-/// The same, and `progress` is told of every tensor.
+/// The same with parameters as they are to be `held`, and `progress` is told of every tensor.
 ///
 /// # Errors
 /// As [`load`].
 pub fn load_with_progress(
     folder: &Path,
+    held: Held,
     device: &Device,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Decoder, LoadError> {
     let base = lora::base_folder(folder)?;
-    let decoder = load_whole(&base, device, progress)?;
+    let decoder = load_whole(&base, held, device, progress)?;
     if base == folder { Ok(decoder) } else { lora::load_adapter(decoder, folder) }
 }
 
 fn load_whole(
     folder: &Path,
+    held: Held,
     device: &Device,
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Decoder, LoadError> {
@@ -68,7 +81,7 @@ fn load_whole(
         path if path.exists() => Some(read_json(&path)?),
         _ => None,
     };
-    let mut decoder = fill(&config, folder, &mut store, device, progress)?;
+    let mut decoder = fill(&config, folder, &mut store, (held, device), progress)?;
     decoder.origin = Origin::new(json, generation);
     Ok(decoder)
 }
@@ -129,7 +142,7 @@ fn fill(
     config: &Config,
     folder: &Path,
     store: &mut Store,
-    device: &Device,
+    (held, device): (Held, &Device),
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Decoder, LoadError> {
     let mut check = Check { store, used: BTreeSet::new(), missing: Vec::new(), misshapen: Vec::new() };
@@ -155,7 +168,8 @@ fn fill(
             store.read(&source, part)?;
         }
         done += values.len() as u64;
-        Ok(values)
+        let stays = held == Held::AsStored && may_be_bfloat16(name, shape.len()) && store.is_bfloat16(name);
+        Ok((values, if stays { DType::BF16 } else { DType::F32 }))
     })?;
     progress(Progress { done, of, tensor: "" });
     Ok(decoder)

@@ -21,7 +21,7 @@ mod store;
 pub use error::{LoadError, SaveError};
 pub(crate) use json::read_json;
 pub(crate) use kind::of as kind_of;
-pub use load::{Progress, load, load_config, load_with_progress};
+pub use load::{Held, Progress, load, load_config, load_with_progress};
 pub(crate) use save::pretty;
 pub use save::{Format, WeightType, save, save_as};
 pub(crate) use source_config::Origin;

@@ -133,6 +133,11 @@ impl Store {
         self.tensors.contains_key(name)
     }
 
+    /// Whether a tensor of that name is there in bfloat16.
+    pub(super) fn is_bfloat16(&self, name: &str) -> bool {
+        self.tensors.get(name).is_some_and(|stored| stored.entry.dtype == Dtype::BF16)
+    }
+
     /// Whether a tensor's name begins so.
     pub(super) fn has_prefix(&self, prefix: &str) -> bool {
         let mut from = self.tensors.range::<str, _>((Bound::Included(prefix), Bound::Unbounded));

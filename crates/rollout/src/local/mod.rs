@@ -42,6 +42,20 @@ impl LocalEngine {
         Ok(engine)
     }
 
+    /// The same with a decoder that is not needed any more, whose weights are freed as they are prepared.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub fn consume(decoder: Decoder, config: EngineConfig) -> Result<Self, Error> {
+        match config.speculative {
+            Speculative::Mtp => Self::of(&decoder, config),
+            Speculative::None => {
+                let prepared = PreparedDecoder::consume(decoder, config.dtype.into());
+                Ok(Self { config, weights: Some((prepared, 0)) })
+            }
+        }
+    }
+
     /// How it computes.
     pub fn config(&self) -> &EngineConfig {
         &self.config

@@ -131,7 +131,7 @@ pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
         None => Stop::at(&end_ids(&source.base, config.vocab_size, &config.eos_token_ids)?),
     };
     let device = args.device.open()?;
-    let policy = source.load(&device)?;
+    let policy = source.load_for_sampling(&device)?;
     frontend::catch_interrupts("what is complete is written, and the rest is given up");
     note_unused_sampling(&source.base, &sampling);
     let seed = Seed::new(args.seed).child("generate");
@@ -151,7 +151,7 @@ pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
     // Completions finish in any order and leave in the order of the input.
     let (mut waiting, mut next, mut written, mut checked) = (BTreeMap::new(), 0, Ok(()), Ok(()));
     let requested = requests.len();
-    LocalEngine::of(&policy, args.engine)?.generate(
+    LocalEngine::consume(policy, args.engine)?.generate(
         requests,
         &mut |request: usize, completion: Completion| {
             checked = ruminate_rollout::Error::check(request, &completion);

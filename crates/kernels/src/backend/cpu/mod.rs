@@ -6,6 +6,7 @@ mod adamw_int8;
 mod arch;
 mod attention;
 mod compute_dtype;
+mod embedding;
 mod experts;
 mod gemm;
 mod linear;

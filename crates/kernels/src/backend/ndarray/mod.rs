@@ -14,6 +14,7 @@ use crate::adamw_int8::AdamWInt8State;
 use crate::attention::{DecodeAttention, DecodeLatentAttention, PackedAttention};
 use crate::candidates::CandidateLogprobs;
 use crate::compute_dtype::Rounded;
+use crate::embedding::Embedding;
 use crate::experts::{ExpertWeights, Experts};
 use crate::linear::Linear;
 use crate::logprobs::TargetLogprobs;
@@ -27,7 +28,7 @@ use std::sync::Arc;
 
 by_reference!(
     NdArray: [
-        CandidateLogprobs, Experts, Linear, PackedAttention, RouterScores, RouteWeights, Rotation, Rounded,
+        CandidateLogprobs, Embedding, Experts, Linear, PackedAttention, RouterScores, RouteWeights, Rotation, Rounded,
         TargetLogprobs
     ],
     untracked [AdamWStep, DecodeAttention, DecodeLatentAttention, SumOfSquares]

@@ -8,6 +8,7 @@ use crate::attention::{
 };
 use crate::backend::{Form, form};
 use crate::candidates::{CandidateLogprobs, candidate_logprobs};
+use crate::embedding::{Embedding, embedding};
 use crate::experts::{ExpertWeights, Experts, Permutation, experts};
 use crate::grad_check::{same_numbers, same_with_gradients, value_and_gradients};
 use crate::linear::{Linear, linear};
@@ -65,6 +66,7 @@ fn what_it_has_no_form_of_is_its_reference_where_the_cpu_has_one() {
             CandidateLogprobs::form(&x),
             DecodeAttention::form(&x),
             DecodeLatentAttention::form(&x),
+            Embedding::form(&x),
             Experts::form(&x),
             Linear::form(&x),
             PackedAttention::form(&x),
@@ -78,8 +80,8 @@ fn what_it_has_no_form_of_is_its_reference_where_the_cpu_has_one() {
         ]
     };
     for (ours, cpu) in [(device(), testkit::device()), (device().autodiff(), testkit::autodiff_device())] {
-        assert_eq!(forms(&ours), [Form::Reference; 13]);
-        assert_eq!(forms(&cpu), [Form::Fused; 13]);
+        assert_eq!(forms(&ours), [Form::Reference; 14]);
+        assert_eq!(forms(&cpu), [Form::Fused; 14]);
     }
 }
 
@@ -91,6 +93,7 @@ fn tracked_operations(device: &Device) -> Vec<Vec<f32>> {
     let angles = Angles::new(vec![0.9; 6 * 2], vec![0.3; 6 * 2], 2);
     let chosen = [0, 2, 1, 0, 2, 1];
     [
+        value_and_gradients(two([5, 4], 1), |weight| embedding(weight, &[4, 0, 4])),
         value_and_gradients((two([5, 4], 1), two([3, 4], 2)), |(x, weight)| linear(x, weight)),
         value_and_gradients((two([5, 4], 1), two([3, 4], 2)), |(x, weight)| {
             router_scores(x, weight, Scoring::Sigmoid)
