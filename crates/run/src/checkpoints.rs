@@ -2,6 +2,7 @@
 //! know what a checkpoint holds.
 
 use crate::atomic::remove_committed;
+use crate::best::Best;
 use crate::error::{Corrupt, Error};
 use crate::manifest::{Manifest, verify};
 use std::fs;
@@ -71,8 +72,8 @@ pub fn newest(run: &Path) -> Result<Newest, Error> {
     Ok(Newest { found: None, skipped })
 }
 
-/// Deletes checkpoints that are older than the `keep_last` newest that verify, and returns the deleted. What their
-/// manifests do not list stays, and so does a folder without a manifest.
+/// Deletes checkpoints that are older than the `keep_last` newest that verify, and returns the deleted. The one that
+/// [`Best`] names stays, and so does what manifests do not list, and a folder without a manifest.
 ///
 /// Only what verifies counts as kept, so that a broken save never costs a good checkpoint: with fewer than
 /// `keep_last` good ones nothing is deleted. Hashes what it keeps.
@@ -90,8 +91,10 @@ pub fn retain(run: &Path, keep_last: NonZeroUsize) -> Result<Vec<Checkpoint>, Er
             Err(e) => return Err(e),
         }
     }
+    // One that cannot be read names nothing, which is no reason to end a run.
+    let best = Best::read(run).ok().flatten().map(|best| best.step);
     let mut deleted = Vec::new();
-    for old in newest_first {
+    for old in newest_first.filter(|old| Some(old.step) != best) {
         if remove_committed(&old.path)? {
             deleted.push(old);
         }

@@ -1,7 +1,7 @@
 //! The run folder: one run at a time, the names of what lies in it, and how it says that it is complete. It refuses
 //! to know what the files hold.
 
-use crate::atomic::write_file;
+use crate::atomic::{remove, write_file};
 use crate::checkpoints;
 use crate::error::{Corrupt, Error, Fault};
 use crate::jsonl::{JsonlAppender, check_regular};
@@ -201,6 +201,15 @@ impl RunFolder {
         self.write(&path, &bytes)
     }
 
+    /// Takes the mark away again, for a run that is extended: until it is complete again it is one that was begun.
+    ///
+    /// # Errors
+    /// [`Error::Vanished`] and [`Error::Disk`].
+    pub fn reopen(&self) -> Result<(), Error> {
+        self.check()?;
+        remove(&self.path.join(COMPLETE))
+    }
+
     fn verify_model(&self, leaves: Artifact) -> Result<(), Error> {
         match leaves {
             Artifact::Model => verify(&self.final_path()).map(drop),
@@ -236,6 +245,11 @@ impl RunFolder {
     /// `eval.jsonl`: one object an evaluation.
     pub fn eval_path(&self) -> PathBuf {
         self.path.join("eval.jsonl")
+    }
+
+    /// `validation.jsonl`: one object a small validation during training.
+    pub fn validation_path(&self) -> PathBuf {
+        self.path.join("validation.jsonl")
     }
 
     /// `moe.jsonl`: tokens by layer and expert, one object a step.

@@ -6,7 +6,7 @@
 //! - [`clear`] removes what runs write, by name, and nothing else.
 //! - [`write_file`] and [`FolderWriter`] write under a temporary name, fsync and rename; a folder carries a
 //!   [`Manifest`] with the SHA-256 of each file, and only a manifest that [`verify`]s counts.
-//! - [`checkpoints`] lists, picks and retires `checkpoints/step-NNNNNN`.
+//! - [`checkpoints`] lists, picks and retires `checkpoints/step-NNNNNN`; [`Best`] names the best of them.
 //! - [`OutputFile`] writes a result file that the user names, and never replaces a device, a pipe or a link.
 //! - [`JsonlAppender`] writes logs that survive a full disk; [`truncate_after`] rewinds them on resume.
 //! - [`rows`] has the rows of the logs, typed for those who write and those who read them.
@@ -38,6 +38,7 @@
 //! ```
 
 mod atomic;
+mod best;
 pub mod checkpoints;
 mod error;
 mod folder;
@@ -50,6 +51,7 @@ mod owner;
 pub mod rows;
 
 pub use atomic::{FolderWriter, remove_committed, write_file};
+pub use best::Best;
 pub use error::{Corrupt, Error, Fault};
 pub use folder::{Artifact, Completed, RunFolder, Status};
 pub use jsonl::{Appended, JsonlAppender, Truncation, check_regular, truncate_after};

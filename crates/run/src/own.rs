@@ -26,10 +26,12 @@ enum Kind {
 }
 
 /// Everything that a run may write; what says that it is complete comes first.
-const ENTRIES: [(&str, Kind); 20] = [
+const ENTRIES: [(&str, Kind); 22] = [
     ("complete.json", Kind::File),
     ("metrics.jsonl", Kind::File),
     ("eval.jsonl", Kind::File),
+    ("validation.jsonl", Kind::File),
+    ("best.json", Kind::File),
     ("moe.jsonl", Kind::File),
     ("fleet.jsonl", Kind::File),
     ("samples.jsonl", Kind::File),

@@ -1,7 +1,7 @@
 //! Real faults on real files: what the crate promises when the disk, another run or a crash interferes.
 
 use ruminate_run::{
-    Artifact, Completed, Corrupt, Error, Fault, FolderWriter, Made, RunFolder, Status, checkpoints,
+    Artifact, Best, Completed, Corrupt, Error, Fault, FolderWriter, Made, RunFolder, Status, checkpoints,
 };
 use ruminate_run::{verify, write_file};
 use serde_json::json;
@@ -314,4 +314,44 @@ fn a_file_that_would_leave_the_folder_is_a_programming_error() {
     let dir = temp();
     let writer = FolderWriter::create(&dir.path().join("c")).expect("create");
     let _ = writer.write("../outside", b"");
+}
+
+#[test]
+fn the_best_checkpoint_outlives_newer_ones_until_another_is_better() {
+    let dir = temp();
+    let (run, _) = claimed(&dir.path().join("run"));
+    let steps = || checkpoints::list(run.path()).expect("list").iter().map(|c| c.step).collect::<Vec<_>>();
+    assert_eq!(Best::read(run.path()).expect("none"), None);
+    for step in 1..=5 {
+        committed(&checkpoints::path(run.path(), step), step);
+        checkpoints::retain(run.path(), NonZeroUsize::new(2).expect("two")).expect("retain");
+        if step == 2 || step == 5 {
+            Best { step, metric: "pass@1".into(), value: 0.5 }.write(&run).expect("written");
+        }
+        let kept: &[u64] = [&[1][..], &[1, 2], &[2, 3], &[2, 3, 4], &[2, 4, 5]][step as usize - 1];
+        assert_eq!(steps(), kept, "after step {step}");
+    }
+    checkpoints::retain(run.path(), NonZeroUsize::new(2).expect("two")).expect("retain");
+    assert_eq!(steps(), [4, 5], "the best one is among the newest");
+    assert_eq!(
+        Best::read(run.path()).expect("read").expect("there").checkpoint(run.path()),
+        checkpoints::path(run.path(), 5)
+    );
+    fs::write(run.path().join("best.json"), "{").expect("written");
+    let broken = Best::read(run.path()).expect_err("malformed").to_string();
+    assert!(broken.contains("best.json does not parse"), "{broken}");
+    assert!(checkpoints::retain(run.path(), NonZeroUsize::MIN).is_ok(), "no reason to end a run");
+}
+
+#[test]
+fn a_reopened_run_is_one_that_was_begun() {
+    let dir = temp();
+    let (run, _) = claimed(&dir.path().join("run"));
+    let completed = Completed { recipe_sha256: "0".into(), summary: json!({}), leaves: Artifact::Files };
+    run.complete(&completed).expect("complete");
+    assert_eq!(run.status().expect("read"), Status::Complete(completed));
+    fs::write(run.path().join("metrics.jsonl"), "{}").expect("written");
+    run.reopen().expect("reopened");
+    assert_eq!(run.status().expect("read"), Status::Started);
+    run.reopen().expect("nothing to take away");
 }

@@ -17,11 +17,13 @@ use std::path::{Path, PathBuf};
 const ID_DIGITS: usize = 16;
 
 /// What `train-rl`, `pretrain` and `sft` write.
-const TRAINED: [&str; 13] = [
+const TRAINED: [&str; 15] = [
     "recipe.toml",
     "config.json",
     "metrics.jsonl",
     "eval.jsonl",
+    "validation.jsonl",
+    "best.json",
     "moe.jsonl",
     "fleet.jsonl",
     "completions",

@@ -4,6 +4,7 @@
 //! | file | row |
 //! |---|---|
 //! | `eval.jsonl` | [`Evaluation`], or [`ValidationLoss`] in supervised runs; [`Figures`] reads both by name |
+//! | `validation.jsonl` | [`Validation`] |
 //! | `samples/step-NNNNNN.jsonl` | [`Sample`] |
 //! | `completions/step-NNNNNN.jsonl` | [`Completion`] |
 //! | `tokens/step-NNNNNN.jsonl` | [`Tokens`] |
@@ -15,10 +16,12 @@
 
 mod evaluation;
 mod figures;
+mod validation;
 mod written;
 
 pub use evaluation::{AtK, Evaluation, Slice, ValidationLoss};
 pub use figures::{Figures, Kind, Label, in_order, label};
+pub use validation::Validation;
 pub use written::{ALARMS, Alarm, Completion, ExpertLoad, Sample, Tokens, alarms};
 
 use ruminate_data::jsonl::Mismatch;
