@@ -5,6 +5,7 @@
 //!   damaged file is an [`Error`] with path and line.
 //! - [`html`] makes a self-contained page: charts are SVG, so that it reads and prints without a script; it requests
 //!   nothing; what a policy wrote is escaped, and a content policy lets only the page's own script run.
+//! - [`csv`](csv()) makes a table of the numbers of a run's steps.
 //! - [`tensorboard::EventFile`] appends scalars in TensorBoard's format.
 //!
 //! # Example
@@ -23,6 +24,7 @@
 
 mod before_after;
 mod chart;
+mod csv;
 mod error;
 mod escape;
 mod expert_heatmap;
@@ -35,6 +37,7 @@ mod page;
 mod stages;
 pub mod tensorboard;
 
+pub use csv::csv;
 pub use error::Error;
 pub use folder::{Report, Run, read};
 pub use lines::Table;
