@@ -1,0 +1,237 @@
+//! Difficulty pools: which problem of a list is asked next, by the pass rates that were measured (prime-rl's easy, normal and
+//! hard pools). A function of its state and of the index in the run, so that a resumed run asks what the whole one asks. It
+//! does not know what a problem is.
+
+use serde::{Deserialize, Serialize};
+
+/// When a problem is easy or hard, and how often such problems are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoolShares {
+    /// Pass rate from which on a problem is easy, above `hard_threshold`.
+    pub easy_threshold: f64,
+    /// Pass rate up to which a problem is hard, from 0.
+    pub hard_threshold: f64,
+    /// Share of the prompts that are taken from the easy pool, from 0.
+    pub easy_fraction: f64,
+    /// Share of the prompts that are taken from the hard pool, from 0; at most 1 with `easy_fraction`.
+    pub hard_fraction: f64,
+}
+
+impl Default for PoolShares {
+    fn default() -> Self {
+        Self { easy_threshold: 0.8, hard_threshold: 0.2, easy_fraction: 0.1, hard_fraction: 0.1 }
+    }
+}
+
+/// A pool of problems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pool {
+    /// Solved by most samples.
+    Easy,
+    /// What is neither, and what was not measured yet.
+    Normal,
+    /// Solved by few samples.
+    Hard,
+}
+
+/// What is known of the problems of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pools {
+    /// The last pass rate of each problem; none where it was not measured.
+    rates: Vec<Option<f64>>,
+    /// One more than the index under which it was asked last; 0 for never.
+    asked: Vec<u64>,
+}
+
+impl PoolShares {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// The first key whose value cannot be, its value, and what is expected.
+    pub fn validate(&self) -> Result<(), (&'static str, f64, &'static str)> {
+        let Self { easy_threshold, hard_threshold, easy_fraction, hard_fraction } = *self;
+        let share = |x: f64| (0.0..=1.0).contains(&x);
+        let checks = [
+            ("hard_threshold", hard_threshold, share(hard_threshold), "a number from 0 to 1"),
+            (
+                "easy_threshold",
+                easy_threshold,
+                share(easy_threshold) && easy_threshold > hard_threshold,
+                "a number above hard_threshold, at most 1",
+            ),
+            ("easy_fraction", easy_fraction, share(easy_fraction), "a number from 0 to 1"),
+            (
+                "hard_fraction",
+                hard_fraction,
+                share(hard_fraction) && easy_fraction + hard_fraction <= 1.0,
+                "a number from 0 to 1, with easy_fraction at most 1",
+            ),
+        ];
+        match checks.into_iter().find(|(_, _, fits, _)| !fits) {
+            Some((key, value, _, expected)) => Err((key, value, expected)),
+            None => Ok(()),
+        }
+    }
+
+    /// The pool of a pass rate.
+    pub fn pool(&self, rate: Option<f64>) -> Pool {
+        match rate {
+            Some(rate) if rate >= self.easy_threshold => Pool::Easy,
+            Some(rate) if rate <= self.hard_threshold => Pool::Hard,
+            _ => Pool::Normal,
+        }
+    }
+
+    /// The pool from which the prompt of an index is taken, where it has one: each share of consecutive indices is exact to
+    /// one prompt.
+    fn wanted(&self, index: u64) -> Pool {
+        let is_due = |share: f64| ((index + 1) as f64 * share).floor() > (index as f64 * share).floor();
+        // Both at once would take one of them away: hard problems are counted together with the easy ones.
+        if is_due(self.easy_fraction) {
+            Pool::Easy
+        } else if is_due(self.easy_fraction + self.hard_fraction) {
+            Pool::Hard
+        } else {
+            Pool::Normal
+        }
+    }
+}
+
+impl Pools {
+    /// So many problems, none of which was measured.
+    pub fn new(problems: usize) -> Self {
+        Self { rates: vec![None; problems], asked: vec![0; problems] }
+    }
+
+    /// Number of problems.
+    pub fn len(&self) -> usize {
+        self.rates.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rates.is_empty()
+    }
+
+    /// The problem for the prompt of an index: of the wanted pool the one that was asked longest ago, those that never were in
+    /// the order of the list; where that pool has none that this step has not `taken`, of the normal, the hard, then the easy
+    /// one. None where there is no problem.
+    pub fn pick(&self, shares: &PoolShares, index: u64, taken: &[usize]) -> Option<usize> {
+        let wanted = shares.wanted(index);
+        let order = [wanted, Pool::Normal, Pool::Hard, Pool::Easy];
+        let oldest = |pool: Pool| {
+            let fits = |at: &usize| shares.pool(self.rates[*at]) == pool && !taken.contains(at);
+            (0..self.len()).filter(fits).min_by_key(|&at| (self.asked[at], at))
+        };
+        // A step of more prompts than there are problems asks some of them twice.
+        order
+            .into_iter()
+            .find_map(oldest)
+            .or_else(|| (0..self.len()).min_by_key(|&at| (taken_last(taken, at), at)))
+    }
+
+    /// Notes that a problem was asked under an index, and the share of its scored samples that were right; none where no
+    /// sample was scored.
+    ///
+    /// # Panics
+    /// For a problem that is not in the list.
+    pub fn record(&mut self, problem: usize, index: u64, rate: Option<f64>) {
+        self.asked[problem] = index + 1;
+        self.rates[problem] = rate.or(self.rates[problem]);
+    }
+
+    /// Problems in the easy, the normal and the hard pool.
+    pub fn counts(&self, shares: &PoolShares) -> [usize; 3] {
+        [Pool::Easy, Pool::Normal, Pool::Hard]
+            .map(|pool| self.rates.iter().filter(|rate| shares.pool(**rate) == pool).count())
+    }
+}
+
+/// The last place at which a problem was taken, counted from 1; 0 for none.
+fn taken_last(taken: &[usize], problem: usize) -> usize {
+    taken.iter().rposition(|&other| other == problem).map_or(0, |at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Pool, PoolShares, Pools};
+
+    /// Steps of four prompts, answered with the rate of each problem; what was asked, by step.
+    fn run(
+        pools: &mut Pools,
+        shares: &PoolShares,
+        steps: std::ops::Range<u64>,
+        rate: impl Fn(usize) -> f64,
+    ) -> Vec<Vec<usize>> {
+        let mut all = Vec::new();
+        for step in steps {
+            let mut taken = Vec::new();
+            for index in 4 * step..4 * step + 4 {
+                taken.push(pools.pick(shares, index, &taken).expect("problems"));
+            }
+            for (index, &problem) in (4 * step..).zip(&taken) {
+                pools.record(problem, index, Some(rate(problem)));
+            }
+            all.push(taken);
+        }
+        all
+    }
+
+    /// Of twelve problems 0..4 are always solved, 4..8 half of the time, the others never.
+    fn rate(problem: usize) -> f64 {
+        [1.0, 0.5, 0.0][problem / 4]
+    }
+
+    #[test]
+    fn every_problem_is_asked_and_then_by_its_pool() {
+        let shares = PoolShares { easy_fraction: 0.25, hard_fraction: 0.25, ..PoolShares::default() };
+        let mut pools = Pools::new(12);
+        let asked = run(&mut pools, &shares, 0..4, rate);
+        assert_eq!(asked[0], [0, 1, 2, 3], "in the order of the list");
+        assert_eq!(asked[1], [4, 5, 6, 0], "the first easy one comes back, and no hard one is known yet");
+        assert_eq!(pools.counts(&shares), [4, 4, 4]);
+        let later = run(&mut pools, &shares, 4..8, rate);
+        let count = |of: usize| later.iter().flatten().filter(|&&problem| problem / 4 == of).count();
+        assert_eq!([count(0), count(1), count(2)], [4, 8, 4], "{later:?}");
+        assert!(later.iter().all(|step| step.iter().collect::<std::collections::BTreeSet<_>>().len() == 4));
+        // No share, no such problem, while there are others.
+        let none = PoolShares { easy_fraction: 0.0, hard_fraction: 0.0, ..shares };
+        assert!(run(&mut pools, &none, 8..10, rate).iter().flatten().all(|problem| problem / 4 == 1));
+    }
+
+    #[test]
+    fn a_saved_state_goes_on_as_the_whole_and_an_empty_pool_is_no_end() {
+        let shares = PoolShares::default();
+        let (mut whole, mut part) = (Pools::new(7), Pools::new(7));
+        let all = run(&mut whole, &shares, 0..9, |problem| problem as f64 / 6.0);
+        let mut again = run(&mut part, &shares, 0..4, |problem| problem as f64 / 6.0);
+        let text = serde_json::to_string(&part).expect("plain data");
+        let mut loaded: Pools = serde_json::from_str(&text).expect("its own");
+        again.extend(run(&mut loaded, &shares, 4..9, |problem| problem as f64 / 6.0));
+        assert_eq!(all, again);
+        assert_eq!(whole, loaded);
+        // All are easy, and a step has more prompts than there are problems.
+        let mut few = Pools::new(3);
+        let asked = run(&mut few, &PoolShares { easy_fraction: 0.0, ..shares }, 0..3, |_| 1.0);
+        assert!(asked.iter().all(|step| step[..3].iter().sum::<usize>() == 3), "{asked:?}");
+        assert_eq!(Pools::new(0).pick(&shares, 0, &[]), None);
+        few.record(0, 12, None);
+        assert_eq!(shares.pool(few.rates[0]), Pool::Easy, "what was not scored changes no rate");
+    }
+
+    #[test]
+    fn shares_that_cannot_be_are_named() {
+        let of = |change: fn(&mut PoolShares)| {
+            let mut shares = PoolShares::default();
+            change(&mut shares);
+            shares.validate().map_err(|(key, _, _)| key)
+        };
+        assert_eq!(of(|_| ()), Ok(()));
+        assert_eq!(of(|s| s.easy_threshold = 0.2), Err("easy_threshold"));
+        assert_eq!(of(|s| s.hard_threshold = -0.1), Err("hard_threshold"));
+        assert_eq!(of(|s| s.easy_fraction = f64::NAN), Err("easy_fraction"));
+        assert_eq!(of(|s| s.hard_fraction = 0.95), Err("hard_fraction"));
+    }
+}
