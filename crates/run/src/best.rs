@@ -1,5 +1,6 @@
 //! `best.json` of a run folder: which checkpoint has the best validation measure. It refuses to know how that was measured.
 
+use crate::atomic::remove;
 use crate::checkpoints;
 use crate::error::{Corrupt, Error, Fault};
 use crate::folder::RunFolder;
@@ -51,6 +52,15 @@ impl Best {
         let path = run.path().join(BEST);
         let bytes = serde_json::to_vec_pretty(self).map_err(|e| Error::disk("encode", &path)(e.into()))?;
         run.write(&path, &bytes)
+    }
+
+    /// Removes `best.json`; the checkpoint is like any other from here on.
+    ///
+    /// # Errors
+    /// [`Error::Vanished`] and [`Error::Disk`].
+    pub fn forget(run: &RunFolder) -> Result<(), Error> {
+        run.check()?;
+        remove(&run.path().join(BEST))
     }
 
     /// Where the checkpoint lies in its run folder.

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::optim::{self, AdamW, DecoderOptimizer, Optimizer, OptimizerState};
 use crate::{EntropyControl, Error, State};
 use burn::tensor::{Device, Tensor};
+use ruminate_data::Pools;
 use ruminate_model::{Decoder, ParameterVisitor};
 use ruminate_run::{FolderWriter, checkpoints, verify};
 use serde::de::IgnoredAny;
@@ -88,6 +89,8 @@ struct TrainerState {
     all_wrong_steps: usize,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     entropy_control: Option<EntropyControl>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pools: Option<Pools>,
     /// Of version 0.1, which put nothing into it.
     #[serde(default, rename = "extra", skip_serializing)]
     _extra: IgnoredAny,
@@ -132,6 +135,7 @@ pub fn save(
         identity: companions.identity.clone(),
         all_wrong_steps: state.all_wrong_steps,
         entropy_control: state.entropy_control,
+        pools: state.pools.clone(),
         _extra: IgnoredAny,
     };
     let text = serde_json::to_vec_pretty(&trainer_state).expect("keys are strings");
@@ -195,7 +199,8 @@ pub fn load_with_optimizer(
     let kept = optim::state::from_bytes(&read(&path)?, &shapes(&policy), rule.as_ref(), device)
         .map_err(|reason| malformed(&path, reason))?;
     let optimizer = DecoderOptimizer { rule, state: kept, skipped: saved.skipped_in_a_row };
-    let TrainerState { step, cursor, num_tokens, identity, all_wrong_steps, entropy_control, .. } = saved;
+    let TrainerState { step, cursor, num_tokens, identity, all_wrong_steps, entropy_control, pools, .. } =
+        saved;
     let state = State {
         policy,
         optimizer,
@@ -206,6 +211,7 @@ pub fn load_with_optimizer(
         unscored_steps: 0,
         all_wrong_steps,
         entropy_control,
+        pools,
     };
     Ok(Loaded { state, identity })
 }

@@ -26,6 +26,16 @@ pub trait Observer {
     /// gradients; keep no copy of it, or the next update cannot happen in place.
     fn evaluate(&mut self, _step: usize, _policy: &Decoder) {}
 
+    /// Whether the observer wants [`evaluate`](Self::evaluate) at a step between those of `eval_steps`.
+    fn validates(&self, _step: usize) -> bool {
+        false
+    }
+
+    /// What the evaluation of this step asks of the trainer; asked after each.
+    fn wish(&self, _step: usize) -> Wish {
+        Wish::default()
+    }
+
     /// Time to save: every `save_steps`, after the last step, when interrupted, and before steps that may not count. See [`checkpoint::save`](crate::checkpoint::save).
     ///
     /// # Errors
@@ -44,3 +54,12 @@ pub trait Observer {
 }
 
 impl Observer for () {}
+
+/// What an evaluation asks of a trainer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Keep a checkpoint of this step: it is the best so far.
+    pub save: bool,
+    /// Stop after this step, which is saved: the measure has not risen for long enough.
+    pub stop: bool,
+}

@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::optim::DecoderOptimizer;
+use ruminate_data::Pools;
 use ruminate_model::Decoder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -29,6 +30,8 @@ pub struct State {
     pub all_wrong_steps: usize,
     /// What an entropy bonus with a target goes on from; none without one, and before its first update.
     pub entropy_control: Option<EntropyControl>,
+    /// What is known of the problems that are asked by their difficulty; none where they come in their order.
+    pub pools: Option<Pools>,
 }
 
 /// The weight of an entropy bonus that follows a target.
@@ -54,6 +57,7 @@ impl State {
             unscored_steps: 0,
             all_wrong_steps: 0,
             entropy_control: None,
+            pools: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The frame of every trainer: a step after the other, and between two of them evaluations, checkpoints and the wish to
 //! stop. It refuses to know what a step is.
 
-use crate::{Error, Observer, State};
+use crate::{Error, Observer, State, Wish};
 use burn::module::Module;
 
 /// How far a run goes, and what is due on the way; 0 stands for never.
@@ -20,6 +20,9 @@ impl TrainLoop {
     /// saved unless it is the one that came in. Where both are due, a step is saved before it is evaluated: what ends an
     /// evaluation costs the evaluation alone, and that is made up for when the run is resumed.
     ///
+    /// An evaluation may ask for a checkpoint of its step, and for the end of the run ([`Observer::wish`]): then, too, the
+    /// returned step is smaller, and it was saved.
+    ///
     /// A state with [`unscored_steps`](State::unscored_steps) is not saved.
     ///
     /// # Errors
@@ -31,20 +34,29 @@ impl TrainLoop {
         step: &mut dyn FnMut(State, &mut dyn Observer) -> Result<State, E>,
     ) -> Result<State, E> {
         let is_last = |step: usize| step == self.max_steps;
-        let is_evaluated = |step: usize| is_last(step) || is_due(step, self.eval_steps);
+        let is_evaluated = |step: usize, observer: &dyn Observer| {
+            is_last(step) || is_due(step, self.eval_steps) || observer.validates(step)
+        };
+        let mut wish = Wish::default();
         // Of a step that is resumed from, an earlier process may not have come to the end of it.
-        if state.step == 0 || is_evaluated(state.step) {
+        if state.step == 0 || is_evaluated(state.step, observer) {
             observer.evaluate(state.step, &state.policy.valid());
+            wish = observer.wish(state.step);
         }
         let mut interrupted = observer.interrupted();
-        while state.step < self.max_steps && !interrupted {
+        while state.step < self.max_steps && !interrupted && !wish.stop {
             state = step(state, observer)?;
-            let is_saved = is_last(state.step) || is_due(state.step, self.save_steps);
+            let mut is_saved = is_last(state.step) || is_due(state.step, self.save_steps);
             if is_saved {
                 save(&state, observer)?;
             }
-            if is_evaluated(state.step) {
+            if is_evaluated(state.step, observer) {
                 observer.evaluate(state.step, &state.policy.valid());
+                wish = observer.wish(state.step);
+                if (wish.save || wish.stop) && !is_saved {
+                    save(&state, observer)?;
+                    is_saved = true;
+                }
             }
             // Asked once a step: who stops for the answer has saved for it.
             interrupted = observer.interrupted();

@@ -5,7 +5,7 @@ mod common;
 use common::decoder;
 use ruminate_model::Decoder;
 use ruminate_testkit as testkit;
-use ruminate_train::{Config, Error, Observer, State, TrainLoop};
+use ruminate_train::{Config, Error, Observer, State, TrainLoop, Wish};
 use std::cell::Cell;
 
 /// Asks to stop from the n-th question on, and keeps what it hears.
@@ -101,4 +101,43 @@ fn steps_that_may_not_count_are_not_saved_and_those_after_them_are() {
     let state = State::fresh(decoder("llama_tied", &testkit::autodiff_device()), &Config::default());
     steps.run::<Error>(state, &mut record, &mut step).expect("nothing fails");
     assert_eq!(record.saved, [1, 5, 6]);
+}
+
+/// Validates every second step, keeps step 4 and stops after step 6.
+#[derive(Default)]
+struct Choosy(Record);
+
+impl Observer for Choosy {
+    fn evaluate(&mut self, step: usize, policy: &Decoder) {
+        self.0.evaluate(step, policy);
+    }
+
+    fn validates(&self, step: usize) -> bool {
+        step.is_multiple_of(2)
+    }
+
+    fn wish(&self, step: usize) -> Wish {
+        Wish { save: step == 4, stop: step == 6 }
+    }
+
+    fn save(&mut self, state: &State) -> Result<(), Error> {
+        self.0.save(state)
+    }
+}
+
+#[test]
+fn an_evaluation_keeps_its_step_and_ends_the_run_also_when_it_is_resumed_from_there() {
+    let steps = TrainLoop { max_steps: 9, eval_steps: 0, save_steps: 0 };
+    for (from, heard) in [
+        (0, &["evaluated 0", "evaluated 2", "evaluated 4", "saved 4", "evaluated 6", "saved 6"][..]),
+        (5, &["evaluated 6", "saved 6"]),
+        (6, &["evaluated 6"]),
+    ] {
+        let state = State::fresh(decoder("llama_tied", &testkit::autodiff_device()), &Config::default());
+        let mut observer = Choosy::default();
+        let mut step = |state: State, _: &mut dyn Observer| Ok(State { step: state.step + 1, ..state });
+        let state = steps.run::<Error>(State { step: from, ..state }, &mut observer, &mut step);
+        assert_eq!(state.expect("nothing fails").step, 6, "from step {from}");
+        assert_eq!(observer.0.heard, heard, "from step {from}");
+    }
 }

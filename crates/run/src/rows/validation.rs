@@ -22,9 +22,10 @@ pub struct Validation {
     pub unscored: usize,
     /// Whether the measure is better than that of every row before.
     pub is_best: bool,
-    /// Validations since the best one, 0 at that one.
-    pub since_best: usize,
-    /// Whether the run was stopped after it.
+    /// Validations in a row, with this one, at which the measure did not rise by more than
+    /// `eval.early_stopping_threshold`.
+    pub patience_counter: usize,
+    /// Whether the run stopped early after it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
 }
