@@ -5,6 +5,7 @@ mod keys;
 
 use crate::loss::{Correction, KlEstimator, KlPlacement, Reduction};
 use crate::{Advantage, Error};
+use ruminate_data::PoolShares;
 use ruminate_rollout::Logprobs;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +20,18 @@ pub struct Config {
     pub num_generations: usize,
     /// Problems per step, from 1.
     pub prompts_per_step: usize,
+    /// Whether groups whose rewards are all equal are replaced by further problems (DAPO's dynamic sampling, arXiv
+    /// 2503.14476; verl's `algorithm.filter_groups`). Without it no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter_groups: Option<bool>,
+    /// Of `filter_groups`: rounds of sampling that a step may take, from 1. When they are over the step goes on
+    /// with what there is, filled up with groups of equal rewards. Without it 10.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_num_gen_batches: Option<usize>,
+    /// Difficulty pools of a file's problems (prime-rl's): which is asked next depends on the pass rate at which it
+    /// was last solved. Without the table problems come in a new order each epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pools: Option<PoolShares>,
     /// Optimizer updates that a pass over a step's completions is split into: from 1, and a divisor of
     /// `prompts_per_step`, since a group is never split.
     pub num_minibatches: usize,
@@ -188,6 +201,9 @@ impl Default for Config {
         Self {
             num_generations: 8,
             prompts_per_step: 8,
+            filter_groups: None,
+            max_num_gen_batches: None,
+            pools: None,
             num_minibatches: 1,
             num_iterations: 1,
             micro_batch_size: 64,
@@ -321,6 +337,16 @@ impl Config {
             if !fits {
                 return range(key, value.to_string(), expected);
             }
+        }
+        self.check_filter_groups()?;
+        if let Some(Err((key, value, expected))) = self.pools.map(|pools| pools.validate()) {
+            let key = match key {
+                "easy_threshold" => "pools.easy_threshold",
+                "hard_threshold" => "pools.hard_threshold",
+                "easy_fraction" => "pools.easy_fraction",
+                _ => "pools.hard_fraction",
+            };
+            return range(key, value.to_string(), expected);
         }
         self.check_entropy_bonus()?;
         self.policy_loss(Logprobs::Exact).map(drop)

@@ -58,6 +58,7 @@ mod advantage;
 mod config;
 mod entropy_bonus;
 mod error;
+mod filter_groups;
 mod judging;
 mod kept;
 mod learn;

@@ -42,6 +42,7 @@ impl Preset {
             Self::Dapo => Config {
                 num_generations: 16,
                 prompts_per_step: 512,
+                filter_groups: Some(true),
                 num_minibatches: 16,
                 epsilon: 0.2,
                 epsilon_high: Some(0.28),

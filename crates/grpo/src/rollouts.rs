@@ -6,7 +6,7 @@ use ruminate_data::{Group, Problem, Score, Task};
 use ruminate_rollout::{Engine, GroupArgs, SpeculationStats, generate_grouped_streaming};
 
 /// What a step sampled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Rollout {
     /// By problem.
     pub(crate) groups: Vec<Group>,
@@ -14,6 +14,16 @@ pub(crate) struct Rollout {
     pub(crate) guesses: SpeculationStats,
     /// Seconds from the last token to the last verdict.
     pub(crate) judge_wait: f64,
+}
+
+impl Rollout {
+    /// Adds what another round of the same step has sampled.
+    pub(crate) fn extend(&mut self, round: Self) {
+        self.groups.extend(round.groups);
+        self.guesses.drafted += round.guesses.drafted;
+        self.guesses.accepted += round.guesses.accepted;
+        self.judge_wait += round.judge_wait;
+    }
 }
 
 /// Samples `num_generations` completions of each problem with the engine's weights, and has groups that are complete scored meanwhile.

@@ -1,17 +1,18 @@
 //! GRPO, a step after the other: sample, score, compare within the group, learn.
 
 use crate::advantage::{Advantages, Comparison};
+use crate::filter_groups::fill;
 use crate::kept::check_kept;
 use crate::learn::{Example, Rules, UpdateStats, is_masked, update};
 use crate::loss::KlPlacement;
 use crate::metrics::{Times, collect, corrections, entropy_bonus};
 use crate::mismatch::Mismatch;
-use crate::rollouts::rollout;
-use crate::verdicts::{Verdicts, check_rewards};
 use crate::{Config, Error, PolicyLoss};
 use burn::module::Module;
 use rand::seq::SliceRandom;
-use ruminate_data::{Completion, Group, Problem, SamplingParams, Score, Seed, SourceError, Stop, Verdict};
+use ruminate_data::{
+    Completion, Group, Pools, Problem, SamplingParams, Score, Seed, SourceError, Stop, Verdict,
+};
 use ruminate_model::Decoder;
 use ruminate_rollout::{Engine, Logprobs};
 use ruminate_train::{
@@ -92,7 +93,7 @@ impl<'a> Trainer<'a> {
     /// A trainer that goes on from `state`.
     ///
     /// `engine` samples; it gets the policy's weights at every step. `problems` gives the problem of an index, always the same
-    /// one; a step takes the `prompts_per_step` after the state's cursor. `score` judges groups of completions, on a thread of its
+    /// one; a step takes the `prompts_per_step` after the state's cursor, under `filter_groups` more. `score` judges groups of completions, on a thread of its
     /// own while others are still sampled; an unscored one is left out of everything but the count.
     ///
     /// # Errors
@@ -108,6 +109,13 @@ impl<'a> Trainer<'a> {
         let config = args.config;
         let logprobs = engine.logprobs().beside(state.policy.compute_dtype());
         let loss = config.policy_loss(logprobs)?;
+        if config.pools.is_some() && state.pools.as_ref().is_none_or(Pools::is_empty) {
+            return Err(Error::Range {
+                key: "pools",
+                found: "given, and the state has none".to_owned(),
+                expected: "a list of problems, `State::pools`, whose places are the indices of the source",
+            });
+        }
         if args.sampling.cuts() && !engine.records_kept() {
             return Err(Error::cut_unseen(&args.sampling));
         }
@@ -187,23 +195,19 @@ impl<'a> Trainer<'a> {
         let config = args.config;
         let started = Instant::now();
         let first = state.cursor;
-        let asked: Vec<Problem> = (first..first + config.prompts_per_step as u64)
-            .map(|index| problems(index).map_err(|source| Error::Problem { index, source }))
-            .collect::<Result<_, _>>()?;
-
+        let pools = config.pools.as_ref().zip(state.pools.as_ref());
         let loaded = engine.load_weights(&state.policy.valid(), state.step as u64).map_err(Error::from);
-        let sampled = loaded.and_then(|()| rollout(*engine, &asked, first, state.step, args, *score));
+        let sampled = loaded.and_then(|()| fill(*engine, *problems, pools, first, state.step, args, *score));
         engine.unload_weights(); // a living copy would keep the optimizer from working in place
         if sampled.as_ref().is_err_and(Error::is_of_engine) && state.step > 0 {
             observer.save(&state)?; // engines elsewhere come back, and the run goes on from here
         }
-        let rollout = sampled?;
+        let batch = sampled?;
         let rollout_time = started.elapsed().as_secs_f64();
 
-        let groups = &rollout.groups;
-        check_rewards(groups, state.step + 1)?;
+        let groups = &batch.rollout.groups;
         check_kept(groups, &args.sampling)?;
-        let verdicts = Verdicts::of(groups);
+        let verdicts = batch.verdicts.clone();
         let is_unscored = args.alarms.is_unscored(verdicts.unscored(), verdicts.completions);
         if is_unscored && state.unscored_steps == 0 && state.step > 0 {
             // If there are no verdicts in the next steps either, a resumed run continues from here.
@@ -224,7 +228,7 @@ impl<'a> Trainer<'a> {
         let (next, report, mismatch) = learn(state, groups, &advantages, *schedule, args, rules, *ranks)?;
         state = next;
         if report.skipped > 0 {
-            let (step, last) = (state.step + 1, first + config.prompts_per_step as u64);
+            let (step, last) = (state.step + 1, first + batch.taken);
             let (skipped, updates) = (report.skipped, report.updates);
             observer.warn(&format!(
                 "step {step}: {skipped} of {updates} updates skipped, loss or gradient not finite; problems {:?}",
@@ -234,12 +238,20 @@ impl<'a> Trainer<'a> {
 
         state.step += 1;
         state.unscored_steps = if is_unscored { state.unscored_steps + 1 } else { 0 };
-        state.cursor += config.prompts_per_step as u64;
-        state.num_tokens += sampled_tokens(groups);
+        state.cursor += batch.taken;
+        state.num_tokens += batch.num_tokens;
         let elapsed = started.elapsed().as_secs_f64();
         let times = Times { rollout: rollout_time, train: elapsed - rollout_time, step: elapsed };
         let mut metrics: Metrics =
-            collect(&rollout, weights, &advantages, &report, &mismatch, state.num_tokens, times);
+            collect(&batch.rollout, weights, &advantages, &report, &mismatch, state.num_tokens, times);
+        batch.tell(&mut metrics);
+        if let (Some(shares), Some(pools)) = (&config.pools, &mut state.pools) {
+            batch.record(pools);
+            let counts = pools.counts(shares).map(|count| count as f64 / pools.len().max(1) as f64);
+            for (name, share) in ["pools/easy", "pools/normal", "pools/hard"].into_iter().zip(counts) {
+                metrics.set(name, share);
+            }
+        }
         corrections(&mut metrics, loss, &report.tally);
         entropy_bonus(&mut metrics, config, &state, &report.tally);
         if let Some(kl) = penalties.kl {
@@ -265,8 +277,12 @@ impl<'a> Trainer<'a> {
         if config.beta > 0.0 && is_due(state.step, config.ref_model_sync_steps) {
             state.models.insert(REFERENCE.to_owned(), state.policy.valid());
         }
-        let report =
-            StepReport { step: state.step, metrics, groups: rollout.groups, advantages: advantages.values };
+        let report = StepReport {
+            step: state.step,
+            metrics,
+            groups: batch.rollout.groups,
+            advantages: advantages.values,
+        };
         Ok((state, report))
     }
 
@@ -421,9 +437,4 @@ fn reward_penalties(
     };
     let values = groups.iter().map(|group| group.completions.iter().map(&mut penalty).collect()).collect();
     Ok(Penalties { values, kl: Some(sum / tokens.max(1) as f64) })
-}
-
-fn sampled_tokens(groups: &[Group]) -> u64 {
-    let tokens = |completion: &Completion| (completion.prompt_ids.len() + completion.ids.len()) as u64;
-    groups.iter().flat_map(|group| &group.completions).map(tokens).sum()
 }
