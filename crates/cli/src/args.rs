@@ -7,8 +7,8 @@ mod engine;
 use crate::terminal::catch_end_of_input;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ruminate::{
-    Controls, Device, EngineConfig, GenerateOptions, Lines, Programs, R1Options, Resume, RunOptions,
-    SamplingParams, ScoreOptions, Work,
+    Checkpoint, Controls, Device, EngineConfig, Error, GenerateOptions, Lines, Programs, R1Options, Resume,
+    RunOptions, SamplingParams, ScoreOptions, Work,
 };
 use std::path::PathBuf;
 
@@ -172,6 +172,9 @@ pub(crate) struct EvalArgs {
     /// Judge the samples of an evaluation again, by its own recipe or by RECIPE and --set; nothing is sampled
     #[arg(long, value_name = "RUN", conflicts_with = "out")]
     pub(crate) rescore: Option<PathBuf>,
+    /// Take a checkpoint of the run folder that --model names: the one with the best validation measure, or the last
+    #[arg(long, value_name = "best|last", requires = "model", conflicts_with_all = ["compare", "rescore"])]
+    pub(crate) checkpoint: Option<Checkpoint>,
 }
 
 impl RunArgs {
@@ -248,7 +251,25 @@ impl LinesArgs {
     }
 }
 
+impl EvalArgs {
+    /// The same with the model folder of `--checkpoint` for the run folder.
+    pub(crate) fn located(mut self) -> Result<Self, Error> {
+        if let (Some(model), Some(which)) = (&mut self.fit.model, self.checkpoint) {
+            *model = ruminate::checkpoint(model, which)?;
+        }
+        Ok(self)
+    }
+}
+
 impl GenerateArgs {
+    /// The same with the model folder of `--checkpoint` for the run folder.
+    pub(crate) fn located(mut self) -> Result<Self, Error> {
+        if let Some(which) = self.checkpoint {
+            self.model = ruminate::checkpoint(&self.model, which)?;
+        }
+        Ok(self)
+    }
+
     /// The options that these arguments stand for.
     pub(crate) fn options(&self) -> GenerateOptions {
         GenerateOptions {
@@ -316,6 +337,9 @@ pub(crate) struct GenerateArgs {
     /// A model folder in Hugging Face's layout, or an adapter folder that names one
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
+    /// Take a checkpoint of the run folder that --model names: the one with the best validation measure, or the last
+    #[arg(long, value_name = "best|last")]
+    pub(crate) checkpoint: Option<Checkpoint>,
     /// Adapters in PEFT's layout, made for that model
     #[arg(long, value_name = "DIR")]
     pub(crate) adapter: Option<PathBuf>,
@@ -406,9 +430,12 @@ pub(crate) struct ScoreArgs {
 pub(crate) struct ReportArgs {
     /// The run folder, or a folder with run folders in it
     pub(crate) run: PathBuf,
-    /// The page to write [default: RUN/report.html]
+    /// The page to write [default: RUN/report.html, with --csv RUN/metrics.csv]
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
+    /// Write the numbers of a run's steps as CSV instead, a column per metric
+    #[arg(long)]
+    pub(crate) csv: bool,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

@@ -19,11 +19,14 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         Command::TrainRl(args) => end(&ruminate::train_rl(args.options())?)?,
         Command::Distill(args) => end(&ruminate::distill(args.options())?)?,
         Command::Init(args) => init(args)?,
-        Command::Eval(args) => eval(args)?,
+        Command::Eval(args) => eval(args.located()?)?,
         Command::Doctor(args) => doctor(args)?,
         Command::R1(args) => r1(args)?,
-        Command::Generate(args) if args.chat => chat::run(&args)?,
-        Command::Generate(args) => ruminate::generate(&args.options(), &args.lines.files())?,
+        Command::Generate(args) if args.chat => chat::run(&args.located()?)?,
+        Command::Generate(args) => {
+            let args = args.located()?;
+            ruminate::generate(&args.options(), &args.lines.files())?;
+        }
         Command::Score(args) => ruminate::score(&args.options(), &args.lines.files())?,
         Command::Verify(args) => {
             let programs = args.programs();
@@ -134,6 +137,10 @@ fn r1(args: R1Args) -> Result<(), Failure> {
 }
 
 fn report(args: &ReportArgs) -> Result<(), Error> {
+    if args.csv {
+        let table = ruminate::report_csv(&args.run, args.out.as_deref())?;
+        return Output::standard().texts(&[("csv", &table)]);
+    }
     let page = ruminate::report(&args.run, args.out.as_deref())?;
     eprintln!("open {} in a browser", page.display());
     Output::standard().texts(&[("report", &page)])

@@ -59,6 +59,7 @@ pub use options::{Resume, RunOptions};
 pub use out_of_memory::ReportingAllocator;
 pub use pipelines::eval::Compared;
 pub use r1::{R1Check, R1Ended, R1Options};
+pub use run::checkpoint::Checkpoint;
 // What stands in options and in rewards.
 pub use ruminate_data::SamplingParams;
 pub use ruminate_data::{Task, Verdict};
@@ -126,6 +127,14 @@ pub fn pretrain(options: RunOptions) -> Result<Finished, Error> {
 /// As [`pretrain`].
 pub fn sft(options: RunOptions) -> Result<Finished, Error> {
     Ok(pipelines::sft::run(options)?)
+}
+
+/// The model folder of a run's checkpoint: the one with the best validation measure, or the last.
+///
+/// # Errors
+/// A folder that is no run, or has no such checkpoint.
+pub fn checkpoint(run: &Path, which: Checkpoint) -> Result<PathBuf, Error> {
+    Ok(run::checkpoint::folder(run, which)?)
 }
 
 /// GRPO from a checkable reward: without a recipe, a tiny model learns to think in minutes.
@@ -235,6 +244,14 @@ pub fn verify(lines: &Lines, programs: Programs) -> Result<(), Error> {
 /// A folder that is no run, and a file that may not be written.
 pub fn report(run: &Path, out: Option<&Path>) -> Result<PathBuf, Error> {
     Ok(commands::report::run(run, out)?)
+}
+
+/// Writes the numbers of a run's steps as CSV to `out`, or to `metrics.csv` in its folder. Returns its path.
+///
+/// # Errors
+/// A folder that is no run, and a file that may not be written.
+pub fn report_csv(run: &Path, out: Option<&Path>) -> Result<PathBuf, Error> {
+    Ok(commands::report::csv(run, out)?)
 }
 
 /// Makes the model folder `out` from a GGUF file of llama, qwen2 or qwen3. `pre` names how the training split text into

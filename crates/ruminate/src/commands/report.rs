@@ -32,6 +32,19 @@ pub(crate) fn run(run: &Path, out: Option<&Path>) -> Result<PathBuf> {
     Ok(page.to_owned())
 }
 
+/// Writes the numbers of a run's steps to `out`, or to `metrics.csv` in it. Returns its path.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn csv(run: &Path, out: Option<&Path>) -> Result<PathBuf> {
+    let own = run.join("metrics.csv");
+    let out = out.unwrap_or(&own);
+    outputs::check("--out", out, None)?;
+    let table = report::csv(run)?;
+    put(out, &table)?;
+    Ok(out.to_owned())
+}
+
 /// Leaves the report in a run folder: worth a warning, never a run.
 pub(crate) fn leave(folder: &RunFolder) {
     let path = folder.report_path();
@@ -58,9 +71,12 @@ fn check_own(page: &Path) -> Result<()> {
 }
 
 fn write(run: &Path, out: &Path) -> Result<()> {
-    let page = report::html(&report::read(run)?);
+    put(out, &report::html(&report::read(run)?))
+}
+
+fn put(out: &Path, text: &str) -> Result<()> {
     let mut file = OutputFile::create(out).context("the report")?;
-    file.write_all(page.as_bytes())
+    file.write_all(text.as_bytes())
         .map_err(|source| Refusal::Write { path: out.display().to_string(), source })?;
     file.commit().context("the report")
 }

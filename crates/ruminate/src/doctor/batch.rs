@@ -49,18 +49,20 @@ pub(super) fn groups(recipe: &Recipe, rows: Option<usize>) -> Vec<Finding> {
     let (prompts, generations, minibatches) =
         (grpo.prompts_per_step, grpo.num_generations, grpo.num_minibatches);
     let mut findings = Vec::new();
+    let steps = recipe.steps(rows).unwrap_or(recipe.max_steps);
+    let key = if recipe.num_train_epochs.is_some() { "num_train_epochs" } else { "max_steps" };
     let a_step = prompts * generations;
     let mut found = format!(
         "{prompts} prompts x {generations} completions are {a_step} completions a step, learned in {} updates; {} steps \
          ask {} prompts",
         grpo.updates_per_step(),
-        recipe.max_steps,
-        recipe.max_steps * prompts
+        steps,
+        steps * prompts
     );
     if let Some(rows) = rows.filter(|rows| *rows > 0) {
-        let epochs = (recipe.max_steps * prompts) as f64 / rows as f64;
+        let epochs = (steps * prompts) as f64 / rows as f64;
         let _ = write!(found, ", {} of {rows} rows", told(epochs));
-        findings.extend(repeated("grpo.prompts_per_step", "max_steps", prompts, rows, epochs));
+        findings.extend(repeated("grpo.prompts_per_step", key, prompts, rows, epochs));
     }
     findings.insert(0, Finding::note("batch", found));
     if !prompts.is_multiple_of(minibatches) {

@@ -146,7 +146,7 @@ fn asking(inputs: &Inputs, known: &Known, completions: usize) -> Option<Plan> {
     })
 }
 
-/// Room for what a run keeps: two checkpoints and the final model.
+/// Room for what a run keeps: two checkpoints, under `train-rl` the best one, and the final model.
 pub(super) fn disk(inputs: &Inputs) -> Option<Finding> {
     let known = inputs.learner()?;
     let out = inputs.session.out();
@@ -171,9 +171,11 @@ pub(super) fn disk(inputs: &Inputs) -> Option<Finding> {
     };
     let optimizer = settings.new_optimizer();
     let checkpoint = 4 * learning + optimizer_state(optimizer.as_ref(), &known.config, trained);
-    let needed = 2 * checkpoint + width * all;
+    let keeps_best = inputs.work == Work::TrainRl && inputs.recipe.eval.validation_steps() > 0;
+    let (count, word) = if keeps_best { (3, "three") } else { (2, "two") };
+    let needed = count * checkpoint + width * all;
     let found = format!(
-        "two checkpoints of {} and a model of {} take {}; {} are free in {}",
+        "{word} checkpoints of {} and a model of {} take {}; {} are free in {}",
         gib(checkpoint),
         gib(width * all),
         gib(needed),
@@ -184,6 +186,6 @@ pub(super) fn disk(inputs: &Inputs) -> Option<Finding> {
         return Some(Finding::note("disk", found));
     }
     let advice = "make room, or choose another folder with --out; `[save] dtype = \"bfloat16\"` halves the model, [lora] makes \
-                  checkpoints small";
+                  checkpoints small, and `eval.validation_steps = 0` keeps no best one";
     Some(Finding::severe("disk", found, advice).with_kind(ErrorKind::Disk))
 }

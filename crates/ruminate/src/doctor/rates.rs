@@ -15,7 +15,8 @@ pub(super) fn check(inputs: &Inputs) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (table, train, steps) = match inputs.work {
         Work::TrainRl => {
-            ("train", &recipe.train, recipe.max_steps.saturating_mul(recipe.grpo.updates_per_step()))
+            let steps = recipe.steps(inputs.training_rows()).unwrap_or(recipe.max_steps);
+            ("train", &recipe.train, steps.saturating_mul(recipe.grpo.updates_per_step()))
         }
         Work::Sft | Work::Distill => {
             let sft = inputs.training_rows().filter(|_| inputs.work == Work::Sft);

@@ -101,6 +101,16 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
+    /// The first sample of each of the first `n` problems: what a small validation draws.
+    pub(crate) fn first(&self, n: usize) -> Vec<Group> {
+        let first = |group: &Group| Group {
+            task: group.task,
+            completions: group.completions.iter().take(1).cloned().collect(),
+            verdicts: group.verdicts.iter().take(1).cloned().collect(),
+        };
+        self.sampled.iter().take(n).map(first).collect()
+    }
+
     /// The set's row of `eval.jsonl`.
     ///
     /// # Errors
@@ -191,7 +201,21 @@ impl<'a> Evaluator<'a> {
         self.run_with(&mut LocalEngine::new(self.engine), step, policy, which, keep)
     }
 
-    /// The same, sampled by an engine, which gets the policy's weights.
+    /// One sample of each of the first `n` problems of the main set, the one that a whole evaluation draws first.
+    ///
+    /// # Errors
+    /// When it is interrupted.
+    pub(crate) fn first(&self, step: usize, policy: &Decoder, n: usize) -> Result<Vec<Group>> {
+        let main = &self.sets[0];
+        let problems = main.problems.iter().take(n).cloned().collect();
+        let set = Set { name: main.name.clone(), problems, forced: main.forced, stop: main.stop.clone() };
+        let mut engine = LocalEngine::new(self.engine);
+        engine.load_weights(policy, step as u64)?;
+        let mut progress = Progress::new("validate", set.problems.len() as u64, 0);
+        self.groups(&mut engine, &set, self.sampled, 1, &mut progress, &mut 0)
+    }
+
+    /// As [`run_keeping`](Self::run_keeping), sampled by an engine, which gets the policy's weights.
     fn run_with(
         &self,
         engine: &mut dyn Engine,

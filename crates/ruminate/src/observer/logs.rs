@@ -31,6 +31,8 @@ pub(crate) fn rewind(folder: &RunFolder, step: usize, logged: Logged) -> Result<
         (folder.metrics_path(), every(true)),
         (folder.eval_path(), evaluated.unwrap_or_default()),
         (folder.expert_load_path(), every(logged.experts)),
+        // A run may have been begun without small validations.
+        (folder.validation_path(), BTreeSet::new()),
     ] {
         let mut steps = BTreeSet::new();
         // A run that begins again has an evaluation of step 0 to come.

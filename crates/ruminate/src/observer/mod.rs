@@ -2,15 +2,20 @@
 //! checkpoints.
 
 pub(crate) mod alarms;
+mod best;
+mod command_log;
 pub(crate) mod completions;
 pub(crate) mod logs;
+pub(crate) mod small;
 pub(crate) mod tokens;
 
 use crate::evaluator::validation::{self, Validation};
-use crate::evaluator::{Evaluated, Evaluator, Sets, evaluations_of_step};
+use crate::evaluator::{Evaluated, Evaluator, Measured, Sets, evaluations_of_step};
 use crate::frontend::Progress;
 use crate::interrupt;
 use crate::observer::alarms::RunAlarms;
+use crate::observer::command_log::CommandLog;
+use crate::observer::small::Small;
 use crate::observer::tokens::Watched;
 use crate::recipe::Recipe;
 use anyhow::Result;
@@ -40,7 +45,7 @@ const GLANCE: [(&str, &str); 7] = [
     ("learning_rate", "lr"),
 ];
 
-/// The last loss of held-out samples, among the metrics that are shown.
+/// The last loss of held-out samples, or the last measure of a small validation, among the metrics that are shown.
 const VALIDATION: &str = "validation";
 
 /// What of an [`Observer`] is fixed for its run.
@@ -60,6 +65,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) stop: Stop,
     /// What to measure; nothing where it is absent.
     pub(crate) evaluator: Option<&'a Evaluator<'a>>,
+    /// Small validations on the way; none without an evaluator.
+    pub(crate) small: Option<small::Settings>,
     /// Samples whose loss is measured.
     pub(crate) validation: Option<&'a Validation>,
 }
@@ -72,6 +79,8 @@ pub(crate) struct Observer<'a> {
     expert_load: JsonlAppender,
     /// TensorBoard's; none once it could not be written.
     events: Option<EventFile>,
+    /// The recipe's program that gets rows; none once it was given up.
+    command_log: Option<CommandLog>,
     /// Completions of the step at hand that are looked at again after it.
     watched: Option<Watched>,
     progress: Progress,
@@ -83,6 +92,8 @@ pub(crate) struct Observer<'a> {
     alarms: RunAlarms<'a>,
     /// The last evaluation.
     pub(crate) latest: Option<Evaluated>,
+    /// Small validations, the best checkpoint, and the early end.
+    small: Option<Small>,
     /// The last loss of held-out samples.
     validation_loss: Option<f64>,
     /// The evaluation before the first step, where it was in this process.
@@ -107,12 +118,14 @@ impl<'a> Observer<'a> {
             eval: folder.log(&folder.eval_path())?,
             expert_load: folder.log(&folder.expert_load_path())?,
             events: None,
+            command_log: None,
             watched: None,
             progress: Progress::new(label, total as u64, done as u64),
             total,
             done,
             saved: is_here.then_some(done),
             alarms: RunAlarms::new(settings.recipe, folder, done),
+            small: settings.small.map(|small| Small::open(small, folder, done)).transpose()?,
             settings,
             latest: None,
             validation_loss: None,
@@ -120,6 +133,9 @@ impl<'a> Observer<'a> {
             failure: None,
         };
         observer.events = observer.kept(events);
+        let (log, warning) = CommandLog::of(&observer.settings, label, done)?;
+        observer.command_log = log;
+        observer.warn_of_log(warning);
         Ok(observer)
     }
 
@@ -128,7 +144,11 @@ impl<'a> Observer<'a> {
     /// # Errors
     /// A failed evaluation; an interruption, with what was saved.
     pub(crate) fn finish(&mut self, step: usize) -> Result<()> {
-        if step < self.total && interrupt::requested() {
+        let complete = self.failure.is_none() && !interrupt::requested();
+        let warning = self.command_log.take().and_then(|log| log.end(step, complete));
+        self.warn_of_log(warning);
+        let stopped = self.small.as_ref().is_some_and(|small| small.stops(step));
+        if step < self.total && !stopped && interrupt::requested() {
             let saved = match (step, self.saved) {
                 (0, _) => " before the first step; nothing is lost, run the command again".to_owned(),
                 (step, Some(saved)) if saved < step => format!(
@@ -151,12 +171,9 @@ impl<'a> Observer<'a> {
         self.failure.is_none()
     }
 
-    /// Whether an earlier process has ended the evaluation of the step that this one goes on from, and of which sets it
-    /// has left rows.
+    /// Whether the evaluation of a step has ended, as that of the step which a process goes on from may have, and of which
+    /// sets there are rows.
     fn logged(&self, step: usize, evaluator: &Evaluator, sets: Sets) -> (bool, Vec<String>) {
-        if step != self.done {
-            return (false, Vec::new());
-        }
         let rows = evaluations_of_step(self.settings.folder, step);
         let logged: Vec<String> = rows.into_iter().map(|row| row.set).collect();
         (evaluator.names(sets).all(|name| logged.iter().any(|set| set == name)), logged)
@@ -185,10 +202,21 @@ impl<'a> Observer<'a> {
         }
     }
 
+    /// A row for the recipe's program.
+    fn hand_over(&mut self, kind: &str, row: &Value) {
+        let warning = self.command_log.as_mut().and_then(|log| log.row(kind, row));
+        self.warn_of_log(warning);
+    }
+
+    fn warn_of_log(&self, warning: Option<String>) {
+        warning.iter().for_each(|warning| self.progress.say(&format!("warning: {warning}")));
+    }
+
     /// A row of `eval.jsonl`, and its numbers for TensorBoard.
     fn write_row(&mut self, step: usize, row: &Value) {
         let appended = self.eval.append(row);
         self.lost(appended);
+        self.hand_over("eval", row);
         let Some(Ok(Figures { set, numbers, .. })) = row.as_object().map(Figures::of) else { return };
         let named: Vec<(String, f64)> =
             numbers.into_iter().map(|(name, value)| (format!("eval/{set}/{name}"), value)).collect();
@@ -210,6 +238,69 @@ impl<'a> Observer<'a> {
         }
     }
 
+    /// What the summary has of small validations.
+    pub(crate) fn summarise(&self, summary: &mut Value) {
+        if let Some(small) = &self.small {
+            small.summarise(summary, self.settings.folder);
+        }
+    }
+
+    /// Evaluates on sets, unless an earlier process has; returns the first sample of each of the main set's first problems,
+    /// where a small validation is wanted.
+    fn evaluate_sets(
+        &mut self,
+        step: usize,
+        policy: &Decoder,
+        evaluator: &Evaluator,
+        sets: Sets,
+    ) -> Option<Vec<Group>> {
+        let (is_complete, logged) = self.logged(step, evaluator, sets);
+        if is_complete {
+            return None;
+        }
+        self.progress.pause();
+        let (wanted, mut first) = (self.wanted(step), None);
+        let keep = &mut |measured: &Measured| {
+            if let (None, Some(n)) = (&first, wanted) {
+                first = Some(measured.first(n));
+            }
+            Ok(())
+        };
+        match evaluator.run_keeping(step, policy, sets, keep) {
+            Ok(evaluated) => self.evaluated(step, evaluated, &logged),
+            Err(error) => self.failure = Some(error),
+        }
+        first
+    }
+
+    /// Writes down an evaluation; `logged` are the sets of which there are rows.
+    fn evaluated(&mut self, step: usize, evaluated: Evaluated, logged: &[String]) {
+        // What a process wrote that was killed on the way is not written again.
+        let rows = evaluated.evaluations.iter().enumerate();
+        for (at, row) in rows.filter(|(_, row)| !logged.contains(&row.set)) {
+            let raised = if at == 0 { self.alarms.evaluation(row) } else { None };
+            if let Some(raised) = &raised {
+                self.progress.alarm(&alarms::line(raised));
+            }
+            let row = alarms::row_with(row, raised.as_slice()).unwrap_or_default();
+            self.write_row(step, &row);
+        }
+        if let Err(error) = evaluated.write_samples(self.settings.folder, step) {
+            self.progress.say(&format!("warning: {error}; training goes on without this file"));
+        }
+        if step == 0 {
+            self.before = Some(evaluated);
+        } else {
+            self.latest = Some(evaluated);
+        }
+    }
+
+    /// Whether a whole evaluation is due; of a trainer without small validations, whenever it asks.
+    fn is_evaluated(&self, step: usize) -> bool {
+        let due = || train::is_due(step, self.settings.recipe.grpo.eval_steps);
+        self.small.is_none() || step == 0 || step == self.total || due()
+    }
+
     /// Whether this step's completions are written.
     fn is_shown(&self, step: usize) -> bool {
         let every = self.settings.completions_steps;
@@ -223,19 +314,21 @@ impl train::Observer for Observer<'_> {
             return;
         }
         let (raised, notes) = self.alarms.step(step, metrics);
-        let appended = match alarms::row_with(metrics.row(step), &raised) {
-            Ok(row) if !raised.is_empty() => self.metrics.append(&row),
+        let with_alarms = alarms::row_with(metrics.row(step), &raised);
+        let appended = match &with_alarms {
+            Ok(row) if !raised.is_empty() => self.metrics.append(row),
             _ => self.metrics.append(&metrics.row(step)),
         };
         self.lost(appended);
+        self.hand_over("metrics", &with_alarms.unwrap_or_default());
         self.scalars(step, metrics.iter());
         for raised in raised.iter().chain(&notes) {
             self.progress.alarm(&alarms::line(raised));
         }
         let alarms: Vec<&str> = self.alarms.names().collect();
         let mut shown = metrics.clone();
-        if let Some(loss) = self.validation_loss {
-            shown.set(VALIDATION, loss);
+        if let Some(measured) = self.validation_loss.or(self.small.as_ref().and_then(Small::latest)) {
+            shown.set(VALIDATION, measured);
         }
         self.progress.at(step as u64, &glance(&shown, &alarms, self.progress.colours()));
     }
@@ -284,35 +377,22 @@ impl train::Observer for Observer<'_> {
         if !self.is_there() {
             return;
         }
-        let sets = if step == 0 || step == self.total { Sets::All } else { Sets::Development };
-        let (is_complete, logged) = self.logged(step, evaluator, sets);
-        if is_complete {
-            return;
+        let mut first = None;
+        if self.is_evaluated(step) {
+            let sets = if step == 0 || step == self.total { Sets::All } else { Sets::Development };
+            first = self.evaluate_sets(step, policy, evaluator, sets);
         }
-        self.progress.pause();
-        match evaluator.run(step, policy, sets) {
-            Ok(evaluated) => {
-                // What a process wrote that was killed on the way is not written again.
-                let rows = evaluated.evaluations.iter().enumerate();
-                for (at, row) in rows.filter(|(_, row)| !logged.contains(&row.set)) {
-                    let raised = if at == 0 { self.alarms.evaluation(row) } else { None };
-                    if let Some(raised) = &raised {
-                        self.progress.alarm(&alarms::line(raised));
-                    }
-                    let row = alarms::row_with(row, raised.as_slice()).unwrap_or_default();
-                    self.write_row(step, &row);
-                }
-                if let Err(error) = evaluated.write_samples(self.settings.folder, step) {
-                    self.progress.say(&format!("warning: {error}; training goes on without this file"));
-                }
-                if step == 0 {
-                    self.before = Some(evaluated);
-                } else {
-                    self.latest = Some(evaluated);
-                }
-            }
-            Err(error) => self.failure = Some(error),
+        if self.failure.is_none() {
+            self.validate(step, policy, first);
         }
+    }
+
+    fn validates(&self, step: usize) -> bool {
+        self.is_validated(step)
+    }
+
+    fn wish(&self, step: usize) -> train::Wish {
+        self.wish_of(step)
     }
 
     fn save(&mut self, state: &State) -> Result<(), train::Error> {
@@ -323,11 +403,15 @@ impl train::Observer for Observer<'_> {
         // Else a power cut could leave a checkpoint whose logs end before it.
         self.metrics.sync()?;
         self.eval.sync()?;
+        if let Some(small) = &self.small {
+            small.sync()?;
+        }
         self.expert_load.sync()?;
         let files: Vec<(&str, &[u8])> = self.settings.renderer.tokenizer.files().collect();
         let companions = Companions { identity: self.settings.identity, files: &files };
         checkpoint::save(self.settings.folder.path(), state, companions, self.settings.keep_last)?;
         self.saved = Some(state.step);
+        self.name_best();
         Ok(())
     }
 

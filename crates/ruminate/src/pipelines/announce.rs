@@ -1,5 +1,6 @@
 //! What a command says before it starts: how much is sampled and learned, at which rate, how often each row is seen.
 
+use crate::observer::small;
 use crate::policy;
 use crate::recipe::{Model, Recipe};
 use ruminate_env::Problems;
@@ -37,7 +38,10 @@ pub(crate) fn train_rl(recipe: &Recipe, model: &Model, config: &Config, out: &Pa
         recipe.rollout.max_new_tokens,
         problems.count().map_or_else(String::new, |count| {
             let seen = (recipe.max_steps * grpo.prompts_per_step) as f64 / count as f64;
-            format!(", {seen:.1} epochs of {count} problems")
+            let why = recipe
+                .num_train_epochs
+                .map_or_else(String::new, |epochs| format!(" (`num_train_epochs` = {epochs})"));
+            format!(", {seen:.1} epochs of {count} problems{why}")
         }),
         learning(recipe, recipe.train.learning_rate)
     ));
@@ -46,6 +50,10 @@ pub(crate) fn train_rl(recipe: &Recipe, model: &Model, config: &Config, out: &Pa
         problems.validation.len(),
         samples(recipe.eval.num_samples)
     ));
+    let small = small::Settings::new(&recipe.eval, problems.validation.len());
+    stages.extend(
+        small.map(|small| small.announcement(&recipe.eval, grpo.prompts_per_step * grpo.num_generations)),
+    );
     for (number, stage) in (1..).zip(stages) {
         notice!("  {number}. {stage}");
     }

@@ -128,6 +128,7 @@ pub(crate) fn train(session: &Session, spec: &Spec) -> Result<Value> {
         sampling: SamplingParams::default(),
         stop: Stop::default(),
         evaluator: None,
+        small: None,
         validation: validation.as_ref(),
     };
     let mut observer = Observer::new(spec.label, spec.settings.max_steps, state.step, settings)?;

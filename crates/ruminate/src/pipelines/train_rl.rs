@@ -5,7 +5,7 @@ use crate::error::Refusal;
 use crate::evaluator::Evaluator;
 use crate::evaluator::summary::{Finished, Summary};
 use crate::fleet::{LostUnscored, ServerEngine};
-use crate::observer::{Observer, Settings};
+use crate::observer::{Observer, Settings, small};
 use crate::options::RunOptions;
 use crate::pipelines::announce;
 use crate::pipelines::pretrain;
@@ -17,11 +17,12 @@ use crate::run::identity;
 use crate::run::session::Session;
 use crate::run::stage::{Entered, OnExisting, enter};
 use anyhow::Result;
-use ruminate_data::Seed;
+use ruminate_data::{Pools, Seed};
 use ruminate_env::Problems;
 use ruminate_grpo as grpo;
 use ruminate_model::{self as model, Config, Parameters};
 use ruminate_rollout::{Engine, EngineConfig, LocalEngine};
+use ruminate_train::State;
 use serde_json::Value;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,13 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let seed = Seed::new(recipe.seed);
     let renderer = policy::renderer(model, recipe)?;
     let mut problems = recipe.problems(&renderer, config.max_position_embeddings, seed)?;
+    let session = &session.lasting(recipe.steps(problems.count())?);
+    let recipe = &session.recipe;
+    if recipe.grpo.pools.is_some() && problems.count().is_none() {
+        return Err(Refusal::usage(
+            "`grpo.pools` sorts the problems of a file (`data.train`), and those of a family do not come back; leave the table out",
+        ));
+    }
     let judge = recipe.grader(&renderer)?;
     let evaluator = Evaluator::new(recipe, &renderer, &judge, &problems)?;
 
@@ -97,7 +105,8 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let autodiff = session.device.clone().autodiff();
     let fresh = || policy::trainable(&base, recipe.lora.as_ref(), seed, &autodiff);
     let eval_steps = Some(recipe.grpo.eval_steps);
-    let state = stage.state(recipe.max_steps, &recipe.train, eval_steps, &session.device, fresh)?;
+    let mut state = stage.state(recipe.max_steps, &recipe.train, eval_steps, &session.device, fresh)?;
+    sort_into_pools(&mut state, recipe.grpo.pools.is_some(), problems.count());
     let settings = Settings {
         recipe,
         folder: &stage.folder,
@@ -108,6 +117,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         sampling: setup.sampling,
         stop: stop.clone(),
         evaluator: Some(&evaluator),
+        small: small::Settings::new(&recipe.eval, problems.validation.len()),
         validation: None,
     };
     let mut observer = Observer::new("grpo", recipe.max_steps, state.step, settings)?;
@@ -134,8 +144,9 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     measured.add_step("before", observer.before.take(), &stage.folder, 0);
     measured.add_step("after", observer.latest.take(), &stage.folder, state.step);
     measured.add_alarms(&stage.folder);
-    drop(observer);
     let mut summary = measured.to_value()?;
+    observer.summarise(&mut summary);
+    drop(observer);
     summary["compute"] = policy::compute(state.num_tokens, &config);
     stage.finish(&state.policy, &renderer, summary.clone())?;
     Ok(summary)
@@ -154,6 +165,18 @@ pub(crate) fn base(
     let spec = pretrain::Spec { label: "pretrain", path, config, settings, earlier: OnExisting::Replaced };
     pretrain::train(session, &spec)?;
     Ok(path.join("final"))
+}
+
+/// Gives a run with difficulty pools its list of problems, where its checkpoint has none, or one of another length.
+fn sort_into_pools(state: &mut State, has_pools: bool, problems: Option<usize>) {
+    let Some(count) = problems.filter(|_| has_pools) else { return };
+    if state.pools.as_ref().is_some_and(|pools| pools.len() != count) {
+        notice!(
+            "warning: the data has {count} problems now: what the checkpoint knows of their difficulty is forgotten"
+        );
+        state.pools = None;
+    }
+    state.pools.get_or_insert_with(|| Pools::new(count));
 }
 
 /// Says what is going to happen, and roughly how long it takes.

@@ -22,6 +22,25 @@ pub(crate) struct Eval {
     /// Samples from the most probable tokens whose probabilities reach this sum, above 0 and at most 1.
     /// Without it `settings` decides.
     pub(crate) top_p: f64,
+    /// Steps of `train-rl` between two small validations: the first `validation_n` problems of the set
+    /// `validation`, one sample each, besides before the first step and after the last; 0 is none. Without it
+    /// 10.
+    #[serde(skip_serializing_if = "Option::is_none")] // a run without it is the same run as ever
+    pub(crate) validation_steps: Option<usize>,
+    /// Problems of a small validation, from 1; at most `n` are asked. Without it 64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) validation_n: Option<usize>,
+    /// The measure of a small validation by which a checkpoint is the best. Without it `"pass@1"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) metric_for_best_model: Option<Metric>,
+    /// Small validations in a row without a rise after which `train-rl` stops early, with exit code 0. Without
+    /// it, and at 0, it never does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) early_stopping_patience: Option<usize>,
+    /// How far the measure has to be above the best so far to count as a rise for `early_stopping_patience`,
+    /// not negative. Without it 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) early_stopping_threshold: Option<f64>,
     /// Whether the main set is evaluated once more with an empty thought, which forces the policy to skip
     /// thinking.
     pub(crate) empty_thought: bool,
@@ -55,6 +74,28 @@ impl Settings {
     }
 }
 
+/// A measure of a small validation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Metric {
+    /// Share of the scored samples that are right.
+    #[default]
+    #[serde(rename = "pass@1")]
+    PassAt1,
+    /// Mean reward of the scored samples.
+    #[serde(rename = "reward")]
+    Reward,
+}
+
+impl Metric {
+    /// Its name in a recipe, in rows and in `best.json`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::PassAt1 => "pass@1",
+            Self::Reward => "reward",
+        }
+    }
+}
+
 /// `[eval]` as a recipe gives it: what is left out depends on the settings.
 #[derive(Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -65,6 +106,11 @@ struct GivenEval {
     temperature: Option<f64>,
     top_p: Option<f64>,
     completions_steps: usize,
+    validation_steps: Option<usize>,
+    validation_n: Option<usize>,
+    metric_for_best_model: Option<Metric>,
+    early_stopping_patience: Option<usize>,
+    early_stopping_threshold: Option<f64>,
     empty_thought: bool,
     self_check: Vec<String>,
     languages: Vec<String>,
@@ -79,6 +125,11 @@ impl Default for GivenEval {
             temperature: None,
             top_p: None,
             completions_steps: 10,
+            validation_steps: None,
+            validation_n: None,
+            metric_for_best_model: None,
+            early_stopping_patience: None,
+            early_stopping_threshold: None,
             empty_thought: true,
             self_check: vec!["wait".to_owned()],
             languages: Vec::new(),
@@ -96,6 +147,11 @@ impl From<GivenEval> for Eval {
             temperature: given.temperature.unwrap_or(temperature),
             top_p: given.top_p.unwrap_or(top_p),
             completions_steps: given.completions_steps,
+            validation_steps: given.validation_steps,
+            validation_n: given.validation_n,
+            metric_for_best_model: given.metric_for_best_model,
+            early_stopping_patience: given.early_stopping_patience,
+            early_stopping_threshold: given.early_stopping_threshold,
             empty_thought: given.empty_thought,
             self_check: given.self_check,
             languages: given.languages,
@@ -113,6 +169,22 @@ impl Eval {
     pub(crate) fn validate(&self) -> Result<()> {
         from_one("n", self.n)?;
         from_one("num_samples", self.num_samples)?;
+        if let Some(n) = self.validation_n {
+            from_one("validation_n", n)?;
+        }
+        let threshold = self.early_stopping_threshold();
+        if !(threshold >= 0.0 && threshold.is_finite()) {
+            let key = "early_stopping_threshold";
+            return Err(
+                SamplingError { key, found: threshold, expected: "a finite number, not negative" }.into()
+            );
+        }
+        if self.validation_steps() == 0 && self.early_stopping_patience() > 0 {
+            return Err(Refusal::usage(
+                "`early_stopping_patience` counts small validations, and `validation_steps` is 0: there are none; set \
+                 `validation_steps` above 0, or leave the patience out",
+            ));
+        }
         if let Some(code) = self.languages.iter().find(|code| LanguageId::new(code).is_none()) {
             let known = LanguageId::codes().join(", ");
             return Err(Refusal::usage(format!("`languages` has `{code}`; expected some of {known}")));
@@ -121,6 +193,31 @@ impl Eval {
             return Err(Refusal::usage("`self_check` has an empty phrase, which every thought would hold"));
         }
         Ok(self.sampling(&Rollout::default()).validate()?)
+    }
+
+    /// Steps between two small validations; 0 is none.
+    pub(crate) fn validation_steps(&self) -> usize {
+        self.validation_steps.unwrap_or(10)
+    }
+
+    /// Problems of a small validation, where there are so many.
+    pub(crate) fn validation_n(&self) -> usize {
+        self.validation_n.unwrap_or(64)
+    }
+
+    /// The measure by which a checkpoint is the best.
+    pub(crate) fn metric_for_best_model(&self) -> Metric {
+        self.metric_for_best_model.unwrap_or_default()
+    }
+
+    /// Small validations without a rise after which a run stops; 0 never does.
+    pub(crate) fn early_stopping_patience(&self) -> usize {
+        self.early_stopping_patience.unwrap_or(0)
+    }
+
+    /// What a rise has to exceed.
+    pub(crate) fn early_stopping_threshold(&self) -> f64 {
+        self.early_stopping_threshold.unwrap_or(0.0)
     }
 
     /// Sampling of an evaluation: from its own distribution, without training's penalties, as long as training's completions.
@@ -163,8 +260,14 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_language_and_an_empty_phrase_are_refused() {
-        for (toml, says) in [("languages = ['xx']", "`xx`"), ("self_check = ['']", "self_check")] {
+    fn what_cannot_be_is_refused_by_its_key() {
+        for (toml, says) in [
+            ("languages = ['xx']", "`xx`"),
+            ("self_check = ['']", "self_check"),
+            ("validation_n = 0", "validation_n"),
+            ("early_stopping_threshold = -0.1", "early_stopping_threshold"),
+            ("validation_steps = 0\nearly_stopping_patience = 3", "`validation_steps` is 0"),
+        ] {
             let eval: Eval = toml::from_str(toml).expect("well-formed");
             let message = format!("{:#}", eval.validate().expect_err(toml));
             assert!(message.contains(says), "{message}");

@@ -48,7 +48,7 @@ const NAMES: &[(&[&str], &str)] = &[
     ),
     (
         &["num_train_epochs", "total_epochs", "num_epochs", "epochs", "max_epochs"],
-        "train-rl counts steps, `max_steps`; sft has `sft.num_train_epochs`",
+        "passes of train-rl over its problems are `num_train_epochs`, of sft `sft.num_train_epochs`",
     ),
     (
         &["total_training_steps", "num_steps", "max_iters"],
@@ -165,13 +165,44 @@ const NAMES: &[(&[&str], &str)] = &[
     (&["resume_from_checkpoint"], "going on is the flag --resume auto"),
     (&["save_strategy", "save_freq", "save_interval"], "checkpoints come every `train.save_steps` steps"),
     (
+        &["filter_groups_enable", "dynamic_sampling", "enable_filter_groups"],
+        "groups of equal rewards are replaced where `grpo.filter_groups` is true",
+    ),
+    (
+        &["load_best_model_at_end", "greater_is_better", "save_best", "best_ckpt"],
+        "the best checkpoint by `eval.metric_for_best_model` is kept, and taken by --checkpoint best",
+    ),
+    (
+        &["early_stopping", "patience", "early_stop_patience", "early_stopping_rounds"],
+        "validations without a rise that end a run are `eval.early_stopping_patience`",
+    ),
+    (
+        &["val_before_train", "val_only", "val_kwargs", "validation_freq", "val_freq"],
+        "small validations come every `eval.validation_steps` steps, before the first and after the last",
+    ),
+    (
+        &["gen_batch_size", "mini_step_size"],
+        "a round of sampling asks as many prompts as are missing of `grpo.prompts_per_step`",
+    ),
+    (
+        &[
+            "easy_threshold",
+            "hard_threshold",
+            "easy_fraction",
+            "hard_fraction",
+            "online_difficulty_filtering",
+        ],
+        "difficulty pools are the table `grpo.pools`",
+    ),
+    (
         &["eval_strategy", "evaluation_strategy", "test_freq", "eval_interval"],
         "evaluations come every `grpo.eval_steps` steps, of sft every `sft.eval_steps`",
     ),
     (&["logging_steps", "logging_strategy"], "every step is a row of metrics.jsonl"),
     (
-        &["report_to", "wandb_project", "trackers", "run_name"],
-        "a run writes metrics.jsonl, TensorBoard's file and report.html; there is no other tracker",
+        &["report_to", "wandb_project", "trackers", "run_name", "logger", "project_name", "experiment_name"],
+        "a run writes metrics.jsonl, TensorBoard's file and report.html, and a program that `log.command` names gets each row \
+         (trackio, wandb)",
     ),
     (
         &["bf16", "fp16", "torch_dtype", "mixed_precision"],

@@ -34,6 +34,7 @@ const READS: [Reads; 5] = [
             "pretrain",
             "lora", // to refuse it with the reason
             "eval.n",
+            "log",
             "save",
         ],
     },
@@ -54,6 +55,7 @@ const READS: [Reads; 5] = [
             "data.shots",
             "sft",
             "lora",
+            "log",
             "save",
         ],
     },
@@ -64,6 +66,7 @@ const READS: [Reads; 5] = [
             "model",
             "preset",
             "max_steps",
+            "num_train_epochs",
             "threads",
             "data",
             "pretrain",
@@ -75,6 +78,7 @@ const READS: [Reads; 5] = [
             "reward",
             "eval",
             "alarms",
+            "log",
             "save",
         ],
     },
@@ -85,6 +89,7 @@ const READS: [Reads; 5] = [
             "model",
             "preset",
             "max_steps",
+            "num_train_epochs",
             "threads",
             "data",
             "pretrain",
@@ -98,6 +103,7 @@ const READS: [Reads; 5] = [
             "distill",
             "eval",
             "alarms",
+            "log",
             "save",
         ],
     },
@@ -146,8 +152,9 @@ const READS: [Reads; 5] = [
 const BORROWED: [(&str, &str); 1] = [("pretrain", "eval")];
 
 /// What is probably meant by a key that a command does not read.
-const MEANT: [(&str, &str, &str); 10] = [
+const MEANT: [(&str, &str, &str); 11] = [
     ("sft", "max_steps", "sft.max_steps"),
+    ("sft", "num_train_epochs", "sft.num_train_epochs"),
     ("sft", "train", "sft"),
     ("sft", "pretrain", "sft"),
     ("sft", "grpo.eval_steps", "sft.eval_steps"),

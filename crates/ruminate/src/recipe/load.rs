@@ -2,7 +2,7 @@
 //! A key that is not read is an error that names the nearest one.
 
 use super::layers::{Layers, put, remove};
-use super::{Recipe, foreign, paths, preset};
+use super::{Log, Recipe, epochs, foreign, paths, preset};
 use crate::error::Refusal;
 use anyhow::{Context, Result};
 use ruminate_data::nearest;
@@ -65,6 +65,7 @@ pub(crate) fn read(path: Option<&Path>, sets: &[String]) -> Result<Loaded> {
     for set in sets {
         apply(&mut layers, set).with_context(|| format!("--set {set}"))?;
     }
+    epochs::one_of_both(&mut layers).with_context(|| layers.origin.clone())?;
     preset::fill(&mut layers).with_context(|| layers.origin.clone())?;
     let recipe = typed(layers.merged.clone()).with_context(|| layers.origin.clone())?;
     Ok(Loaded { recipe, layers })
@@ -197,13 +198,16 @@ pub(super) fn known_keys() -> Result<Map<String, Value>> {
     known["lora"] = lora_keys()?; // absent by default
     known["fleet"] =
         serde_json::to_value(ruminate_fleet::Config::default()).context("the default fleet serialises")?;
+    known["log"] = serde_json::to_value(Log::default()).context("the default logger serialises")?;
     known["rollout"]["engine"] = Value::Null;
     // Not written while they are absent.
     known["preset"] = Value::Null;
+    known["num_train_epochs"] = Value::Null;
     for (table, keys) in [
         ("data", &["columns", "system", "shots", "template"][..]),
         ("grpo", grpo::Config::keys()),
         ("rollout", &ROLLOUT),
+        ("eval", &EVAL),
     ] {
         for key in keys {
             let values = known[table].as_object_mut().context("a table of the default recipe")?;
@@ -227,6 +231,15 @@ const ROLLOUT: [&str; 9] = [
     "thought_prefix",
     "thinking_budget",
     "thought_end",
+];
+
+/// The same of `[eval]`.
+const EVAL: [&str; 5] = [
+    "validation_steps",
+    "validation_n",
+    "metric_for_best_model",
+    "early_stopping_patience",
+    "early_stopping_threshold",
 ];
 
 /// The keys of `[lora]`, with the other name that one of them has.

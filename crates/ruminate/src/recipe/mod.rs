@@ -2,21 +2,24 @@
 //! adds the tables that only the binary needs and checks the whole before any tensor is made.
 
 mod distill;
+mod epochs;
 mod eval;
 mod foreign;
 pub(crate) mod idle;
 pub(crate) mod keys;
 pub(crate) mod layers;
 pub(crate) mod load;
+mod log;
 pub(crate) mod paths;
 mod preset;
 pub(crate) mod text;
 pub(crate) mod write;
 
 pub(crate) use distill::{Distill, StudentTokenizer};
-pub(crate) use eval::Eval;
+pub(crate) use eval::{Eval, Metric};
 pub(crate) use layers::Layers;
 pub(crate) use load::{Loaded, read};
+pub(crate) use log::Log;
 pub(crate) use ruminate_env::{BadLines, Component, Data, Reward, Shots};
 
 use anyhow::{Context, Result};
@@ -41,8 +44,13 @@ pub(crate) struct Recipe {
     /// What `[grpo]` has where the recipe states nothing: the settings of a paper or of another library.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) preset: Option<grpo::Preset>,
-    /// GRPO steps of `train-rl`, from 1. The supervised stages have a `max_steps` of their own.
+    /// GRPO steps of `train-rl`, from 1, unless `num_train_epochs` decides. The supervised stages have a
+    /// `max_steps` of their own.
     pub(crate) max_steps: usize,
+    /// Passes of `train-rl` over the training problems of a file, in place of `max_steps`; above 0, also a
+    /// fraction. A recipe states one of both.
+    #[serde(skip_serializing_if = "Option::is_none")] // a run without it is the same run as ever
+    pub(crate) num_train_epochs: Option<f64>,
     /// Threads of the CPU backend and of the verifiers; 0 is one per core. More than there are cores are not
     /// used. No result depends on it.
     pub(crate) threads: usize,
@@ -76,6 +84,9 @@ pub(crate) struct Recipe {
     /// When a run is reported to learn nothing, or the wrong thing: a limit per alarm, or `false` for never.
     /// Only `all_wrong` and `unscored` end a run. A resumed run may have other limits.
     pub(crate) alarms: train::alarms::Config,
+    /// A logger beside the run folder: a program that gets every row. No result depends on it.
+    #[serde(skip_serializing_if = "Option::is_none")] // a run without one is the same run as ever
+    pub(crate) log: Option<Log>,
     /// How the weights of `final/` are stored. Checkpoints, and the base that is trained on, are always f32.
     pub(crate) save: Format,
 }
@@ -86,6 +97,7 @@ impl Default for Recipe {
             seed: 0,
             model: None,
             max_steps: 500,
+            num_train_epochs: None,
             threads: 0,
             data: Data::default(),
             pretrain: supervised::Config::default(),
@@ -100,6 +112,7 @@ impl Default for Recipe {
             distill: Distill::default(),
             eval: Eval::default(),
             alarms: train::alarms::Config::default(),
+            log: None,
             save: Format::default(),
         }
     }
@@ -123,6 +136,7 @@ impl Recipe {
         if self.max_steps == 0 {
             return Err(Refusal::usage("`max_steps` is 0; expected a whole number from 1"));
         }
+        self.check_epochs()?;
         self.data.validate().context("[data]")?;
         self.pretrain.validate().context("[pretrain]")?;
         if self.pretrain.num_train_epochs > 0.0 {
@@ -142,6 +156,7 @@ impl Recipe {
         self.distill.validate().context("[distill]")?;
         self.eval.validate().context("[eval]")?;
         self.alarms.validate().context("[alarms]")?;
+        self.log.as_ref().map_or(Ok(()), Log::validate).context("[log]")?;
         for (name, model) in [("model", &self.model), ("distill.student", &self.distill.student)] {
             if let Some(Model::Inline(keys)) = model {
                 crate::policy::inline_config(name, keys)?;

@@ -1,5 +1,6 @@
 //! A run: what it depends on, which folder is its own, and what it may do.
 
+pub(crate) mod checkpoint;
 pub(crate) mod folders;
 pub(crate) mod identity;
 pub(crate) mod outputs;

@@ -130,6 +130,13 @@ impl Session {
         }
     }
 
+    /// The same session with so many steps of `train-rl`, where `num_train_epochs` was counted out.
+    pub(crate) fn lasting(&self, max_steps: usize) -> Self {
+        let recipe = Recipe { max_steps, ..self.recipe.clone() };
+        let Self { args, starts, device, command, .. } = self;
+        Self { args: args.clone(), recipe, starts: starts.clone(), device: device.clone(), command }
+    }
+
     /// `recipe.toml`: a recipe for the same run, with `--set` and derived settings in it.
     pub(crate) fn recipe_toml(&self) -> String {
         let command = self.command;

@@ -88,14 +88,7 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: On
             return Ok(Entered::Complete(completed.summary));
         }
         Status::Complete(_) if earlier == OnExisting::Replaced => replaced = true,
-        Status::Complete(_) => {
-            return Err(Refusal::usage(format!(
-                "{} {}: it is complete, and of another recipe{}; choose another folder with --out",
-                path.display(),
-                folder.found(),
-                identity::difference(path, &identity)
-            )));
-        }
+        Status::Complete(_) => extend(&folder, &identity, resume.as_ref())?,
         Status::Started if resume.is_none() && folders::has_steps(path) => {
             return Err(folders::unfinished(path));
         }
@@ -158,6 +151,8 @@ impl Stage {
                 loaded.state
             }
         };
+        // A complete run that is extended is unfinished from here on.
+        self.folder.reopen()?;
         let experts = state.policy.config().moe_layers() > 0;
         logs::rewind(&self.folder, state.step, Logged { eval_steps, experts })?;
         self.record()?;
@@ -201,6 +196,26 @@ impl Stage {
         report::leave(&self.folder);
         Ok(())
     }
+}
+
+/// Lets a complete run be extended, where the session resumes and its run is the same one with more steps.
+///
+/// # Errors
+/// With exit code 2 where it is another run, and where it could be extended and is not asked to.
+fn extend(folder: &RunFolder, identity: &Value, resume: Option<&Resume>) -> Result<()> {
+    let path = folder.path();
+    let last = find(path, Resume::Auto)?.filter(|last| identity::extends(last, identity));
+    let advice = match (last, resume) {
+        (Some(_), Some(_)) => return Ok(()),
+        (Some(_), None) => "extend it with --resume auto, or choose another folder with --out",
+        (None, _) => "choose another folder with --out",
+    };
+    Err(Refusal::usage(format!(
+        "{} {}: it is complete, and of another recipe{}; {advice}",
+        path.display(),
+        folder.found(),
+        identity::difference(path, identity)
+    )))
 }
 
 /// The checkpoint to go on from; none where the run has saved none.

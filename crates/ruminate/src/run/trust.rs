@@ -85,6 +85,10 @@ fn of(command: &str, recipe: &Recipe) -> Vec<Reach> {
             of_component(&format!("reward.components[{place}]"), part, &mut found);
         }
     }
+    if let Some(log) = recipe.log.as_ref().filter(|log| is_read(command, "log") && !log.command.is_empty()) {
+        let text = json!(log.command).to_string();
+        found.push(Reach::new("log.command", Does::Runs, text.clone(), text));
+    }
     let distill = &recipe.distill;
     if is_read(command, "distill")
         && let Some(url) = distill.remote_url()
@@ -345,6 +349,15 @@ mod tests {
         ];
         assert_eq!(reaches("distill", server), all);
         assert!(reaches("train-rl", server).is_empty());
+        let log = "[log]\ncommand = ['python3', 'to_wandb.py']";
+        for command in ["train-rl", "sft", "pretrain", "distill"] {
+            assert_eq!(
+                reaches(command, log),
+                [r#"log.command runs programs: ["python3","to_wandb.py"]"#],
+                "{command}"
+            );
+        }
+        assert!(reaches("eval", log).is_empty() && reaches("sft", "[log]\ncommand = []").is_empty());
     }
 
     #[test]

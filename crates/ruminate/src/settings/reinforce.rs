@@ -263,7 +263,9 @@ fn training(fitting: &Fitting, recipe: &Recipe, length: Length, starts: &mut Sta
             starts.set(layers, "grpo.num_iterations", 2, why);
         }
     }
-    starts.set(layers, "max_steps", 100, "small models learn short tasks in 60 to 100 steps");
+    if recipe.num_train_epochs.is_none() {
+        starts.set(layers, "max_steps", 100, "small models learn short tasks in 60 to 100 steps");
+    }
     starts.set(layers, "train.save_steps", 20, "that is the most that a crash can cost");
     evaluation(fitting, if long { 32 } else { 100 }, 1, starts);
 }

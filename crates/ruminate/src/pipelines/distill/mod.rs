@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use student::Student;
 
 /// Keys that make the teacher, which its folder stands for; of a server's answers, `model` says in which renderer they are.
-const TEACHERS: [&str; 5] = ["model", "max_steps", "pretrain", "train", "grpo"];
+const TEACHERS: [&str; 6] = ["model", "max_steps", "num_train_epochs", "pretrain", "train", "grpo"];
 
 pub(crate) fn run(args: RunOptions) -> Result<Finished> {
     let session = Session::with_models("distill", args)?;

@@ -175,6 +175,7 @@ impl Fit<'_> {
             sampling: session.recipe.rollout.sampling(),
             stop: Stop::default(),
             evaluator: self.evaluator,
+            small: None,
             validation: self.validation,
         };
         let mut observer = Observer::new("sft", settings.max_steps, state.step, watched)?;

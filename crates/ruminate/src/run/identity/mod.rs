@@ -9,6 +9,7 @@
 //! A path is no part of it: a file that was moved is the same input, one with other content under the same path is not.
 
 mod contents;
+mod extension;
 mod resume;
 
 use crate::error::Refusal;
@@ -20,6 +21,7 @@ use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
 pub(crate) use contents::of_folder;
+pub(crate) use extension::extends;
 pub(crate) use resume::{check, check_steps, difference};
 
 /// Keys whose value is a data file, or a list of such.
@@ -43,7 +45,7 @@ pub(crate) const ORIGINS: &str = "hub";
 pub(crate) fn of(command: &str, recipe: &Recipe, covered: &[&str]) -> Result<Value> {
     let mut identity = only_read(command, &serde_json::to_value(recipe)?);
     // What a run says of itself makes it no other run, nor do the servers that it finds.
-    for key in covered.iter().chain(&["alarms", "fleet"]) {
+    for key in covered.iter().chain(&["alarms", "fleet", "log"]) {
         take(&mut identity, key);
     }
     identity["stage"] = json!(command);

@@ -1,7 +1,7 @@
 //! Whether a run may go on from a checkpoint: what differs between the run that saved it and this one, which of it no weight
 //! depends on, and which of it `--allow-changed` may change.
 
-use super::{INPUTS, ORIGINS, at, of_folder, take};
+use super::{INPUTS, ORIGINS, at, extension, of_folder, take};
 use crate::error::Refusal;
 use crate::recipe::Recipe;
 use crate::recipe::keys::only_read;
@@ -41,8 +41,9 @@ const FREE: [&str; 13] = [
 ];
 
 /// What `--allow-changed` may change. A key that is in neither list is fixed.
-const ALLOWED: [&str; 41] = [
+const ALLOWED: [&str; 45] = [
     "max_steps",
+    "num_train_epochs",
     "*.max_steps",
     "*.num_train_epochs",
     "*.learning_rate",
@@ -67,6 +68,9 @@ const ALLOWED: [&str; 41] = [
     "rollout",
     "grpo.num_generations",
     "grpo.prompts_per_step",
+    "grpo.filter_groups",
+    "grpo.max_num_gen_batches",
+    "grpo.pools",
     "grpo.num_minibatches",
     "grpo.num_iterations",
     "grpo.micro_batch_size",
@@ -129,6 +133,7 @@ pub(crate) fn check(checkpoint: &Path, identity: &Value, allow_changed: bool) ->
             "warning: the checkpoint is of a version that did not record what `{key}` held ({path}): it is taken as unchanged"
         );
     }
+    let differences = extension::without_length(&saved, identity, differences);
     let of = |rule| differences.iter().filter(move |difference| rule_of(&difference.key) == rule);
     for difference in of(Rule::Free) {
         notice!("changed since the checkpoint, where no weight depends on it: {}", told(difference));
@@ -209,13 +214,13 @@ fn check_base(checkpoint: &Path, identity: &Value) -> Result<()> {
 }
 
 /// What two identities differ by.
-struct Compared {
-    differences: Vec<Difference>,
+pub(super) struct Compared {
+    pub(super) differences: Vec<Difference>,
     /// Inputs that the saved one knows by their path alone, as version 0.1.0 wrote it.
     unknown: Vec<(String, String)>,
 }
 
-fn compare(saved: &Value, now: &Value) -> Result<Compared> {
+pub(super) fn compare(saved: &Value, now: &Value) -> Result<Compared> {
     let saved = &renamed(saved.clone());
     let stage = now["stage"].as_str().unwrap_or_default();
     // What another version read, or did not know yet, is compared as far as this one reads it.
