@@ -7,7 +7,7 @@ use syn::{Fields, GenericArgument, ItemEnum, PathArguments, Type};
 
 /// Where types are that stand in another file than the field, by the path that the field names them
 /// with.
-const HOMES: [(&str, &str); 36] = [
+const HOMES: [(&str, &str); 38] = [
     ("Advantage", "crates/grpo/src/advantage/mod.rs"),
     ("Aggregation", "crates/grpo/src/config/choices.rs"),
     ("Component", "crates/env/src/reward/component.rs"),
@@ -21,11 +21,13 @@ const HOMES: [(&str, &str); 36] = [
     ("ImportanceLevel", "crates/grpo/src/config/choices.rs"),
     ("KlEstimator", "crates/grpo/src/loss/kl.rs"),
     ("KlPlacement", "crates/grpo/src/loss/kl.rs"),
+    ("Log", "crates/ruminate/src/recipe/log.rs"),
     ("LossType", "crates/grpo/src/config/choices.rs"),
     ("Model", "crates/ruminate/src/recipe/mod.rs"),
     ("Muon", "crates/train/src/optim/muon.rs"),
     ("OptimizerName", "crates/train/src/optim/mod.rs"),
     ("OptimizerState", "crates/train/src/optim/buffer.rs"),
+    ("PoolShares", "crates/data/src/pools.rs"),
     ("PromptStyle", "crates/text/src/renderer/template.rs"),
     ("Reduction", "crates/grpo/src/loss/reduction/mod.rs"),
     ("Reward", "crates/env/src/reward/mod.rs"),
