@@ -6,6 +6,7 @@ mod data;
 mod findings;
 mod ids;
 mod inputs;
+mod length;
 mod memory;
 mod prompts;
 mod rates;
@@ -112,7 +113,10 @@ pub(crate) fn examine(session: &Session, work: Work, depth: Depth) -> Vec<Findin
     }
     findings.extend(batch::sampling(work, inputs.recipe));
     match work {
-        Work::TrainRl => findings.extend(batch::groups(inputs.recipe, inputs.training_rows())),
+        Work::TrainRl => {
+            findings.extend(batch::groups(inputs.recipe, inputs.training_rows()));
+            findings.extend(length::check(inputs.recipe, inputs.training_rows()));
+        }
         Work::Sft => findings.extend(batch::supervised("sft", &inputs.recipe.sft, inputs.training_rows())),
         Work::Distill if inputs.student.is_some() => {
             findings.extend(batch::supervised("sft", &inputs.recipe.sft, None));
