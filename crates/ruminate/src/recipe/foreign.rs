@@ -1,6 +1,8 @@
 //! Keys of TRL, transformers, verl, open-r1, vLLM and of version 0.1, and where what they set is set here. Used in refusals
 //! only.
 
+use serde_json::{Map, Value};
+
 /// A foreign key's name, and what to do instead, as the end of a sentence.
 const NAMES: &[(&[&str], &str)] = &[
     (
@@ -222,6 +224,15 @@ const NAMES: &[(&[&str], &str)] = &[
 /// What sets here what a key of that name sets elsewhere.
 pub(super) fn advice(key: &str) -> Option<&'static str> {
     NAMES.iter().find(|(names, _)| names.contains(&key)).map(|(_, advice)| *advice)
+}
+
+/// Where a key of that name stands among all keys, which are by table.
+pub(super) fn elsewhere(known: &Map<String, Value>, key: &str) -> Option<String> {
+    let top = known.contains_key(key).then(|| format!("`{key}`"));
+    let tables = known.iter().filter(|(_, table)| table.get(key).is_some());
+    let places: Vec<String> =
+        top.into_iter().chain(tables.map(|(table, _)| format!("`{table}.{key}`"))).collect();
+    (!places.is_empty()).then(|| places.join(" or "))
 }
 
 #[cfg(test)]

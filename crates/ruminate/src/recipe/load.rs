@@ -254,15 +254,18 @@ fn refuse_unknown(table: &Table, known: &Map<String, Value>, prefix: &str) -> Re
     for (key, value) in table {
         match (known.get(key), value) {
             (None, _) => {
-                let suggestion =
-                    match (foreign_advice(key, value), nearest(key, known.keys().map(String::as_str))) {
-                        (Some(advice), _) => format!("here {advice}"),
-                        (None, Some(near)) => format!("did you mean `{prefix}{near}`?"),
-                        (None, None) => format!(
-                            "expected one of {}",
-                            known.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
-                        ),
-                    };
+                // TRL's configuration is flat: its keys stand in tables here.
+                let elsewhere = foreign::elsewhere(&known_keys()?, key);
+                let near =
+                    nearest(key, known.keys().map(String::as_str)).map(|near| format!("`{prefix}{near}`"));
+                let suggestion = match (foreign_advice(key, value), elsewhere.or(near)) {
+                    (Some(advice), _) => format!("here {advice}"),
+                    (None, Some(near)) => format!("did you mean {near}?"),
+                    (None, None) => format!(
+                        "expected one of {}",
+                        known.keys().map(String::as_str).collect::<Vec<_>>().join(", ")
+                    ),
+                };
                 return Err(Refusal::usage(format!("unknown key `{prefix}{key}`; {suggestion}")));
             }
             (Some(Value::Object(known)), toml::Value::Table(table)) if !known.is_empty() => {
@@ -317,6 +320,10 @@ mod tests {
         let message = refusal(&["grpo.num_generation=4"]);
         assert!(message.contains("`grpo.num_generation`"), "{message}");
         assert!(message.contains("did you mean `grpo.num_generations`?"), "{message}");
+        assert!(refusal(&["num_generations=4"]).contains("did you mean `grpo.num_generations`?"));
+        let rates = refusal(&["learning_rate=1e-4"]);
+        assert!(rates.contains("`train.learning_rate`") && rates.contains("`sft.learning_rate`"), "{rates}");
+        assert!(refusal(&["grpo.max_steps=3"]).contains("`max_steps`"));
         assert!(refusal(&["sede=1"]).contains("did you mean `seed`?"));
         assert!(refusal(&["pretrain.learning_rat=1"]).contains("did you mean `pretrain.learning_rate`?"));
         assert!(refusal(&["data.mix.direkt=1"]).contains("did you mean `data.mix.direct`?"));
