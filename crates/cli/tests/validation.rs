@@ -162,9 +162,9 @@ fn a_finished_run_is_extended_in_its_folder_and_says_what_becomes_of_the_rate() 
 #[test]
 fn epochs_pools_and_dynamic_sampling_of_a_file_are_the_same_in_two_parts() {
     let place = Place::new();
-    let rows: String = (0..12)
-        .map(|i| format!("{{\"prompt\": \"{i}+1=\", \"answer\": \"{}\", \"kind\": \"exact\"}}\n", i + 1))
-        .collect();
+    let row =
+        |i: i32| format!("{{\"prompt\": \"{i}+1=\", \"answer\": \"{}\", \"kind\": \"exact\"}}\n", i + 1);
+    let rows = (0..12).map(row).collect::<Vec<_>>().concat();
     fs::write(place.path("tasks.jsonl"), rows).expect("written");
     let data = format!("data.train={}", text(&place.path("tasks.jsonl")));
     let sets = |epochs: &'static str| -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use crate::evaluator::validation;
 use crate::evaluator::{Evaluated, evaluations_of_step};
-use crate::observer::alarms;
+use crate::observer::{alarms, small};
 use crate::printable::{self, harmless, harmless_line};
 use crate::thoughts::{self, Look};
 use anyhow::Result;
@@ -174,6 +174,6 @@ impl Finished {
 
     /// Tables and samples, for people.
     pub fn text(&self, look: Look) -> String {
-        self.summary().text(look) + &validation::text(&self.summary)
+        self.summary().text(look) + &small::text(&self.summary) + &validation::text(&self.summary)
     }
 }

@@ -209,7 +209,9 @@ impl<'a> Observer<'a> {
     }
 
     fn warn_of_log(&self, warning: Option<String>) {
-        warning.iter().for_each(|warning| self.progress.say(&format!("warning: {warning}")));
+        if let Some(warning) = warning {
+            self.progress.say(&format!("warning: {warning}"));
+        }
     }
 
     /// A row of `eval.jsonl`, and its numbers for TensorBoard.

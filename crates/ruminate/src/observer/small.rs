@@ -4,6 +4,7 @@
 use super::Observer;
 use crate::evaluator::Sets;
 use crate::observer::best::{Criterion, Track};
+use crate::printable::harmless_line;
 use crate::recipe::Eval;
 use anyhow::Result;
 use ruminate_data::{FinishReason, Group, Outcome};
@@ -12,6 +13,7 @@ use ruminate_run::rows::Validation;
 use ruminate_run::{Best, JsonlAppender, RunFolder};
 use ruminate_train::{Wish, is_due};
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::fs;
 
 /// When a run validates, on how many problems, and what follows from it.
@@ -121,6 +123,25 @@ impl Small {
     }
 }
 
+/// What a summary says of the best checkpoint and of an early end, for people; empty where it says nothing.
+pub(crate) fn text(summary: &Value) -> String {
+    let mut text = String::new(); // writing to it cannot fail
+    if let Ok(Best { step, metric, value }) = serde_json::from_value(summary["best"].clone()) {
+        let metric = harmless_line(&metric);
+        let _ = writeln!(
+            text,
+            "\nbest checkpoint: step {step}, {metric} {value:.3} at its small validation; eval and generate take it by \
+             --model RUN --checkpoint best"
+        );
+    }
+    if let (Some(step), Some(reason)) =
+        (summary["stopped_early"]["step"].as_u64(), summary["stopped_early"]["reason"].as_str())
+    {
+        let _ = writeln!(text, "stopped early after step {step}: {}", harmless_line(reason));
+    }
+    text
+}
+
 impl Observer<'_> {
     /// Whether a small validation is due.
     pub(super) fn is_validated(&self, step: usize) -> bool {
@@ -139,12 +160,11 @@ impl Observer<'_> {
     pub(super) fn validate(&mut self, step: usize, policy: &Decoder, groups: Option<Vec<Group>>) {
         let Some(evaluator) = self.settings.evaluator else { return };
         if let Some(n) = self.wanted(step) {
-            let groups = match groups {
-                Some(groups) => Ok(groups),
-                None => {
-                    self.progress.pause();
-                    evaluator.first(step, policy, n)
-                }
+            let groups = if let Some(groups) = groups {
+                Ok(groups)
+            } else {
+                self.progress.pause();
+                evaluator.first(step, policy, n)
             };
             match groups {
                 Ok(groups) => self.write_validation(row(step, &groups)),
@@ -221,8 +241,17 @@ fn row(step: usize, groups: &[Group]) -> Validation {
 
 #[cfg(test)]
 mod tests {
-    use super::Settings;
+    use super::{Settings, text};
     use crate::recipe::Eval;
+    use serde_json::json;
+
+    #[test]
+    fn a_summary_names_the_best_checkpoint_and_why_the_run_ended() {
+        let best = json!({ "step": 40, "metric": "pass@1", "value": 0.5 });
+        let told = text(&json!({ "best": best, "stopped_early": { "step": 70, "reason": "no rise" } }));
+        assert!(told.contains("step 40, pass@1 0.500") && told.contains("after step 70: no rise"), "{told}");
+        assert_eq!(text(&json!({ "columns": [] })), "");
+    }
 
     #[test]
     fn the_announcement_has_the_cost_and_what_follows() {
