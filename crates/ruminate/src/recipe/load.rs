@@ -193,7 +193,7 @@ fn typed(table: Table) -> Result<Recipe> {
 }
 
 /// All keys. The defaults written out are the list, so that it cannot go stale.
-pub(super) fn known_keys() -> Result<Map<String, Value>> {
+pub(crate) fn known_keys() -> Result<Map<String, Value>> {
     let mut known = serde_json::to_value(Recipe::default()).context("the default recipe serialises")?;
     known["lora"] = lora_keys()?; // absent by default
     known["fleet"] =
