@@ -157,6 +157,13 @@ impl Decoder {
         }
     }
 
+    /// The output head's weight, and the decoder without one of its own.
+    pub(crate) fn split_head(mut self) -> (Tensor<2>, Self) {
+        let head = self.head();
+        self.lm_head = None;
+        (head, self)
+    }
+
     /// # Shapes
     /// - `hidden`: `[N, D]`, result: `[N, V]`
     pub fn logits(&self, hidden: Tensor<2>) -> Tensor<2> {

@@ -54,14 +54,20 @@ impl PreparedDecoder {
 
     /// The same of a decoder that is not needed any more: a weight is freed as soon as it is packed, so that one form of
     /// all weights is in memory, not two.
-    pub fn consume(mut decoder: Decoder, precision: Precision) -> Self {
+    pub fn consume(decoder: Decoder, precision: Precision) -> Self {
+        // The largest weight first, while loading has left the most room.
+        let (head, mut decoder) = decoder.split_head();
+        let head = PreparedWeight::new(head.inner().cast(DType::F32), precision);
         let layers =
             mem::take(&mut decoder.layers).into_iter().map(|block| block.packed(precision)).collect();
-        let (embed_tokens, norm) = (decoder.embed_tokens.valid(), decoder.norm.valid());
-        let (config, head) = (decoder.config().clone(), decoder.head().inner());
-        drop(decoder);
-        let head = PreparedWeight::new(head.cast(DType::F32), precision);
-        Self { embed_tokens, layers, norm, head, mtp: None, config }
+        Self {
+            embed_tokens: decoder.embed_tokens.valid(),
+            layers,
+            norm: decoder.norm.valid(),
+            head,
+            mtp: None,
+            config: decoder.config().clone(),
+        }
     }
 
     /// As [`new`](Self::new), with the multi-token prediction module for [`draft`](Self::draft). None where the model has no
