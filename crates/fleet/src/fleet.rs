@@ -78,6 +78,10 @@ impl Shared {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 
+    pub(crate) fn take_events(&self) -> Vec<Event> {
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// A number from 0 to 1 that is the run's own.
     pub(crate) fn jitter(&self, of: u64, count: u64) -> f64 {
         let run = self.setup.run.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31) ^ u64::from(byte));
@@ -125,7 +129,7 @@ impl Fleet {
 
     /// What happened since this was last asked, in order.
     pub fn take_events(&self) -> Vec<Event> {
-        std::mem::take(&mut *self.shared.events.lock().unwrap_or_else(PoisonError::into_inner))
+        self.shared.take_events()
     }
 
     /// Puts weights into all servers, each by itself, and returns when all of them have proven them, or some have and the

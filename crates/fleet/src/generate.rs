@@ -5,12 +5,14 @@ use crate::assigned::Assigned;
 use crate::dialect::Ask;
 use crate::fleet::{Fleet, LOOK, Wait};
 use crate::http::Failure;
+use crate::parts::{Part, Span, completed};
 use crate::reply::{Answer, Finish};
+use crate::request::check;
 use crate::server::Server;
-use crate::{Error, Event, Target};
-use ruminate_data::{Completion, FinishReason, Queue, Request, Routing, SamplingParams, Sink, VersionSpan};
+use crate::{Error, Event, Push, Target};
+use ruminate_data::{Completion, FinishReason, Queue, Request, Sink};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -58,13 +60,24 @@ struct Job {
     retries: usize,
     late: usize,
     /// Answers that an abort cut short: the beginning of the completion.
-    parts: Vec<Answer>,
+    parts: Vec<Part>,
     not_before: Instant,
+}
+
+impl Job {
+    /// Tokens that it has.
+    fn begun(&self) -> usize {
+        self.parts.iter().map(|part| part.answer.ids.len()).sum()
+    }
 }
 
 struct Flight {
     job: Job,
     server: Arc<Server>,
+    /// The weights that were current when it was sent.
+    target: Arc<Target>,
+    /// Whether its answer says by token which weights sampled it.
+    says_versions: bool,
     id: String,
     tokens: usize,
     started: Instant,
@@ -73,9 +86,11 @@ struct Flight {
 
 type Landed = (u64, Result<Answer, Failure>);
 
-struct Run<'a> {
+pub(crate) struct Run<'a> {
     fleet: &'a mut Fleet,
     target: Arc<Target>,
+    /// Labels of the weights that were current in this run, with their versions.
+    labels: BTreeMap<String, u64>,
     waiting: VecDeque<Job>,
     flights: BTreeMap<u64, Flight>,
     launched: u64,
@@ -103,14 +118,26 @@ impl Fleet {
     /// [`Error::Sampling`] for parameters that change what log-probabilities mean; [`Error::Request`] when a server refuses one;
     /// [`Error::NoServer`] and [`Error::Mismatch`] when no server is left. Completions that were handed over stand.
     pub fn generate(&mut self, requests: Vec<Request>, sink: &mut dyn Sink) -> Result<Tally, Error> {
+        let mut run = self.run()?;
+        for request in requests {
+            run.join(request)?;
+        }
+        let outcome = run.go(sink);
+        run.abort();
+        outcome.map(|()| run.tally)
+    }
+
+    /// A run without requests.
+    pub(crate) fn run(&mut self) -> Result<Run<'_>, Error> {
         let Some(target) = self.shared.target() else {
             return Err(Error::Sampling(
                 "the servers have no weights; expected a push before requests".to_owned(),
             ));
         };
         let (sender, landed) = channel();
-        let mut run = Run {
+        Ok(Run {
             fleet: self,
+            labels: BTreeMap::from([(target.label.clone(), target.push.version)]),
             target,
             waiting: VecDeque::new(),
             flights: BTreeMap::new(),
@@ -125,51 +152,12 @@ impl Fleet {
             sender,
             landed,
             tally: Tally::default(),
-        };
-        for request in requests {
-            run.join(request)?;
-        }
-        let outcome = run.go(sink);
-        run.abort();
-        outcome.map(|()| run.tally)
+        })
     }
-}
-
-/// Refuses what servers compute otherwise than an engine of ours, or give no numbers for.
-fn check(request: &Request) -> Result<(), Error> {
-    let SamplingParams { temperature, top_p, top_k, min_p, max_new_tokens, .. } = request.sampling;
-    let refused = |key: &str, found: &str, expected: &str| {
-        Err(Error::Sampling(format!("`rollout.{key}` is {found}; expected {expected} where servers sample")))
-    };
-    if temperature <= 0.0 {
-        return refused("temperature", &temperature.to_string(), "a number above 0");
-    }
-    if top_p < 1.0 {
-        return refused("top_p", &top_p.to_string(), "1, since a server does not say what it cut off,");
-    }
-    if top_k > 0 {
-        return refused("top_k", &top_k.to_string(), "0, since a server does not say what it cut off,");
-    }
-    if min_p > 0.0 {
-        return refused("min_p", &min_p.to_string(), "0, since a server does not say what it cut off,");
-    }
-    if request.sampling.penalises() {
-        return refused("repetition_penalty", "or another penalty set", "none");
-    }
-    if !request.stop.bad_words().is_empty() {
-        return refused("bad_words", "set", "none");
-    }
-    if request.stop.forces() {
-        return refused("thought_prefix", "or `thinking_budget` set", "neither");
-    }
-    if max_new_tokens == 0 {
-        return refused("max_new_tokens", "0", "at least 1");
-    }
-    Ok(())
 }
 
 impl Run<'_> {
-    fn join(&mut self, request: Request) -> Result<(), Error> {
+    pub(crate) fn join(&mut self, request: Request) -> Result<(), Error> {
         check(&request)?;
         if self.numbered == 0 || request.prompt_ids != self.last_prompt {
             self.groups += 1;
@@ -206,25 +194,49 @@ impl Run<'_> {
                 }
                 stays
             });
-            if self.waiting.is_empty() && self.flights.is_empty() {
-                return Ok(());
-            }
-            self.fleet.look()?;
-            self.launch();
-            self.wait.look(self.flights.is_empty());
-            if self.flights.is_empty() {
-                self.fleet.give_up(self.wait.time)?;
-            }
-            let landed = match self.landed.recv_timeout(LOOK) {
-                Ok(landed) => Some(landed),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => self.overdue(),
-            };
-            if let Some((flight, result)) = landed
-                && self.land(flight, result, sink)?.is_break()
-            {
+            if self.is_idle() || self.turn(sink)?.is_break() {
                 return Ok(());
             }
         }
+    }
+
+    /// Whether nothing waits and nothing is in flight.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.flights.is_empty()
+    }
+
+    /// Sends what waits, and takes in an answer if one comes soon.
+    pub(crate) fn turn(&mut self, sink: &mut dyn Sink) -> Result<ControlFlow<()>, Error> {
+        self.fleet.look()?;
+        self.launch();
+        self.wait.look(self.flights.is_empty());
+        if self.flights.is_empty() {
+            self.fleet.give_up(self.wait.time)?;
+        }
+        let landed = match self.landed.recv_timeout(LOOK) {
+            Ok(landed) => Some(landed),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => self.overdue(),
+        };
+        match landed {
+            Some((flight, result)) => self.land(flight, result, sink),
+            None => Ok(ControlFlow::Continue(())),
+        }
+    }
+
+    /// Puts other weights into the servers. What is running is cut short, and goes on behind its beginning with these. Returns what
+    /// was done with those before.
+    pub(crate) fn renew(&mut self, push: Push) -> Result<Tally, Error> {
+        if self.target.adapter().is_some() {
+            // Nothing pauses for adapters: the old ones stay beside the new.
+            self.cut_short();
+        }
+        self.fleet.publish(push)?;
+        if let Some(target) = self.fleet.shared.target() {
+            self.labels.insert(target.label.clone(), target.push.version);
+            self.target = target;
+        }
+        self.wait = Wait::begin();
+        Ok(std::mem::take(&mut self.tally))
     }
 
     /// Sends what waits to servers that are free.
@@ -247,6 +259,8 @@ impl Run<'_> {
             let flight = Flight {
                 job,
                 server: Arc::clone(&server),
+                target: Arc::clone(&self.target),
+                says_versions: facts.has_token_route,
                 id: ask.id.clone(),
                 tokens,
                 started: Instant::now(),
@@ -274,8 +288,8 @@ impl Run<'_> {
 
     fn ask(&self, job: &Job) -> Ask {
         let (setup, request) = (&self.fleet.shared.setup, &job.request);
-        let begun: usize = job.parts.iter().map(|part| part.ids.len()).sum();
-        let parts = job.parts.iter().flat_map(|part| &part.ids);
+        let begun = job.begun();
+        let parts = job.parts.iter().flat_map(|part| &part.answer.ids);
         // The first attempt has the request's own randomness; another must not repeat it.
         let seed = match job.attempt {
             0 => request.seed,
@@ -314,9 +328,10 @@ impl Run<'_> {
         sink: &mut dyn Sink,
     ) -> Result<ControlFlow<()>, Error> {
         // One that is not known was given up.
-        let Some(Flight { mut job, server, id, tokens, started, .. }) = self.flights.remove(&flight) else {
+        let Some(flight) = self.flights.remove(&flight) else {
             return Ok(ControlFlow::Continue(()));
         };
+        let Flight { mut job, server, target, says_versions, id, tokens, started, .. } = flight;
         self.assigned.remove(server.number, tokens);
         let shared = Arc::clone(&self.fleet.shared);
         let answer = match result {
@@ -355,14 +370,17 @@ impl Run<'_> {
                 return Ok(self.again(job, &failure.message(), sink));
             }
         };
-        if let Some(found) = self.other_version(&answer) {
-            self.tally.stale += 1;
-            self.wait.time += started.elapsed(); // time that came to nothing
-            server.gave_stale(&found, &shared);
-            job.attempt += 1;
-            self.waiting.push_back(job);
-            return Ok(ControlFlow::Continue(()));
-        }
+        let versions = match self.versions(&answer, &target, says_versions) {
+            Ok(versions) => versions,
+            Err(found) => {
+                self.tally.stale += 1;
+                self.wait.time += started.elapsed(); // time that came to nothing
+                server.gave_stale(&found, &shared);
+                job.attempt += 1;
+                self.waiting.push_back(job);
+                return Ok(ControlFlow::Continue(()));
+            }
+        };
         let absent = answer.logprobs.iter().filter(|number| number.is_nan()).count();
         if absent as f64 > MOST_ABSENT * answer.ids.len() as f64 {
             server.gave_absent(&shared);
@@ -373,14 +391,13 @@ impl Run<'_> {
         server.worked();
         self.wait = Wait::begin();
         if answer.finish == Finish::Abort {
-            // What it has is of the current weights: the rest is asked for behind it.
+            // What it has stays; the rest is asked for behind it.
             job.attempt += 1;
             if !answer.ids.is_empty() {
                 self.tally.continued += usize::from(job.parts.is_empty());
-                job.parts.push(answer);
+                job.parts.push(Part { answer, versions });
             }
-            let begun: usize = job.parts.iter().map(|part| part.ids.len()).sum();
-            if begun < job.request.sampling.max_new_tokens {
+            if job.begun() < job.request.sampling.max_new_tokens {
                 job.not_before = Instant::now() + LOOK;
                 self.waiting.push_back(job);
                 return Ok(ControlFlow::Continue(()));
@@ -390,18 +407,27 @@ impl Run<'_> {
             if answer.ids.len() >= 16 {
                 self.slowest = Some(self.slowest.map_or(rate, |slowest| slowest.min(rate)));
             }
-            job.parts.push(answer);
+            job.parts.push(Part { answer, versions });
         }
         Ok(self.hand_over(job, sink))
     }
 
-    /// The label of weights other than the current that sampled a token. Adapters are named by the request.
-    fn other_version(&self, answer: &Answer) -> Option<String> {
-        if self.target.adapter().is_some() {
-            return None;
+    /// Versions of the weights that sampled an answer, by span; none where the server does not say. Adapters are named by the
+    /// request.
+    ///
+    /// # Errors
+    /// The label of other weights than those since the request was sent.
+    fn versions(&self, answer: &Answer, target: &Target, by_token: bool) -> Result<Vec<Span>, String> {
+        let sent = target.push.version;
+        if target.adapter().is_some() {
+            return Ok(vec![(sent, 0..answer.ids.len())]);
         }
-        let spans = answer.versions.iter().flatten();
-        spans.map(|(label, _)| label).find(|label| **label != self.target.label).cloned()
+        let of = |(label, tokens): &(String, Range<usize>)| match self.labels.get(label) {
+            // What was read behind the answer may be newer than what sampled it.
+            Some(version) if *version >= sent => Ok((if by_token { *version } else { sent }, tokens.clone())),
+            _ => Err(label.clone()),
+        };
+        answer.versions.iter().flatten().map(of).collect()
     }
 
     /// Asks again for a fresh sample, or gives the request up.
@@ -423,49 +449,7 @@ impl Run<'_> {
 
     fn hand_over(&mut self, job: Job, sink: &mut dyn Sink) -> ControlFlow<()> {
         let Job { number, request, parts, .. } = job;
-        let (mut ids, mut logprobs, mut versions) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut finish, mut experts) = (Finish::Length, None);
-        for part in parts {
-            let begin = ids.len();
-            let known = part.versions.is_some() || self.target.adapter().is_some();
-            ids.extend(part.ids);
-            logprobs.extend(part.logprobs);
-            if known {
-                versions.push(VersionSpan { version: self.target.push.version, tokens: begin..ids.len() });
-            }
-            (finish, experts) = (part.finish, part.experts);
-        }
-        // A test besides the ending ids is not asked by a server: what it drew behind the end is no part of the completion.
-        let end = (1..=ids.len()).find(|end| request.stop.has_test() && request.stop.ends(&ids[..*end]));
-        if let Some(end) = end {
-            ids.truncate(end);
-            logprobs.truncate(end);
-            versions.retain_mut(|span: &mut VersionSpan| {
-                span.tokens.end = span.tokens.end.min(end);
-                span.tokens.start < span.tokens.end
-            });
-            finish = Finish::Stop;
-        }
-        versions.dedup_by(|next, span| {
-            let same = span.version == next.version && span.tokens.end == next.tokens.start;
-            if same {
-                span.tokens.end = next.tokens.end;
-            }
-            same
-        });
-        let finish_reason = if finish == Finish::Stop { FinishReason::Stop } else { FinishReason::Length };
-        let mut completion = Completion::new(request.prompt_ids.clone(), ids, logprobs, finish_reason);
-        completion.versions = versions;
-        if let (Some(shape), Some(mut experts)) = (&self.fleet.shared.setup.experts, experts) {
-            let row = shape.moe_layers.len() * shape.experts_per_token;
-            let positions = (request.prompt_ids.len() + completion.ids.len()).saturating_sub(1);
-            experts.truncate(positions * row);
-            completion.routing = Some(Routing {
-                experts,
-                moe_layers: shape.moe_layers.len(),
-                experts_per_token: shape.experts_per_token,
-            });
-        }
+        let completion = completed(parts, &request, self.fleet.shared.setup.experts.as_ref());
         self.tally.completions += 1;
         self.tally.tokens += completion.ids.len();
         self.tally.absent += completion.logprobs.iter().filter(|number| number.is_nan()).count();
@@ -475,14 +459,20 @@ impl Run<'_> {
         sink.finished(number, completion)
     }
 
-    /// Tells servers to stop working on what is in flight: the caller has left.
-    fn abort(&mut self) {
-        let mut by_server: BTreeMap<usize, (Arc<Server>, Vec<String>)> = BTreeMap::new();
-        for (_, Flight { server, id, .. }) in std::mem::take(&mut self.flights) {
-            by_server.entry(server.number).or_insert_with(|| (server, Vec::new())).1.push(id);
+    /// Gives up what is in flight, and tells the servers.
+    pub(crate) fn abort(&mut self) {
+        self.cut_short();
+        self.flights.clear();
+    }
+
+    /// Tells servers to stop working on what is in flight, and to answer with what they have.
+    fn cut_short(&self) {
+        let mut by_server: BTreeMap<usize, (&Arc<Server>, Vec<String>)> = BTreeMap::new();
+        for Flight { server, id, .. } in self.flights.values() {
+            by_server.entry(server.number).or_insert_with(|| (server, Vec::new())).1.push(id.clone());
         }
         for (server, ids) in by_server.into_values() {
-            self.stop(&server, ids);
+            self.stop(server, ids);
         }
     }
 

@@ -5,6 +5,7 @@
 //!   a fixed sequence (the [`Canary`]).
 //! - [`Fleet::generate`] has requests answered by the servers that passed. An answer counts when its parts fit each other,
 //!   and when the current weights sampled all of its tokens.
+//! - [`Background`] is a fleet that generates beside its caller, and takes new weights in the middle.
 //! - [`reply`] reads what servers send. No bytes make it panic.
 //!
 //! A server is Down, Stale, Updating or Ready; only a hello, a push and a canary make it Ready, and only Ready servers get
@@ -32,6 +33,7 @@
 //! ```
 
 mod assigned;
+mod background;
 mod canary;
 mod config;
 mod dialect;
@@ -41,11 +43,14 @@ mod error;
 mod fleet;
 mod generate;
 mod http;
+mod parts;
 pub mod reply;
+mod request;
 mod server;
 #[cfg(test)]
 mod tests;
 
+pub use background::Background;
 pub use canary::Canary;
 pub use config::{Config, ConfigError};
 pub use error::Error;

@@ -7,7 +7,7 @@ mod routes;
 use crate::Kind;
 use http::Listener;
 use ruminate_data::Seed;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -78,7 +78,7 @@ pub enum Fault {
     Truncated,
     /// No answer for so long, then a closed connection.
     Hang(Duration),
-    /// The answer comes after so long; a pause meanwhile aborts it with half of its tokens.
+    /// The answer comes after so long; a pause meanwhile, or an abort, cuts it to half of its tokens.
     Slow(Duration),
     /// An answer with this status.
     Status(u16),
@@ -144,6 +144,8 @@ pub struct Script {
     pub paused: bool,
     /// Pauses so far.
     pub pauses: usize,
+    /// Requests that it was told to stop working on.
+    pub aborted: BTreeSet<String>,
     /// Paths that it was asked for, in order.
     pub asked: Vec<String>,
     /// Seeds and prompts of the completions that it was asked for.
@@ -211,6 +213,7 @@ impl Double {
             adapters: BTreeMap::new(),
             paused: false,
             pauses: 0,
+            aborted: BTreeSet::new(),
             asked: Vec::new(),
             prompts: Vec::new(),
             in_flight: 0,

@@ -119,6 +119,11 @@ fn control(inner: &Inner, path: &str, body: &Value) -> Result<Value, (u16, Strin
             }
         }
         (Kind::Vllm, "/abort_requests") | (Kind::Sglang, "/abort_request") => {
+            let one = body["rid"].as_str();
+            let ids = body["request_ids"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            // The route puts its name before the request's.
+            let names = ids.chain(one).map(|id| id.trim_start_matches("generate-tokens-").to_owned());
+            script.aborted.extend(names);
             Ok(json!({ "status": "aborted" }))
         }
         _ => Err((404, format!("Not Found: {path}"))),
@@ -172,7 +177,11 @@ fn completion(inner: &Inner, path: &str, body: &Value, ends: &AtomicBool) -> Out
     let made = make(inner, parameters, &prompt, most as usize, &weights, scores);
     let outcome = match made {
         None => refuse(500, "cannot read the weights"),
-        Some(made) => spoiled(inner, path, Made { label, ..made }, fault, &prompt, vocab_size, ends),
+        Some(made) => {
+            let name = body["request_id"].as_str().or(body["rid"].as_str()).unwrap_or_default().to_owned();
+            let asked = Asked { path, name, prompt: &prompt };
+            spoiled(inner, &asked, Made { label, ..made }, fault, vocab_size, ends)
+        }
     };
     if trains {
         inner.script().in_flight -= 1;
@@ -218,16 +227,23 @@ fn make(
     Some(Made { ids, logprobs: numbers, finish, label: String::new(), prompt_scores })
 }
 
+/// A request for a completion.
+struct Asked<'a> {
+    path: &'a str,
+    name: String,
+    prompt: &'a [u32],
+}
+
 /// The completion as it is sent, with its fault.
 fn spoiled(
     inner: &Inner,
-    path: &str,
+    asked: &Asked,
     mut made: Made,
     fault: Option<Fault>,
-    prompt: &[u32],
     vocab_size: usize,
     ends: &AtomicBool,
 ) -> Outcome {
+    let Asked { path, name, prompt } = asked;
     let absent = |made: &mut Made, every: usize, value: Option<f64>| {
         made.logprobs.iter_mut().step_by(every.max(1)).for_each(|number| *number = value);
     };
@@ -245,11 +261,11 @@ fn spoiled(
             return Outcome::Half(written(path, &made, prompt).to_string().into_bytes());
         }
         Some(Fault::Hang(time)) => {
-            wait(inner, time, ends);
+            wait(inner, name, time, ends);
             return Outcome::Hangup;
         }
         Some(Fault::Slow(time)) => {
-            let parked = wait(inner, time, ends);
+            let parked = wait(inner, name, time, ends);
             let at = if parked { made.ids.len() / 2 } else { made.ids.len() };
             cut(&mut made, at);
         }
@@ -274,12 +290,15 @@ fn spoiled(
     ok(&written(path, &made, prompt))
 }
 
-/// Waits; true where a pause came first.
-fn wait(inner: &Inner, time: Duration, ends: &AtomicBool) -> bool {
+/// Waits; true where a pause, or an abort of the request, came first.
+fn wait(inner: &Inner, name: &str, time: Duration, ends: &AtomicBool) -> bool {
     let (started, pauses) = (Instant::now(), inner.script().pauses);
     while started.elapsed() < time && !ends.load(Ordering::Acquire) {
-        if inner.script().pauses > pauses {
-            return true;
+        {
+            let script = inner.script();
+            if script.pauses > pauses || script.aborted.contains(name) {
+                return true;
+            }
         }
         std::thread::sleep(Duration::from_millis(2));
     }

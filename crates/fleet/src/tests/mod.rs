@@ -1,5 +1,6 @@
 //! The fleet against doubles: what works, the table of failures row by row, and replies that make no sense.
 
+mod background;
 mod failures;
 mod flow;
 mod replies;
