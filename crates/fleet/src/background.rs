@@ -40,8 +40,7 @@ impl Fleet {
         let (sender, finished) = channel();
         let thread = std::thread::Builder::new().name("fleet".to_owned());
         let thread = thread.spawn(move || serve(self, &taken, &sender));
-        let thread =
-            thread.map_err(|error| Error::Servers(format!("no thread for the servers: {error}")))?;
+        let thread = thread.map_err(|error| Error::Servers(format!("no thread for the servers: {error}")))?;
         Ok(Background { orders: Some(orders), finished, shared, thread: Some(thread), ended: None })
     }
 }
@@ -146,11 +145,11 @@ fn obey(fleet: &mut Fleet, orders: &Receiver<Order>, finished: &Sender<Finished>
         if run.is_idle() {
             continue;
         }
-        let mut hand_over = |request: usize, completion: Completion| {
-            match finished.send(Ok((numbers[request], completion))) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(_) => ControlFlow::Break(()),
-            }
+        let mut hand_over = |request: usize, completion: Completion| match finished
+            .send(Ok((numbers[request], completion)))
+        {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
         };
         let turned = run.turn(&mut hand_over);
         if turned.is_err() {

@@ -45,6 +45,16 @@ pub enum Error {
         /// What it said.
         message: String,
     },
+    /// A teacher gives no log-probabilities.
+    #[error("the teacher {server} did not answer ({message}), after {retries} retries")]
+    Teacher {
+        /// Its address.
+        server: String,
+        /// Why.
+        message: String,
+        /// How often it was asked again.
+        retries: usize,
+    },
     /// The addresses of the servers cannot be had.
     #[error("{0}")]
     Servers(String),

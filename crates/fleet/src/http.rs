@@ -83,7 +83,11 @@ pub(crate) enum Right {
 
 impl Client {
     pub(crate) fn new(url: &str, setup: &Setup) -> Self {
-        let connections = setup.config.max_requests.saturating_add(8);
+        Self::with(url, setup.config.max_requests, setup.key.clone(), setup.admin_key.clone())
+    }
+
+    pub(crate) fn with(url: &str, requests: usize, key: Option<Secret>, admin_key: Option<Secret>) -> Self {
+        let connections = requests.saturating_add(8);
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             // A POST that is sent elsewhere would become a GET, and take the key along.
@@ -97,7 +101,7 @@ impl Client {
             .build()
             .new_agent();
         let url = url.trim_end_matches('/').to_owned();
-        Self { agent, url, key: setup.key.clone(), admin_key: setup.admin_key.clone() }
+        Self { agent, url, key, admin_key }
     }
 
     /// A GET.

@@ -6,6 +6,7 @@
 //! - [`Fleet::generate`] has requests answered by the servers that passed. An answer counts when its parts fit each other,
 //!   and when the current weights sampled all of its tokens.
 //! - [`Background`] is a fleet that generates beside its caller, and takes new weights in the middle.
+//! - [`Teacher`] is a server that scores given tokens, and samples nothing.
 //! - [`reply`] reads what servers send. No bytes make it panic.
 //!
 //! A server is Down, Stale, Updating or Ready; only a hello, a push and a canary make it Ready, and only Ready servers get
@@ -47,6 +48,7 @@ mod parts;
 pub mod reply;
 mod request;
 mod server;
+mod teacher;
 #[cfg(test)]
 mod tests;
 
@@ -57,6 +59,7 @@ pub use error::Error;
 pub use fleet::Fleet;
 pub use generate::Tally;
 pub use http::Secret;
+pub use teacher::{Teacher, TeacherSetup};
 
 use dialect::Facts;
 use reply::ExpertShape;

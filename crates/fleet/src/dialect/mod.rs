@@ -48,6 +48,14 @@ pub(crate) trait Dialect: Sync {
     /// What the server says of itself.
     fn hello(&self, client: &Client, deadline: Duration) -> Result<Facts, Failure>;
 
+    /// What a server says of itself that has a model of that name, and need take no weights.
+    fn hello_of_teacher(
+        &self,
+        client: &Client,
+        name: Option<&str>,
+        deadline: Duration,
+    ) -> Result<Facts, Failure>;
+
     /// A text's token ids without special ones; None where the server has no tokenizer.
     fn tokenize(
         &self,

@@ -47,6 +47,15 @@ impl Dialect for Sglang {
         })
     }
 
+    fn hello_of_teacher(
+        &self,
+        client: &Client,
+        _: Option<&str>,
+        deadline: Duration,
+    ) -> Result<Facts, Failure> {
+        self.hello(client, deadline) // it serves one model, whatever it is called
+    }
+
     fn tokenize(
         &self,
         client: &Client,

@@ -53,12 +53,6 @@ impl Dialect for Vllm {
         let vocab_size = ["/hf_text_config/vocab_size", "/hf_config/vocab_size"]
             .iter()
             .find_map(|path| config.pointer(path)?.as_u64().map(|size| size as usize));
-        // An empty request is refused where there is the route, and elsewhere forbidden or unknown.
-        let probe = client.post("/inference/v1/generate", &json!({}), Right::Use, deadline);
-        let has_token_route = !matches!(probe, Err(Failure::Missing(_) | Failure::Refused(403 | 405, _)));
-        if let Err(failure @ (Failure::Unreachable(_) | Failure::Late | Failure::Busy(_))) = probe {
-            return Err(failure);
-        }
         Ok(Facts {
             model: base.id,
             max_len: base.max_model_len,
@@ -66,7 +60,29 @@ impl Dialect for Vllm {
             dtype: text("dtype").map(|dtype| dtype.trim_start_matches("torch.").to_owned()),
             logprobs_mode: text("logprobs_mode"),
             version: self.version(client, deadline)?,
-            has_token_route,
+            has_token_route: has_token_route(client, deadline)?,
+        })
+    }
+
+    fn hello_of_teacher(
+        &self,
+        client: &Client,
+        name: Option<&str>,
+        deadline: Duration,
+    ) -> Result<Facts, Failure> {
+        let Models { data } = read(&client.get("/v1/models", deadline)?)?;
+        let names: Vec<String> = data.iter().map(|model| model.id.clone()).collect();
+        let named = |model: &Model| name.map_or(model.parent.is_none(), |name| model.id == name);
+        let model = data.into_iter().find(named);
+        let model = model.ok_or_else(|| {
+            let asked = name.unwrap_or_default();
+            Failure::Refused(404, format!("it serves {names:?} and not {asked:?} (`distill.remote_model`)"))
+        })?;
+        Ok(Facts {
+            model: model.id,
+            max_len: model.max_model_len,
+            has_token_route: has_token_route(client, deadline)?,
+            ..Facts::default()
         })
     }
 
@@ -202,6 +218,14 @@ impl Dialect for Vllm {
         // The route puts its name before the request's.
         let ids: Vec<String> = ids.iter().map(|id| format!("generate-tokens-{id}")).collect();
         let _ = client.post("/abort_requests", &json!({ "request_ids": ids }), Right::Admin, deadline);
+    }
+}
+
+/// Whether there is the route that takes token ids: it refuses an empty request, and elsewhere it is forbidden or unknown.
+fn has_token_route(client: &Client, deadline: Duration) -> Result<bool, Failure> {
+    match client.post("/inference/v1/generate", &json!({}), Right::Use, deadline) {
+        Err(failure @ (Failure::Unreachable(_) | Failure::Late | Failure::Busy(_))) => Err(failure),
+        probe => Ok(!matches!(probe, Err(Failure::Missing(_) | Failure::Refused(403 | 405, _)))),
     }
 }
 

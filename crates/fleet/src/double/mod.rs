@@ -130,6 +130,8 @@ pub struct Script {
     pub fails_pushes: bool,
     /// What goes wrong with the next completions, one after the other.
     pub faults: VecDeque<Fault>,
+    /// What goes wrong with the next answers to requests for scores.
+    pub scoring_faults: VecDeque<Fault>,
     /// What goes wrong with every completion behind those.
     pub always: Option<Fault>,
     /// The folder that it was started with.
@@ -206,6 +208,7 @@ impl Double {
             keeps_weights: false,
             fails_pushes: false,
             faults: VecDeque::new(),
+            scoring_faults: VecDeque::new(),
             always: None,
             first_weights: weights.to_owned(),
             weights: weights.to_owned(),

@@ -165,7 +165,11 @@ fn completion(inner: &Inner, path: &str, body: &Value, ends: &AtomicBool) -> Out
         if adapter.is_none() && !name.is_empty() && name != script.model {
             return refuse(404, &format!("The model `{name}` does not exist."));
         }
-        let fault = if trains { script.faults.pop_front().or_else(|| script.always.clone()) } else { None };
+        let fault = match (trains, scores) {
+            (true, _) => script.faults.pop_front().or_else(|| script.always.clone()),
+            (false, true) => script.scoring_faults.pop_front(),
+            (false, false) => None,
+        };
         if trains {
             let seed = ["seed", "sampling_seed"].iter().find_map(|key| parameters[key].as_u64());
             script.prompts.push((seed.unwrap_or_default(), prompt.clone()));

@@ -91,7 +91,8 @@ fn what_runs_at_a_push_goes_on_behind_its_beginning_with_the_new_weights() {
     ] {
         let mut scene = Plan { kind, count: 1, ..Plan::default() }.scene();
         scene.doubles[0].script().has_token_route = has_route;
-        let push = |scene: &Scene, version| if by_name { adapter(scene, version) } else { scene.push(version) };
+        let push =
+            |scene: &Scene, version| if by_name { adapter(scene, version) } else { scene.push(version) };
         scene.fleet.publish(push(&scene, 0)).expect("published");
         // Two are slow, so that the push finds them running; the third is done before it.
         scene.doubles[0].script().faults.extend([Fault::Slow(SLOW), Fault::Slow(SLOW)]);
@@ -107,7 +108,8 @@ fn what_runs_at_a_push_goes_on_behind_its_beginning_with_the_new_weights() {
 
         let found = all(&mut background, 2);
         for completion in found.values() {
-            let spans: Vec<_> = completion.versions.iter().map(|span| (span.version, span.tokens.clone())).collect();
+            let spans: Vec<_> =
+                completion.versions.iter().map(|span| (span.version, span.tokens.clone())).collect();
             assert_eq!(spans, [(0, 0..12), (1, 12..24)], "{kind:?}, by name: {by_name}");
             is_of_its_versions(&scene, completion);
         }

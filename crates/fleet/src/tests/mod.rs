@@ -5,6 +5,7 @@ mod failures;
 mod flow;
 mod replies;
 mod startup;
+mod teacher;
 
 use crate::double::{Double, Toy, logprobs};
 use crate::{Canary, Config, Error, Event, Fleet, Kind, Push, Setup, Tally, Weights};
