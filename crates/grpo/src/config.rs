@@ -32,6 +32,11 @@ pub struct Config {
     /// was last solved. Without the table problems come in a new order each epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pools: Option<PoolShares>,
+    /// Steps that the weights behind a completion may be behind those that learn from it (S). Up to S more steps of problems
+    /// are then sampled meanwhile, by servers while the trainer learns (docs/servers.md). Without it 0: sampling and learning
+    /// take turns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_staleness: Option<usize>,
     /// Optimizer updates that a pass over a step's completions is split into: from 1, and a divisor of
     /// `prompts_per_step`, since a group is never split.
     pub num_minibatches: usize,
@@ -129,7 +134,8 @@ pub struct Config {
     /// How the losses of tokens become one number. Without it as `loss_type` says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reduction: Option<Reduction>,
-    /// How the difference between sampler and trainer is bounded. Without it `"cap"` where the sampler or the
+    /// How the difference between sampler and trainer is bounded. Without it `"truncate"` where `max_staleness` is above 0
+    /// and the loss and `router_replay` go with it; else `"cap"` where the weights differ for that reason, or the sampler or the
     /// trainer rounds (`rollout.dtype`, `train.dtype`), the loss has a ratio that can be capped and no other key bounds it, else `"none"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correction: Option<Correction>,
@@ -186,15 +192,18 @@ pub struct Config {
     /// Leaves completions that reached the length limit out of the loss.
     pub mask_truncated_completions: bool,
     /// How training routes the tokens of a mixture of experts. `auto` is `on` where the sampler or the
-    /// trainer rounds (`rollout.dtype`, `train.dtype`), but for `correction = "truncate"`, else `off`.
+    /// trainer rounds (`rollout.dtype`, `train.dtype`), but for `correction = "truncate"`, also by default, else `off`.
     pub router_replay: RouterReplay,
     /// Steps between evaluations; 0 evaluates before the first step and after the last only.
     pub eval_steps: usize,
     /// KL between sampler and trainer, in nats per token, that ends the run (exit 8) when exceeded three
     /// steps in a row. `inf` never does, and neither do a sampler or a trainer that round (`rollout.dtype`,
-    /// `train.dtype`).
+    /// `train.dtype`), nor a `max_staleness` above 0.
     pub max_mismatch_kl: f64,
 }
+
+/// More than any run learns from.
+const MOST_STALENESS: usize = 1000;
 
 impl Default for Config {
     fn default() -> Self {
@@ -204,6 +213,7 @@ impl Default for Config {
             filter_groups: None,
             max_num_gen_batches: None,
             pools: None,
+            max_staleness: None,
             num_minibatches: 1,
             num_iterations: 1,
             micro_batch_size: 64,
@@ -281,13 +291,20 @@ impl Config {
         self.epsilon_high.unwrap_or(self.epsilon)
     }
 
+    /// Steps that a completion's weights may be old.
+    pub fn staleness(&self) -> usize {
+        self.max_staleness.unwrap_or(0)
+    }
+
     /// Whether training routes to the experts that a sampler with such log-probabilities chose.
     pub fn replays_routes(&self, logprobs: Logprobs) -> bool {
         match self.router_replay {
             RouterReplay::On => true,
             RouterReplay::Off => false,
             RouterReplay::Auto => {
-                logprobs == Logprobs::Approximate && self.correction != Some(Correction::Truncate)
+                let truncates = self.correction == Some(Correction::Truncate)
+                    || self.correction.is_none() && self.truncates_by_default();
+                logprobs == Logprobs::Approximate && !truncates
             }
         }
     }
@@ -316,6 +333,10 @@ impl Config {
         if self.num_generations < 2 {
             let expected = "at least 2: an advantage compares a completion with its group";
             return range("num_generations", self.num_generations.to_string(), expected);
+        }
+        if self.staleness() > MOST_STALENESS {
+            let expected = "a whole number of steps, at most 1000";
+            return range("max_staleness", self.staleness().to_string(), expected);
         }
         if self.num_minibatches > self.prompts_per_step {
             let expected = "at most prompts_per_step: a group is never split";
@@ -367,6 +388,8 @@ mod tests {
             (with(RouterReplay::Auto, Some(Correction::Truncate)), false, false),
             (with(RouterReplay::Off, None), false, false),
             (with(RouterReplay::On, None), true, true),
+            (Config { max_staleness: Some(1), ..Config::default() }, false, false),
+            (Config { max_staleness: Some(1), ..with(RouterReplay::On, None) }, true, true),
         ] {
             assert_eq!(config.replays_routes(Logprobs::Exact), exact, "{config:?}");
             assert_eq!(config.replays_routes(Logprobs::Approximate), approximate, "{config:?}");
@@ -380,6 +403,7 @@ mod tests {
         let broken = [
             ("num_generations", Config { num_generations: 1, ..Config::default() }),
             ("num_minibatches", Config { num_minibatches: 9, ..Config::default() }),
+            ("max_staleness", Config { max_staleness: Some(usize::MAX), ..Config::default() }),
             ("beta", Config { beta: f64::NAN, ..Config::default() }),
         ];
         for (key, config) in broken {

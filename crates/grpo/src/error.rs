@@ -75,6 +75,18 @@ pub enum Error {
     /// Nothing could be sampled.
     #[error("`rollout`: {0}")]
     Rollout(#[from] ruminate_rollout::Error),
+    /// Nearly all that an engine gave was sampled by weights that are too old.
+    #[error(
+        "step {step}: {dropped} groups were sampled by weights that are more than {max_staleness} steps old, and none of them          counts; expected completions of the weights that the engine was given (`grpo.max_staleness` says how old they may be)"
+    )]
+    Stale {
+        /// The step, counted from 1.
+        step: usize,
+        /// Groups that were dropped.
+        dropped: usize,
+        /// `grpo.max_staleness`.
+        max_staleness: usize,
+    },
     /// A completion's reward is no number that a group can be compared by.
     #[error(
         "step {step}: a completion has the reward {reward:e}{}; expected a finite number of at most {max:e} in size: fix \
@@ -147,6 +159,10 @@ impl Error {
     /// Whether an engine outside this process failed, or the wait for it was stopped: the state is as good as before.
     pub(crate) fn is_of_engine(&self) -> bool {
         use ruminate_rollout::Error as E;
-        matches!(self, Self::Rollout(E::Engine { .. } | E::EngineMismatch { .. } | E::Stopped { .. }))
+        matches!(
+            self,
+            Self::Stale { .. }
+                | Self::Rollout(E::Engine { .. } | E::EngineMismatch { .. } | E::Stopped { .. })
+        )
     }
 }

@@ -4,13 +4,13 @@
 //! Which problems a step has asked is a function of the state before it, and so is where the next step begins: `cursor`, and
 //! what is known of the difficulty pools, is all that a resumed run needs.
 
+use crate::ahead::Sampling;
 use crate::rollouts::{Rollout, rollout};
-use crate::trainer::Problems;
 use crate::verdicts::{Verdicts, check_rewards};
-use crate::{Config, Error, TrainerArgs};
-use ruminate_data::{Group, Outcome, PoolShares, Pools, Problem, Score};
-use ruminate_rollout::Engine;
-use ruminate_train::Metrics;
+use crate::{Config, Error};
+use burn::module::Module;
+use ruminate_data::{Group, Outcome, Pools, Problem};
+use ruminate_train::{Metrics, State};
 
 /// What a step learns from.
 pub(crate) struct Batch {
@@ -47,8 +47,23 @@ impl Config {
         self.filter_groups.unwrap_or(false).then(|| self.max_num_gen_batches.unwrap_or(10))
     }
 
-    /// Refuses a bound of nothing, and one without effect.
+    /// Refuses a bound of nothing, one without effect, and problems that are chosen by verdicts which groups sampled ahead do
+    /// not have yet.
     pub(crate) fn check_filter_groups(&self) -> Result<(), Error> {
+        let chooses = [("filter_groups", self.gen_batches().is_some()), ("pools", self.pools.is_some())];
+        if let Some((other, _)) = chooses.into_iter().find(|(_, chooses)| *chooses)
+            && self.staleness() > 0
+        {
+            return Err(Error::Conflict {
+                key: "max_staleness",
+                found: self.staleness().to_string(),
+                other,
+                stated: "set".to_owned(),
+                advice: "groups that are sampled ahead have no verdicts by which the next problems could be chosen; set \
+                         `max_staleness = 0`, or leave the other out"
+                    .to_owned(),
+            });
+        }
         match self.max_num_gen_batches {
             Some(0) => Err(Error::Range {
                 key: "max_num_gen_batches",
@@ -69,23 +84,25 @@ impl Config {
     }
 }
 
-/// Samples and judges the problems from `first` on until `prompts_per_step` groups have rewards that differ, or are unscored,
+/// Samples and judges problems with the current weights until `prompts_per_step` groups have rewards that differ, or are unscored,
 /// which is no measure of a problem. Each round asks as many problems as are missing. At the bound the batch is filled with
 /// groups of equal rewards, in the order in which they were asked, which teach nothing.
 ///
 /// # Errors
 /// Those of the source of problems, of sampling, and of rewards that cannot be compared.
-pub(crate) fn fill(
-    engine: &mut dyn Engine,
-    problems: &mut Problems,
-    pools: Option<(&PoolShares, &Pools)>,
-    first: u64,
-    step: usize,
-    setup: &TrainerArgs,
-    score: &(dyn Score + Sync),
-) -> Result<Batch, Error> {
-    let wanted = setup.config.prompts_per_step;
-    let bound = setup.config.gen_batches();
+pub(crate) fn fill(mut with: Sampling, state: &State) -> Result<Batch, Error> {
+    let version = state.step as u64;
+    let loaded = with.engine.load_weights(&state.policy.valid(), version).map_err(Error::from);
+    let batch = loaded.and_then(|()| fill_loaded(&mut with, state));
+    with.engine.unload_weights(); // a living copy would keep the optimizer from working in place
+    batch
+}
+
+fn fill_loaded(with: &mut Sampling, state: &State) -> Result<Batch, Error> {
+    let (config, first) = (with.args.config, state.cursor);
+    let pools = config.pools.as_ref().zip(state.pools.as_ref());
+    let (wanted, bound) = (config.prompts_per_step, config.gen_batches());
+    let seed = with.args.seed.child("rollout").index(state.step as u64);
     let mut all: Option<Rollout> = None;
     let (mut taken, mut kept, mut rounds, mut picked) = (0, 0, 0, Vec::new());
     while kept < wanted && rounds < bound.unwrap_or(1) {
@@ -96,11 +113,13 @@ pub(crate) fn fill(
             picked.push(place);
             place as u64
         };
-        let asked: Vec<Problem> = (from..from + (wanted - kept) as u64)
-            .map(|index| problems(at(index)).map_err(|source| Error::Problem { index, source }))
+        let indices: Vec<u64> = (from..from + (wanted - kept) as u64).collect();
+        let asked: Vec<Problem> = indices
+            .iter()
+            .map(|&index| (with.problems)(at(index)).map_err(|source| Error::Problem { index, source }))
             .collect::<Result<_, _>>()?;
-        let round = rollout(engine, &asked, from, step, setup, score)?;
-        check_rewards(&round.groups, step + 1)?;
+        let round = rollout(with.engine, &asked, &indices, seed, with.args, with.score)?;
+        check_rewards(&round.groups, state.step + 1)?;
         taken += asked.len() as u64;
         kept += round.groups.iter().filter(|group| !is_equal(group)).count();
         rounds += 1;
@@ -110,10 +129,9 @@ pub(crate) fn fill(
         }
     }
     let rollout = all.unwrap_or_default();
-    let (verdicts, num_tokens) = (Verdicts::of(&rollout.groups), sampled_tokens(&rollout.groups));
     let asked = picked.into_iter().zip(first..).zip(&rollout.groups);
     let rates = asked.map(|((place, index), group)| (place, index, pass_rate(group))).collect();
-    let mut batch = Batch { rollout, taken, num_tokens, verdicts, rates, filtered: None };
+    let mut batch = Batch::of(rollout, taken, rates);
     if bound.is_some() {
         batch.filter(wanted, rounds);
     }
@@ -121,6 +139,21 @@ pub(crate) fn fill(
 }
 
 impl Batch {
+    fn of(rollout: Rollout, taken: u64, rates: Vec<(usize, u64, Option<f64>)>) -> Self {
+        let (verdicts, num_tokens) = (Verdicts::of(&rollout.groups), sampled_tokens(&rollout.groups));
+        Self { rollout, taken, num_tokens, verdicts, rates, filtered: None }
+    }
+
+    /// Groups from `first` on that were sampled ahead of a step, as they are.
+    ///
+    /// # Errors
+    /// Rewards cannot be compared.
+    pub(crate) fn sampled_ahead(rollout: Rollout, first: u64, step: usize) -> Result<Self, Error> {
+        check_rewards(&rollout.groups, step + 1)?;
+        let taken = rollout.next - first;
+        Ok(Self::of(rollout, taken, Vec::new()))
+    }
+
     /// Leaves `wanted` groups, those with equal rewards only where there are not enough others.
     fn filter(&mut self, wanted: usize, gen_batches: usize) {
         let groups = std::mem::take(&mut self.rollout.groups);
@@ -176,7 +209,20 @@ fn sampled_tokens(groups: &[Group]) -> u64 {
 mod tests {
     use super::is_equal;
     use crate::Config;
-    use ruminate_data::{Group, Verdict};
+    use ruminate_data::{Group, PoolShares, Verdict};
+
+    #[test]
+    fn problems_are_not_chosen_by_verdicts_that_are_not_there_yet() {
+        let ahead = Config { max_staleness: Some(1), ..Config::default() };
+        assert!(ahead.validate().is_ok());
+        for config in [
+            Config { filter_groups: Some(true), ..ahead.clone() },
+            Config { pools: Some(PoolShares::default()), ..ahead },
+        ] {
+            let refused = config.validate().expect_err("they exclude each other").to_string();
+            assert!(refused.contains("max_staleness"), "{refused}");
+        }
+    }
 
     #[test]
     fn equal_are_scored_rewards_without_a_difference() {

@@ -55,6 +55,7 @@
 //! ```
 
 mod advantage;
+mod ahead;
 mod config;
 mod entropy_bonus;
 mod error;
@@ -69,6 +70,7 @@ mod mismatch;
 mod policy_loss;
 mod presets;
 mod rollouts;
+mod staleness;
 mod trainer;
 mod verdicts;
 

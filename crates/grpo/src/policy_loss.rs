@@ -254,10 +254,19 @@ impl Config {
                 Err(conflict("router_replay", name(self.router_replay), advice))
             }
             (Some(correction), _) => Ok(correction),
-            // A ratio against a sampler that rounds must not grow without limit.
-            (None, None) if logprobs == Logprobs::Approximate && is_capped => Ok(Correction::Cap),
+            (None, _) if self.truncates_by_default() => Ok(Correction::Truncate),
+            // A ratio against a sampler that rounds, or is old, must not grow without limit.
+            (None, None) if (logprobs == Logprobs::Approximate || self.staleness() > 0) && is_capped => {
+                Ok(Correction::Cap)
+            }
             (None, _) => Ok(Correction::None),
         }
+    }
+
+    /// Whether old completions are corrected for by the trainer's own policy before the step: the clip is then around that one,
+    /// and not around weights of steps ago (AReaL's decoupled objective, arXiv 2505.24298).
+    pub(crate) fn truncates_by_default(&self) -> bool {
+        self.staleness() > 0 && self.loss_type != LossType::Vespo && self.router_replay != RouterReplay::On
     }
 
     fn chosen_bounds(&self, correction: Correction) -> Result<Bounds, Error> {

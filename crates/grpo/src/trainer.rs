@@ -1,7 +1,8 @@
 //! GRPO, a step after the other: sample, score, compare within the group, learn.
 
 use crate::advantage::{Advantages, Comparison};
-use crate::filter_groups::fill;
+use crate::ahead::{Ahead, Sampling, save_before};
+use crate::filter_groups::{Batch, fill};
 use crate::kept::check_kept;
 use crate::learn::{Example, Rules, UpdateStats, is_masked, update};
 use crate::loss::KlPlacement;
@@ -74,6 +75,8 @@ pub struct Trainer<'a> {
     weights: Vec<(String, f64)>,
     mismatch: MismatchAlarm,
     ranks: &'a dyn Ranks,
+    /// What is sampled for later steps.
+    ahead: Ahead,
 }
 
 /// What a step did.
@@ -125,8 +128,8 @@ impl<'a> Trainer<'a> {
             state.models.insert(REFERENCE.to_owned(), state.policy.valid());
         }
         let mismatch = match logprobs {
-            Logprobs::Exact => MismatchAlarm::new(config.max_mismatch_kl),
-            Logprobs::Approximate => MismatchAlarm::silent(),
+            Logprobs::Exact if config.staleness() == 0 => MismatchAlarm::new(config.max_mismatch_kl),
+            Logprobs::Exact | Logprobs::Approximate => MismatchAlarm::silent(),
         };
         let schedule = Schedule::new(args.train, args.max_steps * config.updates_per_step());
         let weights = score.weights();
@@ -141,6 +144,7 @@ impl<'a> Trainer<'a> {
             weights,
             mismatch,
             ranks: &Alone,
+            ahead: Ahead::default(),
         })
     }
 
@@ -190,15 +194,29 @@ impl<'a> Trainer<'a> {
         mut state: State,
         observer: &mut dyn Observer,
     ) -> Result<(State, StepReport), Error> {
-        let Self { engine, problems, score, args, loss, schedule, weights, mismatch: alarm, ranks, .. } =
-            self;
+        let Self {
+            engine,
+            problems,
+            score,
+            args,
+            loss,
+            schedule,
+            weights,
+            mismatch: alarm,
+            ranks,
+            ahead,
+            ..
+        } = self;
         let config = args.config;
         let started = Instant::now();
         let first = state.cursor;
-        let pools = config.pools.as_ref().zip(state.pools.as_ref());
-        let loaded = engine.load_weights(&state.policy.valid(), state.step as u64).map_err(Error::from);
-        let sampled = loaded.and_then(|()| fill(*engine, *problems, pools, first, state.step, args, *score));
-        engine.unload_weights(); // a living copy would keep the optimizer from working in place
+        let with = Sampling { engine: &mut **engine, problems: &mut **problems, score: *score, args };
+        let sampled = if config.staleness() > 0 {
+            let sampled = ahead.sample(with, &mut state);
+            sampled.and_then(|rollout| Batch::sampled_ahead(rollout, first, state.step))
+        } else {
+            fill(with, &state)
+        };
         if sampled.as_ref().is_err_and(Error::is_of_engine) && state.step > 0 {
             observer.save(&state)?; // engines elsewhere come back, and the run goes on from here
         }
@@ -211,7 +229,7 @@ impl<'a> Trainer<'a> {
         let is_unscored = args.alarms.is_unscored(verdicts.unscored(), verdicts.completions);
         if is_unscored && state.unscored_steps == 0 && state.step > 0 {
             // If there are no verdicts in the next steps either, a resumed run continues from here.
-            observer.save(&state)?;
+            save_before(&mut state, groups, batch.rollout.ages.is_some(), observer)?;
         }
         let penalties = reward_penalties(&state, groups, args, loss)?;
         let comparison = Comparison {
@@ -225,8 +243,12 @@ impl<'a> Trainer<'a> {
             loss,
             replays: config.replays_routes(engine.logprobs().beside(state.policy.compute_dtype())),
         };
-        let (next, report, mismatch) = learn(state, groups, &advantages, *schedule, args, rules, *ranks)?;
+        let learned = ahead.beside(&mut **engine, config.num_generations, *score, || {
+            learn(state, groups, &advantages, *schedule, args, rules, *ranks)
+        });
+        let (next, report, mismatch) = learned?;
         state = next;
+        ahead.settle(&mut state);
         if report.skipped > 0 {
             let (step, last) = (state.step + 1, first + batch.taken);
             let (skipped, updates) = (report.skipped, report.updates);
@@ -256,6 +278,9 @@ impl<'a> Trainer<'a> {
         entropy_bonus(&mut metrics, config, &state, &report.tally);
         if let Some(kl) = penalties.kl {
             metrics.set("kl", kl);
+        }
+        if let Some(ages) = &batch.rollout.ages {
+            ages.report(&mut metrics);
         }
         state.all_wrong_steps = alarms::all_wrong_steps(state.all_wrong_steps, &metrics);
         observer.step(state.step, &metrics);

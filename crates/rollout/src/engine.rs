@@ -2,8 +2,9 @@
 //! this trait alone; [`LocalEngine`](crate::LocalEngine) is the one in this process.
 
 use crate::{Error, SpeculationStats};
-use ruminate_data::{Request, Sink};
+use ruminate_data::{Completion, Request, Sink};
 use ruminate_model::{ComputeDtype, Decoder};
+use std::time::Duration;
 
 /// Generates completions.
 pub trait Engine {
@@ -38,6 +39,31 @@ pub trait Engine {
 
     /// How near its log-probabilities are to those of the weights that it was given.
     fn logprobs(&self) -> Logprobs;
+
+    /// The same engine as one that generates beside its caller, where it can; it has to have weights by then. From there on
+    /// [`load_weights`](Self::load_weights) cuts short what is running, which goes on behind the tokens that it has with the
+    /// new weights. By default there is none.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    fn background(&mut self) -> Result<Option<&mut dyn Background>, Error> {
+        Ok(None)
+    }
+}
+
+/// An engine that generates while its caller does something else.
+pub trait Background: Send {
+    /// Adds requests under numbers of the caller's. Those of one prompt follow each other.
+    ///
+    /// # Errors
+    /// As those of [`Engine::generate`].
+    fn submit(&mut self, requests: Vec<(u64, Request)>) -> Result<(), Error>;
+
+    /// A completion that is finished, with its request's number. Waits for one, but not for longer than `wait`.
+    ///
+    /// # Errors
+    /// As those of [`Engine::generate`].
+    fn finished(&mut self, wait: Duration) -> Result<Option<(u64, Completion)>, Error>;
 }
 
 /// How near a sampler's log-probabilities are to those of the trainer's own forward pass.

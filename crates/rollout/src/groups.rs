@@ -15,6 +15,19 @@ pub struct GroupArgs<'a> {
     pub stop: &'a Stop,
 }
 
+impl GroupArgs<'_> {
+    /// The requests of a prompt; sample s has the randomness `seed.index(s)`.
+    pub fn requests(self, prompt: &[u32], seed: Seed) -> Vec<Request> {
+        let request = |sample| Request {
+            prompt_ids: prompt.to_vec(),
+            sampling: self.sampling,
+            stop: self.stop.clone(),
+            seed: seed.index(sample),
+        };
+        (0..self.count as u64).map(request).collect()
+    }
+}
+
 /// Samples `count` completions of each prompt; the result is by prompt, in the order given. Completion s of prompt i
 /// has the randomness `seed(i).index(s)`, so it depends on nothing that is sampled beside it.
 ///
@@ -61,20 +74,9 @@ fn collect(
     one_finished: &mut dyn FnMut() -> ControlFlow<()>,
     mut group_finished: impl FnMut(usize, Vec<Completion>) -> ControlFlow<()>,
 ) -> Result<SpeculationStats, Error> {
-    let GroupArgs { count, sampling, stop } = args;
-    let requests: Vec<Request> = prompts
-        .iter()
-        .enumerate()
-        .flat_map(|(i, prompt)| {
-            let seed = seed(i);
-            (0..count as u64).map(move |sample| Request {
-                prompt_ids: prompt.to_vec(),
-                sampling,
-                stop: stop.clone(),
-                seed: seed.index(sample),
-            })
-        })
-        .collect();
+    let count = args.count;
+    let requests: Vec<Request> =
+        prompts.iter().enumerate().flat_map(|(i, prompt)| args.requests(prompt, seed(i))).collect();
     let requested = requests.len();
     let mut groups: Vec<Vec<Option<Completion>>> = vec![vec![None; count]; prompts.len()];
     let (mut finished, mut flow, mut checked) = (0, ControlFlow::Continue(()), Ok(()));

@@ -58,7 +58,7 @@ mod scripted;
 
 pub use config::{Config, EngineConfig, EngineKind, Speculative, UnknownSpeculative};
 pub use dtype::{Dtype, UnknownDtype};
-pub use engine::{Engine, Logprobs};
+pub use engine::{Background, Engine, Logprobs};
 pub use error::Error;
 pub use groups::{GroupArgs, generate_grouped, generate_grouped_streaming};
 pub use local::{Budget, LocalEngine, SpeculationStats};

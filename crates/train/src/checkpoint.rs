@@ -7,10 +7,12 @@
 //!   adapter_config.json ...             in PEFT's layout, naming the folder of the base
 //!   optimizer.safetensors               the optimizer's state by parameter name
 //!   trainer_state.json                  step, data cursor, identity, the optimizer's name, ...
+//!   ahead.jsonl                         groups that were sampled for later steps, where there are any
 //!   reference/config.json ...           other models of the run, each in its folder
 //!   manifest.json                       hashes, written last
 //! ```
 
+use crate::ahead;
 use crate::config::Config;
 use crate::optim::{self, AdamW, DecoderOptimizer, Optimizer, OptimizerState};
 use crate::{EntropyControl, Error, State};
@@ -29,6 +31,7 @@ use std::path::{Path, PathBuf};
 
 const OPTIMIZER: &str = "optimizer.safetensors";
 const TRAINER_STATE: &str = "trainer_state.json";
+const AHEAD: &str = "ahead.jsonl";
 
 /// What a checkpoint holds beside the state.
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +143,9 @@ pub fn save(
     };
     let text = serde_json::to_vec_pretty(&trainer_state).expect("keys are strings");
     writer.write(TRAINER_STATE, &text)?;
+    if !state.ahead.is_empty() {
+        writer.write(AHEAD, &ahead::to_bytes(&state.ahead))?;
+    }
     writer.commit(json!({ "step": state.step }))?;
     checkpoints::retain(run, keep_last)?;
     Ok(target)
@@ -199,6 +205,13 @@ pub fn load_with_optimizer(
     let kept = optim::state::from_bytes(&read(&path)?, &shapes(&policy), rule.as_ref(), device)
         .map_err(|reason| malformed(&path, reason))?;
     let optimizer = DecoderOptimizer { rule, state: kept, skipped: saved.skipped_in_a_row };
+    let path = folder.join(AHEAD);
+    let ahead = if path.exists() {
+        let vocab_size = policy.config().vocab_size;
+        ahead::from_bytes(&read(&path)?, vocab_size).map_err(|reason| malformed(&path, reason))?
+    } else {
+        Vec::new()
+    };
     let TrainerState { step, cursor, num_tokens, identity, all_wrong_steps, entropy_control, pools, .. } =
         saved;
     let state = State {
@@ -212,6 +225,7 @@ pub fn load_with_optimizer(
         all_wrong_steps,
         entropy_control,
         pools,
+        ahead,
     };
     Ok(Loaded { state, identity })
 }

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::optim::DecoderOptimizer;
-use ruminate_data::Pools;
+use ruminate_data::{Group, Pools};
 use ruminate_model::Decoder;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +32,8 @@ pub struct State {
     pub entropy_control: Option<EntropyControl>,
     /// What is known of the problems that are asked by their difficulty; none where they come in their order.
     pub pools: Option<Pools>,
+    /// Groups that were sampled for later steps, in the order of their tasks. One from a checkpoint has no verdicts.
+    pub ahead: Vec<Group>,
 }
 
 /// The weight of an entropy bonus that follows a target.
@@ -58,6 +60,7 @@ impl State {
             all_wrong_steps: 0,
             entropy_control: None,
             pools: None,
+            ahead: Vec::new(),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What tests of this crate share.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod simulated;
+
 use burn::tensor::Tensor;
 use ruminate_data::{SamplingParams, Seed, Stop};
 use ruminate_grpo::{Config, TrainerArgs};
@@ -20,10 +22,24 @@ pub(crate) fn with_args<T>(
     alarms: &alarms::Config,
     run: impl FnOnce(State, &TrainerArgs) -> T,
 ) -> T {
-    let config = Config { num_generations: 4, prompts_per_step: 2, ..Config::default() };
+    with_config(
+        &Config { num_generations: 4, prompts_per_step: 2, ..Config::default() },
+        max_steps,
+        alarms,
+        run,
+    )
+}
+
+/// The same with other settings.
+pub(crate) fn with_config<T>(
+    config: &Config,
+    max_steps: usize,
+    alarms: &alarms::Config,
+    run: impl FnOnce(State, &TrainerArgs) -> T,
+) -> T {
     let optimizer = ruminate_train::Config { learning_rate: 1e-2, ..Default::default() };
     let args = TrainerArgs {
-        config: &config,
+        config,
         train: &optimizer,
         sampling: SamplingParams { max_new_tokens: 4, ..SamplingParams::default() },
         stop: &Stop::at(&[1]),
