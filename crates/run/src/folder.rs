@@ -257,6 +257,11 @@ impl RunFolder {
         self.path.join("moe.jsonl")
     }
 
+    /// `fleet.jsonl`: pushes of weights to servers, what they sampled, and their failures.
+    pub fn fleet_path(&self) -> PathBuf {
+        self.path.join("fleet.jsonl")
+    }
+
     /// `completions/step-000010.jsonl`: the samples of a step.
     pub fn completions_path(&self, step: u64) -> PathBuf {
         self.of_step("completions", step)

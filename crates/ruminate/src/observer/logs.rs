@@ -37,8 +37,7 @@ pub(crate) fn rewind(folder: &RunFolder, step: usize, logged: Logged) -> Result<
         let mut steps = BTreeSet::new();
         // A run that begins again has an evaluation of step 0 to come.
         let truncation = truncate_after(&path, |row: &Value| {
-            let of = row["step"].as_u64().and_then(|of| usize::try_from(of).ok());
-            let kept = of.filter(|&of| step > 0 && of <= step);
+            let kept = step_of(row).filter(|&of| step > 0 && of <= step);
             steps.extend(kept);
             kept.is_some()
         })?;
@@ -47,7 +46,13 @@ pub(crate) fn rewind(folder: &RunFolder, step: usize, logged: Logged) -> Result<
             warn(&path, &expected, &steps, truncation);
         }
     }
+    // A row names the weights that servers had, and those of a checkpoint sample the step behind it.
+    truncate_after(&folder.fleet_path(), |row| step_of(row).is_some_and(|of| of < step))?;
     Ok(())
+}
+
+fn step_of(row: &Value) -> Option<usize> {
+    row["step"].as_u64().and_then(|of| usize::try_from(of).ok())
 }
 
 fn warn(path: &Path, expected: &BTreeSet<usize>, found: &BTreeSet<usize>, truncation: Truncation) {
