@@ -3,7 +3,10 @@
 
 mod common;
 
+use common::served::{self, Ties};
 use common::{assert_code, command, qwen2, rows_of, ruminate, small_llama, timeless_metrics, told};
+use ruminate_fleet::Kind;
+use ruminate_fleet::double::Double;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -120,6 +123,75 @@ fn students_of_logits_and_on_their_own_way_go_on_after_a_crash_bit_by_bit() {
     let completions = rows_of(&place.file("on_policy/completions/step-000003.jsonl"));
     assert_eq!(completions.len(), 8);
     assert!(completions[0]["advantage"].is_number() && completions[0]["verdict"].is_string());
+}
+
+/// Keys of a run whose teacher is a double of a server.
+fn on_server(double: &Double) -> [String; 3] {
+    [
+        format!("distill.teacher={}/v1", double.url()),
+        "distill.method=on_policy".to_owned(),
+        "distill.remote_model=policy".to_owned(),
+    ]
+}
+
+#[test]
+fn a_teacher_on_a_server_teaches_what_it_teaches_from_its_folder() {
+    let place = Place::new();
+    assert_code(&place.distill("folder", &["distill.method=on_policy"], &[]), 0);
+    let double = served::start(Kind::Vllm, Ties::Allowed, &place.file("teacher/final"));
+    let keys = on_server(&double);
+    let sets: Vec<&str> = keys.iter().map(String::as_str).collect();
+    let output = place.run("distill", "server", &sets, &[]);
+    assert_code(&output, 0);
+    assert!(told(&output).contains("gives the canary's tokens -"), "{}", told(&output));
+    let of = |run: &str| timeless_metrics(&place.file(run));
+    let (folder, server) = (of("folder"), of("server"));
+    assert_eq!(server.len(), 6);
+    // The same numbers but for the order of sums: the first step's are those of the same completions.
+    for name in ["reverse_kl", "loss", "completions/mean_length"] {
+        let [folder, server] = [&folder, &server].map(|rows| rows[0][name].as_f64().expect("a number"));
+        assert!((folder - server).abs() < 1e-4, "{name}: {folder} {server}");
+    }
+    let script = double.script();
+    assert!(script.prompts.is_empty() && script.pauses == 0, "it samples nothing and gets no weights");
+}
+
+#[test]
+fn a_teacher_that_goes_leaves_a_checkpoint_and_teaches_on_when_it_is_back() {
+    let place = Place::new();
+    let double = served::start(Kind::Vllm, Ties::Allowed, &place.file("teacher/final"));
+    let keys = on_server(&double);
+    let more = ["distill.remote_max_retries=1", "distill.remote_backoff_ms=1", "sft.save_steps=0"];
+    let sets: Vec<&str> = keys.iter().map(String::as_str).chain(more).collect();
+    // Hello takes one score; a step takes eight: in the third its answers make no sense any more.
+    double.script().sound_scores = Some(1 + 2 * 8 + 3);
+    let output = place.run("distill", "gone", &sets, &[]);
+    assert_code(&output, 6);
+    let said = told(&output);
+    assert!(said.contains("did not answer") && said.contains("--resume auto"), "{said}");
+    assert!(place.file("gone/checkpoints/step-000002").is_dir());
+    double.script().sound_scores = None;
+    assert_code(&place.run("distill", "gone", &sets, &["--resume", "auto"]), 0);
+    assert_eq!(timeless_metrics(&place.file("gone")).len(), 6);
+}
+
+#[test]
+fn what_does_not_go_with_a_teacher_on_a_server_is_refused_by_its_key() {
+    let place = Place::new();
+    let double = served::start(Kind::Vllm, Ties::Allowed, &place.file("teacher/final"));
+    let keys = on_server(&double);
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    for (set, says) in [
+        ("rollout.temperature=0.7", "`rollout.temperature` is 0.7"),
+        ("rollout.top_p=0.9", "rollout.top_p"),
+        ("distill.method=logits", "not of all others"),
+        ("distill.remote_model=other", "it serves [\"policy\"] and not \"other\""),
+        ("distill.remote_engine=trt", "sglang"),
+    ] {
+        let output = place.run("distill", "refused", &[&keys[..], &[set]].concat(), &[]);
+        assert_code(&output, 2);
+        assert!(told(&output).contains(says), "{says}: {}", told(&output));
+    }
 }
 
 #[test]

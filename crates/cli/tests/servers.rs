@@ -2,50 +2,17 @@
 
 mod common;
 
+use common::served::{self, Ties};
 use common::{assert_code, command, rows_of, ruminate, tiny, told};
 use ruminate_fleet::Kind;
-use ruminate_fleet::double::{Brain, Double, Fault};
-use ruminate_model::{Batch, Decoder, Routes, load};
-use ruminate_testkit::{device, floats};
+use ruminate_fleet::double::{Double, Fault};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The embedded tokenizer's ids.
-const VOCAB: usize = 102;
-
-/// Computes with the folder that was pushed last, as a server does.
-struct Loaded(Mutex<BTreeMap<PathBuf, Decoder>>);
-
-impl Brain for Loaded {
-    fn logits(&self, folder: &Path, context: &[u32]) -> Option<Vec<f32>> {
-        let decoder = {
-            let mut loaded = self.0.lock().expect("not poisoned");
-            if !loaded.contains_key(folder) {
-                let decoder = load(folder, &device()).ok()?;
-                assert!(!decoder.config().tie_word_embeddings, "published untied");
-                loaded.insert(folder.to_owned(), decoder);
-            }
-            loaded.get(folder)?.clone()
-        };
-        let hidden = decoder.forward(&Batch::from_rows(&[context.to_vec()]), Routes::Choose).hidden;
-        let [tokens, _] = hidden.dims();
-        Some(floats(decoder.logits(hidden.narrow(0, tokens - 1, 1))))
-    }
-}
-
 fn start(kind: Kind) -> Double {
-    let brain = Box::new(Loaded(Mutex::new(BTreeMap::new())));
-    let double = Double::start(kind, brain, VOCAB, Path::new("started-elsewhere")).expect("a port");
-    {
-        let mut script = double.script();
-        script.has_tokenizer = false; // its ids are not those of bytes
-        script.max_len = 4096;
-    }
-    double
+    served::start(kind, Ties::Refused, Path::new("started-elsewhere"))
 }
 
 fn text(path: &Path) -> &str {
@@ -107,6 +74,64 @@ fn a_run_on_servers_proves_every_push_and_keeps_two_versions() {
     }
 }
 
+/// Keys of runs that sample a step ahead: two groups of four per step.
+const AHEAD: [&str; 3] = ["grpo.max_staleness=1", "grpo.prompts_per_step=2", "grpo.num_generations=4"];
+
+#[test]
+fn servers_sample_the_next_step_while_the_trainer_learns() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let doubles = [start(Kind::Vllm), start(Kind::Vllm)];
+    assert_code(&run(&out, &sets(&doubles, "vllm", &AHEAD), &[]), 0);
+    let rows = rows_of(&out.join("metrics.jsonl"));
+    assert_eq!(rows.len(), 4);
+    let of = |name: &str| rows.iter().map(|row| row[name].as_f64().expect("a number")).collect::<Vec<_>>();
+    // What is sent with the first weights are two steps' groups: the second learns from the weights before.
+    assert!(of("staleness/max").contains(&1.0), "{:?}", of("staleness/max"));
+    assert!(of("staleness/max").iter().all(|age| *age <= 1.0));
+    assert_eq!(of("staleness/dropped"), [0.0; 4]);
+    assert!(rows[0].get("correction/truncated").is_some(), "old completions are corrected for: {}", rows[0]);
+    for row in events(&out, "ready") {
+        assert!(row["canary_kl"].as_f64().expect("a number") < 1e-6, "{row}");
+    }
+    let sampled = events(&out, "sampled");
+    assert!(sampled.iter().all(|row| row["stale"] == 0 && row["lost"] == 0), "{sampled:?}");
+    // No group is sampled for a step that never comes.
+    let prompts: std::collections::BTreeSet<u64> =
+        doubles.iter().flat_map(|double| double.script().prompts.clone()).map(|(seed, _)| seed).collect();
+    assert!(prompts.len() >= 4 * 8, "{}", prompts.len());
+}
+
+#[test]
+fn a_run_that_samples_ahead_goes_on_where_its_servers_left_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let doubles = [start(Kind::Vllm)];
+    let sets = sets(&doubles, "vllm", &[&AHEAD[..], &["train.save_steps=0"]].concat());
+    let args: Vec<&str> = sets.iter().map(String::as_str).collect();
+    let child = command(&tiny("train-rl", text(&out), &args))
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("the binary starts");
+    let started = Instant::now();
+    while !doubles[0].script().label.ends_with(":2") {
+        assert!(started.elapsed() < Duration::from_mins(2), "it never came to step 2");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    doubles[0].die();
+    let output = child.wait_with_output().expect("it ends");
+    assert_code(&output, 6);
+    doubles[0].start_again().expect("its port");
+    assert_code(&run(&out, &sets, &["--resume", "auto"]), 0);
+    let rows = rows_of(&out.join("metrics.jsonl"));
+    assert_eq!(rows.len(), 4);
+    assert!(rows.iter().all(|row| row["staleness/max"].as_f64() <= Some(1.0)), "{rows:?}");
+    let state = fs::read(out.join("checkpoints/step-000004/trainer_state.json")).expect("a checkpoint");
+    let state: Value = serde_json::from_slice(&state).expect("JSON");
+    assert_eq!(state["cursor"], 8, "each group is learned once");
+}
+
 #[test]
 fn servers_that_are_gone_end_the_run_with_exit_6_and_a_checkpoint_from_which_it_goes_on() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -138,6 +163,8 @@ fn servers_that_are_gone_end_the_run_with_exit_6_and_a_checkpoint_from_which_it_
     assert_code(&output, 0);
     assert!(told(&output).contains("(step 2)"));
     assert_eq!(rows_of(&out.join("metrics.jsonl")).len(), 4);
+    let pushed: Vec<Value> = events(&out, "ready").iter().map(|row| row["step"].clone()).collect();
+    assert_eq!(pushed, [0, 1, 2, 3], "what was done over is not in the log twice");
     assert_eq!(folders(&out).len(), 3, "what the first start left is gone: {:?}", folders(&out));
 }
 

@@ -72,6 +72,9 @@ pub enum Error {
     /// The model that samples could not, or the caller stopped it.
     #[error(transparent)]
     Rollout(#[from] ruminate_rollout::Error),
+    /// A teacher outside this process gave no log-probabilities.
+    #[error("{0}")]
+    Teacher(String),
     /// There is nothing to train on.
     #[error("no samples; the teacher gave no trace worth learning, see the report for why")]
     NoSamples,

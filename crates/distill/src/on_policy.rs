@@ -14,7 +14,7 @@
 
 // N places with loss
 
-use crate::{Error, SamplingArgs};
+use crate::Error;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 use ruminate_data::{
@@ -57,11 +57,38 @@ const MISMATCH_KL: &str = "sampling/mismatch_kl";
 /// Sequences that the teacher scores at once.
 const SEQUENCES: usize = 16;
 
+/// Who says how probable each token of the student's is: a model in memory, or a server.
+pub trait Teacher: std::fmt::Debug {
+    /// Tokens of the longest sequence that it scores.
+    fn positions(&self) -> usize;
+
+    /// For each pair, the log-probabilities in nats of the tokens of its second part behind its first, of logits divided by
+    /// `temperature`; NaN where it has none, which teaches nothing.
+    ///
+    /// # Errors
+    /// [`Error::Teacher`] when it cannot be asked; the state is as good as before, and is saved.
+    fn score(&self, pairs: &[(&[u32], &[u32])], temperature: f64) -> Result<Vec<Vec<f32>>, Error>;
+}
+
+impl Teacher for Decoder {
+    fn positions(&self) -> usize {
+        self.config().max_position_embeddings
+    }
+
+    fn score(&self, pairs: &[(&[u32], &[u32])], temperature: f64) -> Result<Vec<Vec<f32>>, Error> {
+        Ok(score(self, pairs, temperature, SEQUENCES)?)
+    }
+}
+
 /// What a run of on-policy distillation is told.
 #[derive(Clone, Copy, Debug)]
 pub struct OnPolicyArgs<'a> {
-    /// The teacher, and how the student samples.
-    pub sampling: SamplingArgs<'a>,
+    /// Who judges the tokens.
+    pub teacher: &'a dyn Teacher,
+    /// How the student samples.
+    pub groups: GroupArgs<'a>,
+    /// A completion draws from what is derived of it by (step, problem, sample).
+    pub seed: Seed,
     /// Optimizer, batch and steps.
     pub config: &'a supervised::Config,
     /// What sampler and trainer may differ by, in nats per token, before three such steps in a row end the run. A sampler
@@ -85,8 +112,8 @@ pub fn train(
     args: &OnPolicyArgs,
     observer: &mut dyn Observer,
 ) -> Result<State, Error> {
-    let OnPolicyArgs { sampling: setup, config, max_mismatch_kl } = args;
-    validate(&setup.sampling, setup.num_samples, config)?;
+    let OnPolicyArgs { groups: setup, config, max_mismatch_kl, .. } = args;
+    validate(&setup.sampling, setup.count, config)?;
     if !setup.stop.bad_words().is_empty() {
         return Err(Error::NotThePolicy { key: "bad_words" });
     }
@@ -96,12 +123,16 @@ pub fn train(
         Logprobs::Approximate => MismatchAlarm::silent(),
     };
     let mut batches = |state: &State, indices: Range<u64>, observer: &mut dyn Observer| {
-        let first = indices.start / setup.num_samples as u64;
-        let count = (indices.end - indices.start) / setup.num_samples as u64;
+        let first = indices.start / setup.count as u64;
+        let count = (indices.end - indices.start) / setup.count as u64;
         let asked: Vec<Problem> = (first..first + count)
             .map(|index| problems(index).map_err(|source| Error::Problem { index, source }))
             .collect::<Result<_, _>>()?;
-        batch(state, engine, first, &asked, score, setup, observer)
+        let made = batch(state, engine, first, &asked, score, args, observer);
+        if matches!(made, Err(Error::Teacher(_))) && state.step > 0 {
+            observer.save(state)?; // it comes back, and the run goes on from here
+        }
+        made
     };
     let loss = |policy: &Decoder, hidden: Tensor<2>, packed: &Packed, items: &[&Judged]| {
         on_policy_loss(policy, hidden, packed, items, temperature)
@@ -149,16 +180,17 @@ fn batch(
     first: u64,
     asked: &[Problem],
     judge: &dyn Score,
-    setup: &SamplingArgs,
+    setup: &OnPolicyArgs,
     observer: &mut dyn Observer,
 ) -> Result<Batch<Judged>, Error> {
-    let SamplingArgs { teacher, sampling, stop, num_samples, seed } = *setup;
+    let OnPolicyArgs { teacher, groups: args, seed, .. } = *setup;
+    let sampling = args.sampling;
     let prompts: Vec<&[u32]> = asked.iter().map(|problem| problem.prompt_ids.as_slice()).collect();
-    crate::sampling::check_prompts(&prompts, sampling, &[teacher, &state.policy])?;
+    let positions = teacher.positions().min(state.policy.positions());
+    crate::sampling::check_prompts(&prompts, sampling, positions)?;
     let seed = seed.child("rollout").index(state.step as u64);
     let seed_of = |problem: usize| -> Seed { seed.index(first + problem as u64) };
     engine.load_weights(&state.policy.valid(), state.step as u64)?;
-    let args = GroupArgs { count: num_samples, sampling, stop };
     let completions = generate_grouped(engine, &prompts, args, seed_of, || ControlFlow::Continue(()))?;
     engine.unload_weights();
 
@@ -167,7 +199,7 @@ fn batch(
     let verdicts = judge.score(&written);
     let pairs: Vec<(&[u32], &[u32])> =
         completions.iter().flatten().map(|c| (c.prompt_ids.as_slice(), c.ids.as_slice())).collect();
-    let scores = score(teacher, &pairs, sampling.temperature, SEQUENCES)?;
+    let scores = teacher.score(&pairs, sampling.temperature)?;
     let items: Vec<Judged> = completions
         .iter()
         .flatten()
@@ -183,7 +215,7 @@ fn batch(
         .collect();
     let means: Vec<f64> =
         items.iter().map(|item| mean(item.advantages.iter().copied().map(f64::from))).collect();
-    let advantages: Vec<Vec<f64>> = means.chunks(num_samples).map(<[f64]>::to_vec).collect();
+    let advantages: Vec<Vec<f64>> = means.chunks(args.count).map(<[f64]>::to_vec).collect();
     observer.groups(state.step + 1, &groups, &advantages);
     Ok(Batch { items, metrics: metrics(&groups) })
 }

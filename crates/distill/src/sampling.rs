@@ -43,7 +43,7 @@ pub fn sample_traces(
     let SamplingArgs { teacher, sampling, stop, num_samples, seed } = *setup;
     sampling.validate()?;
     let prompts: Vec<&[u32]> = problems.iter().map(|&(_, prompt)| prompt).collect();
-    check_prompts(&prompts, sampling, &[teacher])?;
+    check_prompts(&prompts, sampling, teacher.config().max_position_embeddings)?;
     known.resize_with(problems.len(), Vec::new);
     for group in &mut known {
         group.resize_with(num_samples, || None);
@@ -87,15 +87,13 @@ pub fn sample_traces(
     Ok(judged.map(|(task, (completions, verdicts))| Group { task, completions, verdicts }).collect())
 }
 
-/// Refuses prompts that are empty, or too long for the positions of one of the models.
+/// Refuses prompts that are empty, or too long for so many positions.
 pub(crate) fn check_prompts(
     prompts: &[&[u32]],
     sampling: SamplingParams,
-    models: &[&Decoder],
+    positions: usize,
 ) -> Result<(), Error> {
     let max_new_tokens = sampling.max_new_tokens;
-    let positions =
-        models.iter().map(|model| model.config().max_position_embeddings).min().unwrap_or(usize::MAX);
     for (problem, prompt) in prompts.iter().enumerate() {
         let length = prompt.len();
         if length == 0 {

@@ -6,13 +6,13 @@ use ruminate_data::{
     Completion, Epochs, FinishReason, Outcome, Problem, Prompt, Request, Sample, SamplingParams, Seed, Stop,
     Task, Verdict,
 };
+use ruminate_distill::Error;
 use ruminate_distill::logits::{
     TeacherSample, TeacherTopK, TopKSpec, from_bytes, logit_loss, teacher_top, to_bytes,
 };
-use ruminate_distill::on_policy::{self, OnPolicyArgs};
-use ruminate_distill::{Error, SamplingArgs};
+use ruminate_distill::on_policy::{self, OnPolicyArgs, Teacher};
 use ruminate_model::{Config as Architecture, Decoder, ParameterVisitor, load_config};
-use ruminate_rollout::{Dtype, EngineConfig, LocalEngine, Logprobs, ScriptedEngine};
+use ruminate_rollout::{Dtype, EngineConfig, GroupArgs, LocalEngine, Logprobs, ScriptedEngine};
 use ruminate_testkit as testkit;
 use ruminate_train::logprobs::score;
 use ruminate_train::packing::Packed;
@@ -212,14 +212,25 @@ fn run_with_limit(
     dtype: Dtype,
     record: &mut Record,
 ) -> Result<State, Error> {
-    let (teacher, stop, seed) = (teacher(), Stop::at(&[1]), Seed::new(7));
-    let setup = SamplingArgs { teacher: &teacher, sampling: sampling(), stop: &stop, num_samples: 2, seed };
+    run_with_teacher(state, &teacher(), max_steps, max_mismatch_kl, dtype, record)
+}
+
+fn run_with_teacher(
+    state: State,
+    teacher: &dyn Teacher,
+    max_steps: usize,
+    max_mismatch_kl: f64,
+    dtype: Dtype,
+    record: &mut Record,
+) -> Result<State, Error> {
+    let (stop, seed) = (Stop::at(&[1]), Seed::new(7));
+    let groups = GroupArgs { count: 2, sampling: sampling(), stop: &stop };
     let mut engine = LocalEngine::new(EngineConfig { dtype, ..EngineConfig::default() });
     let mut config = config(max_steps);
     config.batch_size = 32;
     config.train.save_steps = 5;
     let mut problems = |index| Ok(problem(index));
-    let args = OnPolicyArgs { sampling: setup, config: &config, max_mismatch_kl };
+    let args = OnPolicyArgs { teacher, groups, seed, config: &config, max_mismatch_kl };
     on_policy::train(state, &mut engine, &mut problems, &judge, &args, record)
 }
 
@@ -253,7 +264,7 @@ fn a_mismatch_of_three_steps_stops_a_student_whose_sampler_was_not_told_to_round
 #[test]
 fn a_student_learns_from_what_another_engine_wrote_in_its_place() {
     let (teacher, stop, seed) = (teacher(), Stop::at(&[1]), Seed::new(7));
-    let setup = SamplingArgs { teacher: &teacher, sampling: sampling(), stop: &stop, num_samples: 2, seed };
+    let groups = GroupArgs { count: 2, sampling: sampling(), stop: &stop };
     let student = fresh(1).valid();
     let written = [5_u32, 9];
     let mut engine = ScriptedEngine::new(Logprobs::Approximate, |_: usize, request: &Request| {
@@ -266,7 +277,7 @@ fn a_student_learns_from_what_another_engine_wrote_in_its_place() {
     config.batch_size = 32;
     let mut record = Record { metrics: Vec::new(), folder: None };
     let (mut problems, state) = (|index| Ok(problem(index)), State::fresh(fresh(1), &config.train));
-    let args = OnPolicyArgs { sampling: setup, config: &config, max_mismatch_kl: 1e-3 };
+    let args = OnPolicyArgs { teacher: &teacher, groups, seed, config: &config, max_mismatch_kl: 1e-3 };
     let state = on_policy::train(state, &mut engine, &mut problems, &judge, &args, &mut record);
     let after = state.expect("it trains").policy.valid();
     assert_eq!(engine.versions(), (0..12).collect::<Vec<_>>());
@@ -280,6 +291,45 @@ fn a_student_learns_from_what_another_engine_wrote_in_its_place() {
         (aim - before).abs() > 0.2 && (after - before) / (aim - before) > 0.2,
         "{before} -> {after}, teacher {aim}"
     );
+}
+
+/// A teacher elsewhere: it answers so often, and is gone then.
+#[derive(Debug)]
+struct Elsewhere {
+    model: Decoder,
+    answers: std::cell::Cell<usize>,
+}
+
+impl Teacher for Elsewhere {
+    fn positions(&self) -> usize {
+        self.model.positions()
+    }
+
+    fn score(&self, pairs: &[(&[u32], &[u32])], temperature: f64) -> Result<Vec<Vec<f32>>, Error> {
+        let left = self.answers.get().checked_sub(1).ok_or(Error::Teacher("it is gone".to_owned()))?;
+        self.answers.set(left);
+        Teacher::score(&self.model, pairs, temperature)
+    }
+}
+
+#[test]
+fn a_teacher_elsewhere_teaches_the_same_and_one_that_is_gone_leaves_a_checkpoint() {
+    let begin = || State::fresh(fresh(1), &config(8).train);
+    let mut whole = Record { metrics: Vec::new(), folder: None };
+    let expected = run_on_policy(begin(), 8, &mut whole).expect("it trains");
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let elsewhere = Elsewhere { model: teacher(), answers: std::cell::Cell::new(3) };
+    let mut record = Record { metrics: Vec::new(), folder: Some(folder.path()) };
+    let ended = run_with_teacher(begin(), &elsewhere, 8, 1e-3, Dtype::Float32, &mut record);
+    assert_eq!(ended.expect_err("it is gone").to_string(), "it is gone");
+
+    elsewhere.answers.set(100);
+    let saved = folder.path().join("checkpoints/step-000003");
+    let saved = checkpoint::load(&saved, &config(8).train, &testkit::device()).expect("saved").state;
+    let mut rest = Record { metrics: Vec::new(), folder: None };
+    let state = run_with_teacher(saved, &elsewhere, 8, 1e-3, Dtype::Float32, &mut rest).expect("it trains");
+    assert_eq!(weights(&state.policy), weights(&expected.policy));
 }
 
 #[test]

@@ -160,7 +160,9 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
             | grpo::Error::Sampling(_)
             | grpo::Error::Greedy => ErrorKind::Usage,
             grpo::Error::Reward { .. } | grpo::Error::NotFinite { .. } => ErrorKind::NonFinite,
-            grpo::Error::Unscored { .. } | grpo::Error::AllWrong { .. } => ErrorKind::Alarm,
+            grpo::Error::Unscored { .. } | grpo::Error::AllWrong { .. } | grpo::Error::Stale { .. } => {
+                ErrorKind::Alarm
+            }
             grpo::Error::Train(error) => of_train(error),
             grpo::Error::Rollout(error) => of_rollout(error),
             grpo::Error::Problem { source, .. } => of_source(source),
@@ -177,6 +179,7 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
             E::Train(error) => of_train(error),
             E::Rollout(error) => of_rollout(error),
             E::Problem { source, .. } => of_source(source),
+            E::Teacher(_) => ErrorKind::Engine,
             _ => ErrorKind::Other,
         });
     }

@@ -1,6 +1,7 @@
 //! Runs the binary as a user does, on models small enough for a debug build.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub(crate) mod served;
 mod tiny_recipe;
 pub(crate) mod world;
 

@@ -132,6 +132,8 @@ pub struct Script {
     pub faults: VecDeque<Fault>,
     /// What goes wrong with the next answers to requests for scores.
     pub scoring_faults: VecDeque<Fault>,
+    /// Requests for scores that are answered soundly before all further ones fail; None is all.
+    pub sound_scores: Option<usize>,
     /// What goes wrong with every completion behind those.
     pub always: Option<Fault>,
     /// The folder that it was started with.
@@ -209,6 +211,7 @@ impl Double {
             fails_pushes: false,
             faults: VecDeque::new(),
             scoring_faults: VecDeque::new(),
+            sound_scores: None,
             always: None,
             first_weights: weights.to_owned(),
             weights: weights.to_owned(),

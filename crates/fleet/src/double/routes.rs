@@ -167,7 +167,14 @@ fn completion(inner: &Inner, path: &str, body: &Value, ends: &AtomicBool) -> Out
         }
         let fault = match (trains, scores) {
             (true, _) => script.faults.pop_front().or_else(|| script.always.clone()),
-            (false, true) => script.scoring_faults.pop_front(),
+            (false, true) => match script.sound_scores.as_mut() {
+                Some(0) => Some(Fault::Status(500)),
+                Some(left) => {
+                    *left -= 1;
+                    None
+                }
+                None => script.scoring_faults.pop_front(),
+            },
             (false, false) => None,
         };
         if trains {

@@ -1,11 +1,14 @@
 //! Servers as the engine of a training run: each version of the weights becomes a folder, which every server loads and proves
 //! against the trainer's own forward pass. How servers are spoken to is `ruminate-fleet`'s.
 
+mod background;
 mod scoring;
 mod settings;
+mod teacher;
 
 pub(crate) use scoring::LostUnscored;
 pub(crate) use settings::check;
+pub(crate) use teacher::{RemoteTeacher, check as check_teacher};
 
 use crate::interrupt;
 use crate::policy;
@@ -14,7 +17,7 @@ use crate::run::stage::Stage;
 use anyhow::{Context, Result};
 use burn::module::Module;
 use ruminate_data::{Request, Sink};
-use ruminate_fleet::{Canary, Error, Event, Fleet, Push, Weights};
+use ruminate_fleet::{Background, Canary, Error, Event, Fleet, Push, Tally, Weights};
 use ruminate_model::{self as model, Decoder, Format};
 use ruminate_rollout::{self as rollout, Dtype, Engine, Logprobs, SpeculationStats};
 use ruminate_run::{Appended, FolderWriter, JsonlAppender, remove_committed};
@@ -36,7 +39,7 @@ const CANARY: &str = "The sum of two and two is four. If a train travels sixty m
 
 /// Servers that sample for a run.
 pub(crate) struct ServerEngine<'a> {
-    fleet: Fleet,
+    servers: Servers,
     renderer: &'a Renderer,
     /// Names folders, labels and adapters; no other start of any run has it.
     name: String,
@@ -50,6 +53,16 @@ pub(crate) struct ServerEngine<'a> {
     logprobs: Logprobs,
     log: JsonlAppender,
     version: u64,
+}
+
+/// The servers, and when they generate.
+enum Servers {
+    /// In turns with the trainer.
+    InTurns(Fleet),
+    /// Beside it.
+    Beside(Background),
+    /// Neither: the thread could not be started.
+    Gone,
 }
 
 impl<'a> ServerEngine<'a> {
@@ -78,9 +91,9 @@ impl<'a> ServerEngine<'a> {
             _ => model::WeightType::Bfloat16,
         };
         let text = renderer.tokenizer.encode(CANARY)?;
-        let log = JsonlAppender::open(&stage.folder.path().join("fleet.jsonl"))?;
+        let log = JsonlAppender::open(&stage.folder.fleet_path())?;
         let engine = Self {
-            fleet,
+            servers: Servers::InTurns(fleet),
             renderer,
             name,
             folder,
@@ -145,7 +158,6 @@ impl<'a> ServerEngine<'a> {
         let gone = self.kept.len().saturating_sub(KEPT - 1);
         let gone: Vec<(PathBuf, String)> = self.kept.drain(..gone).collect();
         self.kept.push_back((folder.clone(), name.clone()));
-        self.version = version;
         let weights = if self.adapters {
             let retired = gone.iter().map(|(_, name)| name.clone()).collect();
             Weights::Adapter { name, folder, retired }
@@ -155,12 +167,27 @@ impl<'a> ServerEngine<'a> {
         for (folder, _) in gone {
             remove_committed(&folder)?;
         }
-        Ok(self.fleet.publish(Push { version, weights, canary })?)
+        let push = Push { version, weights, canary };
+        let before = std::mem::replace(&mut self.version, version);
+        match &mut self.servers {
+            Servers::InTurns(fleet) => fleet.publish(push)?,
+            Servers::Beside(background) => {
+                let tally = background.publish(push)?;
+                self.tell_sampled(before, &tally);
+            }
+            Servers::Gone => return Err(ended().into()),
+        }
+        Ok(())
     }
 
     /// Writes what happened to servers into the log, and shows what a person should know.
     fn tell(&mut self) {
-        for event in self.fleet.take_events() {
+        let events = match &self.servers {
+            Servers::InTurns(fleet) => fleet.take_events(),
+            Servers::Beside(background) => background.take_events(),
+            Servers::Gone => Vec::new(),
+        };
+        for event in events {
             let row = match &event {
                 Event::Ready { server, version, canary_kl, canary_max, seconds } => json!({
                     "step": version, "event": "ready", "server": server, "canary_kl": canary_kl,
@@ -181,6 +208,15 @@ impl<'a> ServerEngine<'a> {
             };
             self.write_row(&row);
         }
+    }
+
+    /// What was sampled with a version of the weights.
+    fn tell_sampled(&mut self, version: u64, tally: &Tally) {
+        self.write_row(&json!({
+            "step": version, "event": "sampled", "completions": tally.completions, "tokens": tally.tokens,
+            "absent": tally.absent, "again": tally.again, "stale": tally.stale, "late": tally.late,
+            "continued": tally.continued, "lost": tally.lost,
+        }));
     }
 
     fn write_row(&mut self, row: &Value) {
@@ -205,15 +241,19 @@ impl Engine for ServerEngine<'_> {
         requests: Vec<Request>,
         sink: &mut dyn Sink,
     ) -> Result<SpeculationStats, rollout::Error> {
-        let outcome = self.fleet.generate(requests, sink);
+        let Servers::InTurns(fleet) = &mut self.servers else {
+            let message = "servers that generate beside the trainer take no requests in turns".to_owned();
+            return Err(rollout::Error::Engine { message });
+        };
+        let outcome = fleet.generate(requests, sink);
         self.tell();
-        let tally = outcome.map_err(of_fleet)?;
-        self.write_row(&json!({
-            "step": self.version, "event": "sampled", "completions": tally.completions, "tokens": tally.tokens,
-            "absent": tally.absent, "again": tally.again, "stale": tally.stale, "late": tally.late,
-            "continued": tally.continued, "lost": tally.lost,
-        }));
+        self.tell_sampled(self.version, &outcome.map_err(of_fleet)?);
         Ok(SpeculationStats::default())
+    }
+
+    fn background(&mut self) -> Result<Option<&mut dyn rollout::Background>, rollout::Error> {
+        self.start_background().map_err(of_fleet)?;
+        Ok(Some(self))
     }
 
     fn logprobs(&self) -> Logprobs {
@@ -232,6 +272,10 @@ fn of_fleet(error: Error) -> rollout::Error {
         Error::Stopped => rollout::Error::Stopped { finished: 0, requested: 0 },
         _ => rollout::Error::Engine { message },
     }
+}
+
+fn ended() -> Error {
+    Error::Servers("the client of the servers has ended".to_owned())
 }
 
 fn refused(error: Error) -> anyhow::Error {

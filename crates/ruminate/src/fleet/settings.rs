@@ -20,7 +20,7 @@ const EXACT_KL: f64 = 1e-3;
 const ROUNDED_KL: f64 = 2e-2;
 
 /// Texts that a server's tokenizer has to read as the policy's does: words, numbers, code, scripts, spaces, tags.
-const TEXTS: [&str; 20] = [
+pub(super) const TEXTS: [&str; 20] = [
     "What is 2+2?",
     "The quick brown fox jumps over the lazy dog.",
     "1234567890",
@@ -168,7 +168,7 @@ fn experts(model: &model::Config) -> Option<ExpertShape> {
 }
 
 /// The key in a variable of the environment.
-fn secret(key: &str, name: Option<&str>) -> Result<Option<Secret>> {
+pub(super) fn secret(key: &str, name: Option<&str>) -> Result<Option<Secret>> {
     let Some(name) = name else { return Ok(None) };
     let secret = std::env::var(name).ok().and_then(|value| Secret::new(&value));
     let none = || {

@@ -13,8 +13,8 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Distill {
-    /// The teacher: a model folder, or the base URL of a server that speaks OpenAI's chat protocol
-    /// (`http://host:port/v1`; for `method = "traces"` only). Without it the final policy of `train-rl`,
+    /// The teacher: a model folder, or the base URL of a server (`http://host:port/v1`): of one that speaks OpenAI's chat
+    /// protocol for `method = "traces"`, of a vLLM or SGLang that scores given tokens for `"on_policy"` (docs/servers.md). Without it the final policy of `train-rl`,
     /// which is run first where it is missing.
     pub(crate) teacher: Option<PathBuf>,
     /// The student. Without it `traces` ends with the traces.
@@ -31,6 +31,9 @@ pub(crate) struct Distill {
     pub(crate) decontaminate: Vec<PathBuf>,
     /// For a server as teacher: the name of its model, needed there.
     pub(crate) remote_model: Option<String>,
+    /// For a server and `method = "on_policy"`: which words it understands.
+    #[serde(skip_serializing_if = "RemoteEngine::is_vllm")]
+    pub(crate) remote_engine: RemoteEngine,
     /// For a server: the environment variable that holds its key. The key is written nowhere, and goes over
     /// `http://` to this machine only. Without it no key is sent.
     pub(crate) remote_key_env: Option<String>,
@@ -45,6 +48,24 @@ pub(crate) struct Distill {
     /// How the student learns; samples a problem, and which of them are learned.
     #[serde(flatten)]
     pub(crate) learning: ruminate_distill::Config,
+}
+
+/// What a server that scores tokens is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RemoteEngine {
+    /// A vLLM, by its `prompt_logprobs`.
+    #[default]
+    Vllm,
+    /// An SGLang 0.5: written to its schema, never run.
+    Sglang,
+}
+
+impl RemoteEngine {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+    fn is_vllm(&self) -> bool {
+        *self == Self::Vllm
+    }
 }
 
 /// Whose tokenizer a new student gets.
@@ -68,6 +89,7 @@ impl Default for Distill {
             prompts: 1000,
             decontaminate: Vec::new(),
             remote_model: None,
+            remote_engine: RemoteEngine::Vllm,
             remote_key_env: None,
             remote_concurrency: 8,
             remote_timeout_ms: 300_000,
@@ -84,10 +106,10 @@ impl Distill {
         from_one("remote_concurrency", self.remote_concurrency)?;
         self.learning.validate()?;
         let method = self.learning.method;
-        if method != Method::Traces && self.remote_url().is_some() {
+        if method == Method::Logits && self.remote_url().is_some() {
             return Err(Refusal::usage(
-                "`distill.teacher` is a server, which says what it writes, not what it thinks of other tokens: expected \
-                 `method = \"traces\"`, or a teacher's folder",
+                "`distill.teacher` is a server, which says what it thinks of given tokens at best, not of all others: expected \
+                 `method = \"traces\"` or `\"on_policy\"`, or a teacher's folder",
             ));
         }
         if let Some(url) = self.remote_url() {
@@ -134,7 +156,7 @@ mod tests {
             ("prompts = 0", "prompts"),
             ("beta = 2.0", "beta"),
             ("teacher = 'http://a:1/v1'", "remote_model"),
-            ("teacher = 'http://a:1/v1'\nremote_model = 'm'\nmethod = 'logits'", "not what it thinks"),
+            ("teacher = 'http://a:1/v1'\nremote_model = 'm'\nmethod = 'logits'", "not of all others"),
             ("teacher = 'http://a:1/v1'\nremote_model = 'm'\ntokenizer = 'teacher'", "gives none away"),
             ("tokenizer = 'teacher'\npretrain_steps = 3", "pretrain_steps"),
             ("teacher = 'http://a:1/v1'\nremote_model = 'm'\nremote_concurrency = 0", "remote_concurrency"),

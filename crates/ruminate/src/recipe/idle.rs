@@ -74,6 +74,7 @@ fn idle(command: &str, recipe: &Recipe) -> Vec<(&'static str, &'static str)> {
         distills && recipe.distill.remote_url().is_none(),
         &[
             "distill.remote_model",
+            "distill.remote_engine",
             "distill.remote_key_env",
             "distill.remote_concurrency",
             "distill.remote_timeout_ms",
@@ -81,6 +82,11 @@ fn idle(command: &str, recipe: &Recipe) -> Vec<(&'static str, &'static str)> {
             "distill.remote_backoff_ms",
         ],
         "`distill.teacher` is no server",
+    );
+    add(
+        distills && method != Method::OnPolicy && recipe.distill.remote_url().is_some(),
+        &["distill.remote_engine"],
+        "`distill.method` is not \"on_policy\"",
     );
     add(
         distills && recipe.distill.teacher.is_some(),

@@ -15,7 +15,7 @@ mod preset;
 pub(crate) mod text;
 pub(crate) mod write;
 
-pub(crate) use distill::{Distill, StudentTokenizer};
+pub(crate) use distill::{Distill, RemoteEngine, StudentTokenizer};
 pub(crate) use eval::{Eval, Metric};
 pub(crate) use layers::Layers;
 pub(crate) use load::{Loaded, read};

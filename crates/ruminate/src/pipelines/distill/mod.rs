@@ -1,6 +1,7 @@
 //! `distill`: a teacher's traces that pass the filters, and a student trained on them, or on what the teacher says of them, or
 //! of the student's own; without a student the traces alone, for `sft` to read. A teacher is a model folder or a server.
 
+mod judged;
 mod logits;
 mod remote;
 mod sampled;
@@ -50,12 +51,15 @@ pub(crate) fn run(args: RunOptions) -> Result<Finished> {
         ));
     }
     session.check_files()?;
-    if let Some(url) = recipe.distill.remote_url() {
-        refuse_controls(recipe)?;
-        return from_server(&session, url);
-    }
     if method == Method::OnPolicy {
         on_policy::validate(&recipe.rollout.sampling(), recipe.distill.learning.num_samples, &recipe.sft)?;
+    }
+    if let Some(url) = recipe.distill.remote_url() {
+        if method == Method::OnPolicy {
+            return judged::from_server(&session, url);
+        }
+        refuse_controls(recipe)?;
+        return from_server(&session, url);
     }
     // The policy of `train-rl` speaks as its `model` does.
     let teachers = recipe.distill.teacher.clone().map(Model::Folder).or_else(|| recipe.model.clone());

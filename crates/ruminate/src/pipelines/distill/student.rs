@@ -19,7 +19,7 @@ use ruminate_distill::{self as distill, Method};
 use ruminate_env::Grader;
 use ruminate_env::Problems;
 use ruminate_model::{self as model, Decoder};
-use ruminate_rollout::LocalEngine;
+use ruminate_rollout::{GroupArgs, LocalEngine};
 use ruminate_text::Renderer;
 use ruminate_train::packing::Packed;
 use ruminate_train::{self as train, Batch, State, supervised};
@@ -170,7 +170,7 @@ impl Student {
         &self,
         session: &Session,
         stage: &Stage,
-        teacher: &Decoder,
+        teacher: &dyn on_policy::Teacher,
         problems: &mut Problems,
         judge: &Grader,
         evaluator: &Evaluator,
@@ -178,21 +178,20 @@ impl Student {
         let recipe = &session.recipe;
         let stop = recipe.stop(&self.renderer)?;
         let mut engine = LocalEngine::new(recipe.rollout.engine());
-        let setup = distill::SamplingArgs {
-            teacher,
+        let groups = GroupArgs {
+            count: recipe.distill.learning.num_samples,
             sampling: recipe.rollout.sampling(),
             stop: &stop,
-            num_samples: recipe.distill.learning.num_samples,
-            seed: Seed::new(recipe.seed).child("on_policy"),
         };
+        let seed = Seed::new(recipe.seed).child("on_policy");
         let max_mismatch_kl = recipe.distill.learning.max_mismatch_kl;
         let prompts = recipe.distill.prompts as u64;
         let mut problem = |index: u64| problems.training(&self.renderer, index % prompts);
         let length = problem(0)?.prompt_ids.len() + recipe.rollout.max_new_tokens / 2;
-        let fit = self.fit(recipe.distill.prompts * setup.num_samples, length, evaluator);
+        let fit = self.fit(recipe.distill.prompts * groups.count, length, evaluator);
         fit.run(session, stage, |state, settings, _, observer: &mut Observer| {
             let mut problem = |index| Ok(problem(index)?);
-            let args = OnPolicyArgs { sampling: setup, config: settings, max_mismatch_kl };
+            let args = OnPolicyArgs { teacher, groups, seed, config: settings, max_mismatch_kl };
             Ok(on_policy::train(state, &mut engine, &mut problem, judge, &args, observer)?)
         })
     }
