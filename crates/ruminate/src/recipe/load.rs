@@ -205,6 +205,7 @@ pub(crate) fn known_keys() -> Result<Map<String, Value>> {
     known["num_train_epochs"] = Value::Null;
     for (table, keys) in [
         ("data", &["columns", "system", "shots", "template"][..]),
+        ("distill", &["remote_engine"]),
         ("grpo", grpo::Config::keys()),
         ("rollout", &ROLLOUT),
         ("eval", &EVAL),
