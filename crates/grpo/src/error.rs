@@ -77,7 +77,8 @@ pub enum Error {
     Rollout(#[from] ruminate_rollout::Error),
     /// Nearly all that an engine gave was sampled by weights that are too old.
     #[error(
-        "step {step}: {dropped} groups were sampled by weights that are more than {max_staleness} steps old, and none of them          counts; expected completions of the weights that the engine was given (`grpo.max_staleness` says how old they may be)"
+        "step {step}: {dropped} groups were sampled by weights that are more than {max_staleness} steps old, and none of them \
+         counts; expected completions of the weights that the engine was given (`grpo.max_staleness` says how old they may be)"
     )]
     Stale {
         /// The step, counted from 1.

@@ -13,9 +13,10 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Distill {
-    /// The teacher: a model folder, or the base URL of a server (`http://host:port/v1`): of one that speaks OpenAI's chat
-    /// protocol for `method = "traces"`, of a vLLM or SGLang that scores given tokens for `"on_policy"` (docs/servers.md). Without it the final policy of `train-rl`,
-    /// which is run first where it is missing.
+    /// The teacher: a model folder, or the base URL of a server (`http://host:port/v1`): for
+    /// `method = "traces"` of one that speaks OpenAI's chat protocol, for `"on_policy"` of a vLLM or SGLang
+    /// that scores given tokens (docs/servers.md). Without it the final policy of `train-rl`, which is run
+    /// first where it is missing.
     pub(crate) teacher: Option<PathBuf>,
     /// The student. Without it `traces` ends with the traces.
     pub(crate) student: Option<Model>,
