@@ -150,7 +150,9 @@ impl Teacher {
         });
         let mut all = vec![Vec::new(); sequences.len()];
         for of_worker in scored {
-            of_worker?.into_iter().for_each(|(index, scores)| all[index] = scores);
+            for (index, scores) in of_worker? {
+                all[index] = scores;
+            }
         }
         Ok(all)
     }

@@ -95,7 +95,9 @@ impl Ahead {
                 return Err(Error::Stale { step, dropped: ages.dropped, max_staleness });
             }
             if let Some((groups, next)) = self.take(state, config.prompts_per_step) {
-                groups.iter().for_each(|group| ages.add(group, state.step as u64));
+                for group in &groups {
+                    ages.add(group, state.step as u64);
+                }
                 return Ok(Rollout { groups, next, guesses, judge_wait, ages: Some(ages) });
             }
             if let Some(background) = with.engine.background()? {

@@ -126,7 +126,9 @@ fn completion(drawn: Drawn, prompt_ids: Vec<u32>) -> Result<Completion, String> 
         Ok(Routing { experts, moe_layers, experts_per_token })
     });
     let mut kept = KeptIds::default();
-    drawn.kept.iter().for_each(|ids| kept.push(ids));
+    for ids in &drawn.kept {
+        kept.push(ids);
+    }
     let logprobs = floats(drawn.logprob_bits);
     let mut completion = Completion::new(prompt_ids, drawn.ids, logprobs, drawn.finish_reason);
     completion.routing = routing.transpose()?;

@@ -33,7 +33,9 @@ fn all(background: &mut Background, count: usize) -> BTreeMap<u64, Completion> {
 /// Requests that end by their length alone.
 fn long(prompts: u32, samples: u64) -> Vec<Request> {
     let mut requests = requests(prompts, samples);
-    requests.iter_mut().for_each(|request| request.stop = Stop::default());
+    for request in &mut requests {
+        request.stop = Stop::default();
+    }
     requests
 }
 
