@@ -66,8 +66,7 @@ fn a_run_takes_as_long_as_the_slower_of_sampling_and_learning() {
         let took = |max_staleness| {
             let world = World::new((GROUPS * SAMPLES) as usize, rollout);
             simulate(&world, max_staleness, steps, learning).0.expect("it trains");
-            let now = world.lock().expect("not poisoned").now;
-            now
+            world.lock().expect("not poisoned").now
         };
         assert_eq!(took(0), steps as u64 * (rollout + learning), "in turns");
         let slower = steps as u64 * rollout.max(learning);
