@@ -216,7 +216,7 @@ fn malformed_and_inconsistent_answers_count_as_failures_and_are_asked_for_again(
         let (_, tally) = scene.sound(requests(1, 1), 0);
         assert_eq!((tally.again, tally.lost), (1, 0), "{fault:?}");
         assert!(scene.downs().is_empty(), "{fault:?}: once is not enough");
-        let config = Config { patience_s: 1.0, ..Plan::default().config }; // and so are pauses of servers that are down
+        let config = Config { patience_s: 2.0, ..Plan::default().config }; // and so are pauses of servers that are down
         let mut scene = with(&vec![fault.clone(); 3], config);
         scene.sound(requests(1, 1), 0);
         assert_eq!(scene.downs().len(), 1, "{fault:?}: three in a row are");
