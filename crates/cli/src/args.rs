@@ -440,7 +440,8 @@ pub(crate) struct ReportArgs {
 
 #[derive(Clone, Debug, ClapArgs)]
 pub(crate) struct ImportArgs {
-    /// The GGUF file: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, or Q2_K to Q6_K
+    /// The GGUF file: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS or MXFP4; of a
+    /// split file any part, NAME-00001-of-00003.gguf
     #[arg(value_name = "FILE.gguf")]
     pub(crate) file: PathBuf,
     /// The model folder to make; it must not exist
@@ -449,6 +450,9 @@ pub(crate) struct ImportArgs {
     /// deepseek-r1-qwen, llama-bpe, llama3 or llama-v3
     #[arg(long, value_name = "NAME")]
     pub(crate) pre: Option<String>,
+    /// How the weights are stored: float32 or bfloat16 [default: bfloat16, or float32 where the file's matrices are F32 or F16]
+    #[arg(long, value_name = "DTYPE")]
+    pub(crate) dtype: Option<String>,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

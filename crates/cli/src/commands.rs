@@ -33,7 +33,9 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
             ruminate::verify(&args.lines.files(), programs)?;
         }
         Command::Report(args) => report(&args)?,
-        Command::Import(ImportArgs { file, out, pre }) => ruminate::import(&file, &out, pre.as_deref())?,
+        Command::Import(ImportArgs { file, out, pre, dtype }) => {
+            ruminate::import(&file, &out, pre.as_deref(), dtype.as_deref())?;
+        }
         Command::Merge(args) => merge(&args)?,
         Command::Bench(command) => Output::standard().row(&ruminate::bench(&command.options())?)?,
     }

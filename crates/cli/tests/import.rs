@@ -13,7 +13,7 @@ fn gguf(name: &str) -> PathBuf {
 #[test]
 fn an_imported_file_of_every_family_generates_and_scores_text() {
     let folder = tempfile::tempdir().expect("a folder");
-    for case in ["llama", "qwen2", "qwen3"] {
+    for case in ["llama", "qwen2", "qwen3", "pieces"] {
         let out = folder.path().join(case);
         let out = out.to_str().expect("UTF-8");
         let imported = ruminate(&["import", gguf(&format!("{case}.gguf")).to_str().expect("UTF-8"), out]);
@@ -59,6 +59,39 @@ fn a_file_that_names_no_rule_for_its_text_needs_pre() {
     assert_code(&ruminate(&["import", gguf("qwen2.gguf").to_str().expect("UTF-8"), named]), 0);
     let tokenizer = |folder: &str| fs::read(Path::new(folder).join("tokenizer.json")).expect("a file");
     assert_eq!(tokenizer(out), tokenizer(named));
+}
+
+#[test]
+fn weights_are_stored_as_dtype_says() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = gguf("llama.gguf");
+    let file = file.to_str().expect("UTF-8");
+    let out = folder.path().join("out");
+    let out = out.to_str().expect("UTF-8");
+    let unknown = ruminate(&["import", file, out, "--dtype", "float16"]);
+    assert_code(&unknown, 2);
+    assert!(told(&unknown).contains("--dtype float16: expected float32 or bfloat16"), "{}", told(&unknown));
+    let exact = ruminate(&["import", file, out, "--dtype", "float32"]);
+    assert_code(&exact, 0);
+    assert!(told(&exact).contains("of weights in float32"), "{}", told(&exact));
+}
+
+#[test]
+fn a_part_of_a_split_file_needs_the_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let part = folder.path().join("model-00001-of-00003.gguf");
+    // A key of the same length and type says that the file is the first of three.
+    let mut bytes = fs::read(gguf("llama.gguf")).expect("the fixture");
+    let key = |name: &str| [&(name.len() as u64).to_le_bytes()[..], name.as_bytes()].concat();
+    let replaced = key("llama.block_count");
+    let at = bytes.windows(replaced.len()).position(|window| window == replaced).expect("it is there");
+    let value = [&key("split.count")[..], &[4, 0, 0, 0], &3_u32.to_le_bytes()].concat();
+    bytes.splice(at..at + replaced.len() + 8, value);
+    fs::write(&part, &bytes).expect("written");
+    let out = folder.path().join("out");
+    let refused = ruminate(&["import", part.to_str().expect("UTF-8"), out.to_str().expect("UTF-8")]);
+    assert_code(&refused, 3);
+    assert!(told(&refused).contains("part 2 of 3 is missing"), "{}", told(&refused));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a GGUF file says of itself, and whether it can be imported:
 //! `cargo run -p ruminate-gguf --example inspect -- FILE.gguf`
 
-use ruminate_gguf::{Error, Gguf, Import, Value};
+use ruminate_gguf::{Error, Gguf, Import, Options, Value};
 use std::path::PathBuf;
 
 #[expect(clippy::print_stdout, reason = "an example shows its result")]
@@ -14,6 +14,7 @@ fn main() -> Result<(), Error> {
     for (key, value) in gguf.metadata().iter() {
         match value {
             Value::Texts(texts) => println!("{key}: {} texts", texts.len()),
+            Value::Floats(floats) => println!("{key}: {} floats", floats.len()),
             Value::Integers(integers) => println!("{key}: {} integers", integers.len()),
             other => println!("{key}: {other:?}"),
         }
@@ -21,7 +22,7 @@ fn main() -> Result<(), Error> {
     for tensor in gguf.tensors() {
         println!("{} {:?} {}", tensor.name, tensor.shape, tensor.kind.name());
     }
-    let import = Import::plan(&mut gguf, None)?;
+    let import = Import::plan(&mut gguf, &Options::default())?;
     println!("can be imported: {} bytes of weights in {}", import.weight_bytes(), import.dtype());
     Ok(())
 }

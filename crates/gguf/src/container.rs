@@ -6,7 +6,9 @@
 use crate::error::{Error, Fault, shown};
 use crate::metadata::{Metadata, Strings, Value};
 use crate::source::Source;
+use crate::split;
 use crate::tensor::{TensorInfo, TensorType, type_name};
+use crate::tokenizer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -30,43 +32,79 @@ const DEFAULT_ALIGNMENT: u64 = 32;
 /// An open file whose header has been read and checked.
 #[derive(Debug)]
 pub struct Gguf<R> {
-    source: Source<R>,
+    /// The parts of a split file, or the one file.
+    sources: Vec<Source<R>>,
     metadata: Metadata,
     tensors: Vec<TensorInfo>,
 }
 
 impl Gguf<File> {
-    /// Opens a file and reads its header.
+    /// Opens a file and reads its header. Of a part of a split file (`NAME-00001-of-00003.gguf`), all parts are opened
+    /// and are one file.
     ///
     /// # Errors
-    /// [`Error::Read`], or [`Error::Container`] with the first thing found wrong.
+    /// [`Error::Read`], or [`Error::Container`] with the first thing found wrong; [`Error::MissingPart`] and others for
+    /// split files.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let file = ruminate_files::open_regular(path).map_err(|error| match error {
-            ruminate_files::Error::Read { source, .. } => Error::Read(source),
-            other => Error::Read(std::io::Error::other(other)),
-        });
-        Self::read(file?)
+        split::open(path)
     }
 }
 
 impl<R: Read + Seek> Gguf<R> {
     /// Lists that are kept; others are passed over.
-    const KEPT_LISTS: [&'static str; 3] =
-        [crate::tokenizer::TOKENS, crate::tokenizer::MERGES, crate::tokenizer::TOKEN_TYPES];
+    const KEPT_LISTS: [&'static str; 4] =
+        [tokenizer::TOKENS, tokenizer::MERGES, tokenizer::SCORES, tokenizer::TOKEN_TYPES];
 
     /// Reads the header of a stream.
     ///
     /// # Errors
     /// As [`open`](Gguf::open).
     pub fn read(stream: R) -> Result<Self, Error> {
+        Self::read_within(stream, &mut 0)
+    }
+
+    /// Reads the header of a stream whose texts, with the `kept_bytes` before them, stay within the limit of all.
+    pub(crate) fn read_within(stream: R, kept_bytes: &mut u64) -> Result<Self, Error> {
         let mut source = Source::new(stream)?;
         let (keys, count) = preamble(&mut source)?;
-        let mut header = Header { source, kept_bytes: 0 };
+        let mut header = Header { source, kept_bytes: *kept_bytes };
         let metadata = header.metadata(keys)?;
         let mut tensors = header.tensors(count)?;
+        *kept_bytes = header.kept_bytes;
         let source = header.source;
         place(&source, alignment(&source, &metadata)?, &mut tensors)?;
-        Ok(Self { source, metadata, tensors })
+        Ok(Self { sources: vec![source], metadata, tensors })
+    }
+
+    /// Adds the tensors of the next part of a split file.
+    ///
+    /// # Errors
+    /// [`Fault::DuplicateTensor`], [`Fault::TooLarge`] where the parts have too many tensors together.
+    pub(crate) fn append(&mut self, mut next: Self) -> Result<(), Error> {
+        let part = self.sources.len();
+        let count = (self.tensors.len() + next.tensors.len()) as u64;
+        let own: BTreeSet<&str> = self.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        let twice = next.tensors.iter().find(|tensor| own.contains(tensor.name.as_str()));
+        let fault = match twice {
+            Some(tensor) => Some(Fault::DuplicateTensor { name: shown(&tensor.name) }),
+            None if count > MAX_TENSORS => {
+                Some(Fault::TooLarge { what: "the number of tensors", found: count, limit: MAX_TENSORS })
+            }
+            None => None,
+        };
+        if let Some(fault) = fault {
+            return Err(next.sources[0].fault(fault));
+        }
+        next.tensors.iter_mut().for_each(|tensor| tensor.part = part);
+        self.tensors.append(&mut next.tensors);
+        self.sources.append(&mut next.sources);
+        Ok(())
+    }
+
+    /// Takes out the keys that say which part of a split file this is, where it is the whole.
+    pub(crate) fn joined(mut self) -> Self {
+        self.metadata.0.retain(|key, _| !key.starts_with("split."));
+        self
     }
 
     /// What the file says of itself.
@@ -79,10 +117,11 @@ impl<R: Read + Seek> Gguf<R> {
         &self.tensors
     }
 
-    /// Fills a buffer with the file's bytes from `at`.
-    pub(crate) fn data(&mut self, at: u64, buffer: &mut [u8]) -> Result<(), Error> {
-        self.source.go_to(at)?;
-        self.source.fill("tensor data", buffer)
+    /// Fills a buffer with the bytes of a part from `at`.
+    pub(crate) fn data(&mut self, part: usize, at: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        let source = &mut self.sources[part];
+        source.go_to(at)?;
+        source.fill("tensor data", buffer)
     }
 }
 
@@ -152,7 +191,7 @@ impl<R: Read + Seek> Header<R> {
 
     fn list(&mut self, key: &str) -> Result<Value, Error> {
         let kind = self.source.u32("a list's type")?;
-        if !Gguf::<R>::KEPT_LISTS.contains(&key) || ![5, 8].contains(&kind) {
+        if !Gguf::<R>::KEPT_LISTS.contains(&key) || ![5, 6, 8].contains(&kind) {
             return self.pass_list(key, kind, 1);
         }
         let len = self.source.count("the length of a list", MAX_ELEMENTS)?;
@@ -162,6 +201,13 @@ impl<R: Read + Seek> Header<R> {
                 integers.push(i32::from_le_bytes(self.source.array("a list's element")?));
             }
             return Ok(Value::Integers(integers));
+        }
+        if kind == 6 {
+            let mut floats = Vec::new();
+            for _ in 0..len {
+                floats.push(f32::from_le_bytes(self.source.array("a list's element")?));
+            }
+            return Ok(Value::Floats(floats));
         }
         let mut strings = Strings::default();
         for _ in 0..len {
@@ -243,7 +289,7 @@ impl<R: Read + Seek> Header<R> {
             return Err(self.source.fault(Fault::Shape { name: shown(&name), found, block }));
         };
         shape.reverse();
-        Ok(TensorInfo { name, shape, kind, at, bytes })
+        Ok(TensorInfo { name, shape, kind, part: 0, at, bytes })
     }
 
     /// A text that is kept.

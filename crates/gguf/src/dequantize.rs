@@ -22,6 +22,9 @@ pub fn dequantize(kind: TensorType, bytes: &[u8], out: &mut Vec<f32>) {
         TensorType::Q4K => each(bytes, out, q4_k),
         TensorType::Q5K => each(bytes, out, q5_k),
         TensorType::Q6K => each(bytes, out, q6_k),
+        TensorType::Iq4Nl => each(bytes, out, iq4_nl),
+        TensorType::Iq4Xs => each(bytes, out, iq4_xs),
+        TensorType::Mxfp4 => each(bytes, out, mxfp4),
     }
 }
 
@@ -173,4 +176,45 @@ fn q6_k(block: &[u8; 210], out: &mut Vec<f32>) {
             }
         }
     }
+}
+
+/// What the 4 bits of IQ4_NL and IQ4_XS stand for (`kvalues_iq4nl`): finer around 0.
+const NON_LINEAR: [f32; 16] = [
+    -127.0, -104.0, -83.0, -65.0, -49.0, -35.0, -22.0, -10.0, 1.0, 13.0, 25.0, 38.0, 53.0, 69.0, 89.0, 113.0,
+];
+
+/// What the 4 bits of MXFP4 stand for (`kvalues_mxfp4`): E2M1, doubled.
+const E2M1: [f32; 16] =
+    [0.0, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 0.0, -1.0, -2.0, -3.0, -4.0, -6.0, -8.0, -12.0];
+
+/// 32 elements of 4 bits that stand in a table, the lower nibbles first.
+fn from_table<'a>(nibbles: &'a [u8], table: &'a [f32; 16], d: f32) -> impl Iterator<Item = f32> + 'a {
+    let lower = nibbles.iter().map(|q| q & 15);
+    let upper = nibbles.iter().map(|q| q >> 4);
+    lower.chain(upper).map(move |q| d * table[usize::from(q)])
+}
+
+/// `d, 16 bytes`: `d table[q]`.
+fn iq4_nl(block: &[u8; 18], out: &mut Vec<f32>) {
+    out.extend(from_table(&block[2..], &NON_LINEAR, half_at(block, 0)));
+}
+
+/// `d, 2 bytes of upper pairs and 4 of lower nibbles of scales, 128 bytes`: 8 groups of 32, `d (scale - 32) table[q]`.
+fn iq4_xs(block: &[u8; 136], out: &mut Vec<f32>) {
+    let (d, pairs) = (half_at(block, 0), u16::from_le_bytes([block[2], block[3]]));
+    for (group, nibbles) in block[8..].chunks_exact(16).enumerate() {
+        let lower = (block[4 + group / 2] >> (group % 2 * 4)) & 15;
+        let scale = f32::from(u16::from(lower) | (pairs >> (2 * group) & 3) << 4) - 32.0;
+        out.extend(from_table(nibbles, &NON_LINEAR, d * scale));
+    }
+}
+
+/// `e, 16 bytes`: `2^(e - 128) table[q]`, since the table is doubled.
+fn mxfp4(block: &[u8; 17], out: &mut Vec<f32>) {
+    // The two least exponents are subnormal numbers of f32.
+    let bits = match u32::from(block[0]) {
+        least @ (0 | 1) => 0x0020_0000 << least,
+        exponent => (exponent - 1) << 23,
+    };
+    out.extend(from_table(&block[1..], &E2M1, f32::from_bits(bits)));
 }

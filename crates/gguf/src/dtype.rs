@@ -23,6 +23,11 @@ impl Dtype {
         if matrices.all(|matrix| matrix.kind.is_precise()) { Self::F32 } else { Self::Bf16 }
     }
 
+    /// Of its name in `config.json`: `bfloat16` or `float32`.
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Bf16, Self::F32].into_iter().find(|dtype| dtype.config_name() == name)
+    }
+
     /// Its name in `config.json`.
     pub(crate) fn config_name(self) -> &'static str {
         match self {

@@ -69,23 +69,53 @@ pub enum Error {
     },
     /// `tokenizer.ggml.model` is of a kind that is not converted.
     #[error(
-        "the file's tokenizer is {found:?}; expected \"gpt2\" (byte-level BPE): vocabularies of SentencePiece (\"llama\") \
-         and others are not converted; take the model's folder from the Hub instead"
+        "the file's tokenizer is {found:?}; expected \"gpt2\" (byte-level BPE) or \"llama\" (SentencePiece's BPE): others are \
+         not converted; take the model's folder from the Hub instead"
     )]
     TokenizerModel {
         /// What the file says.
         found: String,
     },
-    /// One of the parts of a split file.
+    /// One of the parts of a split file, under a name that does not lead to the others.
     #[error(
-        "this is part {part} of {of} of a split file (`split.count`); join the parts first, with llama.cpp's \
-         `llama-gguf-split --merge PART-1 WHOLE.gguf`, and import WHOLE.gguf"
+        "this is part {part} of {of} of a split file (`split.count`), and its name does not lead to the others; name the \
+         parts NAME-00001-of-{of:05}.gguf and so on, in one folder"
     )]
     Split {
         /// Which part, from 1.
         part: u64,
         /// How many there are.
         of: u64,
+    },
+    /// A part of a split file is not there.
+    #[error("part {part} of {of} is missing: expected {}", path.display())]
+    MissingPart {
+        /// Which part, from 1.
+        part: u64,
+        /// How many there are.
+        of: u64,
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A file has the name of a part and is another one.
+    #[error("{} is {found}; expected part {part} of {of}", path.display())]
+    OtherPart {
+        /// The file.
+        path: PathBuf,
+        /// What it says of itself.
+        found: String,
+        /// Which part its name says, from 1.
+        part: u64,
+        /// How many there are.
+        of: u64,
+    },
+    /// Another part than the one that was opened cannot be read.
+    #[error("{}: {source}", path.display())]
+    Part {
+        /// The part's file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<Error>,
     },
     /// `tokenizer.ggml.pre` is absent, or says that the converter did not know.
     #[error(
@@ -233,7 +263,7 @@ pub enum Fault {
     /// A tensor's elements are stored in a way that we do not read.
     #[error(
         "tensor {name:?} is of ggml type {found}; read are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, \
-         Q5_1 and Q2_K to Q6_K"
+         Q5_1, Q2_K to Q6_K, IQ4_NL, IQ4_XS and MXFP4"
     )]
     TensorType {
         /// The tensor.

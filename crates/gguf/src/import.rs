@@ -7,15 +7,24 @@ use crate::dequantize::dequantize;
 use crate::dtype::Dtype;
 use crate::error::Error;
 use crate::keys::ROPE_DIVISORS;
-use crate::metadata::Metadata;
 use crate::names::{self, Mapped};
 use crate::progress::Progress;
+use crate::split;
 use crate::tokenizer::{SpecialIds, Tokenizer};
 use crate::weights;
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::Path;
+
+/// What a file does not say, or what is wanted otherwise.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// How text is split into words, one of [`pre_tokenizers`](crate::pre_tokenizers): for a file that does not say it.
+    pub pre: Option<String>,
+    /// How the weights are stored; where absent, as suits the file's own types.
+    pub dtype: Option<Dtype>,
+}
 
 /// What an import will do with a file.
 #[derive(Debug)]
@@ -30,20 +39,21 @@ pub struct Import {
 
 impl Import {
     /// Checks that the file is a llama, qwen2 or qwen3 model with all its tensors and a byte-level BPE tokenizer.
-    /// `pre` is one of [`pre_tokenizers`](crate::pre_tokenizers) for a file that does not say how its text is split.
     ///
     /// # Errors
     /// What is wrong with it; nothing has been written.
-    pub fn plan<R: Read + Seek>(gguf: &mut Gguf<R>, pre: Option<&str>) -> Result<Self, Error> {
-        refuse_part(gguf.metadata())?;
+    pub fn plan<R: Read + Seek>(gguf: &mut Gguf<R>, options: &Options) -> Result<Self, Error> {
+        if let Some((part, of)) = split::place(gguf.metadata())? {
+            return Err(Error::Split { part, of });
+        }
         let divisors = rope_divisors(gguf)?;
         let architecture = Architecture::read(gguf.metadata(), gguf.tensors(), divisors.as_deref())?;
         let mapped = names::map(&architecture, gguf.tensors())?;
         let SpecialIds { eos, eot, .. } =
-            Tokenizer::read(gguf.metadata(), architecture.vocab_size, pre)?.special;
-        let dtype = Dtype::of(mapped.iter().map(|tensor| &tensor.stored));
+            Tokenizer::read(gguf.metadata(), architecture.vocab_size, options.pre.as_deref())?.special;
+        let dtype = options.dtype.unwrap_or_else(|| Dtype::of(mapped.iter().map(|tensor| &tensor.stored)));
         let has_end = eos.or(eot).is_some();
-        Ok(Self { architecture, mapped, dtype, pre: pre.map(str::to_owned), has_end })
+        Ok(Self { architecture, mapped, dtype, pre: options.pre.clone(), has_end })
     }
 
     /// Whether the file names a token that ends a text or a turn; generation with the model ends by length otherwise.
@@ -111,7 +121,7 @@ fn rope_divisors<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<Option<Vec<f32>>,
         return Err(misshapen(format!("{ROPE_DIVISORS}: {:?} instead of [head_dim / 2]", tensor.shape)));
     }
     let mut bytes = vec![0; tensor.bytes as usize];
-    gguf.data(tensor.at, &mut bytes)?;
+    gguf.data(tensor.part, tensor.at, &mut bytes)?;
     let mut divisors = Vec::new();
     dequantize(tensor.kind, &bytes, &mut divisors);
     Ok(Some(divisors))
@@ -128,17 +138,6 @@ fn token_ids(special: SpecialIds) -> Map<String, Value> {
     let ids =
         [("bos_token_id", json!(special.bos)), ("eos_token_id", end), ("pad_token_id", json!(special.pad))];
     ids.map(|(key, id)| (key.to_owned(), id)).into_iter().collect()
-}
-
-/// Refuses a file that is one of several parts.
-fn refuse_part(metadata: &Metadata) -> Result<(), Error> {
-    match metadata.unsigned("split.count")? {
-        Some(of @ 2..) => {
-            let part = metadata.unsigned("split.no")?.unwrap_or_default().saturating_add(1);
-            Err(Error::Split { part, of })
-        }
-        _ => Ok(()),
-    }
 }
 
 fn write_file(path: &Path, fill: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> Result<(), Error> {

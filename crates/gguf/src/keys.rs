@@ -68,6 +68,7 @@ pub(crate) fn refuse_others(metadata: &Metadata, architecture: &str) -> Result<(
             Value::Text(text) => text.is_empty(),
             Value::Texts(texts) => texts.is_empty(),
             Value::Integers(integers) => integers.iter().all(|&integer| integer == 0),
+            Value::Floats(floats) => floats.iter().all(|&float| float == 0.0),
             Value::Skipped { len } => *len == 0,
         };
         if !neutral {

@@ -15,11 +15,11 @@
 //! # Example
 //!
 //! ```no_run
-//! use ruminate_gguf::{Error, Gguf, Import};
+//! use ruminate_gguf::{Error, Gguf, Import, Options};
 //! use std::path::Path;
 //!
 //! let mut gguf = Gguf::open(Path::new("model.gguf"))?;
-//! let import = Import::plan(&mut gguf, None)?;
+//! let import = Import::plan(&mut gguf, &Options::default())?;
 //! println!("{} bytes of weights in {}", import.weight_bytes(), import.dtype());
 //! std::fs::create_dir("model").expect("a new folder");
 //! import.write(&mut gguf, Path::new("model"), &mut |at| println!("{} of {}", at.done, at.of))?;
@@ -59,6 +59,7 @@ mod pre_tokenizer;
 mod progress;
 mod rope;
 mod source;
+mod split;
 mod tensor;
 mod tokenizer;
 mod weights;
@@ -67,7 +68,7 @@ pub use container::Gguf;
 pub use dequantize::dequantize;
 pub use dtype::Dtype;
 pub use error::{Error, Fault};
-pub use import::Import;
+pub use import::{Import, Options};
 pub use metadata::{Metadata, Strings, Value};
 pub use pre_tokenizer::pre_tokenizers;
 pub use progress::Progress;

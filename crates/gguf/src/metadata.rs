@@ -18,6 +18,8 @@ pub enum Value {
     Texts(Strings),
     /// A list of 32-bit integers that the caller of the reader asked for.
     Integers(Vec<i32>),
+    /// A list of 32-bit floats that the caller of the reader asked for.
+    Floats(Vec<f32>),
     /// Any other list: checked and passed over.
     Skipped {
         /// Its elements.
@@ -144,6 +146,17 @@ impl Metadata {
         })
     }
 
+    /// A list of 32-bit floats, where the key is there.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    pub fn floats(&self, key: &str) -> Result<Option<&[f32]>, Error> {
+        self.typed(key, "a list of 32-bit floats", |value| match value {
+            Value::Floats(floats) => Some(floats.as_slice()),
+            _ => None,
+        })
+    }
+
     /// The error of a key whose value cannot be.
     pub(crate) fn wrong(&self, key: &str, expected: impl Into<String>) -> Error {
         let found = match self.get(key) {
@@ -154,6 +167,7 @@ impl Metadata {
             Some(Value::Text(text)) => format!("{:?}", shown(text)),
             Some(Value::Texts(texts)) => format!("a list of {} texts", texts.len()),
             Some(Value::Integers(integers)) => format!("a list of {} integers", integers.len()),
+            Some(Value::Floats(floats)) => format!("a list of {} floats", floats.len()),
             Some(Value::Skipped { len }) => format!("a list of {len}"),
         };
         Error::Metadata { key: key.to_owned(), expected: expected.into(), found }

@@ -29,11 +29,17 @@ pub enum TensorType {
     Q5K,
     /// 256 elements of 6 bits around 32; scales of 8 bits for every 16, an f16 scale of them.
     Q6K,
+    /// 32 elements of 4 bits that stand in a table, an f16 scale.
+    Iq4Nl,
+    /// 256 elements of the same table; scales of 6 bits for every 32, an f16 scale of them.
+    Iq4Xs,
+    /// 32 elements of 4 bits, E2M1, and a power of two (OCP's MX format).
+    Mxfp4,
 }
 
 impl TensorType {
     /// All that are read.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::F32,
         Self::F16,
         Self::Bf16,
@@ -47,6 +53,9 @@ impl TensorType {
         Self::Q4K,
         Self::Q5K,
         Self::Q6K,
+        Self::Iq4Nl,
+        Self::Iq4Xs,
+        Self::Mxfp4,
     ];
 
     /// The number that stands for it in a header (`enum ggml_type`).
@@ -64,7 +73,10 @@ impl TensorType {
             Self::Q4K => 12,
             Self::Q5K => 13,
             Self::Q6K => 14,
+            Self::Iq4Nl => 20,
+            Self::Iq4Xs => 23,
             Self::Bf16 => 30,
+            Self::Mxfp4 => 39,
         }
     }
 
@@ -84,6 +96,9 @@ impl TensorType {
             Self::Q4K => "Q4_K",
             Self::Q5K => "Q5_K",
             Self::Q6K => "Q6_K",
+            Self::Iq4Nl => "IQ4_NL",
+            Self::Iq4Xs => "IQ4_XS",
+            Self::Mxfp4 => "MXFP4",
         }
     }
 
@@ -91,8 +106,8 @@ impl TensorType {
     pub fn block_len(self) -> usize {
         match self {
             Self::F32 | Self::F16 | Self::Bf16 => 1,
-            Self::Q8_0 | Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 => 32,
-            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K => 256,
+            Self::Q8_0 | Self::Q4_0 | Self::Q4_1 | Self::Q5_0 | Self::Q5_1 | Self::Iq4Nl | Self::Mxfp4 => 32,
+            Self::Q2K | Self::Q3K | Self::Q4K | Self::Q5K | Self::Q6K | Self::Iq4Xs => 256,
         }
     }
 
@@ -111,6 +126,9 @@ impl TensorType {
             Self::Q4K => 2 + 2 + 12 + 128,
             Self::Q5K => 2 + 2 + 12 + 32 + 128,
             Self::Q6K => 128 + 64 + 16 + 2,
+            Self::Iq4Nl => 2 + 16,
+            Self::Iq4Xs => 2 + 2 + 4 + 128,
+            Self::Mxfp4 => 1 + 16,
         }
     }
 
@@ -123,7 +141,7 @@ impl TensorType {
 /// The number of a type as a message shows it, with the name of those that we do not read.
 pub(crate) fn type_name(number: u32) -> String {
     /// `enum ggml_type` of 2026, with those that it no longer has.
-    const OTHERS: [(u32, &str); 29] = [
+    const OTHERS: [(u32, &str); 26] = [
         (4, "Q4_2"),
         (5, "Q4_3"),
         (9, "Q8_1"),
@@ -132,10 +150,8 @@ pub(crate) fn type_name(number: u32) -> String {
         (17, "IQ2_XS"),
         (18, "IQ3_XXS"),
         (19, "IQ1_S"),
-        (20, "IQ4_NL"),
         (21, "IQ3_S"),
         (22, "IQ2_S"),
-        (23, "IQ4_XS"),
         (24, "I8"),
         (25, "I16"),
         (26, "I32"),
@@ -150,7 +166,6 @@ pub(crate) fn type_name(number: u32) -> String {
         (36, "IQ4_NL_4_4"),
         (37, "IQ4_NL_4_8"),
         (38, "IQ4_NL_8_8"),
-        (39, "MXFP4"),
         (40, "NVFP4"),
         (41, "Q1_0"),
     ];
@@ -169,7 +184,9 @@ pub struct TensorInfo {
     pub shape: Vec<u64>,
     /// How elements are stored.
     pub kind: TensorType,
-    /// Where its data begin, in bytes from the beginning of the file.
+    /// Which file of a split one has it, from 0.
+    pub part: usize,
+    /// Where its data begin, in bytes from the beginning of that file.
     pub at: u64,
     /// How many bytes they are.
     pub bytes: u64,

@@ -77,7 +77,7 @@ fn convert<R: Read + Seek>(
         while at < start + run_bytes {
             let bytes = (PIECE / block * block_bytes).min(start + run_bytes - at);
             raw.resize(bytes as usize, 0);
-            gguf.data(at, &mut raw)?;
+            gguf.data(stored.part, at, &mut raw)?;
             values.clear();
             dequantize(stored.kind, &raw, &mut values);
             encoded.clear();

@@ -3,12 +3,13 @@
 mod common;
 
 use common::{fixture, json, plan, tensors};
-use ruminate_gguf::{Dtype, Gguf, Import, TensorType, dequantize};
+use ruminate_gguf::{Dtype, Gguf, Import, Options, TensorType, dequantize};
 use safetensors::SafeTensors;
 use std::path::Path;
 use tokenizers::Tokenizer;
 
-const CASES: [(&str, Dtype); 3] = [("llama", Dtype::Bf16), ("qwen2", Dtype::F32), ("qwen3", Dtype::Bf16)];
+const CASES: [(&str, Dtype); 4] =
+    [("llama", Dtype::Bf16), ("qwen2", Dtype::F32), ("qwen3", Dtype::Bf16), ("pieces", Dtype::Bf16)];
 
 #[test]
 fn every_block_type_dequantises_to_the_reference_bits() {
@@ -37,7 +38,7 @@ fn tensors_of<'a>(file: &'a SafeTensors<'a>) -> impl Fn(TensorType) -> Vec<f32> 
 fn imported(case: &str, dtype: Dtype) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let mut gguf = Gguf::open(&fixture(&format!("{case}.gguf"))).expect("the fixture");
-    let import = Import::plan(&mut gguf, None).expect("a model that we know");
+    let import = Import::plan(&mut gguf, &Options::default()).expect("a model that we know");
     assert_eq!(import.dtype(), dtype, "{case}");
     let mut told = Vec::new();
     import.write(&mut gguf, folder.path(), &mut |at| told.push((at.done, at.of))).expect("written");

@@ -160,7 +160,7 @@ fn tensors_lie_one_after_the_other_within_the_file() {
     let bytes = tiny().bytes();
     assert!(matches!(fault(&bytes[..bytes.len() - 1]), Fault::PastEnd { .. }));
     for (kind, says) in [
-        (20_u32, "20 (IQ4_NL)"),
+        (16_u32, "16 (IQ2_XXS)"),
         (19, "19 (IQ1_S)"),
         (29, "29 (IQ1_M)"),
         (17, "17 (IQ2_XS)"),
@@ -218,12 +218,46 @@ fn metadata_that_describe_no_model_of_ours_are_refused_by_key() {
 }
 
 #[test]
-fn tokenizers_that_we_cannot_write_are_refused() {
-    let sentencepiece = changed(|file| {
-        file.text("tokenizer.ggml.model", "llama");
+fn pieces_need_a_finite_score_each_and_join_in_a_bounded_number_of_ways() {
+    let with = |scores: &[f32]| {
+        changed(|file| {
+            file.text("tokenizer.ggml.model", "llama").without("tokenizer.ggml.merges");
+            file.u32("tokenizer.ggml.bos_token_id", 5).floats("tokenizer.ggml.scores", scores).raw(
+                "tokenizer.ggml.add_space_prefix",
+                7,
+                &[0],
+            );
+        })
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    import(&with(&[0.0, -1.0, -2.0, -3.0, -4.0, 0.0]), folder.path()).expect("a valid file");
+    let tokenizer = tokenizers::Tokenizer::from_file(folder.path().join("tokenizer.json")).expect("it loads");
+    assert_eq!(tokenizer.encode("abc<end>", false).expect("encodes").get_ids(), [4, 5]);
+    for scores in [&[0.0; 5][..], &[0.0, 0.0, 0.0, 0.0, f32::NAN, 0.0], &[f32::NEG_INFINITY; 6]] {
+        assert!(matches!(
+            refusal(&with(scores)),
+            Error::Metadata { key, .. } if key == "tokenizer.ggml.scores"
+        ));
+    }
+    // Pieces a, aa, aaa and so on join in as many ways as they are long.
+    let many: Vec<String> = (1..=2000).map(|len| "a".repeat(len)).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let endless = changed(|file| {
+        file.text("tokenizer.ggml.model", "llama").without("tokenizer.ggml.merges");
+        file.without("tokenizer.ggml.token_type").without("tokenizer.ggml.eos_token_id");
+        file.texts("tokenizer.ggml.tokens", &many).floats("tokenizer.ggml.scores", &vec![0.0; many.len()]);
+        file.without_tensor("token_embd.weight").counting("token_embd.weight", &[many.len() as u64, 8]);
     });
-    let error = refusal(&sentencepiece);
-    assert!(error.to_string().contains("SentencePiece"), "{error}");
+    assert!(matches!(refusal(&endless), Error::Metadata { key, .. } if key == "tokenizer.ggml.tokens"));
+}
+
+#[test]
+fn tokenizers_that_we_cannot_write_are_refused() {
+    let unigram = changed(|file| {
+        file.text("tokenizer.ggml.model", "t5");
+    });
+    let error = refusal(&unigram);
+    assert!(matches!(&error, Error::TokenizerModel { found } if found == "t5"), "{error}");
     let tekken = changed(|file| {
         file.text("tokenizer.ggml.pre", "tekken");
     });

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Writer, import, plan, tiny};
-use ruminate_gguf::{Error, Gguf, Import, pre_tokenizers};
+use ruminate_gguf::{Error, Gguf, Import, Options, pre_tokenizers};
 
 fn refusal(bytes: &[u8]) -> Error {
     plan(bytes).map(drop).expect_err("a refusal")
@@ -159,7 +159,7 @@ fn a_file_that_does_not_name_its_rule_for_splitting_text_needs_one_stated() {
     });
     let with = |bytes: &[u8], pre: Option<&str>| {
         let mut gguf = Gguf::read(std::io::Cursor::new(bytes.to_vec()))?;
-        let import = Import::plan(&mut gguf, pre)?;
+        let import = Import::plan(&mut gguf, &Options { pre: pre.map(str::to_owned), ..Options::default() })?;
         let folder = tempfile::tempdir().expect("a folder");
         import.write(&mut gguf, folder.path(), &mut |_| {})?;
         Ok::<_, Error>(common::json(&folder.path().join("tokenizer.json"))["pre_tokenizer"].clone())

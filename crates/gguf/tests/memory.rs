@@ -5,7 +5,7 @@
 mod common;
 
 use common::{Writer, string, tiny};
-use ruminate_gguf::{Gguf, Import};
+use ruminate_gguf::{Gguf, Import, Options};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -42,8 +42,9 @@ fn measured(path: &Path) -> (u64, bool) {
 fn measure(path: &Path) {
     let out = tempfile::tempdir().expect("a folder");
     let before = status("VmRSS");
-    let imported = Gguf::open(path)
-        .and_then(|mut gguf| Import::plan(&mut gguf, None)?.write(&mut gguf, out.path(), &mut |_| {}));
+    let imported = Gguf::open(path).and_then(|mut gguf| {
+        Import::plan(&mut gguf, &Options::default())?.write(&mut gguf, out.path(), &mut |_| {})
+    });
     let grown = status("VmHWM").saturating_sub(before);
     eprintln!("grown {grown} success {}", imported.is_ok());
 }

@@ -4,7 +4,7 @@
 mod driver;
 
 use driver::{bytes, fixture};
-use ruminate_gguf::{Gguf, Import};
+use ruminate_gguf::{Gguf, Import, Options};
 use std::io::Cursor;
 
 #[test]
@@ -31,7 +31,7 @@ fn files() {
         },
         |mutant| {
             let Ok(mut gguf) = Gguf::read(Cursor::new(mutant)) else { return };
-            let Ok(plan) = Import::plan(&mut gguf, None) else { return };
+            let Ok(plan) = Import::plan(&mut gguf, &Options::default()) else { return };
             let folder = tempfile::tempdir().expect("a folder");
             drop(plan.write(&mut gguf, folder.path(), &mut |_| {}));
         },

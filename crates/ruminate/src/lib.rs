@@ -255,12 +255,12 @@ pub fn report_csv(run: &Path, out: Option<&Path>) -> Result<PathBuf, Error> {
 }
 
 /// Makes the model folder `out` from a GGUF file of llama, qwen2 or qwen3. `pre` names how the training split text into
-/// words, for a file that does not say it.
+/// words, for a file that does not say it; `dtype` is `float32` or `bfloat16`, where the file's own types should not decide.
 ///
 /// # Errors
 /// A file that is no model we read, an `out` that is there already, and those of writing.
-pub fn import(file: &Path, out: &Path, pre: Option<&str>) -> Result<(), Error> {
-    Ok(commands::import::run(file, out, pre)?)
+pub fn import(file: &Path, out: &Path, pre: Option<&str>, dtype: Option<&str>) -> Result<(), Error> {
+    Ok(commands::import::run(file, out, pre, dtype)?)
 }
 
 /// Merges the LoRA adapters of a folder into their base, or into `base`, and writes the model folder `out`. Returns the

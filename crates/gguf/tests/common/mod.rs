@@ -1,7 +1,7 @@
 //! Fixtures of other programs, and a writer of small GGUF files that says whatever a test wants it to.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use ruminate_gguf::{Error, Gguf, Import};
+use ruminate_gguf::{Error, Gguf, Import, Options};
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -41,7 +41,7 @@ type InMemory<'a> = Gguf<Cursor<&'a [u8]>>;
 /// Reads a file held in memory and plans its import.
 pub(crate) fn plan(bytes: &[u8]) -> Result<(InMemory<'_>, Import), Error> {
     let mut gguf = Gguf::read(Cursor::new(bytes))?;
-    let import = Import::plan(&mut gguf, None)?;
+    let import = Import::plan(&mut gguf, &Options::default())?;
     Ok((gguf, import))
 }
 
@@ -99,9 +99,24 @@ impl Writer {
         self.raw(key, 9, &[&5_u32.to_le_bytes()[..], &(values.len() as u64).to_le_bytes(), &list].concat())
     }
 
+    pub(crate) fn floats(&mut self, key: &str, values: &[f32]) -> &mut Self {
+        let list: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.raw(key, 9, &[&6_u32.to_le_bytes()[..], &(values.len() as u64).to_le_bytes(), &list].concat())
+    }
+
     pub(crate) fn without(&mut self, key: &str) -> &mut Self {
         self.keys.retain(|(name, _)| name != key);
         self
+    }
+
+    pub(crate) fn without_keys(&mut self) -> &mut Self {
+        self.keys.clear();
+        self
+    }
+
+    /// The tensors' names.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.tensors.iter().map(|tensor| tensor.name.clone()).collect()
     }
 
     /// A tensor with its shape slowest first.

@@ -5,17 +5,17 @@ use crate::frontend::Progress;
 use crate::policy::refuse_existing;
 use crate::printable::harmless;
 use anyhow::{Context, Result};
-use ruminate_gguf::{Gguf, Import, pre_tokenizers};
+use ruminate_gguf::{Dtype, Gguf, Import, Options, pre_tokenizers};
 use ruminate_run::FolderWriter;
 use serde_json::json;
 use std::path::Path;
 
 /// Makes the model folder `out` from a GGUF file. `pre` names how the training split text into words, for a file that does
-/// not say it.
+/// not say it; `dtype` is `float32` or `bfloat16`, where the file's own types should not decide.
 ///
 /// # Errors
 /// A file that is no model we read, an `out` that is there already, and those of writing.
-pub(crate) fn run(file: &Path, out: &Path, pre: Option<&str>) -> Result<()> {
+pub(crate) fn run(file: &Path, out: &Path, pre: Option<&str>, dtype: Option<&str>) -> Result<()> {
     refuse_existing(out)?;
     if let Some(pre) = pre
         && !pre_tokenizers().any(|known| known == pre)
@@ -23,9 +23,17 @@ pub(crate) fn run(file: &Path, out: &Path, pre: Option<&str>) -> Result<()> {
         let known = pre_tokenizers().collect::<Vec<_>>().join(", ");
         return Err(Refusal::usage(format!("--pre {pre}: expected one of {known}")));
     }
+    let dtype = match dtype.map(|name| (name, Dtype::of_name(name))) {
+        None => None,
+        Some((_, dtype @ Some(_))) => dtype,
+        Some((name, None)) => {
+            return Err(Refusal::usage(format!("--dtype {name}: expected float32 or bfloat16")));
+        }
+    };
+    let options = Options { pre: pre.map(str::to_owned), dtype };
     let of_file = || file.display().to_string();
     let mut gguf = Gguf::open(file).with_context(of_file)?;
-    let import = Import::plan(&mut gguf, pre).with_context(of_file)?;
+    let import = Import::plan(&mut gguf, &options).with_context(of_file)?;
     if !import.has_end() {
         notice!(
             "warning: {}: no token ends a text or a turn (`tokenizer.ggml.eos_token_id` is absent): completions end by \

@@ -1,19 +1,23 @@
-//! `tokenizer.ggml.*` to `tokenizer.json` and `tokenizer_config.json`: byte-level BPE, which all three families use.
-//! It refuses to encode text.
+//! `tokenizer.ggml.*` to `tokenizer.json` and `tokenizer_config.json`: byte-level BPE (`gpt2`) and SentencePiece's BPE
+//! (`llama`). It refuses to encode text.
 //!
 //! Vocabularies are large and files hostile, so nothing is copied: the index is a list of ids sorted by token, and
 //! `tokenizer.json` is written as it is walked.
 
+mod json;
+mod pieces;
+
 use crate::error::{Error, shown};
 use crate::metadata::{Metadata, Strings};
 use crate::pre_tokenizer::Rule;
-use serde::ser::{SerializeMap, SerializeSeq};
-use serde::{Serialize, Serializer};
+use json::Json;
+use pieces::Pieces;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 
 pub(crate) const TOKENS: &str = "tokenizer.ggml.tokens";
 pub(crate) const MERGES: &str = "tokenizer.ggml.merges";
+pub(crate) const SCORES: &str = "tokenizer.ggml.scores";
 pub(crate) const TOKEN_TYPES: &str = "tokenizer.ggml.token_type";
 const TEMPLATE: &str = "tokenizer.chat_template";
 
@@ -32,12 +36,20 @@ pub(crate) struct SpecialIds {
 #[derive(Debug)]
 pub(crate) struct Tokenizer<'a> {
     tokens: &'a Strings,
-    merges: &'a Strings,
     kinds: Vec<Kind>,
-    rule: Rule,
+    model: Model<'a>,
     adds_bos: bool,
     pub(crate) special: SpecialIds,
     pub(crate) chat_template: Option<&'a str>,
+}
+
+/// How a text becomes tokens.
+#[derive(Debug)]
+enum Model<'a> {
+    /// Words of a splitting rule, their bytes as characters, joined by merges in the file's order.
+    ByteLevel { merges: &'a Strings, rule: Rule },
+    /// The whole text, joined to the pieces with the best scores; bytes where a character is no piece.
+    SentencePiece(Pieces),
 }
 
 /// What `tokenizer.ggml.token_type` says of a token (`enum llama_token_type`).
@@ -57,29 +69,36 @@ impl<'a> Tokenizer<'a> {
     /// `pre` names the rule for splitting text of a file that names none.
     pub(crate) fn read(metadata: &'a Metadata, vocab_size: u64, pre: Option<&str>) -> Result<Self, Error> {
         const MODEL: &str = "tokenizer.ggml.model";
-        match metadata.text(MODEL)? {
-            Some("gpt2") => {}
+        let byte_level = match metadata.text(MODEL)? {
+            Some("gpt2") => true,
+            Some("llama") => false,
             Some(other) => return Err(Error::TokenizerModel { found: shown(other) }),
-            None => return Err(metadata.wrong(MODEL, "\"gpt2\"")),
-        }
+            None => return Err(metadata.wrong(MODEL, "\"gpt2\" or \"llama\"")),
+        };
         let tokens = metadata.texts(TOKENS)?.ok_or_else(|| metadata.wrong(TOKENS, "a list of texts"))?;
-        let merges = metadata.texts(MERGES)?.ok_or_else(|| metadata.wrong(MERGES, "a list of texts"))?;
         if tokens.is_empty() || tokens.len() as u64 > vocab_size {
             let expected = format!("from 1 to {vocab_size} texts: the rows of the embedding");
             return Err(metadata.wrong(TOKENS, expected));
         }
-        let special = special_ids(metadata, tokens)?;
+        let usual = if byte_level { SpecialIds::default() } else { pieces::USUAL_IDS };
+        let special = special_ids(metadata, tokens, usual)?;
         let kinds = kinds(metadata, tokens, special)?;
         let index = Index::of(tokens)?;
-        for (place, merge) in merges.iter().enumerate() {
-            if pair(merge).and_then(|parts| index.joined(tokens, parts)).is_none() {
-                return Err(Error::Merge { index: place, merge: shown(merge) });
+        let (model, usually_bos) = if byte_level {
+            let merges = metadata.texts(MERGES)?.ok_or_else(|| metadata.wrong(MERGES, "a list of texts"))?;
+            for (place, merge) in merges.iter().enumerate() {
+                if pair(merge).and_then(|parts| index.joined(tokens, parts)).is_none() {
+                    return Err(Error::Merge { index: place, merge: shown(merge) });
+                }
             }
-        }
-        let rule = Rule::of(metadata, pre)?;
-        let adds_bos = metadata.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(rule.adds_bos);
+            let rule = Rule::of(metadata, pre)?;
+            (Model::ByteLevel { merges, rule }, rule.adds_bos)
+        } else {
+            (Model::SentencePiece(Pieces::read(metadata, tokens, &kinds, &index)?), true)
+        };
+        let adds_bos = metadata.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(usually_bos);
         let chat_template = metadata.text(TEMPLATE)?;
-        Ok(Self { tokens, merges, kinds, rule, adds_bos, special, chat_template })
+        Ok(Self { tokens, kinds, model, adds_bos, special, chat_template })
     }
 
     /// Writes `tokenizer.json`.
@@ -107,24 +126,6 @@ impl<'a> Tokenizer<'a> {
     fn text(&self, id: u32) -> &str {
         self.tokens.get(id as usize).unwrap_or_default()
     }
-
-    /// `post_processor`: byte-level, and the beginning token where texts have one.
-    fn post_processor(&self) -> Value {
-        let byte_level = json!({ "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false, "use_regex": true });
-        let Some(bos) = self.special.bos.filter(|_| self.adds_bos) else {
-            return byte_level;
-        };
-        let text = self.text(bos);
-        let special = |sequence: u8| json!({ "SpecialToken": { "id": text, "type_id": sequence } });
-        let sequence = |id: &str, type_id: u8| json!({ "Sequence": { "id": id, "type_id": type_id } });
-        let template = json!({
-            "type": "TemplateProcessing",
-            "single": [special(0), sequence("A", 0)],
-            "pair": [special(0), sequence("A", 0), special(1), sequence("B", 1)],
-            "special_tokens": { text: { "id": text, "ids": [bos], "tokens": [text] } },
-        });
-        json!({ "type": "Sequence", "processors": [byte_level, template] })
-    }
 }
 
 /// What each token is. Files without the list have control tokens, too: what begins and ends texts is one anyway.
@@ -137,7 +138,8 @@ fn kinds(metadata: &Metadata, tokens: &Strings, special: SpecialIds) -> Result<V
     let kind = |(id, token): (usize, &str)| match numbers.map_or(1, |numbers| numbers[id]) {
         // Without a text there is nothing to match.
         _ if token.is_empty() => Kind::Plain,
-        3 => Kind::Control,
+        // What stands for no token is matched in text as control tokens are.
+        2 | 3 => Kind::Control,
         4 => Kind::UserDefined,
         5 if token == format!("[PAD{id}]") => Kind::Filler,
         _ if limits.contains(&Some(id as u32)) => Kind::Control,
@@ -146,21 +148,21 @@ fn kinds(metadata: &Metadata, tokens: &Strings, special: SpecialIds) -> Result<V
     Ok(tokens.iter().enumerate().map(kind).collect())
 }
 
-fn special_ids(metadata: &Metadata, tokens: &Strings) -> Result<SpecialIds, Error> {
-    let id = |name: &str| {
+fn special_ids(metadata: &Metadata, tokens: &Strings, usual: SpecialIds) -> Result<SpecialIds, Error> {
+    let id = |name: &str, usual: Option<u32>| {
         let key = format!("tokenizer.ggml.{name}_token_id");
         match metadata.unsigned(&key)? {
-            None => Ok(None),
+            None => Ok(usual.filter(|&id| (id as usize) < tokens.len())),
             Some(id) if id < tokens.len() as u64 => Ok(Some(id as u32)),
             Some(_) => Err(metadata.wrong(&key, format!("an id below {}", tokens.len()))),
         }
     };
     Ok(SpecialIds {
-        bos: id("bos")?,
-        eos: id("eos")?,
-        eot: id("eot")?,
-        pad: id("padding")?,
-        unk: id("unknown")?,
+        bos: id("bos", usual.bos)?,
+        eos: id("eos", usual.eos)?,
+        eot: id("eot", usual.eot)?,
+        pad: id("padding", usual.pad)?,
+        unk: id("unknown", usual.unk)?,
     })
 }
 
@@ -197,88 +199,5 @@ impl Index {
         self.id(tokens, left)?;
         self.id(tokens, right)?;
         self.id(tokens, &[left, right].concat())
-    }
-}
-
-/// `tokenizer.json`, in the order in which `tokenizers` writes it.
-struct Json<'a>(&'a Tokenizer<'a>);
-
-impl Serialize for Json<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("version", "1.0")?;
-        map.serialize_entry("truncation", &Value::Null)?;
-        map.serialize_entry("padding", &Value::Null)?;
-        map.serialize_entry("added_tokens", &AddedTokens(self.0))?;
-        map.serialize_entry("normalizer", &self.0.rule.normalizer())?;
-        map.serialize_entry("pre_tokenizer", &self.0.rule.pre_tokenizer())?;
-        map.serialize_entry("post_processor", &self.0.post_processor())?;
-        let decoder =
-            json!({ "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true });
-        map.serialize_entry("decoder", &decoder)?;
-        map.serialize_entry("model", &Model(self.0))?;
-        map.end()
-    }
-}
-
-struct AddedTokens<'a>(&'a Tokenizer<'a>);
-
-impl Serialize for AddedTokens<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(None)?;
-        for (id, (token, kind)) in self.0.tokens.iter().zip(&self.0.kinds).enumerate() {
-            let special = match kind {
-                Kind::Control => true,
-                Kind::UserDefined => false,
-                Kind::Plain | Kind::Filler => continue,
-            };
-            list.serialize_element(&json!({
-                "id": id,
-                "content": token,
-                "single_word": false,
-                "lstrip": false,
-                "rstrip": false,
-                "normalized": false,
-                "special": special,
-            }))?;
-        }
-        list.end()
-    }
-}
-
-struct Model<'a>(&'a Tokenizer<'a>);
-
-impl Serialize for Model<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", "BPE")?;
-        for key in ["dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"] {
-            map.serialize_entry(key, &Value::Null)?;
-        }
-        map.serialize_entry("fuse_unk", &false)?;
-        map.serialize_entry("byte_fallback", &false)?;
-        map.serialize_entry("ignore_merges", &self.0.rule.ignore_merges)?;
-        map.serialize_entry("vocab", &Vocabulary(self.0))?;
-        map.serialize_entry("merges", &Merges(self.0.merges))?;
-        map.end()
-    }
-}
-
-struct Vocabulary<'a>(&'a Tokenizer<'a>);
-
-impl Serialize for Vocabulary<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let tokens = self.0.tokens.iter().zip(&self.0.kinds).enumerate();
-        let real = tokens.filter(|(_, (_, kind))| **kind != Kind::Filler);
-        serializer.collect_map(real.map(|(id, (token, _))| (token, id)))
-    }
-}
-
-struct Merges<'a>(&'a Strings);
-
-impl Serialize for Merges<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Checked: every merge is a pair.
-        serializer.collect_seq(self.0.iter().filter_map(pair))
     }
 }

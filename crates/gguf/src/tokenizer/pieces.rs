@@ -1,0 +1,94 @@
+//! SentencePiece's BPE, as llama.cpp runs it for `tokenizer.ggml.model` = `llama`: of all neighbours that join to a piece
+//! the pair whose piece has the best score is joined first. `tokenizer.json` has merges in order instead of scores, as
+//! transformers' conversion makes them (`generate_merges`).
+
+use super::{Index, Kind, SCORES, SpecialIds, TOKENS};
+use crate::error::Error;
+use crate::metadata::{Metadata, Strings};
+use serde_json::{Value, json};
+
+/// What llama.cpp takes for ids that a file does not state.
+pub(super) const USUAL_IDS: SpecialIds =
+    SpecialIds { bos: Some(1), eos: Some(2), eot: None, pad: None, unk: Some(0) };
+
+/// The largest published vocabularies, of 262,144 pieces, have 580,000.
+const MAX_MERGES: usize = 1 << 20;
+
+/// What stands for a space in pieces.
+const SPACE: &str = "\u{2581}";
+
+/// The pairs that join, and whether a text begins with a space.
+#[derive(Debug)]
+pub(super) struct Pieces {
+    /// Ids of the left and of the right part, the best pair first.
+    pub(super) merges: Vec<[u32; 2]>,
+    prefix: bool,
+}
+
+impl Pieces {
+    pub(super) fn read(
+        metadata: &Metadata,
+        tokens: &Strings,
+        kinds: &[Kind],
+        index: &Index,
+    ) -> Result<Self, Error> {
+        let scores = metadata.floats(SCORES)?;
+        let scores =
+            scores.filter(|scores| scores.len() == tokens.len() && scores.iter().all(|s| s.is_finite()));
+        let Some(scores) = scores else {
+            return Err(metadata.wrong(SCORES, format!("{} finite numbers, one per token", tokens.len())));
+        };
+        let prefix = metadata.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
+        let mut found = Vec::new();
+        for (id, token) in tokens.iter().enumerate().filter(|(id, _)| kinds[*id] == Kind::Plain) {
+            let before = found.len();
+            for (cut, _) in token.char_indices().skip(1) {
+                let parts = [&token[..cut], &token[cut..]].map(|part| index.id(tokens, part));
+                let [Some(left), Some(right)] = parts else { continue };
+                if [left, right].iter().all(|&part| kinds[part as usize] == Kind::Plain) {
+                    found.push((id as u32, [left, right]));
+                }
+            }
+            found[before..].sort_by_key(|(_, parts)| *parts);
+            if found.len() > MAX_MERGES {
+                return Err(
+                    metadata.wrong(TOKENS, format!("pieces with at most {MAX_MERGES} pairs that join"))
+                );
+            }
+        }
+        let characters = |id: u32| tokens.get(id as usize).unwrap_or_default().chars().count();
+        // Of pieces with one score, the pair with the longer left part first.
+        found.sort_by(|(one, [left, right]), (other, [other_left, other_right])| {
+            let score = |id: &u32| scores[*id as usize];
+            score(other)
+                .total_cmp(&score(one))
+                .then_with(|| characters(*other_left).cmp(&characters(*left)))
+                .then_with(|| characters(*other_right).cmp(&characters(*right)))
+        });
+        Ok(Self { merges: found.into_iter().map(|(_, parts)| parts).collect(), prefix })
+    }
+
+    /// `normalizer` of `tokenizer.json`. The space goes before every text between special tokens, as in llama.cpp.
+    pub(super) fn normalizer(&self) -> Value {
+        let spaces = json!({ "type": "Replace", "pattern": { "String": " " }, "content": SPACE });
+        if self.prefix {
+            let prepend = json!({ "type": "Prepend", "prepend": SPACE });
+            json!({ "type": "Sequence", "normalizers": [prepend, spaces] })
+        } else {
+            spaces
+        }
+    }
+
+    /// `decoder` of `tokenizer.json`.
+    pub(super) fn decoder(&self) -> Value {
+        let mut steps = vec![
+            json!({ "type": "Replace", "pattern": { "String": SPACE }, "content": " " }),
+            json!({ "type": "ByteFallback" }),
+            json!({ "type": "Fuse" }),
+        ];
+        if self.prefix {
+            steps.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
+        }
+        json!({ "type": "Sequence", "decoders": steps })
+    }
+}
