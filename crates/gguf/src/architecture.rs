@@ -1,4 +1,4 @@
-//! Metadata to `config.json`: the three families, their sizes, and what of a file we refuse because a configuration
+//! Metadata to `config.json`: the families, their sizes, and what of a file we refuse because a configuration
 //! could not say it. It refuses to know tensors' contents.
 
 use crate::dtype::Dtype;
@@ -18,6 +18,8 @@ pub(crate) enum Family {
     Qwen2,
     /// Norms on the heads of q and k.
     Qwen3,
+    /// The same with a mixture of experts in every block.
+    Qwen3Moe,
 }
 
 /// The sizes and numbers of a decoder.
@@ -32,31 +34,59 @@ pub(crate) struct Architecture {
     pub(crate) num_key_value_heads: u64,
     pub(crate) head_dim: u64,
     pub(crate) max_position_embeddings: u64,
-    rms_norm_eps: f64,
-    rope_theta: f64,
-    scaling: Scaling,
+    pub(crate) rms_norm_eps: f64,
+    pub(crate) rope_theta: f64,
+    pub(crate) scaling: Scaling,
+    pub(crate) experts: Option<Experts>,
     pub(crate) tie_word_embeddings: bool,
 }
 
+/// The sizes of a mixture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Experts {
+    pub(crate) count: u64,
+    /// Per token.
+    pub(crate) used: u64,
+    pub(crate) intermediate_size: u64,
+}
+
+/// Experts of all blocks together: each is a few tensors of the folder, by name. DeepSeek-V3 has 14,848.
+const MOST_EXPERTS: u64 = 1 << 14;
+
 /// No size of a model is larger; products of two stay within 64 bits.
-const LARGEST: u64 = 1 << 28;
+pub(crate) const LARGEST: u64 = 1 << 28;
 
 impl Family {
+    pub(crate) const ALL: [Self; 4] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Qwen3Moe];
+
+    /// The names of all.
+    pub(crate) fn names() -> String {
+        Self::ALL.map(Self::name).join(", ")
+    }
+
     /// Of `general.architecture`.
     pub(crate) fn of(metadata: &Metadata) -> Result<Self, Error> {
         const KEY: &str = "general.architecture";
-        let name = metadata.text(KEY)?.ok_or_else(|| metadata.wrong(KEY, "llama, qwen2 or qwen3"))?;
-        let families = [Self::Llama, Self::Qwen2, Self::Qwen3];
-        let family = families.into_iter().find(|family| family.name() == name);
-        family.ok_or_else(|| Error::Architecture { found: shown(name) })
+        let name = metadata.text(KEY)?.ok_or_else(|| metadata.wrong(KEY, Self::names()))?;
+        let family = Self::ALL.into_iter().find(|family| family.name() == name);
+        family.ok_or_else(|| Error::Architecture { found: shown(name), known: Self::names() })
     }
 
-    /// Its name, in GGUF's keys and in `config.json` alike.
+    /// Its name in GGUF's keys.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Llama => "llama",
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
+            Self::Qwen3Moe => "qwen3moe",
+        }
+    }
+
+    /// `model_type` of `config.json`.
+    pub(crate) fn model_type(self) -> &'static str {
+        match self {
+            Self::Qwen3Moe => "qwen3_moe",
+            other => other.name(),
         }
     }
 
@@ -65,6 +95,7 @@ impl Family {
             Self::Llama => "LlamaForCausalLM",
             Self::Qwen2 => "Qwen2ForCausalLM",
             Self::Qwen3 => "Qwen3ForCausalLM",
+            Self::Qwen3Moe => "Qwen3MoeForCausalLM",
         }
     }
 }
@@ -78,7 +109,7 @@ impl Architecture {
     ) -> Result<Self, Error> {
         let family = Family::of(metadata)?;
         let keys = Keys { metadata, family };
-        refuse_others(metadata, family.name())?;
+        refuse_others(metadata, family)?;
         let num_hidden_layers = keys.size("block_count")?;
         if num_hidden_layers > tensors.len() as u64 {
             let expected = format!("at most the file's {} tensors", tensors.len());
@@ -113,8 +144,13 @@ impl Architecture {
         if rope_theta <= 1.0 {
             return Err(metadata.wrong(&keys.name("rope.freq_base"), "a number above 1"));
         }
+        let experts = match family {
+            Family::Qwen3Moe => Some(keys.experts(num_hidden_layers)?),
+            Family::Llama | Family::Qwen2 | Family::Qwen3 => None,
+        };
         Ok(Self {
             family,
+            experts,
             vocab_size: vocab_size(tensors)?,
             hidden_size,
             num_hidden_layers,
@@ -133,9 +169,9 @@ impl Architecture {
 
     /// `config.json`, in the spelling that every version of transformers reads.
     pub(crate) fn to_json(&self, dtype: Dtype) -> Value {
-        json!({
+        let mut json = json!({
             "architectures": [self.family.class()],
-            "model_type": self.family.name(),
+            "model_type": self.family.model_type(),
             "vocab_size": self.vocab_size,
             "hidden_size": self.hidden_size,
             "num_hidden_layers": self.num_hidden_layers,
@@ -151,7 +187,17 @@ impl Architecture {
             "tie_word_embeddings": self.tie_word_embeddings,
             "attention_bias": false,
             "dtype": dtype.config_name(),
-        })
+        });
+        if let Some(experts) = self.experts {
+            json["num_experts"] = json!(experts.count);
+            json["num_experts_per_tok"] = json!(experts.used);
+            json["moe_intermediate_size"] = json!(experts.intermediate_size);
+            // llama.cpp always makes the chosen weights sum to 1, and has experts in every block.
+            json["norm_topk_prob"] = json!(true);
+            json["decoder_sparse_step"] = json!(1);
+            json["mlp_only_layers"] = json!([]);
+        }
+        json
     }
 }
 
@@ -196,6 +242,21 @@ impl Keys<'_> {
     fn size(&self, key: &str) -> Result<u64, Error> {
         let missing = || self.metadata.wrong(&self.name(key), "a whole number from 1 to 2^28");
         self.optional_size(key)?.ok_or_else(missing)
+    }
+
+    fn experts(&self, blocks: u64) -> Result<Experts, Error> {
+        let count = self.size("expert_count")?;
+        if count * blocks > MOST_EXPERTS {
+            let expected = format!("at most {MOST_EXPERTS} experts in {blocks} blocks");
+            return Err(self.metadata.wrong(&self.name("expert_count"), expected));
+        }
+        let used = self.size("expert_used_count")?;
+        if used > count {
+            let expected = format!("at most the {count} experts");
+            return Err(self.metadata.wrong(&self.name("expert_used_count"), expected));
+        }
+        let intermediate_size = self.size("expert_feed_forward_length")?;
+        Ok(Experts { count, used, intermediate_size })
     }
 
     fn positive(&self, key: &str, default: Option<f64>) -> Result<f64, Error> {

@@ -37,10 +37,12 @@ pub enum Error {
         found: String,
     },
     /// `general.architecture` is not one that we map.
-    #[error("the file's architecture is {found:?}; expected one of llama, qwen2, qwen3")]
+    #[error("the file's architecture is {found:?}; expected one of {known}")]
     Architecture {
         /// What the file says.
         found: String,
+        /// Those that we map.
+        known: String,
     },
     /// The tensors are not those of the architecture that the metadata describe.
     #[error(

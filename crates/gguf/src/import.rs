@@ -38,7 +38,7 @@ pub struct Import {
 }
 
 impl Import {
-    /// Checks that the file is a llama, qwen2 or qwen3 model with all its tensors and a byte-level BPE tokenizer.
+    /// Checks that the file is a model that we know with all its tensors and a BPE tokenizer.
     ///
     /// # Errors
     /// What is wrong with it; nothing has been written.
@@ -49,10 +49,10 @@ impl Import {
         let divisors = rope_divisors(gguf)?;
         let architecture = Architecture::read(gguf.metadata(), gguf.tensors(), divisors.as_deref())?;
         let mapped = names::map(&architecture, gguf.tensors())?;
-        let SpecialIds { eos, eot, .. } =
+        let SpecialIds { eos, eot, eom, .. } =
             Tokenizer::read(gguf.metadata(), architecture.vocab_size, options.pre.as_deref())?.special;
         let dtype = options.dtype.unwrap_or_else(|| Dtype::of(mapped.iter().map(|tensor| &tensor.stored)));
-        let has_end = eos.or(eot).is_some();
+        let has_end = eos.or(eot).or(eom).is_some();
         Ok(Self { architecture, mapped, dtype, pre: options.pre.clone(), has_end })
     }
 
@@ -127,12 +127,18 @@ fn rope_divisors<R: Read + Seek>(gguf: &mut Gguf<R>) -> Result<Option<Vec<f32>>,
     Ok(Some(divisors))
 }
 
-/// The token ids of `config.json` and `generation_config.json`. What ends a text and what ends a turn both end
-/// generation.
+/// The token ids of `config.json` and `generation_config.json`. What ends a text, a turn or a message ends generation.
 fn token_ids(special: SpecialIds) -> Map<String, Value> {
-    let end = match (special.eos, special.eot) {
-        (Some(eos), Some(eot)) if eos != eot => json!([eos, eot]),
-        (eos, eot) => json!(eos.or(eot)),
+    let mut ends: Vec<u32> = Vec::new();
+    for end in [special.eos, special.eot, special.eom].into_iter().flatten() {
+        if !ends.contains(&end) {
+            ends.push(end);
+        }
+    }
+    let end = match ends.as_slice() {
+        [] => Value::Null,
+        [end] => json!(end),
+        ends => json!(ends),
     };
     // Null, not absent: llama's class has ids of its own for what a file leaves out.
     let ids =

@@ -1,6 +1,7 @@
 //! Names that a file's metadata and tensors have. Each key `<architecture>.*` is read elsewhere, known to change no
 //! number, or refused unless its value says that it is not used.
 
+use crate::architecture::Family;
 use crate::error::Error;
 use crate::metadata::{Metadata, Value};
 
@@ -34,6 +35,9 @@ const READ: [&str; 17] = [
     "rope.scaling.yarn_ext_factor",
 ];
 
+/// Read besides where the blocks have experts.
+const READ_OF_EXPERTS: [&str; 3] = ["expert_count", "expert_feed_forward_length", "expert_used_count"];
+
 /// What llama.cpp does not read for these architectures: how the converter found the rows, the epsilon of another
 /// kind of norm, and what the tensors' shapes say.
 const HARMLESS: [&str; 4] =
@@ -57,10 +61,13 @@ const CAUSAL: &str = "attention.causal";
 ///
 /// # Errors
 /// [`Error::Metadata`] with the first such key.
-pub(crate) fn refuse_others(metadata: &Metadata, architecture: &str) -> Result<(), Error> {
+pub(crate) fn refuse_others(metadata: &Metadata, family: Family) -> Result<(), Error> {
+    let architecture = family.name();
+    let is_read =
+        |own: &str| READ.contains(&own) || (family == Family::Qwen3Moe && READ_OF_EXPERTS.contains(&own));
     for (key, value) in metadata.iter() {
         let own = key.strip_prefix(architecture).and_then(|rest| rest.strip_prefix('.'));
-        let Some(own) = own.filter(|own| !READ.contains(own) && !HARMLESS.contains(own)) else { continue };
+        let Some(own) = own.filter(|own| !is_read(own) && !HARMLESS.contains(own)) else { continue };
         let neutral = match value {
             Value::Flag(flag) => *flag == (own == CAUSAL),
             Value::Integer(number) => is_neutral(own, *number as f64),

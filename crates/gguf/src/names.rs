@@ -40,6 +40,25 @@ impl Rows {
             }
         }
     }
+
+    /// The row of the model folder that is stored as row `row`.
+    pub(crate) fn wanted(self, row: u64) -> u64 {
+        match self {
+            Self::AsStored => row,
+            Self::Interleaved { width } => {
+                let (head, row) = (row / width, row % width);
+                head * width + row % 2 * (width / 2) + row / 2
+            }
+        }
+    }
+
+    /// How many rows change places among themselves.
+    pub(crate) fn group(self) -> u64 {
+        match self {
+            Self::AsStored => 1,
+            Self::Interleaved { width } => width,
+        }
+    }
 }
 
 /// Pairs every tensor that the architecture needs with the file's; the result is in the order of layers.
@@ -59,7 +78,14 @@ pub(crate) fn map(architecture: &Architecture, tensors: &[TensorInfo]) -> Result
             Some(tensor) if tensor.shape != shape => {
                 misshapen.push(format!("{stored}: {:?} instead of {shape:?}", tensor.shape));
             }
-            Some(tensor) => mapped.push(Mapped { name, stored: tensor.clone(), rows }),
+            Some(tensor) => match name {
+                Name::One(name) => mapped.push(Mapped { name, stored: tensor.clone(), rows }),
+                Name::PerExpert { .. } => mapped.extend((0..shape[0]).map(|expert| Mapped {
+                    name: name.of_expert(expert),
+                    stored: part(tensor, expert),
+                    rows,
+                })),
+            },
         }
     }
     let mut unexpected: Vec<String> = left.into_keys().map(shown).collect();
@@ -72,32 +98,77 @@ pub(crate) fn map(architecture: &Architecture, tensors: &[TensorInfo]) -> Result
     Err(Error::Tensors { missing, unexpected, misshapen })
 }
 
-struct Expected {
-    stored: String,
-    name: String,
-    shape: Vec<u64>,
-    rows: Rows,
+/// The expert's share of a tensor that stacks those of all.
+fn part(stacked: &TensorInfo, expert: u64) -> TensorInfo {
+    let bytes = stacked.bytes / stacked.shape[0];
+    let shape = stacked.shape[1..].to_vec();
+    TensorInfo { shape, at: stacked.at + expert * bytes, bytes, ..stacked.clone() }
 }
 
-fn expected(architecture: &Architecture) -> Vec<Expected> {
+/// A tensor of the file, and what it is in a model folder.
+#[derive(Clone, Debug)]
+pub(crate) struct Expected {
+    pub(crate) stored: String,
+    pub(crate) name: Name,
+    pub(crate) shape: Vec<u64>,
+    pub(crate) rows: Rows,
+}
+
+/// The names of a tensor of the file in a model folder.
+#[derive(Clone, Debug)]
+pub(crate) enum Name {
+    One(String),
+    /// Experts are stacked in the file, and tensors of their own in the folder: `{before}{expert}{after}`.
+    PerExpert {
+        before: String,
+        after: String,
+    },
+}
+
+impl Name {
+    /// How many tensors of a model folder a tensor of this shape is.
+    pub(crate) fn parts(&self, shape: &[u64]) -> u64 {
+        match self {
+            Self::One(_) => 1,
+            Self::PerExpert { .. } => shape[0],
+        }
+    }
+
+    /// The name of an expert's tensor, or of the one.
+    pub(crate) fn of_expert(&self, expert: u64) -> String {
+        match self {
+            Self::One(name) => name.clone(),
+            Self::PerExpert { before, after } => format!("{before}{expert}{after}"),
+        }
+    }
+}
+
+/// All tensors of an architecture, in the order of layers.
+pub(crate) fn expected(architecture: &Architecture) -> Vec<Expected> {
     let a = architecture;
     let (d, f) = (a.hidden_size, a.intermediate_size);
     // Sizes are at most 2^28, so products fit.
     let (q, kv) = (a.num_attention_heads * a.head_dim, a.num_key_value_heads * a.head_dim);
     let rotated = match a.family {
         Family::Llama => Rows::Interleaved { width: a.head_dim },
-        Family::Qwen2 | Family::Qwen3 => Rows::AsStored,
+        Family::Qwen2 | Family::Qwen3 | Family::Qwen3Moe => Rows::AsStored,
     };
     let plain = Rows::AsStored;
 
-    let mut all = Vec::new();
-    let mut add = |stored: String, name: String, shape: &[u64], rows: Rows| {
-        all.push(Expected { stored, name, shape: shape.to_vec(), rows });
+    let mut all: Vec<Expected> = Vec::new();
+    let add = |all: &mut Vec<Expected>, stored: String, name: String, shape: &[u64], rows: Rows| {
+        all.push(Expected { stored, name: Name::One(name), shape: shape.to_vec(), rows });
     };
-    add(EMBEDDING.to_owned(), "model.embed_tokens.weight".to_owned(), &[a.vocab_size, d], plain);
+    add(&mut all, EMBEDDING.to_owned(), "model.embed_tokens.weight".to_owned(), &[a.vocab_size, d], plain);
     for layer in 0..a.num_hidden_layers {
         let mut weight = |stored: &str, name: &str, shape: &[u64], rows: Rows| {
-            add(format!("blk.{layer}.{stored}"), format!("model.layers.{layer}.{name}"), shape, rows);
+            add(
+                &mut all,
+                format!("blk.{layer}.{stored}"),
+                format!("model.layers.{layer}.{name}"),
+                shape,
+                rows,
+            );
         };
         weight("attn_norm.weight", "input_layernorm.weight", &[d], plain);
         weight("attn_q.weight", "self_attn.q_proj.weight", &[q, d], rotated);
@@ -111,19 +182,37 @@ fn expected(architecture: &Architecture) -> Vec<Expected> {
                 weight("attn_k.bias", "self_attn.k_proj.bias", &[kv], plain);
                 weight("attn_v.bias", "self_attn.v_proj.bias", &[kv], plain);
             }
-            Family::Qwen3 => {
+            Family::Qwen3 | Family::Qwen3Moe => {
                 weight("attn_q_norm.weight", "self_attn.q_norm.weight", &[a.head_dim], plain);
                 weight("attn_k_norm.weight", "self_attn.k_norm.weight", &[a.head_dim], plain);
             }
         }
         weight("ffn_norm.weight", "post_attention_layernorm.weight", &[d], plain);
-        weight("ffn_gate.weight", "mlp.gate_proj.weight", &[f, d], plain);
-        weight("ffn_up.weight", "mlp.up_proj.weight", &[f, d], plain);
-        weight("ffn_down.weight", "mlp.down_proj.weight", &[d, f], plain);
+        let Some(experts) = a.experts else {
+            weight("ffn_gate.weight", "mlp.gate_proj.weight", &[f, d], plain);
+            weight("ffn_up.weight", "mlp.up_proj.weight", &[f, d], plain);
+            weight("ffn_down.weight", "mlp.down_proj.weight", &[d, f], plain);
+            continue;
+        };
+        let (n, f) = (experts.count, experts.intermediate_size);
+        weight("ffn_gate_inp.weight", "mlp.gate.weight", &[n, d], plain);
+        for (stored, name, shape) in
+            [("gate", "gate_proj", [n, f, d]), ("up", "up_proj", [n, f, d]), ("down", "down_proj", [n, d, f])]
+        {
+            all.push(Expected {
+                stored: format!("blk.{layer}.ffn_{stored}_exps.weight"),
+                name: Name::PerExpert {
+                    before: format!("model.layers.{layer}.mlp.experts."),
+                    after: format!(".{name}.weight"),
+                },
+                shape: shape.to_vec(),
+                rows: plain,
+            });
+        }
     }
-    add("output_norm.weight".to_owned(), "model.norm.weight".to_owned(), &[d], plain);
+    add(&mut all, "output_norm.weight".to_owned(), "model.norm.weight".to_owned(), &[d], plain);
     if !a.tie_word_embeddings {
-        add(HEAD.to_owned(), "lm_head.weight".to_owned(), &[a.vocab_size, d], plain);
+        add(&mut all, HEAD.to_owned(), "lm_head.weight".to_owned(), &[a.vocab_size, d], plain);
     }
     all
 }
@@ -137,5 +226,6 @@ mod tests {
         let rows = Rows::Interleaved { width: 6 };
         let sources: Vec<u64> = (0..12).map(|row| rows.source(row)).collect();
         assert_eq!(sources, [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]);
+        assert!(sources.iter().enumerate().all(|(row, &source)| rows.wanted(source) == row as u64));
     }
 }

@@ -84,6 +84,21 @@ impl Rule {
         }
     }
 
+    /// The name of the rule by which a `tokenizer.json` splits text, where it is one of these.
+    pub(crate) fn name_of(
+        normalizer: &Value,
+        pre_tokenizer: &Value,
+        ignore_merges: &Value,
+    ) -> Option<&'static str> {
+        let ignores = *ignore_merges == Value::Bool(true);
+        let same = |rule: &Rule| {
+            rule.ignore_merges == ignores
+                && rule.normalizer() == *normalizer
+                && without_offsets(rule.pre_tokenizer()) == without_offsets(pre_tokenizer.clone())
+        };
+        RULES.iter().find(|(_, rule)| same(rule)).map(|(name, _)| *name)
+    }
+
     /// `pre_tokenizer` of `tokenizer.json`.
     pub(crate) fn pre_tokenizer(self) -> Value {
         let byte_level = |use_regex: bool| {
@@ -119,6 +134,17 @@ impl Rule {
             Normalizer::Nfc => json!({ "type": "NFC" }),
         }
     }
+}
+
+/// Steps without what changes no token: where in the text each is said to be.
+fn without_offsets(mut step: Value) -> Value {
+    if let Some(step) = step.as_object_mut() {
+        step.remove("trim_offsets");
+    }
+    if let Some(steps) = step.get_mut("pretokenizers").and_then(Value::as_array_mut) {
+        steps.iter_mut().for_each(|step| *step = without_offsets(step.take()));
+    }
+    step
 }
 
 fn known() -> String {

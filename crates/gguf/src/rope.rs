@@ -104,8 +104,8 @@ fn from_divisors(theta: f64, divisors: &[f32]) -> Result<Scaling, Error> {
         return Ok(Scaling::None);
     }
     let factor = f64::from(factor);
-    // Rotations a token.
-    let rotations = |i: usize| theta.powf(-(i as f64) / divisors.len() as f64) / (2.0 * PI);
+    let turns: Vec<f64> = rotations(theta, divisors.len()).collect();
+    let rotations = |i: usize| turns[i];
     // What Llama 3.1 and 3.2 have; too few frequencies between the two wavelengths leave nothing else to go by.
     let mut candidates = vec![(4.0, 8192.0)];
     let mixed: Vec<usize> =
@@ -117,10 +117,7 @@ fn from_divisors(theta: f64, divisors: &[f32]) -> Result<Scaling, Error> {
         let high = ((1.0 - 1.0 / intercept) * 1000.0).round() / 1000.0;
         candidates.push((high, (slope * (high - 1.0)).round()));
     }
-    let rule = |high: f64, original: f64, i: usize| {
-        let kept = (original * rotations(i) - 1.0) / (high - 1.0);
-        1.0 / (kept.clamp(0.0, 1.0) * (1.0 - 1.0 / factor) + 1.0 / factor)
-    };
+    let rule = |high: f64, original: f64, i: usize| divisor(rotations(i), [factor, 1.0, high, original]);
     // The first place where a candidate and the file part.
     let differs = |(high, original): (f64, f64)| {
         (0..divisors.len()).find(|&i| {
@@ -137,6 +134,27 @@ fn from_divisors(theta: f64, divisors: &[f32]) -> Result<Scaling, Error> {
     let best = candidates.next_back().unwrap_or((4.0, 8192.0));
     let index = differs(best).unwrap_or_default();
     Err(Error::RopeFactors { index, found: divisors[index], expected: rule(best.0, best.1, index) as f32 })
+}
+
+/// What Llama 3's rule divides a frequency by that makes so many rotations a token.
+fn divisor(rotations: f64, [factor, low, high, original]: [f64; 4]) -> f64 {
+    let kept = (original * rotations - low) / (high - low);
+    1.0 / (kept.clamp(0.0, 1.0) * (1.0 - 1.0 / factor) + 1.0 / factor)
+}
+
+/// The rotations a token of each frequency of a head of this many pairs.
+fn rotations(theta: f64, pairs: usize) -> impl Iterator<Item = f64> {
+    (0..pairs).map(move |i| theta.powf(-(i as f64) / pairs as f64) / (2.0 * PI))
+}
+
+impl Scaling {
+    /// The elements of `rope_freqs.weight` for a head of this width; none where there is nothing to divide.
+    pub(crate) fn divisors(self, theta: f64, head_dim: u64) -> Vec<f32> {
+        let Self::Llama3 { factor, low, high, original } = self else { return Vec::new() };
+        rotations(theta, head_dim as usize / 2)
+            .map(|rotations| divisor(rotations, [factor, low, high, original]) as f32)
+            .collect()
+    }
 }
 
 #[cfg(test)]

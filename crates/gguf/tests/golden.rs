@@ -8,8 +8,13 @@ use safetensors::SafeTensors;
 use std::path::Path;
 use tokenizers::Tokenizer;
 
-const CASES: [(&str, Dtype); 4] =
-    [("llama", Dtype::Bf16), ("qwen2", Dtype::F32), ("qwen3", Dtype::Bf16), ("pieces", Dtype::Bf16)];
+const CASES: [(&str, Dtype); 5] = [
+    ("llama", Dtype::Bf16),
+    ("qwen2", Dtype::F32),
+    ("qwen3", Dtype::Bf16),
+    ("pieces", Dtype::Bf16),
+    ("qwen3moe", Dtype::Bf16),
+];
 
 #[test]
 fn every_block_type_dequantises_to_the_reference_bits() {

@@ -214,7 +214,7 @@ fn metadata_that_describe_no_model_of_ours_are_refused_by_key() {
     let other = changed(|file| {
         file.text("general.architecture", "gemma3");
     });
-    assert!(matches!(refusal(&other), Error::Architecture { found } if found == "gemma3"));
+    assert!(matches!(refusal(&other), Error::Architecture { found, .. } if found == "gemma3"));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! `tokenizer.json` is written as it is walked.
 
 mod json;
-mod pieces;
+pub(crate) mod pieces;
 
 use crate::error::{Error, shown};
 use crate::metadata::{Metadata, Strings};
@@ -19,7 +19,7 @@ pub(crate) const TOKENS: &str = "tokenizer.ggml.tokens";
 pub(crate) const MERGES: &str = "tokenizer.ggml.merges";
 pub(crate) const SCORES: &str = "tokenizer.ggml.scores";
 pub(crate) const TOKEN_TYPES: &str = "tokenizer.ggml.token_type";
-const TEMPLATE: &str = "tokenizer.chat_template";
+pub(crate) const TEMPLATE: &str = "tokenizer.chat_template";
 
 /// The ids with a meaning of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(crate) struct SpecialIds {
     pub(crate) eos: Option<u32>,
     /// Ends a turn, where this is another token than `eos`.
     pub(crate) eot: Option<u32>,
+    /// Ends a message within a turn.
+    pub(crate) eom: Option<u32>,
     pub(crate) pad: Option<u32>,
     pub(crate) unk: Option<u32>,
 }
@@ -54,7 +56,7 @@ enum Model<'a> {
 
 /// What `tokenizer.ggml.token_type` says of a token (`enum llama_token_type`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Plain,
     /// Matched in text before anything is split, and left out where special tokens are.
     Control,
@@ -134,7 +136,7 @@ fn kinds(metadata: &Metadata, tokens: &Strings, special: SpecialIds) -> Result<V
     if numbers.is_some_and(|numbers| numbers.len() != tokens.len()) {
         return Err(metadata.wrong(TOKEN_TYPES, format!("{} numbers, one a token", tokens.len())));
     }
-    let limits = [special.bos, special.eos, special.eot];
+    let limits = [special.bos, special.eos, special.eot, special.eom];
     let kind = |(id, token): (usize, &str)| match numbers.map_or(1, |numbers| numbers[id]) {
         // Without a text there is nothing to match.
         _ if token.is_empty() => Kind::Plain,
@@ -161,6 +163,7 @@ fn special_ids(metadata: &Metadata, tokens: &Strings, usual: SpecialIds) -> Resu
         bos: id("bos", usual.bos)?,
         eos: id("eos", usual.eos)?,
         eot: id("eot", usual.eot)?,
+        eom: id("eom", usual.eom)?,
         pad: id("padding", usual.pad)?,
         unk: id("unknown", usual.unk)?,
     })
@@ -174,11 +177,11 @@ fn pair(merge: &str) -> Option<(&str, &str)> {
 }
 
 /// Ids by token.
-struct Index(Vec<u32>);
+pub(crate) struct Index(Vec<u32>);
 
 impl Index {
     /// Of tokens that must all differ.
-    fn of(tokens: &Strings) -> Result<Self, Error> {
+    pub(crate) fn of(tokens: &Strings) -> Result<Self, Error> {
         let mut ids: Vec<u32> = (0..tokens.len() as u32).collect();
         ids.sort_by_key(|&id| tokens.get(id as usize));
         let same = |ids: &&[u32]| tokens.get(ids[0] as usize) == tokens.get(ids[1] as usize);
@@ -189,7 +192,7 @@ impl Index {
         Ok(Self(ids))
     }
 
-    fn id(&self, tokens: &Strings, token: &str) -> Option<u32> {
+    pub(crate) fn id(&self, tokens: &Strings, token: &str) -> Option<u32> {
         let place = self.0.binary_search_by_key(&Some(token), |&id| tokens.get(id as usize)).ok()?;
         Some(self.0[place])
     }

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 /// What llama.cpp takes for ids that a file does not state.
 pub(super) const USUAL_IDS: SpecialIds =
-    SpecialIds { bos: Some(1), eos: Some(2), eot: None, pad: None, unk: Some(0) };
+    SpecialIds { bos: Some(1), eos: Some(2), eot: None, eom: None, pad: None, unk: Some(0) };
 
 /// The largest published vocabularies, of 262,144 pieces, have 580,000.
 const MAX_MERGES: usize = 1 << 20;
 
 /// What stands for a space in pieces.
-const SPACE: &str = "\u{2581}";
+pub(crate) const SPACE: &str = "\u{2581}";
 
 /// The pairs that join, and whether a text begins with a space.
 #[derive(Debug)]
@@ -39,33 +39,10 @@ impl Pieces {
             return Err(metadata.wrong(SCORES, format!("{} finite numbers, one per token", tokens.len())));
         };
         let prefix = metadata.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
-        let mut found = Vec::new();
-        for (id, token) in tokens.iter().enumerate().filter(|(id, _)| kinds[*id] == Kind::Plain) {
-            let before = found.len();
-            for (cut, _) in token.char_indices().skip(1) {
-                let parts = [&token[..cut], &token[cut..]].map(|part| index.id(tokens, part));
-                let [Some(left), Some(right)] = parts else { continue };
-                if [left, right].iter().all(|&part| kinds[part as usize] == Kind::Plain) {
-                    found.push((id as u32, [left, right]));
-                }
-            }
-            found[before..].sort_by_key(|(_, parts)| *parts);
-            if found.len() > MAX_MERGES {
-                return Err(
-                    metadata.wrong(TOKENS, format!("pieces with at most {MAX_MERGES} pairs that join"))
-                );
-            }
-        }
-        let characters = |id: u32| tokens.get(id as usize).unwrap_or_default().chars().count();
-        // Of pieces with one score, the pair with the longer left part first.
-        found.sort_by(|(one, [left, right]), (other, [other_left, other_right])| {
-            let score = |id: &u32| scores[*id as usize];
-            score(other)
-                .total_cmp(&score(one))
-                .then_with(|| characters(*other_left).cmp(&characters(*left)))
-                .then_with(|| characters(*other_right).cmp(&characters(*right)))
-        });
-        Ok(Self { merges: found.into_iter().map(|(_, parts)| parts).collect(), prefix })
+        let Some(merges) = merges(tokens, kinds, index, scores) else {
+            return Err(metadata.wrong(TOKENS, format!("pieces with at most {MAX_MERGES} pairs that join")));
+        };
+        Ok(Self { merges, prefix })
     }
 
     /// `normalizer` of `tokenizer.json`. The space goes before every text between special tokens, as in llama.cpp.
@@ -91,4 +68,38 @@ impl Pieces {
         }
         json!({ "type": "Sequence", "decoders": steps })
     }
+}
+
+/// The pairs of pieces that join to another one, that with the best score first; `None` where there are too many.
+pub(crate) fn merges(
+    tokens: &Strings,
+    kinds: &[Kind],
+    index: &Index,
+    scores: &[f32],
+) -> Option<Vec<[u32; 2]>> {
+    let mut found = Vec::new();
+    for (id, token) in tokens.iter().enumerate().filter(|(id, _)| kinds[*id] == Kind::Plain) {
+        let before = found.len();
+        for (cut, _) in token.char_indices().skip(1) {
+            let parts = [&token[..cut], &token[cut..]].map(|part| index.id(tokens, part));
+            let [Some(left), Some(right)] = parts else { continue };
+            if [left, right].iter().all(|&part| kinds[part as usize] == Kind::Plain) {
+                found.push((id as u32, [left, right]));
+            }
+        }
+        found[before..].sort_by_key(|(_, parts)| *parts);
+        if found.len() > MAX_MERGES {
+            return None;
+        }
+    }
+    let characters = |id: u32| tokens.get(id as usize).unwrap_or_default().chars().count();
+    // Of pieces with one score, the pair with the longer left part first.
+    found.sort_by(|(one, [left, right]), (other, [other_left, other_right])| {
+        let score = |id: &u32| scores[*id as usize];
+        score(other)
+            .total_cmp(&score(one))
+            .then_with(|| characters(*other_left).cmp(&characters(*left)))
+            .then_with(|| characters(*other_right).cmp(&characters(*right)))
+    });
+    Some(found.into_iter().map(|(_, parts)| parts).collect())
 }

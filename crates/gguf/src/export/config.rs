@@ -1,0 +1,151 @@
+//! `config.json` to the keys of a GGUF file, as llama.cpp's converter writes them. It refuses to know tokenizers.
+
+use super::error::ExportError;
+use super::writer::Kv;
+use crate::architecture::{Architecture, Experts, Family, LARGEST};
+use crate::rope::Scaling;
+use serde_json::Value;
+
+impl Architecture {
+    /// Of a `config.json` in the older spelling.
+    pub(super) fn from_config(json: &Value) -> Result<Self, ExportError> {
+        let config = Config(json);
+        let found = json["model_type"].as_str().unwrap_or_default();
+        let Some(family) = Family::ALL.into_iter().find(|family| family.model_type() == found) else {
+            let expected = Family::ALL.map(Family::model_type).join(", ");
+            return Err(ExportError::Family { found: found.chars().take(80).collect(), expected });
+        };
+        let rope_theta = config.number("rope_theta")?;
+        let experts = match family {
+            Family::Qwen3Moe => {
+                if json["norm_topk_prob"] != Value::Bool(true) {
+                    return Err(config.wrong(
+                        "norm_topk_prob",
+                        "llama.cpp's qwen3moe always makes the chosen experts' weights sum to 1",
+                    ));
+                }
+                Some(Experts {
+                    count: config.size("num_experts")?,
+                    used: config.size("num_experts_per_tok")?,
+                    intermediate_size: config.size("moe_intermediate_size")?,
+                })
+            }
+            Family::Llama | Family::Qwen2 | Family::Qwen3 => None,
+        };
+        Ok(Self {
+            family,
+            vocab_size: config.size("vocab_size")?,
+            hidden_size: config.size("hidden_size")?,
+            num_hidden_layers: config.size("num_hidden_layers")?,
+            intermediate_size: config.size("intermediate_size")?,
+            num_attention_heads: config.size("num_attention_heads")?,
+            num_key_value_heads: config.size("num_key_value_heads")?,
+            head_dim: config.size("head_dim")?,
+            max_position_embeddings: config.size("max_position_embeddings")?,
+            rms_norm_eps: config.number("rms_norm_eps")?,
+            rope_theta,
+            scaling: config.scaling()?,
+            experts,
+            tie_word_embeddings: json["tie_word_embeddings"] == Value::Bool(true),
+        })
+    }
+
+    /// `<architecture>.*`.
+    pub(super) fn keys(&self) -> Vec<(String, Kv)> {
+        let size = |size: u64| Kv::Unsigned(size as u32);
+        let float = |number: f64| Kv::Float(number as f32);
+        let mut keys = vec![
+            ("vocab_size", size(self.vocab_size)),
+            ("context_length", size(self.max_position_embeddings)),
+            ("embedding_length", size(self.hidden_size)),
+            ("block_count", size(self.num_hidden_layers)),
+            ("feed_forward_length", size(self.intermediate_size)),
+            ("attention.head_count", size(self.num_attention_heads)),
+            ("attention.head_count_kv", size(self.num_key_value_heads)),
+            ("attention.key_length", size(self.head_dim)),
+            ("attention.value_length", size(self.head_dim)),
+            ("attention.layer_norm_rms_epsilon", float(self.rms_norm_eps)),
+            ("rope.dimension_count", size(self.head_dim)),
+            ("rope.freq_base", float(self.rope_theta)),
+        ];
+        match self.scaling {
+            // Llama 3's rule is a tensor.
+            Scaling::None | Scaling::Llama3 { .. } => {}
+            Scaling::Yarn { factor, original, beta_fast, beta_slow } => keys.extend([
+                ("rope.scaling.type", Kv::Text("yarn".to_owned())),
+                ("rope.scaling.factor", float(factor)),
+                ("rope.scaling.original_context_length", size(original)),
+                ("rope.scaling.yarn_beta_fast", float(beta_fast)),
+                ("rope.scaling.yarn_beta_slow", float(beta_slow)),
+            ]),
+        }
+        if let Some(experts) = self.experts {
+            keys.extend([
+                ("expert_count", size(experts.count)),
+                ("expert_used_count", size(experts.used)),
+                ("expert_feed_forward_length", size(experts.intermediate_size)),
+            ]);
+        }
+        let family = self.family.name();
+        keys.into_iter().map(|(key, value)| (format!("{family}.{key}"), value)).collect()
+    }
+
+    /// The elements of `rope_freqs.weight`; none where the file has no such tensor.
+    pub(super) fn rope_divisors(&self) -> Vec<f32> {
+        self.scaling.divisors(self.rope_theta, self.head_dim)
+    }
+}
+
+struct Config<'a>(&'a Value);
+
+impl Config<'_> {
+    fn wrong(&self, key: &'static str, expected: &str) -> ExportError {
+        let found = match &self.0[key] {
+            Value::Null => "absent".to_owned(),
+            value => value.to_string().chars().take(80).collect(),
+        };
+        ExportError::Config { key, found, expected: expected.to_owned() }
+    }
+
+    fn size(&self, key: &'static str) -> Result<u64, ExportError> {
+        let size = self.0[key].as_u64().filter(|size| (1..=LARGEST).contains(size));
+        size.ok_or_else(|| self.wrong(key, "expected a whole number from 1 to 2^28"))
+    }
+
+    fn number(&self, key: &'static str) -> Result<f64, ExportError> {
+        let number = self.0[key].as_f64().filter(|number| *number > 0.0);
+        number.ok_or_else(|| self.wrong(key, "expected a number above 0"))
+    }
+
+    fn scaling(&self) -> Result<Scaling, ExportError> {
+        const KEY: &str = "rope_scaling";
+        let table = &self.0[KEY];
+        if table.is_null() {
+            return Ok(Scaling::None);
+        }
+        let number = |key: &str| table[key].as_f64().filter(|number| *number > 0.0);
+        let missing = || self.wrong(KEY, "expected a table with all its numbers");
+        let needed = |key: &str| number(key).ok_or_else(missing);
+        match table["rope_type"].as_str() {
+            Some("yarn") => {
+                let unsaid = ["attention_factor", "mscale", "mscale_all_dim"];
+                if unsaid.iter().any(|key| number(key).is_some()) {
+                    return Err(self.wrong(KEY, "a file has no keys for YaRN's factors of attention"));
+                }
+                Ok(Scaling::Yarn {
+                    factor: needed("factor")?,
+                    original: needed("original_max_position_embeddings")? as u64,
+                    beta_fast: needed("beta_fast")?,
+                    beta_slow: needed("beta_slow")?,
+                })
+            }
+            Some("llama3") => Ok(Scaling::Llama3 {
+                factor: needed("factor")?,
+                low: needed("low_freq_factor")?,
+                high: needed("high_freq_factor")?,
+                original: needed("original_max_position_embeddings")?,
+            }),
+            _ => Err(self.wrong(KEY, "expected YaRN's or Llama 3's rule")),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Why a model was not exported, one variant per cause.
+
+use std::io;
+
+/// Everything that can go wrong with an export.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExportError {
+    /// The system refused to write the file.
+    #[error("cannot write: {0}")]
+    Write(#[source] io::Error),
+    /// No architecture of llama.cpp that we write.
+    #[error("llama.cpp runs no model of model_type {found:?} that we can write; expected one of {expected}")]
+    Family {
+        /// What `config.json` says.
+        found: String,
+        /// Those that are written.
+        expected: String,
+    },
+    /// A key of `config.json` is absent, or holds what a GGUF file cannot say.
+    #[error("config.json: `{key}` is {found}; {expected}")]
+    Config {
+        /// The key.
+        key: &'static str,
+        /// What it holds.
+        found: String,
+        /// What would be right.
+        expected: String,
+    },
+    /// The tokenizer is of a kind that llama.cpp lacks.
+    #[error("tokenizer.json: {part} is {found}; llama.cpp runs {expected}")]
+    Tokenizer {
+        /// Which part.
+        part: &'static str,
+        /// What it is.
+        found: String,
+        /// What llama.cpp has.
+        expected: String,
+    },
+    /// A token that no row of the embedding stands for, or an id twice.
+    #[error("tokenizer.json: token {token:?} has the id {id}; expected ids below {vocab_size}, each once")]
+    Id {
+        /// The token.
+        token: String,
+        /// Its id.
+        id: u64,
+        /// Rows of the embedding.
+        vocab_size: u64,
+    },
+    /// More ending tokens than the format has keys for.
+    #[error(
+        "{found} tokens end the model's texts; a GGUF file names at most 3 (text, turn, message): shorten `eos_token_id` of config.json and generation_config.json"
+    )]
+    Ends {
+        /// How many there are.
+        found: usize,
+    },
+    /// A weight is beyond the range of the type.
+    #[error("tensor {tensor:?} holds {value}, which {kind} cannot hold; export it as bf16")]
+    Overflow {
+        /// The tensor's name in the model.
+        tensor: String,
+        /// The value.
+        value: f32,
+        /// The type.
+        kind: &'static str,
+    },
+}
