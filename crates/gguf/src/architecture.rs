@@ -20,7 +20,27 @@ pub(crate) enum Family {
     Qwen3,
     /// The same with a mixture of experts in every block.
     Qwen3Moe,
+    /// Llama with every fourth block unrotated.
+    Smollm3,
+    /// Llama with factors on states and scores.
+    Granite,
+    /// Qwen2 with another name for the second norm.
+    SeedOss,
+    /// Llama in the order of Hugging Face's rows, with q, k and v in one tensor, and gate and values in one.
+    Phi3,
 }
+
+/// Granite's factors.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Multipliers {
+    pub(crate) embedding: f64,
+    pub(crate) residual: f64,
+    pub(crate) attention: f64,
+    pub(crate) logits: f64,
+}
+
+/// Of SmolLM3's blocks one of so many is not rotated (llama.cpp's `n_no_rope_layer_step`).
+pub(crate) const UNROTATED: u64 = 4;
 
 /// The sizes and numbers of a decoder.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +58,7 @@ pub(crate) struct Architecture {
     pub(crate) rope_theta: f64,
     pub(crate) scaling: Scaling,
     pub(crate) experts: Option<Experts>,
+    pub(crate) multipliers: Option<Multipliers>,
     pub(crate) tie_word_embeddings: bool,
 }
 
@@ -57,7 +78,16 @@ const MOST_EXPERTS: u64 = 1 << 14;
 pub(crate) const LARGEST: u64 = 1 << 28;
 
 impl Family {
-    pub(crate) const ALL: [Self; 4] = [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Qwen3Moe];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Llama,
+        Self::Qwen2,
+        Self::Qwen3,
+        Self::Qwen3Moe,
+        Self::Smollm3,
+        Self::Granite,
+        Self::SeedOss,
+        Self::Phi3,
+    ];
 
     /// The names of all.
     pub(crate) fn names() -> String {
@@ -79,6 +109,10 @@ impl Family {
             Self::Qwen2 => "qwen2",
             Self::Qwen3 => "qwen3",
             Self::Qwen3Moe => "qwen3moe",
+            Self::Smollm3 => "smollm3",
+            Self::Granite => "granite",
+            Self::SeedOss => "seed_oss",
+            Self::Phi3 => "phi3",
         }
     }
 
@@ -86,16 +120,21 @@ impl Family {
     pub(crate) fn model_type(self) -> &'static str {
         match self {
             Self::Qwen3Moe => "qwen3_moe",
+            // Taken apart, its weights are Llama's.
+            Self::Phi3 => "llama",
             other => other.name(),
         }
     }
 
     fn class(self) -> &'static str {
         match self {
-            Self::Llama => "LlamaForCausalLM",
+            Self::Llama | Self::Phi3 => "LlamaForCausalLM",
             Self::Qwen2 => "Qwen2ForCausalLM",
             Self::Qwen3 => "Qwen3ForCausalLM",
             Self::Qwen3Moe => "Qwen3MoeForCausalLM",
+            Self::Smollm3 => "SmolLM3ForCausalLM",
+            Self::Granite => "GraniteForCausalLM",
+            Self::SeedOss => "SeedOssForCausalLM",
         }
     }
 }
@@ -146,11 +185,23 @@ impl Architecture {
         }
         let experts = match family {
             Family::Qwen3Moe => Some(keys.experts(num_hidden_layers)?),
-            Family::Llama | Family::Qwen2 | Family::Qwen3 => None,
+            _ => None,
         };
+        let multipliers = match family {
+            Family::Granite => Some(keys.multipliers(head_dim)?),
+            _ => None,
+        };
+        let context = keys.size("context_length")?;
+        if family == Family::Phi3
+            && keys.optional_size_or_none("attention.sliding_window")?.is_some_and(|window| window < context)
+        {
+            let expected = format!("0, or at least the {context} positions: windows are not supported");
+            return Err(metadata.wrong(&keys.name("attention.sliding_window"), expected));
+        }
         Ok(Self {
             family,
             experts,
+            multipliers,
             vocab_size: vocab_size(tensors)?,
             hidden_size,
             num_hidden_layers,
@@ -158,7 +209,7 @@ impl Architecture {
             num_attention_heads,
             num_key_value_heads,
             head_dim,
-            max_position_embeddings: keys.size("context_length")?,
+            max_position_embeddings: context,
             rms_norm_eps: keys.positive("attention.layer_norm_rms_epsilon", None)?,
             rope_theta,
             scaling: Scaling::read(metadata, family.name(), rope_theta, rope_divisors)?,
@@ -185,9 +236,23 @@ impl Architecture {
             "rope_theta": self.rope_theta,
             "rope_scaling": self.scaling.to_json(),
             "tie_word_embeddings": self.tie_word_embeddings,
-            "attention_bias": false,
+            "attention_bias": self.family == Family::SeedOss,
             "dtype": dtype.config_name(),
         });
+        if self.family == Family::Smollm3 {
+            json["no_rope_layers"] =
+                (1..=self.num_hidden_layers).map(|number| u64::from(number % UNROTATED != 0)).collect();
+            json["use_sliding_window"] = json!(false);
+        }
+        if self.family == Family::SeedOss {
+            json["attention_out_bias"] = json!(false);
+        }
+        if let Some(multipliers) = self.multipliers {
+            json["embedding_multiplier"] = json!(multipliers.embedding);
+            json["residual_multiplier"] = json!(multipliers.residual);
+            json["attention_multiplier"] = json!(multipliers.attention);
+            json["logits_scaling"] = json!(multipliers.logits);
+        }
         if let Some(experts) = self.experts {
             json["num_experts"] = json!(experts.count);
             json["num_experts_per_tok"] = json!(experts.used);
@@ -242,6 +307,34 @@ impl Keys<'_> {
     fn size(&self, key: &str) -> Result<u64, Error> {
         let missing = || self.metadata.wrong(&self.name(key), "a whole number from 1 to 2^28");
         self.optional_size(key)?.ok_or_else(missing)
+    }
+
+    /// A size whose 0 says that there is none.
+    fn optional_size_or_none(&self, key: &str) -> Result<Option<u64>, Error> {
+        match self.metadata.unsigned(&self.name(key))? {
+            Some(0) | None => Ok(None),
+            Some(_) => self.optional_size(key),
+        }
+    }
+
+    fn multipliers(&self, head_dim: u64) -> Result<Multipliers, Error> {
+        const ROTATED: &str = "rope.scaling.finetuned";
+        if self.metadata.flag(&self.name(ROTATED))? == Some(false) {
+            let expected = "true, or absent: blocks without rotation are not supported for this architecture";
+            return Err(self.metadata.wrong(&self.name(ROTATED), expected));
+        }
+        // 0 says that there is none, as in llama.cpp.
+        let factor = |key: &str, usual: f64| match self.metadata.number(&self.name(key))? {
+            Some(factor) if factor < 0.0 => Err(self.metadata.wrong(&self.name(key), "a number above 0")),
+            Some(factor) if factor > 0.0 => Ok(factor),
+            _ => Ok(usual),
+        };
+        Ok(Multipliers {
+            embedding: factor("embedding_scale", 1.0)?,
+            residual: factor("residual_scale", 1.0)?,
+            attention: factor("attention.scale", (head_dim as f64).powf(-0.5))?,
+            logits: factor("logit_scale", 1.0)?,
+        })
     }
 
     fn experts(&self, blocks: u64) -> Result<Experts, Error> {

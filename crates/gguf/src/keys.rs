@@ -35,8 +35,15 @@ const READ: [&str; 17] = [
     "rope.scaling.yarn_ext_factor",
 ];
 
-/// Read besides where the blocks have experts.
-const READ_OF_EXPERTS: [&str; 3] = ["expert_count", "expert_feed_forward_length", "expert_used_count"];
+/// What is read besides of an architecture.
+fn read_of(family: Family) -> &'static [&'static str] {
+    match family {
+        Family::Qwen3Moe => &["expert_count", "expert_feed_forward_length", "expert_used_count"],
+        Family::Granite => &["attention.scale", "embedding_scale", "logit_scale", "residual_scale"],
+        Family::Phi3 => &["attention.sliding_window"],
+        _ => &[],
+    }
+}
 
 /// What llama.cpp does not read for these architectures: how the converter found the rows, the epsilon of another
 /// kind of norm, and what the tensors' shapes say.
@@ -63,8 +70,7 @@ const CAUSAL: &str = "attention.causal";
 /// [`Error::Metadata`] with the first such key.
 pub(crate) fn refuse_others(metadata: &Metadata, family: Family) -> Result<(), Error> {
     let architecture = family.name();
-    let is_read =
-        |own: &str| READ.contains(&own) || (family == Family::Qwen3Moe && READ_OF_EXPERTS.contains(&own));
+    let is_read = |own: &str| READ.contains(&own) || read_of(family).contains(&own);
     for (key, value) in metadata.iter() {
         let own = key.strip_prefix(architecture).and_then(|rest| rest.strip_prefix('.'));
         let Some(own) = own.filter(|own| !is_read(own) && !HARMLESS.contains(own)) else { continue };

@@ -82,9 +82,16 @@ pub(crate) fn map(architecture: &Architecture, tensors: &[TensorInfo]) -> Result
                 Name::One(name) => mapped.push(Mapped { name, stored: tensor.clone(), rows }),
                 Name::PerExpert { .. } => mapped.extend((0..shape[0]).map(|expert| Mapped {
                     name: name.of_expert(expert),
-                    stored: part(tensor, expert),
+                    stored: expert_of(tensor, expert),
                     rows,
                 })),
+                Name::Joined(parts) => {
+                    let mut first = 0;
+                    for (name, count) in parts {
+                        mapped.push(Mapped { name, stored: rows_of(tensor, first, count), rows });
+                        first += count;
+                    }
+                }
             },
         }
     }
@@ -99,10 +106,17 @@ pub(crate) fn map(architecture: &Architecture, tensors: &[TensorInfo]) -> Result
 }
 
 /// The expert's share of a tensor that stacks those of all.
-fn part(stacked: &TensorInfo, expert: u64) -> TensorInfo {
+fn expert_of(stacked: &TensorInfo, expert: u64) -> TensorInfo {
     let bytes = stacked.bytes / stacked.shape[0];
     let shape = stacked.shape[1..].to_vec();
     TensorInfo { shape, at: stacked.at + expert * bytes, bytes, ..stacked.clone() }
+}
+
+/// Some rows of a tensor.
+fn rows_of(joined: &TensorInfo, first: u64, count: u64) -> TensorInfo {
+    let row = joined.bytes / joined.shape[0];
+    let shape = [&[count], &joined.shape[1..]].concat();
+    TensorInfo { shape, at: joined.at + first * row, bytes: count * row, ..joined.clone() }
 }
 
 /// A tensor of the file, and what it is in a model folder.
@@ -123,21 +137,24 @@ pub(crate) enum Name {
         before: String,
         after: String,
     },
+    /// Tensors of the folder of so many rows each, one after the other in the file.
+    Joined(Vec<(String, u64)>),
 }
 
 impl Name {
     /// How many tensors of a model folder a tensor of this shape is.
     pub(crate) fn parts(&self, shape: &[u64]) -> u64 {
         match self {
-            Self::One(_) => 1,
+            Self::One(_) | Self::Joined(_) => 1,
             Self::PerExpert { .. } => shape[0],
         }
     }
 
-    /// The name of an expert's tensor, or of the one.
+    /// The name of an expert's tensor, or of the one. Joined ones are imported only.
     pub(crate) fn of_expert(&self, expert: u64) -> String {
         match self {
             Self::One(name) => name.clone(),
+            Self::Joined(parts) => parts.first().map(|(name, _)| name.clone()).unwrap_or_default(),
             Self::PerExpert { before, after } => format!("{before}{expert}{after}"),
         }
     }
@@ -150,8 +167,8 @@ pub(crate) fn expected(architecture: &Architecture) -> Vec<Expected> {
     // Sizes are at most 2^28, so products fit.
     let (q, kv) = (a.num_attention_heads * a.head_dim, a.num_key_value_heads * a.head_dim);
     let rotated = match a.family {
-        Family::Llama => Rows::Interleaved { width: a.head_dim },
-        Family::Qwen2 | Family::Qwen3 | Family::Qwen3Moe => Rows::AsStored,
+        Family::Llama | Family::Smollm3 | Family::Granite => Rows::Interleaved { width: a.head_dim },
+        Family::Qwen2 | Family::Qwen3 | Family::Qwen3Moe | Family::SeedOss | Family::Phi3 => Rows::AsStored,
     };
     let plain = Rows::AsStored;
 
@@ -171,13 +188,15 @@ pub(crate) fn expected(architecture: &Architecture) -> Vec<Expected> {
             );
         };
         weight("attn_norm.weight", "input_layernorm.weight", &[d], plain);
-        weight("attn_q.weight", "self_attn.q_proj.weight", &[q, d], rotated);
-        weight("attn_k.weight", "self_attn.k_proj.weight", &[kv, d], rotated);
-        weight("attn_v.weight", "self_attn.v_proj.weight", &[kv, d], plain);
+        if a.family != Family::Phi3 {
+            weight("attn_q.weight", "self_attn.q_proj.weight", &[q, d], rotated);
+            weight("attn_k.weight", "self_attn.k_proj.weight", &[kv, d], rotated);
+            weight("attn_v.weight", "self_attn.v_proj.weight", &[kv, d], plain);
+        }
         weight("attn_output.weight", "self_attn.o_proj.weight", &[d, q], plain);
         match a.family {
-            Family::Llama => {}
-            Family::Qwen2 => {
+            Family::Llama | Family::Smollm3 | Family::Granite | Family::Phi3 => {}
+            Family::Qwen2 | Family::SeedOss => {
                 weight("attn_q.bias", "self_attn.q_proj.bias", &[q], plain);
                 weight("attn_k.bias", "self_attn.k_proj.bias", &[kv], plain);
                 weight("attn_v.bias", "self_attn.v_proj.bias", &[kv], plain);
@@ -187,7 +206,27 @@ pub(crate) fn expected(architecture: &Architecture) -> Vec<Expected> {
                 weight("attn_k_norm.weight", "self_attn.k_norm.weight", &[a.head_dim], plain);
             }
         }
-        weight("ffn_norm.weight", "post_attention_layernorm.weight", &[d], plain);
+        let norm = if a.family == Family::SeedOss { "post_attention_norm.weight" } else { "ffn_norm.weight" };
+        weight(norm, "post_attention_layernorm.weight", &[d], plain);
+        if a.family == Family::Phi3 {
+            weight("ffn_down.weight", "mlp.down_proj.weight", &[d, f], plain);
+            let mut joined = |stored: &str, parts: &[(&str, u64)]| {
+                let name =
+                    |(name, rows): &(&str, u64)| (format!("model.layers.{layer}.{name}.weight"), *rows);
+                all.push(Expected {
+                    stored: format!("blk.{layer}.{stored}.weight"),
+                    name: Name::Joined(parts.iter().map(name).collect()),
+                    shape: vec![parts.iter().map(|(_, rows)| rows).sum(), d],
+                    rows: plain,
+                });
+            };
+            joined(
+                "attn_qkv",
+                &[("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)],
+            );
+            joined("ffn_up", &[("mlp.gate_proj", f), ("mlp.up_proj", f)]);
+            continue;
+        }
         let Some(experts) = a.experts else {
             weight("ffn_gate.weight", "mlp.gate_proj.weight", &[f, d], plain);
             weight("ffn_up.weight", "mlp.up_proj.weight", &[f, d], plain);

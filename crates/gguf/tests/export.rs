@@ -10,7 +10,8 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-const CASES: [&str; 5] = ["llama", "qwen2", "qwen3", "pieces", "qwen3moe"];
+const CASES: [&str; 9] =
+    ["llama", "qwen2", "qwen3", "pieces", "qwen3moe", "smollm3", "granite", "seed_oss", "phi3"];
 
 /// A model folder in memory.
 struct Folder {
@@ -156,7 +157,7 @@ fn what_llama_cpp_cannot_run_is_refused() {
     for (change, says) in [
         (
             &(|f: &mut Folder| f.config["model_type"] = json!("mamba")) as &dyn Fn(&mut Folder),
-            "expected one of llama",
+            "expected one of mistral, llama",
         ),
         (&|f| f.config["norm_topk_prob"] = json!(false), "`norm_topk_prob` is false"),
         (&|f| f.config["rope_theta"] = json!(null), "`rope_theta` is absent"),
@@ -179,6 +180,22 @@ fn what_llama_cpp_cannot_run_is_refused() {
         let message = refused(change);
         assert!(message.contains(says), "{message}");
     }
+    for (case, key, value) in [
+        ("llama", "mlp_bias", json!(true)),
+        ("qwen3", "attention_bias", json!(true)),
+        ("seed_oss", "attention_bias", json!(false)),
+        ("seed_oss", "attention_out_bias", json!(true)),
+        ("smollm3", "no_rope_layers", json!([1, 0])),
+        ("granite", "logits_scaling", json!(null)),
+    ] {
+        let mut folder = of_fixture(case, Dtype::Bf16);
+        folder.config[key] = value;
+        let message = planned(&folder, ExportType::F16).map(drop).expect_err("a refusal").to_string();
+        assert!(message.contains(&format!("`{key}` is ")), "{message}");
+    }
+    let mut mistral = of_fixture("pieces", Dtype::Bf16);
+    mistral.config["model_type"] = json!("mistral");
+    assert!(planned(&mistral, ExportType::F16).is_ok(), "llama.cpp runs it as llama");
     let mut pieces = of_fixture("pieces", Dtype::Bf16);
     pieces.tokenizer["model"]["merges"].as_array_mut().expect("a list").pop();
     let message = planned(&pieces, ExportType::F16).map(drop).expect_err("a refusal").to_string();

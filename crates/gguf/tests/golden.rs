@@ -8,12 +8,16 @@ use safetensors::SafeTensors;
 use std::path::Path;
 use tokenizers::Tokenizer;
 
-const CASES: [(&str, Dtype); 5] = [
+const CASES: [(&str, Dtype); 9] = [
     ("llama", Dtype::Bf16),
     ("qwen2", Dtype::F32),
     ("qwen3", Dtype::Bf16),
     ("pieces", Dtype::Bf16),
     ("qwen3moe", Dtype::Bf16),
+    ("smollm3", Dtype::Bf16),
+    ("granite", Dtype::Bf16),
+    ("seed_oss", Dtype::Bf16),
+    ("phi3", Dtype::Bf16),
 ];
 
 #[test]

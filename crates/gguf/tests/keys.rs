@@ -129,6 +129,48 @@ fn yarn_takes_its_own_factors_and_no_others() {
 }
 
 #[test]
+fn what_an_architecture_says_beyond_others_is_checked() {
+    let fixture = |case: &str, key: &[u8], value: &[u8]| {
+        let mut bytes = std::fs::read(common::fixture(&format!("{case}.gguf"))).expect("the fixture");
+        let at =
+            bytes.windows(key.len()).position(|window| window == key).expect("it is there") + key.len() + 4;
+        bytes[at..at + value.len()].copy_from_slice(value);
+        refusal(&bytes)
+    };
+    for (case, key, value) in [
+        ("qwen3moe", "qwen3moe.expert_count", 1_u32 << 27),
+        ("qwen3moe", "qwen3moe.expert_count", 0),
+        ("qwen3moe", "qwen3moe.expert_used_count", 5),
+        ("granite", "granite.embedding_scale", (-1.0_f32).to_bits()),
+        ("granite", "granite.logit_scale", f32::NAN.to_bits()),
+    ] {
+        let error = fixture(case, key.as_bytes(), &value.to_le_bytes());
+        assert!(matches!(&error, Error::Metadata { key: named, .. } if named == key), "{key}: {error}");
+    }
+    // A window shorter than the positions, of which the fixture has 16384.
+    let windowed = |window: u32| {
+        let mut file = tiny();
+        file.text("general.architecture", "phi3");
+        for (name, value) in [("block_count", 1), ("context_length", 64), ("embedding_length", 8)] {
+            file.u32(&format!("phi3.{name}"), value);
+        }
+        file.u32("phi3.feed_forward_length", 12).u32("phi3.attention.head_count", 2);
+        file.u32("phi3.attention.head_count_kv", 1).f32("phi3.attention.layer_norm_rms_epsilon", 1e-5);
+        file.u32("phi3.attention.sliding_window", window);
+        for name in ["attn_q", "attn_k", "attn_v", "ffn_gate", "ffn_up"] {
+            file.without_tensor(&format!("blk.0.{name}.weight"));
+        }
+        file.counting("blk.0.attn_qkv.weight", &[16, 8]).counting("blk.0.ffn_up.weight", &[24, 8]);
+        plan(&file.bytes()).map(drop)
+    };
+    for whole in [0, 64, 1 << 20] {
+        windowed(whole).expect("the whole sequence is seen");
+    }
+    let error = windowed(63).expect_err("a window");
+    assert!(error.to_string().contains("windows are not supported"), "{error}");
+}
+
+#[test]
 fn a_part_of_a_split_file_is_said_to_be_one() {
     // Parts after the first have no architecture.
     for (no, rest) in [(0_u16, true), (1, false)] {

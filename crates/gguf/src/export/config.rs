@@ -2,7 +2,7 @@
 
 use super::error::ExportError;
 use super::writer::Kv;
-use crate::architecture::{Architecture, Experts, Family, LARGEST};
+use crate::architecture::{Architecture, Experts, Family, LARGEST, Multipliers, UNROTATED};
 use crate::rope::Scaling;
 use serde_json::Value;
 
@@ -11,10 +11,16 @@ impl Architecture {
     pub(super) fn from_config(json: &Value) -> Result<Self, ExportError> {
         let config = Config(json);
         let found = json["model_type"].as_str().unwrap_or_default();
-        let Some(family) = Family::ALL.into_iter().find(|family| family.model_type() == found) else {
-            let expected = Family::ALL.map(Family::model_type).join(", ");
+        // llama.cpp runs Mistral as Llama. Of Phi-3, which is read, no model of ours is one.
+        let name = if found == "mistral" { "llama" } else { found };
+        let written = || Family::ALL.into_iter().filter(|family| *family != Family::Phi3);
+        let Some(family) = written().find(|family| family.model_type() == name) else {
+            let expected: Vec<&str> =
+                ["mistral"].into_iter().chain(written().map(Family::model_type)).collect();
+            let expected = expected.join(", ");
             return Err(ExportError::Family { found: found.chars().take(80).collect(), expected });
         };
+        config.check_parts(family)?;
         let rope_theta = config.number("rope_theta")?;
         let experts = match family {
             Family::Qwen3Moe => {
@@ -30,7 +36,16 @@ impl Architecture {
                     intermediate_size: config.size("moe_intermediate_size")?,
                 })
             }
-            Family::Llama | Family::Qwen2 | Family::Qwen3 => None,
+            _ => None,
+        };
+        let multipliers = match family {
+            Family::Granite => Some(Multipliers {
+                embedding: config.number("embedding_multiplier")?,
+                residual: config.number("residual_multiplier")?,
+                attention: config.number("attention_multiplier")?,
+                logits: config.number("logits_scaling")?,
+            }),
+            _ => None,
         };
         Ok(Self {
             family,
@@ -46,6 +61,7 @@ impl Architecture {
             rope_theta,
             scaling: config.scaling()?,
             experts,
+            multipliers,
             tie_word_embeddings: json["tie_word_embeddings"] == Value::Bool(true),
         })
     }
@@ -86,6 +102,14 @@ impl Architecture {
                 ("expert_feed_forward_length", size(experts.intermediate_size)),
             ]);
         }
+        if let Some(multipliers) = self.multipliers {
+            keys.extend([
+                ("embedding_scale", float(multipliers.embedding)),
+                ("residual_scale", float(multipliers.residual)),
+                ("attention.scale", float(multipliers.attention)),
+                ("logit_scale", float(multipliers.logits)),
+            ]);
+        }
         let family = self.family.name();
         keys.into_iter().map(|(key, value)| (format!("{family}.{key}"), value)).collect()
     }
@@ -105,6 +129,33 @@ impl Config<'_> {
             value => value.to_string().chars().take(80).collect(),
         };
         ExportError::Config { key, found, expected: expected.to_owned() }
+    }
+
+    /// Refuses parts of a family for which a file has no tensors or keys.
+    fn check_parts(&self, family: Family) -> Result<(), ExportError> {
+        let is = |key: &str, flag: bool| self.0[key] == Value::Bool(flag);
+        if family == Family::SeedOss && !is("attention_bias", true) {
+            return Err(self.wrong("attention_bias", "llama.cpp's seed_oss has biases on q, k and v"));
+        }
+        if family != Family::SeedOss && is("attention_bias", true) {
+            return Err(self.wrong("attention_bias", "biases of attention are not written"));
+        }
+        for key in ["attention_out_bias", "mlp_bias"] {
+            if is(key, true) {
+                return Err(self.wrong(key, "such biases are not written"));
+            }
+        }
+        if family == Family::Smollm3 {
+            const KEY: &str = "no_rope_layers";
+            let blocks = self.0[KEY].as_array().into_iter().flatten();
+            let usual = |(block, rotated): (u64, &Value)| {
+                rotated.as_u64() == Some(u64::from((block + 1) % UNROTATED != 0))
+            };
+            if !(0..).zip(blocks).all(usual) {
+                return Err(self.wrong(KEY, "llama.cpp leaves every fourth block unrotated, and no other"));
+            }
+        }
+        Ok(())
     }
 
     fn size(&self, key: &'static str) -> Result<u64, ExportError> {
