@@ -142,7 +142,9 @@ fn without_offsets(mut step: Value) -> Value {
         step.remove("trim_offsets");
     }
     if let Some(steps) = step.get_mut("pretokenizers").and_then(Value::as_array_mut) {
-        steps.iter_mut().for_each(|step| *step = without_offsets(step.take()));
+        for step in steps {
+            *step = without_offsets(step.take());
+        }
     }
     step
 }

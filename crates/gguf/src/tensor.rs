@@ -117,7 +117,7 @@ impl TensorType {
             Self::F32 => 4,
             Self::F16 | Self::Bf16 => 2,
             Self::Q8_0 => 2 + 32,
-            Self::Q4_0 => 2 + 16,
+            Self::Q4_0 | Self::Iq4Nl => 2 + 16,
             Self::Q4_1 => 2 + 2 + 16,
             Self::Q5_0 => 2 + 4 + 16,
             Self::Q5_1 => 2 + 2 + 4 + 16,
@@ -126,7 +126,6 @@ impl TensorType {
             Self::Q4K => 2 + 2 + 12 + 128,
             Self::Q5K => 2 + 2 + 12 + 32 + 128,
             Self::Q6K => 128 + 64 + 16 + 2,
-            Self::Iq4Nl => 2 + 16,
             Self::Iq4Xs => 2 + 2 + 4 + 128,
             Self::Mxfp4 => 1 + 16,
         }

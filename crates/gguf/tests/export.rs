@@ -165,7 +165,7 @@ fn what_llama_cpp_cannot_run_is_refused() {
         (
             &|f| {
                 f.config["rope_scaling"] =
-                    json!({ "rope_type": "yarn", "factor": 2.0, "attention_factor": 0.7 })
+                    json!({ "rope_type": "yarn", "factor": 2.0, "attention_factor": 0.7 });
             },
             "factors of attention",
         ),

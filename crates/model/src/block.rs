@@ -3,7 +3,7 @@
 use crate::attention::{Context, SelfAttention};
 use crate::config::Config;
 use crate::init::Initializer;
-use crate::layers::{Linear, LinearMap, Mlp, RmsNorm};
+use crate::layers::{Linear, LinearMap, Mlp, MlpBias, RmsNorm, scaled};
 use crate::moe::{LayerRouting, MixtureOfExperts};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -25,6 +25,8 @@ pub(crate) struct Block<L: LinearMap = Linear> {
     pub(crate) self_attn: SelfAttention<L>,
     pub(crate) post_attention_layernorm: RmsNorm,
     pub(crate) mlp: FeedForward<L>,
+    /// Factor on what each half adds.
+    pub(crate) residual: f64,
 }
 
 impl<L: LinearMap> Block<L> {
@@ -39,13 +41,13 @@ impl<L: LinearMap> Block<L> {
     ) -> (Tensor<2>, Option<LayerRouting>) {
         let dtype = context.dtype();
         let normed = dtype.operand(self.input_layernorm.forward(x.clone()));
-        let x = x + self.self_attn.forward(normed, angles, context);
+        let x = x + scaled(self.self_attn.forward(normed, angles, context), self.residual);
         let normed = self.post_attention_layernorm.forward(x.clone());
         match &self.mlp {
-            FeedForward::Dense(mlp) => (x + mlp.forward(dtype.operand(normed)), None),
+            FeedForward::Dense(mlp) => (x + scaled(mlp.forward(dtype.operand(normed)), self.residual), None),
             FeedForward::Moe(moe) => {
                 let (out, routing) = moe.forward(normed, replay, dtype);
-                (x + out, Some(routing))
+                (x + scaled(out, self.residual), Some(routing))
             }
         }
     }
@@ -55,13 +57,17 @@ impl Block {
     pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, config: &Config, layer: usize) -> Self {
         let width = config.hidden_size;
         let input_layernorm = RmsNorm::init(init, width, config.rms_norm_eps);
-        let self_attn = SelfAttention::init(init, config);
+        let self_attn = SelfAttention::init(init, config, layer);
         let post_attention_layernorm = RmsNorm::init(init, width, config.rms_norm_eps);
         let mlp = match config.moe {
             Some(moe) if config.is_moe(layer) => FeedForward::Moe(MixtureOfExperts::init(init, width, moe)),
-            _ => FeedForward::Dense(Mlp::init(init, width, config.intermediate_size)),
+            _ => {
+                let bias = if config.mlp_bias { MlpBias::All } else { MlpBias::None };
+                FeedForward::Dense(Mlp::init(init, width, config.intermediate_size, bias))
+            }
         };
-        Self { input_layernorm, self_attn, post_attention_layernorm, mlp }
+        let residual = config.multipliers.residual;
+        Self { input_layernorm, self_attn, post_attention_layernorm, mlp, residual }
     }
 
     /// The linear maps that can be adapted, by name: those of attention, and of the feed-forward layer where the model

@@ -52,7 +52,7 @@ impl Decoder {
             x = out;
         }
         let last = Tensor::from_inner(x).require_grad();
-        let output = Output { hidden: self.norm.forward(last.clone()), routing };
+        let output = Output { hidden: self.config().for_head(self.norm.forward(last.clone())), routing };
         (output, Checkpoints { tokens: batch.tokens.clone(), angles, segments, layers, last })
     }
 }

@@ -8,7 +8,7 @@ use crate::batch::Batch;
 use crate::block::{Block, FeedForward};
 use crate::config::Config;
 use crate::init::{Initializer, Source};
-use crate::layers::{Linear, RmsNorm, angles};
+use crate::layers::{Linear, RmsNorm, angles, scaled};
 use crate::lora::Adapters;
 use crate::moe::{LayerRouting, Routes};
 use crate::mtp::MultiTokenPrediction;
@@ -42,12 +42,14 @@ pub struct Decoder {
 #[derive(Module, Debug)]
 pub(crate) struct Embedding {
     pub(crate) weight: Param<Tensor<2>>,
+    /// Factor on the rows.
+    pub(crate) scale: f64,
 }
 
 impl Embedding {
     /// `[N, D]`: one row per token.
     pub(crate) fn forward(&self, tokens: &[u32]) -> Tensor<2> {
-        embedding(self.weight.val(), tokens)
+        scaled(embedding(self.weight.val(), tokens), self.scale)
     }
 }
 
@@ -77,7 +79,10 @@ impl Decoder {
     fn build<R: Rng>(config: &Config, init: &mut Initializer<R>) -> Self {
         let (vocabulary, width) = (config.vocab_size, config.hidden_size);
         Self {
-            embed_tokens: Embedding { weight: init.normal([vocabulary, width]) },
+            embed_tokens: Embedding {
+                weight: init.normal([vocabulary, width]),
+                scale: config.multipliers.embedding,
+            },
             layers: (0..config.num_hidden_layers).map(|layer| Block::init(init, config, layer)).collect(),
             norm: RmsNorm::init(init, width, config.rms_norm_eps),
             lm_head: (!config.tie_word_embeddings).then(|| Linear::init(init, width, vocabulary)),
@@ -128,7 +133,7 @@ impl Decoder {
             x = out;
             routing.extend(chosen);
         }
-        Output { hidden: self.norm.forward(x), routing }
+        Output { hidden: self.config.for_head(self.norm.forward(x)), routing }
     }
 
     /// States of the multi-token prediction module: place t sees the token at t + 1 and predicts t + 2.

@@ -93,6 +93,18 @@ impl LinearMap for Linear {
     }
 }
 
+/// `x` times a factor of the architecture; nothing is computed for 1.
+pub(crate) fn scaled<const D: usize>(x: Tensor<D>, factor: f64) -> Tensor<D> {
+    if factor == 1.0 { x } else { x * factor }
+}
+
+impl Config {
+    /// Normed states as the output head takes them: logits are a product, and nothing after it.
+    pub(crate) fn for_head<const D: usize>(&self, hidden: Tensor<D>) -> Tensor<D> {
+        scaled(hidden, 1.0 / self.multipliers.logits)
+    }
+}
+
 /// RMS norm with its gain.
 #[derive(Module, Debug)]
 pub(crate) struct RmsNorm {
@@ -119,6 +131,13 @@ pub(crate) struct Mlp<L: LinearMap = Linear> {
     pub(crate) down_proj: L,
 }
 
+/// Which maps of [`Mlp`] have a bias.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MlpBias {
+    None,
+    All,
+}
+
 /// The maps of [`Mlp`] to gate and values, one by one.
 #[derive(Module, Debug)]
 pub(crate) struct GateUpLinears {
@@ -143,13 +162,14 @@ impl<L: LinearMap> Mlp<L> {
 }
 
 impl Mlp {
-    pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, width: usize, inner: usize) -> Self {
+    pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, width: usize, inner: usize, bias: MlpBias) -> Self {
+        let mut map = |input, output| match bias {
+            MlpBias::All => Linear::with_bias(init, input, output),
+            MlpBias::None => Linear::init(init, input, output),
+        };
         Self {
-            gate_up: GateUpLinears {
-                gate_proj: Linear::init(init, width, inner),
-                up_proj: Linear::init(init, width, inner),
-            },
-            down_proj: Linear::init(init, inner, width),
+            gate_up: GateUpLinears { gate_proj: map(width, inner), up_proj: map(width, inner) },
+            down_proj: map(inner, width),
         }
     }
 

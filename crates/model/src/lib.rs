@@ -62,7 +62,8 @@ pub use batch::Batch;
 pub use cache::{Cache, LayerCache};
 pub use checkpoints::Checkpoints;
 pub use config::{
-    Attention, Bias, Config, ConfigError, Family, Gqa, HeadNorm, Mla, Moe, Parameters, Rope, Router, Scaling,
+    Attention, Bias, Config, ConfigError, Family, Gqa, HeadNorm, Mla, Moe, Multipliers, Parameters, Rope,
+    Router, Scaling,
 };
 pub use decoder::{Decoder, Output};
 pub use moe::{LayerRouting, Routes, balance_loss};
@@ -72,7 +73,7 @@ pub use ruminate_kernels::read;
 pub use ruminate_kernels::{ComputeDtype, Precision, disable_fused, keep_freed_memory};
 pub use weights::{
     Format, Held, LoadError, Progress, SaveError, WeightType, load, load_config, load_with_progress, save,
-    save_as,
+    save_as, visit_stored,
 };
 
 /// The examples of the README are tested with the crate's own.

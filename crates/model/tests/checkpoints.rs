@@ -43,8 +43,18 @@ fn loss(decoder: &Decoder, batch: &Batch, output: &Output) -> Tensor<1> {
 
 #[test]
 fn values_and_gradients_are_those_of_the_whole_graph() {
-    let fixtures =
-        ["deepseek_v3_full", "deepseek_v3_mtp", "llama_tied", "llama_untied", "qwen2", "qwen3", "qwen3_moe"];
+    let fixtures = [
+        "deepseek_v3_full",
+        "deepseek_v3_mtp",
+        "granite",
+        "llama_biases",
+        "llama_tied",
+        "llama_untied",
+        "qwen2",
+        "qwen3",
+        "qwen3_moe",
+        "smollm3",
+    ];
     // In bfloat16 a difference in the last bit of a gradient from above may become one in its rounding.
     let dtypes = [(ComputeDtype::F32, 1e-6), (ComputeDtype::Bf16, 1e-2)];
     for (fixture, (dtype, tolerance)) in

@@ -25,6 +25,44 @@ fn poison(folder: &Path, name: &str, index: usize, bytes: &[u8]) {
 }
 
 #[test]
+fn kimi_k2_is_deepseek_v3_under_another_name() {
+    let folder = copy("deepseek_v3_plain");
+    let same = load_config(folder.path()).expect("a fixture");
+    set(folder.path(), "config.json", &json!({"model_type": "kimi_k2"}));
+    let config = load_config(folder.path()).expect("another name");
+    assert_eq!(config, same);
+    // Under this name transformers has a class of its own.
+    assert_eq!(config.to_json()["model_type"], "deepseek_v3");
+}
+
+#[test]
+fn a_window_of_mistral_is_read_where_it_holds_all_positions() {
+    let mut json = read_json(&testkit::fixture_path("model/mistral"), "config.json");
+    let read = |json: &serde_json::Value| Config::from_json(json);
+    for window in [json!(null), json!(64), json!(4096)] {
+        json["sliding_window"] = window;
+        let config = read(&json).expect("the whole sequence is seen");
+        // Left out, the class would take 4096.
+        assert_eq!(config.to_json().get("sliding_window"), Some(&serde_json::Value::Null));
+    }
+    json.as_object_mut().expect("an object").remove("sliding_window");
+    read(&json).expect("4096 is meant, of 64 positions");
+    json["max_position_embeddings"] = json!(32_768);
+    let error = read(&json).expect_err("4096 is meant").to_string();
+    assert!(error.contains("`sliding_window` is absent") && error.contains("4096 is meant"), "{error}");
+}
+
+#[test]
+fn blocks_of_smollm3_are_rotated_by_the_interval_where_no_list_says_it() {
+    let mut json = read_json(&testkit::fixture_path("model/smollm3"), "config.json");
+    json["num_hidden_layers"] = json!(8);
+    json.as_object_mut().expect("an object").remove("no_rope_layers");
+    json["no_rope_layer_interval"] = json!(4);
+    json.as_object_mut().expect("an object").remove("layer_types");
+    assert_eq!(Config::from_json(&json).expect("valid").unrotated, [3, 7]);
+}
+
+#[test]
 fn a_number_that_is_none_is_refused_with_its_tensor_and_place() {
     for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
         for (name, index) in [("model.norm.weight", 31), ("model.layers.1.mlp.up_proj.weight", 700)] {

@@ -9,7 +9,7 @@ use ruminate_testkit as testkit;
 use serde_json::Value;
 use testkit::Tensors;
 
-const CASES: [&str; 13] = [
+const CASES: [&str; 18] = [
     "deepseek_v3_plain",
     "deepseek_v3_fused",
     "deepseek_v3_full",
@@ -17,6 +17,11 @@ const CASES: [&str; 13] = [
     "llama_tied",
     "llama_untied",
     "llama_rope3",
+    "llama_biases",
+    "mistral",
+    "seed_oss",
+    "smollm3",
+    "granite",
     "qwen2",
     "qwen3",
     "qwen3_moe",

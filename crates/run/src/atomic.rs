@@ -24,17 +24,30 @@ const RANDOM: usize = 20;
 /// # Errors
 /// [`Error::Disk`]; the old content is then intact and no temporary file stays behind.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    write_file_with(path, |file| file.write_all(bytes).map_err(Error::disk("write", path)))
+}
+
+/// The same of what `fill` writes.
+///
+/// # Errors
+/// As [`write_file`], and those of `fill`.
+pub fn write_file_with<E: From<Error>>(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> Result<(), E>,
+) -> Result<(), E> {
     let parent = parent(path);
     fs::create_dir_all(parent).map_err(Error::disk("create", parent))?;
-    let (temp, file) = temporary(path)?;
-    let written = finish(file, path, &temp, bytes)
-        .and_then(|()| fs::rename(&temp, path).map_err(Error::disk("rename into place", path)));
+    let (temp, mut file) = temporary(path)?;
+    let written = fill(&mut file).and_then(|()| {
+        finish(&file, path, &temp)?;
+        Ok(fs::rename(&temp, path).map_err(Error::disk("rename into place", path))?)
+    });
     if written.is_err() {
         // The first failure is the one to report; a leftover is swept when the folder is next opened.
         let _ = fs::remove_file(&temp);
     }
     written?;
-    sync_folder(parent)
+    Ok(sync_folder(parent)?)
 }
 
 /// A folder in the making: it appears under its name, whole and with a [`Manifest`], on [`commit`](Self::commit).
@@ -325,9 +338,8 @@ fn seal_files(folder: &Path, prefix: &str, manifest: &mut Manifest) -> Result<()
     Ok(())
 }
 
-/// Fills the temporary file of `path`, and opens it to those who may read a file of that name.
-fn finish(mut file: File, path: &Path, temp: &Path, bytes: &[u8]) -> Result<(), Error> {
-    file.write_all(bytes).map_err(Error::disk("write", temp))?;
+/// Opens the filled temporary file of `path` to those who may read a file of that name, and makes it durable.
+fn finish(file: &File, path: &Path, temp: &Path) -> Result<(), Error> {
     file.set_permissions(usual_of_file(path)?).map_err(Error::disk("write", temp))?;
     file.sync_all().map_err(Error::disk("fsync", temp))
 }

@@ -50,7 +50,7 @@ mod own;
 mod owner;
 pub mod rows;
 
-pub use atomic::{FolderWriter, remove_committed, write_file};
+pub use atomic::{FolderWriter, remove_committed, write_file, write_file_with};
 pub use best::Best;
 pub use error::{Corrupt, Error, Fault};
 pub use folder::{Artifact, Completed, RunFolder, Status};

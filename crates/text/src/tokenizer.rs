@@ -114,8 +114,8 @@ impl Tokenizer {
         Ok((self, beyond))
     }
 
-    /// The parts of `tokenizer.json`, however the file spells them.
-    pub(crate) fn parts(&self) -> serde_json::Value {
+    /// The parts of `tokenizer.json`, however the file spells them, with the tokens that other files add.
+    pub fn parts(&self) -> serde_json::Value {
         serde_json::to_value(&self.inner).unwrap_or_default()
     }
 

@@ -52,6 +52,9 @@ pub struct ExportSource<'a> {
     pub chat_template: Option<&'a str>,
 }
 
+/// Fills a list with the elements of the tensor of that name that are in the range, in f32.
+pub type Values<'a> = dyn FnMut(&str, Range<u64>, &mut Vec<f32>) + 'a;
+
 /// What an export will write.
 #[derive(Debug)]
 pub struct Export {
@@ -134,7 +137,7 @@ impl Export {
         self.header.bytes()
     }
 
-    /// Writes the file. `values` fills its list with the elements of a tensor that are in the range, in f32; `progress` is
+    /// Writes the file. `values` gives the weights; `progress` is
     /// called before every tensor and at the end.
     ///
     /// # Errors
@@ -142,7 +145,7 @@ impl Export {
     pub fn write(
         &self,
         out: &mut impl Write,
-        values: &mut dyn FnMut(&str, Range<u64>, &mut Vec<f32>),
+        values: &mut Values<'_>,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<(), ExportError> {
         /// Elements that are read at once, if a row is not longer.

@@ -45,7 +45,9 @@ pub(super) fn keys(source: &ExportSource, vocab_size: u64) -> Result<Vec<(String
     } else {
         let prefix = prefix(json)?;
         let mut strings = Strings::default();
-        texts.iter().for_each(|text| strings.push(text));
+        for text in &texts {
+            strings.push(text);
+        }
         if let Some(unk) = source.unk {
             kinds[unk as usize] = Kind::Control;
         }

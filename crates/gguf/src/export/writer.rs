@@ -111,7 +111,9 @@ impl Kv {
             }
             Self::Texts(values) => {
                 list(8, values.len(), out);
-                values.iter().for_each(|value| text(value, out));
+                for value in values {
+                    text(value, out);
+                }
             }
             Self::Integers(values) => {
                 list(5, values.len(), out);

@@ -21,6 +21,8 @@ pub(crate) struct GroupedQuery<L: LinearMap = Linear> {
     #[module(skip)]
     pub(crate) sizes: Gqa,
     pub(crate) scale: f64,
+    /// Whether positions rotate queries and keys.
+    pub(crate) rotates: bool,
 }
 
 /// The maps to queries, keys and values, which share their input.
@@ -83,7 +85,7 @@ impl<L: LinearMap> GroupedQuery<L> {
         Tensor::cat(latest.iter().enumerate().map(one_each).collect(), 0)
     }
 
-    /// Queries `[B, T, H, Dh]`, keys and values `[B, T, Hk, Dh]`, rotated.
+    /// Queries `[B, T, H, Dh]`, keys and values `[B, T, Hk, Dh]`, rotated where the block is.
     fn project(&self, x: Tensor<2>, angles: &Angles, shape: [usize; 2]) -> [Tensor<4>; 3] {
         let [q, k, v] = self.qkv.heads(x, shape, self.sizes);
         let normed = |heads: Tensor<4>, norm: Option<&RmsNorm>| match norm {
@@ -95,17 +97,17 @@ impl<L: LinearMap> GroupedQuery<L> {
             }
         };
         let (q, k) = (normed(q, self.q_norm.as_ref()), normed(k, self.k_norm.as_ref()));
-        [rotate_halves(q, angles), rotate_halves(k, angles), v]
+        if self.rotates { [rotate_halves(q, angles), rotate_halves(k, angles), v] } else { [q, k, v] }
     }
 }
 
 impl GroupedQuery {
-    pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, config: &Config, sizes: Gqa) -> Self {
+    pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, config: &Config, sizes: Gqa, layer: usize) -> Self {
         let width = config.hidden_size;
         let (query, key) =
             (sizes.num_attention_heads * sizes.head_dim, sizes.num_key_value_heads * sizes.head_dim);
         let mut project = |input, output| match sizes.bias {
-            Bias::QueryKeyValue => Linear::with_bias(init, input, output),
+            Bias::QueryKeyValue | Bias::All => Linear::with_bias(init, input, output),
             Bias::None => Linear::init(init, input, output),
         };
         let qkv = HeadLinears {
@@ -113,13 +115,17 @@ impl GroupedQuery {
             k_proj: project(width, key),
             v_proj: project(width, key),
         };
-        let o_proj = Linear::init(init, query, width);
+        let o_proj = match sizes.bias {
+            Bias::All => Linear::with_bias(init, query, width),
+            Bias::QueryKeyValue | Bias::None => Linear::init(init, query, width),
+        };
         let mut norm = || match sizes.norm {
             HeadNorm::Rms => Some(RmsNorm::init(init, sizes.head_dim, config.rms_norm_eps)),
             HeadNorm::None => None,
         };
         let (q_norm, k_norm) = (norm(), norm());
-        Self { qkv, o_proj, q_norm, k_norm, sizes, scale: config.softmax_scale() }
+        let rotates = !config.unrotated.contains(&layer);
+        Self { qkv, o_proj, q_norm, k_norm, sizes, scale: config.softmax_scale(), rotates }
     }
 
     /// Its linear maps by name.

@@ -82,10 +82,10 @@ impl<L: LinearMap> SelfAttention<L> {
 }
 
 impl SelfAttention {
-    pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, config: &Config) -> Self {
+    pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, config: &Config, layer: usize) -> Self {
         match config.attention {
             config::Attention::Mla(mla) => Self::Latent(Latent::init(init, config, mla)),
-            config::Attention::Gqa(gqa) => Self::GroupedQuery(GroupedQuery::init(init, config, gqa)),
+            config::Attention::Gqa(gqa) => Self::GroupedQuery(GroupedQuery::init(init, config, gqa, layer)),
         }
     }
 

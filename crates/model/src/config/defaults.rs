@@ -17,6 +17,11 @@ pub(super) const TOPK_GROUP: usize = 4;
 pub(super) const ROUTED_SCALING_FACTOR: f64 = 2.5;
 pub(super) const NUM_NEXTN_PREDICT_LAYERS: usize = 1;
 
+/// Mistral's `sliding_window`; null says that there is none.
+pub(super) const SLIDING_WINDOW: usize = 4096;
+/// Of SmolLM3: every so many blocks one is not rotated.
+pub(super) const NO_ROPE_LAYER_INTERVAL: usize = 4;
+
 /// The defaults that differ between families.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Defaults {
@@ -26,6 +31,8 @@ pub(super) struct Defaults {
     pub(super) head_dim: Option<usize>,
     pub(super) eos_token_id: Option<u32>,
     pub(super) norm_topk_prob: bool,
+    pub(super) tie_word_embeddings: bool,
+    pub(super) rope_theta: f64,
 }
 
 /// Key-value heads where a file does not state them.
@@ -47,6 +54,8 @@ impl Family {
             head_dim: None,
             eos_token_id: None,
             norm_topk_prob: false,
+            tie_word_embeddings: false,
+            rope_theta: 10_000.0,
         };
         match self {
             Self::DeepseekV3 => Defaults {
@@ -59,6 +68,27 @@ impl Family {
                 max_position_embeddings: 2048,
                 num_key_value_heads: Heads::OfQueries,
                 eos_token_id: Some(2),
+                ..qwen
+            },
+            Self::Granite => Defaults { eos_token_id: Some(2), ..Self::Llama.defaults() },
+            Self::Mistral => Defaults {
+                max_position_embeddings: 131_072,
+                num_key_value_heads: Heads::Number(8),
+                eos_token_id: Some(2),
+                ..qwen
+            },
+            Self::SeedOss => Defaults {
+                max_position_embeddings: 524_288,
+                num_key_value_heads: Heads::Number(8),
+                head_dim: Some(128),
+                eos_token_id: Some(2),
+                ..qwen
+            },
+            Self::Smollm3 => Defaults {
+                num_key_value_heads: Heads::Number(4),
+                eos_token_id: Some(128_001),
+                tie_word_embeddings: true,
+                rope_theta: 2_000_000.0,
                 ..qwen
             },
             Self::Qwen2 => qwen,

@@ -3,11 +3,11 @@
 use super::defaults::{self, Heads};
 use super::keys::{ConfigError, Keys};
 use super::rope_keys::{rope, rope_scaling_json};
-use super::{Attention, Bias, Config, Family, Gqa, HeadNorm, Mla, Moe, Router};
+use super::{Attention, Bias, Config, Family, Gqa, HeadNorm, Mla, Moe, Multipliers, Router};
 use serde_json::{Map, Value, json};
 
 impl Config {
-    /// Reads a `config.json` of one of the five families, in its older (`rope_scaling`) or newer
+    /// Reads a `config.json` of one of the families, in its older (`rope_scaling`) or newer
     /// (`rope_parameters`) form.
     ///
     /// # Errors
@@ -15,8 +15,13 @@ impl Config {
     pub fn from_json(json: &Value) -> Result<Self, ConfigError> {
         let keys = Keys(json);
         let family = match json.get("model_type").and_then(Value::as_str).unwrap_or_default() {
-            "deepseek_v3" => Family::DeepseekV3,
+            // Kimi-K2's own class is DeepSeek-V3's.
+            "deepseek_v3" | "kimi_k2" => Family::DeepseekV3,
+            "granite" => Family::Granite,
             "llama" => Family::Llama,
+            "mistral" => Family::Mistral,
+            "seed_oss" => Family::SeedOss,
+            "smollm3" => Family::Smollm3,
             "qwen2" => Family::Qwen2,
             "qwen3" => Family::Qwen3,
             "qwen3_moe" => Family::Qwen3Moe,
@@ -28,6 +33,10 @@ impl Config {
         let defaults = family.defaults();
         let max_position_embeddings =
             keys.size_or("max_position_embeddings", defaults.max_position_embeddings)?;
+        if family == Family::Mistral {
+            refuse_window(&keys, max_position_embeddings)?;
+        }
+        let num_hidden_layers = keys.size("num_hidden_layers")?;
         // The other two special ids are checked for what reads the file after us: PyTorch's embedding counts a padding
         // token from the end where it is -1.
         if json.get("pad_token_id") != Some(&json!(-1)) {
@@ -38,15 +47,22 @@ impl Config {
             family,
             vocab_size,
             hidden_size: keys.size("hidden_size")?,
-            num_hidden_layers: keys.size("num_hidden_layers")?,
+            num_hidden_layers,
             intermediate_size: keys.size("intermediate_size")?,
+            mlp_bias: has_mlp_bias(family) && keys.flag_or("mlp_bias", false)?,
             max_position_embeddings,
             rms_norm_eps: keys.number_or("rms_norm_eps", defaults::RMS_NORM_EPS)?,
-            tie_word_embeddings: keys.flag_or("tie_word_embeddings", false)?,
+            tie_word_embeddings: keys.flag_or("tie_word_embeddings", defaults.tie_word_embeddings)?,
             initializer_range: keys.number_or("initializer_range", defaults::INITIALIZER_RANGE)?,
             eos_token_ids: keys.token_ids("eos_token_id", defaults.eos_token_id, vocab_size)?,
             attention: attention(&keys, family)?,
-            rope: rope(&keys, max_position_embeddings)?,
+            rope: rope(&keys, max_position_embeddings, defaults.rope_theta)?,
+            unrotated: if family == Family::Smollm3 {
+                unrotated(&keys, num_hidden_layers)?
+            } else {
+                Vec::new()
+            },
+            multipliers: if family == Family::Granite { multipliers(&keys)? } else { Multipliers::NONE },
             moe: moe(&keys, family)?,
             num_nextn_predict_layers: match family {
                 Family::DeepseekV3 => match either(&keys, "num_nextn_predict_layers", "num_mtp_layers")? {
@@ -88,6 +104,10 @@ impl Config {
     pub fn to_json(&self) -> Value {
         let (model_type, architecture) = match self.family {
             Family::DeepseekV3 => ("deepseek_v3", "DeepseekV3ForCausalLM"),
+            Family::Granite => ("granite", "GraniteForCausalLM"),
+            Family::Mistral => ("mistral", "MistralForCausalLM"),
+            Family::SeedOss => ("seed_oss", "SeedOssForCausalLM"),
+            Family::Smollm3 => ("smollm3", "SmolLM3ForCausalLM"),
             Family::Llama => ("llama", "LlamaForCausalLM"),
             Family::Qwen2 => ("qwen2", "Qwen2ForCausalLM"),
             Family::Qwen3 => ("qwen3", "Qwen3ForCausalLM"),
@@ -130,8 +150,30 @@ impl Config {
                 set("num_attention_heads", json!(gqa.num_attention_heads));
                 set("num_key_value_heads", json!(gqa.num_key_value_heads));
                 set("head_dim", json!(gqa.head_dim));
-                set("attention_bias", json!(false));
+                // Qwen2 has its biases without the key.
+                let stated = gqa.bias != Bias::None && self.family != Family::Qwen2;
+                set("attention_bias", json!(stated));
             }
+        }
+        if self.mlp_bias {
+            set("mlp_bias", json!(true));
+        }
+        match self.family {
+            Family::Mistral => set("sliding_window", Value::Null),
+            Family::SeedOss => set(ATTENTION_OUT_BIAS, json!(self.has_output_bias())),
+            Family::Smollm3 => {
+                let rotated = |layer| i32::from(!self.unrotated.contains(&layer));
+                set(NO_ROPE_LAYERS, (0..self.num_hidden_layers).map(rotated).collect());
+                set("use_sliding_window", json!(false));
+            }
+            Family::Granite => {
+                let Multipliers { embedding, residual, attention, logits } = self.multipliers;
+                set("embedding_multiplier", json!(embedding));
+                set("residual_multiplier", json!(residual));
+                set("attention_multiplier", json!(attention));
+                set("logits_scaling", json!(logits));
+            }
+            _ => {}
         }
         set("rope_theta", json!(self.rope.theta));
         set("rope_scaling", rope_scaling_json(self.rope.scaling));
@@ -161,6 +203,10 @@ impl Config {
             }
         }
         Value::Object(out)
+    }
+
+    fn has_output_bias(&self) -> bool {
+        matches!(self.attention, Attention::Gqa(Gqa { bias: Bias::All, .. }))
     }
 
     /// Relations between values that single keys cannot show.
@@ -224,10 +270,11 @@ fn refuse_other_parts(keys: &Keys, family: Family) -> Result<(), ConfigError> {
         return Err(keys.wrong("layer_types", "\"full_attention\" alone"));
     }
     keys.only("partial_rotary_factor", &[json!(1), json!(1.0)], "1 (all of a head is rotated)")?;
-    keys.only("mlp_bias", &no, "false")?;
+    if !has_mlp_bias(family) {
+        keys.only("mlp_bias", &no, "false")?;
+    }
     keys.only("per_layer_config", &[json!({}), json!([])], "empty (all blocks are alike)")?;
-    // Qwen2 has its biases always, and not this key.
-    if family != Family::Qwen2 {
+    if family == Family::DeepseekV3 {
         keys.only("attention_bias", &no, "false")?;
     }
     keys.only("mlp_only_layers", &[json!([])], "[] (every block has experts)")?;
@@ -278,7 +325,7 @@ fn attention(keys: &Keys, family: Family) -> Result<Attention, ConfigError> {
         num_attention_heads,
         num_key_value_heads,
         head_dim,
-        bias: if family == Family::Qwen2 { Bias::QueryKeyValue } else { Bias::None },
+        bias: bias(keys, family)?,
         norm: match family {
             Family::Qwen3 | Family::Qwen3Moe => HeadNorm::Rms,
             _ => HeadNorm::None,
@@ -323,7 +370,71 @@ fn moe(keys: &Keys, family: Family) -> Result<Option<Moe>, ConfigError> {
                 router: Router::Softmax { norm_topk_prob: norm_topk_prob()? },
             })
         }
-        Family::Llama | Family::Qwen2 | Family::Qwen3 => None,
+        _ => None,
+    })
+}
+
+const NO_ROPE_LAYERS: &str = "no_rope_layers";
+const ATTENTION_OUT_BIAS: &str = "attention_out_bias";
+
+/// Whether a family's class reads `mlp_bias`.
+fn has_mlp_bias(family: Family) -> bool {
+    matches!(family, Family::Granite | Family::Llama | Family::SeedOss | Family::Smollm3)
+}
+
+/// Which maps of attention have biases.
+fn bias(keys: &Keys, family: Family) -> Result<Bias, ConfigError> {
+    Ok(match family {
+        // It has its biases always, and not the key.
+        Family::Qwen2 => Bias::QueryKeyValue,
+        // It has none, and not the key.
+        Family::Mistral | Family::DeepseekV3 => Bias::None,
+        Family::SeedOss => {
+            match (keys.flag_or("attention_bias", true)?, keys.flag_or(ATTENTION_OUT_BIAS, false)?) {
+                (true, true) => Bias::All,
+                (true, false) => Bias::QueryKeyValue,
+                (false, false) => Bias::None,
+                (false, true) => {
+                    return Err(keys.wrong(ATTENTION_OUT_BIAS, "false where attention_bias is false"));
+                }
+            }
+        }
+        _ if keys.flag_or("attention_bias", false)? => Bias::All,
+        _ => Bias::None,
+    })
+}
+
+/// Refuses Mistral's window where it is shorter than the positions: attention sees the whole sequence.
+fn refuse_window(keys: &Keys, max_position_embeddings: usize) -> Result<(), ConfigError> {
+    const KEY: &str = "sliding_window";
+    if keys.is_null(KEY) || keys.size_or(KEY, defaults::SLIDING_WINDOW)? >= max_position_embeddings {
+        return Ok(());
+    }
+    let expected = "null, or at least max_position_embeddings: attention sees the whole sequence; where the file leaves it \
+                    out, 4096 is meant (a model may be read with fewer positions: lower max_position_embeddings to the window)";
+    Err(keys.wrong(KEY, expected))
+}
+
+/// The blocks of SmolLM3 that are not rotated: 0 in `no_rope_layers`, or one of every `no_rope_layer_interval`.
+fn unrotated(keys: &Keys, num_hidden_layers: usize) -> Result<Vec<usize>, ConfigError> {
+    const EXPECTED: &str = "a 0 or a 1 per block";
+    if !keys.has(NO_ROPE_LAYERS) {
+        let interval = keys.size_or("no_rope_layer_interval", defaults::NO_ROPE_LAYER_INTERVAL)?;
+        return Ok((0..num_hidden_layers).filter(|layer| (layer + 1) % interval == 0).collect());
+    }
+    let list = keys.0[NO_ROPE_LAYERS].as_array().filter(|list| list.len() == num_hidden_layers);
+    let list = list.ok_or_else(|| keys.wrong(NO_ROPE_LAYERS, EXPECTED))?;
+    let flags: Option<Vec<u64>> = list.iter().map(|flag| flag.as_u64().filter(|flag| *flag < 2)).collect();
+    let flags = flags.ok_or_else(|| keys.wrong(NO_ROPE_LAYERS, EXPECTED))?;
+    Ok(flags.iter().enumerate().filter(|(_, flag)| **flag == 0).map(|(layer, _)| layer).collect())
+}
+
+fn multipliers(keys: &Keys) -> Result<Multipliers, ConfigError> {
+    Ok(Multipliers {
+        embedding: keys.positive_or("embedding_multiplier", Some(1.0))?,
+        residual: keys.positive_or("residual_multiplier", Some(1.0))?,
+        attention: Some(keys.positive_or("attention_multiplier", Some(1.0))?),
+        logits: keys.positive_or("logits_scaling", Some(1.0))?,
     })
 }
 

@@ -7,7 +7,8 @@ use serde_json::Value;
 pub enum ConfigError {
     /// `model_type` is not one of ours.
     #[error(
-        "config.json: model_type is {found:?}; expected one of deepseek_v3, llama, qwen2, qwen3, qwen3_moe"
+        "config.json: model_type is {found:?}; expected one of deepseek_v3, granite, kimi_k2, llama, \
+         mistral, qwen2, qwen3, qwen3_moe, seed_oss, smollm3"
     )]
     Family {
         /// What the file says.

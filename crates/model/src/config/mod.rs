@@ -26,6 +26,8 @@ pub struct Config {
     pub num_hidden_layers: usize,
     /// Width of a dense feed-forward layer.
     pub intermediate_size: usize,
+    /// Whether the maps of dense feed-forward layers have biases.
+    pub mlp_bias: bool,
     /// Longest sequence that the positions were trained for.
     pub max_position_embeddings: usize,
     /// Epsilon of every RMS norm.
@@ -40,6 +42,10 @@ pub struct Config {
     pub attention: Attention,
     /// Position embedding.
     pub rope: Rope,
+    /// Blocks whose attention is not rotated (SmolLM3), in ascending order.
+    pub unrotated: Vec<usize>,
+    /// Factors on states and scores.
+    pub multipliers: Multipliers,
     /// The mixture of experts, where there is one.
     pub moe: Option<Moe>,
     /// Multi-token prediction modules (DeepSeek-V3 section 2.2), 0 or 1.
@@ -51,16 +57,42 @@ pub struct Config {
 /// The family whose `config.json` this is. Only reading and writing look at it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
-    /// `model_type: deepseek_v3`
+    /// `model_type: deepseek_v3`; `kimi_k2` is another name of it.
     DeepseekV3,
+    /// `model_type: granite`
+    Granite,
     /// `model_type: llama`
     Llama,
+    /// `model_type: mistral`
+    Mistral,
     /// `model_type: qwen2`
     Qwen2,
     /// `model_type: qwen3`
     Qwen3,
     /// `model_type: qwen3_moe`
     Qwen3Moe,
+    /// `model_type: seed_oss`
+    SeedOss,
+    /// `model_type: smollm3`
+    Smollm3,
+}
+
+/// Granite's factors; 1 in the other families.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Multipliers {
+    /// `embedding_multiplier`: on the embeddings.
+    pub embedding: f64,
+    /// `residual_multiplier`: on what each half of a block adds.
+    pub residual: f64,
+    /// `attention_multiplier`: on attention scores, in the place of `head_dim^-0.5`.
+    pub attention: Option<f64>,
+    /// `logits_scaling`: what logits are divided by.
+    pub logits: f64,
+}
+
+impl Multipliers {
+    /// No factors.
+    pub const NONE: Self = Self { embedding: 1.0, residual: 1.0, attention: None, logits: 1.0 };
 }
 
 /// Attention's shape.
@@ -109,8 +141,10 @@ pub struct Gqa {
 pub enum Bias {
     /// None.
     None,
-    /// Queries, keys and values (Qwen2).
+    /// Queries, keys and values (Qwen2, Seed-OSS).
     QueryKeyValue,
+    /// Those and the output (`attention_bias` of Llama).
+    All,
 }
 
 /// Normalisation of queries and keys before the rotary embedding.
@@ -187,7 +221,9 @@ impl Config {
                 let width = (mla.qk_nope_head_dim + mla.qk_rope_head_dim) as f64;
                 width.powf(-0.5) * self.rope.score_factor()
             }
-            Attention::Gqa(gqa) => (gqa.head_dim as f64).powf(-0.5),
+            Attention::Gqa(gqa) => {
+                self.multipliers.attention.unwrap_or_else(|| (gqa.head_dim as f64).powf(-0.5))
+            }
         }
     }
 }

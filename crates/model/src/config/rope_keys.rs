@@ -6,9 +6,6 @@ use super::keys::{ConfigError, Keys, is_off, shown};
 use super::{Rope, Scaling};
 use serde_json::{Map, Value, json};
 
-/// Base of the frequencies where a file says nothing.
-const THETA: f64 = 10_000.0;
-
 /// Keys of the table that are read, or that transformers reads under another `rope_type` only.
 const KNOWN: [&str; 14] = [
     "rope_type",
@@ -33,12 +30,12 @@ const HARMLESS: &str = "finetuned";
 /// Frequencies are divided by the factor, and angles are 32-bit floats.
 const LEAST_FACTOR: f64 = 1e-6;
 
-/// The position embedding, in either form.
-pub(super) fn rope(keys: &Keys, max_position_embeddings: usize) -> Result<Rope, ConfigError> {
+/// The position embedding, in either form; `theta` is the base of the frequencies where a file says nothing.
+pub(super) fn rope(keys: &Keys, max_position_embeddings: usize, theta: f64) -> Result<Rope, ConfigError> {
     let chosen = table(keys)?;
     let theta = match &chosen {
         Some((_, inner)) if inner.has("rope_theta") => inner.number("rope_theta")?,
-        _ => keys.number_or("rope_theta", THETA)?,
+        _ => keys.number_or("rope_theta", theta)?,
     };
     if theta <= 1.0 {
         return Err(ConfigError::Value {

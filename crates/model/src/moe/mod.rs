@@ -5,7 +5,7 @@ mod router;
 
 use crate::config::Moe;
 use crate::init::Initializer;
-use crate::layers::{Linear, LinearMap, Mlp};
+use crate::layers::{Linear, LinearMap, Mlp, MlpBias};
 use burn::module::{Module, ModuleDisplay, Param};
 use burn::tensor::{DType, Tensor};
 use rand::Rng;
@@ -119,7 +119,7 @@ impl MixtureOfExperts {
                 down_proj: init.normal([count, width, inner]),
             },
             shared_experts: (moe.n_shared_experts > 0)
-                .then(|| Mlp::init(init, width, inner * moe.n_shared_experts)),
+                .then(|| Mlp::init(init, width, inner * moe.n_shared_experts, MlpBias::None)),
         }
     }
 }

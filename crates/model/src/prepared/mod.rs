@@ -131,7 +131,7 @@ impl PreparedDecoder {
             kept.extend(layer);
             routing.extend(chosen);
         }
-        let hidden = self.norm.forward(x);
+        let hidden = self.config.for_head(self.norm.forward(x));
         if let Some(mtp) = &self.mtp {
             let next: Vec<u32> = tokens.iter().skip(1).copied().chain([next]).collect();
             let mut layer = past.next();
@@ -156,7 +156,7 @@ impl PreparedDecoder {
             x = out;
             routing.extend(chosen);
         }
-        Output { hidden: self.norm.forward(x), routing }
+        Output { hidden: self.config.for_head(self.norm.forward(x)), routing }
     }
 
     /// States of the multi-token prediction module, for the output head: what sees the trunk's state at a place and the next token

@@ -27,6 +27,7 @@ impl Block {
                 }
             },
             post_attention_layernorm: self.post_attention_layernorm.valid(),
+            residual: self.residual,
             mlp: match &self.mlp {
                 FeedForward::Dense(mlp) => FeedForward::Dense(mlp.packed(precision)),
                 FeedForward::Moe(moe) => FeedForward::Moe(moe.packed(precision)),
@@ -57,6 +58,7 @@ impl GroupedQuery {
             k_norm: self.k_norm.valid(),
             sizes: self.sizes,
             scale: self.scale,
+            rotates: self.rotates,
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) use json::read_json;
 pub(crate) use kind::of as kind_of;
 pub use load::{Held, Progress, load, load_config, load_with_progress};
 pub(crate) use save::pretty;
-pub use save::{Format, WeightType, save, save_as};
+pub use save::{Format, WeightType, save, save_as, visit_stored};
 pub(crate) use source_config::Origin;
 pub(crate) use store::first_not_finite;
 

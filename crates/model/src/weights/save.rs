@@ -96,7 +96,7 @@ pub fn save_as(decoder: &Decoder, folder: &Path, format: Format) -> Result<Vec<P
         write_json(folder, "config.json", &config)?,
         write_json(folder, "generation_config.json", &decoder.origin.generation(decoder.config()))?,
     ];
-    let mut writer = Writer { files: Vec::new(), places: HashMap::new(), bytes: Vec::new(), failure: None };
+    let mut writer = Writer { files: Vec::new(), places: HashMap::new(), bytes: Vec::new() };
     for (name, shard) in files.iter().zip(plan.shards) {
         written.push(folder.join(name));
         writer.open(folder.join(name), shard)?;
@@ -104,8 +104,8 @@ pub fn save_as(decoder: &Decoder, folder: &Path, format: Format) -> Result<Vec<P
     if files.len() > 1 {
         written.push(write_json(folder, INDEX, &writer.index(&files, total_size))?);
     }
-    decoder.visit_parameters(&mut writer);
-    writer.failure.map_or(Ok(written), Err)
+    visit_stored(decoder, &mut |name, _, parameter, part| writer.write(name, parameter, part))?;
+    Ok(written)
 }
 
 fn write_json(folder: &Path, name: &str, value: &Value) -> Result<PathBuf, SaveError> {
@@ -130,6 +130,45 @@ fn stored(name: &str, shape: &[usize]) -> Vec<(String, Vec<usize>)> {
     let part = [shape[1] / parts.len(), shape[2]];
     let names = |expert| parts.iter().map(move |name| format!("{prefix}.{expert}.{name}.weight"));
     (0..shape[0]).flat_map(names).map(|name| (name, part.to_vec())).collect()
+}
+
+/// Visits the weights as files have them: the name and shape of each tensor, its parameter flat, and which numbers of that
+/// are the tensor's.
+///
+/// # Errors
+/// The first that `action` has.
+pub fn visit_stored<E>(
+    decoder: &Decoder,
+    action: &mut impl FnMut(&str, &[usize], &Tensor<1>, Range<usize>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut visitor = StoredVisitor { action, failure: None };
+    decoder.visit_parameters(&mut visitor);
+    visitor.failure.map_or(Ok(()), Err)
+}
+
+struct StoredVisitor<'a, F, E> {
+    action: &'a mut F,
+    failure: Option<E>,
+}
+
+impl<E, F: FnMut(&str, &[usize], &Tensor<1>, Range<usize>) -> Result<(), E>> ParameterVisitor
+    for StoredVisitor<'_, F, E>
+{
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
+        if self.failure.is_some() {
+            return;
+        }
+        let parameter = tensor.clone().detach().flatten::<1>(0, D - 1);
+        let mut begin = 0;
+        for (name, shape) in stored(name, &tensor.dims()) {
+            let end = begin + shape.iter().product::<usize>();
+            if let Err(failure) = (self.action)(&name, &shape, &parameter, begin..end) {
+                self.failure = Some(failure);
+                return;
+            }
+            begin = end;
+        }
+    }
 }
 
 /// Which tensor goes into which file.
@@ -200,7 +239,6 @@ struct Writer {
     /// File, type and first byte of each stored tensor.
     places: HashMap<String, (usize, Dtype, u64)>,
     bytes: Vec<u8>,
-    failure: Option<SaveError>,
 }
 
 impl Writer {
@@ -249,23 +287,5 @@ impl Writer {
             file.write_all(&self.bytes).map_err(failed)?;
         }
         Ok(())
-    }
-}
-
-impl ParameterVisitor for Writer {
-    fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
-        if self.failure.is_some() {
-            return;
-        }
-        let parameter = tensor.clone().detach().flatten::<1>(0, D - 1);
-        let mut begin = 0;
-        for (name, shape) in stored(name, &tensor.dims()) {
-            let end = begin + shape.iter().product::<usize>();
-            if let Err(failure) = self.write(&name, &parameter, begin..end) {
-                self.failure = Some(failure);
-                return;
-            }
-            begin = end;
-        }
     }
 }

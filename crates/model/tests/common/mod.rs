@@ -13,7 +13,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// Every committed checkpoint.
-pub(crate) const CASES: [&str; 13] = [
+pub(crate) const CASES: [&str; 18] = [
     "deepseek_v3_plain",
     "deepseek_v3_fused",
     "deepseek_v3_full",
@@ -22,6 +22,11 @@ pub(crate) const CASES: [&str; 13] = [
     "llama_tied",
     "llama_untied",
     "llama_rope3",
+    "llama_biases",
+    "mistral",
+    "seed_oss",
+    "smollm3",
+    "granite",
     "qwen2",
     "qwen2_yarn",
     "qwen3",
