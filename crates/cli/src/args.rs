@@ -50,8 +50,10 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// One static HTML page from a run folder, or from a folder of run folders
     Report(ReportArgs),
-    /// A GGUF file of llama, qwen2 or qwen3 into a model folder
+    /// A GGUF file into a model folder
     Import(ImportArgs),
+    /// A model folder into a GGUF file for llama.cpp
+    Export(ExportArgs),
     /// LoRA adapters into the weights of their base: a model folder
     Merge(MergeArgs),
     /// Speed at a fixed shape, as one JSON line
@@ -453,6 +455,19 @@ pub(crate) struct ImportArgs {
     /// How the weights are stored: float32 or bfloat16 [default: bfloat16, or float32 where the file's matrices are F32 or F16]
     #[arg(long, value_name = "DTYPE")]
     pub(crate) dtype: Option<String>,
+}
+
+#[derive(Clone, Debug, ClapArgs)]
+pub(crate) struct ExportArgs {
+    /// The model folder, or an adapter folder: its merged model
+    #[arg(value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// The GGUF file to write; it must not exist
+    #[arg(value_name = "FILE.gguf")]
+    pub(crate) out: PathBuf,
+    /// How matrices are stored: f16, bf16 or q8_0
+    #[arg(long = "type", value_name = "TYPE", default_value = "f16")]
+    pub(crate) kind: String,
 }
 
 #[derive(Clone, Debug, ClapArgs)]

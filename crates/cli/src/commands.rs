@@ -1,7 +1,8 @@
 //! Commands: arguments to the library's options, and its results to the terminal.
 
 use crate::args::{
-    Args, Command, DoctorArgs, EvalArgs, ImportArgs, InitArgs, MergeArgs, R1Args, ReportArgs, RunArgs,
+    Args, Command, DoctorArgs, EvalArgs, ExportArgs, ImportArgs, InitArgs, MergeArgs, R1Args, ReportArgs,
+    RunArgs,
 };
 use crate::chat;
 use crate::exit::Failure;
@@ -36,6 +37,7 @@ pub(crate) fn run(args: Args) -> Result<(), Failure> {
         Command::Import(ImportArgs { file, out, pre, dtype }) => {
             ruminate::import(&file, &out, pre.as_deref(), dtype.as_deref())?;
         }
+        Command::Export(ExportArgs { model, out, kind }) => ruminate::export(&model, &out, &kind)?,
         Command::Merge(args) => merge(&args)?,
         Command::Bench(command) => Output::standard().row(&ruminate::bench(&command.options())?)?,
     }

@@ -87,6 +87,8 @@ fn a_part_of_a_split_file_needs_the_others() {
     let at = bytes.windows(replaced.len()).position(|window| window == replaced).expect("it is there");
     let value = [&key("split.count")[..], &[4, 0, 0, 0], &3_u32.to_le_bytes()].concat();
     bytes.splice(at..at + replaced.len() + 8, value);
+    // The header became shorter, and with it the place of the data.
+    bytes.extend([0; 64]);
     fs::write(&part, &bytes).expect("written");
     let out = folder.path().join("out");
     let refused = ruminate(&["import", part.to_str().expect("UTF-8"), out.to_str().expect("UTF-8")]);
@@ -148,4 +150,56 @@ fn a_broken_file_exits_3_with_its_name_and_leaves_nothing() {
     let absent = ruminate(&["import", "absent.gguf", out.to_str().expect("UTF-8")]);
     assert_code(&absent, 3);
     assert!(told(&absent).contains("absent.gguf"), "{}", told(&absent));
+}
+
+#[test]
+fn a_model_that_is_exported_comes_back_as_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    for case in ["llama", "qwen2", "qwen3", "pieces", "qwen3moe"] {
+        let (model, file, again) =
+            (path(case), path(&format!("{case}.gguf")), path(&format!("{case}-again")));
+        let original = gguf(&format!("{case}.gguf"));
+        assert_code(
+            &ruminate(&["import", original.to_str().expect("UTF-8"), &model, "--dtype", "bfloat16"]),
+            0,
+        );
+        let exported = ruminate(&["export", &model, &file, "--type", "bf16"]);
+        assert_code(&exported, 0);
+        assert!(exported.stdout.is_empty(), "standard output is for results");
+        assert_code(&ruminate(&["import", &file, &again]), 0);
+        for name in [
+            "model.safetensors",
+            "config.json",
+            "generation_config.json",
+            "tokenizer.json",
+            "chat_template.jinja",
+        ] {
+            let read = |folder: &str| fs::read(Path::new(folder).join(name)).expect("a file");
+            assert!(read(&model) == read(&again), "{case}: {name} differs");
+        }
+        let twice = ruminate(&["export", &model, &file]);
+        assert_code(&twice, 2);
+        assert!(told(&twice).contains("exists already"), "{}", told(&twice));
+    }
+}
+
+#[test]
+fn what_cannot_be_exported_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (model, out) = (path("model"), path("out.gguf"));
+    assert_code(&ruminate(&["import", gguf("qwen2.gguf").to_str().expect("UTF-8"), &model]), 0);
+    let unknown = ruminate(&["export", &model, &out, "--type", "q4_k"]);
+    assert_code(&unknown, 2);
+    assert!(told(&unknown).contains("--type q4_k: expected f16, bf16 or q8_0"), "{}", told(&unknown));
+    let tokenizer = Path::new(&model).join("tokenizer.json");
+    let text = fs::read_to_string(&tokenizer).expect("a file");
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    json["pre_tokenizer"] = serde_json::json!({ "type": "Whitespace" });
+    fs::write(&tokenizer, json.to_string()).expect("written");
+    let refused = ruminate(&["export", &model, &out]);
+    assert_code(&refused, 3);
+    assert!(told(&refused).contains("these rules for splitting text only"), "{}", told(&refused));
+    assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1, "only the model lies there");
 }

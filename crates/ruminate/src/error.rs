@@ -215,6 +215,13 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
             ErrorKind::Input
         });
     }
+    if let Some(error) = cause.downcast_ref::<gguf::ExportError>() {
+        return Some(if matches!(error, gguf::ExportError::Write(_)) {
+            ErrorKind::Disk
+        } else {
+            ErrorKind::Input
+        });
+    }
     if cause.is::<model::LoadError>() || cause.is::<eval::Error>() || cause.is::<report::Error>() {
         return Some(ErrorKind::Input);
     }

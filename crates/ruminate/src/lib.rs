@@ -263,6 +263,15 @@ pub fn import(file: &Path, out: &Path, pre: Option<&str>, dtype: Option<&str>) -
     Ok(commands::import::run(file, out, pre, dtype)?)
 }
 
+/// Writes the GGUF file `out` of a model folder, or of an adapter folder's merged model, for llama.cpp; `kind` is `f16`,
+/// `bf16` or `q8_0`.
+///
+/// # Errors
+/// A model or tokenizer that llama.cpp cannot run, an `out` that is there already, and those of loading and writing.
+pub fn export(folder: &Path, out: &Path, kind: &str) -> Result<(), Error> {
+    Ok(commands::export::run(folder, out, kind)?)
+}
+
 /// Merges the LoRA adapters of a folder into their base, or into `base`, and writes the model folder `out`. Returns the
 /// base.
 ///
