@@ -13,7 +13,7 @@ fn gguf(name: &str) -> PathBuf {
 #[test]
 fn an_imported_file_of_every_family_generates_and_scores_text() {
     let folder = tempfile::tempdir().expect("a folder");
-    for case in ["llama", "qwen2", "qwen3", "pieces"] {
+    for case in ["llama", "qwen2", "qwen3", "pieces", "qwen3moe", "smollm3", "granite", "seed_oss", "phi3"] {
         let out = folder.path().join(case);
         let out = out.to_str().expect("UTF-8");
         let imported = ruminate(&["import", gguf(&format!("{case}.gguf")).to_str().expect("UTF-8"), out]);
@@ -156,7 +156,7 @@ fn a_broken_file_exits_3_with_its_name_and_leaves_nothing() {
 fn a_model_that_is_exported_comes_back_as_it_was() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
-    for case in ["llama", "qwen2", "qwen3", "pieces", "qwen3moe"] {
+    for case in ["llama", "qwen2", "qwen3", "pieces", "qwen3moe", "smollm3", "granite", "seed_oss"] {
         let (model, file, again) =
             (path(case), path(&format!("{case}.gguf")), path(&format!("{case}-again")));
         let original = gguf(&format!("{case}.gguf"));
