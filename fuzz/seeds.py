@@ -46,7 +46,7 @@ def of_rewards():
     for row, completions in DATA.items():
         yield from (("data", f"{row}\n{completion}".encode()) for completion in completions)
     golden = json.loads((HERE / "../fixtures/reward/ifeval.json").read_text(encoding="utf-8"))
-    for name, kwargs, response, _ in (golden["ifeval"] + golden["ifbench"])[::8]:
+    for name, kwargs, response, _ in (golden["ifeval"] + golden["ifbench"])[::2]:
         row = json.dumps({"instruction_id_list": [name], "kwargs": [kwargs]})
         yield "instructions", f"{row}\n{response}".encode()
 

@@ -34,6 +34,25 @@ pub enum Error {
         /// The options that it has.
         known: &'static [&'static str],
     },
+    /// A line has a key that its kind does not read.
+    #[error(
+        "`{kind}` reads no {key:?}{}; it has {} and reads {}",
+        suggestion(*nearest),
+        listed_as("options", options),
+        listed_as("columns", columns)
+    )]
+    UnknownKeyword {
+        /// The verifier.
+        kind: String,
+        /// The key.
+        key: String,
+        /// The known key most like it.
+        nearest: Option<&'static str>,
+        /// Its options.
+        options: Vec<&'static str>,
+        /// The columns of a task that it reads.
+        columns: Vec<&'static str>,
+    },
     /// A verifier to register has the name of another one.
     #[error("a verifier named `{name}` is there already; give this one another name")]
     NameTaken {
@@ -83,4 +102,8 @@ fn suggestion(nearest: Option<&str>) -> String {
 
 fn listed(options: &[&str]) -> String {
     if options.is_empty() { "none".to_owned() } else { format!("one of: {}", options.join(", ")) }
+}
+
+fn listed_as(what: &str, names: &[&str]) -> String {
+    if names.is_empty() { format!("no {what}") } else { format!("the {what} {}", names.join(", ")) }
 }

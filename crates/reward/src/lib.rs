@@ -11,6 +11,7 @@
 //!   under a deadline.
 //! - [`check_address`], [`shown_address`]: what may stand in the address of a server, and what is shown of it.
 //! - [`by_name`], [`with_options`], [`group_reward`], [`external`](fn@external): all of them by name.
+//! - [`check_keywords`]: whether a kind reads every key of a line.
 //! - [`survey`](fn@survey): how many answers of a data set a verifier can read.
 //! - [`tags`]: the one reading of `<think>` and `<answer>` that all of them share.
 //! - [`verify_line`], [`verify_line_in`]: what `ruminate verify` does with one line, without and with programs.
@@ -31,6 +32,7 @@
 mod error;
 mod external;
 mod group;
+mod keywords;
 mod parse;
 mod pool;
 mod registry;
@@ -47,6 +49,7 @@ pub use external::http::{HttpOptions, HttpReward};
 pub use external::{EXTERNAL_KINDS, external, in_sandbox};
 pub use group::length::{Cosine, Length};
 pub use group::{GroupReward, Member};
+pub use keywords::check_keywords;
 pub use parse::tags;
 pub use pool::{Attempt, Limits, Pool, ResponseGroup};
 pub use registry::{GROUP_REWARDS, KINDS, by_name, check_options, group_reward, register, with_options};

@@ -180,6 +180,11 @@ pub fn group_reward(kind: &str, options: &Map<String, Value>) -> Result<Box<dyn 
     })
 }
 
+/// The options of a kind.
+pub(crate) fn options_of(kind: &str) -> &'static [&'static str] {
+    OPTIONS.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, options)| options)
+}
+
 /// Rejects an unknown kind and a key that is no option of it, so that a recipe's slip does not pass silently.
 ///
 /// # Errors
@@ -188,7 +193,7 @@ pub fn check_options<'a>(kind: &str, keys: impl IntoIterator<Item = &'a str>) ->
     if !KINDS.contains(&kind) && !GROUP_REWARDS.contains(&kind) && registered(kind).is_none() {
         return Err(unknown(kind, &[KINDS, GROUP_REWARDS].concat()));
     }
-    let known = OPTIONS.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, options)| options);
+    let known = options_of(kind);
     match keys.into_iter().find(|key| !known.contains(key)) {
         None => Ok(()),
         Some(key) => Err(Error::UnknownOption {
@@ -363,7 +368,7 @@ fn in_range(
     Err(Error::Option { kind, key, reason: format!("expected {expected}, found {found}") })
 }
 
-fn unknown(kind: &str, known: &[&'static str]) -> Error {
+pub(crate) fn unknown(kind: &str, known: &[&'static str]) -> Error {
     Error::UnknownKind {
         kind: kind.to_owned(),
         nearest: nearest(kind, known.iter().copied()),

@@ -10,6 +10,7 @@ use ruminate_sandbox::Sandbox;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Options of `code` that a line may set: none of them names a program or a file.
@@ -97,7 +98,7 @@ fn judged(index: usize, line: &str, sandbox: Option<&Arc<Sandbox>>) -> Result<Ve
         let verifier = match (kind.as_str(), sandbox) {
             ("code", Some(sandbox)) => Box::new(code_of(sandbox, &row)?),
             ("code", None) => return Err(Error::NotAllowed { kind }),
-            _ => with_options(&kind, &row)?,
+            _ => with_options(&kind, &options(&kind, &row))?,
         };
         let task = Task { prompt: Prompt::Text(prompt.clone()), answer, columns: row };
         guarded(verifier.as_ref(), &task, &response)
@@ -109,6 +110,18 @@ fn judged(index: usize, line: &str, sandbox: Option<&Arc<Sandbox>>) -> Result<Ve
         extracted: verdict.extracted,
         why: verdict.why,
     })
+}
+
+/// The options in a line: all of it, but for a column of a task that has an option's name.
+fn options<'a>(kind: &str, row: &'a Map<String, Value>) -> Cow<'a, Map<String, Value>> {
+    match row.get("choices") {
+        // MMLU's column with the texts, not how many letters there are.
+        Some(Value::Array(_)) if kind == "choice" => {
+            let others = row.iter().filter(|(key, _)| *key != "choices");
+            Cow::Owned(others.map(|(key, value)| (key.clone(), value.clone())).collect())
+        }
+        _ => Cow::Borrowed(row),
+    }
 }
 
 fn code_of(sandbox: &Arc<Sandbox>, row: &Map<String, Value>) -> Result<Code, Error> {
@@ -125,7 +138,8 @@ fn grouped(kind: &str, task: &Task, response: &Response<'_>) -> Result<Verdict, 
     let answer_kind: Option<String> = optional(&mut columns, "answer_kind", "`answer_kind`, a string")?;
     let siblings: Option<Vec<usize>> =
         optional(&mut columns, "group_tokens", "`group_tokens`, a list of whole numbers")?;
-    let verifier = with_options(answer_kind.as_deref().unwrap_or("exact"), &columns)?;
+    let answer_kind = answer_kind.as_deref().unwrap_or("exact");
+    let verifier = with_options(answer_kind, &options(answer_kind, &columns))?;
     let reward = group_reward(kind, &columns)?;
     let answer = guarded(verifier.as_ref(), task, response);
     let sibling = |&tokens: &usize| Member {

@@ -7,6 +7,7 @@ use judge::{Answer, Batch};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use ruminate_reward::check_keywords;
 use serde_json::{Map, Number, Value};
 use std::time::Duration;
 
@@ -55,7 +56,7 @@ impl From<Answer> for Verdict {
 }
 
 /// Judges a completion by a verifier, given the expected answer. Keyword arguments are the verifier's options and the task's
-/// columns. With `deadline_s`, a verdict that takes longer is unscored; this works in any thread.
+/// columns; one that the kind does not read is a `ValueError`. With `deadline_s`, a verdict that takes longer is unscored; this works in any thread.
 #[pyfunction]
 #[pyo3(signature = (kind, gold, completion, *, deadline_s=None, **options))]
 fn verify(
@@ -95,6 +96,8 @@ fn verify_batch(
         )));
     }
     let mut lines = Vec::with_capacity(golds.len());
+    // Rows differ in values alone, so one of them has all keywords.
+    let mut checked = false;
     for (at, (gold, completion)) in golds.iter().zip(&completions).enumerate() {
         let mut row = row(kind, gold, completion, options)?;
         for (name, values) in columns.into_iter().flatten() {
@@ -102,6 +105,10 @@ fn verify_batch(
                 PyValueError::new_err(format!("expected {} values in the column {name}", completions.len()))
             })?;
             row.insert(name.extract()?, json(&value, 0)?);
+        }
+        if !checked {
+            check(kind, &row)?;
+            checked = true;
         }
         lines.push(Value::Object(row).to_string());
     }
@@ -138,7 +145,14 @@ fn line(
     completion: &str,
     options: Option<&Bound<'_, PyDict>>,
 ) -> PyResult<String> {
-    Ok(Value::Object(row(kind, gold, completion, options)?).to_string())
+    let row = row(kind, gold, completion, options)?;
+    check(kind, &row)?;
+    Ok(Value::Object(row).to_string())
+}
+
+/// Refuses keywords that the kind does not read.
+fn check(kind: &str, row: &Map<String, Value>) -> PyResult<()> {
+    check_keywords(kind, row).map_err(|error| PyValueError::new_err(error.to_string()))
 }
 
 /// What `ruminate verify` reads.

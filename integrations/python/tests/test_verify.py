@@ -41,6 +41,20 @@ class Verdicts(unittest.TestCase):
         with self.assertRaises(TypeError):
             verify("math", object(), "1")
 
+    def test_keywords_that_the_kind_does_not_read_are_refused(self):
+        for call in [
+            lambda: verify("math", "1", r"\boxed{1}", required="boxed"),
+            lambda: verify_batch("math", ["1"], [r"\boxed{1}"], required="boxed"),
+            lambda: verify_batch("math", ["1"], [r"\boxed{1}"], columns={"required": ["boxed"]}),
+            lambda: reward("math", required="boxed")(completions=[r"\boxed{1}"], answer=["1"]),
+        ]:
+            with self.assertRaises(ValueError) as caught:
+                call()
+            for says in ["required", "did you mean `require`", "tolerance_column"]:
+                self.assertIn(says, str(caught.exception))
+        self.assertTrue(verify("math", "3.1", r"\boxed{3.14}", tolerance_column="error", error=0.1).correct)
+        self.assertTrue(verify("length", "4", "<answer>4</answer>", tokens=3, group_tokens=[9], answer_kind="exact").scored)
+
     def test_a_batch_keeps_the_order(self):
         golds = [str(number) for number in range(1000)]
         verdicts = verify_batch("math", golds, [rf"\boxed{{{number - number % 2}}}" for number in range(1000)], threads=4)
