@@ -209,6 +209,9 @@ impl Options {
             (Ok(expected), Ok(value)) => match self.read_sameness(gold, expected, answer, value, budget) {
                 Sameness::Same => verdict(Outcome::Correct, Reason::Equal { gold: text() }),
                 Sameness::Different => verdict(Outcome::Wrong, Reason::Different { gold: text() }),
+                Sameness::Unknown(_) if leaves_work(expected, value) => {
+                    verdict(Outcome::Wrong, Reason::Different { gold: text() })
+                }
                 Sameness::Unknown(why) => verdict(Outcome::Undecided, Reason::Undecided(why)),
             },
         }
@@ -251,6 +254,13 @@ impl Options {
         };
         compare::compare(gold, renamed.as_ref().unwrap_or(answer), rules, budget)
     }
+}
+
+/// Whether an answer leaves a sum, an integral or a limit to be worked out where the gold answer is a number: were that left
+/// out, writing one would pay.
+fn leaves_work(gold: &Expr, answer: &Expr) -> bool {
+    let is_open = |expr: &Expr| expr.any(&|node| matches!(node, Expr::Opaque(..)));
+    gold.is_scalar() && gold.symbols().is_empty() && !is_open(gold) && is_open(answer)
 }
 
 /// The answer with its variables named as the gold's, in order of occurrence.

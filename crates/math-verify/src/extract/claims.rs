@@ -402,12 +402,23 @@ fn tail(text: &str) -> Option<Range<usize>> {
     let sentence_text = &line[sentence..];
     let start = VERBS.iter().filter_map(|verb| sentence_text.rfind(verb).map(|at| at + verb.len())).max()?;
     let from = near + sentence + start;
+    let from = trimmed.len() - without_place(&trimmed[from..]).len();
     let found = clause(text, from..trimmed.len());
     // A sentence that goes on to conclude something says it behind its conclusion.
     let rest = &text[found.end..trimmed.len()];
     let concludes =
         [", so", ", thus", ", hence", ", giving", ", and", ", but"].iter().any(|word| rest.starts_with(word));
     (!found.is_empty() && !concludes).then_some(found)
+}
+
+/// What stands behind `at the point` and its like, where that is a value in brackets: `(2, -3)`.
+fn without_place(text: &str) -> &str {
+    const WORDS: &[&str] = &["at ", "in ", "the ", "point ", "points ", "interval ", "ordered ", "pair "];
+    let mut rest = text;
+    while let Some(next) = WORDS.iter().find_map(|word| rest.strip_prefix(word)) {
+        rest = next.trim_start();
+    }
+    if rest.starts_with(['(', '[', '{', '$', '\\']) { rest } else { text }
 }
 
 /// Whether the number at this place of plain text is bounded, continued or one of several.

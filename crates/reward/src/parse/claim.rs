@@ -187,9 +187,11 @@ fn boxed(content: &str, choices: &Choices) -> Option<char> {
     letter(plain, choices).or_else(|| lettered(plain, choices)).or_else(|| choices.by_text(plain))
 }
 
-/// Whether a text behind a letter claims another one: joined to it (`or D`, `, D`), or labelled as it is (`D) no`).
+/// Whether a text behind a letter claims another one: joined to it (`or D`, `, D`), or labelled as it is (`D) no`). A reason
+/// may name others: `since A and B are too small`.
 fn claims_another(text: &str, chosen: char, choices: &Choices) -> bool {
     let mut before = String::new();
+    let mut in_reason = false;
     for word in text.split_whitespace() {
         for part in word.split_inclusive('/') {
             let bare = part.trim_matches(|c: char| !c.is_alphanumeric());
@@ -207,10 +209,12 @@ fn claims_another(text: &str, chosen: char, choices: &Choices) -> bool {
                 );
                 let labelled = part.ends_with(')') || (part.ends_with('.') && before.ends_with('.'));
                 let denied = matches!(before.as_str(), "not" | "than" | "of");
-                if (joined || labelled) && !denied {
+                if (joined && !in_reason || labelled) && !denied {
                     return true;
                 }
             }
+            in_reason |= matches!(bare, "because" | "since");
+            in_reason &= !part.ends_with(['.', ';', '!', '?']);
             before = if bare.is_empty() { part.to_owned() } else { bare.to_lowercase() };
             if part.ends_with(['.', ',', '/']) && single.is_none() {
                 before = if part.ends_with('.') { ".".to_owned() } else { before };
@@ -255,6 +259,8 @@ mod tests {
             "La respuesta correcta es C.",
             "C. Vitamin A",
             "At first B seemed right, so the answer is C, not B.",
+            "The correct option is (C), since A and B are too small.",
+            "The answer is C because B, D and A are even.",
         ] {
             assert_eq!(one(text, &choices(4)), Ok('C'), "{text}");
         }
@@ -283,6 +289,8 @@ mod tests {
             "C#",
             "Answer: A/B/C",
             "If the answer is B",
+            "The answer is C since 2 is even. Or D.",
+            "The answer is C because it is odd, D) because it is even",
         ] {
             assert!(one(text, &choices(4)).is_err(), "{text}");
         }
