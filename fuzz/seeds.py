@@ -51,6 +51,40 @@ def of_rewards():
         yield "instructions", f"{row}\n{response}".encode()
 
 
+UNITS = ["cm", "km/h", "m s^{-2}", "million dollars", "square feet", "kg \\cdot m^2", "\\Omega", "%", "apples", "°C", "and", "or more"]
+
+
+def of_texts():
+    """Inputs of the readers of free text and of units."""
+    names = ["choice", "exact", "format", "gsm8k", "language", "last_number", "overlong", "repetition", "tag_count", "text"]
+    letters = {names[ord(letter) % len(names)]: letter for letter in "abcdefghij"}
+    for name in ("hacks", "verify-2"):
+        for line in (HERE / f"../fixtures/reward/{name}.jsonl").read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if row["kind"] in letters:
+                gold = str(row.get("gold", "")).replace("\n", " ")
+                yield "texts", f"{letters[row['kind']]}{gold}\n{row['completion']}".encode()
+    yield "texts", f"{letters['text']}the Denver Broncos\n<answer>Broncos, Denver.</answer>".encode()
+    yield from (("quantities", f"{one}\n{other}".encode()) for one in UNITS for other in UNITS[::3])
+    for line in (HERE / "../fixtures/reward/code_cases.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        columns = {key: value for key, value in row.items() if key not in ("kind", "completion", "expected", "id", "name", "note")}
+        yield "programs", f"{json.dumps(columns)}\n{row['completion']}".encode()
+
+
+def of_rows():
+    """Inputs of the readers of files and rows."""
+    for path in (HERE / "../fixtures/data").glob("*.parquet"):
+        yield "containers", b"\0" + path.read_bytes()
+    for line in (HERE / "../fixtures/data/layouts.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        text = next((value for key, value in row.items() if key in ("line", "first_line", "row", "text")), line)
+        text = text if isinstance(text, str) else json.dumps(text)
+        yield from (("containers", how + form.encode()) for how in (b"\0", b"\1", b"\2") for form in (text + "\n", f"[{text},\n{text}]"))
+        yield "columns", f"answer=reward_model.ground_truth prompt=messages.0.content\n{text}".encode()
+        yield "columns", f"answer=answer prompt=question\n{text}".encode()
+
+
 def of_pipes():
     """Inputs of the target whose input came through a pipe."""
     ended = {"Ended": {"ending": {"Exited": 0}, "stdout": "2\n", "stderr": ""}}
@@ -97,7 +131,7 @@ def keep(target, data):
 
 
 def main():
-    for target, data in [*of_files(), *of_rewards()]:
+    for target, data in [*of_files(), *of_rewards(), *of_texts(), *of_rows()]:
         keep(target, data)
     for data in of_pipes():
         keep("replies", data)

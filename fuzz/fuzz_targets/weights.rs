@@ -19,8 +19,14 @@ fn folder() -> &'static Path {
 // The first byte says which file the rest becomes; the others are those of a whole folder.
 fuzz_target!(|data: &[u8]| {
     let Some((&which, rest)) = data.split_first() else { return };
-    let files: Vec<_> = fs::read_dir(CASE).expect("the fixture").map(|entry| entry.expect("a file").path()).collect();
-    let names = ["config.json", "model.safetensors.index.json", "model-00001-of-00003.safetensors", "model.safetensors"];
+    let files: Vec<_> =
+        fs::read_dir(CASE).expect("the fixture").map(|entry| entry.expect("a file").path()).collect();
+    let names = [
+        "config.json",
+        "model.safetensors.index.json",
+        "model-00001-of-00003.safetensors",
+        "model.safetensors",
+    ];
     let spoilt = names[usize::from(which) % names.len()];
     let _ = fs::remove_file(folder().join("model.safetensors"));
     for file in &files {

@@ -38,7 +38,8 @@ pub fn check_keywords(kind: &str, line: &Map<String, Value>) -> Result<(), Error
     let parts = [Some(kind), answers];
     let options: Vec<&'static str> =
         parts.iter().flatten().flat_map(|part| options_of(part)).copied().collect();
-    let columns: Vec<&'static str> = parts.iter().flatten().flat_map(|part| columns_of(part)).copied().collect();
+    let columns: Vec<&'static str> =
+        parts.iter().flatten().flat_map(|part| columns_of(part)).copied().collect();
     let named = text(line, "tolerance_column").filter(|_| options.contains(&"tolerance_column"));
     let is_known = |key: &str| {
         [&options[..], &columns, OF_A_LINE].iter().any(|known| known.contains(&key)) || named == Some(key)

@@ -36,8 +36,8 @@ impl Choices {
     fn has_text(&self, letter: char, rest: &str) -> bool {
         let option = self.options.get((letter as u8 - b'A') as usize);
         option.is_some_and(|option| {
-            let rest = rest.trim_start();
-            !option.is_empty() && rest.to_lowercase().starts_with(&option.to_lowercase())
+            let mut rest = rest.trim_start().chars().flat_map(char::to_lowercase);
+            !option.is_empty() && option.chars().flat_map(char::to_lowercase).all(|c| rest.next() == Some(c))
         })
     }
 }

@@ -4,9 +4,12 @@ use crate::verifier::{Response, Tokens, Verifier, verdict};
 use crate::verifiers::language::WITHOUT_SPACES;
 use ruminate_data::{Outcome, Task, Verdict};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
-use std::hash::Hash;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use unicode_script::UnicodeScript;
+
+/// Of the rolling hash: odd, with bits all over.
+const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// What an n-gram is made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +56,7 @@ impl Verifier for Repetition {
             }
             (Unit::Words, _) => {
                 let text = response.text.to_lowercase();
-                count(&words(&text), self.ngram_size)
+                count(&numbered(&words(&text)), self.ngram_size)
             }
         };
         let repeated = total - unique;
@@ -84,11 +87,45 @@ fn words(text: &str) -> Vec<&str> {
     out
 }
 
+/// A number for each different word.
+fn numbered(words: &[&str]) -> Vec<u32> {
+    let mut known = HashMap::new();
+    let number = |word| {
+        let next = u32::try_from(known.len()).unwrap_or(u32::MAX);
+        *known.entry(word).or_insert(next)
+    };
+    words.iter().copied().map(number).collect()
+}
+
 /// Different n-grams, and all of them.
-fn count<T: Eq + Hash>(units: &[T], size: usize) -> (usize, usize) {
-    let ngrams = units.windows(size.max(1));
-    let total = ngrams.len();
-    (ngrams.collect::<HashSet<_>>().len(), total)
+///
+/// A rolling hash finds the n-gram of its kind that came first, so that long n-grams cost no more than short ones. It decides
+/// nothing: n-grams are compared, and those that share a hash with another one are kept whole.
+fn count(units: &[u32], size: usize) -> (usize, usize) {
+    let size = size.max(1);
+    let oldest = (1..size).fold(1_u64, |power, _| power.wrapping_mul(BASE));
+    let (mut first, mut others) = (HashMap::new(), HashSet::new());
+    let (mut unique, mut total, mut hash) = (0, 0, 0_u64);
+    for (at, unit) in units.iter().enumerate() {
+        if at >= size {
+            hash = hash.wrapping_sub(oldest.wrapping_mul(u64::from(units[at - size])));
+        }
+        hash = hash.wrapping_mul(BASE).wrapping_add(u64::from(*unit));
+        let Some(start) = (at + 1).checked_sub(size) else { continue };
+        total += 1;
+        let ngram = &units[start..=at];
+        unique += usize::from(match first.entry(hash) {
+            Entry::Vacant(entry) => {
+                entry.insert(start);
+                true
+            }
+            Entry::Occupied(entry) => {
+                let known = *entry.get();
+                units[known..known + size] != *ngram && others.insert(ngram)
+            }
+        });
+    }
+    (unique, total)
 }
 
 #[cfg(test)]
@@ -96,6 +133,21 @@ mod tests {
     use super::{Repetition, Unit};
     use crate::verifier::{Response, Tokens, Verifier};
     use ruminate_data::{Outcome, Prompt, Task};
+    use std::collections::HashSet;
+
+    #[test]
+    fn ngrams_are_counted_as_a_set_of_all_of_them_would() {
+        // Thue and Morse's sequence has the most collisions of such a hash.
+        let thue_morse: Vec<u32> = (0..5000_u32).map(|at| at.count_ones() % 2).collect();
+        let mixed: Vec<u32> = (0..5000_u32).map(|at| at.wrapping_mul(at) % 7).collect();
+        for units in [&thue_morse[..], &mixed, &[1, 1, 1], &[1], &[]] {
+            for size in [0, 1, 2, 3, 64, 1024] {
+                let ngrams = units.windows(size.max(1));
+                let expected = (ngrams.clone().collect::<HashSet<_>>().len(), ngrams.len());
+                assert_eq!(super::count(units, size), expected, "{size}");
+            }
+        }
+    }
 
     fn score(repetition: Repetition, text: &str, tokens: Tokens<'_>) -> Option<f64> {
         let task = Task {

@@ -9,6 +9,9 @@ const MAX_BEHIND: usize = 240;
 /// Bytes before an anchor that are searched for a condition.
 const MAX_BEFORE: usize = 120;
 
+/// Bytes of a word between an anchor and its letter: no filler is as long.
+const MAX_WORD: usize = 32;
+
 /// Bytes behind an anchor that may belong to its claim. With it a line of anchors takes time in proportion to its length.
 const MAX_CLAIM: usize = 1024;
 
@@ -107,8 +110,9 @@ fn claimed_at(text: &str, from: usize, choices: &Choices) -> Option<Result<char,
         if let Some(found) = letter_at(rest, choices) {
             return Some(found);
         }
+        let near = &rest[..rest.floor_char_boundary(MAX_WORD.min(rest.len()))];
         let length =
-            rest.find(|c: char| !(c.is_alphanumeric() || c == '\'' || c == '=')).unwrap_or(rest.len());
+            near.find(|c: char| !(c.is_alphanumeric() || c == '\'' || c == '=')).unwrap_or(near.len());
         let word = rest[..length].to_lowercase();
         let scripts = rest.chars().next().filter(|c| !c.is_ascii()).map(|c| c.to_string());
         if word == "not" {

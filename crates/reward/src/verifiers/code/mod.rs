@@ -14,7 +14,7 @@ mod tests;
 
 #[cfg(fuzzing)]
 #[doc(hidden)]
-pub use judge::fuzzing;
+pub mod fuzzing;
 
 use crate::Error;
 use crate::verifier::{Response, Verifier, verdict};
