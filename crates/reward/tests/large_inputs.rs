@@ -99,6 +99,8 @@ const SHAPES: &[&str] = &[
     "—",
     ". ",
     "! ",
+    "... ",
+    "1. ",
     "not ",
     "or ",
     " because ",
@@ -200,6 +202,27 @@ fn readers_of_form_take_bounded_time() {
         ("repetition", json!({"unit": "words", "ngram_size": 64})),
     ] {
         assert_bounded(kind, options, &Task::new("", ""));
+    }
+}
+
+/// Each of them reads a text by other means: sentences, tokens, paragraphs, words, bullets, brackets.
+#[test]
+fn instructions_take_bounded_time_on_every_text() {
+    for (id, kwargs) in [
+        ("ratio:sentence_type", json!({})),
+        ("count:pronouns", json!({"N": 2})),
+        (
+            "length_constraints:nth_paragraph_first_word",
+            json!({"num_paragraphs": 2, "nth_paragraph": 1, "first_word": "a"}),
+        ),
+        ("words:keywords_specific_position", json!({"keyword": "a", "n": 1, "m": 2})),
+        ("format:no_bullets_bullets", json!({})),
+        ("format:parentheses", json!({})),
+    ] {
+        let task = Task::new("", "")
+            .with_column("instruction_id_list", json!([id]))
+            .with_column("kwargs", json!([kwargs]));
+        assert_bounded("ifeval", json!({}), &task);
     }
 }
 

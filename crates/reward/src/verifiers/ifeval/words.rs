@@ -18,6 +18,9 @@ const STARTERS: &[&str] = &[
     "these", "they", "this", "those", "we", "what", "when", "while", "you", "your",
 ];
 
+/// Bytes behind the end of a sentence in which the next word begins.
+const MAX_MARKS: usize = 100;
+
 /// Runs of letters, digits and `_`.
 pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
@@ -78,10 +81,8 @@ fn ends(before: &str, marks: &str, next: &str) -> bool {
     }
     let word = before.rsplit(char::is_whitespace).next().unwrap_or_default();
     let word = word.trim_start_matches(|c: char| !c.is_alphanumeric());
-    let first = next.trim_start_matches(|c: char| !c.is_alphanumeric());
-    let is_capital = first.starts_with(char::is_uppercase);
     if marks.len() > 1 {
-        return is_capital;
+        return first_word(next).starts_with(char::is_uppercase);
     }
     let is_initial = word.chars().count() == 1 && word.starts_with(char::is_alphabetic);
     let is_number = !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
@@ -91,13 +92,19 @@ fn ends(before: &str, marks: &str, next: &str) -> bool {
         return false;
     }
     if is_number {
-        return !first.starts_with(char::is_lowercase);
+        return !first_word(next).starts_with(char::is_lowercase);
     }
     if ABBREVIATIONS.contains(&lower.as_str()) || ABBREVIATIONS.contains(&part) {
-        let word = first.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_lowercase();
-        return is_capital && STARTERS.contains(&word.as_str());
+        let word = first_word(next).split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
+        return word.starts_with(char::is_uppercase) && STARTERS.contains(&word.to_lowercase().as_str());
     }
     true
+}
+
+/// The text from its first word on. One of marks alone has none, however far one looks.
+fn first_word(text: &str) -> &str {
+    let near = &text[..text.floor_char_boundary(MAX_MARKS.min(text.len()))];
+    near.find(char::is_alphanumeric).map_or("", |at| &text[at..])
 }
 
 /// The tokens of the Penn Treebank, as nltk splits them: punctuation by itself, contractions in two.
