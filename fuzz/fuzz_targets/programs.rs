@@ -2,6 +2,7 @@
 //! compared as an output, too.
 #![no_main]
 
+#[allow(dead_code, reason = "it splits the input, and judges nothing here")]
 mod judge;
 
 use libfuzzer_sys::fuzz_target;
