@@ -351,8 +351,7 @@ fn clause(text: &str, range: Range<usize>) -> Range<usize> {
     for mark in ENDS {
         if let Some(at) = line[..end].find(mark)
             && at > 0
-            && !(*mark == " - "
-                && line[at + 3..].starts_with(|c: char| c.is_ascii_digit() || c.is_alphabetic()))
+            && !(*mark == " - " && is_minus(line, at + 3))
         {
             end = at;
         }
@@ -383,6 +382,15 @@ fn clause(text: &str, range: Range<usize>) -> Range<usize> {
     let clause =
         line[..end].trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '*' | '"'));
     range.start..range.start + clause.len()
+}
+
+/// Whether a formula goes on behind a dash between spaces: `6 - \cos x`.
+fn is_minus(line: &str, behind: usize) -> bool {
+    let mut next = line[behind..].chars();
+    let first = next.next();
+    let is_aside = next.take(2).all(char::is_alphabetic);
+    first.is_some_and(|c| c.is_ascii_digit() || c.is_alphabetic() || matches!(c, '\\' | '\u{221a}'))
+        || (first == Some('(') && !is_aside)
 }
 
 /// What the last sentence says of its subject: behind its last `is`, `are`, `equals` or colon.
