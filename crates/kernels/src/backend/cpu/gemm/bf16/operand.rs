@@ -196,7 +196,10 @@ impl Rows for Part<'_> {
         self.rows.len()
     }
 
-    // What a call leaves in memory would be read while the sums of the tile before are still on their way there.
+    #[allow(
+        clippy::inline_always,
+        reason = "what a call leaves in memory would be read while the sums of the tile before are on their way there"
+    )]
     #[inline(always)]
     fn tile(&self, row: usize, height: usize) -> Matrix<'_, u32> {
         let (row, depth) = (self.rows.start + row, self.left.depth);
