@@ -87,7 +87,7 @@ pub enum Error {
         /// Its kind.
         kind: String,
         /// What is wrong with it. Its text is part of this error's.
-        error: ruminate_reward::Error,
+        error: Box<ruminate_reward::Error>,
     },
     /// Programs cannot run here, so that every completion would be unscored.
     #[error("component `code`: {0}")]

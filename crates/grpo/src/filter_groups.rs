@@ -9,7 +9,7 @@ use crate::rollouts::{Rollout, rollout};
 use crate::verdicts::{Verdicts, check_rewards};
 use crate::{Config, Error};
 use burn::module::Module;
-use ruminate_data::{Group, Outcome, Pools, Problem};
+use ruminate_data::{Group, Outcome, PoolShares, Pools, Problem};
 use ruminate_train::{Metrics, State};
 
 /// What a step learns from.
@@ -166,15 +166,22 @@ impl Batch {
         self.filtered = Some(Filtered { gen_batches, replaced, unfilled, reward });
     }
 
-    /// Writes down how the step's problems were solved.
-    pub(crate) fn record(&self, pools: &mut Pools) {
+    /// Writes down how the step's problems were solved, and how many are now in each pool.
+    pub(crate) fn record(&self, pools: &mut Pools, shares: &PoolShares, metrics: &mut Metrics) {
         for &(place, index, rate) in &self.rates {
             pools.record(place, index, rate);
         }
+        let counts = pools.counts(shares).map(|count| count as f64 / pools.len().max(1) as f64);
+        for (name, share) in ["pools/easy", "pools/normal", "pools/hard"].into_iter().zip(counts) {
+            metrics.set(name, share);
+        }
     }
 
-    /// Adds what was replaced to the step's row.
+    /// Adds to the step's row what was replaced, and how old tokens are that were sampled ahead.
     pub(crate) fn tell(&self, metrics: &mut Metrics) {
+        if let Some(ages) = &self.rollout.ages {
+            ages.report(metrics);
+        }
         let Some(Filtered { gen_batches, replaced, unfilled, reward }) = self.filtered else { return };
         metrics.set("filter_groups/num_gen_batches", gen_batches as f64);
         metrics.set("filter_groups/replaced", replaced as f64);

@@ -211,12 +211,7 @@ impl<'a> Trainer<'a> {
         let started = Instant::now();
         let first = state.cursor;
         let with = Sampling { engine: &mut **engine, problems: &mut **problems, score: *score, args };
-        let sampled = if config.staleness() > 0 {
-            let sampled = ahead.sample(with, &mut state);
-            sampled.and_then(|rollout| Batch::sampled_ahead(rollout, first, state.step))
-        } else {
-            fill(with, &state)
-        };
+        let sampled = sample(with, ahead, &mut state);
         if sampled.as_ref().is_err_and(Error::is_of_engine) && state.step > 0 {
             observer.save(&state)?; // engines elsewhere come back, and the run goes on from here
         }
@@ -268,19 +263,12 @@ impl<'a> Trainer<'a> {
             collect(&batch.rollout, weights, &advantages, &report, &mismatch, state.num_tokens, times);
         batch.tell(&mut metrics);
         if let (Some(shares), Some(pools)) = (&config.pools, &mut state.pools) {
-            batch.record(pools);
-            let counts = pools.counts(shares).map(|count| count as f64 / pools.len().max(1) as f64);
-            for (name, share) in ["pools/easy", "pools/normal", "pools/hard"].into_iter().zip(counts) {
-                metrics.set(name, share);
-            }
+            batch.record(pools, shares, &mut metrics);
         }
         corrections(&mut metrics, loss, &report.tally);
         entropy_bonus(&mut metrics, config, &state, &report.tally);
         if let Some(kl) = penalties.kl {
             metrics.set("kl", kl);
-        }
-        if let Some(ages) = &batch.rollout.ages {
-            ages.report(&mut metrics);
         }
         state.all_wrong_steps = alarms::all_wrong_steps(state.all_wrong_steps, &metrics);
         observer.step(state.step, &metrics);
@@ -340,6 +328,15 @@ pub fn train<'a>(
     observer: &mut dyn Observer,
 ) -> Result<State, Error> {
     Trainer::new(state, engine, problems, score, *args)?.run(observer)
+}
+
+/// The groups of the next step: those that were sampled ahead, or new ones with the current weights.
+fn sample(with: Sampling, ahead: &mut Ahead, state: &mut State) -> Result<Batch, Error> {
+    if with.args.config.staleness() == 0 {
+        return fill(with, state);
+    }
+    let (first, step) = (state.cursor, state.step);
+    Batch::sampled_ahead(ahead.sample(with, state)?, first, step)
 }
 
 /// The name under which the reference policy is kept and saved.

@@ -153,35 +153,11 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
     if let Some(error) = cause.downcast_ref() {
         return Some(of_train(error));
     }
-    if let Some(error) = cause.downcast_ref::<grpo::Error>() {
-        return Some(match error {
-            grpo::Error::Range { .. }
-            | grpo::Error::Conflict { .. }
-            | grpo::Error::Sampling(_)
-            | grpo::Error::Greedy => ErrorKind::Usage,
-            grpo::Error::Reward { .. } | grpo::Error::NotFinite { .. } => ErrorKind::NonFinite,
-            grpo::Error::Unscored { .. } | grpo::Error::AllWrong { .. } | grpo::Error::Stale { .. } => {
-                ErrorKind::Alarm
-            }
-            grpo::Error::Train(error) => of_train(error),
-            grpo::Error::Rollout(error) => of_rollout(error),
-            grpo::Error::Problem { source, .. } => of_source(source),
-            _ => ErrorKind::Other,
-        });
+    if let Some(error) = cause.downcast_ref() {
+        return Some(of_grpo(error));
     }
-    if let Some(error) = cause.downcast_ref::<distill::Error>() {
-        use distill::Error as E;
-        return Some(match error {
-            E::Range { .. } | E::Sampling(_) | E::NotThePolicy { .. } | E::UnevenBatch { .. } => {
-                ErrorKind::Usage
-            }
-            E::EmptyPrompt { .. } | E::TooLong { .. } | E::NoSamples => ErrorKind::Input,
-            E::Train(error) => of_train(error),
-            E::Rollout(error) => of_rollout(error),
-            E::Problem { source, .. } => of_source(source),
-            E::Teacher(_) => ErrorKind::Engine,
-            _ => ErrorKind::Other,
-        });
+    if let Some(error) = cause.downcast_ref() {
+        return Some(of_distill(error));
     }
     if let Some(error) = cause.downcast_ref() {
         return Some(of_rollout(error));
@@ -238,6 +214,36 @@ fn kind_of(cause: &(dyn StdError + 'static)) -> Option<ErrorKind> {
         || cause.is::<fleet::ConfigError>()
         || cause.is::<toml::de::Error>();
     recipe.then_some(ErrorKind::Usage)
+}
+
+fn of_grpo(error: &grpo::Error) -> ErrorKind {
+    match error {
+        grpo::Error::Range { .. }
+        | grpo::Error::Conflict { .. }
+        | grpo::Error::Sampling(_)
+        | grpo::Error::Greedy => ErrorKind::Usage,
+        grpo::Error::Reward { .. } | grpo::Error::NotFinite { .. } => ErrorKind::NonFinite,
+        grpo::Error::Unscored { .. } | grpo::Error::AllWrong { .. } | grpo::Error::Stale { .. } => {
+            ErrorKind::Alarm
+        }
+        grpo::Error::Train(error) => of_train(error),
+        grpo::Error::Rollout(error) => of_rollout(error),
+        grpo::Error::Problem { source, .. } => of_source(source),
+        _ => ErrorKind::Other,
+    }
+}
+
+fn of_distill(error: &distill::Error) -> ErrorKind {
+    use distill::Error as E;
+    match error {
+        E::Range { .. } | E::Sampling(_) | E::NotThePolicy { .. } | E::UnevenBatch { .. } => ErrorKind::Usage,
+        E::EmptyPrompt { .. } | E::TooLong { .. } | E::NoSamples => ErrorKind::Input,
+        E::Train(error) => of_train(error),
+        E::Rollout(error) => of_rollout(error),
+        E::Problem { source, .. } => of_source(source),
+        E::Teacher(_) => ErrorKind::Engine,
+        _ => ErrorKind::Other,
+    }
 }
 
 /// Of what a source of problems or samples returned.

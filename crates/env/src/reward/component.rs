@@ -57,7 +57,7 @@ impl Component {
         }
         let kind = || self.kind.clone();
         check_options(&self.kind, self.options.keys().map(String::as_str))
-            .map_err(|error| Error::Component { kind: kind(), error })?;
+            .map_err(|error| Error::Component { kind: kind(), error: Box::new(error) })?;
         match &self.name {
             Some(_) if self.is_shaping() => Err(Error::NamedGroupReward { kind: kind() }),
             _ => Ok(()),
