@@ -21,7 +21,7 @@ pub(crate) struct Batch {
     /// Tokens that were sampled, prompts included.
     pub(crate) num_tokens: u64,
     /// Verdicts of all groups, those that were replaced included.
-    pub(crate) verdicts: Verdicts,
+    verdicts: Verdicts,
     /// Of each problem that was asked from pools its place there, the index under which it was asked, and its pass rate.
     rates: Vec<(usize, u64, Option<f64>)>,
     /// What was replaced; none where nothing ever is.
@@ -152,6 +152,14 @@ impl Batch {
         check_rewards(&rollout.groups, step + 1)?;
         let taken = rollout.next - first;
         Ok(Self::of(rollout, taken, Vec::new()))
+    }
+
+    /// The verdicts of all groups that were sampled, or of those that the step has: where a larger share is missing.
+    pub(crate) fn verdicts(&self) -> Verdicts {
+        let kept = Verdicts::of(&self.rollout.groups);
+        let lacks_more =
+            kept.unscored() * self.verdicts.completions > self.verdicts.unscored() * kept.completions;
+        if lacks_more { kept } else { self.verdicts.clone() }
     }
 
     /// Leaves `wanted` groups, those with equal rewards only where there are not enough others.

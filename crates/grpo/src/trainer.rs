@@ -220,7 +220,7 @@ impl<'a> Trainer<'a> {
 
         let groups = &batch.rollout.groups;
         check_kept(groups, &args.sampling)?;
-        let verdicts = batch.verdicts.clone();
+        let verdicts = batch.verdicts();
         let is_unscored = args.alarms.is_unscored(verdicts.unscored(), verdicts.completions);
         if is_unscored && state.unscored_steps == 0 && state.step > 0 {
             // If there are no verdicts in the next steps either, a resumed run continues from here.

@@ -254,7 +254,7 @@ pub fn report_csv(run: &Path, out: Option<&Path>) -> Result<PathBuf, Error> {
     Ok(commands::report::csv(run, out)?)
 }
 
-/// Makes the model folder `out` from a GGUF file of llama, qwen2 or qwen3. `pre` names how the training split text into
+/// Makes the model folder `out` from a GGUF file. `pre` names how the training split text into
 /// words, for a file that does not say it; `dtype` is `float32` or `bfloat16`, where the file's own types should not decide.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use super::Settings;
 use crate::recipe::Log;
 use crate::run::stage::hash;
 use anyhow::Result;
+use ruminate_reward::shown_address;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
@@ -23,7 +24,7 @@ const WAITING: usize = 4096;
 
 /// What a run says of itself first.
 struct Start<'a> {
-    /// The same for a run that is resumed.
+    /// Of the folder: the same for a run that is resumed or extended there.
     id: &'a str,
     /// The run folder's name.
     name: String,
@@ -33,6 +34,16 @@ struct Start<'a> {
     step: usize,
     /// The resolved recipe.
     config: Value,
+}
+
+/// Leaves out of addresses what stands for a password: rows may go to other machines.
+fn hide_secrets(value: &mut Value) {
+    match value {
+        Value::String(text) if text.contains("://") => *text = shown_address(text),
+        Value::Array(values) => values.iter_mut().for_each(hide_secrets),
+        Value::Object(table) => table.values_mut().for_each(hide_secrets),
+        _ => {}
+    }
 }
 
 /// A program that gets rows.
@@ -50,15 +61,17 @@ impl CommandLog {
     /// The logger of an observer's run; the second value is a warning.
     ///
     /// # Errors
-    /// None for recipes that were read.
+    /// None for recipes that were read, and a folder that is there.
     pub(crate) fn of(
         settings: &Settings,
         label: &str,
         step: usize,
     ) -> Result<(Option<Self>, Option<String>)> {
-        let Settings { recipe, folder, identity, .. } = settings;
+        let Settings { recipe, folder, .. } = settings;
         let name = folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (id, config) = (hash(identity), serde_json::to_value(recipe)?);
+        let id = hash(&json!(folder.path().canonicalize()?));
+        let mut config = serde_json::to_value(recipe)?;
+        hide_secrets(&mut config);
         Ok(Self::start(recipe.log.as_ref(), &Start { id: &id[..16], name, label, step, config }))
     }
 
@@ -235,5 +248,13 @@ mod tests {
         let warning = log.expect("started").end(1, true).expect("it does not end");
         assert!(warning.contains("has not ended within 50 ms"), "{warning}");
         assert!(began.elapsed() < Duration::from_mins(1));
+    }
+
+    #[test]
+    fn passwords_of_addresses_stay_here() {
+        let mut config = json!({ "reward": { "components": [{ "url": "https://user:pw@host/score?key=S3CRET" }] }, "seed": 1 });
+        super::hide_secrets(&mut config);
+        let text = config.to_string();
+        assert!(text.contains("https://***@host/score?***") && !text.contains("S3CRET"), "{text}");
     }
 }

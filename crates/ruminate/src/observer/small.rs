@@ -82,8 +82,10 @@ impl Small {
         });
         match (best, Best::read(folder.path()).ok().flatten()) {
             (Some(best), found) if found.as_ref() != Some(&best) => best.write(folder)?,
-            // What it names is ahead of where the run goes on, or gone.
-            (None, Some(found)) if !self.is_behind(&found) => Best::forget(folder)?,
+            // What it names is ahead of where the run goes on, or gone, or the best by another measure.
+            (None, Some(found)) if !self.is_behind(&found) || found.metric != self.track.metric() => {
+                Best::forget(folder)?;
+            }
             _ => {}
         }
         Ok(())

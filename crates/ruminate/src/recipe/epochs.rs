@@ -8,6 +8,9 @@ use anyhow::Result;
 const EPOCHS: &str = "num_train_epochs";
 const STEPS: &str = "max_steps";
 
+/// More than any run takes: numbers of updates stay far from the largest integer.
+const MOST_STEPS: f64 = 1e9;
+
 /// Leaves one of the two keys: the one that the user states goes before what the embedded default or a run's `config.json`
 /// says.
 ///
@@ -39,7 +42,8 @@ impl Recipe {
     /// rounded up.
     ///
     /// # Errors
-    /// With exit code 2 where epochs are counted of a family, whose problems have no end.
+    /// With exit code 2 where epochs are counted of a family, whose problems have no end, and where they take more steps than
+    /// any run has.
     pub(crate) fn steps(&self, problems: Option<usize>) -> Result<usize> {
         let Some(epochs) = self.num_train_epochs else { return Ok(self.max_steps) };
         let Some(problems) = problems else {
@@ -49,6 +53,12 @@ impl Recipe {
             ));
         };
         let steps = (epochs * problems as f64 / self.grpo.prompts_per_step as f64).ceil();
+        if steps > MOST_STEPS {
+            return Err(Refusal::usage(format!(
+                "`num_train_epochs` is {epochs}, which takes {steps:e} steps of {problems} problems; expected at most \
+                 {MOST_STEPS:e}"
+            )));
+        }
         Ok((steps as usize).max(1))
     }
 
@@ -82,6 +92,9 @@ mod tests {
         assert_eq!(recipe.steps(Some(100)).expect("steps"), 25);
         assert_eq!(recipe.steps(Some(101)).expect("steps"), 26);
         assert_eq!(recipe.steps(Some(1)).expect("steps"), 1);
+        let many = load(None, &["num_train_epochs=1e300".to_owned()]).expect("finite").recipe;
+        let refused = many.steps(Some(100)).expect_err("no run takes so many").to_string();
+        assert!(refused.contains("expected at most 1e9"), "{refused}");
         let refused = recipe.steps(None).expect_err("no end").to_string();
         assert!(refused.contains("family have no end"), "{refused}");
         assert!(

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Log {
-    /// The program and its arguments, such as `["python3", "-m", "ruminate_wandb"]`: each row as one line of
+    /// The program and its arguments, such as `["python3", "integrations/loggers/to_wandb.py"]`: each row as one line of
     /// JSON on its standard input. Its death never ends a run. Empty is none.
     pub(crate) command: Vec<String>,
     /// The time that the program may take to end after its input, in milliseconds.

@@ -46,6 +46,8 @@ pub(crate) struct Stage {
     /// `run.json`
     made: Made,
     checkpoint: Option<PathBuf>,
+    /// Whether `--allow-changed` has made another run of what the checkpoint is of.
+    changed: bool,
     /// `recipe.toml`
     recipe: String,
     /// `config.json`
@@ -102,12 +104,14 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: On
             folder.found()
         )));
     }
-    let mut checkpoint = None;
+    let (mut checkpoint, mut changed) = (None, false);
     if !replaced {
         checkpoint = resume.map(|resume| find(path, resume)).transpose()?.flatten();
         let other = |path: &PathBuf| saved_identity(path).as_ref() != Some(&identity);
         match (earlier, &checkpoint) {
-            (OnExisting::Kept, Some(saved)) => identity::check(saved, &identity, session.args.allow_changed)?,
+            (OnExisting::Kept, Some(saved)) => {
+                changed = identity::check(saved, &identity, session.args.allow_changed)?;
+            }
             (OnExisting::Replaced, Some(saved)) if other(saved) => (checkpoint, replaced) = (None, true),
             _ => {}
         }
@@ -125,7 +129,7 @@ pub(crate) fn enter(session: &Session, path: &Path, identity: Value, earlier: On
         // What is trained on is not rounded.
         OnExisting::Replaced => Format::default(),
     };
-    Ok(Entered::Open(Box::new(Stage { folder, identity, made, checkpoint, recipe, config, format })))
+    Ok(Entered::Open(Box::new(Stage { folder, identity, made, checkpoint, changed, recipe, config, format })))
 }
 
 impl Stage {
@@ -148,7 +152,15 @@ impl Stage {
                 identity::check_steps(path, &self.identity, steps)?;
                 let loaded = checkpoint::load(path, config, device)?;
                 notice!("resumed from {} (step {})", path.display(), loaded.state.step);
-                loaded.state
+                let mut state = loaded.state;
+                if self.changed && !state.ahead.is_empty() {
+                    let groups = state.ahead.len();
+                    notice!(
+                        "warning: {groups} groups that were sampled ahead are left out: they are of the run as it was"
+                    );
+                    state.ahead.clear();
+                }
+                state
             }
         };
         // A complete run that is extended is unfinished from here on.

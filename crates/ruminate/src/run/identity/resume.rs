@@ -120,13 +120,14 @@ pub(crate) fn check_steps(checkpoint: &Path, identity: &Value, steps: usize) -> 
     Ok(())
 }
 
-/// Checks that the run of `identity` may go on from a checkpoint, and prints what differs.
+/// Checks that the run of `identity` may go on from a checkpoint, and prints what differs. Returns whether it becomes another
+/// run by that.
 ///
 /// # Errors
 /// With exit code 2: another run, or, with `allow_changed`, one that the checkpoint is of no use to.
-pub(crate) fn check(checkpoint: &Path, identity: &Value, allow_changed: bool) -> Result<()> {
+pub(crate) fn check(checkpoint: &Path, identity: &Value, allow_changed: bool) -> Result<bool> {
     // Loading reports what is wrong with one that cannot be read.
-    let Ok(saved) = checkpoint::saved(checkpoint) else { return Ok(()) };
+    let Ok(saved) = checkpoint::saved(checkpoint) else { return Ok(false) };
     let Compared { differences, unknown } = compare(&saved.identity, identity)?;
     for (key, path) in unknown {
         notice!(
@@ -165,7 +166,8 @@ pub(crate) fn check(checkpoint: &Path, identity: &Value, allow_changed: bool) ->
             )));
         }
     }
-    check_base(checkpoint, identity)
+    check_base(checkpoint, identity)?;
+    Ok(!allowed.is_empty())
 }
 
 /// How the run of `identity` differs from the one that left `config.json` in a folder, as far as that says: `: a; b`, or nothing.
