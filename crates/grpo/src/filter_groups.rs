@@ -116,7 +116,10 @@ fn fill_loaded(with: &mut Sampling, state: &State) -> Result<Batch, Error> {
         let indices: Vec<u64> = (from..from + (wanted - kept) as u64).collect();
         let asked: Vec<Problem> = indices
             .iter()
-            .map(|&index| (with.problems)(at(index)).map_err(|source| Error::Problem { index, source }))
+            .map(|&index| {
+                let index = at(index);
+                (with.problems)(index).map_err(|source| Error::Problem { index, source })
+            })
             .collect::<Result<_, _>>()?;
         let round = rollout(with.engine, &asked, &indices, seed, with.args, with.score)?;
         check_rewards(&round.groups, state.step + 1)?;
