@@ -4,8 +4,8 @@ use burn::tensor::{DType, Tensor};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use ruminate_model::{
-    Batch, ComputeDtype, Decoder, Format, Held, ParameterMapper, Precision, PreparedDecoder, Routes,
-    WeightType, load, load_with_progress, lora, save_as,
+    Batch, ComputeDtype, Decoder, Format, Held, ParameterMapper, ParameterVisitor, Precision,
+    PreparedDecoder, Routes, WeightType, load, load_with_progress, lora, save_as,
 };
 use ruminate_testkit as testkit;
 use std::path::Path;
@@ -111,6 +111,18 @@ fn frozen_weights_of_a_checkpoint_in_bfloat16_are_the_same_in_half_the_memory() 
     }
 }
 
+/// The dtypes of all routed experts.
+#[derive(Default)]
+struct ExpertDtypes(Vec<DType>);
+
+impl ParameterVisitor for ExpertDtypes {
+    fn visit<const D: usize>(&mut self, name: &str, tensor: &Tensor<D>, _: bool) {
+        if name.contains(".experts.") {
+            self.0.push(tensor.dtype());
+        }
+    }
+}
+
 #[test]
 fn a_folder_in_bfloat16_is_sampled_from_as_it_is_stored() {
     let device = testkit::device();
@@ -123,6 +135,13 @@ fn a_folder_in_bfloat16_is_sampled_from_as_it_is_stored() {
             |held| load_with_progress(folder.path(), held, &device, &mut |_| {}).expect("as it was saved");
         let [exact, stored] = [Held::AsF32, Held::AsStored].map(read);
         assert_eq!([&exact, &stored].map(|decoder| decoder.head().dtype()), [DType::F32, DType::BF16]);
+        // Files have one tensor per expert and map.
+        for (decoder, dtype) in [(&exact, DType::F32), (&stored, DType::BF16)] {
+            let mut found = ExpertDtypes::default();
+            decoder.visit_parameters(&mut found);
+            assert!(found.0.iter().all(|found| *found == dtype), "{fixture}: {:?}", found.0);
+            assert_eq!(found.0.is_empty(), decoder.config().moe.is_none(), "{fixture}");
+        }
         let precisions = [Precision::F32, Precision::Bf16, Precision::Int8];
         for precision in precisions {
             let sampled = |sampler: PreparedDecoder| {

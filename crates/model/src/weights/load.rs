@@ -163,12 +163,13 @@ fn fill(
         progress(Progress { done, of, tensor: name });
         let mut values = vec![0.0; shape.iter().product()];
         let mut rest = values.as_mut_slice();
+        let mut stays = held == Held::AsStored && may_be_bfloat16(name, shape.len());
         for (source, part) in sources(name, shape, |name| store.has(name)) {
+            stays &= store.is_bfloat16(&source);
             let part = rest.split_off_mut(..part.iter().product()).expect("the parts are the whole");
             store.read(&source, part)?;
         }
         done += values.len() as u64;
-        let stays = held == Held::AsStored && may_be_bfloat16(name, shape.len()) && store.is_bfloat16(name);
         Ok((values, if stays { DType::BF16 } else { DType::F32 }))
     })?;
     progress(Progress { done, of, tensor: "" });
