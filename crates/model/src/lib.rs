@@ -63,7 +63,7 @@ pub use cache::{Cache, LayerCache};
 pub use checkpoints::Checkpoints;
 pub use config::{
     Attention, Bias, Config, ConfigError, Family, Gqa, HeadNorm, Mla, Moe, Multipliers, Parameters, Rope,
-    Router, Scaling,
+    Router, Scaling, Unrotated,
 };
 pub use decoder::{Decoder, Output};
 pub use moe::{LayerRouting, Routes, balance_loss};

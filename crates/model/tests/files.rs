@@ -59,7 +59,16 @@ fn blocks_of_smollm3_are_rotated_by_the_interval_where_no_list_says_it() {
     json.as_object_mut().expect("an object").remove("no_rope_layers");
     json["no_rope_layer_interval"] = json!(4);
     json.as_object_mut().expect("an object").remove("layer_types");
-    assert_eq!(Config::from_json(&json).expect("valid").unrotated, [3, 7]);
+    let config = Config::from_json(&json).expect("valid");
+    let unrotated: Vec<usize> = (0..8).filter(|&layer| config.unrotated.contains(layer)).collect();
+    assert_eq!(unrotated, [3, 7]);
+    json["no_rope_layers"] = json!([1, 1, 1, 0, 1, 1, 1, 0]);
+    assert_eq!(Config::from_json(&json).expect("valid"), config, "the list says the same");
+    for list in [json!([1, 1, 1, 1, 1, 1, 1, 1]), json!([1, 0, 0, 1, 1, 1, 1, 0])] {
+        json["no_rope_layers"] = list;
+        let config = Config::from_json(&json).expect("valid");
+        assert_eq!(Config::from_json(&config.to_json()).expect("ours"), config);
+    }
 }
 
 #[test]

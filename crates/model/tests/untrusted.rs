@@ -385,6 +385,11 @@ fn a_configuration_larger_than_its_files_is_refused_before_any_allocation() {
         ("deepseek_v3_plain", json!({"n_shared_experts": 1 << 28, "moe_intermediate_size": 1 << 28})),
         ("deepseek_v3_full", json!({"q_lora_rank": 1 << 28, "kv_lora_rank": 1 << 28})),
         ("deepseek_v3_mtp", json!({"intermediate_size": 1 << 28})),
+        ("smollm3", json!({"num_hidden_layers": 1 << 28, "no_rope_layers": null})),
+        (
+            "smollm3",
+            json!({"num_hidden_layers": 1 << 28, "no_rope_layers": null, "no_rope_layer_interval": 1}),
+        ),
     ];
     for (name, changes) in cases {
         let folder = copy(name);
@@ -392,6 +397,19 @@ fn a_configuration_larger_than_its_files_is_refused_before_any_allocation() {
         let error = refusal(folder.path());
         assert!(matches!(error, LoadError::Tensors { .. }), "{changes}: {error}");
         assert!(error.to_string().len() < 10_000, "{changes}: a message for people");
+    }
+}
+
+#[test]
+fn blocks_that_are_only_claimed_take_no_memory() {
+    for interval in [1, 4, 1 << 28] {
+        let changes = json!({
+            "num_hidden_layers": (1 << 28) - 1, "no_rope_layers": null, "no_rope_layer_interval": interval,
+        });
+        let config = with("smollm3/config.json", &changes).expect("a configuration");
+        let json = config.to_json();
+        assert!(json.to_string().len() < 10_000, "a rule, not a list");
+        assert_eq!(Config::from_json(&json).expect("ours"), config);
     }
 }
 

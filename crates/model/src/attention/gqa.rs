@@ -124,7 +124,7 @@ impl GroupedQuery {
             HeadNorm::None => None,
         };
         let (q_norm, k_norm) = (norm(), norm());
-        let rotates = !config.unrotated.contains(&layer);
+        let rotates = !config.unrotated.contains(layer);
         Self { qkv, o_proj, q_norm, k_norm, sizes, scale: config.softmax_scale(), rotates }
     }
 

@@ -3,7 +3,7 @@
 use super::defaults::{self, Heads};
 use super::keys::{ConfigError, Keys};
 use super::rope_keys::{rope, rope_scaling_json};
-use super::{Attention, Bias, Config, Family, Gqa, HeadNorm, Mla, Moe, Multipliers, Router};
+use super::{Attention, Bias, Config, Family, Gqa, HeadNorm, Mla, Moe, Multipliers, Router, Unrotated};
 use serde_json::{Map, Value, json};
 
 impl Config {
@@ -60,7 +60,7 @@ impl Config {
             unrotated: if family == Family::Smollm3 {
                 unrotated(&keys, num_hidden_layers)?
             } else {
-                Vec::new()
+                Unrotated::None
             },
             multipliers: if family == Family::Granite { multipliers(&keys)? } else { Multipliers::NONE },
             moe: moe(&keys, family)?,
@@ -162,8 +162,14 @@ impl Config {
             Family::Mistral => set("sliding_window", Value::Null),
             Family::SeedOss => set(ATTENTION_OUT_BIAS, json!(self.has_output_bias())),
             Family::Smollm3 => {
-                let rotated = |layer| i32::from(!self.unrotated.contains(&layer));
-                set(NO_ROPE_LAYERS, (0..self.num_hidden_layers).map(rotated).collect());
+                match &self.unrotated {
+                    Unrotated::None => set(NO_ROPE_LAYER_INTERVAL, json!(self.num_hidden_layers + 1)),
+                    Unrotated::Every(interval) => set(NO_ROPE_LAYER_INTERVAL, json!(interval)),
+                    Unrotated::Layers(_) => {
+                        let rotated = |layer| i32::from(!self.unrotated.contains(layer));
+                        set(NO_ROPE_LAYERS, (0..self.num_hidden_layers).map(rotated).collect());
+                    }
+                }
                 set("use_sliding_window", json!(false));
             }
             Family::Granite => {
@@ -375,6 +381,7 @@ fn moe(keys: &Keys, family: Family) -> Result<Option<Moe>, ConfigError> {
 }
 
 const NO_ROPE_LAYERS: &str = "no_rope_layers";
+const NO_ROPE_LAYER_INTERVAL: &str = "no_rope_layer_interval";
 const ATTENTION_OUT_BIAS: &str = "attention_out_bias";
 
 /// Whether a family's class reads `mlp_bias`.
@@ -416,17 +423,18 @@ fn refuse_window(keys: &Keys, max_position_embeddings: usize) -> Result<(), Conf
 }
 
 /// The blocks of SmolLM3 that are not rotated: 0 in `no_rope_layers`, or one of every `no_rope_layer_interval`.
-fn unrotated(keys: &Keys, num_hidden_layers: usize) -> Result<Vec<usize>, ConfigError> {
+fn unrotated(keys: &Keys, num_hidden_layers: usize) -> Result<Unrotated, ConfigError> {
     const EXPECTED: &str = "a 0 or a 1 per block";
     if !keys.has(NO_ROPE_LAYERS) {
-        let interval = keys.size_or("no_rope_layer_interval", defaults::NO_ROPE_LAYER_INTERVAL)?;
-        return Ok((0..num_hidden_layers).filter(|layer| (layer + 1) % interval == 0).collect());
+        let interval = keys.size_or(NO_ROPE_LAYER_INTERVAL, defaults::NO_ROPE_LAYER_INTERVAL)?;
+        return Ok(if interval > num_hidden_layers { Unrotated::None } else { Unrotated::Every(interval) });
     }
     let list = keys.0[NO_ROPE_LAYERS].as_array().filter(|list| list.len() == num_hidden_layers);
     let list = list.ok_or_else(|| keys.wrong(NO_ROPE_LAYERS, EXPECTED))?;
     let flags: Option<Vec<u64>> = list.iter().map(|flag| flag.as_u64().filter(|flag| *flag < 2)).collect();
     let flags = flags.ok_or_else(|| keys.wrong(NO_ROPE_LAYERS, EXPECTED))?;
-    Ok(flags.iter().enumerate().filter(|(_, flag)| **flag == 0).map(|(layer, _)| layer).collect())
+    let layers = flags.iter().enumerate().filter(|(_, flag)| **flag == 0).map(|(layer, _)| layer).collect();
+    Ok(Unrotated::of_layers(layers, num_hidden_layers))
 }
 
 fn multipliers(keys: &Keys) -> Result<Multipliers, ConfigError> {

@@ -9,11 +9,13 @@ mod keys;
 mod rope;
 mod rope_keys;
 mod size;
+mod unrotated;
 
 pub use keys::ConfigError;
 pub(crate) use keys::is_off;
 pub use rope::{Rope, Scaling};
 pub use size::Parameters;
+pub use unrotated::Unrotated;
 
 /// The parts of a decoder and their sizes. Field names follow `config.json`.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,8 +44,8 @@ pub struct Config {
     pub attention: Attention,
     /// Position embedding.
     pub rope: Rope,
-    /// Blocks whose attention is not rotated (SmolLM3), in ascending order.
-    pub unrotated: Vec<usize>,
+    /// Blocks whose attention is not rotated (SmolLM3).
+    pub unrotated: Unrotated,
     /// Factors on states and scores.
     pub multipliers: Multipliers,
     /// The mixture of experts, where there is one.
