@@ -15,7 +15,7 @@ use std::io::{Read, Seek};
 use std::path::Path;
 
 const MAX_KEYS: u64 = 4096;
-const MAX_TENSORS: u64 = 16_384;
+pub(crate) const MAX_TENSORS: u64 = 16_384;
 const MAX_KEY_BYTES: u64 = 4096;
 const MAX_NAME_BYTES: u64 = 256;
 /// Of a text outside of lists; chat templates are the longest.
@@ -23,7 +23,7 @@ const MAX_TEXT_BYTES: u64 = 1 << 20;
 /// Of a text within a list.
 const MAX_ELEMENT_BYTES: u64 = 64 << 10;
 /// Of a list that is kept.
-const MAX_ELEMENTS: u64 = 1 << 19;
+pub(crate) const MAX_ELEMENTS: u64 = 1 << 19;
 /// All texts that are kept, keys and names included.
 const MAX_KEPT_BYTES: u64 = 16 << 20;
 const MAX_DEPTH: u32 = 4;

@@ -3,6 +3,7 @@
 use super::error::ExportError;
 use super::writer::Kv;
 use crate::architecture::{Architecture, Experts, Family, LARGEST, Multipliers, UNROTATED};
+use crate::container::{MAX_ELEMENTS, MAX_TENSORS};
 use crate::rope::Scaling;
 use serde_json::Value;
 
@@ -49,17 +50,18 @@ impl Architecture {
         };
         Ok(Self {
             family,
-            vocab_size: config.size("vocab_size")?,
+            vocab_size: config.size_up_to("vocab_size", MAX_ELEMENTS)?,
             hidden_size: config.size("hidden_size")?,
-            num_hidden_layers: config.size("num_hidden_layers")?,
+            // Every block has tensors.
+            num_hidden_layers: config.size_up_to("num_hidden_layers", MAX_TENSORS)?,
             intermediate_size: config.size("intermediate_size")?,
             num_attention_heads: config.size("num_attention_heads")?,
             num_key_value_heads: config.size("num_key_value_heads")?,
-            head_dim: config.size("head_dim")?,
+            head_dim: config.size_up_to("head_dim", MAX_ELEMENTS)?,
             max_position_embeddings: config.size("max_position_embeddings")?,
             rms_norm_eps: config.number("rms_norm_eps")?,
             rope_theta,
-            scaling: config.scaling()?,
+            scaling: config.scaling(family)?,
             experts,
             multipliers,
             tie_word_embeddings: json["tie_word_embeddings"] == Value::Bool(true),
@@ -147,6 +149,14 @@ impl Config<'_> {
         }
         if family == Family::Smollm3 {
             const KEY: &str = "no_rope_layers";
+            const INTERVAL: &str = "no_rope_layer_interval";
+            let interval = &self.0[INTERVAL];
+            let behind =
+                self.0["num_hidden_layers"].as_u64().map_or(u64::MAX, |count| count.saturating_add(1));
+            let same = |interval: u64| interval.min(behind) == UNROTATED.min(behind);
+            if self.0[KEY].is_null() && !interval.is_null() && !interval.as_u64().is_some_and(same) {
+                return Err(self.wrong(INTERVAL, "llama.cpp leaves every fourth block unrotated"));
+            }
             let blocks = self.0[KEY].as_array().into_iter().flatten();
             let usual = |(block, rotated): (u64, &Value)| {
                 rotated.as_u64() == Some(u64::from((block + 1) % UNROTATED != 0))
@@ -159,8 +169,12 @@ impl Config<'_> {
     }
 
     fn size(&self, key: &'static str) -> Result<u64, ExportError> {
-        let size = self.0[key].as_u64().filter(|size| (1..=LARGEST).contains(size));
-        size.ok_or_else(|| self.wrong(key, "expected a whole number from 1 to 2^28"))
+        self.size_up_to(key, LARGEST)
+    }
+
+    fn size_up_to(&self, key: &'static str, limit: u64) -> Result<u64, ExportError> {
+        let size = self.0[key].as_u64().filter(|size| (1..=limit).contains(size));
+        size.ok_or_else(|| self.wrong(key, &format!("expected a whole number from 1 to {limit}")))
     }
 
     fn number(&self, key: &'static str) -> Result<f64, ExportError> {
@@ -168,7 +182,7 @@ impl Config<'_> {
         number.ok_or_else(|| self.wrong(key, "expected a number above 0"))
     }
 
-    fn scaling(&self) -> Result<Scaling, ExportError> {
+    fn scaling(&self, family: Family) -> Result<Scaling, ExportError> {
         const KEY: &str = "rope_scaling";
         let table = &self.0[KEY];
         if table.is_null() {
@@ -189,6 +203,9 @@ impl Config<'_> {
                     beta_fast: needed("beta_fast")?,
                     beta_slow: needed("beta_slow")?,
                 })
+            }
+            Some("llama3") if !matches!(family, Family::Llama | Family::Granite) => {
+                Err(self.wrong(KEY, "llama.cpp has Llama 3's rule for llama and granite only"))
             }
             Some("llama3") => Ok(Scaling::Llama3 {
                 factor: needed("factor")?,

@@ -55,8 +55,21 @@ pub enum ExportError {
         /// How many there are.
         found: usize,
     },
-    /// A weight is beyond the range of the type.
-    #[error("tensor {tensor:?} holds {value}, which {kind} cannot hold; export it as bf16")]
+    /// No token ends the model's texts; llama.cpp would take an id of its own.
+    #[error(
+        "no token ends the model's texts; a GGUF file names one: set `eos_token_id` of config.json or generation_config.json, or `eos_token` of tokenizer_config.json"
+    )]
+    NoEnd,
+    /// A weight is infinite or not a number.
+    #[error("tensor {tensor:?} holds {value}; expected finite numbers: export another checkpoint")]
+    NotFinite {
+        /// The tensor's name in the model.
+        tensor: String,
+        /// The value.
+        value: f32,
+    },
+    /// A finite weight is beyond the range of the type.
+    #[error("tensor {tensor:?} holds {value}, which {kind} cannot hold{}", advice(kind))]
     Overflow {
         /// The tensor's name in the model.
         tensor: String,
@@ -65,4 +78,9 @@ pub enum ExportError {
         /// The type.
         kind: &'static str,
     },
+}
+
+/// What holds a value that a type does not: bfloat16 has the widest range.
+fn advice(kind: &str) -> &'static str {
+    if matches!(kind, "F16" | "Q8_0") { "; export it as bf16" } else { "" }
 }

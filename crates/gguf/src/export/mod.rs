@@ -8,6 +8,7 @@ mod tokenizer;
 mod writer;
 
 use crate::architecture::Architecture;
+use crate::container::MAX_TENSORS;
 use crate::keys::ROPE_DIVISORS;
 use crate::names::{self, Expected};
 use crate::progress::Progress;
@@ -117,8 +118,16 @@ impl Export {
         ];
         keys.extend(architecture.keys());
         keys.extend(tokenizer::keys(source, architecture.vocab_size)?);
+        let wanted = names::expected(&architecture);
+        if wanted.len() as u64 > MAX_TENSORS {
+            return Err(ExportError::Config {
+                key: "num_hidden_layers",
+                found: architecture.num_hidden_layers.to_string(),
+                expected: format!("a file has at most {MAX_TENSORS} tensors, these blocks {}", wanted.len()),
+            });
+        }
         let mut tensors = Vec::new();
-        for expected in names::expected(&architecture) {
+        for expected in wanted {
             let kind = kind.of_tensor(&expected.stored, &expected.shape);
             tensors.push(Planned { expected, kind });
         }
@@ -141,7 +150,8 @@ impl Export {
     /// called before every tensor and at the end.
     ///
     /// # Errors
-    /// [`ExportError::Write`]; [`ExportError::Overflow`] for a weight that the type cannot hold.
+    /// [`ExportError::Write`]; [`ExportError::NotFinite`] and [`ExportError::Overflow`] for a weight that the type cannot
+    /// hold.
     pub fn write(
         &self,
         out: &mut impl Write,
@@ -178,17 +188,24 @@ impl Export {
                         ordered.extend_from_slice(&read[from..from + width as usize]);
                     }
                     bytes.clear();
-                    quantize(*kind, &ordered, &mut bytes).map_err(|place| ExportError::Overflow {
-                        tensor: name.clone(),
-                        value: ordered[place],
-                        kind: kind.name(),
-                    })?;
+                    quantize(*kind, &ordered, &mut bytes)
+                        .map_err(|place| not_held(&name, ordered[place], *kind))?;
                     written = put(out, &bytes, written, last == count && part + 1 == parts)?;
                 }
             }
         }
         progress(Progress { done: of, of, tensor: "" });
         out.flush().map_err(ExportError::Write)
+    }
+}
+
+/// Why a type does not hold a value.
+fn not_held(tensor: &str, value: f32, kind: TensorType) -> ExportError {
+    let tensor = tensor.to_owned();
+    if value.is_finite() {
+        ExportError::Overflow { tensor, value, kind: kind.name() }
+    } else {
+        ExportError::NotFinite { tensor, value }
     }
 }
 
