@@ -187,9 +187,13 @@ fn what_llama_cpp_cannot_run_is_refused() {
         ("seed_oss", "attention_out_bias", json!(true)),
         ("smollm3", "no_rope_layers", json!([1, 0])),
         ("granite", "logits_scaling", json!(null)),
+        ("smollm3", "no_rope_layer_interval", json!(2)),
     ] {
         let mut folder = of_fixture(case, Dtype::Bf16);
         folder.config[key] = value;
+        if key == "no_rope_layer_interval" {
+            folder.config["no_rope_layers"] = json!(null);
+        }
         let message = planned(&folder, ExportType::F16).map(drop).expect_err("a refusal").to_string();
         assert!(message.contains(&format!("`{key}` is ")), "{message}");
     }
@@ -210,4 +214,107 @@ fn a_weight_beyond_the_type_is_named() {
     let ExportError::Overflow { tensor, value: 1e6, kind: "F16" } = &error else { panic!("{error}") };
     assert_eq!(tensor, "model.layers.1.mlp.up_proj.weight");
     assert!(error.to_string().contains("export it as bf16"), "{error}");
+    folder.weights.get_mut("model.layers.1.mlp.up_proj.weight").expect("a weight").1[5] = f32::MAX;
+    let error = exported(&folder, ExportType::Bf16).expect_err("a refusal");
+    assert!(matches!(error, ExportError::Overflow { kind: "BF16", .. }), "{error}");
+    assert!(!error.to_string().contains("export it as bf16"), "{error}");
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_refused_whatever_the_type() {
+    for name in ["model.layers.1.mlp.up_proj.weight", "model.norm.weight"] {
+        for kind in [ExportType::F16, ExportType::Bf16, ExportType::Q8_0] {
+            let mut folder = of_fixture("qwen3", Dtype::Bf16);
+            folder.weights.get_mut(name).expect("a weight").1[5] = f32::NAN;
+            let error = exported(&folder, kind).expect_err("a refusal");
+            let ExportError::NotFinite { tensor, .. } = &error else { panic!("{error}") };
+            assert_eq!(tensor, name);
+            assert!(!error.to_string().contains("export it as bf16"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn what_a_template_puts_around_a_text_is_what_llama_cpp_puts_there() {
+    let added = |folder: &Folder, end: &str| {
+        let bytes = exported(folder, ExportType::Bf16).expect("a model that llama.cpp runs");
+        let gguf = Gguf::read(Cursor::new(bytes)).expect("a file");
+        let key = |name: String| gguf.metadata().get(&format!("tokenizer.ggml.{name}")).cloned();
+        (key(format!("add_{end}_token")), key(format!("{end}_token_id")))
+    };
+    for case in ["llama", "pieces"] {
+        let mut folder = of_fixture(case, Dtype::Bf16);
+        let bos = id(&folder, "bos_token").expect("it has one");
+        let put = (Some(Value::Flag(true)), Some(Value::Integer(bos.into())));
+        assert_eq!(added(&folder, "bos"), put, "{case}");
+        // A file without the id would put a token of llama.cpp's own there.
+        folder.named["bos_token"] = json!(null);
+        assert_eq!(added(&folder, "bos"), put, "{case}");
+        folder.named["bos_token"] = folder.named["eos_token"].clone();
+        let message = planned(&folder, ExportType::F16).map(drop).expect_err("a refusal").to_string();
+        assert!(message.contains(&format!("the token {bos} where `bos_token` has the id")), "{message}");
+    }
+    let eos = |folder: &Folder| id(folder, "eos_token").expect("it has one");
+    let mut folder = of_fixture("qwen2", Dtype::Bf16);
+    let template = |ids: &[u32]| {
+        json!({
+            "type": "TemplateProcessing",
+            "single": [{ "Sequence": { "id": "A", "type_id": 0 } }, { "SpecialToken": { "id": "<e>", "type_id": 0 } }],
+            "special_tokens": { "<e>": { "id": "<e>", "ids": ids, "tokens": ["<e>"] } },
+        })
+    };
+    let end = eos(&folder);
+    folder.tokenizer["post_processor"] = template(&[end]);
+    assert_eq!(added(&folder, "eos"), (Some(Value::Flag(true)), Some(Value::Integer(end.into()))));
+    for ids in [&[end - 1][..], &[end, end], &[], &[1 << 20]] {
+        folder.tokenizer["post_processor"] = template(ids);
+        let message = planned(&folder, ExportType::F16).map(drop).expect_err("a refusal").to_string();
+        assert!(message.contains("post_processor is "), "{message}");
+    }
+}
+
+#[test]
+fn a_model_without_an_ending_token_is_refused() {
+    for case in ["qwen2", "pieces"] {
+        let mut folder = of_fixture(case, Dtype::Bf16);
+        folder.config["eos_token_id"] = json!(null);
+        let error = planned(&folder, ExportType::F16).map(drop).expect_err("a refusal");
+        assert!(matches!(error, ExportError::NoEnd), "{error}");
+        assert!(error.to_string().contains("set `eos_token_id`"), "{error}");
+    }
+}
+
+#[test]
+fn llama_3s_rule_is_for_the_families_that_have_it() {
+    for case in CASES.into_iter().filter(|case| *case != "phi3") {
+        let mut folder = of_fixture(case, Dtype::Bf16);
+        folder.config["rope_scaling"] = json!({
+            "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        });
+        let has_rule = matches!(folder.config["model_type"].as_str(), Some("llama" | "granite"));
+        match planned(&folder, ExportType::F16) {
+            Ok(_) => assert!(has_rule, "{case}"),
+            Err(error) => {
+                assert!(!has_rule && error.to_string().contains("for llama and granite only"), "{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn sizes_are_bounded_before_anything_is_made_of_them() {
+    for (key, value) in [
+        ("num_hidden_layers", 1_u64 << 28),
+        ("num_hidden_layers", 1 << 14),
+        ("vocab_size", 1 << 28),
+        ("head_dim", 1 << 28),
+    ] {
+        let mut folder = of_fixture("llama", Dtype::Bf16);
+        folder.config[key] = json!(value);
+        match planned(&folder, ExportType::F16) {
+            Err(ExportError::Config { key: named, .. }) => assert_eq!(named, key),
+            other => panic!("{key}: {:?}", other.map(drop)),
+        }
+    }
 }

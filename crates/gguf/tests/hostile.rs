@@ -252,6 +252,22 @@ fn pieces_need_a_finite_score_each_and_join_in_a_bounded_number_of_ways() {
 }
 
 #[test]
+fn long_pieces_are_refused_before_merges_are_looked_for() {
+    // Just what fits into the texts that are kept; all cuts of these would take hours.
+    let long: Vec<String> = (0..250).map(|number| format!("{}{number}", "a".repeat(65_000))).collect();
+    let long: Vec<&str> = long.iter().map(String::as_str).collect();
+    let file = changed(|file| {
+        file.text("tokenizer.ggml.model", "llama").without("tokenizer.ggml.merges");
+        file.without("tokenizer.ggml.token_type").without("tokenizer.ggml.eos_token_id");
+        file.texts("tokenizer.ggml.tokens", &long).floats("tokenizer.ggml.scores", &vec![0.0; long.len()]);
+        file.without_tensor("token_embd.weight").counting("token_embd.weight", &[long.len() as u64, 8]);
+    });
+    let error = refusal(&file);
+    assert!(error.to_string().contains("squared lengths"), "{:.300}", error.to_string());
+    assert!(matches!(error, Error::Metadata { key, .. } if key == "tokenizer.ggml.tokens"));
+}
+
+#[test]
 fn tokenizers_that_we_cannot_write_are_refused() {
     let unigram = changed(|file| {
         file.text("tokenizer.ggml.model", "t5");

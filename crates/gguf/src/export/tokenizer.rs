@@ -59,12 +59,25 @@ pub(super) fn keys(source: &ExportSource, vocab_size: u64) -> Result<Vec<(String
         set(TOKEN_TYPES, Kv::Integers(numbers));
         set("tokenizer.ggml.add_space_prefix", Kv::Flag(prefix));
     }
-    if source.ends.len() > 3 {
-        return Err(ExportError::Ends { found: source.ends.len() });
+    match source.ends.len() {
+        // llama.cpp would take an id of its own.
+        0 => return Err(ExportError::NoEnd),
+        1..=3 => {}
+        found => return Err(ExportError::Ends { found }),
     }
     let end = |place: usize| source.ends.get(place).copied();
+    let [first, last] = template(&json["post_processor"], vocab_size)?;
+    for (key, named, put) in [("bos_token", source.bos, first), ("eos_token", end(0), last)] {
+        if let (Some(named), Some(put)) = (named, put)
+            && named != put
+        {
+            let found = format!("a template with the token {put} where `{key}` has the id {named}");
+            let expected = format!("`{key}` alone at that end of a text");
+            return Err(ExportError::Tokenizer { part: "post_processor", found, expected });
+        }
+    }
     for (name, id) in [
-        ("bos", source.bos),
+        ("bos", source.bos.or(first)),
         ("eos", end(0)),
         ("eot", end(1)),
         ("eom", end(2)),
@@ -75,9 +88,8 @@ pub(super) fn keys(source: &ExportSource, vocab_size: u64) -> Result<Vec<(String
             set(&format!("tokenizer.ggml.{name}_token_id"), Kv::Unsigned(id));
         }
     }
-    let (first, last) = template(&json["post_processor"]);
-    set("tokenizer.ggml.add_bos_token", Kv::Flag(first));
-    set("tokenizer.ggml.add_eos_token", Kv::Flag(last));
+    set("tokenizer.ggml.add_bos_token", Kv::Flag(first.is_some()));
+    set("tokenizer.ggml.add_eos_token", Kv::Flag(last.is_some()));
     if let Some(template) = source.chat_template {
         set(TEMPLATE, Kv::Text(template.to_owned()));
     }
@@ -175,10 +187,14 @@ fn scores(texts: &Strings, kinds: &[Kind], merges: &[[&str; 2]]) -> Result<Vec<f
             rank += 1.0;
         }
     }
-    let same = pieces::merges(texts, kinds, &index, &scores).is_some_and(|made| {
-        let text = |id: u32| texts.get(id as usize).unwrap_or_default();
-        made.len() == merges.len() && made.iter().zip(merges).all(|(ids, merge)| ids.map(text) == *merge)
-    });
+    let made = pieces::merges(texts, kinds, &index, &scores).map_err(|expected| ExportError::Tokenizer {
+        part: "model.vocab",
+        found: "too large to export".to_owned(),
+        expected,
+    })?;
+    let text = |id: u32| texts.get(id as usize).unwrap_or_default();
+    let same =
+        made.len() == merges.len() && made.iter().zip(merges).all(|(ids, merge)| ids.map(text) == *merge);
     if same { Ok(scores) } else { Err(unlike("a list in another order, or of other pairs".to_owned())) }
 }
 
@@ -208,15 +224,29 @@ fn prefix(json: &Value) -> Result<bool, ExportError> {
     }
 }
 
-/// Whether a special token is put before a text, and after it.
-fn template(post_processor: &Value) -> (bool, bool) {
+/// The ids of the special tokens that are put before a text and after it.
+fn template(post_processor: &Value, vocab_size: u64) -> Result<[Option<u32>; 2], ExportError> {
+    const EXPECTED: &str = "at most one special token of the embedding before a text, and one after it";
     let processors = post_processor["processors"].as_array();
-    let all = processors.into_iter().flatten().chain([post_processor]);
-    let special = |item: Option<&Value>| item.is_some_and(|item| item.get("SpecialToken").is_some());
-    let single = all
-        .filter(|processor| processor["type"] == "TemplateProcessing")
-        .find_map(|processor| processor["single"].as_array());
-    single.map(|single| (special(single.first()), special(single.last()))).unwrap_or_default()
+    let mut all = processors.into_iter().flatten().chain([post_processor]);
+    let Some(template) = all.find(|processor| processor["type"] == "TemplateProcessing") else {
+        return Ok([None, None]);
+    };
+    let refused = || wrong("post_processor", template, EXPECTED);
+    let id = |items: &[Value]| match items {
+        [] => Ok(None),
+        [item] => {
+            let name = item["SpecialToken"]["id"].as_str().unwrap_or_default();
+            let ids = template["special_tokens"][name]["ids"].as_array().map(Vec::as_slice);
+            let Some([id]) = ids else { return Err(refused()) };
+            let id = id.as_u64().filter(|id| *id < vocab_size);
+            id.map(|id| Some(id as u32)).ok_or_else(refused)
+        }
+        _ => Err(refused()),
+    };
+    let single = template["single"].as_array().ok_or_else(refused)?;
+    let text = single.iter().position(|item| item.get("Sequence").is_some()).ok_or_else(refused)?;
+    Ok([id(&single[..text])?, id(&single[text + 1..])?])
 }
 
 fn wrong(part: &'static str, found: &Value, expected: &str) -> ExportError {

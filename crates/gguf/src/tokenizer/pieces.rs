@@ -14,6 +14,9 @@ pub(super) const USUAL_IDS: SpecialIds =
 /// The largest published vocabularies, of 262,144 pieces, have 580,000.
 const MAX_MERGES: usize = 1 << 20;
 
+/// Squared lengths of all pieces, in bytes: the work of looking for merges. The largest published vocabularies have 2^26.
+const MAX_SQUARES: usize = 1 << 28;
+
 /// What stands for a space in pieces.
 pub(crate) const SPACE: &str = "\u{2581}";
 
@@ -39,9 +42,8 @@ impl Pieces {
             return Err(metadata.wrong(SCORES, format!("{} finite numbers, one per token", tokens.len())));
         };
         let prefix = metadata.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
-        let Some(merges) = merges(tokens, kinds, index, scores) else {
-            return Err(metadata.wrong(TOKENS, format!("pieces with at most {MAX_MERGES} pairs that join")));
-        };
+        let merges =
+            merges(tokens, kinds, index, scores).map_err(|expected| metadata.wrong(TOKENS, expected))?;
         Ok(Self { merges, prefix })
     }
 
@@ -70,15 +72,23 @@ impl Pieces {
     }
 }
 
-/// The pairs of pieces that join to another one, that with the best score first; `None` where there are too many.
+/// The pairs of pieces that join to another one, that with the best score first.
+///
+/// # Errors
+/// What pieces are expected, where these are too many or too long.
 pub(crate) fn merges(
     tokens: &Strings,
     kinds: &[Kind],
     index: &Index,
     scores: &[f32],
-) -> Option<Vec<[u32; 2]>> {
+) -> Result<Vec<[u32; 2]>, String> {
+    let plain = || tokens.iter().enumerate().filter(|(id, _)| kinds[*id] == Kind::Plain);
+    // Every cut of a piece compares its parts with others.
+    if plain().map(|(_, token)| token.len().saturating_pow(2)).fold(0, usize::saturating_add) > MAX_SQUARES {
+        return Err(format!("pieces whose squared lengths add up to at most {MAX_SQUARES}"));
+    }
     let mut found = Vec::new();
-    for (id, token) in tokens.iter().enumerate().filter(|(id, _)| kinds[*id] == Kind::Plain) {
+    for (id, token) in plain() {
         let before = found.len();
         for (cut, _) in token.char_indices().skip(1) {
             let parts = [&token[..cut], &token[cut..]].map(|part| index.id(tokens, part));
@@ -89,7 +99,7 @@ pub(crate) fn merges(
         }
         found[before..].sort_by_key(|(_, parts)| *parts);
         if found.len() > MAX_MERGES {
-            return None;
+            return Err(format!("pieces with at most {MAX_MERGES} pairs that join"));
         }
     }
     let characters = |id: u32| tokens.get(id as usize).unwrap_or_default().chars().count();
@@ -101,5 +111,5 @@ pub(crate) fn merges(
             .then_with(|| characters(*other_left).cmp(&characters(*left)))
             .then_with(|| characters(*other_right).cmp(&characters(*right)))
     });
-    Some(found.into_iter().map(|(_, parts)| parts).collect())
+    Ok(found.into_iter().map(|(_, parts)| parts).collect())
 }
