@@ -162,14 +162,8 @@ impl Config {
             Family::Mistral => set("sliding_window", Value::Null),
             Family::SeedOss => set(ATTENTION_OUT_BIAS, json!(self.has_output_bias())),
             Family::Smollm3 => {
-                match &self.unrotated {
-                    Unrotated::None => set(NO_ROPE_LAYER_INTERVAL, json!(self.num_hidden_layers + 1)),
-                    Unrotated::Every(interval) => set(NO_ROPE_LAYER_INTERVAL, json!(interval)),
-                    Unrotated::Layers(_) => {
-                        let rotated = |layer| i32::from(!self.unrotated.contains(layer));
-                        set(NO_ROPE_LAYERS, (0..self.num_hidden_layers).map(rotated).collect());
-                    }
-                }
+                let (key, blocks) = unrotated_json(&self.unrotated, self.num_hidden_layers);
+                set(key, blocks);
                 set("use_sliding_window", json!(false));
             }
             Family::Granite => {
@@ -435,6 +429,18 @@ fn unrotated(keys: &Keys, num_hidden_layers: usize) -> Result<Unrotated, ConfigE
     let flags = flags.ok_or_else(|| keys.wrong(NO_ROPE_LAYERS, EXPECTED))?;
     let layers = flags.iter().enumerate().filter(|(_, flag)| **flag == 0).map(|(layer, _)| layer).collect();
     Ok(Unrotated::of_layers(layers, num_hidden_layers))
+}
+
+/// The key that says which blocks are not rotated, and its value.
+fn unrotated_json(unrotated: &Unrotated, num_hidden_layers: usize) -> (&'static str, Value) {
+    match unrotated {
+        Unrotated::None => (NO_ROPE_LAYER_INTERVAL, json!(num_hidden_layers + 1)),
+        Unrotated::Every(interval) => (NO_ROPE_LAYER_INTERVAL, json!(interval)),
+        Unrotated::Layers(_) => {
+            let rotated = |layer| i32::from(!unrotated.contains(layer));
+            (NO_ROPE_LAYERS, (0..num_hidden_layers).map(rotated).collect())
+        }
+    }
 }
 
 fn multipliers(keys: &Keys) -> Result<Multipliers, ConfigError> {
