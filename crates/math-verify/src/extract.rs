@@ -10,6 +10,7 @@
 mod claims;
 mod latex;
 mod letters;
+mod minus;
 mod plain;
 
 use std::ops::Range;

@@ -2,6 +2,7 @@
 //! sentence. A clause is read as a whole. What continues it (`or 13`, `± 1`) or bounds it (`at least 12`) makes it
 //! something else than the number in it.
 
+use super::minus::is_minus;
 use super::{Anchor, Candidate, Found, Piece, negated};
 use crate::units;
 use std::ops::Range;
@@ -382,15 +383,6 @@ fn clause(text: &str, range: Range<usize>) -> Range<usize> {
     let clause =
         line[..end].trim_end_matches(|c: char| c.is_whitespace() || matches!(c, ',' | ';' | ':' | '*' | '"'));
     range.start..range.start + clause.len()
-}
-
-/// Whether a formula goes on behind a dash between spaces: `6 - \cos x`.
-fn is_minus(line: &str, behind: usize) -> bool {
-    let mut next = line[behind..].chars();
-    let first = next.next();
-    let is_aside = next.take(2).all(char::is_alphabetic);
-    first.is_some_and(|c| c.is_ascii_digit() || c.is_alphabetic() || matches!(c, '\\' | '\u{221a}'))
-        || (first == Some('(') && !is_aside)
 }
 
 /// What the last sentence says of its subject: behind its last `is`, `are`, `equals` or colon.
