@@ -256,11 +256,13 @@ impl Options {
     }
 }
 
-/// Whether an answer leaves a sum, an integral or a limit to be worked out where the gold answer is a number: were that left
-/// out, writing one would pay.
+/// Whether an answer leaves a sum, a product, an integral or a limit to be worked out where the gold
+/// answer is a number: were that unscored, writing one would pay.
 fn leaves_work(gold: &Expr, answer: &Expr) -> bool {
-    let is_open = |expr: &Expr| expr.any(&|node| matches!(node, Expr::Opaque(..)));
-    gold.is_scalar() && gold.symbols().is_empty() && !is_open(gold) && is_open(answer)
+    let is_work = |node: &Expr| matches!(node, Expr::Opaque("sum" | "prod" | "int" | "lim", _));
+    let is_number =
+        gold.is_scalar() && gold.symbols().is_empty() && !gold.any(&|node| matches!(node, Expr::Opaque(..)));
+    is_number && answer.any(&is_work)
 }
 
 /// The answer with its variables named as the gold's, in order of occurrence.
