@@ -187,8 +187,9 @@ fn boxed(content: &str, choices: &Choices) -> Option<char> {
     letter(plain, choices).or_else(|| lettered(plain, choices)).or_else(|| choices.by_text(plain))
 }
 
-/// Whether a text behind a letter claims another one: joined to it (`or D`, `, D`), or labelled as it is (`D) no`). A reason
-/// may name others: `since A and B are too small`.
+/// Whether a text behind a letter claims another one: joined to it (`or D`, `, D`), or labelled as
+/// it is (`D) no`). A reason may list others (`since A and B are too small`), but not offer one
+/// (`because it is odd, or maybe D`).
 fn claims_another(text: &str, chosen: char, choices: &Choices) -> bool {
     let mut before = String::new();
     let mut in_reason = false;
@@ -203,17 +204,18 @@ fn claims_another(text: &str, chosen: char, choices: &Choices) -> bool {
                 _ => None,
             };
             if single.is_some() {
-                let joined = matches!(
-                    before.as_str(),
-                    "" | "or" | "and" | "rather" | "maybe" | "perhaps" | "possibly" | "," | "/" | "either"
-                );
+                let joined = match before.as_str() {
+                    "" | "," | "and" => !in_reason,
+                    "or" | "rather" | "maybe" | "perhaps" | "possibly" | "/" | "either" => true,
+                    _ => false,
+                };
                 let labelled = part.ends_with(')') || (part.ends_with('.') && before.ends_with('.'));
                 let denied = matches!(before.as_str(), "not" | "than" | "of");
-                if (joined && !in_reason || labelled) && !denied {
+                if (joined || labelled) && !denied {
                     return true;
                 }
             }
-            in_reason |= matches!(bare, "because" | "since");
+            in_reason |= ["because", "since"].iter().any(|word| bare.eq_ignore_ascii_case(word));
             in_reason &= !part.ends_with(['.', ';', '!', '?']);
             before = if bare.is_empty() { part.to_owned() } else { bare.to_lowercase() };
             if part.ends_with(['.', ',', '/']) && single.is_none() {
@@ -261,6 +263,8 @@ mod tests {
             "At first B seemed right, so the answer is C, not B.",
             "The correct option is (C), since A and B are too small.",
             "The answer is C because B, D and A are even.",
+            "The answer is C. Since A and B are too small.",
+            "C. Because A, B and D are even.",
         ] {
             assert_eq!(one(text, &choices(4)), Ok('C'), "{text}");
         }
@@ -290,6 +294,14 @@ mod tests {
             "Answer: A/B/C",
             "If the answer is B",
             "The answer is C since 2 is even. Or D.",
+            "The answer is C because it is odd, or maybe D",
+            "C since 2 is even or D",
+            "The answer is C since 2 is even or D",
+            "The answer is C because it is odd, perhaps D",
+            "The answer is C because it is odd, possibly D.",
+            "The answer is C because it is odd, or rather D",
+            "The answer is C since it is either D",
+            "The answer is C since 2 is even / D",
             "The answer is C because it is odd, D) because it is even",
         ] {
             assert!(one(text, &choices(4)).is_err(), "{text}");
