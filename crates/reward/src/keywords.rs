@@ -1,7 +1,7 @@
 //! The keys that a line of one kind may have, for callers that would rather refuse a slip than ignore it. `ruminate verify`
 //! is none of them: its lines bring columns of their own.
 
-use crate::registry::{GROUP_REWARDS, KINDS, options_of, unknown};
+use crate::registry::{GROUP_REWARDS, KINDS, is_registered, options_of, unknown};
 use crate::{EXTERNAL_KINDS, Error};
 use ruminate_data::nearest;
 use serde_json::{Map, Value};
@@ -21,20 +21,24 @@ const COLUMNS: &[(&str, &[&str])] = &[
     ("text", &["answers"]),
 ];
 
-/// Rejects a line with a key that its kind does not read: no option of it, no column, nothing that lines have in
-/// common. The kinds `length` and `cosine` read what their `answer_kind` reads, too. Keys of `code` are not checked, whose tests stand under many
-/// names.
+/// Rejects a line with a key that its kind does not read: no option of it, no column, nothing that
+/// lines have in common. The kinds `length` and `cosine` read what their `answer_kind` reads, too.
+/// Keys of `code` are not checked, whose tests stand under many names, nor those of a verifier that
+/// was registered with [`crate::register`], which may read any column.
 ///
 /// # Errors
 /// [`Error::UnknownKind`], and [`Error::UnknownKeyword`] with the nearest key and all that there are.
 pub fn check_keywords(kind: &str, line: &Map<String, Value>) -> Result<(), Error> {
-    if EXTERNAL_KINDS.contains(&kind) {
+    if EXTERNAL_KINDS.contains(&kind) || is_registered(kind) {
         return Ok(());
     }
     if !KINDS.contains(&kind) && !GROUP_REWARDS.contains(&kind) {
         return Err(unknown(kind, &[KINDS, GROUP_REWARDS].concat()));
     }
     let answers = GROUP_REWARDS.contains(&kind).then(|| text(line, "answer_kind").unwrap_or("exact"));
+    if answers.is_some_and(is_registered) {
+        return Ok(());
+    }
     let parts = [Some(kind), answers];
     let options: Vec<&'static str> =
         parts.iter().flatten().flat_map(|part| options_of(part)).copied().collect();
@@ -70,8 +74,11 @@ fn text<'a>(line: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::{COLUMNS, check_keywords};
-    use crate::registry::{GROUP_REWARDS, KINDS};
+    use crate::registry::{GROUP_REWARDS, KINDS, register};
+    use crate::{Response, Verifier};
+    use ruminate_data::{Task, Verdict};
     use serde_json::{Value, json};
+    use std::sync::Arc;
 
     fn refusal(kind: &str, line: Value) -> Option<String> {
         check_keywords(kind, line.as_object().expect("an object")).err().map(|error| error.to_string())
@@ -104,6 +111,25 @@ mod tests {
             assert_eq!(refusal(kind, line), None);
         }
         assert!(refusal("exact", json!({"tolerance_column": "error", "error": 1})).is_some());
+    }
+
+    #[test]
+    fn a_registered_kind_reads_any_column() {
+        struct Own;
+        impl Verifier for Own {
+            fn name(&self) -> &str {
+                "keywords_own"
+            }
+
+            fn verify(&self, _: &Task, _: &Response<'_>) -> Verdict {
+                Verdict::correct(1.0)
+            }
+        }
+        assert!(refusal("keywords_own", json!({})).is_some());
+        register(Arc::new(Own)).expect("a free name");
+        assert_eq!(refusal("keywords_own", json!({"gold": "1", "level": 3})), None);
+        assert_eq!(refusal("length", json!({"answer_kind": "keywords_own", "level": 3})), None);
+        assert!(refusal("keywords_owns", json!({})).is_some());
     }
 
     #[test]

@@ -107,6 +107,11 @@ pub fn register(verifier: Arc<dyn Verifier>) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether a verifier of that name was registered.
+pub(crate) fn is_registered(kind: &str) -> bool {
+    REGISTERED.lock().unwrap_or_else(PoisonError::into_inner).contains_key(kind)
+}
+
 fn registered(kind: &str) -> Option<Box<dyn Verifier>> {
     let registered = REGISTERED.lock().unwrap_or_else(PoisonError::into_inner);
     registered.get(kind).map(|verifier| Box::new(Registered(verifier.clone())) as Box<dyn Verifier>)
@@ -190,7 +195,7 @@ pub(crate) fn options_of(kind: &str) -> &'static [&'static str] {
 /// # Errors
 /// [`Error::UnknownKind`], [`Error::UnknownOption`], each with the nearest name.
 pub fn check_options<'a>(kind: &str, keys: impl IntoIterator<Item = &'a str>) -> Result<(), Error> {
-    if !KINDS.contains(&kind) && !GROUP_REWARDS.contains(&kind) && registered(kind).is_none() {
+    if !KINDS.contains(&kind) && !GROUP_REWARDS.contains(&kind) && !is_registered(kind) {
         return Err(unknown(kind, &[KINDS, GROUP_REWARDS].concat()));
     }
     let known = options_of(kind);
