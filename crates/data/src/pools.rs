@@ -84,18 +84,20 @@ impl PoolShares {
         }
     }
 
-    /// The pool from which the prompt of an index is taken, where it has one: each share of consecutive indices is exact to
-    /// one prompt.
+    /// The pool from which the prompt of an index is taken, where it has one. Of the first prompts of
+    /// a run, however many, the shares are exact to one prompt; of any consecutive ones the easy share
+    /// to one and the hard share to two.
     fn wanted(&self, index: u64) -> Pool {
-        let is_due = |share: f64| ((index + 1) as f64 * share).floor() > (index as f64 * share).floor();
-        // Both at once would take one of them away: hard problems are counted together with the easy ones.
-        if is_due(self.easy_fraction) {
-            Pool::Easy
-        } else if is_due(self.easy_fraction + self.hard_fraction) {
-            Pool::Hard
-        } else {
-            Pool::Normal
+        let due = |count: u64, share: f64| (count as f64 * share).floor();
+        let is_due = |count: u64, share: f64| due(count + 1, share) > due(count, share);
+        if is_due(index, self.easy_fraction) {
+            return Pool::Easy;
         }
+        // Hard prompts are counted among those that are not easy, so that no index is due for both.
+        let not_easy = index - due(index, self.easy_fraction) as u64;
+        let rest = 1.0 - self.easy_fraction;
+        let share = if rest > 0.0 { self.hard_fraction / rest } else { 0.0 };
+        if is_due(not_easy, share) { Pool::Hard } else { Pool::Normal }
     }
 }
 
@@ -199,6 +201,36 @@ mod tests {
         // No share, no such problem, while there are others.
         let none = PoolShares { easy_fraction: 0.0, hard_fraction: 0.0, ..shares };
         assert!(run(&mut pools, &none, 8..10, rate).iter().flatten().all(|problem| problem / 4 == 1));
+    }
+
+    #[test]
+    fn shares_of_prompts_are_exact() {
+        const PROMPTS: u64 = 100_000;
+        const WINDOW: usize = 1_000;
+        for (easy, hard) in [(0.3, 0.1), (0.2, 0.05), (0.5, 0.1), (0.0, 0.5), (1.0, 0.0), (0.7, 0.3)] {
+            let shares = PoolShares { easy_fraction: easy, hard_fraction: hard, ..PoolShares::default() };
+            let mut counts = vec![[0.0; 2]];
+            for index in 0..PROMPTS {
+                let [easy, hard] = counts[index as usize];
+                counts.push(match shares.wanted(index) {
+                    Pool::Easy => [easy + 1.0, hard],
+                    Pool::Hard => [easy, hard + 1.0],
+                    Pool::Normal => [easy, hard],
+                });
+            }
+            // Products of shares and counts are rounded.
+            let is_near =
+                |found: f64, expected: f64, prompts: f64| (found - expected).abs() <= prompts + 1e-6;
+            for (prompts, found) in counts.iter().enumerate() {
+                let whole = prompts as f64;
+                assert!(is_near(found[0], whole * easy, 1.0), "{easy}, {prompts}: {found:?}");
+                assert!(is_near(found[1], whole * hard, 1.0), "{hard}, {prompts}: {found:?}");
+            }
+            for (from, to) in counts.iter().zip(&counts[WINDOW..]) {
+                assert!(is_near(to[0] - from[0], WINDOW as f64 * easy, 1.0), "{easy}: {from:?} {to:?}");
+                assert!(is_near(to[1] - from[1], WINDOW as f64 * hard, 2.0), "{hard}: {from:?} {to:?}");
+            }
+        }
     }
 
     #[test]
