@@ -119,19 +119,31 @@ impl Pools {
 
     /// The problem for the prompt of an index: of the wanted pool the one that was asked longest ago, those that never were in
     /// the order of the list; where that pool has none that this step has not `taken`, of the normal, the hard, then the easy
-    /// one. None where there is no problem.
+    /// one. None where there is no problem. Takes time in proportion to the problems and `taken`.
     pub fn pick(&self, shares: &PoolShares, index: u64, taken: &[usize]) -> Option<usize> {
-        let wanted = shares.wanted(index);
-        let order = [wanted, Pool::Normal, Pool::Hard, Pool::Easy];
-        let oldest = |pool: Pool| {
-            let fits = |at: &usize| shares.pool(self.rates[*at]) == pool && !taken.contains(at);
-            (0..self.len()).filter(fits).min_by_key(|&at| (self.asked[at], at))
-        };
+        let last = self.taken_last(taken);
+        let mut oldest: [Option<(u64, usize)>; 3] = [None; 3];
+        for at in (0..self.len()).filter(|&at| last[at] == 0) {
+            let best = &mut oldest[shares.pool(self.rates[at]) as usize];
+            if best.is_none_or(|(asked, _)| self.asked[at] < asked) {
+                *best = Some((self.asked[at], at));
+            }
+        }
+        let order = [shares.wanted(index), Pool::Normal, Pool::Hard, Pool::Easy];
+        let picked = order.into_iter().find_map(|pool| oldest[pool as usize]);
         // A step of more prompts than there are problems asks some of them twice.
-        order
-            .into_iter()
-            .find_map(oldest)
-            .or_else(|| (0..self.len()).min_by_key(|&at| (taken_last(taken, at), at)))
+        picked.map(|(_, at)| at).or_else(|| (0..self.len()).min_by_key(|&at| (last[at], at)))
+    }
+
+    /// The last position of each problem in `taken`, counted from 1; 0 for none.
+    fn taken_last(&self, taken: &[usize]) -> Vec<usize> {
+        let mut last = vec![0; self.len()];
+        for (position, &problem) in (1..).zip(taken) {
+            if let Some(last) = last.get_mut(problem) {
+                *last = position;
+            }
+        }
+        last
     }
 
     /// Notes that a problem was asked under an index, and the share of its scored samples that were right; none where no
@@ -151,14 +163,11 @@ impl Pools {
     }
 }
 
-/// The last place at which a problem was taken, counted from 1; 0 for none.
-fn taken_last(taken: &[usize], problem: usize) -> usize {
-    taken.iter().rposition(|&other| other == problem).map_or(0, |at| at + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Pool, PoolShares, Pools};
+    use crate::Seed;
+    use std::time::{Duration, Instant};
 
     /// Steps of four prompts, answered with the rate of each problem; what was asked, by step.
     fn run(
@@ -231,6 +240,51 @@ mod tests {
                 assert!(is_near(to[1] - from[1], WINDOW as f64 * hard, 2.0), "{hard}: {from:?} {to:?}");
             }
         }
+    }
+
+    /// The definition of [`Pools::pick`], pool by pool.
+    fn picked(pools: &Pools, shares: &PoolShares, index: u64, taken: &[usize]) -> Option<usize> {
+        let oldest = |pool: Pool| {
+            let fits = |at: &usize| shares.pool(pools.rates[*at]) == pool && !taken.contains(at);
+            (0..pools.len()).filter(fits).min_by_key(|&at| (pools.asked[at], at))
+        };
+        let last = |problem| taken.iter().rposition(|&other| other == problem).map_or(0, |at| at + 1);
+        [shares.wanted(index), Pool::Normal, Pool::Hard, Pool::Easy]
+            .into_iter()
+            .find_map(oldest)
+            .or_else(|| (0..pools.len()).min_by_key(|&at| (last(at), at)))
+    }
+
+    #[test]
+    fn picks_are_those_of_the_definition() {
+        let shares = PoolShares { easy_fraction: 0.3, hard_fraction: 0.2, ..PoolShares::default() };
+        for problems in 0..12 {
+            let mut pools = Pools::new(problems);
+            for step in 0..20 {
+                let mut taken = vec![problems + 3]; // no problem of this list
+                for index in 8 * step..8 * step + 8 {
+                    let found = pools.pick(&shares, index, &taken);
+                    assert_eq!(found, picked(&pools, &shares, index, &taken), "{pools:?} {taken:?}");
+                    taken.extend(found);
+                }
+                for (index, &problem) in (8 * step..).zip(&taken[1..]) {
+                    let draw = Seed::new(7).index(index).index(problem as u64).value() % 6;
+                    pools.record(problem, index, (draw < 5).then_some(draw as f64 / 4.0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_pick_takes_time_in_proportion_to_the_problems() {
+        let (problems, taken) = (50_000, (0..40_000).collect::<Vec<_>>());
+        let pools = Pools::new(problems);
+        let start = Instant::now();
+        for index in 0..50 {
+            assert_eq!(pools.pick(&PoolShares::default(), index, &taken), Some(40_000));
+        }
+        // Milliseconds; comparing each problem with each that is taken needs 6e10 comparisons.
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     }
 
     #[test]
