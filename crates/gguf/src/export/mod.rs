@@ -41,7 +41,7 @@ pub struct ExportSource<'a> {
     pub config: &'a Value,
     /// `tokenizer.json`, with all added tokens.
     pub tokenizer: &'a Value,
-    /// `bos_token`.
+    /// `bos_token`; without one, the token that the tokenizer's template puts before a text.
     pub bos: Option<u32>,
     /// `pad_token`.
     pub pad: Option<u32>,

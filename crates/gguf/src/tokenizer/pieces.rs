@@ -14,7 +14,7 @@ pub(super) const USUAL_IDS: SpecialIds =
 /// The largest published vocabularies, of 262,144 pieces, have 580,000.
 const MAX_MERGES: usize = 1 << 20;
 
-/// Squared lengths of all pieces, in bytes: the work of looking for merges. The largest published vocabularies have 2^26.
+/// Sum of the squared lengths of all pieces, in bytes: the work of looking for merges. 262,144 pieces of 32 bytes have it.
 const MAX_SQUARES: usize = 1 << 28;
 
 /// What stands for a space in pieces.
