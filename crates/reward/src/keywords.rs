@@ -117,7 +117,7 @@ mod tests {
     fn a_registered_kind_reads_any_column() {
         struct Own;
         impl Verifier for Own {
-            fn name(&self) -> &str {
+            fn name(&self) -> &'static str {
                 "keywords_own"
             }
 
