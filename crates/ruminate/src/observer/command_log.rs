@@ -69,7 +69,7 @@ impl CommandLog {
     ) -> Result<(Option<Self>, Option<String>)> {
         let Settings { recipe, folder, .. } = settings;
         let name = folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let id = hash(&json!(folder.path().canonicalize()?));
+        let id = hash(&json!(folder.path().canonicalize()?.to_string_lossy()));
         let mut config = serde_json::to_value(recipe)?;
         hide_secrets(&mut config);
         Ok(Self::start(recipe.log.as_ref(), &Start { id: &id[..16], name, label, step, config }))
