@@ -225,7 +225,7 @@ fn a_logger_gets_every_row_and_a_folders_own_recipe_starts_none() {
     let dead = place.run("dead", &["log.command=[\"false\"]", "train.lr_scheduler_type=linear"], &[]);
     assert_code(&dead, 0);
     assert_same(&place.path("dead"), &place.path("plain"));
-    // The folder came from somewhere else: nobody here has run it.
+    // The folder came from somewhere else: it was not run here.
     let config = place.path("run/config.json");
     let refused = common::command(&["train-rl", text(&config), "--out", text(&place.path("again"))])
         .env("XDG_STATE_HOME", place.path("state"))

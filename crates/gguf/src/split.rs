@@ -1,5 +1,5 @@
 //! Files in several parts, `NAME-00001-of-00003.gguf`: all of them opened as one. The first has the metadata, each has
-//! some of the tensors. It refuses to know models.
+//! some of the tensors. It does not know models.
 
 use crate::container::Gguf;
 use crate::error::Error;

@@ -1,4 +1,4 @@
-//! `best.json` of a run folder: which checkpoint has the best validation measure. It refuses to know how that was measured.
+//! `best.json` of a run folder: which checkpoint has the best validation measure. It does not know how that was measured.
 
 use crate::atomic::remove;
 use crate::checkpoints;

@@ -1,4 +1,4 @@
-//! `config.json` to the keys of a GGUF file, as llama.cpp's converter writes them. It refuses to know tokenizers.
+//! `config.json` to the keys of a GGUF file, as llama.cpp's converter writes them. Tokenizers are not its matter.
 
 use super::error::ExportError;
 use super::writer::Kv;

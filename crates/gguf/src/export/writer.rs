@@ -1,4 +1,4 @@
-//! The header of a GGUF file, version 3, little-endian. It refuses to know what keys mean.
+//! The header of a GGUF file, version 3, little-endian. It does not know what keys mean.
 
 use crate::tensor::TensorType;
 use std::io::{self, Write};
