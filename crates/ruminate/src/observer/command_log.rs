@@ -61,13 +61,16 @@ impl CommandLog {
     /// The logger of an observer's run; the second value is a warning.
     ///
     /// # Errors
-    /// None for recipes that were read, and a folder that is there.
+    /// The run folder has no path of its own any more.
     pub(crate) fn of(
         settings: &Settings,
         label: &str,
         step: usize,
     ) -> Result<(Option<Self>, Option<String>)> {
         let Settings { recipe, folder, .. } = settings;
+        if recipe.log.as_ref().is_none_or(|log| log.command.is_empty()) {
+            return Ok((None, None));
+        }
         let name = folder.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let id = hash(&json!(folder.path().canonicalize()?.to_string_lossy()));
         let mut config = serde_json::to_value(recipe)?;
