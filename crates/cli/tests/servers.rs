@@ -9,6 +9,7 @@ use ruminate_fleet::double::{Double, Fault};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 fn start(kind: Kind) -> Double {
@@ -102,18 +103,20 @@ fn servers_sample_the_next_step_while_the_trainer_learns() {
     assert!(prompts.len() >= 4 * 8, "{}", prompts.len());
 }
 
+/// A run that is not waited for.
+fn begin(out: &Path, sets: &[String]) -> Child {
+    let args: Vec<&str> = sets.iter().map(String::as_str).collect();
+    let mut run = command(&tiny("train-rl", text(out), &args));
+    run.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the binary starts")
+}
+
 #[test]
 fn a_run_that_samples_ahead_goes_on_where_its_servers_left_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("run");
     let doubles = [start(Kind::Vllm)];
     let sets = sets(&doubles, "vllm", &[&AHEAD[..], &["train.save_steps=0"]].concat());
-    let args: Vec<&str> = sets.iter().map(String::as_str).collect();
-    let child = command(&tiny("train-rl", text(&out), &args))
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .expect("the binary starts");
+    let child = begin(&out, &sets);
     let started = Instant::now();
     while !doubles[0].script().label.ends_with(":2") {
         assert!(started.elapsed() < Duration::from_mins(2), "it never came to step 2");
@@ -138,12 +141,7 @@ fn servers_that_are_gone_end_the_run_with_exit_6_and_a_checkpoint_from_which_it_
     let out = folder.path().join("run");
     let doubles = [start(Kind::Vllm)];
     let sets = sets(&doubles, "vllm", &["train.save_steps=0"]);
-    let args: Vec<&str> = sets.iter().map(String::as_str).collect();
-    let child = command(&tiny("train-rl", text(&out), &args))
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .expect("the binary starts");
+    let child = begin(&out, &sets);
     // Into the third step's sampling.
     let started = Instant::now();
     while !doubles[0].script().label.ends_with(":2") || doubles[0].script().in_flight == 0 {
@@ -181,12 +179,7 @@ fn servers_whose_numbers_stay_those_of_old_weights_end_the_run_with_exit_8() {
         "train.lr_scheduler_type=constant",
     ];
     let sets = sets(&doubles, "vllm", &[&moving[..], &["fleet.max_canary_kl=1e-9"]].concat());
-    let args: Vec<&str> = sets.iter().map(String::as_str).collect();
-    let mut child = command(&tiny("train-rl", text(&out), &args))
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .expect("the binary starts");
+    let mut child = begin(&out, &sets);
     let started = Instant::now();
     while !doubles[0].script().label.ends_with(":0") && child.try_wait().expect("a child").is_none() {
         assert!(started.elapsed() < Duration::from_mins(2), "it never came to step 0");
