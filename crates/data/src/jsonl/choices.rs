@@ -241,9 +241,10 @@ fn right(row: &Map<String, Value>, listed: &Listed) -> Result<String, Mismatch> 
         return Ok(letter(index));
     }
     let bare = text.trim_matches(['(', ')', '.', ':', '*', ' ']);
-    let first = bare.chars().next().unwrap_or_default();
+    let mut behind = bare.chars();
+    let first = behind.next().unwrap_or_default();
     let index = (first.to_ascii_uppercase() as usize).wrapping_sub('A' as usize);
-    let ends = bare.len() == 1 || bare[first.len_utf8()..].starts_with([')', '.', ':']);
+    let ends = bare.len() == 1 || behind.as_str().starts_with([')', '.', ':']);
     if first.is_ascii_alphabetic() && ends && index < count {
         return Ok(letter(index));
     }
@@ -378,6 +379,8 @@ mod tests {
         for (row, says) in [
             (r#"{"question": "q", "choices": ["x", "y"], "answer": "z"}"#, "found \"z\""),
             (r#"{"question": "q", "choices": ["x", "y"], "answer": 7}"#, "found 7 of 2 choices"),
+            (r#"{"question": "q", "choices": ["x", "y"], "answer": " "}"#, "found"),
+            (r#"{"question": "q", "choices": ["x", "y"], "answer": ":*"}"#, "found \":*\""),
             (r#"{"question": "q", "choices": ["x", "y"]}"#, "which of `choices` is right"),
             (r#"{"question": "q", "choices": ["x", "y"], "answer": ["A", "B"]}"#, "found several"),
         ] {
