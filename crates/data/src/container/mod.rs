@@ -5,6 +5,8 @@
 //! No file is believed: what it grows to is bounded by its size, and what makes a decoder panic is an error.
 
 mod bound;
+#[cfg(feature = "parquet")]
+mod delta;
 mod guard;
 #[cfg(feature = "parquet")]
 mod pages;

@@ -2,6 +2,7 @@
 //! look uncompressed. It does not know rows.
 
 use super::bound;
+use super::delta;
 use super::zstd::Zstd;
 use flate2::read::MultiGzDecoder;
 use parquet::basic::{Compression, Encoding, Type};
@@ -149,6 +150,10 @@ impl Column {
             } => {
                 let buf = self.bytes(&buf)?;
                 spent.check(&self.column, buf.len(), num_values, encoding, self.longest)?;
+                let kind = self.column.column_descr();
+                let levels =
+                    [(kind.max_rep_level(), rep_level_encoding), (kind.max_def_level(), def_level_encoding)];
+                self.check_lengths(delta::behind_levels(&buf, num_values, levels), num_values, encoding)?;
                 let buf = buf.into();
                 Page::DataPage {
                     buf,
@@ -176,6 +181,7 @@ impl Column {
                 };
                 let values =
                     if is_compressed && !rest.is_empty() { self.bytes(rest)? } else { rest.to_vec() };
+                self.check_lengths(Some(&values), num_values, encoding)?;
                 let buf = [head, &values].concat();
                 spent.check(&self.column, buf.len(), num_values, encoding, self.longest)?;
                 Page::DataPageV2 {
@@ -191,6 +197,17 @@ impl Column {
                 }
             }
         })
+    }
+
+    /// Refuses a page that states more texts than it has values: room is made for so many.
+    fn check_lengths(&self, texts: Option<&[u8]>, values: u32, encoding: Encoding) -> Result<()> {
+        if texts.is_some_and(|texts| delta::lengths_fit(texts, values, encoding)) {
+            return Ok(());
+        }
+        Err(ParquetError::General(format!(
+            "a page of column `{}` is damaged: its lengths are not those of its {values} values",
+            self.column.column_path()
+        )))
     }
 
     /// A page's bytes, decompressed.
