@@ -328,6 +328,12 @@ const SUBSCRIPTS: (&str, &str) = (
 );
 
 fn script(c: char, (from, to): (&str, &str)) -> Option<char> {
+    // Most characters are in neither table, and each of them is asked for twice.
+    let is_raised =
+        matches!(c, '\u{b2}' | '\u{b3}' | '\u{b9}' | '\u{2e3}' | '\u{1d4f}' | '\u{1d50}' | '\u{1d62}');
+    if !is_raised && !matches!(c, '\u{2070}'..='\u{2098}') {
+        return None;
+    }
     from.chars().position(|known| known == c).and_then(|at| to.chars().nth(at))
 }
 

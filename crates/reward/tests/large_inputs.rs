@@ -156,7 +156,8 @@ fn assert_bounded_on(texts: &[String], kind: &str, options: Value, task: &Task) 
             }
         }
         let start: String = text.chars().take(8).collect();
-        eprintln!("{kind} {options} {start:?}: {fastest} ms");
+        let id = &task.columns.get("instruction_id_list").map(|ids| ids[0].to_string()).unwrap_or_default();
+        eprintln!("{kind} {options} {id} {start:?}: {fastest} ms");
         assert!(fastest < patience, "{kind} {options} {task:?}: {fastest} ms for {start:?}");
     }
 }

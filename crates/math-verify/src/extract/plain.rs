@@ -309,7 +309,10 @@ pub(super) fn candidates(text: &str, anchors: &[Anchor], out: &mut Vec<Candidate
     };
     let (mut next_expression, mut next_number) = (0, 0);
     let mut known = None;
-    for (at, _) in text.char_indices() {
+    for (at, c) in text.char_indices() {
+        if at > 0 && c != '=' && !c.is_whitespace() {
+            continue; // no value starts here
+        }
         let Some(start) = value_start(text, at) else { continue };
         if at >= next_expression
             && let Some(found) = expression(text, start, &mut known)

@@ -15,79 +15,117 @@ const MAX_WORD: usize = 32;
 /// Bytes behind an anchor that may belong to its claim. With it a line of anchors takes time in proportion to its length.
 const MAX_CLAIM: usize = 1024;
 
+/// Bytes of lines that are searched for anchors at a time, from the end on.
+const BLOCK: usize = 4096;
+
+/// Anchors of a line that are looked at. A line with more claims too much to claim one letter.
+const MAX_ANCHORS: usize = 256;
+
+const SEVERAL: &str = "more than one letter is given as the answer";
+
+/// Behind a letter, what says that it is the answer: `Option A is correct.`
+const VERDICTS: &[&str] =
+    &[" is correct", " is right", " is the correct", " is the right", " is the answer", " is the best"];
+
 /// The letter of the last line that claims one; an error where the line claims several.
 pub(super) fn last_claim(text: &str, choices: &Choices) -> Option<Result<char, &'static str>> {
-    let mut line_end = text.len();
+    let lower = lowered(text);
+    let mut end = text.len();
     loop {
-        let start = text[..line_end].rfind('\n').map_or(0, |at| at + 1);
-        if let Some(found) = claims_of_line(text, start..line_end, choices) {
-            return Some(found);
+        // Whole lines, so many that setting up the searches costs less than they do.
+        let near = lower.floor_char_boundary(end.saturating_sub(BLOCK));
+        let start = lower[..near].rfind('\n').map_or(0, |at| at + 1);
+        let block = &lower[start..end];
+        let mut anchors = places(block, start, ANCHORS, str::len);
+        let mut verdicts = places(block, start, VERDICTS, |_| 0);
+        // From the last line that has one of them to the first.
+        while let Some(&last) = anchors.last().max(verdicts.last()) {
+            let line_start = lower[..last].rfind('\n').map_or(0, |at| at + 1);
+            let anchors_here = anchors.split_off(anchors.partition_point(|&at| at < line_start));
+            let verdicts_here = verdicts.split_off(verdicts.partition_point(|&at| at < line_start));
+            let line = Line { text, lower: &lower, start: line_start };
+            if let Some(found) = line.claims(&anchors_here, &verdicts_here, choices) {
+                return Some(found);
+            }
         }
         if start == 0 {
             return None;
         }
-        line_end = start - 1;
+        end = start - 1;
     }
 }
 
-fn claims_of_line(
-    text: &str,
-    line: std::ops::Range<usize>,
-    choices: &Choices,
-) -> Option<Result<char, &'static str>> {
-    let lower = text[line.clone()].to_lowercase();
-    if lower.len() != line.len() {
-        return None; // a letter changes its length in lower case: no anchor would be at its place
-    }
-    let mut chosen: Option<char> = None;
-    let mut places: Vec<usize> = ANCHORS
-        .iter()
-        .flat_map(|anchor| lower.match_indices(anchor).map(|(at, _)| at + anchor.len()))
-        .collect();
+/// The text in lower case, with every byte at its place: a letter whose length changes stays.
+fn lowered(text: &str) -> String {
+    let lower = |c: char| {
+        let mut lower = c.to_lowercase();
+        match (lower.next(), lower.next()) {
+            (Some(small), None) if small.len_utf8() == c.len_utf8() => small,
+            _ => c,
+        }
+    };
+    if text.is_ascii() { text.to_ascii_lowercase() } else { text.chars().map(lower).collect() }
+}
+
+/// Where phrases stand in a block, as places of the whole text, in order; `offset` says how far into the phrase.
+fn places(block: &str, start: usize, phrases: &[&str], offset: fn(&str) -> usize) -> Vec<usize> {
+    let of = |phrase: &&str| {
+        let offset = start + offset(phrase);
+        block.match_indices(*phrase).map(|(at, _)| at + offset).collect::<Vec<_>>()
+    };
+    let mut places: Vec<usize> = phrases.iter().flat_map(of).collect();
     places.sort_unstable();
     places.dedup();
-    for place in places {
-        // What is only supposed is not claimed.
-        let conditional = |word: &str| matches!(word, "if" | "whether" | "suppose" | "were");
-        let near = lower.floor_char_boundary(place.saturating_sub(MAX_BEFORE));
-        if lower[near..place].split_whitespace().rev().take(5).any(conditional) {
-            continue;
+    places
+}
+
+/// A line of a text: where it starts.
+struct Line<'a> {
+    text: &'a str,
+    lower: &'a str,
+    start: usize,
+}
+
+impl Line<'_> {
+    fn claims(
+        &self,
+        anchors: &[usize],
+        verdicts: &[usize],
+        choices: &Choices,
+    ) -> Option<Result<char, &'static str>> {
+        if anchors.len().max(verdicts.len()) > MAX_ANCHORS {
+            return Some(Err("a line claims too often to give one letter as the answer"));
         }
-        let Some(found) = claimed_at(text, line.start + place, choices) else { continue };
-        match (found, chosen) {
-            (Err(why), _) => return Some(Err(why)),
-            (Ok(letter), Some(other)) if letter != other => {
-                return Some(Err("more than one letter is given as the answer"));
+        let mut chosen: Option<char> = None;
+        for &place in anchors {
+            // What is only supposed is not claimed.
+            let conditional = |word: &str| matches!(word, "if" | "whether" | "suppose" | "were");
+            let near = self.lower.floor_char_boundary(place.saturating_sub(MAX_BEFORE)).max(self.start);
+            if self.lower[near..place].split_whitespace().rev().take(5).any(conditional) {
+                continue;
             }
-            (Ok(letter), _) => chosen = Some(letter),
+            let Some(found) = claimed_at(self.text, place, choices) else { continue };
+            match (found, chosen) {
+                (Err(why), _) => return Some(Err(why)),
+                (Ok(letter), Some(other)) if letter != other => return Some(Err(SEVERAL)),
+                (Ok(letter), _) => chosen = Some(letter),
+            }
         }
-    }
-    if chosen.is_none() {
-        // `Option A is correct.`
-        let verdicts = [
-            " is correct",
-            " is right",
-            " is the correct",
-            " is the right",
-            " is the answer",
-            " is the best",
-        ];
-        for at in verdicts.iter().flat_map(|verdict| lower.match_indices(verdict).map(|(at, _)| at)) {
-            let word =
-                text[line.start..line.start + at].rsplit(char::is_whitespace).next().unwrap_or_default();
-            if word.contains(|c: char| c.is_ascii_uppercase())
-                && let Some(found) = letter(word, choices)
-            {
-                match chosen {
-                    Some(other) if other != found => {
-                        return Some(Err("more than one letter is given as the answer"));
+        if chosen.is_none() {
+            for &at in verdicts {
+                let word = self.text[self.start..at].rsplit(char::is_whitespace).next().unwrap_or_default();
+                if word.contains(|c: char| c.is_ascii_uppercase())
+                    && let Some(found) = letter(word, choices)
+                {
+                    match chosen {
+                        Some(other) if other != found => return Some(Err(SEVERAL)),
+                        _ => chosen = Some(found),
                     }
-                    _ => chosen = Some(found),
                 }
             }
         }
+        chosen.map(Ok)
     }
-    chosen.map(Ok)
 }
 
 /// The letter that is claimed behind an anchor.
@@ -145,7 +183,7 @@ fn letter_at(rest: &str, choices: &Choices) -> Option<Result<char, &'static str>
         return None;
     }
     if behind.starts_with('/') {
-        return Some(Err("more than one letter is given as the answer"));
+        return Some(Err(SEVERAL));
     }
     let closed = behind.trim_start_matches([')', ']', '}', '*', '"', '`', '\'', '$']);
     let ends = closed.is_empty()
@@ -166,9 +204,5 @@ fn letter_at(rest: &str, choices: &Choices) -> Option<Result<char, &'static str>
     }
     let near = &closed[..closed.floor_char_boundary(MAX_BEHIND.min(closed.len()))];
     let line = near.lines().next().unwrap_or_default();
-    Some(if claims_another(line, known, choices) {
-        Err("more than one letter is given as the answer")
-    } else {
-        Ok(known)
-    })
+    Some(if claims_another(line, known, choices) { Err(SEVERAL) } else { Ok(known) })
 }

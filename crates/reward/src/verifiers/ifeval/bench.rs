@@ -113,8 +113,8 @@ fn counts(id: &str, of: &Arguments<'_>, text: &str) -> Result<Option<bool>, Stri
             runs.count() == of.count("N")?
         }
         "count:pronouns" => {
-            let tokens = words::tokens(&text.replace('/', " ").to_lowercase());
-            tokens.iter().filter(|token| PRONOUNS.contains(&token.as_str())).count() >= of.count("N")?
+            let lower = text.replace('/', " ").to_lowercase();
+            words::tokens(&lower).iter().filter(|token| PRONOUNS.contains(token)).count() >= of.count("N")?
         }
         "count:punctuation" => punctuation(text),
         "count:keywords_multiple" => {
@@ -214,10 +214,15 @@ fn forms(id: &str, of: &Arguments<'_>, text: &str) -> Result<Option<bool>, Strin
 
 /// Of which word stands where.
 fn orders(id: &str, of: &Arguments<'_>, text: &str) -> Result<Option<bool>, String> {
-    let ending = |mark: char| sentences(text).iter().filter(|sentence| sentence.ends_with(mark)).count();
     Ok(Some(match id {
-        "ratio:sentence_type" => ending('.') == 2 * ending('?'),
-        "ratio:sentence_balance" => ending('.') == ending('?') && ending('?') == ending('!'),
+        "ratio:sentence_type" => {
+            let [stops, questions, _] = endings(text);
+            stops == 2 * questions
+        }
+        "ratio:sentence_balance" => {
+            let [stops, questions, exclamations] = endings(text);
+            stops == questions && questions == exclamations
+        }
         "ratio:sentence_words" => {
             let lengths: Vec<usize> =
                 sentences(text).iter().map(|sentence| sentence.chars().count()).collect();
@@ -282,6 +287,12 @@ fn orders(id: &str, of: &Arguments<'_>, text: &str) -> Result<Option<bool>, Stri
         }
         _ => return Ok(None),
     }))
+}
+
+/// How many sentences end with `.`, `?` and `!`.
+fn endings(text: &str) -> [usize; 3] {
+    let sentences = sentences(text);
+    ['.', '?', '!'].map(|mark| sentences.iter().filter(|sentence| sentence.ends_with(mark)).count())
 }
 
 /// Every mark of `.,!?;:`, and an interrobang beside them.
@@ -451,12 +462,13 @@ fn alliteration(sentence: &str) -> usize {
 }
 
 fn second_and_second_last(text: &str, keyword: &str) -> bool {
-    let tokens: Vec<String> = words::tokens(text).iter().map(|token| token.to_lowercase()).collect();
-    let is_mark = |token: &String| token.chars().all(|c| c.is_ascii_punctuation());
+    let tokens = words::tokens(text);
+    let is_mark = |token: &&str| token.chars().all(|c| c.is_ascii_punctuation());
     let behind = if tokens.last().is_some_and(is_mark) { 3 } else { 2 };
+    let is_keyword = |token: &&str| token.to_lowercase() == keyword;
     tokens.len() >= behind
-        && tokens.get(1).is_some_and(|token| token == keyword)
-        && tokens[tokens.len() - behind] == keyword
+        && tokens.get(1).is_some_and(is_keyword)
+        && is_keyword(&tokens[tokens.len() - behind])
 }
 
 /// Each word begins with the letter behind the one before, `a` behind `z`.

@@ -84,17 +84,15 @@ fn ends(before: &str, marks: &str, next: &str) -> bool {
     if marks.len() > 1 {
         return first_word(next).starts_with(char::is_uppercase);
     }
-    let is_initial = word.chars().count() == 1 && word.starts_with(char::is_alphabetic);
-    let is_number = !word.is_empty() && word.chars().all(|c| c.is_ascii_digit());
-    let lower = word.to_lowercase();
-    let part = lower.rsplit('-').next().unwrap_or_default();
-    if is_initial {
-        return false;
+    let mut letters = word.chars();
+    if letters.next().is_some_and(char::is_alphabetic) && letters.next().is_none() {
+        return false; // an initial
     }
-    if is_number {
+    if !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit()) {
         return !first_word(next).starts_with(char::is_lowercase);
     }
-    if ABBREVIATIONS.contains(&lower.as_str()) || ABBREVIATIONS.contains(&part) {
+    let part = word.rsplit('-').next().unwrap_or_default();
+    if [word, part].iter().any(|word| ABBREVIATIONS.iter().any(|known| known.eq_ignore_ascii_case(word))) {
         let word = first_word(next).split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default();
         return word.starts_with(char::is_uppercase) && STARTERS.contains(&word.to_lowercase().as_str());
     }
@@ -108,71 +106,67 @@ fn first_word(text: &str) -> &str {
 }
 
 /// The tokens of the Penn Treebank, as nltk splits them: punctuation by itself, contractions in two.
-pub(super) fn tokens(text: &str) -> Vec<String> {
+pub(super) fn tokens(text: &str) -> Vec<&str> {
     let mut found = Vec::new();
-    let chunks: Vec<&str> = text.split_whitespace().collect();
-    for (index, chunk) in chunks.iter().enumerate() {
-        let ends_sentence = index + 1 == chunks.len()
-            || ends(chunk.trim_end_matches(['.', '"', '\'', ')', ']']), ".", chunks[index + 1]);
+    let mut chunks = text.split_whitespace().peekable();
+    while let Some(chunk) = chunks.next() {
+        let next = chunks.peek();
+        let ends_sentence =
+            next.is_none_or(|next| ends(chunk.trim_end_matches(['.', '"', '\'', ')', ']']), ".", next));
         chunk_tokens(chunk, ends_sentence, &mut found);
     }
     found
 }
 
-fn chunk_tokens(chunk: &str, ends_sentence: bool, found: &mut Vec<String>) {
-    let chars: Vec<char> = chunk.chars().collect();
-    let is_closer = |c: &&char| matches!(c, '"' | '\'' | ')' | ']' | '}' | '”' | '’' | '>');
+fn chunk_tokens<'a>(chunk: &'a str, ends_sentence: bool, found: &mut Vec<&'a str>) {
+    let is_closer = |c: char| matches!(c, '"' | '\'' | ')' | ']' | '}' | '”' | '’' | '>');
     // Where nothing but quotes and brackets that close follows.
-    let closers = chars.len() - chars.iter().rev().take_while(is_closer).count();
-    let mut word = String::new();
+    let closers = chunk.trim_end_matches(is_closer).len();
+    // Where the word began that goes on here.
+    let mut start = 0;
     let mut at = 0;
-    let flush = |word: &mut String, found: &mut Vec<String>| {
-        if !word.is_empty() {
-            contractions(&std::mem::take(word), found);
-        }
-    };
-    while at < chars.len() {
-        let c = chars[at];
-        let next = chars.get(at + 1).copied();
-        let is_run = |mark: char| c == mark && next == Some(mark);
-        if is_run('-') || (is_run('.') && chars.get(at + 2) == Some(&'.')) {
-            flush(&mut word, found);
-            let length = if c == '-' { 2 } else { 3 };
-            found.push(chars[at..at + length].iter().collect());
-            at += length;
-            continue;
-        }
+    while let Some(c) = chunk[at..].chars().next() {
+        let end = at + c.len_utf8();
+        let rest = &chunk[at..];
+        let run = ["--", "..."].iter().find(|run| rest.starts_with(**run)).map(|run| run.len());
+        let next = chunk[end..].chars().next();
         let is_between_digits = matches!(c, ',' | ':') && next.is_some_and(|next| next.is_ascii_digit());
         let splits = match c {
             ';' | '@' | '#' | '$' | '%' | '&' | '?' | '!' | '"' | '(' | ')' | '[' | ']' | '{' | '}' | '<'
             | '>' | '“' | '”' => true,
             ',' | ':' => !is_between_digits,
-            '.' => at + 1 >= closers && ends_sentence && !word.is_empty(),
-            '\'' => word.is_empty() || at + 1 == chars.len(),
+            '.' => end >= closers && ends_sentence && start < at,
+            '\'' => start == at || end == chunk.len(),
             _ => false,
         };
-        if splits {
-            flush(&mut word, found);
-            found.push(c.to_string());
-        } else {
-            word.push(c);
+        let length = run.unwrap_or(c.len_utf8());
+        if splits || run.is_some() {
+            contractions(&chunk[start..at], found);
+            found.push(&rest[..length]);
+            start = at + length;
         }
-        at += 1;
+        at += length;
     }
-    flush(&mut word, found);
+    contractions(&chunk[start..], found);
 }
 
 /// `don't` is `do` and `n't`, `it's` is `it` and `'s`, `cannot` is `can` and `not`.
-fn contractions(word: &str, found: &mut Vec<String>) {
-    let lower = word.to_lowercase();
-    let pairs = [("cannot", 3), ("gonna", 3), ("gotta", 3), ("wanna", 3), ("gimme", 3), ("lemme", 3)];
-    let whole = pairs.iter().find(|(whole, _)| *whole == lower).map(|(_, at)| *at);
-    let endings = ["n't", "'s", "'m", "'d", "'ll", "'re", "'ve"];
-    let ending = endings.iter().find(|ending| lower.ends_with(*ending) && lower.len() > ending.len());
-    let at = whole.or_else(|| ending.map(|ending| word.len().saturating_sub(ending.len())));
-    match at.filter(|&at| word.is_char_boundary(at) && at > 0) {
-        Some(at) => found.extend([word[..at].to_owned(), word[at..].to_owned()]),
-        None => found.push(word.to_owned()),
+fn contractions<'a>(word: &'a str, found: &mut Vec<&'a str>) {
+    const WHOLE: [&str; 6] = ["cannot", "gonna", "gotta", "wanna", "gimme", "lemme"];
+    const ENDINGS: [&str; 7] = ["n't", "'s", "'m", "'d", "'ll", "'re", "'ve"];
+    if word.is_empty() {
+        return;
+    }
+    let ends_with = |ending: &str| {
+        word.len()
+            .checked_sub(ending.len())
+            .filter(|&at| word.is_char_boundary(at) && at > 0 && word[at..].eq_ignore_ascii_case(ending))
+    };
+    let is_whole = WHOLE.iter().any(|whole| whole.eq_ignore_ascii_case(word));
+    let at = if is_whole { Some(3) } else { ENDINGS.iter().find_map(|ending| ends_with(ending)) };
+    match at {
+        Some(at) => found.extend([&word[..at], &word[at..]]),
+        None => found.push(word),
     }
 }
 
