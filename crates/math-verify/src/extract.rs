@@ -8,6 +8,7 @@
 //! none.
 
 mod claims;
+mod doubts;
 mod latex;
 mod letters;
 mod minus;
@@ -139,7 +140,10 @@ fn anchors(text: &str) -> Vec<Anchor> {
 }
 
 fn rfind_word(bytes: &[u8], word: &[u8]) -> Option<usize> {
-    bytes.windows(word.len()).rposition(|window| window.eq_ignore_ascii_case(word))
+    let first = word[0].to_ascii_lowercase();
+    let is_word =
+        |window: &[u8]| window[0].to_ascii_lowercase() == first && window.eq_ignore_ascii_case(word);
+    bytes.windows(word.len()).rposition(is_word)
 }
 
 /// The first `count` characters from here on, as the byte offsets at which they start; also the end of the text.

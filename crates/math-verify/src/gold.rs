@@ -34,6 +34,7 @@ pub(crate) fn read(options: &Options, text: &str, budget: &Budget) -> Result<Rea
     let bare = ["Solution is:", "Solution:", "\\approx", "\u{2248}"]
         .iter()
         .fold(bare, |bare, start| bare.strip_prefix(start).unwrap_or(bare).trim_start());
+    let bare = probability(bare).unwrap_or(bare);
     let piece = bare.to_owned();
     // The same set in two notations: `x \ge 3: [3, \infty)`.
     let twice = bare.rsplit_once(':').filter(|(left, right)| {
@@ -49,6 +50,26 @@ pub(crate) fn read(options: &Options, text: &str, budget: &Budget) -> Result<Rea
         Err(_) if options.wants(Target::String) => letter(options, text, budget),
         Err(error) => Ok(Reading { piece, value: Err(error) }),
     }
+}
+
+/// The value of the probability of an event, `P(X \le 2) = 0.8`: the event is words to the grammar.
+fn probability(text: &str) -> Option<&str> {
+    let name = ["\\mathbb{P}", "\\mathrm{P}", "\\Pr", "Pr", "P"];
+    let rest = name.iter().find_map(|name| text.strip_prefix(name))?.trim_start();
+    let rest = rest.strip_prefix("\\left").unwrap_or(rest).strip_prefix('(')?;
+    let mut depth = 1_usize;
+    let end = rest.find(|c| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    })?;
+    let (event, behind) = (&rest[..end], rest[end + 1..].trim_start());
+    let is_event = event.contains(['<', '>', '=', '|', '\\', '\u{2264}', '\u{2265}']);
+    let value = behind.strip_prefix('=')?.trim_start();
+    (is_event && !value.is_empty() && !value.contains('=')).then_some(value)
 }
 
 /// The answer of a solution that names it: behind `answer is`, `answer:`.

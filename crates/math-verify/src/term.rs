@@ -60,12 +60,14 @@ impl Parser<'_> {
             }
         }
         let sum = if parts.len() == 1 { parts.remove(0) } else { Expr::Sum(parts) };
-        // 1 \over 2
-        if self.peek() == Some(&Token::Command("over")) {
-            self.advance();
-            return Ok(Expr::Quotient(Box::new(scalar(sum)?), Box::new(scalar(self.nested(Self::sum)?)?)));
-        }
-        Ok(sum)
+        // 1 \over 2, 7 \choose 3
+        let Some(&Token::Command(name @ ("over" | "choose"))) = self.peek() else { return Ok(sum) };
+        self.advance();
+        let (above, below) = (scalar(sum)?, scalar(self.nested(Self::sum)?)?);
+        Ok(match name {
+            "over" => Expr::Quotient(Box::new(above), Box::new(below)),
+            _ => Expr::Call(Function::Binomial, vec![above, below]),
+        })
     }
 
     pub(crate) fn product(&mut self) -> Result<Expr, Error> {
@@ -164,7 +166,7 @@ impl Parser<'_> {
                 | Token::Begin(_)
                 | Token::Open(_),
             ) => true,
-            Some(Token::Command(name)) => !matches!(*name, "pmod" | "over"),
+            Some(Token::Command(name)) => !matches!(*name, "pmod" | "over" | "choose"),
             Some(Token::Bar(side)) => match side {
                 Side::Left => true,
                 Side::Right => false,

@@ -120,14 +120,17 @@ fn synonym(lower: &str) -> Option<Expr> {
         | "do not exist"
         | "limit does not exist" => word("does not exist"),
         "undefined" | "not defined" | "is undefined" | "is not defined" => word("undefined"),
-        "infinite" | "infinity" | "infinitely large" => Some(Expr::Constant(Constant::Infinity)),
-        "infinitely many"
+        // How many, too: `\infty` solutions are infinitely many.
+        "infinite"
+        | "infinity"
+        | "infinitely large"
+        | "infinitely many"
         | "infinitely many solutions"
         | "infinite solutions"
         | "infinite number of solutions"
         | "infinite number"
         | "an infinite number of solutions"
-        | "infinitely many such" => word("infinitely many"),
+        | "infinitely many such" => Some(Expr::Constant(Constant::Infinity)),
         "diverges" | "divergent" | "diverge" | "series diverges" | "is divergent" => word("diverges"),
         "converges" | "convergent" | "converge" | "series converges" | "is convergent" => word("converges"),
         "false" | "true" | "yes" | "no" => word(plain),

@@ -147,6 +147,8 @@ pub(crate) fn command(name: &str, side: Side) -> Option<Token<'static>> {
     Some(match name {
         "cdot" | "times" | "ast" => Token::Times,
         "div" => Token::Over,
+        // A word in running text, so no command without its backslash.
+        "choose" => Token::Command("choose"),
         "pm" => Token::PlusMinus,
         "mp" => Token::MinusPlus,
         "le" | "leq" | "leqslant" | "leqq" => Token::Relation(Relation::LessEqual),

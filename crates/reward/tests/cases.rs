@@ -123,3 +123,13 @@ fn the_blind_cases_of_the_second_round_keep_their_share() {
     assert!(accepted == 0 && lost == 0 && total.share() >= 0.97, "{report}");
     assert!(by_fault.values().all(|count| count.share() >= 0.9), "{report}");
 }
+
+/// As above, once more.
+#[test]
+fn the_blind_cases_of_the_third_round_keep_their_share() {
+    let Run { report, by_fault, total, accepted, lost } =
+        run(include_str!("../../../fixtures/reward/blind-4.jsonl"));
+    assert!(total.all >= 90, "the corpus has shrunk\n{report}");
+    assert!(accepted == 0 && lost == 0 && total.share() >= 0.97, "{report}");
+    assert!(by_fault.values().all(|count| count.share() >= 0.9), "{report}");
+}

@@ -2,6 +2,7 @@
 //! sentence. A clause is read as a whole. What continues it (`or 13`, `± 1`) or bounds it (`at least 12`) makes it
 //! something else than the number in it.
 
+use super::doubts::{asked, is_doubted};
 use super::minus::is_minus;
 use super::{Anchor, Candidate, Found, Piece, negated};
 use crate::units;
@@ -154,6 +155,12 @@ pub(super) fn candidates(text: &str, anchors: &[Anchor], out: &mut Vec<Candidate
     let foreign = foreign(text);
     let known = anchors.iter().map(|anchor| (anchor.start, anchor.end, anchor.is_final));
     for (start, end, is_final) in known.chain(foreign).take(MAX_CLAIMS) {
+        if let Some(question) = asked(text, start, end) {
+            let found = Found::Hedge(Piece { text: end..question, percent: false });
+            // Behind what is claimed anywhere, before what stands in the question.
+            out.push(Candidate { priority: 200, span: start..question + 1, found });
+            continue;
+        }
         let colon = text[end..].trim_start_matches(['*', '"', ' ']).starts_with(':');
         let Some((from, joined)) = behind(text, end) else { continue };
         let priority = match (is_final, colon, joined) {
@@ -197,15 +204,6 @@ fn judge(text: &str, clause: Range<usize>, line: usize) -> Option<Found> {
         return Some(Found::Hedge(piece(clause)));
     }
     Some(Found::Claim(piece(clause)))
-}
-
-/// Whether the words before an anchor take back what it claims: `I don't think the answer is 9`.
-fn is_doubted(text: &str, start: usize) -> bool {
-    let before = &text[text.floor_char_boundary(start.saturating_sub(40))..start];
-    let sentence = before.rsplit(['.', '!', '?', '\n', ';']).next().unwrap_or_default().to_lowercase();
-    ["n't think", "not think", "n't believe", "not believe", "doubt", "not sure", "n't say", "n't know"]
-        .iter()
-        .any(|words| sentence.contains(words))
 }
 
 /// Whether words of the clause bound or weaken its value.
@@ -261,7 +259,7 @@ fn foreign(text: &str) -> Vec<(usize, usize, bool)> {
     out
 }
 
-fn line_end(text: &str, from: usize) -> usize {
+pub(super) fn line_end(text: &str, from: usize) -> usize {
     let limit = text.floor_char_boundary((from + MAX_CLAUSE).min(text.len()));
     text[from..limit].find('\n').map_or(limit, |at| from + at)
 }

@@ -108,7 +108,8 @@ impl<'a> Lexer<'a> {
                 self.push(Token::Command(command), end - start);
             }
             _ if trimmed == "%" || trimmed == "\\%" => self.push(Token::Percent, end - start),
-            _ if trimmed.is_empty() => self.skip(end - start),
+            // Nothing, or the full stop of the sentence.
+            _ if trimmed.is_empty() || trimmed == "." => self.skip(end - start),
             // An upright e is the constant; an upright word is a word; other fonts dress an expression.
             _ if matches!(name, "mathrm" | "rm" | "mathit" | "mathnormal") && is_letter(trimmed) => {
                 let letter = trimmed.chars().next().unwrap_or('e');
