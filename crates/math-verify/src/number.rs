@@ -128,6 +128,16 @@ pub(crate) fn decimal_comma(text: &str) -> Option<Expr> {
     Some(if negative { Expr::Negative(Box::new(value)) } else { value })
 }
 
+/// `124,609` as one number.
+pub(crate) fn thousands(text: &str) -> Option<Expr> {
+    let (negative, whole, rest) = comma(text)?;
+    if rest.len() != 3 || whole.len() > 3 || whole.starts_with('0') {
+        return None;
+    }
+    let value = literal(&format!("{whole}{rest}"))?;
+    Some(if negative { Expr::Negative(Box::new(value)) } else { value })
+}
+
 /// `12,5` as two numbers.
 pub(crate) fn comma_list(text: &str) -> Option<Expr> {
     let (negative, whole, fraction) = comma(text)?;

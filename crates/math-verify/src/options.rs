@@ -218,7 +218,7 @@ impl Options {
     }
 
     /// Compares with the reading of a comma that fits the other side: `0,5` is a decimal to a number, and a pair to a
-    /// list.
+    /// list; `124,609` is one number to a number.
     fn read_sameness(
         &self,
         gold: &Answer,
@@ -234,15 +234,19 @@ impl Options {
         if sameness == Sameness::Same {
             return sameness;
         }
-        let other = if expected.is_scalar() {
-            number::decimal_comma(&answer.text)
+        let others = if expected.is_scalar() {
+            [number::thousands(&answer.text), number::decimal_comma(&answer.text)]
         } else {
-            number::comma_list(&answer.text)
+            [number::comma_list(&answer.text), None]
         };
-        match other {
-            Some(other) => self.sameness(expected, &other, budget),
-            None => sameness,
+        let mut last = sameness;
+        for other in others.into_iter().flatten() {
+            last = self.sameness(expected, &other, budget);
+            if last == Sameness::Same {
+                break;
+            }
         }
+        last
     }
 
     fn sameness(&self, gold: &Expr, answer: &Expr, budget: &Budget) -> Sameness {
