@@ -35,8 +35,9 @@ def main():
             output_dir=out, max_steps=1, per_device_train_batch_size=4, num_generations=4, max_completion_length=8,
             report_to=[], save_strategy="no", use_cpu=True, logging_steps=1,
         )
-        # Repetition differs between random texts, so that the step has something to learn from.
-        rewards = [reward("last_number", gold="solution"), reward("repetition", gold=None, ngram_size=1, unit="characters")]
+        # About half of random texts begin with one of these, so that the step has something to learn from.
+        begins = reward("regex", gold=None, pattern="^[ -O]", subject="response", extent="part")
+        rewards = [reward("last_number", gold="solution"), begins]
         trainer = GRPOTrainer(
             model=LlamaForCausalLM(config), reward_funcs=rewards, args=args, train_dataset=Dataset.from_list(rows),
             processing_class=words,
