@@ -1,5 +1,5 @@
 //! A line chart. The drawing is an SVG that stretches to whatever room there is, the words are HTML over it and never
-//! stretch: so it reads on a telephone, on paper, and without a script. It refuses to know what the numbers mean.
+//! stretch: so it reads on a telephone, on paper, and without a script. What the numbers mean is the caller's.
 
 mod axes;
 

@@ -26,7 +26,7 @@ struct Plan {
     metrics: &'static [(&'static str, &'static str)],
 }
 
-const PLANS: [Plan; 11] = [
+const PLANS: [Plan; 12] = [
     Plan {
         title: "Reward",
         unit: "mean of a step",
@@ -89,6 +89,13 @@ const PLANS: [Plan; 11] = [
         caption: "KL of the same tokens, computed one by one and all at once. Above the line three times, the run ends.",
         scale: Scale::Log,
         metrics: &[("sampling/mismatch_kl", "mismatch KL")],
+    },
+    Plan {
+        title: "Age of the weights behind a token",
+        unit: "steps",
+        caption: "How far ahead sampling ran. A mean near `max_staleness`: learning is what a step waits for.",
+        scale: Scale::Linear,
+        metrics: &[("staleness/mean", "mean"), ("staleness/max", "oldest")],
     },
     Plan {
         title: "Largest load of an expert",
@@ -201,6 +208,30 @@ pub(crate) fn pass_at_1(run: &Run) -> String {
             .to_owned(),
         scale: Scale::Share,
         series,
+        limit: None,
+    };
+    format!("<div class=\"wide\">{}</div>", chart.html())
+}
+
+/// What the small validation measured while the run learnt; nothing before the second row.
+pub(crate) fn validation(run: &Run) -> String {
+    let points: Vec<(u64, f64)> =
+        run.validations.iter().filter_map(|row| Some((row.step, row.pass_at_1?))).collect();
+    if points.len() < 2 {
+        return String::new();
+    }
+    let problems = run.validations.last().map_or(0, |row| row.n);
+    let best = run.validations.iter().rev().find(|row| row.is_best);
+    let best = best.map(|row| format!(" The best by its measure came after step {}.", row.step));
+    let chart = Chart {
+        title: "Validation while it learns".to_owned(),
+        unit: "pass@1, one sample a problem",
+        caption: format!(
+            "The same {problems} problems with the same random numbers each time: few, so look at the trend.{}",
+            best.unwrap_or_default()
+        ),
+        scale: Scale::Share,
+        series: vec![Series { points, marked: true, ..Series::default() }],
         limit: None,
     };
     format!("<div class=\"wide\">{}</div>", chart.html())

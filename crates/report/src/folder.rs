@@ -2,7 +2,9 @@
 
 use crate::Error;
 use crate::lines::{Table, rows, typed};
-use ruminate_run::rows::{Alarm, Completion, ExpertLoad, Figures, Sample, Tokens, alarms, set_name};
+use ruminate_run::rows::{
+    Alarm, Completion, ExpertLoad, Figures, Sample, Tokens, Validation, alarms, set_name,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::cell::Cell;
@@ -41,6 +43,8 @@ pub struct Run {
     pub metrics: Table,
     /// `eval.jsonl`, in its order.
     pub evaluations: Vec<Figures>,
+    /// `validation.jsonl`, in its order.
+    pub validations: Vec<Validation>,
     /// What both logs say of alarms, by step.
     pub alarms: Vec<Alarm>,
     /// `moe.jsonl`
@@ -159,6 +163,7 @@ impl Run {
             config: config(&path.join("config.json"))?,
             metrics: Table::read(&path.join("metrics.jsonl"))?,
             evaluations: rows(&path.join("eval.jsonl"), |row| Figures::of(&row))?,
+            validations: rows(&path.join("validation.jsonl"), typed)?,
             alarms: raised(path)?,
             load,
             samples,

@@ -79,7 +79,7 @@ fn section(run: &Run, id: usize, runs: usize) -> String {
         html += &part("pass@1", "", figures::pass_at_1(run));
     }
     if !run.metrics.steps.is_empty() {
-        html += &part("Training", "", figures::html(run));
+        html += &part("Training", "", figures::validation(run) + &figures::html(run));
     }
     html += &part("Where the tokens went", "", expert_heatmap::html(&run.load));
     html += &part("Before and after", "The same problems, never trained on.", before_after::html(run));

@@ -79,6 +79,44 @@ fn an_evaluation_that_measured_nothing_is_a_gap() {
 }
 
 #[test]
+fn the_small_validation_is_drawn_with_its_best_step() {
+    let folder = Folder::new();
+    folder.run("", "1+1=", "");
+    let row = |step: u32, pass: Option<f64>, is_best: bool| {
+        let row = serde_json::json!({ "step": step, "n": 16, "pass@1": pass, "reward": pass, "completion_length_mean": 9.0,
+            "truncated": 0.0, "unscored": 0, "is_best": is_best, "patience_counter": 0 });
+        format!("{row}\n")
+    };
+    let title = "Validation while it learns";
+    folder.write("validation.jsonl", &row(5, Some(0.25), true));
+    assert!(!html(&read(folder.path()).expect("a run")).contains(title), "one point is no curve");
+    folder.append(
+        "validation.jsonl",
+        &(row(10, Some(0.5), true) + &row(15, None, false) + &row(20, Some(0.375), false)),
+    );
+    let page = html(&read(folder.path()).expect("a run"));
+    assert!(page.contains(title) && page.contains("The same 16 problems"));
+    assert!(page.contains("The best by its measure came after step 10."));
+    assert!(page.contains("\"x\":[5,10,20],\"y\":[0.25,0.5,0.375]"), "the points that were scored");
+    folder.write("validation.jsonl", "{\"step\": 1}\n");
+    let error = read(folder.path()).expect_err("a row without its numbers").to_string();
+    assert!(error.contains("validation.jsonl"), "{error}");
+}
+
+#[test]
+fn the_age_of_weights_is_drawn_where_sampling_ran_ahead() {
+    let folder = Folder::new();
+    let title = "Age of the weights behind a token";
+    folder.write("metrics.jsonl", "{\"step\":1,\"reward\":0.5}\n");
+    assert!(!html(&read(folder.path()).expect("a run")).contains(title));
+    let row = |step: u32| {
+        format!("{{\"step\":{step},\"reward\":0.5,\"staleness/mean\":0.5,\"staleness/max\":2}}\n")
+    };
+    folder.write("metrics.jsonl", &(row(1) + &row(2)));
+    assert!(html(&read(folder.path()).expect("a run")).contains(title));
+}
+
+#[test]
 fn a_pipeline_has_a_row_a_stage() {
     let folder = Folder::new();
     for stage in ["10-r1", "2-zero", "1-base"] {
