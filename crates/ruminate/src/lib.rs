@@ -22,6 +22,7 @@ macro_rules! notice {
     ($($arg:tt)*) => { $crate::frontend::say(format_args!("{}\n", format_args!($($arg)*))) };
 }
 
+mod allocator;
 pub mod chat;
 mod commands;
 mod device;
@@ -35,7 +36,6 @@ pub mod interrupt;
 mod machine;
 mod observer;
 mod options;
-mod out_of_memory;
 mod pipelines;
 mod policy;
 pub mod printable;
@@ -45,6 +45,7 @@ mod run;
 mod settings;
 pub mod thoughts;
 
+pub use allocator::ReportingAllocator;
 pub use commands::bench::{BenchOptions, BenchWork, GenerateBench, GrpoBench, TrainBench};
 pub use commands::doctor::Examination;
 pub use commands::generate::GenerateOptions;
@@ -56,7 +57,6 @@ pub use doctor::{Finding, Severity, Work};
 pub use error::{Error, ErrorKind};
 pub use evaluator::summary::{Finished, Summary};
 pub use options::{Resume, RunOptions};
-pub use out_of_memory::ReportingAllocator;
 pub use pipelines::eval::Compared;
 pub use r1::{R1Check, R1Ended, R1Options};
 pub use run::checkpoint::Checkpoint;

@@ -12,7 +12,7 @@ use ruminate_model::{self as model, Config, Decoder, Held, lora};
 use ruminate_run::FolderWriter;
 use ruminate_text::Renderer;
 use ruminate_text::Tokenizer;
-use ruminate_train::Trained;
+use ruminate_train::{Config as TrainerConfig, Dtype, Trained};
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 
@@ -81,13 +81,15 @@ pub(crate) fn trained(lora: Option<&lora::Config>, config: &Config, device: &Dev
     })
 }
 
-/// The policy to train: all weights of a folder, or fresh adapters on them.
+/// The policy to train: all weights of a folder, or fresh adapters on them. Below adapters, matrices that the folder has in
+/// bfloat16 stay in it where the trainer is to hold them so: widened, they would take three times that while they are read.
 ///
 /// # Errors
 /// Those of loading; an adapter folder is refused (2), since what comes of it would have no base to be named.
 pub(crate) fn trainable(
     folder: &Path,
     lora: Option<&lora::Config>,
+    train: &TrainerConfig,
     seed: Seed,
     device: &Device,
 ) -> Result<Decoder> {
@@ -97,8 +99,12 @@ pub(crate) fn trainable(
             "{folder} holds adapters, and training begins with whole weights; make them by `ruminate merge {folder} OUT`"
         )));
     }
-    let decoder = load(folder, device)?;
-    let Some(lora) = lora else { return Ok(decoder) };
+    let Some(lora) = lora else { return load(folder, device) };
+    let held = match train.frozen_dtype {
+        Dtype::Bfloat16 => Held::AsStored,
+        Dtype::Float32 => Held::AsF32,
+    };
+    let decoder = load_held(folder, held, device)?;
     // Adapters are looked for from elsewhere, too.
     let base = std::path::absolute(folder).with_context(|| folder.display().to_string())?;
     let whole = decoder.parameter_count();

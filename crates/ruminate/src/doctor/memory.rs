@@ -3,9 +3,9 @@
 use super::Work;
 use super::findings::{Finding, gib};
 use super::inputs::{Inputs, Known};
+use crate::allocator;
 use crate::error::ErrorKind;
 use crate::machine;
-use crate::out_of_memory;
 use crate::policy;
 use ruminate_data::{Seed, Stop};
 use ruminate_distill::Method;
@@ -28,7 +28,7 @@ pub(super) fn check(inputs: &Inputs) -> Option<Finding> {
     let plan = plan(inputs)?;
     let device = inputs.session.args.device;
     let Plan { bytes, told, keys } = &plan;
-    out_of_memory::set_plan(format!("planned were {told}; {keys}"));
+    allocator::set_plan(format!("planned were {told}; {keys}"));
     let name = "memory";
     let Some(there) = machine::memory(device) else {
         return Some(Finding::note(name, format!("planned: {told}")));

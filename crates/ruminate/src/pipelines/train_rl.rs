@@ -103,7 +103,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     };
 
     let autodiff = session.device.clone().autodiff();
-    let fresh = || policy::trainable(&base, recipe.lora.as_ref(), seed, &autodiff);
+    let fresh = || policy::trainable(&base, recipe.lora.as_ref(), &recipe.train, seed, &autodiff);
     let eval_steps = Some(recipe.grpo.eval_steps);
     let mut state = stage.state(recipe.max_steps, &recipe.train, eval_steps, &session.device, fresh)?;
     sort_into_pools(&mut state, recipe.grpo.pools.is_some(), problems.count());

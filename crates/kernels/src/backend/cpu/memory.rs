@@ -15,10 +15,10 @@
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     for (setting, value) in [
-        (libc::M_MMAP_THRESHOLD, libc::c_int::MAX), // blocks of up to so many bytes come from the heap
-        (libc::M_TRIM_THRESHOLD, libc::c_int::MAX), // which keeps a free end of up to so many
-        (libc::M_TOP_PAD, 64 << 20),                // and grows by so many at a time,
-        (libc::M_ARENA_MAX, 1),                     // and is the only one
+        (libc::M_MMAP_MAX, 0),        // all blocks come from the heap,
+        (libc::M_TRIM_THRESHOLD, -1), // which keeps its free end however long that is,
+        (libc::M_TOP_PAD, 64 << 20),  // grows by so many bytes at a time,
+        (libc::M_ARENA_MAX, 1),       // and is the only one
     ] {
         // SAFETY: mallopt takes two integers, and may be called at any time from any thread (it takes the
         // allocator's lock). A setting that it refuses leaves the default.

@@ -158,7 +158,9 @@ impl Fit<'_> {
         let eval_steps = evaluates.then_some(settings.eval_steps);
         let (steps, trainer) = (settings.max_steps, &settings.train);
         let state = stage.state(steps, trainer, eval_steps, &session.device, || match &self.start {
-            Start::Folder(folder) => policy::trainable(folder, session.recipe.lora.as_ref(), seed, &autodiff),
+            Start::Folder(folder) => {
+                policy::trainable(folder, session.recipe.lora.as_ref(), trainer, seed, &autodiff)
+            }
             Start::Fresh(config) => Ok(policy::fresh(config, seed, &autodiff)),
         })?;
         let trained = policy::trained(session.recipe.lora.as_ref(), state.policy.config(), &session.device)?;
