@@ -32,9 +32,9 @@ pub struct Config {
     /// as one; 0 keeps all. One token takes 8 `top_k` + 4 bytes on disk.
     pub top_k: usize,
     /// For `on_policy`: KL between sampler and trainer, in nats per token, that ends the run (exit 8) when
-    /// exceeded three steps in a row. `inf` never does, and neither does a sampler that rounds
-    /// (`rollout.dtype`).
-    pub max_mismatch_kl: f64,
+    /// exceeded three steps in a row; `inf` never does. Without it 1e-3; 0.2 where the sampler or the trainer rounds
+    /// (`rollout.dtype`, `train.dtype`).
+    pub max_mismatch_kl: Option<f64>,
     /// Completions per problem, from 1.
     pub num_samples: usize,
     /// Reward components that must be exactly 1 for a trace to be kept, by name; one that a verdict lacks
@@ -61,7 +61,7 @@ impl Default for Config {
             beta: 0.0,
             temperature: 1.0,
             top_k: 64,
-            max_mismatch_kl: 1e-3,
+            max_mismatch_kl: None,
             num_samples: 4,
             required_rewards: vec!["format".to_owned()],
             max_traces_per_prompt: 0,
@@ -87,9 +87,9 @@ impl Config {
             let expected = "a finite number above 0";
             return Err(Error::Range { key: "temperature", found: self.temperature.to_string(), expected });
         }
-        // NaN limits nothing either, and would say so to nobody.
-        if self.max_mismatch_kl.is_nan() || self.max_mismatch_kl <= 0.0 {
-            let (found, expected) = (self.max_mismatch_kl.to_string(), "a number above 0, or inf");
+        // NaN limits nothing, and would do so in silence.
+        if let Some(limit) = self.max_mismatch_kl.filter(|limit| limit.is_nan() || *limit <= 0.0) {
+            let (found, expected) = (limit.to_string(), "a number above 0, or inf");
             return Err(Error::Range { key: "max_mismatch_kl", found, expected });
         }
         if self.num_samples == 0 {
@@ -137,7 +137,7 @@ mod tests {
         let broken = [
             ("beta", Config { beta: 1.5, ..Config::default() }),
             ("temperature", Config { temperature: 0.0, ..Config::default() }),
-            ("max_mismatch_kl", Config { max_mismatch_kl: f64::NAN, ..Config::default() }),
+            ("max_mismatch_kl", Config { max_mismatch_kl: Some(f64::NAN), ..Config::default() }),
             ("num_samples", Config { num_samples: 0, ..Config::default() }),
             ("max_length", Config { min_length: 5, max_length: 4, ..Config::default() }),
             ("repetition_ngram", Config { repetition_ngram: 0, ..Config::default() }),

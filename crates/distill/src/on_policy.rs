@@ -22,7 +22,7 @@ use ruminate_data::{
 };
 use ruminate_model::Decoder;
 use ruminate_model::read::{Place, floats};
-use ruminate_rollout::{Engine, GroupArgs, Logprobs, generate_grouped};
+use ruminate_rollout::{Engine, GroupArgs, generate_grouped};
 use ruminate_train::logprobs::{score, token_logprobs};
 use ruminate_train::packing::Packed;
 use ruminate_train::{Alone, Batch, Metrics, MismatchAlarm, Observer, State, TokenLoss, supervised};
@@ -91,9 +91,9 @@ pub struct OnPolicyArgs<'a> {
     pub seed: Seed,
     /// Optimizer, batch and steps.
     pub config: &'a supervised::Config,
-    /// What sampler and trainer may differ by, in nats per token, before three such steps in a row end the run. A sampler
-    /// whose log-probabilities are approximate may differ by anything.
-    pub max_mismatch_kl: f64,
+    /// What sampler and trainer may differ by, in nats per token, before three such steps in a row end the run;
+    /// [`Logprobs::mismatch_limit`](ruminate_rollout::Logprobs::mismatch_limit) without it.
+    pub max_mismatch_kl: Option<f64>,
 }
 
 /// Trains `state` on its own completions to `config.max_steps`, or until the observer is interrupted.
@@ -118,10 +118,8 @@ pub fn train(
         return Err(Error::NotThePolicy { key: "bad_words" });
     }
     let temperature = setup.sampling.temperature;
-    let mut alarm = match engine.logprobs().beside(state.policy.compute_dtype()) {
-        Logprobs::Exact => MismatchAlarm::new(*max_mismatch_kl),
-        Logprobs::Approximate => MismatchAlarm::silent(),
-    };
+    let logprobs = engine.logprobs().beside(state.policy.compute_dtype());
+    let mut alarm = MismatchAlarm::new(max_mismatch_kl.unwrap_or_else(|| logprobs.mismatch_limit()));
     let mut batches = |state: &State, indices: Range<u64>, observer: &mut dyn Observer| {
         let first = indices.start / setup.count as u64;
         let count = (indices.end - indices.start) / setup.count as u64;

@@ -197,9 +197,9 @@ pub struct Config {
     /// Steps between evaluations; 0 evaluates before the first step and after the last only.
     pub eval_steps: usize,
     /// KL between sampler and trainer, in nats per token, that ends the run (exit 8) when exceeded three
-    /// steps in a row. `inf` never does, and neither do a sampler or a trainer that round (`rollout.dtype`,
-    /// `train.dtype`), nor a `max_staleness` above 0.
-    pub max_mismatch_kl: f64,
+    /// steps in a row; `inf` never does. Without it 1e-3; 0.2 where the sampler or the trainer rounds (`rollout.dtype`,
+    /// `train.dtype`); `inf` with a `max_staleness` above 0.
+    pub max_mismatch_kl: Option<f64>,
 }
 
 /// More than any run learns from.
@@ -264,7 +264,7 @@ impl Default for Config {
             mask_truncated_completions: false,
             router_replay: RouterReplay::Auto,
             eval_steps: 0,
-            max_mismatch_kl: 1e-3,
+            max_mismatch_kl: None,
         }
     }
 }
@@ -352,7 +352,12 @@ impl Config {
                 not_negative(self.epsilon_high()),
                 "a finite number, not negative",
             ),
-            ("max_mismatch_kl", self.max_mismatch_kl, self.max_mismatch_kl > 0.0, "a number above 0, or inf"),
+            (
+                "max_mismatch_kl",
+                self.max_mismatch_kl.unwrap_or(f64::INFINITY),
+                self.max_mismatch_kl.is_none_or(|limit| limit > 0.0),
+                "a number above 0, or inf",
+            ),
         ];
         for (key, value, fits, expected) in floats {
             if !fits {

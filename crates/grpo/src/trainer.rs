@@ -15,7 +15,7 @@ use ruminate_data::{
     Completion, Group, Pools, Problem, SamplingParams, Score, Seed, SourceError, Stop, Verdict,
 };
 use ruminate_model::Decoder;
-use ruminate_rollout::{Engine, Logprobs};
+use ruminate_rollout::Engine;
 use ruminate_train::{
     Alone, Metrics, MismatchAlarm, Observer, Ranks, RouterTraining, Schedule, State, TrainLoop, alarms,
     is_due, score_drawn,
@@ -127,10 +127,9 @@ impl<'a> Trainer<'a> {
         if copied && !state.models.contains_key(REFERENCE) {
             state.models.insert(REFERENCE.to_owned(), state.policy.valid());
         }
-        let mismatch = match logprobs {
-            Logprobs::Exact if config.staleness() == 0 => MismatchAlarm::new(config.max_mismatch_kl),
-            Logprobs::Exact | Logprobs::Approximate => MismatchAlarm::silent(),
-        };
+        // Older weights are another policy, not a fault.
+        let limit = if config.staleness() == 0 { logprobs.mismatch_limit() } else { f64::INFINITY };
+        let mismatch = MismatchAlarm::new(config.max_mismatch_kl.unwrap_or(limit));
         let schedule = Schedule::new(args.train, args.max_steps * config.updates_per_step());
         let weights = score.weights();
         Ok(Self {

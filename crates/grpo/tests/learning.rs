@@ -10,7 +10,7 @@ use ruminate_data::{
     Verdict,
 };
 use ruminate_grpo::loss::Tokens;
-use ruminate_grpo::{Aggregation, Config, RouterReplay, TrainerArgs, train};
+use ruminate_grpo::{Aggregation, Config, Error, RouterReplay, TrainerArgs, train};
 use ruminate_model::{Batch, Config as Model, Decoder, ParameterMapper, Routes, lora};
 use ruminate_rollout::{
     Dtype, EngineConfig, GroupArgs, LocalEngine, Logprobs, Speculative, generate_grouped,
@@ -96,6 +96,12 @@ impl Default for Run {
 
 impl Run {
     fn go(&self, score: &(dyn Score + Sync)) -> (State, Log) {
+        let mut log = Log::default();
+        let state = self.attempt(score, &mut log).expect("it trains");
+        (state, log)
+    }
+
+    fn attempt(&self, score: &(dyn Score + Sync), log: &mut Log) -> Result<State, Error> {
         let optimizer = ruminate_train::Config {
             learning_rate: self.learning_rate,
             lr_scheduler_type: ruminate_train::Scheduler::Constant,
@@ -110,12 +116,10 @@ impl Run {
             max_steps: self.steps,
             seed: Seed::new(5),
         };
-        let mut log = Log::default();
         let state = State::fresh(self.policy.clone(), &optimizer);
         let mut engine = LocalEngine::new(self.engine);
         let mut problems = |index| Ok(problem(index));
-        let state = train(state, &mut engine, &mut problems, score, &setup, &mut log).expect("it trains");
-        (state, log)
+        train(state, &mut engine, &mut problems, score, &setup, log)
     }
 }
 
@@ -147,15 +151,9 @@ fn reward_rises_and_the_log_explains_it() {
 #[test]
 fn a_sampler_that_rounds_is_measured_and_learnt_from_not_stopped() {
     for dtype in [Dtype::Bfloat16, Dtype::Int8] {
-        // Without the declaration any mismatch of three steps would stop this run.
-        let config = Config { max_mismatch_kl: 1e-15, ..Run::default().config };
-        let (_, log) = Run {
-            config,
-            steps: 25,
-            engine: EngineConfig { dtype, ..Run::default().engine },
-            ..Run::default()
-        }
-        .go(&share_of_sevens);
+        let (_, log) =
+            Run { steps: 25, engine: EngineConfig { dtype, ..Run::default().engine }, ..Run::default() }
+                .go(&share_of_sevens);
         let of = |row: usize, key: &str| log.rows[row].get(key).expect(key);
         assert!(of(24, "reward") > of(0, "reward") + 0.4, "{dtype}");
         for row in 0..25 {
@@ -163,6 +161,18 @@ fn a_sampler_that_rounds_is_measured_and_learnt_from_not_stopped() {
             assert!(kl > 1e-15 && kl < 1e-2, "{dtype}: {kl}");
         }
     }
+}
+
+#[test]
+fn a_limit_of_the_recipe_counts_for_a_sampler_that_rounds_too() {
+    let config = Config { max_mismatch_kl: Some(1e-15), ..Run::default().config };
+    let engine = EngineConfig { dtype: Dtype::Int8, ..Run::default().engine };
+    let run = Run { config, steps: 25, engine, ..Run::default() };
+    let ended = run.attempt(&share_of_sevens, &mut Log::default()).map(|_| ());
+    assert!(
+        matches!(ended, Err(Error::Train(ruminate_train::Error::Mismatch { step: 3, .. }))),
+        "three steps, then the end: {ended:?}"
+    );
 }
 
 #[test]

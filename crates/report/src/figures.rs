@@ -6,8 +6,8 @@ use crate::folder::Run;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// Above it three times in a row, a run ends, unless `max_mismatch_kl` says otherwise.
-const MISMATCH_LIMIT: f64 = 1e-3;
+/// Above it three times in a row, a run ends, unless `max_mismatch_kl` says otherwise; the second where something rounds.
+const MISMATCH_LIMITS: [f64; 2] = [1e-3, 0.2];
 
 /// Sets that are drawn in one chart.
 const MAX_SETS: usize = 5;
@@ -273,5 +273,8 @@ fn mismatch_limit(run: &Run) -> f64 {
     let distilled = run.config.get("command").is_some_and(|command| command == "distill");
     let table = run.config.get(if distilled { "distill" } else { "grpo" });
     let set = table.and_then(|table| table.get("max_mismatch_kl")?.as_f64());
-    set.filter(|limit| *limit > 0.0).unwrap_or(MISMATCH_LIMIT)
+    let dtype = |table: &str| run.config.get(table).and_then(|table| table.get("dtype")?.as_str());
+    let rounds =
+        ["rollout", "train"].into_iter().any(|table| dtype(table).is_some_and(|dtype| dtype != "float32"));
+    set.filter(|limit| *limit > 0.0).unwrap_or(MISMATCH_LIMITS[usize::from(rounds)])
 }

@@ -84,4 +84,14 @@ impl Logprobs {
             ComputeDtype::Bf16 => Self::Approximate,
         }
     }
+
+    /// The mismatch KL, in nats per token, that is a fault unless a recipe says otherwise. Rounding costs up to 1.2e-2 in
+    /// bfloat16 and 3.7e-2 in int8 (docs/experiments.md, docs/benchmarks.md); wrong weights cost more than either.
+    #[must_use]
+    pub fn mismatch_limit(self) -> f64 {
+        match self {
+            Self::Exact => 1e-3,
+            Self::Approximate => 0.2,
+        }
+    }
 }

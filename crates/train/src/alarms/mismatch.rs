@@ -17,12 +17,6 @@ impl MismatchAlarm {
         Self { limit, exceeded: 0 }
     }
 
-    /// For a sampler that was told to round: it differs by what it was told, which the ratio corrects, so it is logged and
-    /// stops nothing.
-    pub fn silent() -> Self {
-        Self::new(f64::INFINITY)
-    }
-
     /// Hears of a step.
     ///
     /// # Errors
@@ -49,11 +43,5 @@ mod tests {
         }
         let raised = alarm.check(5, 4e-3);
         assert!(matches!(raised, Err(Error::Mismatch { step: 5, kl: 4e-3, limit: 1e-3 })), "{raised:?}");
-    }
-
-    #[test]
-    fn a_silent_one_hears_and_says_nothing() {
-        let mut alarm = MismatchAlarm::silent();
-        assert!((0..9).all(|step| alarm.check(step, 1e9).is_ok()));
     }
 }
