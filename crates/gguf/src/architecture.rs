@@ -1,6 +1,7 @@
 //! Metadata to `config.json`: the families, their sizes, and what of a file we refuse because a configuration
 //! could not say it. It refuses to know tensors' contents.
 
+use crate::deepseek::Latent;
 use crate::dtype::Dtype;
 use crate::error::{Error, shown};
 use crate::keys::{EMBEDDING, HEAD, ROPE_DIVISORS, refuse_others};
@@ -28,6 +29,8 @@ pub(crate) enum Family {
     SeedOss,
     /// Llama in the order of Hugging Face's rows, with q, k and v in one tensor, and gate and values in one.
     Phi3,
+    /// Latent attention and DeepSeek-V3's mixture.
+    Deepseek2,
 }
 
 /// Granite's factors.
@@ -59,6 +62,8 @@ pub(crate) struct Architecture {
     pub(crate) scaling: Scaling,
     pub(crate) experts: Option<Experts>,
     pub(crate) multipliers: Option<Multipliers>,
+    /// Of latent attention.
+    pub(crate) latent: Option<Latent>,
     pub(crate) tie_word_embeddings: bool,
 }
 
@@ -78,7 +83,7 @@ const MOST_EXPERTS: u64 = 1 << 14;
 pub(crate) const LARGEST: u64 = 1 << 28;
 
 impl Family {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Llama,
         Self::Qwen2,
         Self::Qwen3,
@@ -87,6 +92,7 @@ impl Family {
         Self::Granite,
         Self::SeedOss,
         Self::Phi3,
+        Self::Deepseek2,
     ];
 
     /// The names of all.
@@ -113,6 +119,7 @@ impl Family {
             Self::Granite => "granite",
             Self::SeedOss => "seed_oss",
             Self::Phi3 => "phi3",
+            Self::Deepseek2 => "deepseek2",
         }
     }
 
@@ -122,6 +129,7 @@ impl Family {
             Self::Qwen3Moe => "qwen3_moe",
             // Taken apart, its weights are Llama's.
             Self::Phi3 => "llama",
+            Self::Deepseek2 => "deepseek_v3",
             other => other.name(),
         }
     }
@@ -135,6 +143,7 @@ impl Family {
             Self::Smollm3 => "SmolLM3ForCausalLM",
             Self::Granite => "GraniteForCausalLM",
             Self::SeedOss => "SeedOssForCausalLM",
+            Self::Deepseek2 => "DeepseekV3ForCausalLM",
         }
     }
 }
@@ -156,35 +165,29 @@ impl Architecture {
         }
         let hidden_size = keys.size("embedding_length")?;
         let num_attention_heads = keys.size("attention.head_count")?;
-        let num_key_value_heads =
-            keys.optional_size("attention.head_count_kv")?.unwrap_or(num_attention_heads);
-        let head_dim = match keys.optional_size("attention.key_length")? {
-            Some(width) => width,
-            None => hidden_size / num_attention_heads,
+        let heads = match family {
+            Family::Deepseek2 => None,
+            _ => Some(keys.heads(hidden_size, num_attention_heads)?),
         };
-        if num_attention_heads % num_key_value_heads != 0 {
-            let key = keys.name("attention.head_count_kv");
-            return Err(metadata.wrong(&key, format!("a divisor of {num_attention_heads}")));
-        }
-        if head_dim == 0 || head_dim % 2 != 0 {
-            let key = keys.name("attention.key_length");
-            return Err(metadata.wrong(&key, format!("an even width of heads, not {head_dim}")));
-        }
-        for same in ["attention.value_length", "rope.dimension_count"] {
-            if keys.optional_size(same)?.is_some_and(|width| width != head_dim) {
-                return Err(metadata.wrong(&keys.name(same), format!("{head_dim}, the width of a head")));
-            }
-        }
-        if let Some(divisors) = rope_divisors.filter(|divisors| divisors.len() as u64 * 2 != head_dim) {
-            let found = format!("{}: [{}] instead of [{}]", ROPE_DIVISORS, divisors.len(), head_dim / 2);
-            return Err(misshapen(found));
+        let mismatched =
+            |divisors: &&[f32]| heads.is_none_or(|(_, width)| divisors.len() as u64 * 2 != width);
+        if let Some(divisors) = rope_divisors.filter(mismatched) {
+            let expected = heads.map_or_else(|| "none".to_owned(), |(_, width)| format!("[{}]", width / 2));
+            return Err(misshapen(format!("{}: [{}] instead of {expected}", ROPE_DIVISORS, divisors.len())));
         }
         let rope_theta = keys.positive("rope.freq_base", Some(10_000.0))?;
         if rope_theta <= 1.0 {
             return Err(metadata.wrong(&keys.name("rope.freq_base"), "a number above 1"));
         }
+        let scaling = Scaling::read(metadata, family.name(), rope_theta, rope_divisors)?;
+        let latent = match family {
+            Family::Deepseek2 => Some(Latent::read(&keys, num_hidden_layers, scaling)?),
+            _ => None,
+        };
+        let width = latent.map_or(0, |latent| latent.nope + latent.rotated);
+        let (num_key_value_heads, head_dim) = heads.unwrap_or((num_attention_heads, width));
         let experts = match family {
-            Family::Qwen3Moe => Some(keys.experts(num_hidden_layers)?),
+            Family::Qwen3Moe | Family::Deepseek2 => Some(keys.experts(num_hidden_layers)?),
             _ => None,
         };
         let multipliers = match family {
@@ -202,6 +205,7 @@ impl Architecture {
             family,
             experts,
             multipliers,
+            latent,
             vocab_size: vocab_size(tensors)?,
             hidden_size,
             num_hidden_layers,
@@ -212,7 +216,7 @@ impl Architecture {
             max_position_embeddings: context,
             rms_norm_eps: keys.positive("attention.layer_norm_rms_epsilon", None)?,
             rope_theta,
-            scaling: Scaling::read(metadata, family.name(), rope_theta, rope_divisors)?,
+            scaling,
             // llama.cpp writes a head only where it is not the embedding.
             tie_word_embeddings: !tensors.iter().any(|tensor| tensor.name == HEAD),
         })
@@ -253,7 +257,11 @@ impl Architecture {
             json["attention_multiplier"] = json!(multipliers.attention);
             json["logits_scaling"] = json!(multipliers.logits);
         }
-        if let Some(experts) = self.experts {
+        if let (Some(latent), Some(experts)) = (self.latent, self.experts) {
+            if let Value::Object(config) = &mut json {
+                latent.add_json(config, self.num_attention_heads, experts);
+            }
+        } else if let Some(experts) = self.experts {
             json["num_experts"] = json!(experts.count);
             json["num_experts_per_tok"] = json!(experts.used);
             json["moe_intermediate_size"] = json!(experts.intermediate_size);
@@ -286,17 +294,17 @@ pub(crate) fn misshapen(found: String) -> Error {
 }
 
 /// The keys of an architecture, which its name precedes.
-struct Keys<'a> {
-    metadata: &'a Metadata,
+pub(crate) struct Keys<'a> {
+    pub(crate) metadata: &'a Metadata,
     family: Family,
 }
 
 impl Keys<'_> {
-    fn name(&self, key: &str) -> String {
+    pub(crate) fn name(&self, key: &str) -> String {
         format!("{}.{key}", self.family.name())
     }
 
-    fn optional_size(&self, key: &str) -> Result<Option<u64>, Error> {
+    pub(crate) fn optional_size(&self, key: &str) -> Result<Option<u64>, Error> {
         let key = self.name(key);
         match self.metadata.unsigned(&key)? {
             Some(1..=LARGEST) | None => self.metadata.unsigned(&key),
@@ -304,17 +312,42 @@ impl Keys<'_> {
         }
     }
 
-    fn size(&self, key: &str) -> Result<u64, Error> {
+    pub(crate) fn size(&self, key: &str) -> Result<u64, Error> {
         let missing = || self.metadata.wrong(&self.name(key), "a whole number from 1 to 2^28");
         self.optional_size(key)?.ok_or_else(missing)
     }
 
     /// A size whose 0 says that there is none.
-    fn optional_size_or_none(&self, key: &str) -> Result<Option<u64>, Error> {
+    pub(crate) fn optional_size_or_none(&self, key: &str) -> Result<Option<u64>, Error> {
         match self.metadata.unsigned(&self.name(key))? {
             Some(0) | None => Ok(None),
             Some(_) => self.optional_size(key),
         }
+    }
+
+    /// Key-value heads, and the width of a head.
+    fn heads(&self, hidden_size: u64, num_attention_heads: u64) -> Result<(u64, u64), Error> {
+        let keys = self.optional_size("attention.head_count_kv")?.unwrap_or(num_attention_heads);
+        let head_dim = match self.optional_size("attention.key_length")? {
+            Some(width) => width,
+            None => hidden_size / num_attention_heads,
+        };
+        if num_attention_heads % keys != 0 {
+            let key = self.name("attention.head_count_kv");
+            return Err(self.metadata.wrong(&key, format!("a divisor of {num_attention_heads}")));
+        }
+        if head_dim == 0 || head_dim % 2 != 0 {
+            let key = self.name("attention.key_length");
+            return Err(self.metadata.wrong(&key, format!("an even width of heads, not {head_dim}")));
+        }
+        for same in ["attention.value_length", "rope.dimension_count"] {
+            if self.optional_size(same)?.is_some_and(|width| width != head_dim) {
+                return Err(self
+                    .metadata
+                    .wrong(&self.name(same), format!("{head_dim}, the width of a head")));
+            }
+        }
+        Ok((keys, head_dim))
     }
 
     fn multipliers(&self, head_dim: u64) -> Result<Multipliers, Error> {

@@ -51,7 +51,7 @@ impl Import {
         let mapped = names::map(&architecture, gguf.tensors())?;
         let SpecialIds { eos, eot, eom, .. } =
             Tokenizer::read(gguf.metadata(), architecture.vocab_size, options.pre.as_deref())?.special;
-        let dtype = options.dtype.unwrap_or_else(|| Dtype::of(mapped.iter().map(|tensor| &tensor.stored)));
+        let dtype = options.dtype.unwrap_or_else(|| Dtype::of(mapped.iter().flat_map(Mapped::stored)));
         let has_end = eos.or(eot).or(eom).is_some();
         Ok(Self { architecture, mapped, dtype, pre: options.pre.clone(), has_end })
     }
@@ -68,7 +68,7 @@ impl Import {
 
     /// Bytes of the weights that will be written.
     pub fn weight_bytes(&self) -> u64 {
-        self.mapped.iter().map(|tensor| tensor.stored.elements() * self.dtype.bytes()).sum()
+        self.mapped.iter().map(|tensor| tensor.elements() * self.dtype.bytes()).sum()
     }
 
     /// Fills an existing folder: `config.json`, `generation_config.json`, `tokenizer.json`, `tokenizer_config.json`,

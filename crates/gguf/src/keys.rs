@@ -41,6 +41,23 @@ fn read_of(family: Family) -> &'static [&'static str] {
         Family::Qwen3Moe => &["expert_count", "expert_feed_forward_length", "expert_used_count"],
         Family::Granite => &["attention.scale", "embedding_scale", "logit_scale", "residual_scale"],
         Family::Phi3 => &["attention.sliding_window"],
+        Family::Deepseek2 => &[
+            "attention.key_length_mla",
+            "attention.kv_lora_rank",
+            "attention.q_lora_rank",
+            "attention.value_length_mla",
+            "expert_count",
+            "expert_feed_forward_length",
+            "expert_gating_func",
+            "expert_group_count",
+            "expert_group_used_count",
+            "expert_shared_count",
+            "expert_used_count",
+            "expert_weights_norm",
+            "expert_weights_scale",
+            "leading_dense_block_count",
+            "rope.scaling.yarn_log_multiplier",
+        ],
         _ => &[],
     }
 }

@@ -48,6 +48,7 @@
 
 mod architecture;
 mod container;
+mod deepseek;
 mod dequantize;
 mod dtype;
 mod error;

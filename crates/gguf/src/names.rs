@@ -2,6 +2,7 @@
 //! their rows. It refuses to know what they hold.
 
 use crate::architecture::{Architecture, Family};
+use crate::deepseek;
 use crate::error::{Error, shown};
 use crate::keys::{EMBEDDING, HEAD, ROPE_DIVISORS};
 use crate::tensor::TensorInfo;
@@ -12,10 +13,48 @@ use std::collections::BTreeMap;
 pub(crate) struct Mapped {
     /// The name in the model folder.
     pub(crate) name: String,
-    /// The tensor of the file.
-    pub(crate) stored: TensorInfo,
-    /// In which order its rows are wanted.
-    pub(crate) rows: Rows,
+    /// The tensors of the file.
+    pub(crate) source: Source,
+}
+
+/// The tensors of the file that become one of a model folder.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Source {
+    /// One, and in which order its rows are wanted.
+    Rows(TensorInfo, Rows),
+    /// The halves of latent attention's up-projection: in each head the transposed rows of keys, then those of values.
+    LatentUp {
+        /// `[H, C, P]`
+        key: TensorInfo,
+        /// `[H, Dv, C]`
+        value: TensorInfo,
+    },
+}
+
+impl Mapped {
+    /// Its shape in the model folder.
+    pub(crate) fn shape(&self) -> Vec<u64> {
+        match &self.source {
+            Source::Rows(stored, _) => stored.shape.clone(),
+            Source::LatentUp { key, value } => {
+                vec![key.shape[0] * (key.shape[2] + value.shape[1]), key.shape[1]]
+            }
+        }
+    }
+
+    /// How many elements it has.
+    pub(crate) fn elements(&self) -> u64 {
+        self.shape().iter().product()
+    }
+
+    /// The tensors of the file, whose types decide how it is stored.
+    pub(crate) fn stored(&self) -> impl Iterator<Item = &TensorInfo> {
+        let (first, second) = match &self.source {
+            Source::Rows(stored, _) => (stored, None),
+            Source::LatentUp { key, value } => (key, Some(value)),
+        };
+        std::iter::once(first).chain(second)
+    }
 }
 
 /// The order of a tensor's rows.
@@ -72,6 +111,7 @@ pub(crate) fn map(architecture: &Architecture, tensors: &[TensorInfo]) -> Result
         tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
     left.remove(ROPE_DIVISORS);
     let (mut mapped, mut missing, mut misshapen) = (Vec::new(), Vec::new(), Vec::new());
+    let mut latent_key = None;
     for Expected { stored, name, shape, rows } in expected(architecture) {
         match left.remove(stored.as_str()) {
             None => missing.push(stored),
@@ -79,16 +119,22 @@ pub(crate) fn map(architecture: &Architecture, tensors: &[TensorInfo]) -> Result
                 misshapen.push(format!("{stored}: {:?} instead of {shape:?}", tensor.shape));
             }
             Some(tensor) => match name {
-                Name::One(name) => mapped.push(Mapped { name, stored: tensor.clone(), rows }),
+                Name::One(name) => mapped.push(Mapped { name, source: Source::Rows(tensor.clone(), rows) }),
+                Name::LatentKey => latent_key = Some(tensor.clone()),
+                Name::LatentValue(name) => mapped.extend(
+                    latent_key
+                        .take()
+                        .map(|key| Mapped { name, source: Source::LatentUp { key, value: tensor.clone() } }),
+                ),
                 Name::PerExpert { .. } => mapped.extend((0..shape[0]).map(|expert| Mapped {
                     name: name.of_expert(expert),
-                    stored: expert_of(tensor, expert),
-                    rows,
+                    source: Source::Rows(expert_of(tensor, expert), rows),
                 })),
                 Name::Joined(parts) => {
                     let mut first = 0;
                     for (name, count) in parts {
-                        mapped.push(Mapped { name, stored: rows_of(tensor, first, count), rows });
+                        mapped
+                            .push(Mapped { name, source: Source::Rows(rows_of(tensor, first, count), rows) });
                         first += count;
                     }
                 }
@@ -139,21 +185,26 @@ pub(crate) enum Name {
     },
     /// Tensors of the folder of so many rows each, one after the other in the file.
     Joined(Vec<(String, u64)>),
+    /// The half of keys of the tensor that the next [`LatentValue`](Self::LatentValue) names.
+    LatentKey,
+    /// The half of values.
+    LatentValue(String),
 }
 
 impl Name {
     /// How many tensors of a model folder a tensor of this shape is.
     pub(crate) fn parts(&self, shape: &[u64]) -> u64 {
         match self {
-            Self::One(_) | Self::Joined(_) => 1,
+            Self::One(_) | Self::Joined(_) | Self::LatentKey | Self::LatentValue(_) => 1,
             Self::PerExpert { .. } => shape[0],
         }
     }
 
-    /// The name of an expert's tensor, or of the one. Joined ones are imported only.
+    /// The name of an expert's tensor, or of the one. Joined ones and halves are imported only.
     pub(crate) fn of_expert(&self, expert: u64) -> String {
         match self {
-            Self::One(name) => name.clone(),
+            Self::One(name) | Self::LatentValue(name) => name.clone(),
+            Self::LatentKey => String::new(),
             Self::Joined(parts) => parts.first().map(|(name, _)| name.clone()).unwrap_or_default(),
             Self::PerExpert { before, after } => format!("{before}{expert}{after}"),
         }
@@ -168,7 +219,12 @@ pub(crate) fn expected(architecture: &Architecture) -> Vec<Expected> {
     let (q, kv) = (a.num_attention_heads * a.head_dim, a.num_key_value_heads * a.head_dim);
     let rotated = match a.family {
         Family::Llama | Family::Smollm3 | Family::Granite => Rows::Interleaved { width: a.head_dim },
-        Family::Qwen2 | Family::Qwen3 | Family::Qwen3Moe | Family::SeedOss | Family::Phi3 => Rows::AsStored,
+        Family::Qwen2
+        | Family::Qwen3
+        | Family::Qwen3Moe
+        | Family::SeedOss
+        | Family::Phi3
+        | Family::Deepseek2 => Rows::AsStored,
     };
     let plain = Rows::AsStored;
 
@@ -178,6 +234,13 @@ pub(crate) fn expected(architecture: &Architecture) -> Vec<Expected> {
     };
     add(&mut all, EMBEDDING.to_owned(), "model.embed_tokens.weight".to_owned(), &[a.vocab_size, d], plain);
     for layer in 0..a.num_hidden_layers {
+        let experts = a.experts.filter(|_| a.latent.is_none_or(|latent| layer >= latent.dense_blocks));
+        if let Some(latent) = a.latent {
+            deepseek::block(a, latent, layer, &mut |expected| all.push(expected));
+            if let Some(experts) = experts {
+                deepseek::mixture(a, latent, layer, experts, &mut |expected| all.push(expected));
+            }
+        }
         let mut weight = |stored: &str, name: &str, shape: &[u64], rows: Rows| {
             add(
                 &mut all,
@@ -188,14 +251,16 @@ pub(crate) fn expected(architecture: &Architecture) -> Vec<Expected> {
             );
         };
         weight("attn_norm.weight", "input_layernorm.weight", &[d], plain);
-        if a.family != Family::Phi3 {
+        if !matches!(a.family, Family::Phi3 | Family::Deepseek2) {
             weight("attn_q.weight", "self_attn.q_proj.weight", &[q, d], rotated);
             weight("attn_k.weight", "self_attn.k_proj.weight", &[kv, d], rotated);
             weight("attn_v.weight", "self_attn.v_proj.weight", &[kv, d], plain);
         }
-        weight("attn_output.weight", "self_attn.o_proj.weight", &[d, q], plain);
+        if a.latent.is_none() {
+            weight("attn_output.weight", "self_attn.o_proj.weight", &[d, q], plain);
+        }
         match a.family {
-            Family::Llama | Family::Smollm3 | Family::Granite | Family::Phi3 => {}
+            Family::Llama | Family::Smollm3 | Family::Granite | Family::Phi3 | Family::Deepseek2 => {}
             Family::Qwen2 | Family::SeedOss => {
                 weight("attn_q.bias", "self_attn.q_proj.bias", &[q], plain);
                 weight("attn_k.bias", "self_attn.k_proj.bias", &[kv], plain);
@@ -227,7 +292,7 @@ pub(crate) fn expected(architecture: &Architecture) -> Vec<Expected> {
             joined("ffn_up", &[("mlp.gate_proj", f), ("mlp.up_proj", f)]);
             continue;
         }
-        let Some(experts) = a.experts else {
+        let Some(experts) = experts else {
             weight("ffn_gate.weight", "mlp.gate_proj.weight", &[f, d], plain);
             weight("ffn_up.weight", "mlp.up_proj.weight", &[f, d], plain);
             weight("ffn_down.weight", "mlp.down_proj.weight", &[d, f], plain);

@@ -4,11 +4,13 @@ use crate::container::Gguf;
 use crate::dequantize::dequantize;
 use crate::dtype::Dtype;
 use crate::error::Error;
-use crate::names::{Mapped, Rows};
+use crate::names::{Mapped, Rows, Source};
 use crate::progress::Progress;
+use crate::tensor::TensorInfo;
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, Write};
+use std::ops::Range;
 use std::path::Path;
 
 /// Writes `model.safetensors`. `progress` is called before every tensor and at the end.
@@ -38,10 +40,10 @@ fn header(mapped: &[Mapped], dtype: Dtype) -> Vec<u8> {
     let mut end = 0;
     for tensor in mapped {
         let begin = end;
-        end += tensor.stored.elements() * dtype.bytes();
+        end += tensor.elements() * dtype.bytes();
         let entry = json!({
             "dtype": dtype.safetensors_name(),
-            "shape": tensor.stored.shape,
+            "shape": tensor.shape(),
             "data_offsets": [begin, end],
         });
         entries.insert(tensor.name.clone(), entry);
@@ -60,36 +62,74 @@ fn convert<R: Read + Seek>(
     dtype: Dtype,
     emit: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
+    let (mut encoded, mut done) = (Vec::new(), 0);
+    let mut pass = |stored: &TensorInfo, values: &[f32]| {
+        encoded.clear();
+        dtype.encode(values, &mut encoded).map_err(|place| Error::NonFinite {
+            tensor: stored.name.clone(),
+            index: done + place as u64,
+            value: values[place],
+        })?;
+        done += values.len() as u64;
+        emit(&encoded)
+    };
+    match &tensor.source {
+        Source::Rows(stored, rows) => {
+            // A run is what lies together: a row, or the whole where rows keep their order. Rows are whole blocks.
+            let (runs, run_bytes) = match rows {
+                Rows::AsStored => (1, stored.bytes),
+                Rows::Interleaved { .. } => (stored.shape[0], stored.bytes / stored.shape[0]),
+            };
+            for run in 0..runs {
+                let start = stored.at + rows.source(run) * run_bytes;
+                read(gguf, stored, start..start + run_bytes, &mut |values| pass(stored, values))?;
+            }
+        }
+        Source::LatentUp { key, value } => {
+            let heads = key.shape[0];
+            let [rank, nope] = [key.shape[1], key.shape[2]].map(|side| side as usize);
+            let mut head_of_keys = Vec::new();
+            for head in 0..heads {
+                let of = |stored: &TensorInfo| {
+                    let bytes = stored.bytes / heads;
+                    stored.at + head * bytes..stored.at + (head + 1) * bytes
+                };
+                head_of_keys.clear();
+                read(gguf, key, of(key), &mut |values| {
+                    head_of_keys.extend_from_slice(values);
+                    Ok(())
+                })?;
+                for column in 0..nope {
+                    let row: Vec<f32> = (0..rank).map(|row| head_of_keys[row * nope + column]).collect();
+                    pass(key, &row)?;
+                }
+                read(gguf, value, of(value), &mut |values| pass(value, values))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Elements of a stretch of a tensor, whole blocks, a piece at a time.
+fn read<R: Read + Seek>(
+    gguf: &mut Gguf<R>,
+    stored: &TensorInfo,
+    bytes: Range<u64>,
+    pass: &mut dyn FnMut(&[f32]) -> Result<(), Error>,
+) -> Result<(), Error> {
     /// A multiple of every block's length.
     const PIECE: u64 = 1 << 16;
-    let stored = &tensor.stored;
     let (block, block_bytes) = (stored.kind.block_len() as u64, stored.kind.block_bytes() as u64);
-    // A run is what lies together: a row, or the whole where rows keep their order. Rows are whole blocks.
-    let (runs, run_bytes) = match tensor.rows {
-        Rows::AsStored => (1, stored.bytes),
-        Rows::Interleaved { .. } => (stored.shape[0], stored.bytes / stored.shape[0]),
-    };
-    let (mut raw, mut values, mut encoded) = (Vec::new(), Vec::new(), Vec::new());
-    let mut done = 0;
-    for run in 0..runs {
-        let start = stored.at + tensor.rows.source(run) * run_bytes;
-        let mut at = start;
-        while at < start + run_bytes {
-            let bytes = (PIECE / block * block_bytes).min(start + run_bytes - at);
-            raw.resize(bytes as usize, 0);
-            gguf.data(stored.part, at, &mut raw)?;
-            values.clear();
-            dequantize(stored.kind, &raw, &mut values);
-            encoded.clear();
-            dtype.encode(&values, &mut encoded).map_err(|place| Error::NonFinite {
-                tensor: stored.name.clone(),
-                index: done + place as u64,
-                value: values[place],
-            })?;
-            emit(&encoded)?;
-            at += bytes;
-            done += values.len() as u64;
-        }
+    let (mut raw, mut values) = (Vec::new(), Vec::new());
+    let mut at = bytes.start;
+    while at < bytes.end {
+        let count = (PIECE / block * block_bytes).min(bytes.end - at);
+        raw.resize(count as usize, 0);
+        gguf.data(stored.part, at, &mut raw)?;
+        values.clear();
+        dequantize(stored.kind, &raw, &mut values);
+        pass(&values)?;
+        at += count;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use safetensors::SafeTensors;
 use std::path::Path;
 use tokenizers::Tokenizer;
 
-const CASES: [(&str, Dtype); 9] = [
+const CASES: [(&str, Dtype); 11] = [
     ("llama", Dtype::Bf16),
     ("qwen2", Dtype::F32),
     ("qwen3", Dtype::Bf16),
@@ -18,6 +18,8 @@ const CASES: [(&str, Dtype); 9] = [
     ("granite", Dtype::Bf16),
     ("seed_oss", Dtype::Bf16),
     ("phi3", Dtype::Bf16),
+    ("deepseek2", Dtype::Bf16),
+    ("deepseek2_whole", Dtype::Bf16),
 ];
 
 #[test]
@@ -87,8 +89,15 @@ fn the_configuration_is_that_of_the_model_that_was_written() {
                 (Some(ours), Some(theirs)) => ours == theirs,
                 _ if key == "rope_scaling" && value.is_object() => {
                     let numbers = |v: &serde_json::Value| {
-                        ["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"]
-                            .map(|key| v[key].as_f64())
+                        [
+                            "factor",
+                            "low_freq_factor",
+                            "high_freq_factor",
+                            "original_max_position_embeddings",
+                            "mscale",
+                            "mscale_all_dim",
+                        ]
+                        .map(|key| v[key].as_f64())
                     };
                     ours[key]["rope_type"] == value["rope_type"] && numbers(&ours[key]) == numbers(value)
                 }

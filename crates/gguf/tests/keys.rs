@@ -143,6 +143,14 @@ fn what_an_architecture_says_beyond_others_is_checked() {
         ("qwen3moe", "qwen3moe.expert_used_count", 5),
         ("granite", "granite.embedding_scale", (-1.0_f32).to_bits()),
         ("granite", "granite.logit_scale", f32::NAN.to_bits()),
+        // Softmax, as DeepSeek-V2's router.
+        ("deepseek2", "deepseek2.expert_gating_func", 1),
+        ("deepseek2", "deepseek2.attention.kv_lora_rank", 1 << 21),
+        ("deepseek2", "deepseek2.attention.key_length_mla", 16),
+        ("deepseek2", "deepseek2.leading_dense_block_count", 3),
+        ("deepseek2", "deepseek2.rope.scaling.yarn_log_multiplier", 0),
+        ("deepseek2", "deepseek2.expert_weights_scale", (-1.0_f32).to_bits()),
+        ("deepseek2", "deepseek2.expert_count", 1 << 27),
     ] {
         let error = fixture(case, key.as_bytes(), &value.to_le_bytes());
         assert!(matches!(&error, Error::Metadata { key: named, .. } if named == key), "{key}: {error}");

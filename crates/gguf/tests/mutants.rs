@@ -9,16 +9,18 @@ use std::io::Cursor;
 
 #[test]
 fn files() {
-    let sources: Vec<Vec<u8>> = ["llama", "qwen2", "qwen3", "pieces", "qwen3moe", "granite", "phi3"]
-        .iter()
-        .map(|name| fixture(&format!("gguf/{name}.gguf")))
-        .collect();
+    let sources: Vec<Vec<u8>> =
+        ["llama", "qwen2", "qwen3", "pieces", "qwen3moe", "granite", "phi3", "deepseek2"]
+            .iter()
+            .map(|name| fixture(&format!("gguf/{name}.gguf")))
+            .collect();
     let words = [
         "tokenizer.ggml.tokens",
         "general.architecture",
         "llama.block_count",
         "tokenizer.ggml.scores",
         "qwen3moe.expert_count",
+        "deepseek2.attention.key_length_mla",
         "general.alignment",
         "GGUF",
         "\0\0\0\0",

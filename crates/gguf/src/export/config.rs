@@ -12,9 +12,10 @@ impl Architecture {
     pub(super) fn from_config(json: &Value) -> Result<Self, ExportError> {
         let config = Config(json);
         let found = json["model_type"].as_str().unwrap_or_default();
-        // llama.cpp runs Mistral as Llama. Of Phi-3, which is read, no model of ours is one.
+        // llama.cpp runs Mistral as Llama. Phi-3 and DeepSeek-V3 are imported only.
         let name = if found == "mistral" { "llama" } else { found };
-        let written = || Family::ALL.into_iter().filter(|family| *family != Family::Phi3);
+        let written =
+            || Family::ALL.into_iter().filter(|family| !matches!(family, Family::Phi3 | Family::Deepseek2));
         let Some(family) = written().find(|family| family.model_type() == name) else {
             let expected: Vec<&str> =
                 ["mistral"].into_iter().chain(written().map(Family::model_type)).collect();
@@ -64,6 +65,7 @@ impl Architecture {
             scaling: config.scaling(family)?,
             experts,
             multipliers,
+            latent: None,
             tie_word_embeddings: json["tie_word_embeddings"] == Value::Bool(true),
         })
     }
