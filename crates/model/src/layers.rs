@@ -6,7 +6,7 @@
 
 use crate::adapter::Adapter;
 use crate::attention::{HeadLinears, LatentUp, QueryKeyValue};
-use crate::config::Config;
+use crate::config::{Config, Maps};
 use crate::init::Initializer;
 use crate::moe::{ExpertMaps, Experts, RouterBias};
 use burn::module::{Module, ModuleDisplay, Param};
@@ -138,17 +138,55 @@ pub(crate) enum MlpBias {
     All,
 }
 
-/// The maps of [`Mlp`] to gate and values, one by one.
+/// The maps of [`Mlp`] to gate and values.
 #[derive(Module, Debug)]
-pub(crate) struct GateUpLinears {
+#[allow(clippy::large_enum_variant, reason = "one of them in a layer")]
+pub(crate) enum GateUpLinears {
+    Apart(ApartGateUp),
+    Joined(JoinedGateUp),
+}
+
+/// One by one.
+#[derive(Module, Debug)]
+pub(crate) struct ApartGateUp {
     pub(crate) gate_proj: Linear,
     pub(crate) up_proj: Linear,
 }
 
+/// As one, whose first half is the gate.
+#[derive(Module, Debug)]
+pub(crate) struct JoinedGateUp {
+    pub(crate) gate_up_proj: Linear,
+}
+
+impl GateUpLinears {
+    /// The maps in the order of their outputs.
+    pub(crate) fn stack(&self) -> Vec<&Linear> {
+        match self {
+            Self::Apart(ApartGateUp { gate_proj, up_proj }) => vec![gate_proj, up_proj],
+            Self::Joined(JoinedGateUp { gate_up_proj }) => vec![gate_up_proj],
+        }
+    }
+}
+
 impl GateUp for GateUpLinears {
     fn forward(&self, x: Tensor<2>) -> [Tensor<2>; 2] {
-        [self.gate_proj.forward(x.clone()), self.up_proj.forward(x)]
+        match self {
+            Self::Apart(ApartGateUp { gate_proj, up_proj }) => {
+                [gate_proj.forward(x.clone()), up_proj.forward(x)]
+            }
+            Self::Joined(JoinedGateUp { gate_up_proj }) => halves(gate_up_proj.forward(x)),
+        }
     }
+}
+
+/// Gate and values of a product that has both.
+///
+/// # Shapes
+/// - `joined`: `[N, 2 F]`, results: `[N, F]`
+pub(crate) fn halves(joined: Tensor<2>) -> [Tensor<2>; 2] {
+    let [_, width] = joined.dims();
+    [0, width / 2].map(|start| joined.clone().narrow(1, start, width / 2))
 }
 
 impl<L: LinearMap> Mlp<L> {
@@ -162,24 +200,39 @@ impl<L: LinearMap> Mlp<L> {
 }
 
 impl Mlp {
-    pub(crate) fn init<R: Rng>(init: &mut Initializer<R>, width: usize, inner: usize, bias: MlpBias) -> Self {
+    pub(crate) fn init<R: Rng>(
+        init: &mut Initializer<R>,
+        width: usize,
+        inner: usize,
+        bias: MlpBias,
+        maps: Maps,
+    ) -> Self {
         let mut map = |input, output| match bias {
             MlpBias::All => Linear::with_bias(init, input, output),
             MlpBias::None => Linear::init(init, input, output),
         };
         Self {
-            gate_up: GateUpLinears { gate_proj: map(width, inner), up_proj: map(width, inner) },
+            gate_up: match maps {
+                Maps::Apart => GateUpLinears::Apart(ApartGateUp {
+                    gate_proj: map(width, inner),
+                    up_proj: map(width, inner),
+                }),
+                Maps::Joined => GateUpLinears::Joined(JoinedGateUp { gate_up_proj: map(width, 2 * inner) }),
+            },
             down_proj: map(inner, width),
         }
     }
 
     /// Its linear maps by name.
     pub(crate) fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
-        vec![
-            ("gate_proj", &mut self.gate_up.gate_proj),
-            ("up_proj", &mut self.gate_up.up_proj),
-            ("down_proj", &mut self.down_proj),
-        ]
+        let mut linears = match &mut self.gate_up {
+            GateUpLinears::Apart(ApartGateUp { gate_proj, up_proj }) => {
+                vec![("gate_proj", gate_proj), ("up_proj", up_proj)]
+            }
+            GateUpLinears::Joined(JoinedGateUp { gate_up_proj }) => vec![("gate_up_proj", gate_up_proj)],
+        };
+        linears.push(("down_proj", &mut self.down_proj));
+        linears
     }
 }
 

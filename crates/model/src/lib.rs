@@ -62,8 +62,8 @@ pub use batch::Batch;
 pub use cache::{Cache, LayerCache};
 pub use checkpoints::Checkpoints;
 pub use config::{
-    Attention, Bias, Config, ConfigError, Family, Gqa, HeadNorm, Mla, Moe, Multipliers, Parameters, Rope,
-    Router, Scaling, Unrotated,
+    Attention, Bias, Config, ConfigError, Family, Gqa, HeadNorm, LongRope, Maps, Mla, Moe, Multipliers,
+    NormPlace, Parameters, Rope, Router, Scaling, Unrotated,
 };
 pub use decoder::{Decoder, Output};
 pub use moe::{LayerRouting, Routes, balance_loss};

@@ -61,7 +61,8 @@ impl Decoder {
 /// Whether a parameter of that name, with so many dimensions, may be held in bfloat16. Norms and biases are small, and what a
 /// router rounds differently goes to other experts.
 pub(crate) fn may_be_bfloat16(name: &str, dimensions: usize) -> bool {
-    dimensions > 1 && !name.ends_with(".mlp.gate.weight")
+    let routes = [".mlp.gate.weight", ".mlp.shared_expert_gate.weight"].iter().any(|end| name.ends_with(end));
+    dimensions > 1 && !routes
 }
 
 struct Walk<'a, A> {
@@ -169,7 +170,7 @@ impl Path {
         let segment = match name {
             // Variants of our enums, and fields that hold one of several forms, are not in the names.
             _ if container.starts_with("Enum:") => None,
-            "query" | "qkv" | "gate_up" | "adapter" => None,
+            "query" | "qkv" | "gate_up" | "norms" | "shared" | "adapter" => None,
             // PEFT's names, less the `base_model.model.` before all of them.
             "lora_a" => Some("lora_A.weight"),
             "lora_b" => Some("lora_B.weight"),

@@ -6,18 +6,21 @@ use ruminate_testkit as testkit;
 use serde_json::{Map, Value, json};
 
 /// Sizes that every published file states: no default stands in for them.
-const STATED: [&str; 14] = [
+const STATED: [&str; 17] = [
     "hidden_size",
     "intermediate_size",
     "kv_lora_rank",
     "moe_intermediate_size",
     "n_routed_experts",
+    "n_shared_experts",
     "num_attention_heads",
+    "num_experts",
     "num_experts_per_tok",
     "num_hidden_layers",
     "num_local_experts",
     "qk_nope_head_dim",
     "qk_rope_head_dim",
+    "shared_expert_intermediate_size",
     "v_head_dim",
     "vocab_size",
     "model_type",
@@ -74,13 +77,15 @@ fn null_is_what_it_means_to_transformers() {
         ruminate_model::Attention::Gqa(_) => panic!("latent attention"),
     };
     assert_eq!(mla(with("deepseek_v3", "q_lora_rank").expect("queries are projected directly")), None);
-    for family in ["llama", "qwen2", "qwen3"] {
+    for family in ["llama", "qwen2", "qwen3", "phi3", "olmo2", "internlm3"] {
         let config = with(family, "num_key_value_heads").expect("one per query head");
         let ruminate_model::Attention::Gqa(gqa) = config.attention else { panic!("grouped queries") };
         assert_eq!(gqa.num_key_value_heads, gqa.num_attention_heads, "{family}");
     }
     // There transformers cannot compute it, or versions of it differ.
-    for (family, key) in [("qwen3_moe", "num_key_value_heads"), ("qwen3", "head_dim")] {
+    for (family, key) in
+        [("qwen3_moe", "num_key_value_heads"), ("mixtral", "num_key_value_heads"), ("qwen3", "head_dim")]
+    {
         let missing = with(family, key);
         assert!(
             matches!(missing, Err(ConfigError::Missing { key: named }) if named == key),
@@ -93,7 +98,7 @@ fn null_is_what_it_means_to_transformers() {
 #[test]
 fn rope_tables_give_the_frequencies_of_transformers_in_every_order() {
     let rows: Vec<Value> = testkit::json("model/positions.json");
-    assert_eq!(rows.len(), 72);
+    assert_eq!(rows.len(), 108);
     for row in rows {
         let config = Config::from_json(&row["config"]).unwrap_or_else(|error| panic!("{error}: {row}"));
         let expected: Vec<f32> = serde_json::from_value(row["inv_freq"].clone()).expect("numbers");
@@ -112,8 +117,9 @@ fn rope_tables_give_the_frequencies_of_transformers_in_every_order() {
         // What we write has one table, so that no order is left to a reader.
         let written = config.to_json();
         assert_eq!(Config::from_json(&written).expect("ours"), config);
-        for key in ["rope_parameters", "original_max_position_embeddings"] {
-            assert!(written.get(key).is_none(), "{key} in {written}");
-        }
+        assert!(written.get("rope_parameters").is_none(), "{written}");
+        // Phi-3's class looks for it beside the table.
+        let beside = written["rope_scaling"]["rope_type"] == "longrope";
+        assert_eq!(written.get("original_max_position_embeddings").is_some(), beside, "{written}");
     }
 }

@@ -53,6 +53,77 @@ fn a_window_of_mistral_is_read_where_it_holds_all_positions() {
 }
 
 #[test]
+fn longrope_has_the_positions_of_its_short_factors_and_keeps_what_the_file_says() {
+    let source = testkit::fixture_path("model/phi3_longrope");
+    let config = load_config(&source).expect("a fixture");
+    assert_eq!(config.max_position_embeddings, 24, "of 64");
+    let long = [1.0 + (64.0_f64 / 24.0).ln() / 24.0_f64.ln(), 1.0].map(f64::sqrt);
+    assert!((config.rope.angle_factor() - long[0]).abs() < 1e-12);
+    let decoder = load(&source, &testkit::device()).expect("a fixture");
+    let out = tempfile::tempdir().expect("a folder");
+    save(&decoder, out.path()).expect("saved");
+    let written = read_json(out.path(), "config.json");
+    let table = &written["rope_scaling"];
+    assert_eq!((&written["max_position_embeddings"], &table["rope_type"]), (&json!(64), &json!("longrope")));
+    assert_eq!(written["original_max_position_embeddings"], json!(24));
+    assert_eq!(table["long_factor"], json!([1.5, 3.0, 7.0]));
+    assert_eq!(written["partial_rotary_factor"], json!(0.75));
+
+    // As the first of these models were published.
+    let mut json = read_json(&source, "config.json");
+    let mut table = json["rope_parameters"].take();
+    json["rope_theta"] = table["rope_theta"].take();
+    json["partial_rotary_factor"] = table["partial_rotary_factor"].take();
+    for kind in ["su", "yarn", "longrope"] {
+        let older =
+            json!({"type": kind, "short_factor": table["short_factor"], "long_factor": table["long_factor"]});
+        json["rope_scaling"] = older;
+        assert_eq!(Config::from_json(&json).expect(kind), config);
+    }
+    // What the file does not state is 4096, whatever stands in the table.
+    json["rope_scaling"]["original_max_position_embeddings"] = json!(24);
+    json.as_object_mut().expect("an object").shift_remove("original_max_position_embeddings");
+    assert_eq!(Config::from_json(&json).expect("valid").max_position_embeddings, 64);
+}
+
+#[test]
+fn a_part_of_a_head_is_rotated_as_transformers_rounds_it() {
+    let mut json = read_json(&testkit::fixture_path("model/phi3"), "config.json");
+    for (head_dim, share, columns) in
+        [(96, 0.4, 38), (128, 0.75, 96), (64, 0.5, 32), (10, 0.9999, 0), (64, 1.0, 64)]
+    {
+        json["head_dim"] = json!(head_dim);
+        json["rope_parameters"]["partial_rotary_factor"] = json!(share);
+        let read = Config::from_json(&json);
+        if columns == 0 {
+            let error = read.expect_err("9 columns").to_string();
+            assert!(error.contains("`partial_rotary_factor` is 0.9999 of heads of 10"), "{error}");
+            continue;
+        }
+        let config = read.expect("valid");
+        assert_eq!(config.rotary_width(), columns);
+        assert_eq!(Config::from_json(&config.to_json()).expect("ours"), config);
+    }
+}
+
+#[test]
+fn dynamic_scaling_is_none_up_to_the_positions() {
+    let json = read_json(&testkit::fixture_path("model/internlm3"), "config.json");
+    let config = Config::from_json(&json).expect("a fixture");
+    let mut plain = json.clone();
+    plain["rope_parameters"] = json!({"rope_type": "default", "rope_theta": 10000.0});
+    let plain = Config::from_json(&plain).expect("valid");
+    assert_eq!(config.rope.frequencies(12), plain.rope.frequencies(12));
+    assert_eq!(config.to_json()["rope_scaling"], json!({"rope_type": "dynamic", "factor": 6.0}));
+    // Its two biases have two names each.
+    let mut other = json;
+    for (key, name) in [("attention_bias", "qkv_bias"), ("mlp_bias", "bias")] {
+        other[name] = other.as_object_mut().expect("an object").shift_remove(key).expect("there");
+    }
+    assert_eq!(Config::from_json(&other).expect("valid"), config);
+}
+
+#[test]
 fn blocks_of_smollm3_are_rotated_by_the_interval_where_no_list_says_it() {
     let mut json = read_json(&testkit::fixture_path("model/smollm3"), "config.json");
     json["num_hidden_layers"] = json!(8);

@@ -1,5 +1,5 @@
 //! The decoder against numbers that transformers computed from the same tiny random checkpoints
-//! (`fixtures/model/make.py`, `make_variants.py`).
+//! (`fixtures/model/make.py`, `make_families.py`, `make_variants.py`).
 
 use burn::tensor::{Tensor, activation::log_softmax};
 use ruminate_model::{
@@ -9,7 +9,7 @@ use ruminate_testkit as testkit;
 use serde_json::Value;
 use testkit::Tensors;
 
-const CASES: [&str; 18] = [
+const CASES: [&str; 28] = [
     "deepseek_v3_plain",
     "deepseek_v3_fused",
     "deepseek_v3_full",
@@ -28,6 +28,16 @@ const CASES: [&str; 18] = [
     "deepseek_v3_fp8",
     "qwen2_yarn",
     "qwen3_moe_sharded",
+    "phi3",
+    "phi3_longrope",
+    "glm4_moe",
+    "glm4_moe_plain",
+    "dots1",
+    "mixtral",
+    "qwen2_moe",
+    "qwen2_moe_normed",
+    "olmo2",
+    "internlm3",
 ];
 
 /// Greatest difference of log-probabilities that counts as equal.
@@ -69,8 +79,13 @@ fn logprobs_equal_transformers_for_every_family() {
 
 #[test]
 fn the_router_chooses_and_weighs_like_transformers() {
-    for name in ["deepseek_v3_plain", "deepseek_v3_full", "qwen3_moe", "deepseek_v3_fp8"] {
+    let mixtures = CASES
+        .into_iter()
+        .filter(|name| !["deepseek_v3_fused", "deepseek_v3_mtp", "qwen3_moe_sharded"].contains(name));
+    let mut routers = 0;
+    for name in mixtures {
         let case = case(name);
+        routers += usize::from(case.decoder.config().moe.is_some());
         let output = case.decoder.forward(&Batch::from_rows(&case.rows), Routes::Choose);
         let config = case.decoder.config();
         let layers = (0..config.num_hidden_layers).filter(|&layer| config.is_moe(layer));
@@ -83,6 +98,7 @@ fn the_router_chooses_and_weighs_like_transformers() {
             assert_eq!(experts, expected, "{name}, layer {layer}");
         }
     }
+    assert_eq!(routers, 10);
 }
 
 /// A prompt of 7 tokens in each of two slots, then the rest of both rows by cached decoding, `counts[slot][step]` tokens of
@@ -177,7 +193,7 @@ fn a_prompt_in_pieces_is_the_prompt_in_one() {
 
 #[test]
 fn padding_and_packing_change_nothing() {
-    for name in ["deepseek_v3_full", "qwen3"] {
+    for name in CASES {
         let Case { decoder, rows, vocabulary, .. } = case(name);
         let short = &rows[0][..9];
         let alone = logprobs(&decoder, &Batch::from_rows(&[short]));
@@ -194,6 +210,37 @@ fn padding_and_packing_change_nothing() {
             shape: [1, 14],
         };
         testkit::assert_close(&logprobs(&decoder, &packed)[5 * vocabulary..], &alone, 2e-5);
+    }
+}
+
+/// A prompt of 6 tokens once in a row, and two completions that see it, against the two sequences one a row.
+#[test]
+fn a_shared_prompt_is_as_if_it_were_repeated() {
+    for name in CASES {
+        let Case { decoder, rows, vocabulary, .. } = case(name);
+        let (prompt, completions) = (&rows[0][..6], [&rows[0][6..11], &rows[1][..8]]);
+        let whole = completions.map(|completion| [prompt, completion].concat());
+        let apart = logprobs(&decoder, &Batch::from_rows(&whole));
+        let length = whole.iter().map(Vec::len).max().expect("two");
+        let count = |segment: u32| completions[segment as usize].len();
+        let shared = Batch {
+            tokens: [prompt, completions[0], completions[1]].concat(),
+            positions: (0..6).chain(6..6 + count(0) as u32).chain(6..6 + count(1) as u32).collect(),
+            segments: [vec![1; 6], vec![2; count(0)], vec![3; count(1)]].concat(),
+            trees: vec![1; 6 + count(0) + count(1)],
+            shape: [1, 6 + count(0) + count(1)],
+        };
+        let shared = logprobs(&decoder, &shared);
+        let part = |values: &[f32], from: usize, count: usize| {
+            values[from * vocabulary..][..count * vocabulary].to_vec()
+        };
+        testkit::assert_close(&part(&shared, 0, 6), &part(&apart, 0, 6), 2e-5);
+        testkit::assert_close(&part(&shared, 6, count(0)), &part(&apart, 6, count(0)), 2e-5);
+        testkit::assert_close(
+            &part(&shared, 6 + count(0), count(1)),
+            &part(&apart, length + 6, count(1)),
+            2e-5,
+        );
     }
 }
 

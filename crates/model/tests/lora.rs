@@ -15,8 +15,9 @@ use std::fs;
 use std::path::Path;
 use testkit::Tensors;
 
-/// Latent attention with and without a low rank of queries, mixtures, biases, norms on heads, tied and separate heads.
-const FAMILIES: [&str; 8] = [
+/// Latent attention with and without a low rank of queries, mixtures, biases, norms on heads, tied and separate heads, joined
+/// maps, norms behind the halves of a block.
+const FAMILIES: [&str; 15] = [
     "deepseek_v3_plain",
     "deepseek_v3_full",
     "deepseek_v3_mtp",
@@ -25,6 +26,13 @@ const FAMILIES: [&str; 8] = [
     "qwen2",
     "qwen3",
     "qwen3_moe",
+    "phi3",
+    "glm4_moe",
+    "dots1",
+    "mixtral",
+    "qwen2_moe",
+    "olmo2",
+    "internlm3",
 ];
 
 fn recipe() -> Config {
@@ -99,7 +107,9 @@ fn only_adapters_are_trained_and_they_are_where_they_were_asked_for() {
     let attention = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"];
     let mlp = ["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"];
     let latent = ["self_attn.kv_a_proj_with_mqa", "self_attn.kv_b_proj", "self_attn.o_proj"];
-    let cases: [(&str, Vec<&str>); 4] = [
+    let cases: [(&str, Vec<&str>); 6] = [
+        ("phi3", vec!["self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj"]),
+        ("mixtral", attention.to_vec()),
         ("qwen2", [attention.as_slice(), &mlp].concat()),
         ("qwen3_moe", attention.to_vec()),
         ("deepseek_v3_mtp", [["self_attn.q_proj"].as_slice(), &latent].concat()),

@@ -10,7 +10,16 @@ use serde_json::json as value;
 use std::fs;
 use std::path::Path;
 
-const MODELS: [&str; 5] = ["llama_tied", "qwen2", "qwen3_moe", "deepseek_v3_mtp", "deepseek_v3_full"];
+const MODELS: [&str; 8] = [
+    "llama_tied",
+    "qwen2",
+    "qwen3_moe",
+    "deepseek_v3_mtp",
+    "deepseek_v3_full",
+    "phi3_longrope",
+    "mixtral",
+    "olmo2",
+];
 
 /// A folder with one file replaced.
 fn read(model: &str, name: &str, mutant: &[u8]) {

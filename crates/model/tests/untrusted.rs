@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
-const CASES: [&str; 7] = [
+const CASES: [&str; 14] = [
     "deepseek_v3_plain/config.json",
     "deepseek_v3_full/hub_config.json",
     "deepseek_v3_mtp/config.json",
@@ -19,6 +19,13 @@ const CASES: [&str; 7] = [
     "qwen2/config.json",
     "qwen3/config.json",
     "qwen3_moe/config.json",
+    "phi3/config.json",
+    "phi3_longrope/config.json",
+    "glm4_moe/config.json",
+    "dots1/config.json",
+    "mixtral/config.json",
+    "qwen2_moe/config.json",
+    "internlm3/config.json",
 ];
 
 fn config(name: &str) -> Value {
@@ -47,6 +54,31 @@ fn what_we_write_we_read_as_the_same_architecture() {
         let config = Config::from_json(&config(name)).expect(name);
         assert_eq!(Config::from_json(&config.to_json()).expect(name), config, "{name}");
     }
+}
+
+/// The table of `phi3_longrope` with a key replaced.
+fn long_rope(key: &str, value: Value) -> Value {
+    let mut table = config("phi3_longrope/config.json")["rope_parameters"].clone();
+    table[key] = value;
+    json!({"rope_parameters": table})
+}
+
+#[test]
+fn a_family_that_is_not_read_is_refused_with_the_part_that_is_lacking() {
+    for (model_type, part) in [
+        ("gemma3_text", "sliding-window attention, gains of norms around 1"),
+        ("gpt_oss", "attention sinks"),
+        ("olmo3", "sliding-window attention"),
+        ("qwen3_next", "linear attention with a gated delta rule"),
+        ("qwen2_5_vl", "a vision tower"),
+        ("arcee", "a feed-forward layer without a gate"),
+    ] {
+        let error = Config::from_json(&json!({"model_type": model_type})).expect_err("not read").to_string();
+        assert!(error.contains(&format!("for which the decoder lacks {part}")), "{error}");
+        assert!(error.contains("expected one of deepseek_v3, dots1, glm4_moe, granite"), "{error}");
+    }
+    let error = Config::from_json(&json!({"model_type": "quux"})).expect_err("unknown").to_string();
+    assert!(error.contains("model_type is \"quux\"; expected one of"), "{error}");
 }
 
 #[test]
@@ -118,6 +150,43 @@ fn a_value_that_cannot_be_is_refused_by_its_key() {
         ("deepseek_v3_plain", "topk_method", json!({"topk_method": "greedy"})),
         ("deepseek_v3_plain", "moe_layer_freq", json!({"moe_layer_freq": 2})),
         ("qwen3_moe", "decoder_sparse_step", json!({"decoder_sparse_step": 2})),
+        ("qwen2_moe", "mlp_only_layers", json!({"mlp_only_layers": [1]})),
+        ("qwen2_moe", "decoder_sparse_step", json!({"decoder_sparse_step": 2})),
+        ("qwen2_moe", "num_experts_per_tok", json!({"num_experts_per_tok": 7})),
+        // Of 64 positions, and of the 24 that LongRoPE's short factors are for.
+        ("phi3", "sliding_window", json!({"sliding_window": 63})),
+        ("phi3_longrope", "sliding_window", json!({"sliding_window": 23})),
+        ("mixtral", "sliding_window", json!({"sliding_window": 63})),
+        (
+            "dots1",
+            "sliding_window",
+            json!({"sliding_window": 63, "layer_types": null, "max_window_layers": 2}),
+        ),
+        (
+            "dots1",
+            "layer_types",
+            json!({"layer_types": ["full_attention", "full_attention", "sliding_attention"]}),
+        ),
+        ("phi3", "partial_rotary_factor", json!({"rope_parameters": {"partial_rotary_factor": 1.5}})),
+        ("phi3", "partial_rotary_factor", json!({"rope_parameters": {"partial_rotary_factor": 0.1}})),
+        ("phi3", "partial_rotary_factor", json!({"rope_parameters": {"partial_rotary_factor": 0.4}})),
+        ("phi3", "partial_rotary_factor", json!({"rope_parameters": null, "partial_rotary_factor": 0})),
+        ("phi3", "rope_parameters", json!({"rope_parameters": {"rope_type": "llama3"}})),
+        ("phi3_longrope", "short_factor", long_rope("short_factor", json!([1, 1]))),
+        ("phi3_longrope", "short_factor", long_rope("short_factor", json!([1, 1, "x"]))),
+        ("phi3_longrope", "short_factor", long_rope("short_factor", json!(2))),
+        ("phi3_longrope", "long_factor", long_rope("long_factor", json!([1, 0, 1]))),
+        ("phi3_longrope", "long_factor", long_rope("long_factor", json!([1, 1, 1, 1]))),
+        ("phi3_longrope", "attention_factor", long_rope("attention_factor", json!(0))),
+        ("phi3_longrope", "original_max_position_embeddings", json!({"original_max_position_embeddings": 1})),
+        ("internlm3", "attention_bias", json!({"mlp_bias": false})),
+        ("internlm3", "qkv_bias", json!({"qkv_bias": false})),
+        ("internlm3", "bias", json!({"bias": false})),
+        ("glm4_moe", "num_nextn_predict_layers", json!({"num_nextn_predict_layers": 2})),
+        ("glm4_moe", "use_qk_norm", json!({"use_qk_norm": 1})),
+        ("dots1", "n_group", json!({"n_group": 4})),
+        ("mixtral", "num_experts", json!({"num_experts": 5})),
+        ("olmo2", "hidden_act", json!({"hidden_act": "gelu"})),
     ];
     for (name, expected, changes) in cases {
         match with(&format!("{name}/config.json"), &changes) {
@@ -210,9 +279,10 @@ fn values() -> impl Strategy<Value = Value> {
         "partial_rotary_factor",
         "short_factor",
     ];
-    let kinds = prop::sample::select(vec!["default", "yarn", "llama3", "linear"]);
+    let kinds = prop::sample::select(vec!["default", "yarn", "llama3", "linear", "dynamic", "longrope"]);
     let whole = json!({
         "factor": 4, "original_max_position_embeddings": 16, "low_freq_factor": 1, "high_freq_factor": 4,
+        "short_factor": [1, 2, 3], "long_factor": [4, 5.5, 6], "partial_rotary_factor": 0.75,
     });
     prop_oneof![
         4 => scalars(),

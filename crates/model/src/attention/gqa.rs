@@ -4,7 +4,7 @@
 
 use super::Context;
 use crate::cache::LayerCache;
-use crate::config::{Bias, Config, Gqa, HeadNorm};
+use crate::config::{Bias, Config, Gqa, HeadNorm, Maps};
 use crate::init::Initializer;
 use crate::layers::{Linear, LinearMap, RmsNorm};
 use burn::module::{Module, ModuleDisplay};
@@ -34,20 +34,63 @@ pub(crate) trait QueryKeyValue: Module + ModuleDisplay {
     fn heads(&self, x: Tensor<2>, shape: [usize; 2], sizes: Gqa) -> [Tensor<4>; 3];
 }
 
-/// The maps of [`GroupedQuery`] to queries, keys and values, one by one.
+/// The maps of [`GroupedQuery`] to queries, keys and values.
 #[derive(Module, Debug)]
-pub(crate) struct HeadLinears {
+#[allow(clippy::large_enum_variant, reason = "one of them in an attention")]
+pub(crate) enum HeadLinears {
+    Apart(ApartHeads),
+    Joined(JoinedHeads),
+}
+
+/// One by one.
+#[derive(Module, Debug)]
+pub(crate) struct ApartHeads {
     pub(crate) q_proj: Linear,
     pub(crate) k_proj: Linear,
     pub(crate) v_proj: Linear,
 }
 
+/// As one, whose outputs follow each other.
+#[derive(Module, Debug)]
+pub(crate) struct JoinedHeads {
+    pub(crate) qkv_proj: Linear,
+}
+
+impl HeadLinears {
+    /// The maps in the order of their outputs.
+    pub(crate) fn stack(&self) -> Vec<&Linear> {
+        match self {
+            Self::Apart(ApartHeads { q_proj, k_proj, v_proj }) => vec![q_proj, k_proj, v_proj],
+            Self::Joined(JoinedHeads { qkv_proj }) => vec![qkv_proj],
+        }
+    }
+}
+
 impl QueryKeyValue for HeadLinears {
     fn heads(&self, x: Tensor<2>, [batch, tokens]: [usize; 2], sizes: Gqa) -> [Tensor<4>; 3] {
         let Gqa { num_attention_heads: queries, num_key_value_heads: keys, head_dim, .. } = sizes;
-        [(&self.q_proj, queries), (&self.k_proj, keys), (&self.v_proj, keys)]
-            .map(|(linear, count)| linear.forward(x.clone()).reshape([batch, tokens, count, head_dim]))
+        match self {
+            Self::Apart(ApartHeads { q_proj, k_proj, v_proj }) => {
+                [(q_proj, queries), (k_proj, keys), (v_proj, keys)].map(|(linear, count)| {
+                    linear.forward(x.clone()).reshape([batch, tokens, count, head_dim])
+                })
+            }
+            Self::Joined(JoinedHeads { qkv_proj }) => {
+                split_heads(qkv_proj.forward(x), [batch, tokens], sizes)
+            }
+        }
     }
+}
+
+/// Queries, keys and values of a product that has them in this order.
+///
+/// # Shapes
+/// - `joined`: `[B * T, (H + 2 Hk) * Dh]`
+pub(crate) fn split_heads(joined: Tensor<2>, [batch, tokens]: [usize; 2], sizes: Gqa) -> [Tensor<4>; 3] {
+    let Gqa { num_attention_heads: queries, num_key_value_heads: keys, head_dim, .. } = sizes;
+    let heads = joined.reshape([batch, tokens, queries + 2 * keys, head_dim]);
+    [(0, queries), (queries, keys), (queries + keys, keys)]
+        .map(|(start, count)| heads.clone().narrow(2, start, count))
 }
 
 impl<L: LinearMap> GroupedQuery<L> {
@@ -92,12 +135,25 @@ impl<L: LinearMap> GroupedQuery<L> {
             None => heads,
             Some(norm) => {
                 let [batch, tokens, count, width] = heads.dims();
-                let rows = heads.reshape([batch * tokens * count, width]);
+                let rows = match self.sizes.norm {
+                    HeadNorm::Together => heads.reshape([batch * tokens, count * width]),
+                    HeadNorm::Each | HeadNorm::None => heads.reshape([batch * tokens * count, width]),
+                };
                 norm.forward(rows).reshape([batch, tokens, count, width])
             }
         };
         let (q, k) = (normed(q, self.q_norm.as_ref()), normed(k, self.k_norm.as_ref()));
-        if self.rotates { [rotate_halves(q, angles), rotate_halves(k, angles), v] } else { [q, k, v] }
+        if self.rotates { [self.rotated(q, angles), self.rotated(k, angles), v] } else { [q, k, v] }
+    }
+
+    /// Heads whose first columns are rotated, in halves of these columns.
+    fn rotated(&self, heads: Tensor<4>, angles: &Angles) -> Tensor<4> {
+        let Gqa { head_dim, rotary_dim, .. } = self.sizes;
+        if rotary_dim == head_dim {
+            return rotate_halves(heads, angles);
+        }
+        let turned = rotate_halves(heads.clone().narrow(3, 0, rotary_dim), angles);
+        Tensor::cat(vec![turned, heads.narrow(3, rotary_dim, head_dim - rotary_dim)], 3)
     }
 }
 
@@ -110,31 +166,37 @@ impl GroupedQuery {
             Bias::QueryKeyValue | Bias::All => Linear::with_bias(init, input, output),
             Bias::None => Linear::init(init, input, output),
         };
-        let qkv = HeadLinears {
-            q_proj: project(width, query),
-            k_proj: project(width, key),
-            v_proj: project(width, key),
+        let qkv = match config.maps {
+            Maps::Apart => HeadLinears::Apart(ApartHeads {
+                q_proj: project(width, query),
+                k_proj: project(width, key),
+                v_proj: project(width, key),
+            }),
+            Maps::Joined => HeadLinears::Joined(JoinedHeads { qkv_proj: project(width, query + 2 * key) }),
         };
         let o_proj = match sizes.bias {
             Bias::All => Linear::with_bias(init, query, width),
             Bias::QueryKeyValue | Bias::None => Linear::init(init, query, width),
         };
-        let mut norm = || match sizes.norm {
-            HeadNorm::Rms => Some(RmsNorm::init(init, sizes.head_dim, config.rms_norm_eps)),
+        let mut norm = |all: usize| match sizes.norm {
+            HeadNorm::Each => Some(RmsNorm::init(init, sizes.head_dim, config.rms_norm_eps)),
+            HeadNorm::Together => Some(RmsNorm::init(init, all, config.rms_norm_eps)),
             HeadNorm::None => None,
         };
-        let (q_norm, k_norm) = (norm(), norm());
+        let (q_norm, k_norm) = (norm(query), norm(key));
         let rotates = !config.unrotated.contains(layer);
         Self { qkv, o_proj, q_norm, k_norm, sizes, scale: config.softmax_scale(), rotates }
     }
 
     /// Its linear maps by name.
     pub(crate) fn linears(&mut self) -> Vec<(&'static str, &mut Linear)> {
-        vec![
-            ("q_proj", &mut self.qkv.q_proj),
-            ("k_proj", &mut self.qkv.k_proj),
-            ("v_proj", &mut self.qkv.v_proj),
-            ("o_proj", &mut self.o_proj),
-        ]
+        let mut linears = match &mut self.qkv {
+            HeadLinears::Apart(ApartHeads { q_proj, k_proj, v_proj }) => {
+                vec![("q_proj", q_proj), ("k_proj", k_proj), ("v_proj", v_proj)]
+            }
+            HeadLinears::Joined(JoinedHeads { qkv_proj }) => vec![("qkv_proj", qkv_proj)],
+        };
+        linears.push(("o_proj", &mut self.o_proj));
+        linears
     }
 }

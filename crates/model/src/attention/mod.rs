@@ -12,7 +12,7 @@ use burn::tensor::Tensor;
 use rand::Rng;
 use ruminate_kernels::{Angles, ComputeDtype, Segments, VisibleColumns};
 
-pub(crate) use gqa::{GroupedQuery, HeadLinears, QueryKeyValue};
+pub(crate) use gqa::{GroupedQuery, HeadLinears, QueryKeyValue, split_heads};
 pub(crate) use mla::{Absorbed, DirectQuery, Latent, LatentUp, LowRankQuery, Query};
 
 /// What new tokens attend over, and where their own keys and values go.

@@ -7,12 +7,15 @@ use serde_json::Value;
 pub enum ConfigError {
     /// `model_type` is not one of ours.
     #[error(
-        "config.json: model_type is {found:?}; expected one of deepseek_v3, granite, kimi_k2, llama, \
-         mistral, qwen2, qwen3, qwen3_moe, seed_oss, smollm3"
+        "config.json: model_type is {found:?}{}; expected one of {}",
+        lacks.map(|part| format!(", for which the decoder lacks {part}")).unwrap_or_default(),
+        super::families::known()
     )]
     Family {
         /// What the file says.
         found: String,
+        /// The part that the decoder does not have, of a family that is known.
+        lacks: Option<&'static str>,
     },
     /// A key is missing.
     #[error("config.json: `{key}` is missing; this family needs it")]

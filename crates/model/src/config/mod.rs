@@ -4,16 +4,19 @@
 //! names and the families' habits live in [`hugging_face`](self).
 
 mod defaults;
+mod families;
 mod hugging_face;
 mod keys;
+mod parts;
 mod rope;
 mod rope_keys;
 mod size;
 mod unrotated;
+mod write;
 
 pub use keys::ConfigError;
 pub(crate) use keys::is_off;
-pub use rope::{Rope, Scaling};
+pub use rope::{LongRope, Rope, Scaling};
 pub use size::Parameters;
 pub use unrotated::Unrotated;
 
@@ -42,6 +45,10 @@ pub struct Config {
     pub eos_token_ids: Vec<u32>,
     /// The attention of every block.
     pub attention: Attention,
+    /// Whether maps that share their input are one.
+    pub maps: Maps,
+    /// Where the norms of a block are.
+    pub norms: NormPlace,
     /// Position embedding.
     pub rope: Rope,
     /// Blocks whose attention is not rotated (SmolLM3).
@@ -61,14 +68,28 @@ pub struct Config {
 pub enum Family {
     /// `model_type: deepseek_v3`; `kimi_k2` is another name of it.
     DeepseekV3,
+    /// `model_type: dots1`
+    Dots1,
+    /// `model_type: glm4_moe` (GLM-4.5 to 4.7)
+    Glm4Moe,
     /// `model_type: granite`
     Granite,
+    /// `model_type: internlm3`
+    Internlm3,
     /// `model_type: llama`
     Llama,
     /// `model_type: mistral`
     Mistral,
+    /// `model_type: mixtral`
+    Mixtral,
+    /// `model_type: olmo2`
+    Olmo2,
+    /// `model_type: phi3` (Phi-3, Phi-4)
+    Phi3,
     /// `model_type: qwen2`
     Qwen2,
+    /// `model_type: qwen2_moe`
+    Qwen2Moe,
     /// `model_type: qwen3`
     Qwen3,
     /// `model_type: qwen3_moe`
@@ -77,6 +98,24 @@ pub enum Family {
     SeedOss,
     /// `model_type: smollm3`
     Smollm3,
+}
+
+/// Whether linear maps that share their input are held and stored as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Maps {
+    /// One by one: `q_proj`, `k_proj`, `v_proj`; `gate_proj`, `up_proj`.
+    Apart,
+    /// `qkv_proj` and `gate_up_proj` (Phi-3).
+    Joined,
+}
+
+/// Where the norms of a block are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormPlace {
+    /// Before attention and before the feed-forward layer.
+    Before,
+    /// Behind each of them, on what is added to the residual stream (OLMo-2, arXiv 2501.00656, section 2.1).
+    After,
 }
 
 /// Granite's factors; 1 in the other families.
@@ -132,9 +171,11 @@ pub struct Gqa {
     pub num_key_value_heads: usize,
     /// Width of a head.
     pub head_dim: usize,
+    /// Columns of a head that are rotated, the first ones: all, or a part (Phi-4-mini, GLM-4.5).
+    pub rotary_dim: usize,
     /// Where biases are.
     pub bias: Bias,
-    /// Whether queries and keys are normalised a head (Qwen3).
+    /// How queries and keys are normalised.
     pub norm: HeadNorm,
 }
 
@@ -143,7 +184,7 @@ pub struct Gqa {
 pub enum Bias {
     /// None.
     None,
-    /// Queries, keys and values (Qwen2, Seed-OSS).
+    /// Queries, keys and values (Qwen2, Seed-OSS, GLM-4.5).
     QueryKeyValue,
     /// Those and the output (`attention_bias` of Llama).
     All,
@@ -154,8 +195,10 @@ pub enum Bias {
 pub enum HeadNorm {
     /// None.
     None,
-    /// RMS norm over each head's width.
-    Rms,
+    /// RMS norm over each head's width (Qwen3).
+    Each,
+    /// RMS norm over all heads together (OLMo-2).
+    Together,
 }
 
 /// The mixture of experts of the blocks that have one.
@@ -165,6 +208,8 @@ pub struct Moe {
     pub n_routed_experts: usize,
     /// Experts that every token passes; they are one feed-forward layer of that many times the width.
     pub n_shared_experts: usize,
+    /// Width of the one expert that every token passes and whose output a sigmoid of the state weighs (Qwen2-MoE).
+    pub gated_shared_expert: Option<usize>,
     /// Routed experts a token (K).
     pub num_experts_per_tok: usize,
     /// Width of one expert (F).
@@ -189,11 +234,18 @@ pub enum Router {
         /// Factor on the weights.
         routed_scaling_factor: f64,
     },
-    /// Qwen3-MoE: softmax over all experts, choice by score.
+    /// Mixtral, Qwen2-MoE, Qwen3-MoE: softmax over all experts, choice by score.
     Softmax {
         /// Whether the chosen scores are divided by their sum.
         norm_topk_prob: bool,
     },
+}
+
+impl Moe {
+    /// Width of what every token passes, 0 where there is none.
+    pub(crate) fn shared_width(&self) -> usize {
+        self.gated_shared_expert.unwrap_or(self.n_shared_experts * self.moe_intermediate_size)
+    }
 }
 
 impl Config {
@@ -211,7 +263,7 @@ impl Config {
     pub fn rotary_width(&self) -> usize {
         match self.attention {
             Attention::Mla(mla) => mla.qk_rope_head_dim,
-            Attention::Gqa(gqa) => gqa.head_dim,
+            Attention::Gqa(gqa) => gqa.rotary_dim,
         }
     }
 

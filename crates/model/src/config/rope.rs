@@ -1,9 +1,9 @@
-//! Rotary frequencies and their scaling rules: plain, YaRN, Llama 3.
+//! Rotary frequencies and their scaling rules: plain, YaRN, Llama 3, LongRoPE.
 
 use std::f64::consts::PI;
 
 /// Position embedding: base and scaling.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rope {
     /// Base of the frequencies.
     pub theta: f64,
@@ -12,7 +12,7 @@ pub struct Rope {
 }
 
 /// How rotary frequencies are stretched beyond the pretrained context.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Scaling {
     /// Not at all.
     None,
@@ -44,6 +44,48 @@ pub enum Scaling {
         /// Context before the extension, in tokens.
         original_max_position_embeddings: f64,
     },
+    /// Dynamic NTK: frequencies change for sequences beyond the model's positions only, which are not computed.
+    Dynamic {
+        /// Extension of the context.
+        factor: f64,
+    },
+    /// A divisor per frequency.
+    LongRope(Box<LongRope>),
+}
+
+/// LongRoPE (Ding et al., arXiv 2402.13753) as Phi-3 has it: a divisor per frequency for sequences up to the original
+/// context, and another one for longer sequences.
+///
+/// Only the short ones are used, and the model has the positions of its original context. transformers takes the long
+/// divisors for all tokens of a sequence as soon as it is longer, so that the keys of its first tokens change when a
+/// later one is added: a cache would hold keys of other frequencies than the forward pass that trains computes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LongRope {
+    /// Divisors up to the original context.
+    pub short_factor: Vec<f64>,
+    /// Those of longer sequences, kept for the file.
+    pub long_factor: Vec<f64>,
+    /// Context before the extension, in tokens.
+    pub original_max_position_embeddings: usize,
+    /// Context after the extension, in tokens, as the file states it.
+    pub max_position_embeddings: usize,
+    /// Extension of the context where the file states it; else the ratio of the two.
+    pub factor: Option<f64>,
+    /// The factor on cosines and sines itself, where the file states it.
+    pub attention_factor: Option<f64>,
+}
+
+impl LongRope {
+    /// Factor on cosines and sines, at every length: `sqrt(1 + ln factor / ln original)`.
+    fn angle_factor(&self) -> f64 {
+        let original = self.original_max_position_embeddings as f64;
+        let factor = self.factor.unwrap_or(self.max_position_embeddings as f64 / original);
+        match self.attention_factor {
+            Some(stated) => stated,
+            None if factor <= 1.0 => 1.0,
+            None => (1.0 + factor.ln() / original.ln()).sqrt(),
+        }
+    }
 }
 
 impl Rope {
@@ -51,7 +93,8 @@ impl Rope {
     pub fn frequencies(&self, width: usize) -> Vec<f32> {
         let plain = |i: usize| self.theta.powf(-2.0 * i as f64 / width as f64);
         let frequency = |i: usize| match self.scaling {
-            Scaling::None => plain(i),
+            Scaling::None | Scaling::Dynamic { .. } => plain(i),
+            Scaling::LongRope(ref long) => plain(i) / long.short_factor[i],
             Scaling::Yarn { factor, original_max_position_embeddings, beta_fast, beta_slow, .. } => {
                 // The dimension whose frequency turns `rotations` times in the original context.
                 let dimension = |rotations: f64| {
@@ -95,7 +138,8 @@ impl Rope {
                 yarn_mscale(factor, mscale) / yarn_mscale(factor, mscale_all_dim)
             }
             Scaling::Yarn { factor, .. } => yarn_mscale(factor, 1.0),
-            Scaling::None | Scaling::Llama3 { .. } => 1.0,
+            Scaling::LongRope(ref long) => long.angle_factor(),
+            Scaling::None | Scaling::Llama3 { .. } | Scaling::Dynamic { .. } => 1.0,
         }
     }
 

@@ -3,11 +3,11 @@
 //! change nothing, or refused.
 
 use super::keys::{ConfigError, Keys, is_off, shown};
-use super::{Rope, Scaling};
+use super::{Family, LongRope, Rope, Scaling, defaults};
 use serde_json::{Map, Value, json};
 
 /// Keys of the table that are read, or that transformers reads under another `rope_type` only.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 16] = [
     "rope_type",
     "type",
     "rope_theta",
@@ -22,6 +22,8 @@ const KNOWN: [&str; 14] = [
     "low_freq_factor",
     "high_freq_factor",
     "partial_rotary_factor",
+    "short_factor",
+    "long_factor",
 ];
 
 /// Of the first YaRN models: says that the weights were tuned for it.
@@ -31,7 +33,12 @@ const HARMLESS: &str = "finetuned";
 const LEAST_FACTOR: f64 = 1e-6;
 
 /// The position embedding, in either form; `theta` is the base of the frequencies where a file says nothing.
-pub(super) fn rope(keys: &Keys, max_position_embeddings: usize, theta: f64) -> Result<Rope, ConfigError> {
+pub(super) fn rope(
+    keys: &Keys,
+    family: Family,
+    max_position_embeddings: usize,
+    theta: f64,
+) -> Result<Rope, ConfigError> {
     let chosen = table(keys)?;
     let theta = match &chosen {
         Some((_, inner)) if inner.has("rope_theta") => inner.number("rope_theta")?,
@@ -45,14 +52,14 @@ pub(super) fn rope(keys: &Keys, max_position_embeddings: usize, theta: f64) -> R
         });
     }
     let scaling = match chosen {
-        Some((name, inner)) => scaling(keys, name, &inner, max_position_embeddings)?,
+        Some((name, inner)) => scaling(keys, family, name, &inner, max_position_embeddings)?,
         None => Scaling::None,
     };
     Ok(Rope { theta, scaling })
 }
 
 /// The table that counts: `rope_scaling` where it says anything, since transformers puts it in the place of the other.
-fn table<'a>(keys: &Keys<'a>) -> Result<Option<(&'static str, Keys<'a>)>, ConfigError> {
+pub(super) fn table<'a>(keys: &Keys<'a>) -> Result<Option<(&'static str, Keys<'a>)>, ConfigError> {
     for key in ["rope_scaling", "rope_parameters"] {
         match keys.0.get(key) {
             Some(value) if is_off(value) => {}
@@ -72,6 +79,7 @@ fn factor(table: &Keys) -> Result<f64, ConfigError> {
 
 fn scaling(
     keys: &Keys,
+    family: Family,
     name: &'static str,
     inner: &Keys,
     max_position_embeddings: usize,
@@ -85,11 +93,16 @@ fn scaling(
         let key = key.chars().take(80).collect();
         return Err(ConfigError::Unknown { table: name, key, found: shown(value) });
     }
-    inner.only("partial_rotary_factor", &[json!(1), json!(1.0)], "1 (all of a head is rotated)")?;
+    if family.traits().rotated_share.is_none() {
+        inner.only("partial_rotary_factor", &[json!(1), json!(1.0)], "1 (all of a head is rotated)")?;
+    }
     let kind = match ["rope_type", "type"].into_iter().find(|key| inner.has(key)) {
         None => "default",
         Some(key) => inner.0[key].as_str().ok_or_else(|| inner.wrong(key, "a name, such as \"yarn\""))?,
     };
+    if family == Family::Phi3 {
+        return long_rope(keys, name, inner, kind, max_position_embeddings);
+    }
     // What stands beside the table comes before what stands in it.
     let original = || -> Result<f64, ConfigError> {
         const KEY: &str = "original_max_position_embeddings";
@@ -125,6 +138,7 @@ fn scaling(
                 },
             }
         }
+        "dynamic" => Scaling::Dynamic { factor: factor(inner)? },
         "llama3" => {
             let low_freq_factor = inner.positive_or("low_freq_factor", None)?;
             let high_freq_factor = inner.positive_or("high_freq_factor", None)?;
@@ -142,16 +156,73 @@ fn scaling(
             return Err(ConfigError::Value {
                 key: name,
                 found: shown(&json!(other)),
-                expected: "default, yarn or llama3".to_owned(),
+                expected: "default, dynamic, yarn or llama3".to_owned(),
             });
         }
     })
 }
 
+/// Phi-3's table: plain, or LongRoPE, for which its class takes `su` and `yarn`, too.
+fn long_rope(
+    keys: &Keys,
+    name: &'static str,
+    inner: &Keys,
+    kind: &str,
+    max_position_embeddings: usize,
+) -> Result<Scaling, ConfigError> {
+    if kind == "default" {
+        return Ok(Scaling::None);
+    }
+    if !["longrope", "su", "yarn"].contains(&kind) {
+        return Err(ConfigError::Value {
+            key: name,
+            found: shown(&json!(kind)),
+            expected: "default or longrope, in this family".to_owned(),
+        });
+    }
+    let factors = |key: &'static str| -> Result<Vec<f64>, ConfigError> {
+        let list = inner.0.get(key).ok_or(ConfigError::Missing { key })?.as_array();
+        let number = |value: &Value| value.as_f64().filter(|number| (LEAST_FACTOR..1e9).contains(number));
+        let numbers: Option<Vec<f64>> = list.and_then(|list| list.iter().map(number).collect());
+        numbers.ok_or_else(|| inner.wrong(key, "a list of numbers from 0.000001, below 1e9"))
+    };
+    // The class has a default for the key beside the table, which therefore counts.
+    let original = keys.size_or("original_max_position_embeddings", defaults::ORIGINAL_POSITIONS)?;
+    if original < 2 {
+        return Err(keys.wrong("original_max_position_embeddings", "at least 2"));
+    }
+    Ok(Scaling::LongRope(Box::new(LongRope {
+        short_factor: factors("short_factor")?,
+        long_factor: factors("long_factor")?,
+        original_max_position_embeddings: original,
+        max_position_embeddings,
+        factor: if inner.has("factor") { Some(factor(inner)?) } else { None },
+        attention_factor: if inner.has("attention_factor") {
+            Some(inner.positive_or("attention_factor", None)?)
+        } else {
+            None
+        },
+    })))
+}
+
 /// `rope_scaling` of the older form, which every version of transformers reads.
-pub(super) fn rope_scaling_json(scaling: Scaling) -> Value {
-    match scaling {
+pub(super) fn rope_scaling_json(scaling: &Scaling) -> Value {
+    match *scaling {
         Scaling::None => Value::Null,
+        Scaling::Dynamic { factor } => json!({ "rope_type": "dynamic", "factor": factor }),
+        Scaling::LongRope(ref long) => {
+            let mut json = json!({
+                "rope_type": "longrope",
+                "short_factor": long.short_factor,
+                "long_factor": long.long_factor,
+            });
+            for (key, value) in [("factor", long.factor), ("attention_factor", long.attention_factor)] {
+                if let Some(value) = value {
+                    json[key] = json!(value);
+                }
+            }
+            json
+        }
         Scaling::Yarn {
             factor,
             original_max_position_embeddings,

@@ -41,9 +41,10 @@ impl Config {
         let (held, used) = match self.moe.filter(|_| self.is_moe(layer)) {
             None => (3 * width * self.intermediate_size, 3 * width * self.intermediate_size),
             Some(moe) => {
-                let expert = 3 * width * moe.moe_intermediate_size;
-                let router = width * moe.n_routed_experts;
-                let count = |routed: usize| router + expert * (routed + moe.n_shared_experts);
+                let of_width = |inner: usize| 3 * width * inner;
+                let router = width * (moe.n_routed_experts + usize::from(moe.gated_shared_expert.is_some()));
+                let rest = router + of_width(moe.shared_width());
+                let count = |routed: usize| rest + routed * of_width(moe.moe_intermediate_size);
                 (count(moe.n_routed_experts), count(moe.num_experts_per_tok))
             }
         };
@@ -90,7 +91,7 @@ impl Config {
             }
             Attention::Gqa(gqa) => {
                 let keys = gqa.num_attention_heads + gqa.num_key_value_heads;
-                let unnormed = if gqa.norm == HeadNorm::Rms { keys * gqa.head_dim } else { 0 };
+                let unnormed = if gqa.norm == HeadNorm::None { 0 } else { keys * gqa.head_dim };
                 let heads = 2 * gqa.num_attention_heads + 2 * gqa.num_key_value_heads;
                 (unnormed + gqa.num_attention_heads, heads * gqa.head_dim)
             }
@@ -102,7 +103,7 @@ impl Config {
                 let routing = 4 * chosen + 2 * moe.n_routed_experts;
                 // The router reads the normed state in f32, the experts the operand of their products.
                 let read = if dtype == ComputeDtype::F32 { 0 } else { width };
-                (routing + read, 2 * chosen * inner + 3 * inner * moe.n_shared_experts)
+                (routing + read, 2 * chosen * inner + 3 * moe.shared_width())
             }
         };
         // The residual stream and its normed form, before each half.
@@ -116,10 +117,7 @@ impl Config {
         let feed_forward = match self.moe.filter(|_| self.is_moe(layer)) {
             None => 3 * self.intermediate_size,
             // Every chosen expert's share of the state.
-            Some(moe) => {
-                moe.num_experts_per_tok * self.hidden_size
-                    + 3 * moe.moe_intermediate_size * moe.n_shared_experts
-            }
+            Some(moe) => moe.num_experts_per_tok * self.hidden_size + 3 * moe.shared_width(),
         };
         2 * self.hidden_size + feed_forward
     }

@@ -3,14 +3,14 @@
 mod balance;
 mod router;
 
-use crate::config::Moe;
+use crate::config::{Maps, Moe};
 use crate::init::Initializer;
 use crate::layers::{Linear, LinearMap, Mlp, MlpBias};
 use burn::module::{Module, ModuleDisplay, Param};
 use burn::tensor::{DType, Tensor};
 use rand::Rng;
 use router::Route;
-use ruminate_kernels::{ComputeDtype, ExpertWeights, Permutation, experts};
+use ruminate_kernels::{ComputeDtype, ExpertWeights, Permutation, Scoring, experts, router_scores};
 
 pub use balance::balance_loss;
 pub(crate) use router::{Gate, RouterBias};
@@ -84,7 +84,48 @@ impl ExpertMaps for Experts {
 pub(crate) struct MixtureOfExperts<L: LinearMap = Linear> {
     pub(crate) gate: Gate<L>,
     pub(crate) experts: L::Experts,
-    pub(crate) shared_experts: Option<Mlp<L>>,
+    pub(crate) shared: Option<Shared<L>>,
+}
+
+/// What every token passes besides.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one of them in a mixture")]
+pub(crate) enum Shared<L: LinearMap = Linear> {
+    Plain(SharedExperts<L>),
+    Gated(GatedExpert<L>),
+}
+
+/// DeepSeek's: added as they are.
+#[derive(Module, Debug)]
+pub(crate) struct SharedExperts<L: LinearMap = Linear> {
+    pub(crate) shared_experts: Mlp<L>,
+}
+
+/// Qwen2-MoE's: weighed by a sigmoid of the state.
+#[derive(Module, Debug)]
+pub(crate) struct GatedExpert<L: LinearMap = Linear> {
+    pub(crate) shared_expert: Mlp<L>,
+    pub(crate) shared_expert_gate: SharedExpertGate,
+}
+
+#[derive(Module, Debug)]
+pub(crate) struct SharedExpertGate {
+    /// `[1, D]`
+    pub(crate) weight: Param<Tensor<2>>,
+}
+
+impl<L: LinearMap> Shared<L> {
+    /// # Shapes
+    /// - `x`: `[N, D]` in f32, which the gate reads; `operand`: the same in the dtype of products; result: `[N, D]`
+    fn forward(&self, x: Tensor<2>, operand: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Plain(plain) => plain.shared_experts.forward(operand),
+            Self::Gated(GatedExpert { shared_expert, shared_expert_gate: gate }) => {
+                let (x, weight) = (x.cast(DType::F32), gate.weight.val().cast(DType::F32));
+                shared_expert.forward(operand) * router_scores(x, weight, Scoring::Sigmoid)
+            }
+        }
+    }
 }
 
 impl<L: LinearMap> MixtureOfExperts<L> {
@@ -100,10 +141,10 @@ impl<L: LinearMap> MixtureOfExperts<L> {
         let Route { routing, weights } = self.gate.forward(x.clone(), replay);
         let ([_, chosen], [_, n_experts]) = (weights.dims(), routing.scores.dims());
         let permutation = Permutation::new(&routing.experts, chosen, n_experts);
-        let x = dtype.operand(x);
-        let mut out = self.experts.forward(x.clone(), permutation, weights);
-        if let Some(shared) = &self.shared_experts {
-            out = out + shared.forward(x);
+        let operand = dtype.operand(x.clone());
+        let mut out = self.experts.forward(operand.clone(), permutation, weights);
+        if let Some(shared) = &self.shared {
+            out = out + shared.forward(x, operand);
         }
         (out, routing)
     }
@@ -118,8 +159,16 @@ impl MixtureOfExperts {
                 gate_up_proj: init.normal([count, 2 * inner, width]),
                 down_proj: init.normal([count, width, inner]),
             },
-            shared_experts: (moe.n_shared_experts > 0)
-                .then(|| Mlp::init(init, width, inner * moe.n_shared_experts, MlpBias::None)),
+            shared: (moe.shared_width() > 0).then(|| {
+                let mlp = Mlp::init(init, width, moe.shared_width(), MlpBias::None, Maps::Apart);
+                match moe.gated_shared_expert {
+                    None => Shared::Plain(SharedExperts { shared_experts: mlp }),
+                    Some(_) => Shared::Gated(GatedExpert {
+                        shared_expert: mlp,
+                        shared_expert_gate: SharedExpertGate { weight: init.normal([1, width]) },
+                    }),
+                }
+            }),
         }
     }
 }

@@ -108,6 +108,7 @@ mod tests {
         let moe = Moe {
             n_routed_experts: bias.len(),
             n_shared_experts: 0,
+            gated_shared_expert: None,
             num_experts_per_tok: count("num_experts_per_tok"),
             moe_intermediate_size: 1,
             first_k_dense_replace: 0,

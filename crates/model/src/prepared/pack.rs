@@ -2,10 +2,10 @@
 //! shared, without autodiff; the router in f32, because what it rounds differently goes to other experts.
 
 use super::packed::{HostBias, PackedExperts, PackedGateUp, PackedHeads, PackedLatentUp, PackedLinear};
-use crate::attention::{DirectQuery, GroupedQuery, HeadLinears, Latent, LowRankQuery, Query, SelfAttention};
+use crate::attention::{DirectQuery, GroupedQuery, Latent, LowRankQuery, Query, SelfAttention};
 use crate::block::{Block, FeedForward};
-use crate::layers::{GateUpLinears, Linear, Mlp};
-use crate::moe::{Gate, MixtureOfExperts, RouterBias};
+use crate::layers::{Linear, Mlp};
+use crate::moe::{Gate, GatedExpert, MixtureOfExperts, RouterBias, Shared, SharedExperts};
 use crate::mtp::MultiTokenPrediction;
 use burn::module::Module;
 use ruminate_kernels::{Precision, PreparedExperts};
@@ -19,14 +19,13 @@ impl Linear {
 impl Block {
     pub(super) fn packed(&self, precision: Precision) -> Block<PackedLinear> {
         Block {
-            input_layernorm: self.input_layernorm.valid(),
+            norms: self.norms.valid(),
             self_attn: match &self.self_attn {
                 SelfAttention::Latent(latent) => SelfAttention::Latent(latent.packed(precision)),
                 SelfAttention::GroupedQuery(grouped) => {
                     SelfAttention::GroupedQuery(grouped.packed(precision))
                 }
             },
-            post_attention_layernorm: self.post_attention_layernorm.valid(),
             residual: self.residual,
             mlp: match &self.mlp {
                 FeedForward::Dense(mlp) => FeedForward::Dense(mlp.packed(precision)),
@@ -50,9 +49,8 @@ impl MultiTokenPrediction {
 
 impl GroupedQuery {
     fn packed(&self, precision: Precision) -> GroupedQuery<PackedLinear> {
-        let HeadLinears { q_proj, k_proj, v_proj } = &self.qkv;
         GroupedQuery {
-            qkv: PackedHeads { stacked: PackedLinear::new(&[q_proj, k_proj, v_proj], precision) },
+            qkv: PackedHeads { stacked: PackedLinear::new(&self.qkv.stack(), precision) },
             o_proj: self.o_proj.packed(precision),
             q_norm: self.q_norm.valid(),
             k_norm: self.k_norm.valid(),
@@ -88,9 +86,8 @@ impl Latent {
 
 impl Mlp {
     fn packed(&self, precision: Precision) -> Mlp<PackedLinear> {
-        let GateUpLinears { gate_proj, up_proj } = &self.gate_up;
         Mlp {
-            gate_up: PackedGateUp { stacked: PackedLinear::new(&[gate_proj, up_proj], precision) },
+            gate_up: PackedGateUp { stacked: PackedLinear::new(&self.gate_up.stack(), precision) },
             down_proj: self.down_proj.packed(precision),
         }
     }
@@ -106,7 +103,15 @@ impl MixtureOfExperts {
                 moe: self.gate.moe,
             },
             experts: PackedExperts { weights: PreparedExperts::new(self.experts.in_f32(), precision) },
-            shared_experts: self.shared_experts.as_ref().map(|shared| shared.packed(precision)),
+            shared: self.shared.as_ref().map(|shared| match shared {
+                Shared::Plain(plain) => {
+                    Shared::Plain(SharedExperts { shared_experts: plain.shared_experts.packed(precision) })
+                }
+                Shared::Gated(gated) => Shared::Gated(GatedExpert {
+                    shared_expert: gated.shared_expert.packed(precision),
+                    shared_expert_gate: gated.shared_expert_gate.valid(),
+                }),
+            }),
         }
     }
 }

@@ -3,9 +3,9 @@
 
 // B batch, T tokens, N rows, F feed-forward width, E experts
 
-use crate::attention::{Absorbed, LatentUp, QueryKeyValue};
+use crate::attention::{Absorbed, LatentUp, QueryKeyValue, split_heads};
 use crate::config::{Gqa, Mla};
-use crate::layers::{GateUp, Linear, LinearMap};
+use crate::layers::{GateUp, Linear, LinearMap, halves};
 use crate::moe::{ExpertMaps, RouterBias};
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -58,11 +58,8 @@ pub(crate) struct PackedHeads {
 }
 
 impl QueryKeyValue for PackedHeads {
-    fn heads(&self, x: Tensor<2>, [batch, tokens]: [usize; 2], sizes: Gqa) -> [Tensor<4>; 3] {
-        let Gqa { num_attention_heads: queries, num_key_value_heads: keys, head_dim, .. } = sizes;
-        let heads = self.stacked.forward(x).reshape([batch, tokens, queries + 2 * keys, head_dim]);
-        [(0, queries), (queries, keys), (queries + keys, keys)]
-            .map(|(start, count)| heads.clone().narrow(2, start, count))
+    fn heads(&self, x: Tensor<2>, shape: [usize; 2], sizes: Gqa) -> [Tensor<4>; 3] {
+        split_heads(self.stacked.forward(x), shape, sizes)
     }
 }
 
@@ -74,9 +71,7 @@ pub(crate) struct PackedGateUp {
 
 impl GateUp for PackedGateUp {
     fn forward(&self, x: Tensor<2>) -> [Tensor<2>; 2] {
-        let both = self.stacked.forward(x); // [N, 2 F]
-        let [_, width] = both.dims();
-        [0, width / 2].map(|start| both.clone().narrow(1, start, width / 2))
+        halves(self.stacked.forward(x))
     }
 }
 

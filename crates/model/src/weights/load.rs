@@ -4,7 +4,7 @@
 use super::error::LoadError;
 use super::source_config::Origin;
 use super::store::Store;
-use super::{NAMED, fused_experts, read_json};
+use super::{NAMED, Names, read_json};
 use crate::parameters::may_be_bfloat16;
 use crate::{Config, ConfigError, Decoder, lora};
 use burn::tensor::{DType, Device};
@@ -145,7 +145,8 @@ fn fill(
     (held, device): (Held, &Device),
     progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Decoder, LoadError> {
-    let mut check = Check { store, used: BTreeSet::new(), missing: Vec::new(), misshapen: Vec::new() };
+    let names = Names::of(config);
+    let mut check = Check { store, names, used: BTreeSet::new(), missing: Vec::new(), misshapen: Vec::new() };
     // A configuration that is not of these files may ask for any number of blocks.
     check.blocks(config);
     check.refuse(folder, config, &[])?;
@@ -155,8 +156,8 @@ fn fill(
         check.parameter(name, shape);
         of = shape.iter().fold(1, |size, &side| u64::saturating_mul(size, side as u64)).saturating_add(of);
     });
-    let names: Vec<&String> = check.store.names().collect();
-    check.refuse(folder, config, &names)?;
+    let all: Vec<&String> = check.store.names().collect();
+    check.refuse(folder, config, &all)?;
 
     let mut done = 0;
     let decoder = blank.with_values(&mut |name, shape| {
@@ -164,7 +165,7 @@ fn fill(
         let mut values = vec![0.0; shape.iter().product()];
         let mut rest = values.as_mut_slice();
         let mut stays = held == Held::AsStored && may_be_bfloat16(name, shape.len());
-        for (source, part) in sources(name, shape, |name| store.has(name)) {
+        for (source, part) in sources(names, name, shape, |name| store.has(name)) {
             stays &= store.is_bfloat16(&source);
             let part = rest.split_off_mut(..part.iter().product()).expect("the parts are the whole");
             store.read(&source, part)?;
@@ -176,24 +177,24 @@ fn fill(
     Ok(decoder)
 }
 
-/// The stored tensors that make up one of ours: itself, or the experts' parts with their shape.
-fn sources(name: &str, shape: &[usize], present: impl Fn(&str) -> bool) -> Vec<(String, Vec<usize>)> {
-    match fused_experts(name) {
-        Some((prefix, fused)) if !present(name) => {
-            let parts = fused.parts();
-            let part = vec![shape[1] / parts.len(), shape[2]];
-            (0..shape[0])
-                .flat_map(|expert| parts.iter().map(move |p| format!("{prefix}.{expert}.{p}.weight")))
-                .map(|name| (name, part.clone()))
-                .collect()
-        }
-        _ => vec![(name.to_owned(), shape.to_vec())],
+/// The stored tensors that make up one of ours, with their shapes: itself under either name, or the experts' parts.
+fn sources(
+    names: Names,
+    name: &str,
+    shape: &[usize],
+    present: impl Fn(&str) -> bool,
+) -> Vec<(String, Vec<usize>)> {
+    if present(name) {
+        return vec![(name.to_owned(), shape.to_vec())];
     }
+    let one = || vec![(names.stored(name), shape.to_vec())];
+    names.of_experts(name, shape).unwrap_or_else(one)
 }
 
 /// What of the files the model needs, and whether they have it.
 struct Check<'a> {
     store: &'a Store,
+    names: Names,
     used: BTreeSet<String>,
     missing: Vec<String>,
     misshapen: Vec<String>,
@@ -202,7 +203,7 @@ struct Check<'a> {
 impl Check<'_> {
     /// Whether the files have as many blocks as the configuration; names the first that they lack.
     fn blocks(&mut self, config: &Config) {
-        let first = |layer: usize| format!("model.layers.{layer}.input_layernorm.weight");
+        let first = |layer: usize| format!("model.layers.{layer}.post_attention_layernorm.weight");
         let lacking = (0..config.num_hidden_layers).map(first).find(|name| !self.store.has(name));
         self.missing.extend(lacking);
     }
@@ -211,7 +212,7 @@ impl Check<'_> {
         if self.missing.len() >= NAMED {
             return;
         }
-        for (name, expected) in sources(name, shape, |name| self.store.has(name)) {
+        for (name, expected) in sources(self.names, name, shape, |name| self.store.has(name)) {
             if !self.store.has(&name) {
                 self.missing.push(name);
                 if self.missing.len() >= NAMED {

@@ -1,8 +1,8 @@
 //! Writing a model folder that transformers loads unchanged, a piece of a tensor at a time. The caller makes it atomic: it
 //! passes a new folder that is renamed when everything is in it.
 
+use super::Names;
 use super::error::SaveError;
-use super::fused_experts;
 use super::index::{INDEX, SINGLE};
 use crate::Decoder;
 use crate::lora;
@@ -85,8 +85,9 @@ pub fn save_as(decoder: &Decoder, folder: &Path, format: Format) -> Result<Vec<P
         return lora::save(decoder, adapters, folder);
     }
     let mut plan = Plan { format, shards: vec![Shard::default()] };
+    let names = Names::of(decoder.config());
     decoder.visit_shapes(&mut |name, shape| {
-        for (name, shape) in stored(name, shape) {
+        for (name, shape) in stored(names, name, shape) {
             plan.add(name, shape);
         }
     });
@@ -124,12 +125,9 @@ pub(crate) fn pretty(value: &Value) -> Vec<u8> {
 }
 
 /// The names and shapes under which files have a parameter: experts are stored one by one.
-fn stored(name: &str, shape: &[usize]) -> Vec<(String, Vec<usize>)> {
-    let Some((prefix, fused)) = fused_experts(name) else { return vec![(name.to_owned(), shape.to_vec())] };
-    let parts = fused.parts();
-    let part = [shape[1] / parts.len(), shape[2]];
-    let names = |expert| parts.iter().map(move |name| format!("{prefix}.{expert}.{name}.weight"));
-    (0..shape[0]).flat_map(names).map(|name| (name, part.to_vec())).collect()
+fn stored(names: Names, name: &str, shape: &[usize]) -> Vec<(String, Vec<usize>)> {
+    let one = || vec![(names.stored(name), shape.to_vec())];
+    names.of_experts(name, shape).unwrap_or_else(one)
 }
 
 /// Visits the weights as files have them: the name and shape of each tensor, its parameter flat, and which numbers of that
@@ -141,12 +139,13 @@ pub fn visit_stored<E>(
     decoder: &Decoder,
     action: &mut impl FnMut(&str, &[usize], &Tensor<1>, Range<usize>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let mut visitor = StoredVisitor { action, failure: None };
+    let mut visitor = StoredVisitor { names: Names::of(decoder.config()), action, failure: None };
     decoder.visit_parameters(&mut visitor);
     visitor.failure.map_or(Ok(()), Err)
 }
 
 struct StoredVisitor<'a, F, E> {
+    names: Names,
     action: &'a mut F,
     failure: Option<E>,
 }
@@ -160,7 +159,7 @@ impl<E, F: FnMut(&str, &[usize], &Tensor<1>, Range<usize>) -> Result<(), E>> Par
         }
         let parameter = tensor.clone().detach().flatten::<1>(0, D - 1);
         let mut begin = 0;
-        for (name, shape) in stored(name, &tensor.dims()) {
+        for (name, shape) in stored(self.names, name, &tensor.dims()) {
             let end = begin + shape.iter().product::<usize>();
             if let Err(failure) = (self.action)(&name, &shape, &parameter, begin..end) {
                 self.failure = Some(failure);

@@ -62,7 +62,7 @@ impl Store {
 
     /// What stands before the blocks' names, where it is another prefix than ours.
     pub(super) fn other_prefix(&self) -> Option<String> {
-        const FIRST: &str = "layers.0.input_layernorm.weight";
+        const FIRST: &str = "layers.0.post_attention_layernorm.weight";
         let prefix = self.tensors.keys().find_map(|name| name.strip_suffix(FIRST))?;
         (prefix != "model.").then(|| prefix.chars().take(80).collect())
     }

@@ -13,7 +13,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 /// Every committed checkpoint.
-pub(crate) const CASES: [&str; 18] = [
+pub(crate) const CASES: [&str; 28] = [
     "deepseek_v3_plain",
     "deepseek_v3_fused",
     "deepseek_v3_full",
@@ -32,6 +32,16 @@ pub(crate) const CASES: [&str; 18] = [
     "qwen3",
     "qwen3_moe",
     "qwen3_moe_sharded",
+    "phi3",
+    "phi3_longrope",
+    "glm4_moe",
+    "glm4_moe_plain",
+    "dots1",
+    "mixtral",
+    "qwen2_moe",
+    "qwen2_moe_normed",
+    "olmo2",
+    "internlm3",
 ];
 
 /// A copy of a case to spoil.
