@@ -67,6 +67,8 @@ fn values_and_gradients_are_those_of_the_whole_graph() {
     for (fixture, (dtype, tolerance)) in
         fixtures.into_iter().flat_map(|fixture| dtypes.map(|of| (fixture, of)))
     {
+        // The gradient of a key's bias is a sum over places that nearly cancels.
+        let tolerance = if fixture == "glm4_moe" { 5.0 * tolerance } else { tolerance };
         let folder = testkit::fixture_path(&format!("model/{fixture}"));
         let decoder =
             load(&folder, &testkit::autodiff_device()).expect("a fixture").with_compute_dtype(dtype);

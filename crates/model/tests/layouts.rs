@@ -37,6 +37,10 @@ fn both_spellings_of_positions_say_the_same_in_every_family() {
     let plain = json!({"rope_type": "default", "rope_theta": 1e6});
     for name in CASES {
         for parameters in [&yarn, &llama3, &plain] {
+            // Its class has rules of its own.
+            if name.starts_with("phi3") && parameters["rope_type"] != "default" {
+                continue;
+            }
             let mut newer: Value = testkit::json(&format!("model/{name}/config.json"));
             for key in ["rope_theta", "rope_scaling"] {
                 newer[key] = Value::Null;
