@@ -12,13 +12,13 @@ use ruminate_train::{Metrics, Observer, State};
 use std::collections::BTreeMap;
 use std::path::Path;
 
-const FAMILIES: [&str; 19] = [
+/// All but granite, whose random checkpoint always draws the same completion.
+const FAMILIES: [&str; 18] = [
     "deepseek_v3_full",
     "deepseek_v3_mtp",
     "dots1",
     "glm4_moe",
     "glm4_moe_plain",
-    "granite",
     "internlm3",
     "llama_biases",
     "llama_tied",
@@ -50,10 +50,10 @@ impl Observer for Log {
     }
 }
 
-/// Rewards the share of even tokens.
-fn share_of_even(_: &Task, completion: &Completion) -> Verdict {
-    let even = completion.ids.iter().filter(|&&id| id % 2 == 0).count();
-    let score = even as f64 / completion.ids.len() as f64;
+/// Rewards high token ids.
+fn mean_id(_: &Task, completion: &Completion) -> Verdict {
+    let sum: u32 = completion.ids.iter().sum();
+    let score = f64::from(sum) / (40 * completion.ids.len()) as f64;
     let outcome = if score > 0.5 { Outcome::Correct } else { Outcome::Wrong };
     Verdict { outcome, score, extracted: None, why: String::new(), rewards: Vec::new() }
 }
@@ -69,7 +69,7 @@ fn step(policy: Decoder) -> (Decoder, Log) {
     let args = TrainerArgs {
         config: &config,
         train: &optimizer,
-        sampling: SamplingParams { max_new_tokens: 8, ..SamplingParams::default() },
+        sampling: SamplingParams { max_new_tokens: 8, temperature: 2.0, ..SamplingParams::default() },
         stop: &Stop::at(&[1]),
         alarms: &ruminate_train::alarms::Config::default(),
         max_steps: 1,
@@ -82,7 +82,7 @@ fn step(policy: Decoder) -> (Decoder, Log) {
     let mut engine = LocalEngine::new(EngineConfig { record_routing: true, ..EngineConfig::default() });
     let mut log = Log::default();
     let state = State::fresh(policy, &optimizer);
-    let state = train(state, &mut engine, &mut problems, &share_of_even, &args, &mut log).expect("it trains");
+    let state = train(state, &mut engine, &mut problems, &mean_id, &args, &mut log).expect("it trains");
     (state.policy, log)
 }
 
