@@ -148,7 +148,7 @@ fn vulkan() -> Result<()> {
 }
 
 /// Whether a place where drivers announce themselves to the Vulkan loader holds something.
-fn vulkan_driver_installed(filled: &dyn Fn(&Path) -> bool) -> bool {
+pub(crate) fn vulkan_driver_installed(filled: &dyn Fn(&Path) -> bool) -> bool {
     ["/usr/share/vulkan/icd.d", "/usr/local/share/vulkan/icd.d", "/etc/vulkan/icd.d"]
         .iter()
         .any(|folder| filled(Path::new(folder)))

@@ -1,5 +1,5 @@
 //! `cargo xtask COMMAND ...`: builds the `ruminate` binary with the features that the command needs and becomes it.
-//! Its own commands are `ci`, `benchmarks`, `recipe-keys`, `sanitize` and `check-vllm`. All others go to the binary, which refuses unknown ones.
+//! Its own commands are `ci`, `benchmarks`, `gpu`, `recipe-keys`, `sanitize` and `check-vllm`. All others go to the binary, which refuses unknown ones.
 
 /// Prints to standard error, like the standard macros of these names, which they stand in for. Those panic
 /// where the reader has gone (`2>&1 | tee log`, and `tee` is killed), and a run must not die of that.
@@ -17,6 +17,7 @@ mod benchmarks;
 mod binary;
 mod check_vllm;
 mod ci;
+mod gpu;
 mod sanitize;
 
 use anyhow::{Context, Result, ensure};
@@ -40,6 +41,9 @@ fn run(args: &[OsString]) -> Result<ExitCode> {
     }
     if args.first().is_some_and(|command| command == "benchmarks") {
         return benchmarks::run(&args[1..]);
+    }
+    if args.first().is_some_and(|command| command == "gpu") {
+        return gpu::run(&args[1..]);
     }
     if args.first().is_some_and(|command| command == "sanitize") {
         return sanitize::run(&args[1..]);

@@ -95,7 +95,8 @@ pub(crate) fn same_numbers(terms: f32, expected: &[Vec<f32>], actual: &[Vec<f32>
     near_numbers(1e-5, terms, expected, actual);
 }
 
-fn near_numbers(relative: f32, terms: f32, expected: &[Vec<f32>], actual: &[Vec<f32>]) {
+/// The same to a part of the largest magnitude in a tensor, or of `terms`.
+pub(crate) fn near_numbers(relative: f32, terms: f32, expected: &[Vec<f32>], actual: &[Vec<f32>]) {
     assert_eq!(expected.len(), actual.len());
     for (index, (expected, actual)) in expected.iter().zip(actual).enumerate() {
         let largest = expected.iter().fold(terms, |largest, x| largest.max(x.abs()));

@@ -6,7 +6,7 @@
 
 use super::{MASKED, composed};
 use crate::backend::{Form, operation};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -19,6 +19,8 @@ struct Visible {
     slots: Vec<Seen>,
     /// The reference's, uploaded by the first layer of a step for all of them.
     bias: OnceLock<Tensor<4>>,
+    /// What a form on another device than the CPU reads, uploaded likewise.
+    counts: OnceLock<Tensor<1, Int>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +35,7 @@ impl VisibleColumns {
     /// column) for each slot.
     pub fn new(slots: impl IntoIterator<Item = (usize, usize)>) -> Self {
         let slots = slots.into_iter().map(|(count, column)| Seen { count, column }).collect();
-        Self(Arc::new(Visible { slots, bias: OnceLock::new() }))
+        Self(Arc::new(Visible { slots, bias: OnceLock::new(), counts: OnceLock::new() }))
     }
 
     /// What a slot sees of a ring of `columns`, the oldest first: the second range begins at column 0.
@@ -56,6 +58,18 @@ impl VisibleColumns {
             start += slots.len();
             (first..start, slots[0].column)
         })
+    }
+
+    /// `[2 S]`: of each slot how many columns it sees, be they more than a ring has, and its latest one.
+    #[cfg_attr(not(feature = "cube"), allow(dead_code, reason = "read by forms for GPUs"))]
+    pub(crate) fn uploaded(&self, device: &Device) -> Tensor<1, Int> {
+        let upload = || {
+            let slots = &self.0.slots;
+            let numbers = slots.iter().flat_map(|&Seen { count, column }| [count as i32, column as i32]);
+            Tensor::from_data(TensorData::new(numbers.collect(), [2 * slots.len()]), device)
+        };
+        let counts = self.0.counts.get_or_init(upload);
+        if counts.device() == *device { counts.clone() } else { upload() }
     }
 
     /// `[S, 1, 1, L]`: 0 for what is seen, [`MASKED`] for the rest.
@@ -157,7 +171,7 @@ operation!(
         -> (out: Tensor<3>, kept: Tensor<3>)
 );
 
-pub(super) fn latent_reference(
+pub(crate) fn latent_reference(
     q: Tensor<3>,
     new: Tensor<2>,
     mut kept: Tensor<3>,
@@ -175,7 +189,7 @@ pub(super) fn latent_reference(
     (attended(q, keys.clone(), keys, latest, scale).narrow(2, 0, width), kept)
 }
 
-pub(super) fn reference(
+pub(crate) fn reference(
     q: Tensor<3>,
     k: Tensor<3>,
     v: Tensor<3>,

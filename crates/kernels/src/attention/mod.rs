@@ -4,7 +4,7 @@
 // B batch, T tokens, H query heads, Hk key-value heads, G = H / Hk, Dk key width, Dv value width,
 // P a head's own key columns, R the rotary columns that all heads share
 
-mod decode;
+pub(crate) mod decode;
 mod segments;
 #[cfg(test)]
 mod tests;

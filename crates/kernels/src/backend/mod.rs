@@ -3,8 +3,8 @@
 //!
 //! To add a backend: a folder beside `cpu/` that implements [`Operation`] for each operation, [`Differentiable`] for
 //! those with a gradient, and [`Packing`]; and its line in [`with_backends`]. The compiler then names what is missing.
-//! What the backend leaves to the reference compositions it says by [`by_reference`]. `ndarray/` is a small one, which
-//! tests with the feature `second-backend` alone compile.
+//! What the backend leaves to the reference compositions it says by [`by_reference`]. `cube/` is one that has forms of some
+//! operations, for GPUs; `ndarray/` is a small one, which tests with the feature `second-backend` alone compile.
 
 #![cfg_attr(
     feature = "second-backend",
@@ -15,13 +15,15 @@
 /// that is compiled in by a feature only has the condition before its name: `#[cfg(feature = "...")] Name`.
 macro_rules! with_backends {
     ($macro:ident! $arguments:tt) => {
-        $crate::backend::$macro! { [Flex, #[cfg(all(test, feature = "second-backend"))] NdArray] $arguments }
+        $crate::backend::$macro! { [Flex, #[cfg(feature = "cube")] Cube, #[cfg(all(test, feature = "second-backend"))] NdArray] $arguments }
     };
 }
 
 pub(crate) use with_backends;
 
 pub(crate) mod cpu;
+#[cfg(feature = "cube")]
+mod cube;
 mod dispatch;
 mod int8_moments;
 #[cfg(all(test, feature = "second-backend"))]
@@ -32,7 +34,7 @@ mod packing;
 pub use dispatch::disable_fused;
 pub(crate) use dispatch::{Form, form, form_where, is_packing};
 pub(crate) use int8_moments::{Int8Moments, adamw_int8_of_backend, update_with};
-#[cfg(all(test, feature = "second-backend"))]
+#[cfg(any(feature = "cube", all(test, feature = "second-backend")))]
 pub(crate) use operation::by_reference;
 pub(crate) use operation::{Differentiable, Operation, forward_on_graph, keep_inputs, operation};
 pub(crate) use packing::{PackedExperts, PackedWeight, Packing, pack_experts, pack_weight, pack_with};

@@ -16,6 +16,12 @@ pub(crate) trait Operation<B: Backend, const N: usize, const M: usize> {
     /// nothing else here is called; [`by_reference`] says so of several.
     const FUSED: bool = true;
 
+    /// Whether the form computes this very operation; where it does not, the reference composition runs. Operations that
+    /// have cases which a backend leaves out ask for it.
+    fn covers(&self) -> bool {
+        true
+    }
+
     /// Computes the results. A tensor that nothing else holds may be written in place.
     fn forward(&self, inputs: [FloatTensor<B>; N]) -> [FloatTensor<B>; M];
 }
@@ -156,6 +162,8 @@ macro_rules! operation {
             /// A backend's [`FUSED`]($crate::backend::Operation::FUSED) of this operation.
             trait HasForm {
                 const FUSED: bool;
+
+                fn covers(operation: &$name) -> bool;
             }
 
             #[allow(dead_code, reason = "an operation asks for the form by one of both")]
@@ -168,6 +176,21 @@ macro_rules! operation {
                 /// The form where products take the dtype of this operand.
                 pub(crate) fn form_of_products<const D: usize>(operand: &Tensor<D>) -> $crate::backend::Form {
                     Self::form_of(operand, &[DType::F32, DType::BF16])
+                }
+
+                /// The same of this operation, which a backend's form may leave out.
+                pub(crate) fn own_form_of_products<const D: usize>(&self, operand: &Tensor<D>) -> $crate::backend::Form {
+                    $crate::backend::form_where(operand, &[DType::F32, DType::BF16], |device| match device {
+                        $(
+                            $(#[cfg $condition])?
+                            DispatchDevice::$backend(_) => {
+                                <burn::backend::$backend as HasForm>::FUSED
+                                    && <burn::backend::$backend as HasForm>::covers(self)
+                            }
+                        )+
+                        #[allow(unreachable_patterns, reason = "reachable when another backend is compiled in")]
+                        _ => false,
+                    })
                 }
 
                 fn form_of<const D: usize>(tensor: &Tensor<D>, dtypes: &[DType]) -> $crate::backend::Form {
@@ -224,6 +247,10 @@ macro_rules! operation {
                 { [$($rank),+].len() },
                 { [$($out_rank),+].len() },
             >>::FUSED;
+
+            fn covers(operation: &$name) -> bool {
+                $crate::backend::Operation::<Self, { [$($rank),+].len() }, { [$($out_rank),+].len() }>::covers(operation)
+            }
         }
     };
 
@@ -262,7 +289,7 @@ pub(crate) use operation;
 
 /// Operations that a backend has no form of, those with a gradient and then those without:
 /// `by_reference!(Backend: [Name, ..], untracked [Name, ..])`. They run as their reference compositions.
-#[cfg(all(test, feature = "second-backend"))] // no backend of today's is partial but that of the tests
+#[cfg(any(feature = "cube", all(test, feature = "second-backend")))] // the partial backends
 macro_rules! by_reference {
     ($backend:ident: [$($tracked:ident),*], untracked [$($untracked:ident),*]) => {
         $crate::backend::by_reference! { @operations $backend $($tracked)* $($untracked)* }
@@ -304,5 +331,5 @@ macro_rules! by_reference {
         )*
     };
 }
-#[cfg(all(test, feature = "second-backend"))]
+#[cfg(any(feature = "cube", all(test, feature = "second-backend")))]
 pub(crate) use by_reference;

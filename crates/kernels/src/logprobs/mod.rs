@@ -73,14 +73,13 @@ fn of_targets(
     temperature: f64,
 ) -> TokenStatistics {
     assert!(!targets.is_empty() && targets.len() == hidden.dims()[0], "one target a token, at least one");
-    let form = TargetLogprobs::form_of_products(&hidden);
-    let plan = match form {
-        Form::Reference => Plan::rows(temperature, head.dims()[0]),
-        Form::Fused => Plan::blocks(temperature),
-    };
+    let plan = Plan::blocks(temperature);
     let operation = TargetLogprobs { targets: targets.to_vec(), shaping: shaping.cloned(), plan };
-    match form {
-        Form::Reference => operation.reference(hidden, head),
+    match operation.own_form_of_products(&hidden) {
+        Form::Reference => {
+            let plan = Plan::rows(temperature, head.dims()[0]);
+            TargetLogprobs { plan, ..operation }.reference(hidden, head)
+        }
         Form::Fused => operation.statistics(hidden, head),
     }
 }
@@ -112,7 +111,7 @@ impl TargetLogprobs {
         TokenStatistics { logprobs, entropy: besides.narrow(1, 0, 1).reshape([tokens]) }
     }
 
-    fn reference(&self, hidden: Tensor<2>, head: Tensor<2>) -> TokenStatistics {
+    pub(crate) fn reference(&self, hidden: Tensor<2>, head: Tensor<2>) -> TokenStatistics {
         let Plan { temperature, tokens_at_once, .. } = self.plan;
         let [tokens, _] = hidden.dims();
         let targets: Vec<i32> = self.targets.iter().map(|&target| target as i32).collect();

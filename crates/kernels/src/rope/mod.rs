@@ -11,19 +11,19 @@ use burn::tensor::{Device, Tensor, TensorData};
 use std::sync::{Arc, OnceLock};
 
 /// Cosines and sines of the rotation angles, one row per token, one column per frequency. Kept on the host; a device
-/// gets them where the reference composition runs.
+/// other than the CPU gets them at the first use.
 #[derive(Clone, Debug)]
 pub struct Angles {
     table: Arc<Table>,
-    uploaded: OnceLock<[Tensor<4>; 2]>,
 }
 
-/// `[B * T, R / 2]` each.
+/// `[B * T, R / 2]` each, and what was uploaded of them.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) cos: Vec<f32>,
     pub(crate) sin: Vec<f32>,
     pub(crate) frequencies: usize,
+    uploaded: OnceLock<[Tensor<4>; 2]>,
 }
 
 /// Which columns make a pair.
@@ -43,21 +43,23 @@ impl Angles {
             cos.len() == sin.len() && cos.len().is_multiple_of(frequencies.max(1)),
             "rows of frequencies"
         );
-        Self { table: Arc::new(Table { cos, sin, frequencies }), uploaded: OnceLock::new() }
+        Self { table: Arc::new(Table { cos, sin, frequencies, uploaded: OnceLock::new() }) }
     }
 
     /// Rotated columns (R).
     pub fn width(&self) -> usize {
         2 * self.table.frequencies
     }
+}
 
-    /// `[B, T, 1, R / 2]` each, made at the first call.
-    fn tensors(&self, [batch, tokens]: [usize; 2], device: &Device) -> [Tensor<4>; 2] {
-        let Table { cos, sin, frequencies } = &*self.table;
+impl Table {
+    /// Cosines and sines, `[B, T, 1, R / 2]` each, uploaded at the first call.
+    pub(crate) fn tensors(&self, [batch, tokens]: [usize; 2], device: &Device) -> [Tensor<4>; 2] {
+        let Self { cos, sin, frequencies, uploaded } = self;
         let upload = |values: &Vec<f32>| {
             Tensor::from_data(TensorData::new(values.clone(), [batch, tokens, 1, *frequencies]), device)
         };
-        self.uploaded.get_or_init(|| [cos, sin].map(upload)).clone()
+        uploaded.get_or_init(|| [cos, sin].map(upload)).clone()
     }
 }
 
@@ -102,7 +104,7 @@ fn fused(x: Tensor<4>, angles: &Angles, pairs: Pairs) -> Tensor<4> {
     Rotation { table: Arc::clone(&angles.table), pairs }.fused(x)
 }
 
-fn reference(x: Tensor<4>, angles: &Angles, pairs: Pairs) -> Tensor<4> {
+pub(crate) fn reference(x: Tensor<4>, angles: &Angles, pairs: Pairs) -> Tensor<4> {
     let [batch, tokens, heads, width] = x.dims();
     let half = angles.table.frequencies;
     let still = width - 2 * half;
@@ -114,7 +116,7 @@ fn reference(x: Tensor<4>, angles: &Angles, pairs: Pairs) -> Tensor<4> {
         }
         Pairs::Halves => [0, half].map(|start| turning.clone().narrow(3, start, half)),
     };
-    let [cos, sin] = angles.tensors([batch, tokens], &x.device());
+    let [cos, sin] = angles.table.tensors([batch, tokens], &x.device());
     let turned_first = first.clone() * cos.clone() - second.clone() * sin.clone();
     let turned_second = second * cos + first * sin;
     let mut parts = vec![turned_first, turned_second];

@@ -83,7 +83,7 @@ fn fused_weights(scores: Tensor<2>, experts: &[u16], normalisation: Normalisatio
 /// Keeps a sum of vanishing scores from dividing by zero; transformers has the same.
 pub(crate) const SUM_EPSILON: f32 = 1e-20;
 
-fn reference_scores(x: Tensor<2>, weight: Tensor<2>, scoring: Scoring) -> Tensor<2> {
+pub(crate) fn reference_scores(x: Tensor<2>, weight: Tensor<2>, scoring: Scoring) -> Tensor<2> {
     let logits = x.matmul(weight.transpose());
     match scoring {
         Scoring::Sigmoid => sigmoid(logits),
@@ -91,7 +91,7 @@ fn reference_scores(x: Tensor<2>, weight: Tensor<2>, scoring: Scoring) -> Tensor
     }
 }
 
-fn reference_weights(
+pub(crate) fn reference_weights(
     scores: Tensor<2>,
     experts: &[u16],
     normalisation: Normalisation,
