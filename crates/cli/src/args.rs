@@ -161,6 +161,10 @@ pub(crate) struct DoctorArgs {
     /// wrote RECIPE, where that is the config.json of a run folder]
     #[arg(long = "for", value_name = "COMMAND")]
     pub(crate) work: Option<Work>,
+    /// Take the first step of the run of train-rl, too, and say what its completions show: the model is loaded, and nothing
+    /// is kept
+    #[arg(long)]
+    pub(crate) sample: bool,
 }
 
 /// What `eval` takes.

@@ -95,10 +95,10 @@ fn rows(summary: &Summary) -> Result<(), Error> {
 }
 
 fn doctor(args: DoctorArgs) -> Result<(), Failure> {
-    let DoctorArgs { fit, work } = args;
+    let DoctorArgs { fit, work, sample } = args;
     let RunArgs { resume, stop_at_eof, force, .. } = &fit.run;
     let without_effect =
-        [("--resume", resume.is_some()), ("--stop-at-eof", *stop_at_eof), ("--force", *force)];
+        [("--resume", resume.is_some()), ("--stop-at-eof", *stop_at_eof), ("--force", *force && !sample)];
     if let Some((flag, _)) = without_effect.into_iter().find(|(_, given)| *given) {
         return Err(Failure::Usage(format!(
             "{flag} has no effect on the doctor: it runs nothing; leave it out"
@@ -106,7 +106,8 @@ fn doctor(args: DoctorArgs) -> Result<(), Failure> {
     }
     let recipe = fit.run.recipe.as_ref();
     let recipe = recipe.map_or("the embedded recipe".to_owned(), |path| path.display().to_string());
-    let Examination { work, findings } = ruminate::doctor(fit.options(), work)?;
+    let examine = if sample { ruminate::doctor_with_sample } else { ruminate::doctor };
+    let Examination { work, findings } = examine(fit.options(), work)?;
     // The severe findings last, where they are seen.
     eprintln!("doctor: {recipe}, for {work}");
     for severity in [Severity::Note, Severity::Warning, Severity::Severe] {
@@ -121,7 +122,8 @@ fn doctor(args: DoctorArgs) -> Result<(), Failure> {
         1 => "1 severe finding".to_owned(),
         severe => format!("{severe} severe findings"),
     };
-    Err(Failure::Usage(format!("{count}: a run would be refused")))
+    let so = if sample { "a run would be refused, or learn nothing" } else { "a run would be refused" };
+    Err(Failure::Usage(format!("{count}: {so}")))
 }
 
 fn r1(args: R1Args) -> Result<(), Failure> {

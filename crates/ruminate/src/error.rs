@@ -112,6 +112,11 @@ impl Refusal {
         Self::Input(message.into()).into()
     }
 
+    /// A result that cannot be written, or read again.
+    pub(crate) fn write(path: &Path, source: io::Error) -> anyhow::Error {
+        Self::Write { path: path.display().to_string(), source }.into()
+    }
+
     /// A problem with one line of an input, 1-based.
     pub(crate) fn line(path: &Path, line: usize, problem: impl fmt::Display) -> anyhow::Error {
         Self::Input(format!("{}:{line}: {problem}", path.display())).into()

@@ -11,7 +11,7 @@ pub trait Frontend: Send + Sync {
     /// Prints text for people as it is: it ends its own lines, and no control character is in it.
     fn message(&self, text: &str);
 
-    /// A progress bar of `total` steps, `done` of them in an earlier process.
+    /// A progress bar of `total` steps, `done` of them in an earlier process. A total of 0 is not known.
     fn bar(&self, label: &str, total: u64, done: u64) -> Box<dyn Bar>;
 
     /// From here on a signal is a request to end ([`interrupt::request`](crate::interrupt::request)); `then` says what
@@ -23,6 +23,12 @@ pub trait Frontend: Send + Sync {
 pub trait Bar: Send {
     /// `done` steps are done; `message` has the numbers that matter.
     fn at(&mut self, done: u64, message: &str);
+
+    /// Time passes within a step; `within` says what was done in it so far, and is empty where that is not counted. Called a
+    /// few times a second, by another thread than [`at`](Self::at), never at the same time.
+    fn tick(&mut self, within: &str) {
+        let _ = within;
+    }
 
     /// The newest completion in one line, made by `line` where it is shown; `line` is told whether there are colours.
     fn sample(&mut self, line: &mut dyn FnMut(bool) -> String);
@@ -61,52 +67,7 @@ pub(crate) fn catch_interrupts(then: &'static str) {
     }
 }
 
-/// The progress of one stage, shown where there is a frontend.
-pub(crate) struct Progress(Option<Box<dyn Bar>>);
-
-impl Progress {
-    /// Of `total` steps, `done` of them in an earlier process.
-    pub(crate) fn new(label: &str, total: u64, done: u64) -> Self {
-        Self(FRONTEND.get().map(|frontend| frontend.bar(label, total, done)))
-    }
-
-    /// See [`Bar::at`]. What is not ours in the message has been made [`harmless`] before.
-    pub(crate) fn at(&mut self, done: u64, message: &str) {
-        if let Some(bar) = &mut self.0 {
-            bar.at(done, message);
-        }
-    }
-
-    /// See [`Bar::sample`].
-    pub(crate) fn sample(&mut self, mut line: impl FnMut(bool) -> String) {
-        if let Some(bar) = &mut self.0 {
-            bar.sample(&mut line);
-        }
-    }
-
-    /// See [`Bar::pause`].
-    pub(crate) fn pause(&mut self) {
-        if let Some(bar) = &mut self.0 {
-            bar.pause();
-        }
-    }
-
-    /// See [`Bar::colours`].
-    pub(crate) fn colours(&self) -> bool {
-        self.0.as_ref().is_some_and(|bar| bar.colours())
-    }
-
-    /// See [`Bar::alarm`].
-    pub(crate) fn alarm(&self, line: &str) {
-        if let Some(bar) = &self.0 {
-            bar.alarm(line);
-        }
-    }
-
-    /// See [`Bar::say`].
-    pub(crate) fn say(&self, line: &str) {
-        if let Some(bar) = &self.0 {
-            bar.say(line);
-        }
-    }
+/// A bar, where there is a frontend.
+pub(crate) fn bar(label: &str, total: u64, done: u64) -> Option<Box<dyn Bar>> {
+    FRONTEND.get().map(|frontend| frontend.bar(label, total, done))
 }

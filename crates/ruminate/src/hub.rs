@@ -106,7 +106,7 @@ use client::download;
 #[cfg(feature = "hub")]
 mod client {
     use super::{Name, absent};
-    use crate::frontend::Progress;
+    use crate::progress::Progress;
     use anyhow::Result;
     use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
     use hf_hub::{Cache, CacheRepo, Repo, RepoType};

@@ -30,6 +30,7 @@ mod doctor;
 mod error;
 mod evaluator;
 mod fleet;
+mod forecast;
 pub mod frontend;
 mod hub;
 pub mod interrupt;
@@ -39,6 +40,7 @@ mod options;
 mod pipelines;
 mod policy;
 pub mod printable;
+mod progress;
 mod r1;
 mod recipe;
 mod run;
@@ -183,7 +185,16 @@ pub fn compare(a: &Path, b: &Path) -> Result<Vec<Compared>, Error> {
 /// # Errors
 /// A recipe that would run programs and was not trusted to.
 pub fn doctor(options: RunOptions, work: Option<Work>) -> Result<Examination, Error> {
-    Ok(commands::doctor::run(options, work)?)
+    Ok(commands::doctor::run(options, work, commands::doctor::Method::Static)?)
+}
+
+/// The same, and the first step of the run of GRPO, of which nothing is kept: what its completions show. It is not taken where
+/// a run would be refused, unless `options` force it.
+///
+/// # Errors
+/// As [`doctor`]; another pipeline than GRPO, and an interruption.
+pub fn doctor_with_sample(options: RunOptions, work: Option<Work>) -> Result<Examination, Error> {
+    Ok(commands::doctor::run(options, work, commands::doctor::Method::Sampling)?)
 }
 
 /// Writes to `out` a recipe that fits the model and the data of `options`, with the reason of each value. Returns the

@@ -1,7 +1,7 @@
 //! Policies: loaded from a folder, or made from the keys of a recipe; saved as a folder that transformers loads.
 
 use crate::error::Refusal;
-use crate::frontend::Progress;
+use crate::progress::Progress;
 use crate::recipe::text::load_renderer;
 use crate::recipe::{Model, Recipe};
 use anyhow::{Context, Result};
@@ -138,6 +138,11 @@ impl Source {
             )));
         }
         Ok(Self { adapter: own.or(adapter).map(Path::to_owned), base })
+    }
+
+    /// The adapters on the model folder, where there are some.
+    pub(crate) fn adapter(&self) -> Option<&Path> {
+        self.adapter.as_deref()
     }
 
     /// # Errors

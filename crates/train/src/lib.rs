@@ -85,7 +85,7 @@ pub use gradients::Gradients;
 pub use lesson::{Batch, Batches, Check, Loss, TokenLoss};
 pub use memory::{MemoryPlan, Shape, Trained, memory_plan, optimizer_state};
 pub use metrics::Metrics;
-pub use microbatches::accumulate;
+pub use microbatches::{accumulate, microbatches_done};
 pub use observer::{Observer, Wish};
 pub use optim::{
     AdamW, AdamWInt8, Buffer, DecoderOptimizer, LrAdjustment, MIN_INT8_LENGTH, Muon, Optimizer,

@@ -9,8 +9,17 @@ use burn::module::Module;
 use ruminate_model::Decoder;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Microbatches of all trainers of this process.
+static DONE: AtomicU64 = AtomicU64::new(0);
+
+/// Microbatches whose gradients this process has computed, by whatever trainer: what a progress bar shows within a step. No
+/// result depends on it.
+pub fn microbatches_done() -> u64 {
+    DONE.load(Ordering::Relaxed)
+}
 
 /// Sums the gradients of every microbatch's loss, and returns what `loss` reported of each, in order.
 ///
@@ -35,6 +44,7 @@ pub fn accumulate<M: Sync, T: Send>(
                 (gradients, report)
             });
             sum.insert(index, part);
+            DONE.fetch_add(1, Ordering::Relaxed);
         }
     };
     let workers = workers.get().min(microbatches.len());

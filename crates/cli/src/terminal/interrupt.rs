@@ -1,18 +1,25 @@
 //! Ctrl-C, SIGTERM, and the death of the program that started this one. Once: finish the step, save, end. Twice: end now;
 //! what is on disk is whole, since every save is a rename.
 
+use super::say;
 use crate::exit;
 use ruminate::interrupt::request;
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
-/// Catches the signals from here on; `then` says what the command does at the first one.
+/// What the command does at the first signal.
+static THEN: Mutex<&str> = Mutex::new("");
+
+/// Catches the signals from here on; `then` says what the command does at the first one. The last call counts.
 pub(crate) fn catch(then: &'static str) {
-    // Failing to install it costs the graceful end, not the run.
-    let _ = ctrlc::set_handler(move || {
+    *THEN.lock().unwrap_or_else(PoisonError::into_inner) = then;
+    // Failing to install it costs the graceful end, not the run; it is installed once.
+    let _ = ctrlc::set_handler(|| {
         if request() {
             std::process::exit(i32::from(exit::INTERRUPTED));
         }
-        eprintln!("\ninterrupted: {then}; once more stops at once");
+        let then = *THEN.lock().unwrap_or_else(PoisonError::into_inner);
+        say(format_args!("\ninterrupted: {then}; once more stops at once\n"));
     });
 }
 

@@ -2,6 +2,7 @@
 
 mod bar;
 mod interrupt;
+mod screen;
 
 pub(crate) use interrupt::{catch_end_of_input, catch_in_chat, next_ends_all};
 
@@ -16,8 +17,14 @@ pub(crate) fn say(message: fmt::Arguments<'_>) {
     styled(&harmless(&message.to_string()));
 }
 
-/// Prints text with colours of ours to standard error. What is not ours in it has been made [`harmless`] before.
+/// Prints text with colours of ours to standard error, above the bar that is there. What is not ours in it has been made
+/// [`harmless`] before.
 pub(crate) fn styled(text: &str) {
+    screen::above(|| raw(text));
+}
+
+/// The same where no bar can be in the way.
+fn raw(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 

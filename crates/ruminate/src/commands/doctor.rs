@@ -1,6 +1,6 @@
-//! `doctor`: what a recipe will not survive. Nothing is sampled, and no run folder is entered.
+//! `doctor`: what a recipe will not survive. No run folder is entered, and nothing is written.
 
-use crate::doctor::{Depth, Finding, Work, examine};
+use crate::doctor::{Depth, Finding, Work, examine, sample};
 use crate::error::Refusal;
 use crate::options::RunOptions;
 use crate::run::session::Session;
@@ -22,11 +22,20 @@ pub struct Examination {
     pub findings: Vec<Finding>,
 }
 
-/// Examines the recipe of `options` for `work`, or else for the pipeline that wrote it. Nothing is sampled.
+/// How a recipe is examined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// By what can be read. Nothing is sampled.
+    Static,
+    /// By the first step of its run besides.
+    Sampling,
+}
+
+/// Examines the recipe of `options` for `work`, or else for the pipeline that wrote it.
 ///
 /// # Errors
-/// A recipe that would run programs and was not trusted to.
-pub(crate) fn run(options: RunOptions, work: Option<Work>) -> Result<Examination> {
+/// A recipe that would run programs and was not trusted to; those of [`sample::check`].
+pub(crate) fn run(options: RunOptions, work: Option<Work>, method: Method) -> Result<Examination> {
     let work = work.or_else(|| written_by(options.recipe.as_deref()?)).unwrap_or_default();
     let run = options.resolved(work.name())?;
     // A model that is not there is no reason to look at nothing.
@@ -36,7 +45,11 @@ pub(crate) fn run(options: RunOptions, work: Option<Work>) -> Result<Examination
             if work == Work::Eval {
                 session.recipe.data.prefer_eval_file();
             }
-            examine(&session, work, Depth::Whole)
+            let mut findings = examine(&session, work, Depth::Whole);
+            if method == Method::Sampling {
+                findings.extend(sample::check(&session, work, &findings)?);
+            }
+            findings
         }
         // It asks rewards, too.
         Err(error) if matches!(error.downcast_ref(), Some(Refusal::Untrusted(_))) => return Err(error),

@@ -3,8 +3,8 @@
 use crate::commands::generate::optional_renderer;
 use crate::device::Device;
 use crate::error::Refusal;
-use crate::frontend::Progress;
 use crate::policy::{Source, refuse_existing};
+use crate::progress::Progress;
 use anyhow::{Context, Result};
 use burn::module::Module;
 use burn::tensor::Tensor;

@@ -1,27 +1,31 @@
 //! `generate`: completions for prompts, given as text, messages or token ids.
 
 use crate::commands::lines::{self, Lines, Output};
+use crate::commands::partial::Partial;
 use crate::device::Device;
 use crate::error::Refusal;
 use crate::frontend;
 use crate::hub;
 use crate::interrupt;
 use crate::policy;
+use crate::progress::{Counted, Progress};
 use crate::recipe::load::set_value;
 use crate::recipe::text::{load_renderer, note_unused_sampling, stop_of};
+use crate::run::identity;
 use anyhow::Result;
 use ruminate_data::jsonl::{Mismatch, parse_object};
 use ruminate_data::{Completion, FinishReason, Prompt, Request, SamplingParams, Seed, Stop};
 use ruminate_model as model;
 use ruminate_rollout::{Engine, EngineConfig, LocalEngine};
+use ruminate_run::sha256_hex;
 use ruminate_text::Columns;
 use ruminate_text::Controls;
 use ruminate_text::Preamble;
 use ruminate_text::Renderer;
 use ruminate_text::{PromptStyle, end_ids};
-use serde::Serialize;
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -130,61 +134,207 @@ pub(crate) fn run(args: &GenerateOptions, files: &Lines) -> Result<()> {
         Some(renderer) => stop_of(&args.controls, renderer, sampling.max_new_tokens)?,
         None => Stop::at(&end_ids(&source.base, config.vocab_size, &config.eos_token_ids)?),
     };
+    let mut results = Results::open(args, files, &source, stop, &prompts)?;
     let device = args.device.open()?;
     let policy = source.load_for_sampling(&device)?;
-    frontend::catch_interrupts("what is complete is written, and the rest is given up");
+    frontend::catch_interrupts(results.at_a_signal());
     note_unused_sampling(&source.base, &sampling);
     let seed = Seed::new(args.seed).child("generate");
-    let requests: Vec<Request> = prompts
+    let all = prompts.len() * args.num_samples;
+    let asked: Vec<usize> = (0..all).filter(|request| !results.has(*request)).collect();
+    let requests: Vec<Request> = asked
         .iter()
-        .flat_map(|(index, ids)| {
-            (0..args.num_samples).map(move |sample| Request {
+        .map(|request| {
+            let ((index, ids), sample) = (&prompts[request / args.num_samples], request % args.num_samples);
+            Request {
                 prompt_ids: ids.clone(),
                 sampling,
                 stop: stop.clone(),
                 seed: seed.index(*index as u64).index(sample as u64),
-            })
+            }
         })
         .collect();
 
-    let mut output = Output::open(files.output.as_deref())?;
-    // Completions finish in any order and leave in the order of the input.
-    let (mut waiting, mut next, mut written, mut checked) = (BTreeMap::new(), 0, Ok(()), Ok(()));
-    let requested = requests.len();
-    LocalEngine::consume(policy, args.engine)?.generate(
-        requests,
-        &mut |request: usize, completion: Completion| {
-            checked = ruminate_rollout::Error::check(request, &completion);
-            if checked.is_err() {
-                return ControlFlow::Break(());
-            }
-            waiting.insert(request, completion);
-            while let Some(completion) = waiting.remove(&next) {
-                let line = line(
-                    prompts[next / args.num_samples].0,
-                    next % args.num_samples,
-                    &completion,
-                    renderer.as_ref(),
-                );
-                next += 1;
-                written = output.line(&line);
-                if written.is_err() {
-                    return ControlFlow::Break(());
-                }
-            }
-            if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        },
-    )?;
+    let mut progress = lines::progress(files, "generate", all);
+    let mut engine = LocalEngine::consume(policy, args.engine)?;
+    let mut engine = Counted::new(&mut engine, progress.as_ref().map(Progress::counter).unwrap_or_default());
+    let (mut written, mut checked) = (Ok(()), Ok(()));
+    let mut sink = |request: usize, completion: Completion| {
+        checked = ruminate_rollout::Error::check(request, &completion);
+        if checked.is_err() {
+            return ControlFlow::Break(());
+        }
+        let request = asked[request];
+        let (index, sample) = (prompts[request / args.num_samples].0, request % args.num_samples);
+        written = results.add(request, line(index, sample, &completion, renderer.as_ref()));
+        if let Some(progress) = &mut progress {
+            progress.set(results.done as u64, "completions");
+        }
+        if written.is_err() || interrupt::requested() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    if !requests.is_empty() {
+        engine.generate(requests, &mut sink)?;
+    }
     checked?;
     written?;
-    output.finish()?;
-    if next < requested && interrupt::requested() {
-        return Err(Refusal::Interrupted(format!(
-            " after {next} of {requested} completions, which are written; the others are not, and the same command begins again"
-        ))
-        .into());
+    drop(progress);
+    results.finish()
+}
+
+/// Where completions go: into the file that is kept until all are there, or out in the order of the input.
+struct Results<'a> {
+    place: Place<'a>,
+    /// Completions that are there.
+    done: usize,
+    all: usize,
+}
+
+enum Place<'a> {
+    Kept(Partial, &'a Path),
+    /// With those that have to wait for others.
+    Streamed {
+        output: Output,
+        waiting: BTreeMap<usize, String>,
+        next: usize,
+    },
+}
+
+impl<'a> Results<'a> {
+    /// Of a `--output` that is a file, what an earlier process has left is there already.
+    ///
+    /// # Errors
+    /// As [`Partial::open`].
+    fn open(
+        args: &GenerateOptions,
+        files: &'a Lines,
+        source: &policy::Source,
+        stop: &Stop,
+        prompts: &[(usize, Vec<u32>)],
+    ) -> Result<Self> {
+        let all = prompts.len() * args.num_samples;
+        if let Some(output) = &files.output {
+            let places: HashMap<usize, usize> =
+                prompts.iter().enumerate().map(|(place, (index, _))| (*index, place)).collect();
+            let number = |line: &str| {
+                let Written { index, sample } = serde_json::from_str(line).ok()?;
+                (sample < args.num_samples).then_some(places.get(&index)? * args.num_samples + sample)
+            };
+            let made_by = made_by(args, source, stop, prompts)?;
+            if let Some(kept) = Partial::open(output, made_by, all, number)? {
+                let done = kept.len();
+                if done > 0 {
+                    notice!("{done} of {all} completions were generated before ({})", kept.path().display());
+                }
+                return Ok(Self { place: Place::Kept(kept, output), done, all });
+            }
+        }
+        let output = Output::open(files.output.as_deref())?;
+        let place = Place::Streamed { output, waiting: BTreeMap::new(), next: 0 };
+        Ok(Self { place, done: 0, all })
     }
-    Ok(())
+
+    fn has(&self, request: usize) -> bool {
+        match &self.place {
+            Place::Kept(kept, _) => kept.has(request),
+            Place::Streamed { .. } => false,
+        }
+    }
+
+    fn at_a_signal(&self) -> &'static str {
+        match self.place {
+            Place::Kept(..) => "what is complete is kept, and the same command goes on with it",
+            Place::Streamed { .. } => "what is complete is written, and the rest is given up",
+        }
+    }
+
+    fn add(&mut self, request: usize, line: OutputLine) -> Result<()> {
+        self.done += 1;
+        match &mut self.place {
+            Place::Kept(kept, _) => kept.add(request, &line),
+            Place::Streamed { output, waiting, next } => {
+                waiting.insert(request, serde_json::to_string(&line)?);
+                while let Some(line) = waiting.remove(next) {
+                    *next += 1;
+                    output.written(&line)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Leaves the results.
+    ///
+    /// # Errors
+    /// With exit code 7; 130 where some are missing.
+    fn finish(self) -> Result<()> {
+        let Self { place, done, all } = self;
+        let interrupted = |done: usize, what: &str| {
+            Err(Refusal::Interrupted(format!(" after {done} of {all} completions, {what}")).into())
+        };
+        match place {
+            Place::Kept(kept, output) if done == all => kept.finish(output),
+            Place::Kept(kept, _) => interrupted(
+                done,
+                &format!("which are kept in {}; the same command goes on with them", kept.path().display()),
+            ),
+            Place::Streamed { output, next, .. } => {
+                output.finish()?;
+                if next == all {
+                    return Ok(());
+                }
+                interrupted(next, "which are written; the others are not, and the same command begins again")
+            }
+        }
+    }
+}
+
+/// The place of a line of results.
+#[derive(Deserialize)]
+struct Written {
+    index: usize,
+    sample: usize,
+}
+
+/// Everything that decides what is generated.
+///
+/// # Errors
+/// A model folder that cannot be read.
+fn made_by(
+    args: &GenerateOptions,
+    source: &policy::Source,
+    stop: &Stop,
+    prompts: &[(usize, Vec<u32>)],
+) -> Result<Map<String, Value>> {
+    let mut made = Map::new();
+    let mut set = |key: &str, value: Value| made.insert(key.to_owned(), value);
+    set("the command", json!("generate"));
+    set("the version", json!(env!("CARGO_PKG_VERSION")));
+    set("the model", json!(identity::of_folder(&source.base)?));
+    if let Some(adapter) = source.adapter() {
+        set("the adapter", json!(identity::of_folder(adapter)?));
+    }
+    set("the input with its prompts", json!(sha256_hex(&serde_json::to_vec(prompts)?)));
+    set("--seed", json!(args.seed));
+    set("--num-samples", json!(args.num_samples));
+    set("the rounding of weights", json!(format!("{:?}", args.engine.dtype)));
+    set("guesses", json!(format!("{:?}", args.engine.speculative)));
+    set("the ending tokens", json!(stop.token_ids()));
+    let Controls { stop, bad_words, thought_prefix, thinking_budget, thought_end } = &args.controls;
+    set("--stop", json!(stop));
+    set("--bad-word", json!(bad_words));
+    set("--thought-prefix", json!(thought_prefix));
+    set("--thinking-budget", json!(thinking_budget));
+    set("the end of a thought", json!(thought_end));
+    if let Value::Object(sampling) = serde_json::to_value(args.sampling)? {
+        for (key, value) in sampling {
+            set(&format!("--{}", key.replace('_', "-")), value);
+        }
+    }
+    Ok(made)
 }
 
 fn line<'a>(

@@ -1,9 +1,9 @@
 //! `import`: a GGUF file into a model folder, which is there whole or not at all.
 
 use crate::error::Refusal;
-use crate::frontend::Progress;
 use crate::policy::refuse_existing;
 use crate::printable::harmless;
+use crate::progress::Progress;
 use anyhow::{Context, Result};
 use ruminate_gguf::{Dtype, Gguf, Import, Options, pre_tokenizers};
 use ruminate_run::FolderWriter;

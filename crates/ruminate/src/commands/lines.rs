@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Refusal};
 use crate::printable::harmless_json;
+use crate::progress::Progress;
 use crate::run::outputs;
 use anyhow::Result;
 use ruminate_data::container;
@@ -9,6 +10,7 @@ use ruminate_data::jsonl::{self, BadLines, Mismatch, Row};
 use ruminate_run::OutputFile;
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::cell::RefCell;
 use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::path::{Path, PathBuf};
 
@@ -29,16 +31,48 @@ pub(crate) fn name(args: &Lines) -> PathBuf {
     args.input.clone().unwrap_or_else(|| PathBuf::from(STDIN))
 }
 
+/// Whether results are lines on a terminal: a progress bar beside them would be in their way, and they are progress.
+pub(crate) fn are_seen(args: &Lines) -> bool {
+    args.output.is_none() && io::stdout().is_terminal()
+}
+
+/// A bar for a command over lines, which is not shown where what it does ends soon. A total of 0 is not known.
+pub(crate) fn progress(args: &Lines, label: &str, total: usize) -> Option<Progress> {
+    (!are_seen(args)).then(|| Progress::patient(label, total as u64))
+}
+
 /// All lines of the input, parsed. Blank ones are skipped and keep their number. That the results may go where they are
 /// to go is checked before.
 ///
 /// # Errors
 /// With exit code 3 and the line's number; 2 for an `--output` that may not be written.
 pub(crate) fn read<T>(args: &Lines, parse: impl Fn(&str) -> Result<T, Mismatch>) -> Result<Vec<Row<T>>> {
+    read_as("reading", args, parse)
+}
+
+/// The same under another name for the bar: of a command whose work is done line by line.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_as<T>(
+    label: &str,
+    args: &Lines,
+    parse: impl Fn(&str) -> Result<T, Mismatch>,
+) -> Result<Vec<Row<T>>> {
     if let Some(output) = &args.output {
         outputs::check("--output", output, args.input.as_deref())?;
     }
     let name = name(args);
+    let progress = RefCell::new((progress(args, label, 0), 0));
+    let parse = |line: &str| {
+        let parsed = parse(line);
+        let (bar, lines) = &mut *progress.borrow_mut();
+        *lines += 1;
+        if let Some(bar) = bar {
+            bar.at(*lines, "lines");
+        }
+        parsed
+    };
     let rows = match &args.input {
         None => jsonl::read(io::stdin().lock(), &name, BadLines::Refuse, parse)?,
         Some(path) => jsonl::read(container::open(path)?, path, BadLines::Refuse, parse)?,
@@ -93,7 +127,12 @@ impl Output {
     }
 
     pub(crate) fn line(&mut self, row: &impl Serialize) -> Result<()> {
-        let mut line = serde_json::to_string(row)?;
+        self.written(&serde_json::to_string(row)?)
+    }
+
+    /// The same of a row that is JSON already.
+    pub(crate) fn written(&mut self, row: &str) -> Result<()> {
+        let mut line = row.to_owned();
         if matches!(self.writer, Writer::Standard(_)) && io::stdout().is_terminal() {
             line = harmless_json(&line).into_owned();
         }

@@ -8,6 +8,7 @@ pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod lines;
 pub(crate) mod merge;
+pub(crate) mod partial;
 pub(crate) mod report;
 pub(crate) mod score;
 pub(crate) mod verify;

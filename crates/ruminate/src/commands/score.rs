@@ -69,6 +69,7 @@ pub(crate) fn run(args: &ScoreOptions, files: &Lines) -> Result<()> {
     let mut output = Output::open(files.output.as_deref())?;
     // A few batches at a time, so that results come as they are computed.
     let size = args.batch.max(1);
+    let mut progress = lines::progress(files, "score", lines.len());
     for (at, (rows, sequences)) in lines.chunks(size).zip(sequences.chunks(size)).enumerate() {
         if interrupt::requested() {
             output.finish()?;
@@ -82,6 +83,9 @@ pub(crate) fn run(args: &ScoreOptions, files: &Lines) -> Result<()> {
         for (row, logprobs) in rows.iter().zip(scores) {
             let sum = logprobs.iter().map(|&logprob| f64::from(logprob)).sum();
             output.line(&Line { index: row.line - 1, logprobs: &logprobs, sum })?;
+        }
+        if let Some(progress) = &mut progress {
+            progress.at((at * size + rows.len()) as u64, "lines");
         }
     }
     output.finish()

@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Lines, programs: Programs) -> Result<()> {
         Programs::Refused => None,
         Programs::Allowed => Some(sandbox()?),
     };
-    let verdicts = lines::read(args, |line| {
+    let verdicts = lines::read_as("verify", args, |line| {
         let verdict = match &sandbox {
             None => verify_line(0, line),
             Some(sandbox) => verify_line_in(sandbox, 0, line),

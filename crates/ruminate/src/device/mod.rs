@@ -118,16 +118,7 @@ impl Device {
     }
 }
 
-/// What one core does with small models in practice, in floating-point operations a second: for forecasts only.
-const CORE_FLOPS: f64 = 3e10;
-
 impl Device {
-    /// Roughly how long so many floating-point operations take; unknown on other devices than the CPU.
-    pub(crate) fn seconds(self, threads: usize, operations: f64) -> Option<f64> {
-        let used = threads_in_use(threads).min(threads_in_use(0));
-        (self == Self::Flex).then(|| operations / (used as f64 * CORE_FLOPS))
-    }
-
     /// Microbatches that it pays to compute at the same time: small tensors leave a CPU's cores idle, a GPU's queue
     /// is one.
     pub(crate) fn workers(self, threads: usize) -> usize {

@@ -72,6 +72,11 @@ impl Finding {
         Self { kind, ..self }
     }
 
+    /// The same of what another severe finding explains.
+    pub(crate) fn at_most_a_warning(self) -> Self {
+        Self { severity: self.severity.min(Severity::Warning), ..self }
+    }
+
     /// The kind of error of a run that is refused for it.
     pub(crate) fn kind(&self) -> ErrorKind {
         self.kind

@@ -1,5 +1,6 @@
-//! The doctor: static checks of a recipe, before anything is sampled or trained. It draws from no seed of a run and changes
-//! nothing. `ruminate doctor` runs all of them; every command that runs a recipe runs them first within two seconds.
+//! The doctor: static checks of a recipe, before anything is sampled or trained. They draw from no seed of a run and change
+//! nothing. `ruminate doctor` runs all of them; every command that runs a recipe runs them first within two seconds. On
+//! request the first step of the run is [sampled](sample) besides.
 
 mod batch;
 mod data;
@@ -11,10 +12,12 @@ mod memory;
 mod prompts;
 mod rates;
 mod rewards;
+pub(crate) mod sample;
 
 pub use findings::{Finding, Severity};
 
 use crate::error::{ErrorKind, Refusal};
+use crate::progress::Progress;
 use crate::run::session::Session;
 use anyhow::Result;
 use inputs::Inputs;
@@ -136,7 +139,9 @@ pub(crate) fn examine(session: &Session, work: Work, depth: Depth) -> Vec<Findin
 /// With exit code 2 and what to change; with 9 for a memory plan that cannot fit, 7 for a disk too small, 3 for an input
 /// file.
 pub(crate) fn quick(session: &Session, work: Work) -> Result<()> {
+    let checking = Progress::saying("preparing", "a look at the recipe, its data and the machine");
     let mut findings = examine(session, work, Depth::Quick);
+    drop(checking);
     findings.retain(|finding| !is_left_to_the_run(work, finding));
     let (severe, others): (Vec<_>, Vec<_>) = findings.into_iter().partition(Finding::is_severe);
     let warnings = others.iter().filter(|finding| finding.severity == Severity::Warning);

@@ -6,9 +6,10 @@ use super::findings::{Finding, percent};
 use super::inputs::{Asked, Inputs};
 use crate::recipe::Recipe;
 use ruminate_data::{FinishReason, Outcome, Task, Verdict};
-use ruminate_reward::tags::Opening;
+use ruminate_reward::tags::{Opening, well_formed};
 use ruminate_reward::{Attempt, EXTERNAL_KINDS, Limits, Pool, ResponseGroup};
 use ruminate_text::Renderer;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// Golds that are judged at once.
@@ -18,11 +19,48 @@ const AT_ONCE: usize = 16;
 const MANY_UNREADABLE: f64 = 0.5;
 
 /// A part of the reward.
-struct Part {
+pub(super) struct Part {
     kind: String,
     weight: f64,
     /// Whether it looks for the answer in `<answer>` only.
     in_tags: bool,
+}
+
+/// A form that the reward looks for in completions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// R1's: a thought and an answer in their tags, and nothing else.
+    ThoughtAndAnswer,
+    /// An answer in `<answer>`.
+    Answer,
+}
+
+impl Form {
+    /// The one that these parts look for: what the answer is read in, or else what is paid for itself.
+    pub(super) fn wanted(parts: &[Part]) -> Option<Self> {
+        if parts.first().is_some_and(|part| part.in_tags) {
+            return Some(Self::Answer);
+        }
+        let is_paid = parts.iter().any(|part| part.kind == "format" && part.weight > 0.0);
+        is_paid.then_some(Self::ThoughtAndAnswer)
+    }
+
+    /// Whether a completion has it, after a prompt that ends so.
+    pub(super) fn is_in(self, text: &str, opening: Opening) -> bool {
+        match self {
+            Self::ThoughtAndAnswer => well_formed(text, opening).is_ok(),
+            Self::Answer => text.split_once("<answer>").is_some_and(|(_, rest)| rest.contains("</answer>")),
+        }
+    }
+}
+
+impl fmt::Display for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ThoughtAndAnswer => "the form <think>..</think><answer>..</answer>",
+            Self::Answer => "an answer in <answer>..</answer>",
+        })
+    }
 }
 
 pub(super) fn check(inputs: &Inputs) -> Vec<Finding> {
@@ -44,7 +82,7 @@ pub(super) fn check(inputs: &Inputs) -> Vec<Finding> {
 }
 
 /// The parts of the reward by kind, the one that judges the answer first.
-fn parts(recipe: &Recipe, task: &Task) -> Vec<Part> {
+pub(super) fn parts(recipe: &Recipe, task: &Task) -> Vec<Part> {
     let reward = &recipe.reward;
     let of_task = || task.columns.get("kind").and_then(|kind| kind.as_str()).unwrap_or("exact").to_owned();
     let part = |kind: String, weight: f64, subject: Option<&str>| {

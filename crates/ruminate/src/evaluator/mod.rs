@@ -1,5 +1,6 @@
 //! An evaluation: completions of the problems of a set, sampled and greedy, judged, and made a row of `eval.jsonl`.
 
+pub(crate) mod kept;
 pub(crate) mod samples;
 pub(crate) mod summary;
 #[cfg(test)]
@@ -7,9 +8,10 @@ mod tests;
 pub(crate) mod validation;
 
 use crate::error::Refusal;
-use crate::frontend::Progress;
+use crate::evaluator::kept::Kept;
 use crate::interrupt;
 use crate::printable::harmless_line;
+use crate::progress::{Counted, Progress};
 use crate::recipe::text::stop_of;
 use crate::recipe::{Eval, Recipe};
 use anyhow::Result;
@@ -18,8 +20,8 @@ use ruminate_data::{Completion, Group, SamplingParams, Seed, Stop, Task};
 use ruminate_env::Grader;
 use ruminate_env::Problems;
 use ruminate_eval::{Evaluation, by_part, evaluate};
-use ruminate_model::Decoder;
-use ruminate_rollout::{self as rollout, Engine, EngineConfig, GroupArgs, LocalEngine, generate_grouped};
+use ruminate_model::{Config, Decoder};
+use ruminate_rollout::{self as rollout, Engine, EngineConfig, GroupArgs, LocalEngine};
 use ruminate_run::RunFolder;
 use ruminate_run::rows::Sample;
 use ruminate_text::Renderer;
@@ -65,6 +67,17 @@ pub(crate) enum Sets {
     All,
     /// Those of development, on the way: no choice of settings may depend on `test`.
     Development,
+}
+
+/// How many problems an evaluation asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    /// Those of all sets together.
+    pub(crate) all: usize,
+    /// Those of [`Sets::Development`].
+    pub(crate) development: usize,
+    /// Those of the main set.
+    pub(crate) validation: usize,
 }
 
 /// The main set's row first, a few of its samples, and which experts it used.
@@ -175,6 +188,16 @@ impl<'a> Evaluator<'a> {
         self.sets(which).map(|set| set.name.as_str())
     }
 
+    /// How many problems are asked.
+    pub(crate) fn sizes(&self) -> Sizes {
+        let of = |which| self.sets(which).map(|set| set.problems.len()).sum();
+        Sizes {
+            all: of(Sets::All),
+            development: of(Sets::Development),
+            validation: self.sets[0].problems.len(),
+        }
+    }
+
     fn sets(&self, which: Sets) -> impl Iterator<Item = &Set> {
         self.sets.iter().filter(move |set| which == Sets::All || set.name != TEST)
     }
@@ -198,7 +221,20 @@ impl<'a> Evaluator<'a> {
         which: Sets,
         keep: &mut dyn FnMut(&Measured) -> Result<()>,
     ) -> Result<Evaluated> {
-        self.run_with(&mut LocalEngine::new(self.engine), step, policy, which, keep)
+        self.run_with(&mut LocalEngine::new(self.engine), step, policy, which, None, keep)
+    }
+
+    /// The same on all sets, with completions that an earlier process has sampled, and with each completion kept as it comes.
+    ///
+    /// # Errors
+    /// As [`run_keeping`](Self::run_keeping).
+    pub(crate) fn go_on(
+        &self,
+        policy: &Decoder,
+        kept: &mut Kept,
+        keep: &mut dyn FnMut(&Measured) -> Result<()>,
+    ) -> Result<Evaluated> {
+        self.run_with(&mut LocalEngine::new(self.engine), 0, policy, Sets::All, Some(kept), keep)
     }
 
     /// One sample of each of the first `n` problems of the main set, the one that a whole evaluation draws first.
@@ -209,10 +245,12 @@ impl<'a> Evaluator<'a> {
         let main = &self.sets[0];
         let problems = main.problems.iter().take(n).cloned().collect();
         let set = Set { name: main.name.clone(), problems, forced: main.forced, stop: main.stop.clone() };
+        let progress = Progress::new("validate", set.problems.len() as u64, 0);
         let mut engine = LocalEngine::new(self.engine);
         engine.load_weights(policy, step as u64)?;
-        let mut progress = Progress::new("validate", set.problems.len() as u64, 0);
-        self.groups(&mut engine, &set, self.sampled, 1, &mut progress, &mut 0)
+        let engine = &mut Counted::new(&mut engine, progress.counter());
+        let mut asking = Asking { engine, config: policy.config(), kept: None, progress, done: 0 };
+        self.groups(&mut asking, &set, Draw::Samples(1))
     }
 
     /// As [`run_keeping`](Self::run_keeping), sampled by an engine, which gets the policy's weights.
@@ -222,19 +260,20 @@ impl<'a> Evaluator<'a> {
         step: usize,
         policy: &Decoder,
         which: Sets,
+        kept: Option<&mut Kept>,
         keep: &mut dyn FnMut(&Measured) -> Result<()>,
     ) -> Result<Evaluated> {
         let completions: usize =
             self.sets(which).map(|set| set.problems.len() * (self.num_samples + 1)).sum();
-        let mut progress = Progress::new("evaluate", completions as u64, 0);
+        let done = kept.as_ref().map_or(0, |kept| kept.len()) as u64;
+        let progress = Progress::new("evaluate", completions as u64, done);
         let mut evaluated = Evaluated::default();
-        let mut done = 0;
         engine.load_weights(policy, step as u64)?;
+        let engine = &mut Counted::new(engine, progress.counter());
+        let mut asking = Asking { engine, config: policy.config(), kept, progress, done };
         for set in self.sets(which) {
-            let sampled =
-                self.groups(engine, set, self.sampled, self.num_samples, &mut progress, &mut done)?;
-            let greedy = SamplingParams { temperature: 0.0, ..self.sampled };
-            let greedy = self.groups(engine, set, greedy, 1, &mut progress, &mut done)?;
+            let sampled = self.groups(&mut asking, set, Draw::Samples(self.num_samples))?;
+            let greedy = self.groups(&mut asking, set, Draw::Greedy)?;
             let tasks = set.problems.iter().map(|(task, _)| task.clone()).collect();
             let measured =
                 Measured { set: set.name.clone(), forced: set.forced.to_owned(), tasks, sampled, greedy };
@@ -267,35 +306,93 @@ impl<'a> Evaluator<'a> {
         }
     }
 
-    /// `count` judged completions of each problem.
-    fn groups(
-        &self,
-        engine: &mut dyn Engine,
-        set: &Set,
-        sampling: SamplingParams,
-        count: usize,
-        progress: &mut Progress,
-        done: &mut u64,
-    ) -> Result<Vec<Group>> {
+    /// Judged completions of each problem, of which some may be there already.
+    fn groups(&self, asking: &mut Asking, set: &Set, draw: Draw) -> Result<Vec<Group>> {
+        let (count, sampling) = match draw {
+            Draw::Samples(count) => (count, self.sampled),
+            Draw::Greedy => (1, SamplingParams { temperature: 0.0, ..self.sampled }),
+        };
         let seed = seed_of(self.seed, &set.name);
-        let prompts: Vec<&[u32]> = set.problems.iter().map(|(_, ids)| ids.as_slice()).collect();
         let args = GroupArgs { count, sampling, stop: &set.stop };
-        let seed_of = |problem: usize| seed.index(problem as u64);
-        let completions = generate_grouped(engine, &prompts, args, seed_of, || {
-            *done += 1;
-            progress.at(*done, &harmless_line(&set.name));
+        let place = |problem: usize, sample: usize| {
+            (set.name.as_str(), problem, matches!(draw, Draw::Samples(_)).then_some(sample))
+        };
+        let mut groups: Vec<Vec<Option<Completion>>> = Vec::new();
+        let (mut places, mut requests) = (Vec::new(), Vec::new());
+        for (problem, (_, prompt)) in set.problems.iter().enumerate() {
+            let asked = args.requests(prompt, seed.index(problem as u64));
+            let known = (0..count).map(|sample| {
+                let kept = asking.kept.as_mut()?;
+                kept.take(place(problem, sample), prompt, asking.config)
+            });
+            let known: Vec<Option<Completion>> = known.collect();
+            for (sample, request) in
+                asked.into_iter().enumerate().filter(|(sample, _)| known[*sample].is_none())
+            {
+                places.push((problem, sample));
+                requests.push(request);
+            }
+            groups.push(known);
+        }
+        let mut checked = Ok(());
+        let label = harmless_line(&set.name);
+        let Asking { engine, kept, progress, done, .. } = asking;
+        let mut missing = requests.len();
+        let mut sink = |request: usize, completion: Completion| {
+            checked = rollout::Error::check(request, &completion);
+            if checked.is_err() {
+                return ControlFlow::Break(());
+            }
+            let (problem, sample) = places[request];
+            let lost = kept.as_mut().and_then(|kept| kept.add(place(problem, sample), &completion));
+            if let Some(lost) = lost {
+                progress.say(&format!("warning: {lost}; what is lost would be sampled again"));
+            }
+            groups[problem][sample] = Some(completion);
+            (missing, *done) = (missing - 1, *done + 1);
+            progress.set(*done, &label);
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })
-        .map_err(|error| match error {
-            rollout::Error::Stopped { .. } => Refusal::Interrupted(" while evaluating".to_owned()).into(),
-            error => anyhow::Error::from(error).context(format!("evaluating on {}", set.name)),
-        })?;
+        };
+        if !requests.is_empty() {
+            let generated = engine.generate(requests, &mut sink).map(drop).and(checked);
+            generated
+                .map_err(|error| anyhow::Error::from(error).context(format!("evaluating on {}", set.name)))?;
+        }
+        if missing > 0 {
+            let kept = if kept.is_some() {
+                format!("; {done} completions are kept, and the same command goes on with them")
+            } else {
+                String::new()
+            };
+            return Err(Refusal::Interrupted(format!(" while evaluating{kept}")).into());
+        }
+        let completions: Vec<Vec<Completion>> =
+            groups.into_iter().map(|group| group.into_iter().flatten().collect()).collect();
         let written: Vec<(&Task, &[Completion])> =
             set.problems.iter().map(|(task, _)| task).zip(completions.iter().map(Vec::as_slice)).collect();
         let verdicts = self.judge.verdicts(&written, set.forced);
         let judged = completions.into_iter().zip(verdicts).enumerate();
         Ok(judged.map(|(task, (completions, verdicts))| Group { task, completions, verdicts }).collect())
     }
+}
+
+/// Which completions of a problem are asked for.
+#[derive(Clone, Copy)]
+enum Draw {
+    /// So many, drawn at the evaluation's temperature.
+    Samples(usize),
+    /// The one without any randomness.
+    Greedy,
+}
+
+/// What an evaluation samples with, and how far it is.
+struct Asking<'a> {
+    engine: &'a mut dyn Engine,
+    config: &'a Config,
+    kept: Option<&'a mut Kept>,
+    progress: Progress,
+    /// Completions of all sets.
+    done: u64,
 }
 
 /// What a set's random numbers are drawn under: the names of version 0.1, so that a seed still draws what it drew.

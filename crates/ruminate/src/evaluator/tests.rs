@@ -38,7 +38,7 @@ fn an_engine_that_answers_from_a_script_is_measured_as_it_answers() {
     let config = policy::inline_config("model", &keys(model)).expect("an architecture");
     let policy = policy::fresh(&config, Seed::new(0), &burn::tensor::Device::flex());
     let mut kept = 0;
-    let evaluated = evaluator.run_with(&mut engine, 7, &policy, Sets::Development, &mut |set| {
+    let evaluated = evaluator.run_with(&mut engine, 7, &policy, Sets::Development, None, &mut |set| {
         kept += set.sampled.len();
         Ok(())
     });

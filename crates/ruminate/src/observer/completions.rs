@@ -78,7 +78,7 @@ pub(crate) fn all_failed(groups: &[Group], renderer: &Renderer) -> Option<String
 }
 
 /// The beginning and the end of a text.
-fn shortened(text: &str, characters: usize) -> String {
+pub(crate) fn shortened(text: &str, characters: usize) -> String {
     let all: Vec<char> = text.chars().collect();
     if all.len() <= characters {
         return text.to_owned();

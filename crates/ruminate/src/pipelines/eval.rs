@@ -5,9 +5,10 @@
 use crate::commands::report;
 use crate::doctor::{self, Work};
 use crate::error::Refusal;
+use crate::evaluator::kept::Kept;
 use crate::evaluator::samples;
 use crate::evaluator::summary::{Finished, Summary};
-use crate::evaluator::{Evaluated, Evaluator, Sets, seed_of};
+use crate::evaluator::{Evaluated, Evaluator, seed_of};
 use crate::options::RunOptions;
 use crate::pipelines::announce;
 use crate::policy;
@@ -25,7 +26,7 @@ use std::path::Path;
 
 pub(crate) fn run(options: RunOptions) -> Result<Finished> {
     let mut session = Session::with_models("eval", options)?;
-    // An evaluation that has not ended has nothing to go on from.
+    // One that has not ended goes on by itself, from the completions that it has kept.
     session.args.resume = None;
     let wanted = session.args.out.clone().unwrap_or_else(|| folders::evaluation_name(&session));
     if session.args.out.is_some() {
@@ -54,10 +55,14 @@ pub(crate) fn run(options: RunOptions) -> Result<Finished> {
     session.tell_settings();
     announce::eval(recipe, folder, &problems);
     let policy = policy::Source::new(folder, None)?.load(&session.device)?;
-    let mut kept = Vec::new();
+    let mut sampled = Kept::open(&stage.folder.path().join("sampled.jsonl"))?;
+    if sampled.len() > 0 {
+        notice!("{} completions were sampled before; they are not sampled again", sampled.len());
+    }
+    let mut judged = Vec::new();
     let evaluated = evaluator
-        .run_keeping(0, &policy, Sets::All, &mut |measured| samples::write(&mut kept, measured, &renderer))?;
-    stage.folder.write(&stage.folder.all_samples_path(), &kept)?;
+        .go_on(&policy, &mut sampled, &mut |measured| samples::write(&mut judged, measured, &renderer))?;
+    stage.folder.write(&stage.folder.all_samples_path(), &judged)?;
     let mut rows = Vec::new();
     ruminate_data::jsonl::write(&mut rows, &evaluated.evaluations)?;
     stage.folder.write(&stage.folder.eval_path(), &rows)?;
@@ -66,6 +71,7 @@ pub(crate) fn run(options: RunOptions) -> Result<Finished> {
     summary.add("model", evaluated);
     let summary = summary.to_value()?;
     stage.finish_files(summary.clone())?;
+    sampled.remove()?;
     report::leave(&stage.folder);
     Ok(Finished::new(&out, summary))
 }

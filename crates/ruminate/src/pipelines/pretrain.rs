@@ -11,12 +11,14 @@ use crate::pipelines::announce;
 use crate::pipelines::sft;
 use crate::policy;
 use crate::printable;
+use crate::progress::Progress;
 use crate::recipe::{Model, Recipe, keys};
 use crate::run::folders;
 use crate::run::identity::{self, read_inputs, without_threads};
 use crate::run::session::Session;
 use crate::run::stage::{Entered, OnExisting, enter};
 use anyhow::{Context, Result, anyhow};
+use rayon::prelude::*;
 use ruminate_data::container;
 use ruminate_data::jsonl::{self, Mismatch};
 use ruminate_data::traces::Traces;
@@ -282,6 +284,9 @@ fn corpus(
     renderer: &Renderer,
     bad_lines: jsonl::BadLines,
 ) -> Result<Vec<Sample>> {
+    /// Rows between two movements of the bar.
+    const AT_ONCE: usize = 2048;
+    let mut progress = Progress::reading(path);
     let rows = jsonl::read(container::open(path)?, path, bad_lines, |line| {
         let object = jsonl::parse_object(line)?;
         let text = object.get("text").and_then(Value::as_str).map(str::to_owned);
@@ -290,10 +295,14 @@ fn corpus(
             found: "none".to_owned(),
         })
     })?;
-    let mut tokens = Vec::new();
-    for row in rows.rows {
-        let ids = renderer.completion_ids(&row.value);
-        tokens.extend(ids.map_err(|error| Refusal::line(path, row.line, error))?);
+    let (mut tokens, mut done) = (Vec::new(), 0);
+    for rows in rows.rows.chunks(AT_ONCE) {
+        let encoded: Vec<_> = rows.par_iter().map(|row| renderer.completion_ids(&row.value)).collect();
+        for (row, ids) in rows.iter().zip(encoded) {
+            tokens.extend(ids.map_err(|error| Refusal::line(path, row.line, error))?);
+        }
+        done += rows.len();
+        progress.at(done as u64, "rows tokenized");
     }
     let pieces: Vec<Sample> = tokens
         .chunks(row_length)

@@ -2,16 +2,18 @@
 
 use crate::doctor::{self, Work};
 use crate::error::Refusal;
-use crate::evaluator::Evaluator;
 use crate::evaluator::summary::{Finished, Summary};
+use crate::evaluator::{Evaluator, Sizes};
 use crate::fleet::{LostUnscored, ServerEngine};
+use crate::forecast::{Rates, Tokens, Workload, about};
 use crate::observer::{Observer, Settings, small};
 use crate::options::RunOptions;
 use crate::pipelines::announce;
 use crate::pipelines::pretrain;
 use crate::policy;
 use crate::printable;
-use crate::recipe::{Model, Recipe};
+use crate::progress::Counted;
+use crate::recipe::Model;
 use crate::run::folders;
 use crate::run::identity;
 use crate::run::session::Session;
@@ -20,7 +22,7 @@ use anyhow::Result;
 use ruminate_data::{Pools, Seed};
 use ruminate_env::Problems;
 use ruminate_grpo as grpo;
-use ruminate_model::{self as model, Config, Parameters};
+use ruminate_model::{self as model, Config};
 use ruminate_rollout::{Engine, EngineConfig, LocalEngine};
 use ruminate_train::State;
 use serde_json::Value;
@@ -95,7 +97,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         Entered::Complete(summary) => return Ok(summary),
         Entered::Open(stage) => stage,
     };
-    announce(session, model, &config, out, &problems, prompt_tokens);
+    announce(session, (model, &config), out, &problems, prompt_tokens, evaluator.sizes());
     notice!("{}", printable::wrapped(&format!("  memory: {plan}")));
     let base = match model {
         Model::Folder(folder) => folder.clone(),
@@ -130,9 +132,10 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         servers = ServerEngine::new(recipe, &stage, &state.policy, &renderer, prompt_tokens)?;
         &mut servers
     };
+    let mut sampler = Counted::new(sampler, observer.counter());
     let state = grpo::train(
         state,
-        sampler,
+        &mut sampler,
         &mut |index| Ok(problems.training(&renderer, index)?),
         &LostUnscored(&judge),
         &setup,
@@ -168,7 +171,7 @@ pub(crate) fn base(
 }
 
 /// Gives a run with difficulty pools its list of problems, where its checkpoint has none, or one of another length.
-fn sort_into_pools(state: &mut State, has_pools: bool, problems: Option<usize>) {
+pub(crate) fn sort_into_pools(state: &mut State, has_pools: bool, problems: Option<usize>) {
     let Some(count) = problems.filter(|_| has_pools) else { return };
     if state.pools.as_ref().is_some_and(|pools| pools.len() != count) {
         notice!(
@@ -182,34 +185,37 @@ fn sort_into_pools(state: &mut State, has_pools: bool, problems: Option<usize>) 
 /// Says what is going to happen, and roughly how long it takes.
 fn announce(
     session: &Session,
-    model: &Model,
-    config: &Config,
+    (model, config): (&Model, &Config),
     out: &Path,
     problems: &Problems,
     prompt_tokens: usize,
+    sizes: Sizes,
 ) {
     session.tell_settings();
     let recipe = &session.recipe;
     announce::train_rl(recipe, model, config, out, problems);
-    let Parameters { active, .. } = config.parameters();
-    // Completions end somewhere before the limit.
-    let length = prompt_tokens + recipe.rollout.max_new_tokens / 2;
-    let forecast = session.args.device.seconds(recipe.threads, work(recipe, model, active, length, out));
-    if let Some(seconds) = forecast {
+    if recipe.rollout.engine.is_local() {
+        let run = Workload::whole(recipe, sizes);
+        let is_there = matches!(model, Model::Folder(_)) || out.join("base/complete.json").exists();
+        let pretrain = &recipe.pretrain;
+        let tokens = Tokens {
+            // Completions end somewhere before the limit.
+            a_completion: prompt_tokens + recipe.rollout.max_new_tokens / 2,
+            pretraining: if is_there {
+                0
+            } else {
+                pretrain.max_steps * pretrain.batch_size * pretrain.row_length / 2
+            },
+            iterations: recipe.grpo.num_iterations,
+        };
+        let at_once =
+            recipe.rollout.max_num_seqs.min(recipe.grpo.prompts_per_step * recipe.grpo.num_generations);
+        let rates = Rates::measure(&session.device, config, at_once);
+        let seconds = rates.seconds(run, tokens, config.parameters().active);
         notice!(
-            "  That takes about {:.0} min here, give or take; the bars know better.",
-            (seconds / 60.0).ceil()
+            "  That takes about {} here, by the speed of products of this size; the first step knows better.",
+            about(seconds)
         );
     }
     notice!("  Ctrl-C saves; --resume auto goes on.");
-}
-
-/// Floating-point operations of the run: two a parameter and token forward, four backward.
-fn work(recipe: &Recipe, model: &Model, active: usize, length: usize, out: &Path) -> f64 {
-    let pretrained = matches!(model, Model::Folder(_)) || out.join("base/complete.json").exists();
-    let pretrain = if pretrained { 0 } else { recipe.pretrain.max_steps * recipe.pretrain.batch_size };
-    let sampled = recipe.max_steps * recipe.grpo.prompts_per_step * recipe.grpo.num_generations;
-    let measured = 2 * 3 * recipe.eval.n * (recipe.eval.num_samples + 1); // twice, three sets
-    let passes = 6 * pretrain + (2 + 6 * recipe.grpo.num_iterations) * sampled + 2 * measured;
-    passes as f64 * length as f64 * active as f64
 }

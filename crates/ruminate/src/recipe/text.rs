@@ -2,6 +2,7 @@
 //! here; how they work is the business of the crates `text` and `env`.
 
 use super::Recipe;
+use crate::progress::Progress;
 use anyhow::{Context, Result};
 use ruminate_data::{SamplingParams, Seed, Stop};
 use ruminate_env::{Grader, ProblemSettings, Problems, TextMetrics};
@@ -27,6 +28,7 @@ impl Recipe {
     /// A bad line or a character without a token, a family that has too few problems.
     pub(crate) fn problems(&self, renderer: &Renderer, positions: usize, seed: Seed) -> Result<Problems> {
         let settings = self.problem_settings(positions);
+        let _reading = self.data.train.as_deref().map(Progress::reading);
         Ok(Problems::new(&self.data, &self.reward, settings, renderer, seed, &mut notify)?)
     }
 
@@ -41,6 +43,7 @@ impl Recipe {
         seed: Seed,
     ) -> Result<Problems> {
         let settings = self.problem_settings(positions);
+        let _reading = self.data.eval.as_deref().or(self.data.train.as_deref()).map(Progress::reading);
         Ok(Problems::for_evaluation(&self.data, &self.reward, settings, renderer, seed, &mut notify)?)
     }
 

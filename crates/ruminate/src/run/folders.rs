@@ -39,8 +39,8 @@ const TRAINED: [&str; 15] = [
 const DISTILLED: [&str; 4] = ["traces.jsonl", "sampled.jsonl", "remote.jsonl", "logits"];
 
 /// What `eval` writes.
-const EVALUATED: [&str; 6] =
-    ["recipe.toml", "config.json", "eval.jsonl", "samples.jsonl", "samples", "report.html"];
+const EVALUATED: [&str; 7] =
+    ["recipe.toml", "config.json", "eval.jsonl", "sampled.jsonl", "samples.jsonl", "samples", "report.html"];
 
 /// The `run.json` of a session's run, or of a stage of it. `hash` is that of its resolved recipe.
 pub(crate) fn made(session: &Session, stage: &str, hash: &str) -> Made {

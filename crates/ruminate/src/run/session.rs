@@ -4,6 +4,7 @@ use crate::device;
 use crate::frontend;
 use crate::hub;
 use crate::options::RunOptions;
+use crate::progress::Progress;
 use crate::recipe::{self, Layers, Model, Recipe};
 use crate::run::identity;
 use crate::run::trust;
@@ -73,7 +74,9 @@ impl Session {
         let out = args.out.clone().unwrap_or_else(|| default_out(command, recipe.seed));
         let asked = Asked { command, out: &out, device: args.device };
         let threads = recipe.threads;
+        let fitting = Progress::saying("preparing", "the model's sizes and the rows of its data");
         let (mut recipe, starts) = fit(&asked, recipe, &layers)?;
+        drop(fitting);
         recipe.threads = threads; // what is derived begins with the recipe as it was given
         let workers = if is_wide(recipe.model.as_ref()) { 1 } else { args.device.workers(recipe.threads) };
         for trainer in [&mut recipe.pretrain.train, &mut recipe.sft.train, &mut recipe.train] {
@@ -82,7 +85,7 @@ impl Session {
             }
         }
         frontend::catch_interrupts(match command {
-            "eval" => "nothing is kept of an evaluation that has not ended",
+            "eval" => "what is sampled is kept, and the same command goes on with it",
             _ => "finishing the step and saving",
         });
         Ok(Self { args, recipe, starts, device, command })

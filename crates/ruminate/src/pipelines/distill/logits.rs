@@ -8,9 +8,9 @@
 //! HASH is that of the file itself. A file with another key is of another teacher, or of other traces; one with another hash
 //! is broken. Neither is read.
 
-use crate::frontend::Progress;
 use crate::interrupt;
 use crate::policy;
+use crate::progress::Progress;
 use crate::run::identity::of_folder;
 use anyhow::{Context, Result};
 use burn::tensor::Device;

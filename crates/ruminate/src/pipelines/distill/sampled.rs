@@ -1,6 +1,6 @@
 //! What a teacher has written so far, one line per sample: a run that goes on reads it instead of asking again.
 
-use crate::frontend::Progress;
+use crate::progress::Progress;
 use anyhow::Result;
 use ruminate_run::{Appended, JsonlAppender, check_regular};
 use serde::de::DeserializeOwned;
@@ -76,7 +76,7 @@ impl Sampled {
 #[cfg(test)]
 mod tests {
     use super::Sampled;
-    use crate::frontend::Progress;
+    use crate::progress::Progress;
     use serde::{Deserialize, Serialize};
     use std::fs;
 

@@ -3,9 +3,9 @@
 
 use super::sampled::Sampled;
 use crate::error::Refusal;
-use crate::frontend::Progress;
 use crate::interrupt;
 use crate::policy;
+use crate::progress::{Counted, Progress};
 use crate::recipe::Recipe;
 use crate::run::identity::of_folder;
 use anyhow::Result;
@@ -129,6 +129,7 @@ pub(super) fn sample(
     let mut done = known.iter().flatten().flatten().count() as u64;
     let mut progress = Progress::new("traces", (asked.len() * num_samples) as u64, done);
     let mut engine = LocalEngine::new(recipe.rollout.engine());
+    let mut engine = Counted::new(&mut engine, progress.counter());
     let groups = distill::sample_traces(
         &setup,
         &mut engine,
@@ -139,7 +140,7 @@ pub(super) fn sample(
             let (ids, finish_reason) = (completion.ids.clone(), completion.finish_reason);
             log.add(problem, sample, &Kept { ids, finish_reason }, &mut progress);
             done += 1;
-            progress.at(done, "");
+            progress.set(done, "");
             if interrupt::requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         },
     )?;

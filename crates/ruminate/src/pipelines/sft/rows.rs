@@ -2,8 +2,11 @@
 //! is in what is trained, or the row is refused.
 
 use crate::error::Refusal;
+use crate::progress::Progress;
 use crate::recipe::{Data, Recipe};
 use anyhow::{Context, Result};
+use rayon::prelude::*;
+use ruminate_data::jsonl::Row;
 use ruminate_data::split::is_validation;
 use ruminate_data::{Message, Prompt, Sample, container, jsonl, messages};
 use ruminate_env::refuse_beside_texts;
@@ -24,6 +27,7 @@ pub(super) fn samples(path: &Path, recipe: &Recipe, renderer: &Renderer, share: 
     let row_length = recipe.sft.row_length;
     let columns = &recipe.data.columns;
     let parse = |line: &str| columns.applied(jsonl::parse_object(line)?);
+    let mut progress = Progress::reading(path);
     let rows = jsonl::read(container::open(path)?, path, recipe.data.bad_lines.into(), parse)?;
     if rows.rows.is_empty() {
         return Err(ruminate_data::Error::Empty { path: path.to_owned(), skipped: rows.skipped }.into());
@@ -32,8 +36,8 @@ pub(super) fn samples(path: &Path, recipe: &Recipe, renderer: &Renderer, share: 
         notice!("warning: {} bad lines left out, such as {example}", rows.skipped);
     }
     let mut split = Split { training: Vec::new(), validation: Vec::new() };
-    for row in rows.rows {
-        let made = of_row(&row.value, &recipe.data, renderer);
+    let made = encoded(&rows.rows, &recipe.data, renderer, &mut progress);
+    for (row, made) in rows.rows.iter().zip(made) {
         let made = made.map_err(|error| Refusal::line(path, row.line, format!("{error:#}")))?;
         let longest = made.iter().map(|sample| sample.ids.len()).max().unwrap_or(0);
         if longest > row_length {
@@ -56,6 +60,23 @@ pub(super) fn samples(path: &Path, recipe: &Recipe, renderer: &Renderer, share: 
         )));
     }
     Ok(split)
+}
+
+/// The samples of each row, made on all threads.
+fn encoded(
+    rows: &[Row<Map<String, Value>>],
+    data: &Data,
+    renderer: &Renderer,
+    progress: &mut Progress,
+) -> Vec<Result<Vec<Sample>>> {
+    /// Rows between two movements of the bar.
+    const AT_ONCE: usize = 2048;
+    let mut made = Vec::with_capacity(rows.len());
+    for rows in rows.chunks(AT_ONCE) {
+        made.par_extend(rows.par_iter().map(|row| of_row(&row.value, data, renderer)));
+        progress.at(made.len() as u64, "rows tokenized");
+    }
+    made
 }
 
 /// What a row asks: rows that ask the same stay together. The hash is not that of `data::split`, by which traces of training

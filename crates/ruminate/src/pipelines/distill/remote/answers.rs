@@ -2,7 +2,7 @@
 
 use super::super::sampled::Sampled;
 use super::chat::Choice;
-use crate::frontend::Progress;
+use crate::progress::Progress;
 use anyhow::Result;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
