@@ -101,8 +101,10 @@ fn step(session: &Session, folder: PathBuf) -> Result<Vec<Finding>> {
     };
     let sizes = Evaluator::new(recipe, &renderer, &judge, &problems)?.sizes();
     let device = session.device.clone().autodiff();
-    let mut state =
-        State::fresh(policy::trainable(&folder, recipe.lora.as_ref(), seed, &device)?, &recipe.train);
+    let mut state = State::fresh(
+        policy::trainable(&folder, recipe.lora.as_ref(), &recipe.train, seed, &device)?,
+        &recipe.train,
+    );
     sort_into_pools(&mut state, recipe.grpo.pools.is_some(), problems.count());
     let mut progress = Progress::new("sample", 1, 0);
     let engine =
