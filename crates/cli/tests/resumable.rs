@@ -17,14 +17,14 @@ fn text(path: &Path) -> &str {
 }
 
 fn lines(path: &Path) -> usize {
-    fs::read(path).map_or(0, |bytes| bytes.iter().filter(|&&byte| byte == b'\n').count())
+    fs::read(path).map_or(0, |bytes| bytes.split(|&byte| byte == b'\n').count() - 1)
 }
 
 /// Starts a command and kills it once `path` has so many lines. Whether it was killed before its end.
 fn killed_at(args: &[&str], path: &Path, least: usize) -> bool {
     let mut child =
         command(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary starts");
-    let until = Instant::now() + Duration::from_secs(120);
+    let until = Instant::now() + Duration::from_mins(2);
     loop {
         if child.try_wait().expect("a child").is_some() {
             return false;
@@ -56,7 +56,7 @@ impl Generating {
         self.folder.path().join(name)
     }
 
-    fn args<'a>(&self, output: &'a str, input: &'a str, model: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    fn args<'a>(output: &'a str, input: &'a str, model: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         let flags = ["--max-new-tokens", "24", "--num-samples", "6", "--max-num-seqs", "8"];
         let files = ["--input", input, "--output", output];
         [&["generate", "--model", model][..], &flags, &files, more].concat()
@@ -70,12 +70,12 @@ fn a_killed_generate_goes_on_and_leaves_what_an_uninterrupted_one_leaves() {
     let (whole, broken, input) =
         (place.path("whole.jsonl"), place.path("broken.jsonl"), place.path("in.jsonl"));
     let run = |output: &Path, more: &[&str]| -> Output {
-        ruminate(&place.args(text(output), text(&input), text(&model), more))
+        ruminate(&Generating::args(text(output), text(&input), text(&model), more))
     };
     assert_code(&run(&whole, &[]), 0);
     assert_eq!(lines(&whole), 240);
     let partial = place.path("broken.jsonl.partial");
-    let args = place.args(text(&broken), text(&input), text(&model), &[]);
+    let args = Generating::args(text(&broken), text(&input), text(&model), &[]);
     assert!(killed_at(&args, &partial, 20), "too fast to be killed");
     assert!(!broken.exists(), "whole or absent");
     let kept = lines(&partial);
@@ -102,6 +102,14 @@ fn a_killed_generate_goes_on_and_leaves_what_an_uninterrupted_one_leaves() {
     assert_ne!(fs::read(&broken).expect("there"), fs::read(&whole).expect("there"));
 }
 
+fn args_of<'a>(out: &'a str, sets: &[&'a str]) -> Vec<&'a str> {
+    let mut args = vec!["eval", "--out", out];
+    for set in sets {
+        args.extend(["--set", set]);
+    }
+    args
+}
+
 #[test]
 fn a_killed_evaluation_goes_on_and_measures_what_an_uninterrupted_one_measures() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -117,13 +125,6 @@ fn a_killed_evaluation_goes_on_and_measures_what_an_uninterrupted_one_measures()
     let (whole, broken) = (at("whole"), at("broken"));
     let sets =
         [&model, "eval.n=30", "eval.num_samples=8", "rollout.max_new_tokens=48", "rollout.max_num_seqs=8"];
-    fn args_of<'a>(out: &'a str, sets: &[&'a str]) -> Vec<&'a str> {
-        let mut args = vec!["eval", "--out", out];
-        for set in sets {
-            args.extend(["--set", set]);
-        }
-        args
-    }
     let done = ruminate(&args_of(text(&whole), &sets));
     assert_code(&done, 0);
     let sampled = broken.join("sampled.jsonl");

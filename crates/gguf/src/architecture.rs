@@ -332,7 +332,7 @@ impl Keys<'_> {
             Some(width) => width,
             None => hidden_size / num_attention_heads,
         };
-        if num_attention_heads % keys != 0 {
+        if !num_attention_heads.is_multiple_of(keys) {
             let key = self.name("attention.head_count_kv");
             return Err(self.metadata.wrong(&key, format!("a divisor of {num_attention_heads}")));
         }

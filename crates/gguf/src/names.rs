@@ -211,6 +211,17 @@ impl Name {
     }
 }
 
+/// One stored matrix of a layer that holds several of ours, with so many rows each, below one another.
+fn joined(layer: u64, stored: &str, parts: &[(&str, u64)], columns: u64) -> Expected {
+    let name = |(name, rows): &(&str, u64)| (format!("model.layers.{layer}.{name}.weight"), *rows);
+    Expected {
+        stored: format!("blk.{layer}.{stored}.weight"),
+        name: Name::Joined(parts.iter().map(name).collect()),
+        shape: vec![parts.iter().map(|(_, rows)| rows).sum(), columns],
+        rows: Rows::AsStored,
+    }
+}
+
 /// All tensors of an architecture, in the order of layers.
 pub(crate) fn expected(architecture: &Architecture) -> Vec<Expected> {
     let a = architecture;
@@ -275,21 +286,9 @@ pub(crate) fn expected(architecture: &Architecture) -> Vec<Expected> {
         weight(norm, "post_attention_layernorm.weight", &[d], plain);
         if a.family == Family::Phi3 {
             weight("ffn_down.weight", "mlp.down_proj.weight", &[d, f], plain);
-            let mut joined = |stored: &str, parts: &[(&str, u64)]| {
-                let name =
-                    |(name, rows): &(&str, u64)| (format!("model.layers.{layer}.{name}.weight"), *rows);
-                all.push(Expected {
-                    stored: format!("blk.{layer}.{stored}.weight"),
-                    name: Name::Joined(parts.iter().map(name).collect()),
-                    shape: vec![parts.iter().map(|(_, rows)| rows).sum(), d],
-                    rows: plain,
-                });
-            };
-            joined(
-                "attn_qkv",
-                &[("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)],
-            );
-            joined("ffn_up", &[("mlp.gate_proj", f), ("mlp.up_proj", f)]);
+            let attention = [("self_attn.q_proj", q), ("self_attn.k_proj", kv), ("self_attn.v_proj", kv)];
+            all.push(joined(layer, "attn_qkv", &attention, d));
+            all.push(joined(layer, "ffn_up", &[("mlp.gate_proj", f), ("mlp.up_proj", f)], d));
             continue;
         }
         let Some(experts) = experts else {

@@ -3,9 +3,9 @@
 mod common;
 
 use burn::module::Module;
-use common::{policy, with_args};
+use common::{policy, with_config};
 use ruminate_data::{Completion, FinishReason, Problem, Request, Score, Task, Verdict};
-use ruminate_grpo::{Error, train};
+use ruminate_grpo::{Config, Error, train};
 use ruminate_model::Decoder;
 use ruminate_rollout::{Engine, Error as Rollout, Logprobs, ScriptedEngine, SpeculationStats};
 use ruminate_train::logprobs::score;
@@ -38,7 +38,10 @@ fn run(engine: &mut dyn Engine) -> (Result<State, Error>, Log) {
 fn run_judged(engine: &mut dyn Engine, judge: &(dyn Score + Sync)) -> (Result<State, Error>, Log) {
     let mut log = Log::default();
     let mut problems = |_| Ok(Problem { task: Task::new("", "7"), prompt_ids: vec![2, 3] });
-    let ended = with_args(10, &alarms::Config::silent(), |state, args| {
+    // What says so writes what another policy would, with the probabilities of the first one.
+    let max_mismatch_kl = (engine.logprobs() == Logprobs::Approximate).then_some(f64::INFINITY);
+    let config = Config { num_generations: 4, prompts_per_step: 2, max_mismatch_kl, ..Config::default() };
+    let ended = with_config(&config, 10, &alarms::Config::silent(), |state, args| {
         train(state, engine, &mut problems, judge, args, &mut log)
     });
     (ended, log)

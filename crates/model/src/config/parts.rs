@@ -61,12 +61,13 @@ pub(super) fn refuse_window(
     if window.is_none_or(|window| window >= max_position_embeddings) {
         return Ok(());
     }
-    let mut expected =
-        "null, or at least max_position_embeddings: attention sees the whole sequence".to_owned();
-    if let Some(default) = default {
-        expected += &format!("; where the file leaves it out, {default} is meant");
-    }
-    expected += " (a model may be read with fewer positions: lower max_position_embeddings to the window)";
+    let left_out = default
+        .map(|default| format!("; where the file leaves it out, {default} is meant"))
+        .unwrap_or_default();
+    let expected = format!(
+        "null, or at least max_position_embeddings: attention sees the whole sequence{left_out} (a model may be read with \
+         fewer positions: lower max_position_embeddings to the window)"
+    );
     Err(keys.wrong(SLIDING_WINDOW, &expected))
 }
 
@@ -87,9 +88,8 @@ pub(super) fn attention(keys: &Keys, family: Family) -> Result<Attention, Config
     let null = keys.is_null("head_dim");
     let derived = || -> Result<usize, ConfigError> { Ok(keys.size("hidden_size")? / num_attention_heads) };
     let head_dim = match (keys.optional_size("head_dim")?, defaults.head_dim) {
-        (Some(width), _) => width,
         (None, Width::NeverNull(_)) if null => return Err(ConfigError::Missing { key: "head_dim" }),
-        (None, Width::NeverNull(width)) => width,
+        (Some(width), _) | (None, Width::NeverNull(width)) => width,
         (None, Width::Number(width)) if !null => width,
         (None, Width::Derived | Width::Number(_)) => derived()?,
     };
@@ -100,11 +100,10 @@ pub(super) fn attention(keys: &Keys, family: Family) -> Result<Attention, Config
         rotary_dim: rotary_dim(keys, family, head_dim)?,
         bias: bias(keys, family)?,
         norm: match family.traits().head_norm {
-            HeadNorms::Never => HeadNorm::None,
             HeadNorms::Each => HeadNorm::Each,
             HeadNorms::Together => HeadNorm::Together,
             HeadNorms::Stated if keys.flag_or("use_qk_norm", false)? => HeadNorm::Each,
-            HeadNorms::Stated => HeadNorm::None,
+            HeadNorms::Never | HeadNorms::Stated => HeadNorm::None,
         },
     }))
 }
@@ -138,7 +137,7 @@ fn rotary_dim(keys: &Keys, family: Family, head_dim: usize) -> Result<usize, Con
     };
     // Rounded as transformers does.
     let rotated = (head_dim as f64 * share) as usize;
-    if share > 1.0 || rotated == 0 || rotated % 2 != 0 {
+    if share > 1.0 || rotated == 0 || !rotated.is_multiple_of(2) {
         return Err(ConfigError::Value {
             key: PARTIAL_ROTARY_FACTOR,
             found: format!("{share} of heads of {head_dim}"),

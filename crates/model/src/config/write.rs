@@ -69,7 +69,7 @@ impl Config {
         match traits.window {
             Window::Stated(Some(_)) => set(SLIDING_WINDOW, Value::Null),
             Window::Late { blocks, .. } if self.num_hidden_layers > blocks => {
-                set(SLIDING_WINDOW, Value::Null)
+                set(SLIDING_WINDOW, Value::Null);
             }
             _ => {}
         }

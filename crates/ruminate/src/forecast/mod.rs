@@ -50,7 +50,8 @@ impl Workload {
         let last = recipe.max_steps;
         // Steps from `done` on, the last one apart, at which something is due every so many.
         let due = |every: usize| {
-            if every == 0 { 0 } else { (last.saturating_sub(1) / every).saturating_sub(done / every) }
+            let until = |step: usize| step.checked_div(every).unwrap_or(0);
+            until(last.saturating_sub(1)).saturating_sub(until(done))
         };
         let a_problem = eval.num_samples + 1;
         let on_the_way = due(grpo.eval_steps) * sizes.development * a_problem;

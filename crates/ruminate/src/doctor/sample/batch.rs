@@ -8,6 +8,7 @@ use ruminate_data::{Completion, FinishReason, Group, Outcome, Verdict};
 use ruminate_eval::metrics::{pass_at_k, solve_rate};
 use ruminate_grpo::Verdicts;
 use ruminate_train::Metrics;
+use std::fmt::Write as _;
 
 /// Completions from which on "none of them" says something: with fewer, one in ten could well be different.
 const ENOUGH: usize = 30;
@@ -60,11 +61,11 @@ impl Batch<'_> {
         let verdicts = Verdicts::of(self.groups);
         let mut findings = vec![self.sampled(metrics)];
         let checks = [
-            self.unscored(&verdicts),
-            self.cut_off(),
+            Self::unscored(&verdicts),
+            Some(self.cut_off()),
             self.form(),
             self.difficulty(&verdicts),
-            self.dead_groups(),
+            Some(self.dead_groups()),
         ];
         let mut is_explained = false;
         for finding in checks.into_iter().flatten() {
@@ -101,7 +102,7 @@ impl Batch<'_> {
         )
     }
 
-    fn unscored(&self, verdicts: &Verdicts) -> Option<Finding> {
+    fn unscored(verdicts: &Verdicts) -> Option<Finding> {
         let (unscored, all) = (verdicts.unscored(), verdicts.completions);
         if unscored == 0 {
             return None;
@@ -116,7 +117,7 @@ impl Batch<'_> {
         Some(if many { Finding::severe } else { Finding::warning }("unscored", found, advice))
     }
 
-    fn cut_off(&self) -> Option<Finding> {
+    fn cut_off(&self) -> Finding {
         let is_cut = |completion: &Completion| completion.finish_reason == FinishReason::Length;
         let (cut, all) = (self.completions().filter(|(c, _)| is_cut(c)).count(), self.count());
         let right = self.completions().filter(|(c, v)| is_cut(c) && v.outcome == Outcome::Correct).count();
@@ -128,10 +129,10 @@ impl Batch<'_> {
         let advice = "raise `rollout.max_new_tokens`, ask for short answers in `data.system`, or choose a model that ends its answers";
         let name = "cut_off";
         if cut as f64 >= MANY_CUT * all as f64 && right == 0 {
-            return Some(Finding::severe(name, format!("{found}, and none of these is right"), advice));
+            return Finding::severe(name, format!("{found}, and none of these is right"), advice);
         }
         let warns = self.recipe.alarms.clipped.value().is_some_and(|limit| cut as f64 > limit * all as f64);
-        Some(if warns { Finding::warning(name, found, advice) } else { Finding::note(name, found) })
+        if warns { Finding::warning(name, found, advice) } else { Finding::note(name, found) }
     }
 
     fn form(&self) -> Option<Finding> {
@@ -184,7 +185,7 @@ impl Batch<'_> {
         None
     }
 
-    fn dead_groups(&self) -> Option<Finding> {
+    fn dead_groups(&self) -> Finding {
         let (dead, all) = (self.dead(), self.groups.len());
         let generations = self.recipe.grpo.num_generations;
         let rates: Vec<f64> = self.groups.iter().filter_map(solve_rate).collect();
@@ -201,11 +202,8 @@ impl Batch<'_> {
             dead.unscored
         );
         if !rates.is_empty() {
-            found += &format!(
-                "; pass@1 {:.1} %, pass@{generations} {:.1} %",
-                100.0 * mean(&rates),
-                100.0 * mean(&best)
-            );
+            let [one, best] = [&rates, &best].map(|values| 100.0 * mean(values));
+            let _ = write!(found, "; pass@1 {one:.1} %, pass@{generations} {best:.1} %"); // a String takes all
         }
         let (name, advice) = (
             "dead_groups",
@@ -213,10 +211,10 @@ impl Batch<'_> {
              the reward tells completions apart",
         );
         if dead.count() == all && self.count() >= ENOUGH {
-            return Some(Finding::severe(name, found, advice));
+            return Finding::severe(name, found, advice);
         }
         let many = dead.count() as f64 > MANY_DEAD * all as f64;
-        Some(if many { Finding::warning(name, found, advice) } else { Finding::note(name, found) })
+        if many { Finding::warning(name, found, advice) } else { Finding::note(name, found) }
     }
 
     fn dead(&self) -> Dead {
@@ -227,8 +225,8 @@ impl Batch<'_> {
             }
             *match solve_rate(group) {
                 None => &mut dead.unscored,
-                Some(rate) if rate == 1.0 => &mut dead.solved,
-                Some(rate) if rate == 0.0 => &mut dead.unsolved,
+                Some(1.0) => &mut dead.solved,
+                Some(0.0) => &mut dead.unsolved,
                 Some(_) => &mut dead.mixed,
             } += 1;
         }
