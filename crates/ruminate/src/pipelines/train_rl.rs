@@ -3,9 +3,8 @@
 use crate::doctor::{self, Work};
 use crate::error::Refusal;
 use crate::evaluator::summary::{Finished, Summary};
-use crate::evaluator::{Evaluator, Sizes};
+use crate::evaluator::Evaluator;
 use crate::fleet::{LostUnscored, ServerEngine};
-use crate::forecast::{Rates, Tokens, Workload, about};
 use crate::observer::{Observer, Settings, small};
 use crate::options::RunOptions;
 use crate::pipelines::announce;
@@ -97,7 +96,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
         Entered::Complete(summary) => return Ok(summary),
         Entered::Open(stage) => stage,
     };
-    announce(session, (model, &config), out, &problems, prompt_tokens, evaluator.sizes());
+    announce(session, (model, &config), out, &problems);
     notice!("{}", printable::wrapped(&format!("  memory: {plan}")));
     let base = match model {
         Model::Folder(folder) => folder.clone(),
@@ -182,40 +181,10 @@ pub(crate) fn sort_into_pools(state: &mut State, has_pools: bool, problems: Opti
     state.pools.get_or_insert_with(|| Pools::new(count));
 }
 
-/// Says what is going to happen, and roughly how long it takes.
-fn announce(
-    session: &Session,
-    (model, config): (&Model, &Config),
-    out: &Path,
-    problems: &Problems,
-    prompt_tokens: usize,
-    sizes: Sizes,
-) {
+/// Says what is going to happen.
+fn announce(session: &Session, (model, config): (&Model, &Config), out: &Path, problems: &Problems) {
     session.tell_settings();
     let recipe = &session.recipe;
     announce::train_rl(recipe, model, config, out, problems);
-    if recipe.rollout.engine.is_local() {
-        let run = Workload::whole(recipe, sizes);
-        let is_there = matches!(model, Model::Folder(_)) || out.join("base/complete.json").exists();
-        let pretrain = &recipe.pretrain;
-        let tokens = Tokens {
-            // Completions end somewhere before the limit.
-            a_completion: prompt_tokens + recipe.rollout.max_new_tokens / 2,
-            pretraining: if is_there {
-                0
-            } else {
-                pretrain.max_steps * pretrain.batch_size * pretrain.row_length / 2
-            },
-            iterations: recipe.grpo.num_iterations,
-        };
-        let at_once =
-            recipe.rollout.max_num_seqs.min(recipe.grpo.prompts_per_step * recipe.grpo.num_generations);
-        let rates = Rates::measure(&session.device, config, at_once);
-        let seconds = rates.seconds(run, tokens, config.parameters().active);
-        notice!(
-            "  That takes about {} here, by the speed of products of this size; the first step knows better.",
-            about(seconds)
-        );
-    }
     notice!("  Ctrl-C saves; --resume auto goes on.");
 }

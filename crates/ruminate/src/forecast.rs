@@ -1,9 +1,5 @@
-//! How long a run of `train-rl` takes: before it by [measured products](rates) of its model's shape, later by what its first
-//! step took: every step as long as that one, and every completion of an evaluation as long as one of its own.
-
-mod rates;
-
-pub(crate) use rates::{Rates, Tokens};
+//! How long a run of `train-rl` takes, by what its first step took: every step as long as that one, and every completion of
+//! an evaluation as long as one of its own.
 
 use crate::evaluator::Sizes;
 use crate::recipe::Recipe;
