@@ -2,8 +2,8 @@
 
 use crate::doctor::{self, Work};
 use crate::error::Refusal;
-use crate::evaluator::summary::{Finished, Summary};
 use crate::evaluator::Evaluator;
+use crate::evaluator::summary::{Finished, Summary};
 use crate::fleet::{LostUnscored, ServerEngine};
 use crate::observer::{Observer, Settings, small};
 use crate::options::RunOptions;
