@@ -1,5 +1,5 @@
 //! DeepSeek-V3's architecture (`deepseek2` with a sigmoid router; Kimi-K2 and Moonlight are of it): its keys, its part of
-//! `config.json`, and its tensors. It refuses to know contents.
+//! `config.json`, and its tensors. It never looks at values.
 //!
 //! llama.cpp keeps the two halves of `kv_b_proj` apart since it computes on latents (`attention.key_length_mla`), that of
 //! keys transposed in each head; files from before have the whole.
