@@ -16,17 +16,12 @@ use super::shared_output::{Part, Parts, Sharing};
 use super::{MR, NR};
 pub(crate) use operand::Operand;
 use operand::{Left, Right};
-use std::ops::Range;
 pub(crate) use tile::Number;
 use tile::times_panel;
 
 /// Pairs of the inner dimension that are multiplied before sums are stored: a panel of them, 27 KiB, stays in the
 /// first-level cache beside the rows that it meets.
 const KC: usize = if cfg!(miri) { 3 } else { 144 };
-
-/// Rows that are multiplied by all panels of a part before the next ones are: of each stretch they take 288 KiB, which
-/// stay in the second-level cache beside their sums.
-const MC: usize = if cfg!(miri) { 16 } else { 512 };
 
 /// Rows below which a part is not divided.
 const FEW_ROWS: usize = 64;
@@ -103,29 +98,20 @@ impl<'a> Job<'a> {
     }
 
     fn run(&self, mut part: Part<'_>) {
-        let rows = part.rows();
-        for first in rows.clone().step_by(MC) {
-            self.run_rows(&mut part, first..rows.end.min(first + MC));
-        }
-    }
-
-    /// These rows of a part, counted in the whole result.
-    fn run_rows(&self, part: &mut Part<'_>, rows: Range<usize>) {
         let depth = self.lhs.depth();
         let step = depth.div_ceil(depth.div_ceil(KC));
-        let [first_row, first_column] = [part.rows().start, part.columns().start];
-        let own_rows = rows.start - first_row..rows.end - first_row;
+        let (rows, first_column) = (part.rows(), part.columns().start);
         let mut store = self.store;
         for first in (0..depth).step_by(step) {
             let inner = first..depth.min(first + step);
-            let lhs = self.lhs.rows_of(rows.clone(), inner.clone());
             for columns in part.columns().step_by(NR) {
                 let columns = columns..part.columns().end.min(columns + NR);
                 let panel = self.rhs.panel(columns.start / NR, &inner);
                 let columns = columns.start - first_column..columns.end - first_column;
+                let lhs = self.lhs.rows_of(rows.clone(), inner.clone());
                 // SAFETY: if these elements are added to, they were there before, or the first stretch of the inner
                 // dimension has written them.
-                unsafe { times_panel(&lhs, panel, part, [&own_rows, &columns], store) };
+                unsafe { times_panel(&lhs, panel, &mut part, &columns, store) };
             }
             store = Store::Add;
         }

@@ -59,8 +59,7 @@ impl Rows for Matrix<'_, u32> {
     }
 }
 
-/// All rows times a panel `[pairs][columns of the panel, padded]`, into as many rows and these columns of the part,
-/// counted from 0.
+/// All rows times a panel `[pairs][columns of the panel, padded]`, into these columns of the part, counted from 0.
 ///
 /// # Safety
 /// With [`Store::Add`] the columns are initialised.
@@ -68,11 +67,10 @@ pub(in super::super) unsafe fn times_panel(
     rows: &impl Rows,
     panel: &[u32],
     out: &mut Part<'_>,
-    [of_rows, columns]: [&Range<usize>; 2],
+    columns: &Range<usize>,
     store: Store,
 ) {
-    assert_eq!(rows.count(), of_rows.len(), "rows of a product and of its result");
-    let (place, stride) = out.place(of_rows, columns);
+    let (place, stride) = out.place(&(0..rows.count()), columns);
     let mut row = 0;
     while row < rows.count() {
         let height = tallest(rows.count() - row);

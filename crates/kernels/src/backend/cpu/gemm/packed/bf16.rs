@@ -102,6 +102,6 @@ impl super::Panels for Panels {
         let columns = 0..out.columns().len();
         let x = Matrix::new(x.pairs.as_slice(), rows, self.width);
         // SAFETY: nothing is added to what is there.
-        unsafe { times_panel(&x, panel, out, [&(0..rows), &columns], Store::Replace) };
+        unsafe { times_panel(&x, panel, out, &columns, Store::Replace) };
     }
 }
