@@ -22,7 +22,7 @@ use ruminate_data::{Pools, Seed};
 use ruminate_env::Problems;
 use ruminate_grpo as grpo;
 use ruminate_model::{self as model, Config};
-use ruminate_rollout::{Engine, EngineConfig, LocalEngine};
+use ruminate_rollout::{Engine, LocalEngine};
 use ruminate_train::State;
 use serde_json::Value;
 use std::num::NonZeroUsize;
@@ -73,23 +73,14 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let evaluator = Evaluator::new(recipe, &renderer, &judge, &problems)?;
 
     let stop = recipe.stop(&renderer)?;
-    let setup = grpo::TrainerArgs {
-        config: &recipe.grpo,
-        train: &recipe.train,
-        sampling: recipe.rollout.sampling(),
-        stop: &stop,
-        alarms: &recipe.alarms,
-        max_steps: recipe.max_steps,
-        seed: seed.child("grpo"),
-    };
+    let setup = recipe.trainer_args(&stop);
     let prompt_tokens = problems.training(&renderer, 0)?.prompt_ids.len();
     let demand = grpo::Demand {
         trained: policy::trained(recipe.lora.as_ref(), &config, &session.device)?,
         prompt_tokens,
         evaluated: problems.validation.len() * recipe.eval.num_samples,
     };
-    let engine =
-        EngineConfig { record_routing: true, record_kept: setup.sampling.cuts(), ..recipe.rollout.engine() };
+    let engine = recipe.trainer_engine();
     let plan = grpo::memory_plan(&config, demand, &engine, &setup)?;
 
     let stage = match enter(session, out, session.identity(identity::of_a_base(recipe))?, OnExisting::Kept)? {

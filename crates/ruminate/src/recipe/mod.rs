@@ -13,6 +13,7 @@ mod log;
 pub(crate) mod paths;
 mod preset;
 pub(crate) mod text;
+mod trainer;
 pub(crate) mod write;
 
 pub(crate) use distill::{Distill, RemoteEngine, StudentTokenizer};

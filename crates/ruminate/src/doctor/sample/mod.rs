@@ -23,7 +23,7 @@ use ruminate_data::{Completion, Problem, Seed, SourceError};
 use ruminate_grpo::{self as grpo, StepReport};
 use ruminate_model::{self as model, lora};
 use ruminate_reward::tags::Opening;
-use ruminate_rollout::{EngineConfig, LocalEngine};
+use ruminate_rollout::LocalEngine;
 use ruminate_text::SpecialText;
 use ruminate_train::State;
 use std::path::PathBuf;
@@ -90,15 +90,7 @@ fn step(session: &Session, folder: PathBuf) -> Result<Vec<Finding>> {
     let recipe = &session.recipe;
     let judge = recipe.grader(&renderer)?;
     let stop = recipe.stop(&renderer)?;
-    let setup = grpo::TrainerArgs {
-        config: &recipe.grpo,
-        train: &recipe.train,
-        sampling: recipe.rollout.sampling(),
-        stop: &stop,
-        alarms: &recipe.alarms,
-        max_steps: recipe.max_steps,
-        seed: seed.child("grpo"),
-    };
+    let setup = recipe.trainer_args(&stop);
     let sizes = Evaluator::new(recipe, &renderer, &judge, &problems)?.sizes();
     let device = session.device.clone().autodiff();
     let mut state = State::fresh(
@@ -107,9 +99,7 @@ fn step(session: &Session, folder: PathBuf) -> Result<Vec<Finding>> {
     );
     sort_into_pools(&mut state, recipe.grpo.pools.is_some(), problems.count());
     let mut progress = Progress::new("sample", 1, 0);
-    let engine =
-        EngineConfig { record_routing: true, record_kept: setup.sampling.cuts(), ..recipe.rollout.engine() };
-    let mut engine = LocalEngine::new(engine);
+    let mut engine = LocalEngine::new(recipe.trainer_engine());
     let mut engine = Counted::new(&mut engine, progress.counter());
     let mut tasks = Vec::new();
     let mut next = |index: u64| -> Result<Problem, SourceError> {
