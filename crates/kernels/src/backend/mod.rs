@@ -34,7 +34,7 @@ mod packing;
 pub use dispatch::disable_fused;
 pub(crate) use dispatch::{Form, form, form_where, is_packing};
 pub(crate) use int8_moments::{Int8Moments, adamw_int8_of_backend, update_with};
-#[cfg(any(feature = "cube", all(test, feature = "second-backend")))]
-pub(crate) use operation::by_reference;
 pub(crate) use operation::{Differentiable, Operation, forward_on_graph, keep_inputs, operation};
 pub(crate) use packing::{PackedExperts, PackedWeight, Packing, pack_experts, pack_weight, pack_with};
+#[cfg(any(feature = "cube", all(test, feature = "second-backend")))]
+pub(crate) use {operation::by_reference, packing::packs_nothing};

@@ -34,6 +34,42 @@ pub(crate) trait Packing {
     fn pack_experts(weights: ExpertWeights, precision: Precision) -> Arc<dyn PackedExperts>;
 }
 
+/// `packs_nothing!(Backend)`: weights stay as they are there, and moments in 8 bits are updated by reference.
+#[cfg(any(feature = "cube", all(test, feature = "second-backend")))] // the partial backends
+macro_rules! packs_nothing {
+    ($backend:ident) => {
+        impl $crate::backend::Packing for $backend {
+            const FUSED: bool = false;
+
+            fn pack_weight(
+                _: Vec<burn::tensor::Tensor<2>>,
+                _: $crate::prepared::Precision,
+            ) -> std::sync::Arc<dyn $crate::backend::PackedWeight> {
+                unreachable!("this backend packs nothing")
+            }
+
+            fn pack_experts(
+                _: $crate::experts::ExpertWeights,
+                _: $crate::prepared::Precision,
+            ) -> std::sync::Arc<dyn $crate::backend::PackedExperts> {
+                unreachable!("this backend packs nothing")
+            }
+        }
+
+        impl $crate::backend::Int8Moments for $backend {
+            fn adamw_int8(
+                _: $crate::adamw_int8::AdamWInt8State,
+                _: burn::tensor::Tensor<1>,
+                _: $crate::adamw::AdamWStep,
+            ) -> $crate::adamw_int8::AdamWInt8State {
+                unreachable!("where nothing is packed, moments are updated by reference")
+            }
+        }
+    };
+}
+#[cfg(any(feature = "cube", all(test, feature = "second-backend")))]
+pub(crate) use packs_nothing;
+
 /// Packs weights in the layout of the backend that they are on, which has fused forms.
 pub(crate) fn pack_weight(weights: Vec<Tensor<2>>, precision: Precision) -> Arc<dyn PackedWeight> {
     let device = weights.first().expect("a weight").device();

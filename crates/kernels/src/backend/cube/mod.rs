@@ -23,16 +23,12 @@ mod swiglu;
 #[cfg(all(test, feature = "cube-cpu"))]
 mod tests;
 
-use super::{Int8Moments, PackedExperts, PackedWeight, Packing, by_reference};
-use crate::adamw::{AdamWStep, SumOfSquares};
-use crate::adamw_int8::AdamWInt8State;
+use super::{by_reference, packs_nothing};
+use crate::adamw::SumOfSquares;
 use crate::attention::PackedAttention;
 use crate::candidates::CandidateLogprobs;
-use crate::experts::{ExpertWeights, Experts};
-use crate::prepared::Precision;
+use crate::experts::Experts;
 use burn::backend::Cube;
-use burn::tensor::Tensor;
-use std::sync::Arc;
 
 by_reference!(
     Cube: [
@@ -41,20 +37,4 @@ by_reference!(
     untracked [SumOfSquares]
 );
 
-impl Packing for Cube {
-    const FUSED: bool = false;
-
-    fn pack_weight(_: Vec<Tensor<2>>, _: Precision) -> Arc<dyn PackedWeight> {
-        unreachable!("this backend packs nothing")
-    }
-
-    fn pack_experts(_: ExpertWeights, _: Precision) -> Arc<dyn PackedExperts> {
-        unreachable!("this backend packs nothing")
-    }
-}
-
-impl Int8Moments for Cube {
-    fn adamw_int8(_: AdamWInt8State, _: Tensor<1>, _: AdamWStep) -> AdamWInt8State {
-        unreachable!("where nothing is packed, moments are updated by reference")
-    }
-}
+packs_nothing!(Cube);

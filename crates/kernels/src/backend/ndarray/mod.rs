@@ -8,23 +8,20 @@ mod norm;
 mod swiglu;
 mod tests;
 
-use super::{Int8Moments, PackedExperts, PackedWeight, Packing, by_reference};
+use super::{by_reference, packs_nothing};
 use crate::adamw::{AdamWStep, SumOfSquares};
-use crate::adamw_int8::AdamWInt8State;
 use crate::attention::{DecodeAttention, DecodeLatentAttention, PackedAttention};
 use crate::candidates::CandidateLogprobs;
 use crate::compute_dtype::Rounded;
 use crate::embedding::Embedding;
-use crate::experts::{ExpertWeights, Experts};
+use crate::experts::Experts;
 use crate::linear::Linear;
 use crate::logprobs::TargetLogprobs;
-use crate::prepared::Precision;
 use crate::rope::Rotation;
 use crate::router::{RouteWeights, RouterScores};
 use burn::backend::NdArray;
 use burn::backend::tensor::FloatTensor;
 use burn::tensor::{Tensor, TensorData};
-use std::sync::Arc;
 
 by_reference!(
     NdArray: [
@@ -34,23 +31,7 @@ by_reference!(
     untracked [AdamWStep, DecodeAttention, DecodeLatentAttention, SumOfSquares]
 );
 
-impl Packing for NdArray {
-    const FUSED: bool = false;
-
-    fn pack_weight(_: Vec<Tensor<2>>, _: Precision) -> Arc<dyn PackedWeight> {
-        unreachable!("this backend packs nothing")
-    }
-
-    fn pack_experts(_: ExpertWeights, _: Precision) -> Arc<dyn PackedExperts> {
-        unreachable!("this backend packs nothing")
-    }
-}
-
-impl Int8Moments for NdArray {
-    fn adamw_int8(_: AdamWInt8State, _: Tensor<1>, _: AdamWStep) -> AdamWInt8State {
-        unreachable!("where nothing is packed, moments are updated by reference")
-    }
-}
+packs_nothing!(NdArray);
 
 /// A tensor of this backend.
 type NdArrayTensor = FloatTensor<NdArray>;
