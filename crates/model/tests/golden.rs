@@ -1,44 +1,16 @@
 //! The decoder against numbers that transformers computed from the same tiny random checkpoints
 //! (`fixtures/model/make.py`, `make_families.py`, `make_variants.py`).
 
+mod common;
+
 use burn::tensor::{Tensor, activation::log_softmax};
+use common::CASES;
 use ruminate_model::{
     Batch, Config, DecodeStep, Decoder, LayerCache, Precision, PreparedDecoder, Routes, load,
 };
 use ruminate_testkit as testkit;
 use serde_json::Value;
 use testkit::Tensors;
-
-const CASES: [&str; 28] = [
-    "deepseek_v3_plain",
-    "deepseek_v3_fused",
-    "deepseek_v3_full",
-    "deepseek_v3_mtp",
-    "llama_tied",
-    "llama_untied",
-    "llama_rope3",
-    "llama_biases",
-    "mistral",
-    "seed_oss",
-    "smollm3",
-    "granite",
-    "qwen2",
-    "qwen3",
-    "qwen3_moe",
-    "deepseek_v3_fp8",
-    "qwen2_yarn",
-    "qwen3_moe_sharded",
-    "phi3",
-    "phi3_longrope",
-    "glm4_moe",
-    "glm4_moe_plain",
-    "dots1",
-    "mixtral",
-    "qwen2_moe",
-    "qwen2_moe_normed",
-    "olmo2",
-    "internlm3",
-];
 
 /// Greatest difference of log-probabilities that counts as equal.
 const TOLERANCE: f32 = 2e-4;
