@@ -132,7 +132,8 @@ pub(crate) fn html(run: &Run) -> String {
             continue;
         }
         let series = plans.iter().map(|(name, label)| column(run, name, label)).collect();
-        let limit = (plan.scale == Scale::Log).then(|| (mismatch_limit(run), "limit"));
+        let limit = if plan.scale == Scale::Log { mismatch_limit(run) } else { None };
+        let limit = limit.map(|limit| (limit, "limit"));
         main += &Chart {
             title: plan.title.to_owned(),
             unit: plan.unit,
@@ -269,12 +270,15 @@ fn zero(run: &Run, name: &str) -> bool {
     run.metrics.column(name).is_none_or(|values| values.iter().flatten().all(|&value| value == 0.0))
 }
 
-fn mismatch_limit(run: &Run) -> f64 {
+/// None where there is none: a policy that has moved since it sampled differs for that reason.
+fn mismatch_limit(run: &Run) -> Option<f64> {
     let distilled = run.config.get("command").is_some_and(|command| command == "distill");
     let table = run.config.get(if distilled { "distill" } else { "grpo" });
     let set = table.and_then(|table| table.get("max_mismatch_kl")?.as_f64());
     let dtype = |table: &str| run.config.get(table).and_then(|table| table.get("dtype")?.as_str());
     let rounds =
         ["rollout", "train"].into_iter().any(|table| dtype(table).is_some_and(|dtype| dtype != "float32"));
-    set.filter(|limit| *limit > 0.0).unwrap_or(MISMATCH_LIMITS[usize::from(rounds)])
+    let ahead = table.and_then(|table| table.get("max_staleness")?.as_u64()).unwrap_or(0) > 0;
+    let unset = (!ahead).then_some(MISMATCH_LIMITS[usize::from(rounds)]);
+    set.filter(|limit| *limit > 0.0).or(unset)
 }

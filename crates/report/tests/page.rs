@@ -104,6 +104,28 @@ fn the_small_validation_is_drawn_with_its_best_step() {
 }
 
 #[test]
+fn the_drawn_limit_of_the_mismatch_is_the_one_that_ends_a_run() {
+    let folder = Folder::new();
+    let row = |step: u32| format!("{{\"step\":{step},\"reward\":0.5,\"sampling/mismatch_kl\":0.01}}\n");
+    folder.write("metrics.jsonl", &(row(1) + &row(2)));
+    let drawn = |config: serde_json::Value| {
+        folder.write("config.json", &config.to_string());
+        let page = html(&read(folder.path()).expect("a run"));
+        let limit = page.split("<span class=\"limit\" style=\"top:").nth(1);
+        limit.map(|rest| rest.split('%').next().expect("a height").to_owned())
+    };
+    let exact =
+        drawn(serde_json::json!({ "grpo": { "max_mismatch_kl": null }, "rollout": { "dtype": "float32" } }));
+    let rounded =
+        drawn(serde_json::json!({ "grpo": { "max_mismatch_kl": null }, "rollout": { "dtype": "int8" } }));
+    assert!(exact.is_some() && rounded.is_some() && exact != rounded, "{exact:?} {rounded:?}");
+    let ahead = serde_json::json!({ "max_mismatch_kl": null, "max_staleness": 2 });
+    assert_eq!(drawn(serde_json::json!({ "grpo": ahead })), None);
+    let given = serde_json::json!({ "max_mismatch_kl": 1e-3, "max_staleness": 2 });
+    assert_eq!(drawn(serde_json::json!({ "grpo": given })), exact);
+}
+
+#[test]
 fn the_age_of_weights_is_drawn_where_sampling_ran_ahead() {
     let folder = Folder::new();
     let title = "Age of the weights behind a token";
