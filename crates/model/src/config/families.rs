@@ -1,7 +1,7 @@
 //! The families as data: how their files call themselves, and which parts and keys they have. It refuses to compute
 //! anything.
 
-use super::Family;
+use super::{Family, Maps, NormPlace};
 
 /// What distinguishes a family's files.
 #[derive(Clone, Copy, Debug)]
@@ -16,6 +16,8 @@ pub(super) struct Traits {
     /// The share of a head that is rotated where `partial_rotary_factor` is absent, for families that read the key.
     pub(super) rotated_share: Option<f64>,
     pub(super) mixture: Mixture,
+    pub(super) maps: Maps,
+    pub(super) norms: NormPlace,
 }
 
 /// Which key says where attention has biases.
@@ -110,6 +112,8 @@ impl Family {
             window: Window::Never,
             rotated_share: None,
             mixture: Mixture::None,
+            maps: Maps::Apart,
+            norms: NormPlace::Before,
         };
         let plain = Traits { biases: Biases::Never, mlp_bias: false, ..llama };
         match self {
@@ -138,12 +142,14 @@ impl Family {
                 names: ["phi3", "Phi3ForCausalLM"],
                 window: Window::Stated(None),
                 rotated_share: Some(1.0),
+                maps: Maps::Joined,
                 ..plain
             },
             Self::Olmo2 => Traits {
                 names: ["olmo2", "Olmo2ForCausalLM"],
                 biases: Biases::OnAll,
                 head_norm: HeadNorms::Together,
+                norms: NormPlace::After,
                 ..plain
             },
             Self::Qwen2 => {

@@ -8,7 +8,7 @@ use super::parts::{
     unrotated,
 };
 use super::rope_keys::rope;
-use super::{Attention, Config, Family, Maps, Multipliers, NormPlace, Router, Scaling, Unrotated};
+use super::{Attention, Config, Family, Multipliers, Router, Scaling, Unrotated};
 use serde_json::{Value, json};
 
 impl Config {
@@ -55,8 +55,8 @@ impl Config {
             initializer_range: keys.number_or("initializer_range", defaults::INITIALIZER_RANGE)?,
             eos_token_ids: keys.token_ids("eos_token_id", defaults.eos_token_id, vocab_size)?,
             attention: attention(&keys, family)?,
-            maps: if family == Family::Phi3 { Maps::Joined } else { Maps::Apart },
-            norms: if family == Family::Olmo2 { NormPlace::After } else { NormPlace::Before },
+            maps: family.traits().maps,
+            norms: family.traits().norms,
             rope,
             unrotated: if family == Family::Smollm3 {
                 unrotated(&keys, num_hidden_layers)?
