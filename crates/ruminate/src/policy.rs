@@ -9,7 +9,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use ruminate_data::{Seed, nearest};
 use ruminate_model::{self as model, Config, Decoder, Held, lora};
-use ruminate_run::FolderWriter;
+use ruminate_run::{FolderWriter, make_parents};
 use ruminate_text::Renderer;
 use ruminate_text::Tokenizer;
 use ruminate_train::{Config as TrainerConfig, Dtype, Trained};
@@ -214,7 +214,7 @@ fn load_held(folder: &Path, held: Held, device: &Device) -> Result<Decoder> {
     Ok(loaded?)
 }
 
-/// Writes a model folder that is complete or absent. Of a decoder with adapters it is the merged model, with the
+/// Writes a model folder that is complete or absent, into a folder that is there. Of a decoder with adapters it is the merged model, with the
 /// adapters in its folder `adapter`.
 pub(crate) fn save(
     target: &Path,
@@ -228,7 +228,8 @@ pub(crate) fn save(
     Ok(())
 }
 
-/// The same in the place of nothing: what appears under the name while the weights are written stays, too.
+/// The same in the place of nothing: what appears under the name while the weights are written stays, too. The folders
+/// above it are made.
 ///
 /// # Errors
 /// As [`refuse_existing`], and those of writing.
@@ -238,6 +239,7 @@ pub(crate) fn save_new(
     renderer: Option<&Renderer>,
     format: model::Format,
 ) -> Result<()> {
+    make_parents(target)?;
     let writer = FolderWriter::create(target)?;
     write(&writer, decoder, renderer, format)?;
     refuse_existing(target)?;

@@ -26,7 +26,7 @@ fn main() -> Result<(), ruminate_run::Error> {
         if let Appended::Failed(error) = metrics.append(&json!({"step": step, "reward": 0.5})) {
             eprintln!("warning: {error}");
         }
-        let checkpoint = FolderWriter::create(&run.checkpoint_path(step))?;
+        let checkpoint = checkpoints::create(run.path(), step)?;
         checkpoint.write("weights.bin", &[step as u8; 1024])?;
         checkpoint.commit(json!({"step": step}))?;
         checkpoints::retain(run.path(), NonZeroUsize::MIN)?;

@@ -18,8 +18,26 @@ use std::path::{Path, PathBuf};
 /// ends like this by chance.
 const RANDOM: usize = 20;
 
-/// Writes a file so that, whatever happens, `path` holds the old content or the new, never a mixture. Parent
-/// folders are made. A link at `path` is replaced, not followed.
+/// Makes the folders above a file that a user names. Within a run folder it has no place: the folder of a run that was
+/// moved away or deleted must not come back.
+///
+/// # Errors
+/// [`Error::Disk`].
+pub fn make_parents(path: &Path) -> Result<(), Error> {
+    let parent = parent(path);
+    fs::create_dir_all(parent).map_err(Error::disk("create", parent))
+}
+
+/// Makes one folder, where it is not there, in one that is.
+pub(crate) fn make_inner(folder: &Path) -> Result<(), Error> {
+    match fs::create_dir(folder) {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(Error::disk("create", folder)(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a file so that, whatever happens, `path` holds the old content or the new, never a mixture. Its folder is
+/// there already. A link at `path` is replaced, not followed.
 ///
 /// # Errors
 /// [`Error::Disk`]; the old content is then intact and no temporary file stays behind.
@@ -35,8 +53,6 @@ pub fn write_file_with<E: From<Error>>(
     path: &Path,
     fill: impl FnOnce(&mut File) -> Result<(), E>,
 ) -> Result<(), E> {
-    let parent = parent(path);
-    fs::create_dir_all(parent).map_err(Error::disk("create", parent))?;
     let (temp, mut file) = temporary(path)?;
     let written = fill(&mut file).and_then(|()| {
         finish(&file, path, &temp)?;
@@ -47,7 +63,7 @@ pub fn write_file_with<E: From<Error>>(
         let _ = fs::remove_file(&temp);
     }
     written?;
-    Ok(sync_folder(parent)?)
+    Ok(sync_folder(parent(path))?)
 }
 
 /// A folder in the making: it appears under its name, whole and with a [`Manifest`], on [`commit`](Self::commit).
@@ -66,13 +82,11 @@ enum Stage {
 }
 
 impl FolderWriter {
-    /// Begins a folder that will be called `target`; parents are made.
+    /// Begins a folder that will be called `target`, in a folder that is there already.
     ///
     /// # Errors
     /// [`Error::Disk`].
     pub fn create(target: &Path) -> Result<Self, Error> {
-        let parent = parent(target);
-        fs::create_dir_all(parent).map_err(Error::disk("create", parent))?;
         let temp = temporary_folder(target)?;
         Ok(Self { target: target.to_owned(), temp, stage: Stage::Writing })
     }

@@ -1,7 +1,7 @@
 //! `checkpoints/step-NNNNNN` of a run folder: which there are, which to resume from, which to retire. It refuses to
 //! know what a checkpoint holds.
 
-use crate::atomic::remove_committed;
+use crate::atomic::{FolderWriter, make_inner, remove_committed};
 use crate::best::Best;
 use crate::error::{Corrupt, Error};
 use crate::manifest::{Manifest, verify};
@@ -31,6 +31,15 @@ pub struct Newest {
 /// Where the checkpoint of a step lies in a run folder.
 pub fn path(run: &Path, step: u64) -> PathBuf {
     folder(run).join(format!("step-{step:06}"))
+}
+
+/// Begins the checkpoint of a step. The run folder is there already, and is not made again.
+///
+/// # Errors
+/// [`Error::Disk`].
+pub fn create(run: &Path, step: u64) -> Result<FolderWriter, Error> {
+    make_inner(&folder(run))?;
+    FolderWriter::create(&path(run, step))
 }
 
 /// Every checkpoint of a run folder, oldest first; none when the run has saved none.

@@ -1,7 +1,7 @@
 //! The run folder: one run at a time, the names of what lies in it, and how it says that it is complete. It refuses
 //! to know what the files hold.
 
-use crate::atomic::{remove, write_file};
+use crate::atomic::{make_inner, parent, remove, write_file};
 use crate::checkpoints;
 use crate::error::{Corrupt, Error, Fault};
 use crate::jsonl::{JsonlAppender, check_regular};
@@ -136,7 +136,7 @@ impl RunFolder {
     }
 
     /// Checks that the folder is still the one that was entered: to be called before something is written into it,
-    /// since most writes would make it again.
+    /// since another may have its name.
     ///
     /// # Errors
     /// [`Error::Vanished`].
@@ -147,13 +147,33 @@ impl RunFolder {
         }
     }
 
-    /// Writes one of its files, complete or not at all.
+    /// Writes one of its files, or of those of a folder in it, complete or not at all.
     ///
     /// # Errors
     /// [`Error::Vanished`] and [`Error::Disk`].
     pub fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
         self.check()?;
-        write_file(path, bytes)
+        let inner = if parent(path) == self.path { Ok(()) } else { make_inner(parent(path)) };
+        self.or_vanished(inner.and_then(|()| write_file(path, bytes)))
+    }
+
+    /// A folder in it by its name, made where it is missing.
+    ///
+    /// # Errors
+    /// [`Error::Vanished`] and [`Error::Disk`].
+    pub fn inner(&self, name: &str) -> Result<PathBuf, Error> {
+        self.check()?;
+        let path = self.path.join(name);
+        self.or_vanished(make_inner(&path))?;
+        Ok(path)
+    }
+
+    /// What came of a write, or, where it failed and the folder is gone, that it is gone.
+    ///
+    /// # Errors
+    /// [`Error::Vanished`] in the place of that of `written`.
+    pub fn or_vanished<T, E: From<Error>>(&self, written: Result<T, E>) -> Result<T, E> {
+        written.or_else(|error| Err(self.check().map_or_else(E::from, |()| error)))
     }
 
     /// Opens one of its logs for appending.

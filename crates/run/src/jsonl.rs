@@ -45,15 +45,12 @@ pub struct Truncation {
 }
 
 impl JsonlAppender {
-    /// Opens a log for appending, making it and its parents where they are missing. A partial last line, left by a
+    /// Opens a log for appending, making it, in a folder that is there, where it is missing. A partial last line, left by a
     /// kill in the middle of a write, is cut off. A link is not followed.
     ///
     /// # Errors
     /// [`Error::Disk`].
     pub fn open(path: &Path) -> Result<Self, Error> {
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).map_err(Error::disk("create", parent))?;
-        }
         let mut options = OpenOptions::new();
         options.create(true).append(true);
         #[cfg(unix)]

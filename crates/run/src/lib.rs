@@ -18,15 +18,15 @@
 //! A checkpoint that is committed, and one that was interrupted:
 //!
 //! ```
-//! use ruminate_run::{FolderWriter, checkpoints, verify};
+//! use ruminate_run::{checkpoints, verify};
 //! use serde_json::json;
 //!
 //! let run = tempfile::tempdir().expect("a temporary folder");
-//! let checkpoint = FolderWriter::create(&checkpoints::path(run.path(), 1))?;
+//! let checkpoint = checkpoints::create(run.path(), 1)?;
 //! checkpoint.write("weights.bin", &[7; 1024])?;
 //! checkpoint.commit(json!({ "step": 1 }))?;
 //!
-//! let interrupted = FolderWriter::create(&checkpoints::path(run.path(), 2))?;
+//! let interrupted = checkpoints::create(run.path(), 2)?;
 //! interrupted.write("weights.bin", &[8; 512])?;
 //! drop(interrupted); // never committed: no checkpoint
 //!
@@ -50,7 +50,7 @@ mod own;
 mod owner;
 pub mod rows;
 
-pub use atomic::{FolderWriter, remove_committed, write_file, write_file_with};
+pub use atomic::{FolderWriter, make_parents, remove_committed, write_file, write_file_with};
 pub use best::Best;
 pub use error::{Corrupt, Error, Fault};
 pub use folder::{Artifact, Completed, RunFolder, Status};

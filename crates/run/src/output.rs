@@ -1,7 +1,7 @@
 //! A result file that the user names: whole or not there, and never in the place of what is no regular file. It
 //! does not know what is written.
 
-use crate::atomic::{parent, sync_folder, temporary, usual_of_file};
+use crate::atomic::{make_parents, parent, sync_folder, temporary, usual_of_file};
 use crate::error::Error;
 use crate::owner::kind;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -45,8 +45,7 @@ impl OutputFile {
             let file = opened.map_err(Error::disk("write", path))?;
             return Ok(Self { path: path.to_owned(), file, temp: None, permissions: None });
         }
-        let folder = parent(path);
-        fs::create_dir_all(folder).map_err(Error::disk("create", folder))?;
+        make_parents(path)?;
         let (temp, file) = temporary(path)?;
         let permissions = metadata.map(|metadata| metadata.permissions());
         Ok(Self { path: path.to_owned(), file, temp: Some(temp), permissions })

@@ -1,9 +1,10 @@
 //! Real faults on real files: what the crate promises when the disk, another run or a crash interferes.
 
 use ruminate_run::{
-    Artifact, Best, Completed, Corrupt, Error, Fault, FolderWriter, Made, RunFolder, Status, checkpoints,
+    Artifact, Best, Completed, Corrupt, Error, Fault, FolderWriter, JsonlAppender, Made, RunFolder, Status,
+    checkpoints,
 };
-use ruminate_run::{verify, write_file};
+use ruminate_run::{make_parents, verify, write_file};
 use serde_json::json;
 use std::fs;
 use std::num::NonZeroUsize;
@@ -28,6 +29,7 @@ fn claimed(path: &Path) -> (RunFolder, Vec<PathBuf>) {
 
 /// A committed folder of two files, one in a subfolder.
 fn committed(target: &Path, step: u64) {
+    make_parents(target).expect("made");
     let folder = FolderWriter::create(target).expect("create");
     folder.write("weights.bin", &[7; 1000]).expect("write");
     folder.write("optimizer/state.bin", b"moments").expect("write");
@@ -126,7 +128,7 @@ fn a_crash_at_any_stage_is_swept_and_told_on_the_next_open() {
         let dir = temp();
         drop(claimed(dir.path()));
         committed(&checkpoints::path(dir.path(), 1), 1);
-        let writer = FolderWriter::create(&checkpoints::path(dir.path(), 2)).expect("create");
+        let writer = checkpoints::create(dir.path(), 2).expect("create");
         for k in 0..files {
             writer.write(&format!("shard-{k}"), b"bytes").expect("write");
         }
@@ -296,7 +298,7 @@ fn a_failed_file_write_keeps_the_old_content_and_no_temporary() {
 fn a_disk_that_fills_during_a_save_is_told_as_full_and_the_last_checkpoint_stays() {
     let dir = temp();
     committed(&checkpoints::path(dir.path(), 1), 1);
-    let writer = FolderWriter::create(&checkpoints::path(dir.path(), 2)).expect("create");
+    let writer = checkpoints::create(dir.path(), 2).expect("create");
     writer.write("shard-0", b"fits").expect("write");
     let full = writer.path("shard-1").expect("create");
     std::os::unix::fs::symlink("/dev/full", full).expect("symlink");
@@ -354,4 +356,26 @@ fn a_reopened_run_is_one_that_was_begun() {
     run.reopen().expect("reopened");
     assert_eq!(run.status().expect("read"), Status::Started);
     run.reopen().expect("nothing to take away");
+}
+
+/// A run whose folder is moved away between a check and a write must not bring it back.
+#[test]
+fn a_write_does_not_make_the_run_folder_again() {
+    let place = tempfile::tempdir().expect("a folder");
+    let path = place.path().join("run");
+    let run = RunFolder::enter(&path, &made()).expect("entered");
+    fs::rename(&path, place.path().join("aside")).expect("moved");
+    for written in [
+        write_file(&run.config_path(), b"{}"),
+        write_file(&run.samples_path(1), b"{}"),
+        FolderWriter::create(&run.final_path()).map(drop),
+        checkpoints::create(run.path(), 1).map(drop),
+        JsonlAppender::open(&run.metrics_path()).map(drop),
+    ] {
+        assert!(matches!(&written, Err(Error::Disk { .. })), "{written:?}");
+        let told = run.or_vanished(written);
+        assert!(matches!(told, Err(Error::Vanished { .. })), "{told:?}");
+    }
+    assert!(matches!(run.inner("logits"), Err(Error::Vanished { .. })));
+    assert!(!path.exists(), "it is not made again");
 }

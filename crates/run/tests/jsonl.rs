@@ -20,7 +20,7 @@ fn up_to(step: u64) -> impl Fn(&serde_json::Value) -> bool {
 #[test]
 fn rows_are_lines_and_reopening_appends() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let path = dir.path().join("completions/step-000001.jsonl");
+    let path = dir.path().join("step-000001.jsonl");
     for step in 1..=2 {
         let mut log = JsonlAppender::open(&path).expect("open");
         assert!(matches!(log.append(&json!({"step": step, "kl": f64::NAN})), Appended::Written));

@@ -1,6 +1,6 @@
 //! SIGKILL at random moments of a run that saves as fast as it can: the claim of the whole crate in one test.
 
-use ruminate_run::{FolderWriter, JsonlAppender, Made, RunFolder, checkpoints, truncate_after};
+use ruminate_run::{JsonlAppender, Made, RunFolder, checkpoints, truncate_after};
 use serde_json::json;
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn save_until_killed(path: &Path) -> ! {
     let mut log = JsonlAppender::open(&run.metrics_path()).expect("open");
     for step in resumed + 1.. {
         let _ = log.append(&json!({"step": step}));
-        let writer = FolderWriter::create(&checkpoints::path(path, step)).expect("create");
+        let writer = checkpoints::create(path, step).expect("create");
         for shard in 0..4 {
             writer.write(&format!("shard-{shard}"), &vec![step as u8; 100_000]).expect("write");
         }

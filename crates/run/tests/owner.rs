@@ -2,7 +2,8 @@
 //! remove only what a run wrote.
 
 use ruminate_run::{
-    Error, FolderWriter, Found, Made, OutputFile, RunFolder, checkpoints, clear, inspect, verify,
+    Error, FolderWriter, Found, Made, OutputFile, RunFolder, checkpoints, clear, inspect, make_parents,
+    verify,
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -42,6 +43,7 @@ fn write(path: &Path, text: &str) {
 }
 
 fn committed(target: &Path) {
+    make_parents(target).expect("made");
     let folder = FolderWriter::create(target).expect("create");
     folder.write("weights.bin", b"weights").expect("write");
     folder.write("adapter/weights.bin", b"adapter").expect("write");

@@ -114,8 +114,7 @@ pub fn save(
     companions: Companions,
     keep_last: NonZeroUsize,
 ) -> Result<PathBuf, Error> {
-    let target = checkpoints::path(run, state.step as u64);
-    let writer = FolderWriter::create(&target)?;
+    let writer = checkpoints::create(run, state.step as u64)?;
     for (name, bytes) in companions.files {
         writer.write(name, bytes)?;
     }
@@ -148,7 +147,7 @@ pub fn save(
     }
     writer.commit(json!({ "step": state.step }))?;
     checkpoints::retain(run, keep_last)?;
-    Ok(target)
+    Ok(checkpoints::path(run, state.step as u64))
 }
 
 /// Loads a checkpoint: the policy with gradients, everything else without.

@@ -11,7 +11,7 @@ use burn::tensor::Tensor;
 use ruminate_gguf::{Export, ExportSource, ExportType};
 use ruminate_model::read::{Place, floats};
 use ruminate_model::{self as model, visit_stored};
-use ruminate_run::write_file_with;
+use ruminate_run::{make_parents, write_file_with};
 use ruminate_text::{Tokenizer, end_ids};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -74,6 +74,7 @@ pub(crate) fn run(folder: &Path, out: &Path, kind: &str) -> Result<()> {
         Ok(())
     });
     let mut bar = None;
+    make_parents(out)?;
     let written: Result<()> = write_file_with(out, |file| {
         let mut file = BufWriter::new(file);
         export

@@ -6,7 +6,7 @@ use crate::printable::harmless;
 use crate::progress::Progress;
 use anyhow::{Context, Result};
 use ruminate_gguf::{Dtype, Gguf, Import, Options, pre_tokenizers};
-use ruminate_run::FolderWriter;
+use ruminate_run::{FolderWriter, make_parents};
 use serde_json::json;
 use std::path::Path;
 
@@ -42,6 +42,7 @@ pub(crate) fn run(file: &Path, out: &Path, pre: Option<&str>, dtype: Option<&str
             out.join("config.json").display()
         );
     }
+    make_parents(out)?;
     let folder = FolderWriter::create(out)?;
     let mut bar = None;
     import

@@ -111,6 +111,8 @@ impl<'a> ServerEngine<'a> {
 
     /// Removes what an earlier start of the run left, and writes the folder that servers are started on.
     fn write_start(&self, policy: &Decoder) -> Result<()> {
+        std::fs::create_dir_all(&self.folder)
+            .with_context(|| format!("cannot make {}", self.folder.display()))?;
         let start = self.folder.join(START);
         if !start.join("config.json").exists() {
             let base = policy.valid().without_adapters().untied();

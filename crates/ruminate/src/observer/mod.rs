@@ -406,7 +406,9 @@ impl train::Observer for Observer<'_> {
         self.expert_load.sync()?;
         let files: Vec<(&str, &[u8])> = self.settings.renderer.tokenizer.files().collect();
         let companions = Companions { identity: self.settings.identity, files: &files };
-        checkpoint::save(self.settings.folder.path(), state, companions, self.settings.keep_last)?;
+        let folder = self.settings.folder;
+        let saved = checkpoint::save(folder.path(), state, companions, self.settings.keep_last);
+        folder.or_vanished(saved)?;
         self.saved = Some(state.step);
         self.name_best();
         Ok(())

@@ -80,7 +80,7 @@ pub(crate) fn folder(run: &Path, which: Checkpoint) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::{Checkpoint, folder};
-    use ruminate_run::{Best, FolderWriter, Made, RunFolder, checkpoints};
+    use ruminate_run::{Best, Made, RunFolder, checkpoints};
     use serde_json::json;
     use std::fs;
 
@@ -105,7 +105,7 @@ mod tests {
             assert!(message(which).contains("checkpoint"), "{}", message(which));
         }
         for step in [1, 2] {
-            let writer = FolderWriter::create(&checkpoints::path(&run, step)).expect("made");
+            let writer = checkpoints::create(&run, step).expect("made");
             writer.write("config.json", b"{}").expect("written");
             writer.commit(json!({})).expect("committed");
         }

@@ -202,7 +202,8 @@ impl Stage {
     /// With exit code 7 when something cannot be written.
     pub(crate) fn finish(&self, policy: &Decoder, renderer: &Renderer, summary: Value) -> Result<()> {
         self.folder.check()?;
-        policy::save(&self.folder.final_path(), policy, Some(renderer), self.format)?;
+        let saved = policy::save(&self.folder.final_path(), policy, Some(renderer), self.format);
+        self.folder.or_vanished(saved)?;
         let recipe_sha256 = hash(&self.identity);
         self.folder.complete(&Completed { recipe_sha256, summary, leaves: Artifact::Model })?;
         report::leave(&self.folder);

@@ -9,7 +9,7 @@ use crate::recipe::keys::is_read;
 use crate::recipe::{Component, Layers, Model, Recipe};
 use anyhow::Result;
 use ruminate_reward::{code, shown_address};
-use ruminate_run::{Found, inspect, sha256_hex, write_file};
+use ruminate_run::{Found, inspect, make_parents, sha256_hex, write_file};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::fs;
@@ -296,7 +296,7 @@ impl Known {
         if self.trusted != before
             && let Ok(bytes) = serde_json::to_vec_pretty(&self.trusted)
         {
-            let _ = write_file(&path, &bytes);
+            let _ = make_parents(&path).and_then(|()| write_file(&path, &bytes));
         }
     }
 }

@@ -37,7 +37,7 @@ pub(super) struct Teacher<'a> {
     pub(super) device: &'a Device,
 }
 
-/// The teacher's top for every sample, from `folder` or computed and left there. What `folder` has of other
+/// The teacher's top for every sample, from `folder`, which is there, or computed and left there. What `folder` has of other
 /// teachers and traces is removed.
 ///
 /// # Errors

@@ -136,8 +136,7 @@ impl Student {
         let (of_teacher, own) = (model::load_config(teacher)?.vocab_size, self.config()?.vocab_size);
         let kept = TopKSpec::new(learning.top_k, temperature, of_teacher, own);
         let asked = Teacher { folder: teacher, device: &session.device };
-        stage.folder.check()?;
-        let tops = logits::cached(&asked, samples, kept, &stage.folder.path().join("logits"))?;
+        let tops = logits::cached(&asked, samples, kept, &stage.folder.inner("logits")?)?;
         let fit = self.fit(samples.len(), mean_length(samples), evaluator);
         fit.run(session, stage, |state, settings, seed, observer| {
             let mut epochs =

@@ -4,7 +4,7 @@
 use super::unreadable;
 use anyhow::Result;
 use ruminate_model::lora;
-use ruminate_run::{FileEntry, sha256_hex, write_file};
+use ruminate_run::{FileEntry, make_parents, sha256_hex, write_file};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
@@ -129,7 +129,7 @@ impl Hashes {
         known.files.truncate(KEPT);
         if let Ok(bytes) = serde_json::to_vec_pretty(&known) {
             // Without it the file is hashed again, which is no reason to stop.
-            let _ = write_file(cache, &bytes);
+            let _ = make_parents(cache).and_then(|()| write_file(cache, &bytes));
         }
     }
 }
