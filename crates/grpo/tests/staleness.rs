@@ -239,6 +239,7 @@ fn a_resumed_run_learns_from_what_was_sampled_ahead_bit_by_bit() {
         let identity = json!({});
         let companions = Companions { identity: &identity, files: &[] };
         let run = folder.path().join(max_staleness.to_string());
+        std::fs::create_dir(&run).expect("made");
         let saved = checkpoint::save(&run, &half, companions, NonZeroUsize::MIN).expect("saved");
         assert!(saved.join("ahead.jsonl").is_file());
         let optimizer = ruminate_train::Config { learning_rate: 1e-2, ..Default::default() };

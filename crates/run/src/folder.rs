@@ -173,7 +173,7 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Vanished`] in the place of that of `written`.
     pub fn or_vanished<T, E: From<Error>>(&self, written: Result<T, E>) -> Result<T, E> {
-        written.or_else(|error| Err(self.check().map_or_else(E::from, |()| error)))
+        written.map_err(|error| self.check().map_or_else(E::from, |()| error))
     }
 
     /// Opens one of its logs for appending.

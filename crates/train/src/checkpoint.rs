@@ -103,7 +103,7 @@ fn adamw() -> String {
     AdamW.name().to_owned()
 }
 
-/// Saves `state` as the checkpoint of its step, then deletes all but the `keep_last` newest that verify. Returns
+/// Saves `state` as the checkpoint of its step in a run folder, which is there, then deletes all but the `keep_last` newest that verify. Returns
 /// where it lies.
 ///
 /// # Errors
