@@ -1,8 +1,8 @@
 //! Chat templates as `transformers` defines them (`apply_chat_template`). A template is code from an untrusted file: it sees
 //! the messages and what is given beside them, and it has a budget of steps, of output and of stack.
 
-use crate::guard::guarded;
 use crate::jinja::{self, Generation, LIMIT, MARKS, MAX_OUTPUT_BYTES, Refusal, rewritten};
+use crate::own_stack::on_own_stack;
 use crate::{Error, SpecialTokens, TemplateInputs};
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, context};
@@ -10,18 +10,12 @@ use ruminate_data::Message;
 use std::error::Error as _;
 use std::io::{self, Write};
 use std::ops::Range;
-use std::sync::mpsc;
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 const NAME: &str = "chat_template";
 
 /// The same template, where what `{% generation %}` encloses stands between [`MARKS`].
 const MARKED: &str = "chat_template_marked";
-
-/// The stack on which a template is compiled and rendered, of which only what is used is memory. The bounds of [`jinja`]
-/// keep the engine's recursion within a tenth of it.
-const STACK_BYTES: usize = 128 << 20;
 
 /// How long after [`LIMIT`] a rendering that has not ended by itself is given up.
 const GRACE: Duration = Duration::from_millis(500);
@@ -72,7 +66,7 @@ impl ChatTemplate {
         let syntax = |reason| Error::TemplateSyntax { reason };
         let (plain, marks_assistant) = rewritten(source, Generation::Plain).map_err(syntax)?;
         let (marked, _) = rewritten(source, Generation::Marked).map_err(syntax)?;
-        let env = on_own_stack(move || {
+        let env = on_own_stack(LIMIT + GRACE, move || {
             let mut env = jinja::environment(now);
             env.add_template_owned(NAME, plain)
                 .and_then(|()| env.add_template_owned(MARKED, marked))
@@ -158,7 +152,7 @@ impl ChatTemplate {
         let tokens = self.special.named().map(|(name, token)| (name.to_owned(), Value::from(token)));
         let context = context! { ..own, ..Value::from_pairs(kwargs), ..Value::from_pairs(tokens) };
         let env = jinja::fueled(&self.env, written_bytes(messages, inputs));
-        let rendered = on_own_stack(move || {
+        let rendered = on_own_stack(LIMIT + GRACE, move || {
             jinja::start_clock();
             let template = env.get_template(name).map_err(|error| failure(&error))?;
             let mut output = Capped(Vec::new());
@@ -166,30 +160,6 @@ impl ChatTemplate {
             String::from_utf8(output.0).map_err(|error| Error::TemplateRender { reason: error.to_string() })
         });
         rendered.map_err(|reason| Error::TemplateRender { reason })?
-    }
-}
-
-/// Runs the engine where its recursion has room, whatever the caller's stack. What takes far longer than it may is left to
-/// itself: it ends at its next loop, output or method, and one operation of the engine has no end from outside.
-fn on_own_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    let (answer, answers) = mpsc::sync_channel(1);
-    let work = move || {
-        // Without a receiver the time is over.
-        let _ = answer.send(guarded(|| Ok::<T, String>(work())).map_err(|failure| failure.reason));
-    };
-    let thread = thread::Builder::new().name("chat template".to_owned()).stack_size(STACK_BYTES).spawn(work);
-    let thread = thread.map_err(|error| format!("there is no thread for it: {error}"))?;
-    let answer = answers.recv_timeout(LIMIT + GRACE);
-    match answer {
-        Ok(answer) => {
-            // What it had is dropped by then: threads of the next templates do not add up.
-            let _ = thread.join();
-            answer
-        }
-        Err(mpsc::RecvTimeoutError::Timeout) => {
-            Err(format!("expected to end within {} seconds", LIMIT.as_secs()))
-        }
-        Err(mpsc::RecvTimeoutError::Disconnected) => Err("the engine panicked".to_owned()),
     }
 }
 
