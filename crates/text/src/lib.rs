@@ -30,6 +30,7 @@
 //! # Ok::<(), ruminate_text::Error>(())
 //! ```
 
+mod bytes;
 mod chat;
 mod controls;
 mod difference;
@@ -40,6 +41,7 @@ mod files;
 mod guard;
 mod inputs;
 mod jinja;
+mod own_stack;
 mod prompt;
 mod renderer;
 mod special;

@@ -6,7 +6,7 @@ use crate::guard::{Failure, guarded};
 use crate::special::{self, Resolved, SpecialTokens, Stated};
 use crate::templates::Templates;
 use crate::untrusted::{self, MAX_ID};
-use crate::{Error, embedded};
+use crate::{Error, bytes, embedded};
 use std::path::Path;
 use tokenizers::{ModelWrapper, PostProcessorWrapper};
 
@@ -30,6 +30,8 @@ pub struct Tokenizer {
     highest_id: u32,
     /// Ids from this one on have no embedding, and no text may become one of them.
     pub(crate) embedded_ids: usize,
+    /// See [`bytes`].
+    pub(crate) of_bytes: bool,
     templates: Templates,
     /// Name and content of each file, as read: saving a model that was fine-tuned gives back its tokenizer
     /// byte for byte.
@@ -74,7 +76,9 @@ impl Tokenizer {
         let (eos_id, pad_id) = (id_of(&special.eos), id_of(&special.pad));
         let templates = Templates::find(folder, &files, chat_template.as_ref());
         let highest_id = inner.get_vocab(true).into_values().max().unwrap_or(0);
-        Ok(Self { inner, special, eos_id, pad_id, highest_id, embedded_ids: usize::MAX, templates, files })
+        let of_bytes = bytes::of_bytes(&inner);
+        let embedded_ids = usize::MAX;
+        Ok(Self { inner, special, eos_id, pad_id, highest_id, embedded_ids, of_bytes, templates, files })
     }
 
     /// One more than the highest id: the smallest `vocab_size` that a model for this tokenizer can have.

@@ -57,6 +57,27 @@ fn by_character_a_pair_is_its_two_halves() {
     assert!(matches!(error, Error::UnknownCharacter { byte: 4, .. }), "{error}");
 }
 
+/// Texts of letters in decomposed form, of added tokens, and of anything.
+fn texts() -> impl Strategy<Value = String> {
+    prop_oneof!["\\PC*", "(é|\u{1d160}|\u{fb2c}|e\u{301}){0,9}", "(</s>|<think>| a|\n){0,9}"]
+}
+
+proptest! {
+    #[test]
+    fn byte_level_tokenizers_take_every_text_and_stay_within_their_bound(text in texts()) {
+        let other = Tokenizer::load(&fixtures().join("byte_level")).unwrap();
+        for tokenizer in [&TOKENIZERS["gpt2"], &other] {
+            let most = tokenizer.most_tokens(&text).unwrap();
+            prop_assert!(tokenizer.encode(&text).unwrap().len() <= most);
+            let (narrow, _) = tokenizer.clone().for_model(300).unwrap();
+            prop_assert_eq!(narrow.most_tokens(&text), None, "an added token has no embedding");
+        }
+        for tokenizer in [&TOKENIZERS["llama"], &TOKENIZERS["unigram"], &Tokenizer::embedded()] {
+            prop_assert_eq!(tokenizer.most_tokens(&text), None);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1000))]
 
