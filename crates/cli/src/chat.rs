@@ -2,19 +2,21 @@
 //! everything else to standard error, so that a pipe gets answers alone.
 
 use crate::args::GenerateArgs;
-use crate::exit::Failure;
-use crate::terminal::{catch_in_chat, next_ends_all};
+use crate::exit::{self, Failure};
+use crate::terminal::{Turn, Turns, catch_in_chat, next_ends_all};
 use ruminate::chat::{Answer, Chat, Ended, Piece};
 use ruminate::interrupt;
 use ruminate::thoughts::{Look, Screen};
-use std::io::{self, BufRead, IsTerminal, StdoutLock, Write};
+use std::io::{self, StdoutLock, Write};
 use std::ops::ControlFlow;
 
 /// Talks until the input ends.
 pub(crate) fn run(args: &GenerateArgs) -> Result<(), Failure> {
     let mut chat = Chat::open(&args.options())?;
     catch_in_chat();
-    let by_hand = io::stdin().is_terminal();
+    let unreadable = |error| Failure::Input(format!("<stdin>: {error}"));
+    let mut turns = Turns::open().map_err(unreadable)?;
+    let by_hand = turns.by_hand();
     if by_hand {
         eprintln!("{} ({} parameters)", args.model.display(), chat.parameters());
         eprintln!("/clear starts over, /exit or Ctrl-D leaves, Ctrl-C ends an answer");
@@ -24,21 +26,12 @@ pub(crate) fn run(args: &GenerateArgs) -> Result<(), Failure> {
             "the model has no chat template: each line stands alone, and nothing before it is remembered"
         );
     }
-    let mut input = io::stdin().lock();
     for number in 1_usize.. {
-        if by_hand {
-            eprint!("> ");
-        }
-        let mut line = Vec::new();
-        let length = input
-            .read_until(b'\n', &mut line)
-            .map_err(|error| Failure::Input(format!("<stdin>: {error}")))?;
-        if length == 0 {
-            if by_hand {
-                eprintln!();
-            }
-            break;
-        }
+        let line = match turns.next().map_err(unreadable)? {
+            Turn::Line(line) => line,
+            Turn::End => break,
+            Turn::Interrupted => return Err(Failure::Code(exit::INTERRUPTED)),
+        };
         let asked = match std::str::from_utf8(&line).map(str::trim_end) {
             Ok("/exit") => break,
             Ok("/clear") => {

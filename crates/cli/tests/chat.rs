@@ -95,3 +95,50 @@ fn messages_are_put_in_the_template_with_its_generation_prompt_and_text_stays_as
     let difference = row["sum"].as_f64().expect("a sum") - row["logprobs"][0].as_f64().expect("a logarithm");
     assert!(difference.abs() < 1e-6, "{row}");
 }
+
+/// What a terminal shows of a conversation in which these lines are typed, each once the program waits for it.
+#[cfg(target_os = "linux")]
+fn by_hand(model: &str, lines: &[&str]) -> String {
+    use std::io::{Read, Write};
+    /// What a terminal is told when a line begins: that pasted text shall be marked.
+    const WAITS: &str = "\x1b[?2004h";
+    let terminal = nix::pty::openpty(None, None).expect("a terminal");
+    let (mut screen, end) = (std::fs::File::from(terminal.master), std::fs::File::from(terminal.slave));
+    let args = ["generate", "--chat", "--model", model, "--max-new-tokens", "12", "--temperature", "0"];
+    let same = || end.try_clone().expect("another descriptor");
+    let mut command = common::command(&args);
+    let mut child = command
+        .env("TERM", "xterm")
+        .stdin(same())
+        .stdout(same())
+        .stderr(same())
+        .spawn()
+        .expect("the binary starts");
+    drop((command, end));
+    let (mut shown, mut lines, mut piece) = (String::new(), lines.iter(), [0; 1024]);
+    let mut typed = 0;
+    // Once the program has ended, reading fails.
+    while let Ok(length @ 1..) = screen.read(&mut piece) {
+        shown += &String::from_utf8_lossy(&piece[..length]);
+        if shown.matches(WAITS).count() > typed
+            && let Some(line) = lines.next()
+        {
+            screen.write_all(line.as_bytes()).expect("typed");
+            typed += 1;
+        }
+    }
+    assert!(child.wait().expect("it ends").success(), "{shown:?}");
+    shown
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_terminal_lines_are_edited_and_earlier_ones_come_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let model = qwen2(folder.path(), 2048, Some("qwen2_5.jinja"));
+    let (answer, _) = chat(&model, &["--temperature", "0"], "1+1=\n");
+    // A wrong letter is taken back; two lines up is the question.
+    let shown = by_hand(&model, &["1+1!\x7f=\r", "/clear\r", "\x1b[A\x1b[A\r", "\x04"]);
+    assert!(!answer.trim().is_empty());
+    assert_eq!(shown.matches(answer.trim()).count(), 2, "{shown:?} has {answer:?} twice");
+}

@@ -3,8 +3,10 @@
 mod bar;
 mod interrupt;
 mod screen;
+mod turns;
 
 pub(crate) use interrupt::{catch_end_of_input, catch_in_chat, next_ends_all};
+pub(crate) use turns::{Turn, Turns};
 
 use bar::TerminalBar;
 use ruminate::frontend::{Bar, Frontend};
