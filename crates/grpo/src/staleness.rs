@@ -24,6 +24,8 @@ pub(crate) struct Ages {
     sum: f64,
     tokens: f64,
     max: u64,
+    /// Groups that were young enough.
+    groups: usize,
     /// Groups that were too old.
     pub(crate) dropped: usize,
 }
@@ -31,6 +33,7 @@ pub(crate) struct Ages {
 impl Ages {
     /// Adds the tokens of a group that is learned at `step`.
     pub(crate) fn add(&mut self, group: &Group, step: u64) {
+        self.groups += 1;
         for span in group.completions.iter().flat_map(|completion| &completion.versions) {
             let (age, tokens) = (step.saturating_sub(span.version), span.tokens.len() as f64);
             self.sum += age as f64 * tokens;
@@ -44,6 +47,8 @@ impl Ages {
         metrics.set("staleness/mean", self.sum / self.tokens.max(1.0));
         metrics.set("staleness/max", self.max as f64);
         metrics.set("staleness/dropped", self.dropped as f64);
+        let sampled = (self.groups + self.dropped).max(1) as f64;
+        metrics.set("staleness/dropped_ratio", self.dropped as f64 / sampled);
     }
 }
 
@@ -104,14 +109,15 @@ mod tests {
     fn the_oldest_token_counts_and_the_mean_is_of_tokens() {
         let (mixed, new) = (group(&[(2, 0..1), (4, 1..4)]), group(&[(5, 0..4)]));
         assert_eq!((age(&mixed, 5), age(&new, 5), age(&group(&[]), 5)), (3, 0, 0));
-        let mut ages = Ages::default();
+        let mut ages = Ages { dropped: 2, ..Ages::default() };
         ages.add(&mixed, 5);
         ages.add(&new, 5);
         let mut metrics = Metrics::default();
         ages.report(&mut metrics);
         assert_eq!(metrics.get("staleness/mean"), Some((3.0 + 3.0) / 8.0));
         assert_eq!(metrics.get("staleness/max"), Some(3.0));
-        assert_eq!(metrics.get("staleness/dropped"), Some(0.0));
+        assert_eq!(metrics.get("staleness/dropped"), Some(2.0));
+        assert_eq!(metrics.get("staleness/dropped_ratio"), Some(0.5));
     }
 
     #[test]

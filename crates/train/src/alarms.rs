@@ -44,6 +44,8 @@ pub enum Kind {
     Reward,
     /// Validation problems are solved less often than before training.
     Validation,
+    /// Groups are dropped because their tokens are too old.
+    Stale,
     /// Steps wait for verdicts. It depends on the clock, so that it belongs into no file that the seed decides.
     Judge,
 }
@@ -60,6 +62,7 @@ impl Kind {
             Self::Entropy => "entropy",
             Self::Reward => "reward",
             Self::Validation => "validation",
+            Self::Stale => "stale",
             Self::Judge => "judge",
         }
     }
@@ -74,6 +77,7 @@ impl Kind {
             Self::Entropy => "entropy",
             Self::Reward => "reward",
             Self::Validation => "pass@1",
+            Self::Stale => "staleness/dropped_ratio",
             Self::Judge => "judge_wait_time_s",
         }
     }
@@ -117,6 +121,7 @@ pub struct Alarms {
     clipped: Recent,
     entropy: Recent,
     reward: Recent,
+    stale: Recent,
     judge: Recent,
     raised: Vec<Kind>,
 }
@@ -138,6 +143,7 @@ impl Alarms {
             clipped: recent(),
             entropy: recent(),
             reward: recent(),
+            stale: Recent::of(LONG),
             judge: recent(),
             raised: Vec::new(),
         }
@@ -168,6 +174,7 @@ impl Alarms {
             (&mut self.correct, "correct"),
             (&mut self.clipped, Kind::Clipped.metric()),
             (&mut self.entropy, Kind::Entropy.metric()),
+            (&mut self.stale, Kind::Stale.metric()),
         ] {
             recent.values.extend(value(name));
             recent.cut();
@@ -195,8 +202,18 @@ impl Alarms {
 
     /// Which conditions hold after a step, and of which value.
     fn conditions(&self, metrics: &Metrics) -> Vec<(Kind, Option<f64>)> {
-        let Config { all_equal, all_wrong, mostly_equal, clipped, unscored, entropy, reward, judge, .. } =
-            &self.config;
+        let Config {
+            all_equal,
+            all_wrong,
+            mostly_equal,
+            clipped,
+            unscored,
+            entropy,
+            reward,
+            stale,
+            judge,
+            ..
+        } = &self.config;
         let in_a_row = |kind: Kind, limit: &Limit, count: usize| {
             let holds = limit.value().is_some_and(|limit| count > 0 && count as f64 >= limit);
             (kind, holds.then(|| metrics.measured(kind.metric())).flatten())
@@ -224,6 +241,7 @@ impl Alarms {
             (Kind::Unscored, unscored.and_then(|_| metrics.measured(Kind::Unscored.metric()))),
             (Kind::Entropy, is_certain.filter(|_| is_below_start())),
             in_a_row(Kind::Reward, reward, self.falling_steps),
+            (Kind::Stale, above(stale, &self.stale)),
             (Kind::Judge, above(judge, &self.judge)),
         ]
     }

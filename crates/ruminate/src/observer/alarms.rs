@@ -164,6 +164,11 @@ impl<'a> RunAlarms<'a> {
                 "the reward, {value:.3} now, has been below that of the first steps for long; lower `train.learning_rate`, or \
                  raise `grpo.beta`"
             ),
+            Kind::Stale => format!(
+                "{} of the groups of the last ten steps were dropped, since a token was older than `grpo.max_staleness`: an engine \
+                 does not keep to the weights that it is given; see fleet.jsonl for pushes that failed, or raise `grpo.max_staleness`",
+                percent(value)
+            ),
             Kind::Judge => format!(
                 "{} of the time of the last steps went into waiting for verdicts: the reward is slower than the model; make it \
                  faster, or have more completions judged at a time (`threads`, and `workers` of a `command`)",

@@ -32,6 +32,9 @@ pub struct Config {
     /// Raised when pass@1 of the main set falls below that before training by more than so many 95 %
     /// intervals of the difference; above 0.
     pub validation: Limit,
+    /// Raised when a larger share of groups than this (from 0 to below 1) was dropped over ten steps, because a token was
+    /// older than `grpo.max_staleness`.
+    pub stale: Limit,
     /// Raised when a larger share than this (from 0 to below 1) of the time of three steps is spent waiting
     /// for verdicts.
     pub judge: Limit,
@@ -72,6 +75,7 @@ impl Default for Config {
             entropy: Limit::At(0.01),
             reward: Limit::At(20.0),
             validation: Limit::At(1.0),
+            stale: Limit::At(0.1),
             judge: Limit::At(0.5),
         }
     }
@@ -90,6 +94,7 @@ impl Config {
             entropy: off,
             reward: off,
             validation: off,
+            stale: off,
             judge: off,
         }
     }
@@ -121,6 +126,7 @@ impl Config {
             ("entropy", self.entropy, positive(self.entropy), POSITIVE),
             ("reward", self.reward, steps(self.reward), STEPS),
             ("validation", self.validation, positive(self.validation), POSITIVE),
+            ("stale", self.stale, share(self.stale), SHARE),
             ("judge", self.judge, share(self.judge), SHARE),
         ];
         for (key, limit, fits, expected) in limits {

@@ -69,11 +69,12 @@ fn the_embedded_default_and_the_recipe_of_ci_raise_nothing() {
 
 #[test]
 fn each_pattern_raises_its_alarm_after_its_steps() {
-    let always: [(&Departures, usize, Kind); 5] = [
+    let always: [(&Departures, usize, Kind); 6] = [
         (&[("frac_reward_zero_std", 1.0)], 3, Kind::AllEqual),
         (&[("frac_reward_zero_std", 0.95)], 10, Kind::MostlyEqual),
         (&[("completions/clipped_ratio", 0.51)], 3, Kind::Clipped),
         (&[("unscored", 9.0)], 3, Kind::Unscored),
+        (&[("staleness/dropped_ratio", 0.11)], 10, Kind::Stale),
         (&[("judge_wait_time_s", 0.6)], 3, Kind::Judge),
     ];
     for (departures, step, kind) in always {
