@@ -208,6 +208,24 @@ fn epochs_pools_and_dynamic_sampling_of_a_file_are_the_same_in_two_parts() {
 }
 
 #[test]
+fn families_by_their_pass_rates_are_the_same_in_two_parts() {
+    let place = Place::new();
+    let levels = "data.tasks=[{ task = 'chain_sum', name = 'short', params = { terms = 2, total_max = 19 } }, \
+                  { task = 'chain_sum', name = 'long', params = { terms = 4, total_max = 19 } }]";
+    let sets = |steps| [levels, "grpo.pools={ hard_fraction = 0.5 }", "eval.validation_steps=0", steps];
+    assert_code(&place.run("whole", &sets("max_steps=4"), &[]), 0);
+    let metrics = rows_of(&place.path("whole/metrics.jsonl"));
+    let shares = |row: &Value| ["easy", "normal", "hard"].map(|pool| row[format!("pools/{pool}")].as_f64());
+    assert!(metrics.iter().all(|row| shares(row).into_iter().flatten().sum::<f64>() == 1.0), "{metrics:?}");
+    assert_code(&place.run("parts", &sets("max_steps=2"), &[]), 0);
+    assert_code(&place.run("parts", &sets("max_steps=4"), &["--resume", "auto"]), 0);
+    assert_same(&place.path("parts"), &place.path("whole"));
+    let one = place.run("one", &["grpo.pools={}"], &[]);
+    assert_code(&one, 2);
+    assert!(told(&one).contains("once for each difficulty"), "{}", told(&one));
+}
+
+#[test]
 fn a_logger_gets_every_row_and_a_folders_own_recipe_starts_none() {
     let place = Place::new();
     let log = format!("log.command=[\"sh\", \"-c\", \"cat > '{}'\"]", place.path("rows").display());

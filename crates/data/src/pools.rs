@@ -1,6 +1,6 @@
-//! Difficulty pools: which problem of a list is asked next, by the pass rates that were measured (prime-rl's easy, normal and
-//! hard pools). A function of its state and of the index in the run, so that a resumed run asks what the whole one asks. It
-//! does not know what a problem is.
+//! Difficulty pools: which problem of a list, or which of several sources of problems, is asked next, by the pass rates that
+//! were measured (prime-rl's easy, normal and hard pools). A function of its state and of the index in the run, so that a
+//! resumed run asks what the whole one asks. It does not know what a problem is.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,14 +35,37 @@ pub enum Pool {
     Hard,
 }
 
-/// What is known of the problems of a list.
+/// What is known of the problems of a list, or of sources of problems.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Pools {
-    /// The last pass rate of each problem; none where it was not measured.
+    /// The pass rate of each place; none where it was not measured.
     rates: Vec<Option<f64>>,
     /// One more than the index under which it was asked last; 0 for never.
     asked: Vec<u64>,
+    #[serde(default, skip_serializing_if = "Places::is_listed")]
+    places: Places,
+}
+
+/// What a place is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Places {
+    /// A problem: its last pass rate counts, and a step asks it once.
+    #[default]
+    Listed,
+    /// A source of new problems, such as a family at one difficulty: the rates of its latest problems count, and a step may
+    /// ask it more often.
+    Sources,
+}
+
+/// Weight of the newest problem in a source's pass rate, an exponential mean.
+const NEWEST: f64 = 1.0 / 8.0;
+
+impl Places {
+    fn is_listed(&self) -> bool {
+        *self == Self::Listed
+    }
 }
 
 impl PoolShares {
@@ -104,10 +127,46 @@ impl PoolShares {
 impl Pools {
     /// So many problems, none of which was measured.
     pub fn new(problems: usize) -> Self {
-        Self { rates: vec![None; problems], asked: vec![0; problems] }
+        Self { rates: vec![None; problems], asked: vec![0; problems], places: Places::Listed }
     }
 
-    /// Number of problems.
+    /// So many sources of problems, none of which was measured.
+    pub fn of_sources(sources: usize) -> Self {
+        Self { places: Places::Sources, ..Self::new(sources) }
+    }
+
+    /// The index that stands for a problem of this place under the index of the run: of a list the place itself, so that a
+    /// problem comes back; of sources one of its own each time, which [`source`](Self::source) takes apart.
+    pub fn problem(&self, place: usize, index: u64) -> u64 {
+        match self.places {
+            Places::Listed => place as u64,
+            Places::Sources => index * self.len() as u64 + place as u64,
+        }
+    }
+
+    /// The source, of so many, and the index within it that [`problem`](Self::problem) has put together.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn source(sources: usize, problem: u64) -> (usize, u64) {
+        let sources = sources as u64;
+        ((problem % sources) as usize, problem / sources)
+    }
+
+    /// Whether what is known can be of the same data as `other`: as many places of the same kind.
+    pub fn are_of(&self, other: &Self) -> bool {
+        self.len() == other.len() && self.places == other.places
+    }
+
+    /// What the places are, for people.
+    pub fn of(&self) -> &'static str {
+        match self.places {
+            Places::Listed => "problems",
+            Places::Sources => "families",
+        }
+    }
+
+    /// Number of problems, or of sources.
     pub fn len(&self) -> usize {
         self.rates.len()
     }
@@ -117,16 +176,17 @@ impl Pools {
         self.rates.is_empty()
     }
 
-    /// The problem for the prompt of an index: of the wanted pool the one that was asked longest ago, those that never were in
-    /// the order of the list; where that pool has none that this step has not `taken`, of the normal, the hard, then the easy
-    /// one. None where there is no problem. Takes time in proportion to the problems and `taken`.
+    /// The place for the prompt of an index: of the wanted pool the one that was asked longest ago, those that never were in
+    /// the order of the list; where that pool has none (of a list: none that this step has not `taken`), of the normal, the
+    /// hard, then the easy one. None where there is no place. Takes time in proportion to the places and `taken`.
     pub fn pick(&self, shares: &PoolShares, index: u64, taken: &[usize]) -> Option<usize> {
         let last = self.taken_last(taken);
-        let mut oldest: [Option<(u64, usize)>; 3] = [None; 3];
-        for at in (0..self.len()).filter(|&at| last[at] == 0) {
+        let mut oldest: [Option<((usize, u64), usize)>; 3] = [None; 3];
+        for at in (0..self.len()).filter(|&at| last[at] == 0 || !self.places.is_listed()) {
             let best = &mut oldest[shares.pool(self.rates[at]) as usize];
-            if best.is_none_or(|(asked, _)| self.asked[at] < asked) {
-                *best = Some((self.asked[at], at));
+            let asked = (last[at], self.asked[at]);
+            if best.is_none_or(|(oldest, _)| asked < oldest) {
+                *best = Some((asked, at));
             }
         }
         let order = [shares.wanted(index), Pool::Normal, Pool::Hard, Pool::Easy];
@@ -146,17 +206,23 @@ impl Pools {
         last
     }
 
-    /// Notes that a problem was asked under an index, and the share of its scored samples that were right; none where no
-    /// sample was scored.
+    /// Notes that a place was asked under an index, and the share of the problem's scored samples that were right; none where
+    /// no sample was scored.
     ///
     /// # Panics
-    /// For a problem that is not in the list.
-    pub fn record(&mut self, problem: usize, index: u64, rate: Option<f64>) {
-        self.asked[problem] = index + 1;
-        self.rates[problem] = rate.or(self.rates[problem]);
+    /// For a place that there is not.
+    pub fn record(&mut self, place: usize, index: u64, rate: Option<f64>) {
+        self.asked[place] = index + 1;
+        let known = &mut self.rates[place];
+        *known = match (*known, rate) {
+            (Some(known), Some(rate)) if self.places == Places::Sources => {
+                Some(known + NEWEST * (rate - known))
+            }
+            (known, rate) => rate.or(known),
+        };
     }
 
-    /// Problems in the easy, the normal and the hard pool.
+    /// Problems, or sources, in the easy, the normal and the hard pool.
     pub fn counts(&self, shares: &PoolShares) -> [usize; 3] {
         [Pool::Easy, Pool::Normal, Pool::Hard]
             .map(|pool| self.rates.iter().filter(|rate| shares.pool(**rate) == pool).count())
@@ -210,6 +276,36 @@ mod tests {
         // No share, no such problem, while there are others.
         let none = PoolShares { easy_fraction: 0.0, hard_fraction: 0.0, ..shares };
         assert!(run(&mut pools, &none, 8..10, rate).iter().flatten().all(|problem| problem / 4 == 1));
+    }
+
+    #[test]
+    fn sources_are_asked_by_their_pools_as_often_as_a_step_needs_them() {
+        let shares = PoolShares { easy_fraction: 0.25, hard_fraction: 0.0, ..PoolShares::default() };
+        let mut pools = Pools::of_sources(3);
+        let rate = |source: usize| [1.0, 0.5, 0.0][source];
+        let asked = run(&mut pools, &shares, 0..9, rate);
+        assert_eq!(asked[0], [0, 1, 2, 0], "in turns while none is measured");
+        assert_eq!(asked[1], [1, 1, 1, 0], "then the one that teaches, and the easy one in its share");
+        assert!(
+            asked[1..].iter().flatten().all(|&source| source != 2),
+            "no share, no hard problem: {asked:?}"
+        );
+        // One lucky problem does not make a hard source easy; many do.
+        pools.record(2, 40, Some(1.0));
+        assert_eq!(pools.counts(&shares), [1, 1, 1]);
+        for index in 41..60 {
+            pools.record(2, index, Some(1.0));
+        }
+        assert_eq!(pools.counts(&shares), [2, 1, 0]);
+        // Each index has a problem of its own, and the source is found in it.
+        let problems: std::collections::BTreeSet<u64> =
+            (0..30).map(|i| pools.problem(i as usize % 3, i)).collect();
+        assert_eq!(problems.len(), 30);
+        assert_eq!(Pools::source(3, pools.problem(2, 7)), (2, 7));
+        let text = serde_json::to_string(&pools).expect("text");
+        assert_eq!(serde_json::from_str::<Pools>(&text).expect("the same"), pools);
+        let listed = serde_json::to_value(Pools::new(1)).expect("a value");
+        assert_eq!(listed, serde_json::json!({ "rates": [null], "asked": [0] }), "as it was before sources");
     }
 
     #[test]

@@ -11,7 +11,8 @@ fn main() -> Result<(), Error> {
     let share = |task: &str, weight| TaskShare { task: task.into(), params: Value::Null, weight, name: None };
     let data = Data { tasks: vec![share("gcd", 1.0), share("spell_backward", 2.0)], ..Data::default() };
     let (reward, renderer) = (Reward::default(), Renderer::embedded(PromptStyle::Bare)?);
-    let settings = ProblemSettings { positions: 1024, max_new_tokens: 64, eval_n: 10, asked: 100 };
+    let settings =
+        ProblemSettings { positions: 1024, max_new_tokens: 64, eval_n: 10, asked: 100, pools: false };
     let notify = &mut |notice| println!("{notice}");
     let mut problems = Problems::new(&data, &reward, settings, &renderer, Seed::new(0), notify)?;
     let metrics = TextMetrics::new(&["wait".to_owned()], &[]);

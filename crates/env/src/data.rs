@@ -77,7 +77,7 @@ pub struct TaskShare {
     /// Its parameters, as in `data.params`.
     #[serde(default)]
     pub params: Value,
-    /// How often the family is drawn, above 0; only ratios matter.
+    /// How often the family is drawn, above 0; only ratios matter. Under `grpo.pools` training goes by pass rates instead.
     #[serde(default = "one")]
     pub weight: f64,
     /// Its name in tables, where one family occurs twice. Without it the family's name.
@@ -138,16 +138,24 @@ impl Data {
     /// # Errors
     /// For a family that does not exist, and parameters or weights that it cannot have.
     pub fn family(&self) -> Result<Option<Arc<dyn Family>>, DataError> {
-        if !self.tasks.is_empty() {
-            let member = |share: &TaskShare| {
-                let family = procedural::by_name(&share.task, &share.params)?;
-                let name = share.name.clone().unwrap_or_else(|| share.task.clone());
-                Ok(Member { name, family, weight: share.weight })
-            };
-            let members = self.tasks.iter().map(member).collect::<Result<_, DataError>>()?;
-            return Ok(Some(Arc::new(Mixture::new(members)?)));
+        if let Some(mixture) = self.mixture()? {
+            return Ok(Some(Arc::new(mixture)));
         }
         self.task.as_deref().map(|task| procedural::by_name(task, &self.params)).transpose()
+    }
+
+    /// The mixture of several families, where there is one.
+    ///
+    /// # Errors
+    /// As [`family`](Self::family).
+    pub fn mixture(&self) -> Result<Option<Mixture>, DataError> {
+        let member = |share: &TaskShare| {
+            let family = procedural::by_name(&share.task, &share.params)?;
+            let name = share.name.clone().unwrap_or_else(|| share.task.clone());
+            Ok(Member { name, family, weight: share.weight })
+        };
+        let members: Vec<Member> = self.tasks.iter().map(member).collect::<Result<_, DataError>>()?;
+        if members.is_empty() { Ok(None) } else { Mixture::new(members).map(Some) }
     }
 
     /// The family that training problems are drawn from: none where they come from a file.

@@ -17,7 +17,7 @@
 //!
 //! let (data, reward) = (Data { task: Some("gcd".into()), ..Data::default() }, Reward::default());
 //! let renderer = Renderer::embedded(PromptStyle::Bare)?;
-//! let settings = ProblemSettings { positions: 1024, max_new_tokens: 64, eval_n: 10, asked: 100 };
+//! let settings = ProblemSettings { positions: 1024, max_new_tokens: 64, eval_n: 10, asked: 100, pools: false };
 //! let notify = &mut |notice| eprintln!("{notice}");
 //! let mut problems = Problems::new(&data, &reward, settings, &renderer, Seed::new(0), notify)?;
 //! let grader = Grader::new(&reward, &data, 0, TextMetrics::default(), &renderer)?;

@@ -28,8 +28,9 @@ pub struct Config {
     /// with what there is, filled up with groups of equal rewards. Without it 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_num_gen_batches: Option<usize>,
-    /// Difficulty pools of a file's problems (prime-rl's): which is asked next depends on the pass rate at which it
-    /// was last solved. Without the table problems come in a new order each epoch.
+    /// Difficulty pools of a file's problems (prime-rl's), or of the families of `data.tasks`: which is asked next
+    /// depends on the pass rate at which it was last solved. Without the table a file's problems come in a new
+    /// order each epoch, and families by their weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pools: Option<PoolShares>,
     /// Steps that the weights behind a completion may be behind those that learn from it (S). Up to S more steps of problems

@@ -111,7 +111,7 @@ fn fill_loaded(with: &mut Sampling, state: &State) -> Result<Batch, Error> {
             let Some((shares, pools)) = pools else { return index };
             let place = pools.pick(shares, index, &picked).unwrap_or_default();
             picked.push(place);
-            place as u64
+            pools.problem(place, index)
         };
         let indices: Vec<u64> = (from..from + (wanted - kept) as u64).collect();
         let asked: Vec<Problem> = indices

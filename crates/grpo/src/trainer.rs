@@ -116,7 +116,7 @@ impl<'a> Trainer<'a> {
             return Err(Error::Range {
                 key: "pools",
                 found: "given, and the state has none".to_owned(),
-                expected: "a list of problems, `State::pools`, whose places are the indices of the source",
+                expected: "a list of problems or of sources, `State::pools`, whose `Pools::problem` is the index that `problems` gets",
             });
         }
         if args.sampling.cuts() && !engine.records_kept() {

@@ -62,6 +62,11 @@ impl Mixture {
         &self.members
     }
 
+    /// The members by themselves, in their order: their tasks are named as in the mixture.
+    pub fn apart(&self) -> impl Iterator<Item = Self> + '_ {
+        self.members.iter().map(|member| Self { members: vec![member.clone()] })
+    }
+
     /// The family that a task was drawn from.
     pub(crate) fn member(&self, task: &Task) -> Option<&dyn Family> {
         let name = task.columns.get(TASK)?.as_str()?;

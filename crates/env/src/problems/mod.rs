@@ -7,13 +7,14 @@ mod tests;
 
 use crate::shots::asks_one_of;
 use crate::{Data, Error, Reward, Room};
-use ruminate_data::procedural::Stream;
+use ruminate_data::procedural::{Mixture, Stream};
 use ruminate_data::split::{Split, is_validation};
-use ruminate_data::{Epochs, Problem, Seed, Task};
+use ruminate_data::{Epochs, Pools, Problem, Seed, Task};
 use ruminate_reward::survey;
 use ruminate_text::{Error as TextError, Renderer};
 use std::collections::HashSet;
 use std::path::Path;
+use std::sync::Arc;
 
 /// The numbers of a run that decide which problems there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +28,8 @@ pub struct ProblemSettings {
     /// Training problems that the run asks. Of a family, the first 4096 of them are looked at for their
     /// length.
     pub asked: usize,
+    /// Whether the members of a mixture are asked one by one, by their place in [`Pools`], and not by their weights.
+    pub pools: bool,
 }
 
 /// Training problems by index, and the sets that training never sees.
@@ -46,8 +49,10 @@ enum Source {
     Nothing,
     /// Drawn by index.
     Drawn { stream: Stream, room: Room },
+    /// Drawn from one of several families, by [`Pools::problem`].
+    Members { streams: Vec<Stream>, room: Room },
     /// A file's problems, in a new order each epoch.
-    Listed { problems: Vec<Problem>, epochs: Epochs },
+    Listed { problems: Vec<file::Listed>, epochs: Epochs },
 }
 
 impl Problems {
@@ -91,7 +96,7 @@ impl Problems {
         let rows = file::read(path, data, reward, renderer, settings.room(), notify)?;
         let mut notes = vec![rows.note(path)];
         let shown: Vec<&str> = renderer.template.preamble.questions().collect();
-        let mut validation: Vec<Task> = rows.problems.into_iter().map(|problem| problem.task).collect();
+        let mut validation: Vec<Task> = rows.problems.into_iter().map(file::Listed::into_task).collect();
         validation.retain(|task| !asks_one_of(task, &shown));
         let (all, n) = (validation.len(), settings.eval_n);
         if all > n {
@@ -109,8 +114,17 @@ impl Problems {
     /// Different training problems, where a file has them all.
     pub fn count(&self) -> Option<usize> {
         match &self.source {
-            Source::Nothing | Source::Drawn { .. } => None,
+            Source::Nothing | Source::Drawn { .. } | Source::Members { .. } => None,
             Source::Listed { problems, .. } => Some(problems.len()),
+        }
+    }
+
+    /// Pools of nothing that is measured: of a file's problems, or of a mixture's members. None where neither is there.
+    pub fn pools(&self) -> Option<Pools> {
+        match &self.source {
+            Source::Nothing | Source::Drawn { .. } => None,
+            Source::Members { streams, .. } => Some(Pools::of_sources(streams.len())),
+            Source::Listed { problems, .. } => Some(Pools::new(problems.len())),
         }
     }
 
@@ -122,12 +136,12 @@ impl Problems {
     pub fn training(&mut self, renderer: &Renderer, index: u64) -> Result<Problem, Error> {
         match &mut self.source {
             Source::Nothing => Err(Error::NothingToTrainOn),
-            Source::Drawn { stream, room } => {
-                let problem = problem(renderer, stream.task(index)?)?;
-                room.check(problem.prompt_ids.len())?;
-                Ok(problem)
+            Source::Drawn { stream, room } => drawn(renderer, stream, index, *room),
+            Source::Members { streams, room } => {
+                let (member, index) = Pools::source(streams.len(), index);
+                drawn(renderer, &streams[member], index, *room)
             }
-            Source::Listed { problems, epochs } => Ok(problems[epochs.position(index)].clone()),
+            Source::Listed { problems, epochs } => Ok(problems[epochs.position(index)].problem(renderer)?),
         }
     }
 
@@ -139,6 +153,15 @@ impl Problems {
         let Some(family) = data.family()? else { return Err(Error::NoProblems) };
         let stream = |split| Stream::new(family.clone(), split, data.split, seed);
         let training = stream(Split::Train)?;
+        let mixture = data.mixture()?.filter(|_| settings.pools);
+        let members: Vec<Stream> = mixture
+            .iter()
+            .flat_map(Mixture::apart)
+            .zip(0..)
+            .map(|(member, at)| {
+                Stream::new(Arc::new(member), Split::Train, data.split, seed.child("member").index(at))
+            })
+            .collect::<Result<_, _>>()?;
         let first = problem(renderer, training.task(0)?)?;
         // Of a share of nothing there is nothing.
         let set = |split, share: f64| if share > 0.0 { stream(split)?.distinct(n) } else { Ok(Vec::new()) };
@@ -148,11 +171,21 @@ impl Problems {
         for index in 0..settings.asked.min(LOOKED_AT) as u64 {
             longest = longest.max(problem(renderer, training.task(index)?)?.prompt_ids.len());
         }
+        for member in &members {
+            for index in 0..(settings.asked.min(LOOKED_AT) / members.len()).max(1) as u64 {
+                longest = longest.max(problem(renderer, member.task(index)?)?.prompt_ids.len());
+            }
+        }
         for task in validation.iter().chain(&test) {
             longest = longest.max(renderer.prompt_ids(&task.prompt, &task.columns)?.len());
         }
         room.check(longest)?;
-        Ok(Self { source: Source::Drawn { stream: training, room }, validation, test, notes: Vec::new() })
+        let source = if members.is_empty() {
+            Source::Drawn { stream: training, room }
+        } else {
+            Source::Members { streams: members, room }
+        };
+        Ok(Self { source, validation, test, notes: Vec::new() })
     }
 
     fn listed(
@@ -170,21 +203,21 @@ impl Problems {
         let mut notes = vec![rows.note(path)];
         let (all, texts) = (rows.problems.len(), rows.different());
         for problem in rows.problems {
-            let text = problem.task.prompt.text();
+            let text = problem.task().prompt.text();
             match &data.eval {
-                None if is_validation(&text, data.split.validation) => validation.push(problem.task),
+                None if is_validation(&text, data.split.validation) => validation.push(problem.into_task()),
                 _ => training.push(problem),
             }
         }
         if let Some(path) = &data.eval {
             let rows = file::read(path, data, reward, renderer, settings.room(), notify)?;
             notes.push(rows.note(path));
-            validation.extend(rows.problems.into_iter().map(|problem| problem.task));
+            validation.extend(rows.problems.into_iter().map(file::Listed::into_task));
             let texts: HashSet<String> = validation.iter().map(|task| task.prompt.text()).collect();
-            training.retain(|problem| !texts.contains(&problem.task.prompt.text()));
+            training.retain(|problem| !texts.contains(&problem.task().prompt.text()));
         }
         // What is shown solved before each prompt teaches nothing and measures nothing.
-        training.retain(|problem| !asks_one_of(&problem.task, &shown));
+        training.retain(|problem| !asks_one_of(problem.task(), &shown));
         validation.retain(|task| !asks_one_of(task, &shown));
         let apart = validation.len();
         validation.truncate(settings.eval_n);
@@ -208,7 +241,7 @@ impl Problems {
             }
         ));
         notes.push(judged(data, reward)?);
-        notes.extend(unread(data, reward, training.iter().map(|problem| &problem.task).chain(&validation)));
+        notes.extend(unread(data, reward, training.iter().map(file::Listed::task).chain(&validation)));
         let source = Source::Listed { problems: training, epochs };
         Ok(Self { source, validation, test: Vec::new(), notes })
     }
@@ -231,6 +264,13 @@ impl ProblemSettings {
 fn problem(renderer: &Renderer, task: Task) -> Result<Problem, TextError> {
     let prompt_ids = renderer.prompt_ids(&task.prompt, &task.columns)?;
     Ok(Problem { task, prompt_ids })
+}
+
+/// A family's problem that fits.
+fn drawn(renderer: &Renderer, stream: &Stream, index: u64, room: Room) -> Result<Problem, Error> {
+    let problem = problem(renderer, stream.task(index)?)?;
+    room.check(problem.prompt_ids.len())?;
+    Ok(problem)
 }
 
 /// Which verifier judges, and where that is stated.

@@ -3,12 +3,13 @@
 use super::{ProblemSettings, Problems};
 use crate::{Data, Error, Reward, shots};
 use ruminate_data::Seed;
-use ruminate_text::{PromptStyle, Renderer};
+use ruminate_text::{PromptStyle, Renderer, Tokenizer};
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-const SETTINGS: ProblemSettings = ProblemSettings { positions: 64, max_new_tokens: 32, eval_n: 5, asked: 20 };
+const SETTINGS: ProblemSettings =
+    ProblemSettings { positions: 64, max_new_tokens: 32, eval_n: 5, asked: 20, pools: false };
 
 /// The problems of a table, in which FOLDER is a folder with these files, and what `notify` got.
 fn made(
@@ -111,6 +112,54 @@ fn what_is_evaluated_on_and_what_is_shown_solved_is_not_trained_on() {
     assert_eq!(problems.validation[0].prompt.text(), "2+1=", "the first two are shown");
     let says = "12 problems to train on, 6 held out (`data.eval`), of which the first 5 are asked (`eval.n`)";
     assert_eq!(problems.notes[2], says);
+}
+
+#[test]
+fn what_surely_fits_is_encoded_when_it_is_asked_and_the_rest_before() {
+    let mut renderer = renderer();
+    renderer.tokenizer =
+        Tokenizer::load(&ruminate_testkit::fixture_path("text/byte_level")).expect("a tokenizer");
+    // 10 bytes fit whatever they are; of 30 only the ids tell, of which these words have one each and these letters 30.
+    let text = |words: &str| format!("{{\"prompt\": \"{words}\", \"answer\": 1}}\n");
+    let rows: String = ["a cat sat", " the cat on the mat on the cat", &"z".repeat(40)].map(text).concat();
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("a.jsonl");
+    fs::write(&path, rows + &sums(50)).expect("written");
+    let data = Data { train: Some(path), ..Data::default() };
+    let settings = ProblemSettings { positions: 64, max_new_tokens: 32, ..SETTINGS };
+    let mut notices = Vec::new();
+    let notify = &mut |notice| notices.push(notice);
+    let mut problems =
+        Problems::new(&data, &Reward::default(), settings, &renderer, Seed::new(0), notify).expect("read");
+    assert!(notices[0].contains("1 of 53 prompts have more than 32 tokens"), "{notices:?}");
+    for index in 0..problems.count().expect("a file") as u64 {
+        let problem = problems.training(&renderer, index).expect("a problem");
+        let ids = renderer.prompt_ids(&problem.task.prompt, &problem.task.columns).expect("tokens");
+        assert_eq!(problem.prompt_ids, ids);
+    }
+}
+
+#[test]
+fn a_mixtures_members_are_asked_by_their_place() {
+    let tasks = "tasks = [{ task = 'gcd', params = { wording = 'bare' } },\n\
+                 { task = 'chain_sum', name = 'sums', params = { terms = 2, total_max = 19 } }]";
+    let settings = ProblemSettings { positions: 512, pools: true, ..SETTINGS };
+    let (mut problems, _) = made(tasks, &[], settings).expect("families");
+    let pools = problems.pools().expect("members");
+    assert_eq!((pools.len(), problems.count()), (2, None));
+    let renderer = renderer();
+    let mut task =
+        |place, index| problems.training(&renderer, pools.problem(place, index)).expect("a problem").task;
+    for index in 0..9 {
+        assert_eq!(
+            (&task(0, index).columns["task"], &task(1, index).columns["task"]),
+            (&"gcd".into(), &"sums".into())
+        );
+    }
+    assert_eq!(task(1, 4), task(1, 4), "the same whatever was asked before");
+    assert_ne!(task(1, 4), task(1, 5));
+    let (single, _) = made(SMALL, &[], settings).expect("a family");
+    assert!(single.pools().is_none());
 }
 
 #[test]

@@ -11,9 +11,10 @@ pub(super) fn check(recipe: &Recipe, rows: Option<usize>) -> Vec<Finding> {
         let found = format!("`num_train_epochs` = {epochs} of a family, whose problems have no end");
         findings.push(Finding::severe("epochs", found, "set `max_steps`, or `data.train` to a file"));
     }
-    if recipe.grpo.pools.is_some() && !of_file {
+    if recipe.grpo.pools.is_some() && !of_file && recipe.data.tasks.is_empty() {
         let found = "`grpo.pools` sorts problems that come back, and those of a family do not";
-        findings.push(Finding::severe("pools", found, "leave the table out, or set `data.train` to a file"));
+        let advice = "name the family in `data.tasks` once for each difficulty, set `data.train` to a file, or leave the table out";
+        findings.push(Finding::severe("pools", found, advice));
     }
     // Without a file to its end the steps of epochs are not known yet.
     let Ok(steps) = recipe.steps(rows) else { return findings };
@@ -59,6 +60,8 @@ mod tests {
         let all = findings("num_train_epochs = 2\ngrpo = { pools = {} }", None);
         let names: Vec<_> = all.iter().map(|(severity, name, _)| (*severity, *name)).collect();
         assert_eq!(names, [(Severity::Severe, "epochs"), (Severity::Severe, "pools")]);
+        let levels = "grpo = { pools = {} }\n[[data.tasks]]\ntask = 'gcd'";
+        assert!(findings(levels, None).iter().all(|(severity, ..)| *severity != Severity::Severe));
         let file =
             "num_train_epochs = 2\ndata = { train = 'a.jsonl' }\ngrpo = { pools = {}, prompts_per_step = 8 }";
         let all = findings(file, Some(100));

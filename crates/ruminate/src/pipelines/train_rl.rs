@@ -64,9 +64,10 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let mut problems = recipe.problems(&renderer, config.max_position_embeddings, seed)?;
     let session = &session.lasting(recipe.steps(problems.count())?);
     let recipe = &session.recipe;
-    if recipe.grpo.pools.is_some() && problems.count().is_none() {
+    if recipe.grpo.pools.is_some() && problems.pools().is_none() {
         return Err(Refusal::usage(
-            "`grpo.pools` sorts the problems of a file (`data.train`), and those of a family do not come back; leave the table out",
+            "`grpo.pools` sorts the problems of a file (`data.train`) or the families of `data.tasks`, and there is one family \
+             alone, whose problems do not come back; name it in `data.tasks` once for each difficulty, or leave the table out",
         ));
     }
     let judge = recipe.grader(&renderer)?;
@@ -98,7 +99,7 @@ pub(crate) fn train(session: &Session, out: &Path) -> Result<Value> {
     let fresh = || policy::trainable(&base, recipe.lora.as_ref(), &recipe.train, seed, &autodiff);
     let eval_steps = Some(recipe.grpo.eval_steps);
     let mut state = stage.state(recipe.max_steps, &recipe.train, eval_steps, &session.device, fresh)?;
-    sort_into_pools(&mut state, recipe.grpo.pools.is_some(), problems.count());
+    sort_into_pools(&mut state, problems.pools().filter(|_| recipe.grpo.pools.is_some()));
     let settings = Settings {
         recipe,
         folder: &stage.folder,
@@ -160,16 +161,18 @@ pub(crate) fn base(
     Ok(path.join("final"))
 }
 
-/// Gives a run with difficulty pools its list of problems, where its checkpoint has none, or one of another length.
-pub(crate) fn sort_into_pools(state: &mut State, has_pools: bool, problems: Option<usize>) {
-    let Some(count) = problems.filter(|_| has_pools) else { return };
-    if state.pools.as_ref().is_some_and(|pools| pools.len() != count) {
+/// Gives a run its difficulty pools, where its checkpoint has none, or those of other data.
+pub(crate) fn sort_into_pools(state: &mut State, pools: Option<Pools>) {
+    let Some(pools) = pools else { return };
+    if state.pools.as_ref().is_some_and(|known| !known.are_of(&pools)) {
         notice!(
-            "warning: the data has {count} problems now: what the checkpoint knows of their difficulty is forgotten"
+            "warning: the data has {} {} now: what the checkpoint knows of their difficulty is forgotten",
+            pools.len(),
+            pools.of()
         );
         state.pools = None;
     }
-    state.pools.get_or_insert_with(|| Pools::new(count));
+    state.pools.get_or_insert(pools);
 }
 
 /// Says what is going to happen.

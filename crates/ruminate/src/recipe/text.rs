@@ -53,6 +53,7 @@ impl Recipe {
             max_new_tokens: self.rollout.max_new_tokens,
             eval_n: self.eval.n,
             asked: self.max_steps.saturating_mul(self.grpo.prompts_per_step).max(self.distill.prompts),
+            pools: self.grpo.pools.is_some(),
         }
     }
 

@@ -97,14 +97,15 @@ fn step(session: &Session, folder: PathBuf) -> Result<Vec<Finding>> {
         policy::trainable(&folder, recipe.lora.as_ref(), &recipe.train, seed, &device)?,
         &recipe.train,
     );
-    sort_into_pools(&mut state, recipe.grpo.pools.is_some(), problems.count());
+    sort_into_pools(&mut state, problems.pools().filter(|_| recipe.grpo.pools.is_some()));
     let mut progress = Progress::new("sample", 1, 0);
     let mut engine = LocalEngine::new(recipe.trainer_engine());
     let mut engine = Counted::new(&mut engine, progress.counter());
     let mut tasks = Vec::new();
     let mut next = |index: u64| -> Result<Problem, SourceError> {
         let problem = problems.training(&renderer, index)?;
-        tasks.push((index, problem.task.clone()));
+        // A group is known by when it was asked, and a problem of pools by its place.
+        tasks.push((tasks.len() as u64, problem.task.clone()));
         Ok(problem)
     };
     let score = LostUnscored(&judge);
