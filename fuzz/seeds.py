@@ -1,5 +1,5 @@
 """Inputs to start from, each a file of `corpus/TARGET/`: the cases of `fixtures/reward`, chat templates, tokenizers, GGUF files,
-problems and rows of a run; and words for `-dict`.
+files of model folders, problems and rows of a run; and words for `-dict`.
 
     python fuzz/seeds.py
 """
@@ -107,6 +107,10 @@ def of_files():
     yield from (("template", row[0].encode()) for row in json.loads((fixtures / "text/jinja.json").read_text())["rows"])
     yield from (("tokenizer", path.read_bytes()) for path in fixtures.glob("text/**/tokenizer.json") if path.stat().st_size < 100_000)
     yield from (("gguf", path.read_bytes()) for path in fixtures.glob("gguf/*.gguf"))
+    sharded = fixtures / "model/qwen3_moe_sharded"
+    yield from (("weights", b"\0" + path.read_bytes()) for path in fixtures.glob("model/*/config.json"))
+    yield "weights", b"\1" + (sharded / "model.safetensors.index.json").read_bytes()
+    yield from (("weights", which + (sharded / "model-00001-of-00003.safetensors").read_bytes()) for which in (b"\2", b"\3"))
     for row in ({"question": "1+1", "answer": "#### 2"}, {"prompt": [{"role": "user", "content": "a"}], "answer": "b", "tools": [{}]},
                 {"problem": "x", "solution": "\\boxed{1}", "level": 3}, {"text": "a", "canonical_solution": "b", "test_list": ["assert True"]}):
         yield "jsonl", json.dumps(row).encode() + b"\n"
