@@ -25,7 +25,7 @@ pub(crate) enum Turn {
 }
 
 impl Turns {
-    /// Reads standard input: by hand where both it and standard error, which shows prompts, are a terminal's.
+    /// Reads standard input, where it is a terminal as a person writes.
     pub(crate) fn open() -> io::Result<Self> {
         if !io::stdin().is_terminal() {
             return Ok(Self::Plain(io::stdin().lock()));
