@@ -1,12 +1,13 @@
 //! A tokenizer with the files it came from, over Hugging Face's `tokenizers`. Knows nothing of models but their vocabulary
 //! size, and nothing of chats but where the template lies.
 
+use crate::bytes::{self, Bytes};
 use crate::files::{self, File};
 use crate::guard::{Failure, guarded};
 use crate::special::{self, Resolved, SpecialTokens, Stated};
 use crate::templates::Templates;
 use crate::untrusted::{self, MAX_ID};
-use crate::{Error, bytes, embedded};
+use crate::{Error, embedded};
 use std::path::Path;
 use tokenizers::{ModelWrapper, PostProcessorWrapper};
 
@@ -30,8 +31,8 @@ pub struct Tokenizer {
     highest_id: u32,
     /// Ids from this one on have no embedding, and no text may become one of them.
     pub(crate) embedded_ids: usize,
-    /// See [`bytes`].
-    pub(crate) of_bytes: bool,
+    /// Those that have a token, where it splits bytes.
+    pub(crate) bytes: Option<Bytes>,
     templates: Templates,
     /// Name and content of each file, as read: saving a model that was fine-tuned gives back its tokenizer
     /// byte for byte.
@@ -76,9 +77,9 @@ impl Tokenizer {
         let (eos_id, pad_id) = (id_of(&special.eos), id_of(&special.pad));
         let templates = Templates::find(folder, &files, chat_template.as_ref());
         let highest_id = inner.get_vocab(true).into_values().max().unwrap_or(0);
-        let of_bytes = bytes::of_bytes(&inner);
+        let bytes = bytes::of(&inner);
         let embedded_ids = usize::MAX;
-        Ok(Self { inner, special, eos_id, pad_id, highest_id, embedded_ids, of_bytes, templates, files })
+        Ok(Self { inner, special, eos_id, pad_id, highest_id, embedded_ids, bytes, templates, files })
     }
 
     /// One more than the highest id: the smallest `vocab_size` that a model for this tokenizer can have.
