@@ -76,8 +76,8 @@ proptest! {
     #[test]
     fn byte_level_tokenizers_take_every_text_and_stay_within_their_bound(text in texts()) {
         let other = Tokenizer::load(&fixtures().join("byte_level")).unwrap();
-        for tokenizer in [&TOKENIZERS["gpt2"], &other, &*WITHOUT_Z] {
-            if text.contains('z') && std::ptr::eq(tokenizer, &*WITHOUT_Z) {
+        for (tokenizer, has_z) in [(&TOKENIZERS["gpt2"], true), (&other, true), (&*WITHOUT_Z, false)] {
+            if text.contains('z') && !has_z {
                 prop_assert_eq!(tokenizer.most_tokens(&text), None, "a byte has no token");
                 continue;
             }
