@@ -103,8 +103,8 @@ fn adamw() -> String {
     AdamW.name().to_owned()
 }
 
-/// Saves `state` as the checkpoint of its step in a run folder, which is there, then deletes all but the `keep_last` newest that verify. Returns
-/// where it lies.
+/// Saves `state` as the checkpoint of its step in a run folder, which is there, then deletes all but the `keep_last`
+/// newest that verify. Returns where it lies.
 ///
 /// # Errors
 /// [`Error::Run`] or [`Error::Save`] when something cannot be written; older checkpoints are then intact.

@@ -168,12 +168,10 @@ impl Problems {
         let validation = set(Split::Validation, data.split.validation)?;
         let test = set(Split::Test, data.split.test)?;
         let mut longest = first.prompt_ids.len();
-        for index in 0..settings.asked.min(LOOKED_AT) as u64 {
-            longest = longest.max(problem(renderer, training.task(index)?)?.prompt_ids.len());
-        }
-        for member in &members {
-            for index in 0..(settings.asked.min(LOOKED_AT) / members.len()).max(1) as u64 {
-                longest = longest.max(problem(renderer, member.task(index)?)?.prompt_ids.len());
+        let asked = if members.is_empty() { std::slice::from_ref(&training) } else { &members };
+        for stream in asked {
+            for index in 0..settings.asked.min(LOOKED_AT).div_ceil(asked.len()) as u64 {
+                longest = longest.max(problem(renderer, stream.task(index)?)?.prompt_ids.len());
             }
         }
         for task in validation.iter().chain(&test) {
