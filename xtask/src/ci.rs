@@ -92,7 +92,9 @@ fn deny() -> Result<()> {
         );
         return Ok(());
     }
-    cargo_step(&["deny", "check", "licenses", "bans", "sources"])?;
+    for workspace in WORKSPACES {
+        cargo_step(&["deny", "--manifest-path", workspace, "check", "licenses", "bans", "sources"])?;
+    }
     if !cargo_home().is_some_and(|home| has_advisories(&home)) {
         eprintln!(
             "SKIPPED: no database of advisories on this machine, so known vulnerabilities were not looked for. To have one: \
@@ -100,8 +102,14 @@ fn deny() -> Result<()> {
         );
         return Ok(());
     }
-    cargo_step(&["deny", "--offline", "check", "advisories"])
+    for workspace in WORKSPACES {
+        cargo_step(&["deny", "--offline", "--manifest-path", workspace, "check", "advisories"])?;
+    }
+    Ok(())
 }
+
+/// What has a lock file of its own. `cargo deny` finds `deny.toml` in a folder above.
+const WORKSPACES: [&str; 2] = ["Cargo.toml", "integrations/python/Cargo.toml"];
 
 /// Whether `cargo deny` has fetched its database: `advisory-dbs/NAME-HASH` with something in it.
 fn has_advisories(cargo_home: &Path) -> bool {
