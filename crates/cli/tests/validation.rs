@@ -6,6 +6,7 @@ mod common;
 
 use common::{assert_code, rows, rows_of, ruminate, timeless_metrics, tiny, told};
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -177,6 +178,7 @@ fn epochs_pools_and_dynamic_sampling_of_a_file_are_the_same_in_two_parts() {
             ["grpo.filter_groups=true", "grpo.max_num_gen_batches=2", "data.split.validation=0.4", LETTERS]
                 .map(str::to_owned),
         );
+        sets.push("eval.completions_steps=1".to_owned());
         sets
     };
     let run = |name: &str, epochs: &'static str, flags: &[&str]| {
@@ -196,6 +198,21 @@ fn epochs_pools_and_dynamic_sampling_of_a_file_are_the_same_in_two_parts() {
             .iter()
             .all(|row| row["pools/normal"].is_number() && row["filter_groups/num_gen_batches"].is_number())
     );
+    let rows: Vec<Value> = fs::read_dir(place.path("whole/completions"))
+        .expect("completions of every step")
+        .flat_map(|entry| rows_of(&entry.expect("a file").path()))
+        .collect();
+    let (mut prompts, mut asked) = (BTreeMap::new(), BTreeSet::new());
+    for row in &rows {
+        let index = row["index"].as_u64().expect("an index");
+        assert_eq!(
+            prompts.entry(index).or_insert(&row["prompt"]),
+            &&row["prompt"],
+            "rows name their problem"
+        );
+        asked.insert((row["step"].as_u64(), index));
+    }
+    assert!(asked.len() > prompts.len(), "no problem was asked again");
     assert_code(&run("parts", "num_train_epochs=1", &[]), 0);
     assert!((rows_of(&place.path("parts/metrics.jsonl")).len() as u64) < steps);
     assert_code(&run("parts", "num_train_epochs=3", &["--resume", "auto"]), 0);

@@ -114,14 +114,14 @@ fn fill_loaded(with: &mut Sampling, state: &State) -> Result<Batch, Error> {
             pools.problem(place, index)
         };
         let indices: Vec<u64> = (from..from + (wanted - kept) as u64).collect();
-        let asked: Vec<Problem> = indices
-            .iter()
-            .map(|&index| {
-                let index = at(index);
-                (with.problems)(index).map_err(|source| Error::Problem { index, source })
-            })
-            .collect::<Result<_, _>>()?;
-        let round = rollout(with.engine, &asked, &indices, seed, with.args, with.score)?;
+        let chosen: Vec<u64> = indices.iter().map(|&index| at(index)).collect();
+        let problem =
+            |&index: &u64| (with.problems)(index).map_err(|source| Error::Problem { index, source });
+        let asked: Vec<Problem> = chosen.iter().map(problem).collect::<Result<_, _>>()?;
+        let mut round = rollout(with.engine, &asked, &indices, seed, with.args, with.score)?;
+        for (group, index) in round.groups.iter_mut().zip(chosen) {
+            group.task = index as usize;
+        }
         check_rewards(&round.groups, state.step + 1)?;
         taken += asked.len() as u64;
         kept += round.groups.iter().filter(|group| !is_equal(group)).count();

@@ -39,8 +39,8 @@ impl Rollout {
 
 /// Samples `num_generations` completions of each problem with the engine's weights, and has groups that are complete scored meanwhile.
 ///
-/// `indices` are those of the problems in their source. A completion's randomness is derived from (seed, problem, sibling), so
-/// it does not depend on what is sampled beside it.
+/// `indices` count the problems of the run. A completion's randomness is derived from (seed, index, sibling), so it does not
+/// depend on what is sampled beside it.
 ///
 /// # Errors
 /// Those of sampling.
