@@ -7,7 +7,7 @@ use crate::jsonl::{BadLines, MAX_ROWS, objects, read, tasks};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::fs;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -154,7 +154,8 @@ fn a_damaged_compressed_file_is_an_error() {
 
 #[cfg(feature = "parquet")]
 mod parquet {
-    use super::{Map, PathBuf, Value, fs, objects, open, tasks};
+    use super::{PathBuf, Value, fs, objects, open, tasks};
+    use serde_json::Map;
     use crate::jsonl::BadLines;
 
     fn fixture(name: &str) -> PathBuf {
