@@ -11,10 +11,21 @@ const PROMPT: [u32; 3] = [10, 20, 30];
 fuzz_target!(|body: &[u8]| {
     let shape =
         ExpertShape { num_hidden_layers: 2, moe_layers: vec![1], experts_per_token: 1, num_experts: 4 };
-    let asked =
-        Asked { prompt: &PROMPT, max_tokens: 8, stop_ids: &[1], vocab_size: 64, experts: Some(&shape) };
-    for read in [vllm_generate, vllm_completions, sglang_generate] {
-        if let Ok(answer) = read(body, &asked) {
+    let asked = |kept| Asked {
+        prompt: &PROMPT,
+        max_tokens: 8,
+        stop_ids: &[1],
+        vocab_size: 64,
+        experts: Some(&shape),
+        kept,
+    };
+    for (read, kept) in
+        [vllm_generate, vllm_completions, sglang_generate].into_iter().flat_map(|read| [(read, false), (read, true)])
+    {
+        if let Ok(answer) = read(body, &asked(kept)) {
+            assert_eq!(answer.kept.len(), if kept { answer.ids.len() } else { 0 });
+            let drawn = answer.ids.iter().enumerate().take(answer.kept.len());
+            drawn.for_each(|(token, id)| assert!(answer.kept.at(token).contains(id)));
             assert_eq!(answer.ids.len(), answer.logprobs.len());
             assert!(answer.ids.len() <= 8 && answer.ids.iter().all(|id| *id < 64));
             assert!(answer.logprobs.iter().all(|number| number.is_nan() || *number <= 0.0));

@@ -75,6 +75,34 @@ fn a_run_on_servers_proves_every_push_and_keeps_two_versions() {
     }
 }
 
+#[test]
+fn a_policy_that_servers_cut_is_learned_as_it_was_drawn() {
+    for (engine, kind, cuts) in [
+        ("vllm", Kind::Vllm, ["rollout.top_p=0.8", "rollout.top_k=12"]),
+        ("sglang", Kind::Sglang, ["rollout.top_p=0.8", "rollout.min_p=0.05"]),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let out = folder.path().join("run");
+        let doubles = [start(kind)];
+        let sets = sets(&doubles, engine, &cuts);
+        if kind == Kind::Vllm {
+            let refused = run(&out, &sets, &[]);
+            assert_code(&refused, 2);
+            assert!(told(&refused).contains("--return-sampling-mask"), "{}", told(&refused));
+            doubles[0].script().returns_masks = true;
+        }
+        let resume: &[&str] = if out.exists() { &["--resume", "auto"] } else { &[] };
+        assert_code(&run(&out, &sets, resume), 0);
+        let rows = rows_of(&out.join("metrics.jsonl"));
+        assert_eq!(rows.len(), 4);
+        for row in rows {
+            // The trainer's probabilities among what was kept are the server's.
+            assert!(row["sampling/mismatch_kl"].as_f64().expect("a number") < 1e-6, "{row}");
+        }
+        assert!(events(&out, "sampled").iter().all(|row| row["again"] == 0 && row["lost"] == 0));
+    }
+}
+
 /// Keys of runs that sample a step ahead: two groups of four per step.
 const AHEAD: [&str; 3] = ["grpo.max_staleness=1", "grpo.prompts_per_step=2", "grpo.num_generations=4"];
 
@@ -214,7 +242,21 @@ fn what_does_not_go_with_servers_is_refused_by_its_key() {
     for (given, code, says) in [
         (&["rollout.engine=vllm"][..], 2, "`fleet.servers` names none"),
         (&["rollout.engine=vllm", server, "rollout.dtype=int8"], 2, "`rollout.dtype` is \"int8\""),
-        (&["rollout.engine=vllm", server, "rollout.top_k=5"], 2, "`rollout.top_k` is 5"),
+        (
+            &["rollout.engine=vllm", server, "rollout.top_p=0.9"],
+            2,
+            "`rollout.top_k` is 0; expected a number above 0",
+        ),
+        (
+            &["rollout.engine=vllm", server, "rollout.top_k=5", "grpo.max_staleness=1"],
+            2,
+            "`grpo.max_staleness` is 1; expected 0 with `top_p`",
+        ),
+        (
+            &["rollout.engine=vllm", server, "rollout.repetition_penalty=1.2"],
+            2,
+            "`rollout.repetition_penalty` is set",
+        ),
         (
             &["rollout.engine=sglang", server, "rollout.speculative=mtp"],
             2,

@@ -94,6 +94,19 @@ impl KeptIds {
         self.ends.push(self.ids.len());
     }
 
+    /// Adds the sets of the tokens that follow.
+    pub fn extend(&mut self, following: &Self) {
+        let begin = self.ids.len();
+        self.ids.extend_from_slice(&following.ids);
+        self.ends.extend(following.ends.iter().map(|end| begin + end));
+    }
+
+    /// Leaves the sets of the first tokens, so many.
+    pub fn truncate(&mut self, tokens: usize) {
+        self.ends.truncate(tokens);
+        self.ids.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+
     /// The set at a token, ascending.
     ///
     /// # Panics
@@ -180,6 +193,11 @@ mod tests {
         kept.push(&[7, 5]);
         kept.push(&[6]);
         assert_eq!((kept.at(0), kept.at(1), kept.len()), (&[5, 7][..], &[6][..], 2));
+        let mut twice = kept.clone();
+        twice.extend(&kept);
+        assert_eq!((twice.at(2), twice.at(3), twice.len()), (&[5, 7][..], &[6][..], 4));
+        twice.truncate(2);
+        assert_eq!(twice, kept);
         let cut = Completion { kept_mass: vec![0.5, (-2.0_f32).exp()], kept, ..whole };
         let drawn = cut.drawn_logprobs();
         assert!((drawn[0] - (-1.0 + 2.0_f32.ln())).abs() < 1e-6 && drawn[1].abs() < 1e-6, "{drawn:?}");

@@ -29,6 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         dtype: "float32",
         max_canary_kl: 1e-3,
         tokenizer: Vec::new(),
+        cuts: None,
         experts: None,
         key: None,
         admin_key: None,

@@ -4,7 +4,7 @@ use crate::dialect::{Ask, Dialect};
 use crate::http::Client;
 use crate::server::{Fault, Server, State};
 use crate::{Error, Event, Push, Setup, Target};
-use ruminate_data::Seed;
+use ruminate_data::{SamplingParams, Seed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -94,7 +94,7 @@ impl Shared {
             id: format!("{}-mode", self.setup.run),
             prompt: target.push.canary.ids.clone(),
             max_tokens: 8,
-            temperature: 0.5,
+            sampling: SamplingParams { temperature: 0.5, ..self.setup.cuts.unwrap_or_default() },
             seed: Seed::new(0).child("mode").value(),
             stop_ids: Vec::new(),
             vocab_size: self.setup.vocab_size,

@@ -158,7 +158,7 @@ impl Fleet {
 
 impl Run<'_> {
     pub(crate) fn join(&mut self, request: Request) -> Result<(), Error> {
-        check(&request)?;
+        check(&request, &self.fleet.shared.setup)?;
         if self.numbered == 0 || request.prompt_ids != self.last_prompt {
             self.groups += 1;
             self.last_prompt.clone_from(&request.prompt_ids);
@@ -299,7 +299,7 @@ impl Run<'_> {
             id: format!("{}-{}-{}", self.target.label, seed.value(), job.number),
             prompt: request.prompt_ids.iter().chain(parts).copied().collect(),
             max_tokens: request.sampling.max_new_tokens - begun,
-            temperature: request.sampling.temperature,
+            sampling: request.sampling,
             seed: seed.value(),
             stop_ids: request.stop.token_ids().to_vec(),
             vocab_size: setup.vocab_size,

@@ -19,7 +19,7 @@
 //! ```
 //! use ruminate_fleet::reply::{Asked, Finish, vllm_generate};
 //!
-//! let asked = Asked { prompt: &[5, 6], max_tokens: 8, stop_ids: &[1], vocab_size: 32, experts: None };
+//! let asked = Asked { prompt: &[5, 6], max_tokens: 8, stop_ids: &[1], vocab_size: 32, experts: None, kept: false };
 //! let body = br#"{"choices": [{"token_ids": [7, 1], "finish_reason": "stop",
 //!     "logprobs": {"content": [{"token_id": 7, "logprob": -0.5}, {"token_id": 1, "logprob": -9999.0}]},
 //!     "weight_versions": [{"version": "run:3", "start": 0, "end": 2}]}]}"#;
@@ -63,6 +63,7 @@ pub use teacher::{Teacher, TeacherSetup};
 
 use dialect::Facts;
 use reply::ExpertShape;
+use ruminate_data::SamplingParams;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -94,6 +95,8 @@ pub struct Setup {
     pub max_canary_kl: f64,
     /// Texts with their ids, without special tokens, as the policy's tokenizer has them.
     pub tokenizer: Vec<(String, Vec<u32>)>,
+    /// How requests cut the distribution, where they do: servers have to return what top-k, top-p and min-p kept.
+    pub cuts: Option<SamplingParams>,
     /// Where the policy's routers are, if their choices are wanted.
     pub experts: Option<ExpertShape>,
     /// The servers' key.

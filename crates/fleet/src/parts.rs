@@ -1,7 +1,7 @@
 //! Answers that follow each other as one completion: what an abort cut short, and what was asked for behind it. It asks nothing.
 
 use crate::reply::{Answer, ExpertShape, Finish};
-use ruminate_data::{Completion, FinishReason, Request, Routing, VersionSpan};
+use ruminate_data::{Completion, FinishReason, KeptIds, Request, Routing, VersionSpan};
 use std::ops::Range;
 
 /// A version of the weights, and the tokens that it sampled.
@@ -17,11 +17,13 @@ pub(crate) struct Part {
 /// The completion of a request. Each token keeps the log-probability, the version and the experts of the answer that drew it.
 pub(crate) fn completed(parts: Vec<Part>, request: &Request, shape: Option<&ExpertShape>) -> Completion {
     let (mut ids, mut logprobs, mut versions) = (Vec::new(), Vec::new(), Vec::new());
+    let mut kept = KeptIds::default();
     let (mut finish, mut experts) = (Finish::Length, None);
     for Part { answer, versions: spans } in parts {
         let begin = ids.len();
         ids.extend(answer.ids);
         logprobs.extend(answer.logprobs);
+        kept.extend(&answer.kept);
         versions.extend(spans.into_iter().map(|(version, tokens)| VersionSpan {
             version,
             tokens: begin + tokens.start..begin + tokens.end,
@@ -34,6 +36,7 @@ pub(crate) fn completed(parts: Vec<Part>, request: &Request, shape: Option<&Expe
     if let Some(end) = end {
         ids.truncate(end);
         logprobs.truncate(end);
+        kept.truncate(end);
         finish = Finish::Stop;
     }
     versions.retain_mut(|span: &mut VersionSpan| {
@@ -50,6 +53,7 @@ pub(crate) fn completed(parts: Vec<Part>, request: &Request, shape: Option<&Expe
     let finish_reason = if finish == Finish::Stop { FinishReason::Stop } else { FinishReason::Length };
     let mut completion = Completion::new(request.prompt_ids.clone(), ids, logprobs, finish_reason);
     completion.versions = versions;
+    completion.kept = kept;
     if let (Some(shape), Some(mut experts)) = (shape, experts) {
         let row = shape.moe_layers.len() * shape.experts_per_token;
         let positions = (request.prompt_ids.len() + completion.ids.len()).saturating_sub(1);

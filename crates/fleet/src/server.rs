@@ -332,6 +332,19 @@ impl Server {
                 "its log-probabilities are {found}; start it with --logprobs-mode processed_logprobs"
             )));
         }
+        if setup.cuts.is_some() && facts.returns_masks == Some(false) {
+            return Err(Fault::Refused(
+                "it does not say what `rollout.top_p`, `top_k` and `min_p` keep; start it with --return-sampling-mask (vLLM 0.28 \
+                 and later), or sample from the whole distribution"
+                    .to_owned(),
+            ));
+        }
+        if setup.cuts.is_none() && facts.returns_masks == Some(true) {
+            return Err(Fault::Refused(
+                "it returns sampling masks, and takes no request without a top-k; start it without --return-sampling-mask"
+                    .to_owned(),
+            ));
+        }
         for (text, ours) in &setup.tokenizer {
             let theirs = shared
                 .dialect

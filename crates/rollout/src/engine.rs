@@ -31,8 +31,7 @@ pub trait Engine {
     /// Whether completions carry the tokens that top-k, top-p and min-p kept ([`Completion::kept`](ruminate_data::Completion)),
     /// without which a trainer cannot learn from a distribution that was cut. By default not.
     ///
-    /// vLLM from 0.28 on returns them with `--return-sampling-mask` (`sampling_mask.token_ids`, a list per token); its
-    /// log-probabilities are then those of what was kept where it runs with `--logprobs-mode processed_logprobs`.
+    /// Log-probabilities may be those of what was kept alone, as servers give them: `Completion::kept_mass` is empty then.
     fn records_kept(&self) -> bool {
         false
     }

@@ -155,8 +155,8 @@ fn a_damaged_compressed_file_is_an_error() {
 #[cfg(feature = "parquet")]
 mod parquet {
     use super::{PathBuf, Value, fs, objects, open, tasks};
-    use serde_json::Map;
     use crate::jsonl::BadLines;
+    use serde_json::Map;
 
     fn fixture(name: &str) -> PathBuf {
         ruminate_testkit::fixture_path("data").join(name)

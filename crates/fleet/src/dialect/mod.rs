@@ -7,6 +7,7 @@ mod vllm;
 use crate::http::{Client, Failure};
 use crate::reply::{Answer, ExpertShape};
 use crate::{Kind, Target};
+use ruminate_data::SamplingParams;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ pub(crate) struct Facts {
     pub(crate) version: Option<String>,
     /// Whether it takes and gives token ids on the route that has weight versions.
     pub(crate) has_token_route: bool,
+    /// Whether its answers have what top-k, top-p and min-p kept; then it takes no request without a top-k (vLLM). None where
+    /// a request decides that.
+    pub(crate) returns_masks: Option<bool>,
 }
 
 /// One completion to ask for.
@@ -36,7 +40,8 @@ pub(crate) struct Ask {
     pub(crate) id: String,
     pub(crate) prompt: Vec<u32>,
     pub(crate) max_tokens: usize,
-    pub(crate) temperature: f64,
+    /// Temperature, top-p, top-k and min-p.
+    pub(crate) sampling: SamplingParams,
     pub(crate) seed: u64,
     pub(crate) stop_ids: Vec<u32>,
     pub(crate) vocab_size: usize,

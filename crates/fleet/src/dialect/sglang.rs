@@ -4,6 +4,7 @@ use super::{Ask, Dialect, Facts, read};
 use crate::http::{Client, Failure, Right};
 use crate::reply::{Answer, Asked, sglang_generate, sglang_scores};
 use crate::{Target, Weights};
+use ruminate_data::SamplingParams;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -44,6 +45,7 @@ impl Dialect for Sglang {
             logprobs_mode: None,
             version: text(&model["weight_version"]),
             has_token_route: true,
+            returns_masks: None,
         })
     }
 
@@ -109,15 +111,17 @@ impl Dialect for Sglang {
         ask: &Ask,
         deadline: Duration,
     ) -> Result<Answer, Failure> {
+        let SamplingParams { temperature, top_p, top_k, min_p, .. } = ask.sampling;
+        let top_k = if top_k == 0 { -1 } else { top_k as i64 };
         let mut body = json!({
             "rid": ask.id, "input_ids": ask.prompt, "stream": false, "extra_key": target.label,
             "sampling_params": {
-                "n": 1, "max_new_tokens": ask.max_tokens, "temperature": ask.temperature, "top_p": 1.0, "top_k": -1,
-                "min_p": 0.0, "stop_token_ids": ask.stop_ids, "ignore_eos": false, "no_stop_trim": true,
+                "n": 1, "max_new_tokens": ask.max_tokens, "temperature": temperature, "top_p": top_p, "top_k": top_k,
+                "min_p": min_p, "stop_token_ids": ask.stop_ids, "ignore_eos": false, "no_stop_trim": true,
                 "skip_special_tokens": false, "sampling_seed": ask.seed >> 33, // 31 bits
             },
             "return_logprob": true, "logprob_start_len": -1, "top_logprobs_num": 0,
-            "return_routed_experts": ask.experts.is_some(),
+            "return_routed_experts": ask.experts.is_some(), "return_sampling_mask": ask.sampling.cuts(),
         });
         if let Some(name) = target.adapter() {
             body["lora_path"] = json!(name);
@@ -129,6 +133,7 @@ impl Dialect for Sglang {
             stop_ids: &ask.stop_ids,
             vocab_size: ask.vocab_size,
             experts: ask.experts.as_ref(),
+            kept: ask.sampling.cuts(),
         };
         sglang_generate(&reply, &asked).map_err(Failure::Broken)
     }

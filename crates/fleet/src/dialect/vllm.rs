@@ -5,6 +5,7 @@ use super::{Ask, Dialect, Facts, read};
 use crate::http::{Client, Failure, Right};
 use crate::reply::{Answer, Asked, vllm_completions, vllm_generate, vllm_scores};
 use crate::{Target, Weights};
+use ruminate_data::SamplingParams;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -61,6 +62,7 @@ impl Dialect for Vllm {
             logprobs_mode: text("logprobs_mode"),
             version: self.version(client, deadline)?,
             has_token_route: has_token_route(client, deadline)?,
+            returns_masks: Some(returns_masks(config)),
         })
     }
 
@@ -141,6 +143,7 @@ impl Dialect for Vllm {
             stop_ids: &ask.stop_ids,
             vocab_size: ask.vocab_size,
             experts: ask.experts.as_ref(),
+            kept: ask.sampling.cuts(),
         };
         if facts.has_token_route {
             let mut sampling = sampling(ask);
@@ -183,9 +186,11 @@ impl Dialect for Vllm {
         ids: &[u32],
         deadline: Duration,
     ) -> Result<Vec<f32>, Failure> {
+        // The token that comes with it is of no use; one that returns masks wants them bounded.
+        let top_k = u32::from(facts.returns_masks == Some(true));
         // Without a salt of its own, cached states would stand in for what is to be computed, and have no log-probabilities.
         let sampling = json!({
-            "n": 1, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "max_tokens": 1, "prompt_logprobs": 0, "seed": 0,
+            "n": 1, "temperature": 1.0, "top_p": 1.0, "top_k": top_k, "max_tokens": 1, "prompt_logprobs": 0, "seed": 0,
         });
         let body = if facts.has_token_route {
             let mut sampling = sampling;
@@ -229,10 +234,17 @@ fn has_token_route(client: &Client, deadline: Duration) -> Result<bool, Failure>
     }
 }
 
+/// Whether it was started with `--return-sampling-mask`, which older versions call `--enable-return-sampling-mask`.
+fn returns_masks(model_config: &Value) -> bool {
+    let is_on = |key: &str| model_config[key].as_bool().unwrap_or(false);
+    is_on("return_sampling_mask") || is_on("enable_return_sampling_mask")
+}
+
 /// Every parameter is sent: one that is left out would take the server's default.
 fn sampling(ask: &Ask) -> Value {
+    let SamplingParams { temperature, top_p, top_k, min_p, .. } = ask.sampling;
     json!({
-        "n": 1, "temperature": ask.temperature, "top_p": 1.0, "top_k": 0, "min_p": 0.0,
+        "n": 1, "temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p,
         "presence_penalty": 0.0, "frequency_penalty": 0.0, "repetition_penalty": 1.0,
         "seed": ask.seed >> 1, // 63 bits
         "max_tokens": ask.max_tokens, "min_tokens": 0,

@@ -98,8 +98,10 @@ pub enum Fault {
     WrongId,
     /// Log-probabilities above 0.
     Positive,
-    /// So many tokens, then an abort.
+    /// So many tokens, then an abort, which loses what they were drawn from.
     Abort(usize),
+    /// No sampling mask, where one was asked for.
+    NoMask,
 }
 
 /// What the double is, and what it was asked.
@@ -118,6 +120,8 @@ pub struct Script {
     pub logprobs_mode: String,
     /// Whether its log-probabilities are those before the temperature, whatever it says.
     pub raw_logprobs: bool,
+    /// Whether it returns what top-k, top-p and min-p kept, and takes no request without a top-k (vLLM).
+    pub returns_masks: bool,
     /// Whether it has the route for token ids (vLLM).
     pub has_token_route: bool,
     /// Whether it has a tokenizer at all.
@@ -204,6 +208,7 @@ impl Double {
             dtype: "float32".to_owned(),
             logprobs_mode: "processed_logprobs".to_owned(),
             raw_logprobs: false,
+            returns_masks: false,
             has_token_route: true,
             has_tokenizer: true,
             first_id: 0,

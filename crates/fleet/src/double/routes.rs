@@ -17,7 +17,12 @@ pub(super) enum Outcome {
 /// A completion before it is written in a dialect.
 struct Made {
     ids: Vec<u32>,
+    /// Of what was kept.
     logprobs: Vec<Option<f64>>,
+    /// Of the whole distribution.
+    uncut: Vec<f64>,
+    /// What was kept at each token, where that is returned.
+    masks: Option<Vec<Vec<u32>>>,
     finish: &'static str,
     label: String,
     prompt_scores: Option<Vec<f32>>,
@@ -63,6 +68,7 @@ fn control(inner: &Inner, path: &str, body: &Value) -> Result<Value, (u16, Strin
         }
         (Kind::Vllm, "/server_info") => Ok(json!({ "vllm_config": { "model_config": {
             "dtype": format!("torch.{}", script.dtype), "logprobs_mode": script.logprobs_mode,
+            "return_sampling_mask": script.returns_masks,
             "hf_text_config": { "vocab_size": script.vocab_size },
         }}})),
         (Kind::Vllm, "/weight_info") => Ok(json!({ "weight_version": script.label })),
@@ -160,6 +166,9 @@ fn completion(inner: &Inner, path: &str, body: &Value, ends: &AtomicBool) -> Out
         if prompt.len() + most as usize > script.max_len {
             return refuse(400, "longer than the model's length");
         }
+        if inner.kind == Kind::Vllm && script.returns_masks && parameters["top_k"].as_u64() == Some(0) {
+            return refuse(400, "return_sampling_mask requires top_k > 0");
+        }
         let name = body["lora_path"].as_str().or(body["model"].as_str()).unwrap_or_default().to_owned();
         let adapter = script.adapters.get(&name).cloned();
         if adapter.is_none() && !name.is_empty() && name != script.model {
@@ -185,7 +194,12 @@ fn completion(inner: &Inner, path: &str, body: &Value, ends: &AtomicBool) -> Out
         }
         (adapter.unwrap_or_else(|| script.weights.clone()), script.label.clone(), script.vocab_size, fault)
     };
-    let made = make(inner, parameters, &prompt, most as usize, &weights, scores);
+    let masks = match inner.kind {
+        Kind::Vllm => inner.script().returns_masks,
+        Kind::Sglang => body["return_sampling_mask"] == true,
+    };
+    let made = make(inner, parameters, &prompt, most as usize, &weights, scores)
+        .map(|made| Made { masks: made.masks.filter(|_| masks), ..made });
     let outcome = match made {
         None => refuse(500, "cannot read the weights"),
         Some(made) => {
@@ -214,10 +228,17 @@ fn make(
         parameters["stop_token_ids"].as_array().into_iter().flatten().filter_map(Value::as_u64).collect();
     let raw = inner.script().raw_logprobs;
     let (mut context, mut ids, mut numbers) = (prompt.to_vec(), Vec::new(), Vec::new());
+    let (mut uncut, mut masks) = (Vec::new(), Vec::new());
     let mut finish = "length";
     while ids.len() < most {
         let logits = inner.brain.logits(weights, &context)?;
-        let sampled = log_softmax(&logits, temperature);
+        let whole = log_softmax(&logits, temperature);
+        let mask = kept(&whole, parameters);
+        let only = |(id, logit): (usize, &f32)| {
+            if mask.contains(&(id as u32)) { *logit } else { f32::NEG_INFINITY }
+        };
+        let cut: Vec<f32> = logits.iter().enumerate().map(only).collect();
+        let sampled = log_softmax(&cut, temperature);
         let draw = unit(Seed::new(seed).index(context.len() as u64).value());
         let mut sum = 0.0;
         let found = sampled.iter().position(|number| {
@@ -228,6 +249,8 @@ fn make(
         let reported = if raw { log_softmax(&logits, 1.0)[id] } else { sampled[id] };
         ids.push(id as u32);
         numbers.push(Some(f64::from(reported)));
+        uncut.push(f64::from(whole[id]));
+        masks.push(mask);
         context.push(id as u32);
         if stops.contains(&(id as u64)) {
             finish = "stop";
@@ -235,7 +258,29 @@ fn make(
         }
     }
     let prompt_scores = if scores { Some(logprobs(&*inner.brain, weights, prompt, 1.0)?) } else { None };
-    Some(Made { ids, logprobs: numbers, finish, label: String::new(), prompt_scores })
+    let (masks, label) = (Some(masks), String::new());
+    Some(Made { ids, logprobs: numbers, uncut, masks, finish, label, prompt_scores })
+}
+
+/// What top-k, then top-p, then min-p leave of log-probabilities; in no order.
+fn kept(logprobs: &[f32], parameters: &Value) -> Vec<u32> {
+    let number = |key: &str| parameters[key].as_f64();
+    let mut ranked: Vec<usize> = (0..logprobs.len()).collect();
+    ranked.sort_by(|a, b| logprobs[*b].total_cmp(&logprobs[*a]));
+    if let Some(top_k) = number("top_k").filter(|top_k| *top_k > 0.0) {
+        ranked.truncate(top_k as usize);
+    }
+    let p = |id: usize| f64::from(logprobs[id]).exp();
+    let mass: f64 = ranked.iter().map(|id| p(*id)).sum();
+    let mut before = 0.0;
+    ranked.retain(|id| {
+        let stays = before < number("top_p").unwrap_or(1.0) * mass;
+        before += p(*id);
+        stays
+    });
+    let most = p(ranked[0]);
+    ranked.retain(|id| p(*id) >= number("min_p").unwrap_or(0.0) * most);
+    ranked.into_iter().map(|id| id as u32).collect()
 }
 
 /// A request for a completion.
@@ -263,6 +308,7 @@ fn spoiled(
             made.ids.truncate(at);
             made.logprobs.truncate(at);
             made.finish = "abort";
+            made.masks = None;
         }
     };
     match fault {
@@ -297,6 +343,7 @@ fn spoiled(
         }
         Some(Fault::Positive) => absent(&mut made, 1, Some(0.7)),
         Some(Fault::Abort(at)) => cut(&mut made, at),
+        Some(Fault::NoMask) => made.masks = None,
     }
     ok(&written(path, &made, prompt))
 }
@@ -317,7 +364,7 @@ fn wait(inner: &Inner, name: &str, time: Duration, ends: &AtomicBool) -> bool {
 }
 
 fn written(path: &str, made: &Made, prompt: &[u32]) -> Value {
-    let Made { ids, logprobs, finish, label, prompt_scores } = made;
+    let Made { ids, logprobs, uncut, masks, finish, label, prompt_scores } = made;
     let usage = json!({ "prompt_tokens": prompt.len(), "completion_tokens": ids.len() });
     let spans =
         if ids.is_empty() { json!([]) } else { json!([{ "version": label, "start": 0, "end": ids.len() }]) };
@@ -336,21 +383,25 @@ fn written(path: &str, made: &Made, prompt: &[u32]) -> Value {
                 .collect();
             json!({ "request_id": "r", "output_mode": "tokens", "usage": usage, "prompt_logprobs": by_place(),
                 "choices": [{ "index": 0, "finish_reason": finish, "stop_reason": null, "token_ids": ids,
-                    "weight_versions": spans, "logprobs": { "content": content } }] })
+                    "weight_versions": spans, "sampling_mask": masks, "logprobs": { "content": content } }] })
         }
         "/v1/completions" => json!({ "id": "c", "usage": usage,
             "choices": [{ "index": 0, "text": "", "finish_reason": finish, "token_ids": ids,
                 "prompt_logprobs": by_place(), "logprobs": { "token_logprobs": logprobs } }] }),
         _ => {
-            let tokens: Vec<Value> =
-                logprobs.iter().zip(ids).map(|(number, id)| json!([number, id, null])).collect();
+            let token = |(id, (number, uncut)): (&u32, (&Option<f64>, &f64))| match masks {
+                Some(_) => json!([uncut, id, null]),
+                None => json!([number, id, null]),
+            };
+            let tokens: Vec<Value> = ids.iter().zip(logprobs.iter().zip(uncut)).map(token).collect();
             let inputs = prompt_scores.as_ref().map(|scores| {
                 let numbers = std::iter::once(Value::Null).chain(scores.iter().map(|score| json!(score)));
                 numbers.zip(prompt).map(|(number, id)| json!([number, id, null])).collect::<Vec<_>>()
             });
             json!({ "text": "", "output_ids": ids, "meta_info": { "id": "r", "completion_tokens": ids.len(),
                 "finish_reason": { "type": finish }, "output_token_logprobs": tokens,
-                "input_token_logprobs": inputs, "weight_version": label } })
+                "input_token_logprobs": inputs, "weight_version": label, "output_token_sampling_mask": masks,
+                "output_token_sampling_logprobs": masks.as_ref().map(|_| logprobs) } })
         }
     }
 }

@@ -2,12 +2,14 @@
 //! reason why not. It never panics, and makes no request.
 
 mod experts;
+mod kept;
 pub(crate) mod sglang;
 pub(crate) mod vllm;
 
 pub(crate) use experts::Encoding;
 pub use experts::ExpertShape;
 
+use ruminate_data::KeptIds;
 use std::ops::Range;
 
 /// Log-probabilities at or below this stand for none: vLLM sends -9999 for NaN and for minus infinity.
@@ -29,6 +31,8 @@ pub struct Asked<'a> {
     pub vocab_size: usize,
     /// Where the routers are, when their choices were asked for.
     pub experts: Option<&'a ExpertShape>,
+    /// Whether the sets that top-k, top-p and min-p kept were asked for.
+    pub kept: bool,
 }
 
 /// Why a server stopped.
@@ -55,6 +59,8 @@ pub struct Answer {
     pub versions: Option<Vec<(String, Range<usize>)>>,
     /// The routers' choices, `[positions, moe_layers, experts_per_token]` over prompt and completion without its last token.
     pub experts: Option<Vec<u16>>,
+    /// What each token was drawn from, where that was asked for: log-probabilities are then of these sets alone.
+    pub kept: KeptIds,
 }
 
 /// Reads a reply of vLLM's `/inference/v1/generate`.
@@ -154,6 +160,10 @@ fn checked(answer: Answer, asked: &Asked, reported: Option<usize>) -> Result<Ans
     }
     if versions.is_some() && end != ids.len() {
         return Err(format!("weight versions for {end} of {} tokens", ids.len()));
+    }
+    if asked.kept && answer.kept.len() < ids.len() {
+        // An abort has lost what they were drawn from, and without that nothing can be learned from them.
+        return Ok(Answer { ids: Vec::new(), logprobs: Vec::new(), versions: None, experts: None, ..answer });
     }
     if answer.finish == Finish::Length && ids.last().is_some_and(ends) {
         // The last token that there was room for is an ending one: the completion ended by itself.

@@ -1,5 +1,6 @@
 //! Replies of SGLang's `/generate` (0.5), by its schema.
 
+use super::kept::{SamplingMask, kept};
 use super::{Answer, Asked, Encoding, Finish, Span, checked, json, logprob};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -18,6 +19,8 @@ struct Meta {
     weight_version: Option<String>,
     weight_versions: Option<Vec<Span>>,
     routed_experts: Option<String>,
+    output_token_sampling_mask: Option<SamplingMask>,
+    output_token_sampling_logprobs: Option<Vec<Option<f64>>>,
 }
 
 #[derive(Deserialize)]
@@ -44,7 +47,16 @@ pub(super) fn generate(body: &[u8], asked: &Asked) -> Result<Answer, String> {
         (None, _) => return Err("no `output_token_logprobs`".to_owned()),
     };
     let ids: Vec<u32> = tokens.iter().map(|(_, id, _)| *id).collect();
-    let logprobs = tokens.iter().map(|(number, ..)| logprob(*number)).collect::<Result<_, _>>()?;
+    let numbers: Vec<Option<f64>> = match meta.output_token_sampling_logprobs {
+        // Those beside the tokens are of the whole distribution.
+        Some(numbers) if asked.kept => numbers,
+        None if asked.kept && finish != Finish::Abort => {
+            return Err("no `output_token_sampling_logprobs`".to_owned());
+        }
+        _ => tokens.iter().map(|(number, ..)| *number).collect(),
+    };
+    let logprobs = numbers.into_iter().map(logprob).collect::<Result<_, _>>()?;
+    let kept = kept(meta.output_token_sampling_mask, &ids, finish, asked)?;
     let whole = |label: String| if ids.is_empty() { Vec::new() } else { vec![(label, 0..ids.len())] };
     let versions = Span::all(meta.weight_versions).or_else(|| meta.weight_version.map(whole));
     let experts = match (asked.experts, &meta.routed_experts) {
@@ -53,7 +65,7 @@ pub(super) fn generate(body: &[u8], asked: &Asked) -> Result<Answer, String> {
         }
         _ => None,
     };
-    checked(Answer { ids, logprobs, finish, versions, experts }, asked, meta.completion_tokens)
+    checked(Answer { ids, logprobs, finish, versions, experts, kept }, asked, meta.completion_tokens)
 }
 
 pub(super) fn scores(body: &[u8], ids: &[u32]) -> Result<Vec<f32>, String> {

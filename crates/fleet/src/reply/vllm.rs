@@ -1,5 +1,6 @@
 //! Replies of vLLM (0.30 and later): `/inference/v1/generate`, `/v1/completions`, and prompts' log-probabilities of both.
 
+use super::kept::{SamplingMask, kept};
 use super::{Answer, Asked, Encoding, Finish, Span, checked, json, logprob};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ struct Choice {
     logprobs: Option<Logprobs>,
     weight_versions: Option<Vec<Span>>,
     routed_experts: Option<String>,
+    sampling_mask: Option<SamplingMask>,
 }
 
 /// The two forms that the two routes have.
@@ -85,8 +87,9 @@ fn read(
         _ => None,
     };
     let versions = Span::all(choice.weight_versions);
+    let kept = kept(choice.sampling_mask, &ids, finish, asked)?;
     let reported = usage.and_then(|usage| usage.completion_tokens);
-    checked(Answer { ids, logprobs, finish, versions, experts }, asked, reported)
+    checked(Answer { ids, logprobs, finish, versions, experts, kept }, asked, reported)
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 //! The fleet against doubles: what works, the table of failures row by row, and replies that make no sense.
 
 mod background;
+mod cuts;
 mod failures;
 mod flow;
 mod replies;
@@ -30,6 +31,8 @@ struct Plan {
     kind: Kind,
     count: usize,
     config: Config,
+    /// How requests cut the distribution.
+    cuts: Option<SamplingParams>,
     before: fn(&[Double]),
 }
 
@@ -37,7 +40,7 @@ impl Default for Plan {
     fn default() -> Self {
         let config =
             Config { patience_s: 5.0, request_timeout_s: 5.0, push_timeout_s: 5.0, ..Config::default() };
-        Self { kind: Kind::Vllm, count: 3, config, before: |_| {} }
+        Self { kind: Kind::Vllm, count: 3, config, cuts: None, before: |_| {} }
     }
 }
 
@@ -55,7 +58,8 @@ impl Plan {
         if config.servers_file.is_none() {
             config.servers = doubles.iter().map(Double::url).collect();
         }
-        let fleet = Fleet::new(setup(config, self.kind)).expect("a fleet");
+        let setup = Setup { cuts: self.cuts, ..setup(config, self.kind) };
+        let fleet = Fleet::new(setup).expect("a fleet");
         Scene { doubles, fleet, folder }
     }
 
@@ -78,6 +82,7 @@ fn setup(config: Config, kind: Kind) -> Setup {
         dtype: "float32",
         max_canary_kl: 1e-3,
         tokenizer: ["What is 2+2?", "<think>"].map(|text| (text.to_owned(), ids(text))).to_vec(),
+        cuts: None,
         experts: None,
         key: None,
         admin_key: None,

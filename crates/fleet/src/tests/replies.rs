@@ -25,7 +25,7 @@ const SGLANG: &str = r#"{"text": "", "output_ids": [7, 8], "meta_info": {"comple
     "input_token_logprobs": [[null, 10, null], [-1.5, 20, null], [-2.5, 30, null]]}}"#;
 
 fn asked(prompt: &[u32]) -> Asked<'_> {
-    Asked { prompt, max_tokens: 8, stop_ids: &[END], vocab_size: VOCAB, experts: None }
+    Asked { prompt, max_tokens: 8, stop_ids: &[END], vocab_size: VOCAB, experts: None, kept: false }
 }
 
 type Reader = fn(&[u8], &Asked) -> Result<Answer, String>;
@@ -51,8 +51,14 @@ fn sound_replies_are_read() {
 fn replies_recorded_from_a_real_server_are_read() {
     // SmolLM2-135M-Instruct on vLLM 0.32.0, float32 on a CPU.
     let prompt = [504, 3575, 282, 253];
-    let asked =
-        |max_tokens| Asked { prompt: &prompt, max_tokens, stop_ids: &[2], vocab_size: 49152, experts: None };
+    let asked = |max_tokens| Asked {
+        prompt: &prompt,
+        max_tokens,
+        stop_ids: &[2],
+        vocab_size: 49152,
+        experts: None,
+        kept: false,
+    };
     let generated = include_bytes!("recorded/vllm-0.32.0-generate.json");
     let answer = vllm_generate(generated, &asked(4)).expect("read");
     assert_eq!((answer.ids.as_slice(), answer.finish), (&[1798, 314, 260, 3575][..], Finish::Length));
@@ -95,6 +101,46 @@ fn parts_that_do_not_fit_each_other_or_the_request_are_refused() {
     let early = VLLM.replace("[7, 8, 1]", "[1, 8, 1]").replace("\"token_id\": 7", "\"token_id\": 1");
     let error = vllm_generate(early.as_bytes(), &asked(&PROMPT)).expect_err("an end in the middle");
     assert!(error.contains("before the last"), "{error}");
+}
+
+#[test]
+fn sampling_masks_are_of_each_token_and_hold_it() {
+    let vllm = VLLM.replace("\"index\": 0,", "\"index\": 0, \"sampling_mask\": [[9, 7], [8], [2, 1, 3]],");
+    let named = vllm.replace("[[9, 7], [8], [2, 1, 3]]", "{\"token_ids\": [[9, 7], [8], [2, 1, 3]]}");
+    let sglang = SGLANG.replace(
+        "\"weight_version\"",
+        "\"output_token_sampling_mask\": [[9, 7], [8], [2, 1, 3]], \"output_token_sampling_logprobs\": [-0.25, 0.0, -0.125], \"weight_version\"",
+    );
+    let masked = Asked { kept: true, ..asked(&PROMPT) };
+    let readers: [(Reader, &str); 3] =
+        [(vllm_generate, &vllm), (vllm_generate, &named), (sglang_generate, &sglang)];
+    for (read, body) in readers {
+        let answer = read(body.as_bytes(), &masked).expect(body);
+        assert_eq!(
+            (answer.kept.at(0), answer.kept.at(1), answer.kept.at(2)),
+            (&[7, 9][..], &[8][..], &[1, 2, 3][..])
+        );
+        assert!(read(body.as_bytes(), &asked(&PROMPT)).expect(body).kept.is_empty(), "none were asked for");
+        for (to, says) in [
+            ("[[9, 7], [8]]", "sampling masks of 2 tokens for 3"),
+            ("[[9, 7], [8], [2, 3]]", "token 2 is 1, which is not in its sampling mask"),
+            ("[[9, 7], [], [1]]", "token 1 is 8, which is not in its sampling mask"),
+            ("[[9, 7], [8, 160], [1]]", "token id 160 in the sampling mask of token 1"),
+            ("[[9, 7, 9], [8], [1]]", "the sampling mask of token 0 has 9 twice"),
+            ("[[9, -7], [8], [1]]", "no answer of the schema"),
+            ("null", "s"),
+        ] {
+            let body = body.replace("[[9, 7], [8], [2, 1, 3]]", to);
+            let error = read(body.as_bytes(), &masked).expect_err(says);
+            assert!(error.contains(says), "{error}");
+        }
+    }
+    let sglang_answer = sglang_generate(sglang.as_bytes(), &masked).expect("sound");
+    assert_eq!(sglang_answer.logprobs, [-0.25, 0.0, -0.125], "of what was kept");
+    for (read, body) in READERS {
+        let error = read(body.as_bytes(), &masked).expect_err("no masks");
+        assert!(error.contains("sampling"), "{error}");
+    }
 }
 
 /// Changes to a sound reply: bytes replaced, removed and put in, and pieces of JSON in the place of others.

@@ -51,6 +51,8 @@ pub(crate) struct ServerEngine<'a> {
     /// Versions on the disk, with the names of their adapters.
     kept: VecDeque<(PathBuf, String)>,
     logprobs: Logprobs,
+    /// Whether the servers return what top-k, top-p and min-p kept.
+    records_kept: bool,
     log: JsonlAppender,
     version: u64,
 }
@@ -102,6 +104,7 @@ impl<'a> ServerEngine<'a> {
             canary: Canary::sequence(&text, policy.config().vocab_size),
             kept: VecDeque::new(),
             logprobs: settings::logprobs(recipe.rollout.dtype),
+            records_kept: recipe.rollout.sampling().cuts(),
             log,
             version: 0,
         };
@@ -256,6 +259,10 @@ impl Engine for ServerEngine<'_> {
     fn background(&mut self) -> Result<Option<&mut dyn rollout::Background>, rollout::Error> {
         self.start_background().map_err(of_fleet)?;
         Ok(Some(self))
+    }
+
+    fn records_kept(&self) -> bool {
+        self.records_kept
     }
 
     fn logprobs(&self) -> Logprobs {

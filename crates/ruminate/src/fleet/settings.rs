@@ -68,15 +68,24 @@ pub(crate) fn check(recipe: &Recipe) -> Result<()> {
              [\"http://127.0.0.1:8000\"], or a `fleet.servers_file`",
         ));
     }
-    if rollout.top_p < 1.0 {
-        return refused("rollout.top_p", rollout.top_p.to_string(), "1");
+    let cuts = rollout.sampling().cuts();
+    if cuts && rollout.top_k == 0 && rollout.engine == EngineKind::Vllm {
+        // Its sampling mask is what makes the policy that was sampled one that can be learned.
+        return refused(
+            "rollout.top_k",
+            "0".to_owned(),
+            "a number above 0 beside `top_p` and `min_p`, as vLLM demands,",
+        );
     }
-    if rollout.top_k > 0 {
-        return refused("rollout.top_k", rollout.top_k.to_string(), "0");
+    if cuts && recipe.grpo.staleness() > 0 {
+        return refused(
+            "grpo.max_staleness",
+            recipe.grpo.staleness().to_string(),
+            "0 with `top_p`, `top_k` or `min_p`, since a push loses what was kept of completions in flight,",
+        );
     }
     // What a server would compute by rules of its own, or not at all.
     let controls = [
-        ("rollout.min_p", rollout.min_p > 0.0),
         ("rollout.repetition_penalty", rollout.repetition_penalty != 1.0),
         ("rollout.presence_penalty", rollout.presence_penalty != 0.0),
         ("rollout.frequency_penalty", rollout.frequency_penalty != 0.0),
@@ -141,6 +150,7 @@ pub(super) fn setup(
         max_tokens: prompt_tokens + rollout.max_new_tokens,
         dtype,
         tokenizer: TEXTS.iter().copied().filter_map(encode).collect(),
+        cuts: rollout.sampling().cuts().then(|| rollout.sampling()),
         experts: replays.then(|| experts(model)).flatten(),
         key,
         admin_key,
