@@ -13,7 +13,7 @@ usage: cargo xtask sanitize [STEP]...
 
   miri      the index arithmetic, packing and transposes of kernels, interpreted
   address   AddressSanitizer: the tests of kernels and rollout, the unit tests of reward and sandbox
-  thread    ThreadSanitizer: products of kernels, the unit tests of reward and sandbox
+  thread    ThreadSanitizer: products of kernels, the tests of rollout, the unit tests of reward and sandbox
 
 Without a STEP all of them. Each needs `rustup toolchain install nightly --component miri,rust-src`, and builds
 in a folder of its own, target/sanitize/STEP.";
@@ -107,6 +107,7 @@ const STEPS: [Step; 3] = [
                 "--skip",
                 "all_tests_of_this_crate_pass_without_vector_instructions",
             ],
+            &["test", "-Zbuild-std", "--target", "HOST", "-p", "ruminate-rollout", "--lib", "--tests"],
         ],
     },
 ];
@@ -181,6 +182,8 @@ impl Toolchain {
         let mut command = Command::new("rustup");
         command
             .args(["run", "nightly", "cargo"])
+            // With few optimisations, as sanitizers are meant to be used: Burn alone takes minutes to optimise.
+            .args(["--config", "profile.dev.package.\"*\".opt-level=1"])
             .args(args.iter().map(|arg| arg.replace("HOST", &self.host)));
         command.current_dir(root()).env("CARGO_TARGET_DIR", root().join("target/sanitize").join(step.name));
         // What the cargo that started us would have its children use.
