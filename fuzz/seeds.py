@@ -118,9 +118,13 @@ def of_files():
     scores = [None, {"20": {"logprob": -1.5}}, {"30": {"logprob": -2.5}}]
     spans = [{"version": "run:3", "start": 0, "end": 3}]
     choice = {"finish_reason": "stop", "token_ids": [7, 8, 1], "weight_versions": spans, "routed_experts": None}
+    masks = [[7, 9], [8], [1, 2, 3]]
     meta = {"completion_tokens": 3, "finish_reason": {"type": "stop"}, "output_token_logprobs": [[-0.5, 7, None], [-1, 8, None], [-1, 1, None]],
             "input_token_logprobs": [[None, 10, None], [-1.5, 20, None], [-2.5, 30, None]], "weight_versions": spans}
     for reply in ({"choices": [{**choice, "logprobs": {"content": tokens}}], "prompt_logprobs": scores},
+                  {"choices": [{**choice, "logprobs": {"content": tokens}, "sampling_mask": masks}]},
+                  {"choices": [{**choice, "logprobs": {"content": tokens}, "sampling_mask": {"token_ids": masks}}]},
+                  {"meta_info": {**meta, "output_token_sampling_mask": masks, "output_token_sampling_logprobs": [-0.25, -0.5, 0]}},
                   {"choices": [{**choice, "logprobs": {"token_logprobs": [-0.5, None, -1]}, "prompt_logprobs": scores}]}, {"meta_info": meta}):
         yield "reply", json.dumps(reply).encode()
     files = ["".join(json.dumps(row) + "\n" for row in rows).encode() for rows in RUN]
