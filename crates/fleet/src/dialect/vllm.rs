@@ -158,6 +158,8 @@ impl Dialect for Vllm {
             let reply = client.post("/inference/v1/generate", &body, Right::Use, deadline)?;
             return vllm_generate(&reply, &asked).map_err(Failure::Broken);
         }
+        // This route does not say which weights sampled: a server that was started again says so before or behind the answer.
+        let before = self.version(client, deadline)?;
         let mut body = sampling(ask);
         for (key, value) in [
             ("model", json!(target.model(facts))),
@@ -169,8 +171,12 @@ impl Dialect for Vllm {
         }
         let reply = client.post("/v1/completions", &body, Right::Use, deadline)?;
         let mut answer = vllm_completions(&reply, &asked).map_err(Failure::Broken)?;
-        // This route does not say which weights sampled. A server that was started again says so here.
-        if let Some(label) = self.version(client, deadline)?
+        // The label behind it alone may be that of a push which cut the answer short.
+        let label = match before {
+            Some(label) if label != target.label => Some(label),
+            _ => self.version(client, deadline)?,
+        };
+        if let Some(label) = label
             && !answer.ids.is_empty()
         {
             answer.versions = Some(vec![(label, 0..answer.ids.len())]);

@@ -137,6 +137,19 @@ fn the_fallback_without_versions_asks_for_the_label_behind_each_answer() {
 }
 
 #[test]
+fn an_answer_of_old_weights_stays_one_when_the_push_comes_before_its_label_is_asked_for() {
+    let before = |doubles: &[Double]| doubles[0].script().has_token_route = false;
+    let mut scene = Plan { count: 1, before, ..Plan::default() }.ready();
+    scene.doubles[0].die();
+    scene.doubles[0].start_again().expect("its port");
+    // The first answer gives the old weights away; the push that follows cuts the others short.
+    let slow = Fault::Slow(Duration::from_secs(2));
+    scene.doubles[0].script().faults.extend([Fault::Slow(Duration::ZERO), slow.clone(), slow.clone(), slow]);
+    let (_, tally) = scene.sound(requests(2, 2), 0);
+    assert_eq!(tally.stale, 4, "{tally:?}");
+}
+
+#[test]
 fn a_server_that_names_other_weights_whatever_is_pushed_ends_as_none() {
     let config = Config { patience_s: 1.0, ..Plan::default().config };
     for label in ["run:7", "other:0", ""] {
