@@ -19,9 +19,8 @@ fuzz_target!(|body: &[u8]| {
         experts: Some(&shape),
         kept,
     };
-    for (read, kept) in
-        [vllm_generate, vllm_completions, sglang_generate].into_iter().flat_map(|read| [(read, false), (read, true)])
-    {
+    let readers = [vllm_generate, vllm_completions, sglang_generate];
+    for (read, kept) in readers.into_iter().flat_map(|read| [(read, false), (read, true)]) {
         if let Ok(answer) = read(body, &asked(kept)) {
             assert_eq!(answer.kept.len(), if kept { answer.ids.len() } else { 0 });
             let drawn = answer.ids.iter().enumerate().take(answer.kept.len());

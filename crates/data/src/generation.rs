@@ -97,6 +97,16 @@ impl SamplingParams {
         self.temperature > 0.0 && (self.top_p < 1.0 || self.top_k > 0 || self.min_p > 0.0)
     }
 
+    /// The first of top-p, top-k and min-p that cuts tokens off: its name, its value, and the value that cuts nothing.
+    pub fn first_cut(&self) -> Option<(&'static str, f64, f64)> {
+        match self {
+            _ if !self.cuts() => None,
+            _ if self.top_p < 1.0 => Some(("top_p", self.top_p, 1.0)),
+            _ if self.top_k > 0 => Some(("top_k", self.top_k as f64, 0.0)),
+            _ => Some(("min_p", self.min_p, 0.0)),
+        }
+    }
+
     /// Whether logits are changed by what was written.
     pub fn penalises(&self) -> bool {
         self.repetition_penalty != 1.0 || self.presence_penalty != 0.0 || self.frequency_penalty != 0.0

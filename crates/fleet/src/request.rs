@@ -5,24 +5,18 @@ use ruminate_data::{Request, SamplingParams};
 
 /// Refuses what servers compute otherwise than an engine of ours, or give no numbers for.
 pub(crate) fn check(request: &Request, setup: &Setup) -> Result<(), Error> {
-    let SamplingParams { temperature, top_p, top_k, min_p, max_new_tokens, .. } = request.sampling;
+    let SamplingParams { temperature, top_k, max_new_tokens, .. } = request.sampling;
     let refused = |key: &str, found: &str, expected: &str| {
         Err(Error::Sampling(format!("`rollout.{key}` is {found}; expected {expected} where servers sample")))
     };
     if temperature <= 0.0 {
         return refused("temperature", &temperature.to_string(), "a number above 0");
     }
-    if request.sampling.cuts() && setup.cuts.is_none() {
-        let (key, found, none) = match () {
-            () if top_p < 1.0 => ("top_p", top_p.to_string(), "1"),
-            () if top_k > 0 => ("top_k", top_k.to_string(), "0"),
-            () => ("min_p", min_p.to_string(), "0"),
-        };
-        return refused(
-            key,
-            &found,
-            &format!("{none}, since the servers were not asked for what they keep,"),
-        );
+    if let Some((key, found, none)) = request.sampling.first_cut()
+        && setup.cuts.is_none()
+    {
+        let expected = format!("{none}, since the servers were not asked for what they keep,");
+        return refused(key, &found.to_string(), &expected);
     }
     if request.sampling.cuts() && top_k == 0 && setup.kind == Kind::Vllm {
         return refused("top_k", "0", "a number above 0 beside `top_p` and `min_p`, as vLLM demands,");

@@ -3,20 +3,6 @@
 use crate::Error;
 use ruminate_data::{Completion, Group, SamplingParams};
 
-impl Error {
-    /// Why such sampling cannot be learned from with an engine that does not record what it kept.
-    pub(crate) fn cut_unseen(sampling: &SamplingParams) -> Self {
-        let (key, found, expected) = if sampling.top_p < 1.0 {
-            ("top_p", sampling.top_p, 1.0)
-        } else if sampling.top_k > 0 {
-            ("top_k", sampling.top_k as f64, 0.0)
-        } else {
-            ("min_p", sampling.min_p, 0.0)
-        };
-        Self::CutUnseen { key, found, expected }
-    }
-}
-
 /// Checks that completions carry what they were drawn from, where that was cut.
 ///
 /// # Errors

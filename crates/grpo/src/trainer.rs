@@ -119,8 +119,10 @@ impl<'a> Trainer<'a> {
                 expected: "a list of problems or of sources, `State::pools`, whose `Pools::problem` is the index that `problems` gets",
             });
         }
-        if args.sampling.cuts() && !engine.records_kept() {
-            return Err(Error::cut_unseen(&args.sampling));
+        if let Some((key, found, expected)) = args.sampling.first_cut()
+            && !engine.records_kept()
+        {
+            return Err(Error::CutUnseen { key, found, expected });
         }
         // Under adapters the first policy is the base, which is there with them off.
         let copied = config.beta > 0.0 && state.policy.adapters().is_none();

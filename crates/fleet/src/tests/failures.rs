@@ -126,22 +126,25 @@ fn a_server_started_again_between_two_calls_gives_itself_away_and_nothing_stale_
     assert_eq!(scene.doubles[0].script().label, "run:1");
 }
 
-#[test]
-fn the_fallback_without_versions_asks_for_the_label_behind_each_answer() {
+/// One server without the route that has versions, started again with old weights.
+fn fallback_with_old_weights() -> Scene {
     let before = |doubles: &[Double]| doubles[0].script().has_token_route = false;
-    let mut scene = Plan { count: 1, before, ..Plan::default() }.ready();
+    let scene = Plan { count: 1, before, ..Plan::default() }.ready();
     scene.doubles[0].die();
     scene.doubles[0].start_again().expect("its port");
+    scene
+}
+
+#[test]
+fn the_fallback_without_versions_asks_for_the_label_behind_each_answer() {
+    let mut scene = fallback_with_old_weights();
     let (_, tally) = scene.sound(requests(2, 2), 0);
     assert!(tally.stale > 0, "{tally:?}");
 }
 
 #[test]
 fn an_answer_of_old_weights_stays_one_when_the_push_comes_before_its_label_is_asked_for() {
-    let before = |doubles: &[Double]| doubles[0].script().has_token_route = false;
-    let mut scene = Plan { count: 1, before, ..Plan::default() }.ready();
-    scene.doubles[0].die();
-    scene.doubles[0].start_again().expect("its port");
+    let mut scene = fallback_with_old_weights();
     // The first answer gives the old weights away; the push that follows cuts the others short.
     let slow = Fault::Slow(Duration::from_secs(2));
     scene.doubles[0].script().faults.extend([Fault::Slow(Duration::ZERO), slow.clone(), slow.clone(), slow]);
