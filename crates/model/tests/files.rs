@@ -36,6 +36,16 @@ fn kimi_k2_is_deepseek_v3_under_another_name() {
 }
 
 #[test]
+fn a_class_without_a_key_for_biases_gets_none() {
+    for (case, has_key) in
+        [("qwen2", false), ("mistral", false), ("mixtral", false), ("phi3", false), ("llama_tied", true)]
+    {
+        let config = load_config(&testkit::fixture_path("model").join(case)).expect("a fixture");
+        assert_eq!(config.to_json().get("attention_bias").is_some(), has_key, "{case}");
+    }
+}
+
+#[test]
 fn a_window_of_mistral_is_read_where_it_holds_all_positions() {
     let mut json = read_json(&testkit::fixture_path("model/mistral"), "config.json");
     let read = |json: &serde_json::Value| Config::from_json(json);

@@ -50,8 +50,8 @@ impl Config {
                 set("head_dim", json!(gqa.head_dim));
                 let biased = gqa.bias != Bias::None;
                 match traits.biases {
-                    // Its biases are there without the key.
-                    Biases::QueryKeyValue => set("attention_bias", json!(false)),
+                    // Their classes have no key for it.
+                    Biases::Never | Biases::QueryKeyValue => {}
                     Biases::QkvBias => set("qkv_bias", json!(biased)),
                     _ => set("attention_bias", json!(biased)),
                 }
