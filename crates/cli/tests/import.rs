@@ -13,7 +13,9 @@ fn gguf(name: &str) -> PathBuf {
 #[test]
 fn an_imported_file_of_every_family_generates_and_scores_text() {
     let folder = tempfile::tempdir().expect("a folder");
-    for case in ["llama", "qwen2", "qwen3", "pieces", "qwen3moe", "smollm3", "granite", "seed_oss", "phi3"] {
+    for case in
+        ["llama", "qwen2", "qwen3", "pieces", "qwen3moe", "smollm3", "granite", "seed_oss", "phi3", "unigram"]
+    {
         let out = folder.path().join(case);
         let out = out.to_str().expect("UTF-8");
         let imported = ruminate(&["import", gguf(&format!("{case}.gguf")).to_str().expect("UTF-8"), out]);
@@ -109,6 +111,24 @@ fn a_file_without_an_end_is_imported_with_a_warning() {
     let output = ruminate(&["import", file.to_str().expect("UTF-8"), out.to_str().expect("UTF-8")]);
     assert_code(&output, 0);
     assert!(told(&output).contains("no token ends a text or a turn"), "{}", told(&output));
+}
+
+#[test]
+fn a_table_of_characters_that_leads_nowhere_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("unigram.gguf");
+    let mut bytes = fs::read(gguf("unigram.gguf")).expect("the fixture");
+    let key = b"tokenizer.ggml.precompiled_charsmap";
+    let at = bytes.windows(key.len()).position(|window| window == key).expect("it is there") + key.len();
+    // Behind the types of the list and of its elements and its length: the size of the trie.
+    bytes[at + 16..at + 20].copy_from_slice(&u32::MAX.to_le_bytes());
+    fs::write(&file, &bytes).expect("written");
+    let out = folder.path().join("out");
+    let output = ruminate(&["import", file.to_str().expect("UTF-8"), out.to_str().expect("UTF-8")]);
+    assert_code(&output, 3);
+    assert!(told(&output).contains("tokenizer.ggml.precompiled_charsmap"), "{}", told(&output));
+    assert!(told(&output).contains("shorter than it claims"), "{}", told(&output));
+    assert!(!out.exists());
 }
 
 #[test]

@@ -14,6 +14,7 @@ fn main() -> Result<(), Error> {
     for (key, value) in gguf.metadata().iter() {
         match value {
             Value::Texts(texts) => println!("{key}: {} texts", texts.len()),
+            Value::Bytes(bytes) => println!("{key}: {} bytes", bytes.len()),
             Value::Floats(floats) => println!("{key}: {} floats", floats.len()),
             Value::Integers(integers) => println!("{key}: {} integers", integers.len()),
             other => println!("{key}: {other:?}"),

@@ -240,9 +240,12 @@ impl Architecture {
             "rope_theta": self.rope_theta,
             "rope_scaling": self.scaling.to_json(),
             "tie_word_embeddings": self.tie_word_embeddings,
-            "attention_bias": self.family == Family::SeedOss,
             "dtype": dtype.config_name(),
         });
+        // Qwen2's class has no such key.
+        if self.family != Family::Qwen2 {
+            json["attention_bias"] = json!(self.family == Family::SeedOss);
+        }
         if self.family == Family::Smollm3 {
             json["no_rope_layers"] =
                 (1..=self.num_hidden_layers).map(|number| u64::from(number % UNROTATED != 0)).collect();

@@ -8,7 +8,7 @@ use crate::metadata::{Metadata, Strings, Value};
 use crate::source::Source;
 use crate::split;
 use crate::tensor::{TensorInfo, TensorType, type_name};
-use crate::tokenizer;
+use crate::tokenizer::{self, unigram::CHARSMAP};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -24,6 +24,8 @@ const MAX_TEXT_BYTES: u64 = 1 << 20;
 const MAX_ELEMENT_BYTES: u64 = 64 << 10;
 /// Of a list that is kept.
 pub(crate) const MAX_ELEMENTS: u64 = 1 << 19;
+/// Of a list of bytes that is kept: SentencePiece's largest table has 316 KiB.
+const MAX_BYTES: u64 = 2 << 20;
 /// All texts that are kept, keys and names included.
 const MAX_KEPT_BYTES: u64 = 16 << 20;
 const MAX_DEPTH: u32 = 4;
@@ -191,6 +193,12 @@ impl<R: Read + Seek> Header<R> {
 
     fn list(&mut self, key: &str) -> Result<Value, Error> {
         let kind = self.source.u32("a list's type")?;
+        if key == CHARSMAP && [0, 1].contains(&kind) {
+            let len = self.source.count("the length of a list of bytes", MAX_BYTES)?;
+            let mut bytes = Vec::new();
+            self.source.append("a list's bytes", len, &mut bytes)?;
+            return Ok(Value::Bytes(bytes));
+        }
         if !Gguf::<R>::KEPT_LISTS.contains(&key) || ![5, 6, 8].contains(&kind) {
             return self.pass_list(key, kind, 1);
         }

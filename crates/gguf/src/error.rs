@@ -71,8 +71,8 @@ pub enum Error {
     },
     /// `tokenizer.ggml.model` is of a kind that is not converted.
     #[error(
-        "the file's tokenizer is {found:?}; expected \"gpt2\" (byte-level BPE) or \"llama\" (SentencePiece's BPE): others are \
-         not converted; take the model's folder from the Hub instead"
+        "the file's tokenizer is {found:?}; expected \"gpt2\" (byte-level BPE), \"llama\" or \"t5\" (SentencePiece's BPE and \
+         Unigram): others are not converted; take the model's folder from the Hub instead"
     )]
     TokenizerModel {
         /// What the file says.

@@ -7,9 +7,11 @@ use crate::dequantize::dequantize;
 use crate::dtype::Dtype;
 use crate::error::Error;
 use crate::keys::ROPE_DIVISORS;
+use crate::metadata::Metadata;
 use crate::names::{self, Mapped};
 use crate::progress::Progress;
 use crate::split;
+use crate::tokenizer::unigram::CHARSMAP;
 use crate::tokenizer::{SpecialIds, Tokenizer};
 use crate::weights;
 use serde_json::{Map, Value, json};
@@ -38,7 +40,8 @@ pub struct Import {
 }
 
 impl Import {
-    /// Checks that the file is a model that we know with all its tensors and a BPE tokenizer.
+    /// Checks that the file is a model that we know with all its tensors and a tokenizer. What its normalizer is
+    /// told is looked into by [`check_charsmap`](Self::check_charsmap).
     ///
     /// # Errors
     /// What is wrong with it; nothing has been written.
@@ -54,6 +57,23 @@ impl Import {
         let dtype = options.dtype.unwrap_or_else(|| Dtype::of(mapped.iter().flat_map(Mapped::stored)));
         let has_end = eos.or(eot).or(eom).is_some();
         Ok(Self { architecture, mapped, dtype, pre: options.pre.clone(), has_end })
+    }
+
+    /// SentencePiece's `precompiled_charsmap`, by which the file's tokenizer replaces characters. It goes into
+    /// `tokenizer.json` as it is, and the libraries that read that believe every number in it.
+    ///
+    /// # Errors
+    /// What `check` says of it, or that it is no list of bytes: [`Error::Metadata`].
+    pub fn check_charsmap(
+        metadata: &Metadata,
+        check: impl FnOnce(&[u8]) -> Result<(), String>,
+    ) -> Result<(), Error> {
+        let charsmap = metadata.bytes(CHARSMAP)?.filter(|charsmap| !charsmap.is_empty());
+        charsmap.map_or(Ok(()), check).map_err(|found| Error::Metadata {
+            key: CHARSMAP.to_owned(),
+            expected: "a table that SentencePiece has made".to_owned(),
+            found,
+        })
     }
 
     /// Whether the file names a token that ends a text or a turn; generation with the model ends by length otherwise.

@@ -99,6 +99,7 @@ pub(crate) fn refuse_others(metadata: &Metadata, family: Family) -> Result<(), E
             Value::Texts(texts) => texts.is_empty(),
             Value::Integers(integers) => integers.iter().all(|&integer| integer == 0),
             Value::Floats(floats) => floats.iter().all(|&float| float == 0.0),
+            Value::Bytes(bytes) => bytes.is_empty(),
             Value::Skipped { len } => *len == 0,
         };
         if !neutral {

@@ -20,6 +20,8 @@ pub enum Value {
     Integers(Vec<i32>),
     /// A list of 32-bit floats that the caller of the reader asked for.
     Floats(Vec<f32>),
+    /// A list of bytes that the caller of the reader asked for.
+    Bytes(Vec<u8>),
     /// Any other list: checked and passed over.
     Skipped {
         /// Its elements.
@@ -157,6 +159,17 @@ impl Metadata {
         })
     }
 
+    /// A list of bytes, where the key is there.
+    ///
+    /// # Errors
+    /// As [`text`](Self::text).
+    pub fn bytes(&self, key: &str) -> Result<Option<&[u8]>, Error> {
+        self.typed(key, "a list of bytes", |value| match value {
+            Value::Bytes(bytes) => Some(bytes.as_slice()),
+            _ => None,
+        })
+    }
+
     /// The error of a key whose value cannot be.
     pub(crate) fn wrong(&self, key: &str, expected: impl Into<String>) -> Error {
         let found = match self.get(key) {
@@ -168,6 +181,7 @@ impl Metadata {
             Some(Value::Texts(texts)) => format!("a list of {} texts", texts.len()),
             Some(Value::Integers(integers)) => format!("a list of {} integers", integers.len()),
             Some(Value::Floats(floats)) => format!("a list of {} floats", floats.len()),
+            Some(Value::Bytes(bytes)) => format!("a list of {} bytes", bytes.len()),
             Some(Value::Skipped { len }) => format!("a list of {len}"),
         };
         Error::Metadata { key: key.to_owned(), expected: expected.into(), found }

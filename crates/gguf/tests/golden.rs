@@ -8,7 +8,7 @@ use safetensors::SafeTensors;
 use std::path::Path;
 use tokenizers::Tokenizer;
 
-const CASES: [(&str, Dtype); 11] = [
+const CASES: [(&str, Dtype); 12] = [
     ("llama", Dtype::Bf16),
     ("qwen2", Dtype::F32),
     ("qwen3", Dtype::Bf16),
@@ -20,6 +20,7 @@ const CASES: [(&str, Dtype); 11] = [
     ("phi3", Dtype::Bf16),
     ("deepseek2", Dtype::Bf16),
     ("deepseek2_whole", Dtype::Bf16),
+    ("unigram", Dtype::Bf16),
 ];
 
 #[test]
@@ -105,6 +106,8 @@ fn the_configuration_is_that_of_the_model_that_was_written() {
             };
             assert!(same, "{case} {key}: {} instead of {value}", ours[key]);
         }
+        // Of transformers' classes Qwen2's has no such key.
+        assert_eq!(ours.get("attention_bias").is_some(), case != "qwen2", "{case}");
         let generation = json(&folder.path().join("generation_config.json"));
         assert_eq!(generation["eos_token_id"], theirs["config"]["eos_token_id"], "{case}");
         let template =

@@ -252,6 +252,47 @@ fn pieces_need_a_finite_score_each_and_join_in_a_bounded_number_of_ways() {
 }
 
 #[test]
+fn unigram_needs_scores_an_unknown_token_and_a_table_of_bytes() {
+    const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
+    type Change<'a> = &'a dyn Fn(&mut Writer);
+
+    let with = |change: &dyn Fn(&mut Writer)| {
+        changed(|file| {
+            file.text("tokenizer.ggml.model", "t5").without("tokenizer.ggml.merges");
+            file.floats("tokenizer.ggml.scores", &[-3.0, -3.0, -4.0, -5.0, -6.0, 0.0]);
+            change(file);
+        })
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    import(&with(&|_| ()), folder.path()).expect("a valid file");
+    let tokenizer = tokenizers::Tokenizer::from_file(folder.path().join("tokenizer.json")).expect("it loads");
+    assert_eq!(tokenizer.encode("ab<end>", false).expect("encodes").get_ids(), [3, 5]);
+    let bytes = |kind: u32, len: u64| [&kind.to_le_bytes()[..], &len.to_le_bytes(), &[0; 8]].concat();
+    let cases: [(&str, Change<'_>); 4] = [
+        ("tokenizer.ggml.scores", &|file| {
+            file.without("tokenizer.ggml.scores");
+        }),
+        ("tokenizer.ggml.scores", &|file| {
+            file.floats("tokenizer.ggml.scores", &[f32::NAN; 6]);
+        }),
+        ("tokenizer.ggml.unknown_token_id", &|file| {
+            file.u32("tokenizer.ggml.unknown_token_id", 6);
+        }),
+        (CHARSMAP, &|file| {
+            file.raw(CHARSMAP, 9, &bytes(4, 2));
+        }),
+    ];
+    for (named, change) in cases {
+        let error = refusal(&with(change));
+        assert!(matches!(&error, Error::Metadata { key, .. } if key == named), "{named}: {error}");
+    }
+    let endless = with(&|file| {
+        file.raw(CHARSMAP, 9, &bytes(0, 1 << 40));
+    });
+    assert!(matches!(refusal(&endless), Error::Container { .. }));
+}
+
+#[test]
 fn long_pieces_are_refused_before_merges_are_looked_for() {
     // Just what fits into the texts that are kept; all cuts of these would take hours.
     let long: Vec<String> = (0..250).map(|number| format!("{}{number}", "a".repeat(65_000))).collect();
@@ -269,11 +310,11 @@ fn long_pieces_are_refused_before_merges_are_looked_for() {
 
 #[test]
 fn tokenizers_that_we_cannot_write_are_refused() {
-    let unigram = changed(|file| {
-        file.text("tokenizer.ggml.model", "t5");
+    let worlds = changed(|file| {
+        file.text("tokenizer.ggml.model", "rwkv");
     });
-    let error = refusal(&unigram);
-    assert!(matches!(&error, Error::TokenizerModel { found } if found == "t5"), "{error}");
+    let error = refusal(&worlds);
+    assert!(matches!(&error, Error::TokenizerModel { found } if found == "rwkv"), "{error}");
     let tekken = changed(|file| {
         file.text("tokenizer.ggml.pre", "tekken");
     });

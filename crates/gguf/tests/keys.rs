@@ -247,6 +247,10 @@ fn a_file_without_ends_says_so_and_takes_none_of_its_class() {
     for key in ["bos_token_id", "eos_token_id", "pad_token_id"] {
         assert_eq!(config.get(key), Some(&serde_json::Value::Null), "{key}");
     }
+    let tokenizer = common::json(&folder.path().join("tokenizer_config.json"));
+    for key in ["eos_token", "unk_token"] {
+        assert_eq!(tokenizer.get(key), Some(&serde_json::Value::Null), "{key}");
+    }
 }
 
 #[test]

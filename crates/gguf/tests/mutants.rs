@@ -10,7 +10,7 @@ use std::io::Cursor;
 #[test]
 fn files() {
     let sources: Vec<Vec<u8>> =
-        ["llama", "qwen2", "qwen3", "pieces", "qwen3moe", "granite", "phi3", "deepseek2"]
+        ["llama", "qwen2", "qwen3", "pieces", "qwen3moe", "granite", "phi3", "deepseek2", "unigram"]
             .iter()
             .map(|name| fixture(&format!("gguf/{name}.gguf")))
             .collect();
@@ -19,6 +19,7 @@ fn files() {
         "general.architecture",
         "llama.block_count",
         "tokenizer.ggml.scores",
+        "tokenizer.ggml.precompiled_charsmap",
         "qwen3moe.expert_count",
         "deepseek2.attention.key_length_mla",
         "general.alignment",

@@ -64,6 +64,7 @@ pub use special::SpecialTokens;
 pub use stream::TextStream;
 pub use tokenizer::{SpecialText, Tokenizer};
 pub use turn::{Turn, continuation, opens_thought, own_words, whole_reply};
+pub use untrusted::check_charsmap;
 
 /// The examples of the README are tested with the crate's own.
 #[cfg(doctest)]

@@ -6,6 +6,8 @@ use serde_json::Value;
 
 mod charsmap;
 
+pub use charsmap::check_charsmap;
+
 /// Values of the file at most: in memory each takes up to a hundred bytes. A vocabulary of 262,144 tokens with 515,000 merges
 /// has two million.
 const MAX_VALUES: usize = 8_000_000;

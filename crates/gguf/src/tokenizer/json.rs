@@ -1,6 +1,7 @@
 //! Writes `tokenizer.json` as it walks a tokenizer. It refuses to check one.
 
-use super::{Kind, Model, SpecialIds, Tokenizer, pair};
+use super::{Kind, Model, Tokenizer, pair, unigram};
+use crate::metadata::Strings;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -18,12 +19,23 @@ impl Serialize for Json<'_> {
         let [normalizer, pre_tokenizer, decoder] = match &self.0.model {
             Model::ByteLevel { rule, .. } => [rule.normalizer(), rule.pre_tokenizer(), byte_level(true)],
             Model::SentencePiece(pieces) => [pieces.normalizer(), Value::Null, pieces.decoder()],
+            Model::Unigram(unigram) => [unigram.normalizer(), Value::Null, unigram.decoder()],
         };
         map.serialize_entry("normalizer", &normalizer)?;
         map.serialize_entry("pre_tokenizer", &pre_tokenizer)?;
         map.serialize_entry("post_processor", &post_processor(self.0))?;
         map.serialize_entry("decoder", &decoder)?;
-        map.serialize_entry("model", &Bpe(self.0))?;
+        let bpe = |merges, ignore_merges, unk| Bpe { tokenizer: self.0, merges, ignore_merges, unk };
+        match &self.0.model {
+            Model::ByteLevel { merges, rule } => {
+                map.serialize_entry("model", &bpe(Merges::Texts(merges), rule.ignore_merges, None))?;
+            }
+            Model::SentencePiece(pieces) => {
+                let unk = self.0.special.unk.map(|id| self.0.text(id));
+                map.serialize_entry("model", &bpe(Merges::Ids(self.0, &pieces.merges), false, unk))?;
+            }
+            Model::Unigram(unigram) => map.serialize_entry("model", &unigram::Json(self.0, unigram))?,
+        }
         map.end()
     }
 }
@@ -53,26 +65,28 @@ impl Serialize for AddedTokens<'_> {
     }
 }
 
-struct Bpe<'a>(&'a Tokenizer<'a>);
+struct Bpe<'a> {
+    tokenizer: &'a Tokenizer<'a>,
+    merges: Merges<'a>,
+    ignore_merges: bool,
+    /// What stands for unknown characters.
+    unk: Option<&'a str>,
+}
 
 impl Serialize for Bpe<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
+        let bytes = matches!(self.merges, Merges::Ids(..));
         map.serialize_entry("type", "BPE")?;
-        let SpecialIds { unk, .. } = self.0.special;
-        let (ignore_merges, unk, bytes) = match &self.0.model {
-            Model::ByteLevel { rule, .. } => (rule.ignore_merges, None, false),
-            Model::SentencePiece(_) => (false, unk.map(|id| self.0.text(id)), true),
-        };
         map.serialize_entry("dropout", &Value::Null)?;
-        map.serialize_entry("unk_token", &unk)?;
+        map.serialize_entry("unk_token", &self.unk)?;
         map.serialize_entry("continuing_subword_prefix", &Value::Null)?;
         map.serialize_entry("end_of_word_suffix", &Value::Null)?;
         map.serialize_entry("fuse_unk", &bytes)?;
         map.serialize_entry("byte_fallback", &bytes)?;
-        map.serialize_entry("ignore_merges", &ignore_merges)?;
-        map.serialize_entry("vocab", &Vocabulary(self.0))?;
-        map.serialize_entry("merges", &Merges(self.0))?;
+        map.serialize_entry("ignore_merges", &self.ignore_merges)?;
+        map.serialize_entry("vocab", &Vocabulary(self.tokenizer))?;
+        map.serialize_entry("merges", &self.merges)?;
         map.end()
     }
 }
@@ -87,15 +101,20 @@ impl Serialize for Vocabulary<'_> {
     }
 }
 
-struct Merges<'a>(&'a Tokenizer<'a>);
+/// What is joined, the first pair first.
+enum Merges<'a> {
+    /// Two tokens with a space between them; checked.
+    Texts(&'a Strings),
+    /// Pieces of SentencePiece, by their ids.
+    Ids(&'a Tokenizer<'a>, &'a [[u32; 2]]),
+}
 
 impl Serialize for Merges<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0.model {
-            // Checked: every merge is a pair.
-            Model::ByteLevel { merges, .. } => serializer.collect_seq(merges.iter().filter_map(pair)),
-            Model::SentencePiece(pieces) => {
-                serializer.collect_seq(pieces.merges.iter().map(|parts| parts.map(|id| self.0.text(id))))
+        match self {
+            Self::Texts(merges) => serializer.collect_seq(merges.iter().filter_map(pair)),
+            Self::Ids(tokenizer, merges) => {
+                serializer.collect_seq(merges.iter().map(|parts| parts.map(|id| tokenizer.text(id))))
             }
         }
     }
@@ -109,7 +128,7 @@ fn byte_level(trim_offsets: bool) -> Value {
 fn post_processor(tokenizer: &Tokenizer) -> Value {
     let byte_level = match &tokenizer.model {
         Model::ByteLevel { .. } => byte_level(false),
-        Model::SentencePiece(_) => Value::Null,
+        Model::SentencePiece(_) | Model::Unigram(_) => Value::Null,
     };
     let Some(bos) = tokenizer.special.bos.filter(|_| tokenizer.adds_bos) else {
         return byte_level;

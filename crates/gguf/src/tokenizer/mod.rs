@@ -1,11 +1,12 @@
-//! `tokenizer.ggml.*` to `tokenizer.json` and `tokenizer_config.json`: byte-level BPE (`gpt2`) and SentencePiece's BPE
-//! (`llama`). It refuses to encode text.
+//! `tokenizer.ggml.*` to `tokenizer.json` and `tokenizer_config.json`: byte-level BPE (`gpt2`), SentencePiece's BPE
+//! (`llama`) and its Unigram (`t5`). It refuses to encode text.
 //!
 //! Vocabularies are large and files hostile, so nothing is copied: the index is a list of ids sorted by token, and
 //! `tokenizer.json` is written as it is walked.
 
 mod json;
 pub(crate) mod pieces;
+pub(crate) mod unigram;
 
 use crate::error::{Error, shown};
 use crate::metadata::{Metadata, Strings};
@@ -14,6 +15,7 @@ use json::Json;
 use pieces::Pieces;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
+use unigram::Unigram;
 
 pub(crate) const TOKENS: &str = "tokenizer.ggml.tokens";
 pub(crate) const MERGES: &str = "tokenizer.ggml.merges";
@@ -52,6 +54,8 @@ enum Model<'a> {
     ByteLevel { merges: &'a Strings, rule: Rule },
     /// The whole text, joined to the pieces with the best scores; bytes where a character is no piece.
     SentencePiece(Pieces),
+    /// The whole text, cut into the pieces whose scores add up to most.
+    Unigram(Unigram<'a>),
 }
 
 /// What `tokenizer.ggml.token_type` says of a token (`enum llama_token_type`).
@@ -71,32 +75,36 @@ impl<'a> Tokenizer<'a> {
     /// `pre` names the rule for splitting text of a file that names none.
     pub(crate) fn read(metadata: &'a Metadata, vocab_size: u64, pre: Option<&str>) -> Result<Self, Error> {
         const MODEL: &str = "tokenizer.ggml.model";
-        let byte_level = match metadata.text(MODEL)? {
-            Some("gpt2") => true,
-            Some("llama") => false,
+        let model = metadata.text(MODEL)?;
+        let usual = match model {
+            Some("gpt2") => SpecialIds::default(),
+            Some("llama") => pieces::USUAL_IDS,
+            Some("t5") => unigram::USUAL_IDS,
             Some(other) => return Err(Error::TokenizerModel { found: shown(other) }),
-            None => return Err(metadata.wrong(MODEL, "\"gpt2\" or \"llama\"")),
+            None => return Err(metadata.wrong(MODEL, "\"gpt2\", \"llama\" or \"t5\"")),
         };
         let tokens = metadata.texts(TOKENS)?.ok_or_else(|| metadata.wrong(TOKENS, "a list of texts"))?;
         if tokens.is_empty() || tokens.len() as u64 > vocab_size {
             let expected = format!("from 1 to {vocab_size} texts: the rows of the embedding");
             return Err(metadata.wrong(TOKENS, expected));
         }
-        let usual = if byte_level { SpecialIds::default() } else { pieces::USUAL_IDS };
         let special = special_ids(metadata, tokens, usual)?;
         let kinds = kinds(metadata, tokens, special)?;
         let index = Index::of(tokens)?;
-        let (model, usually_bos) = if byte_level {
-            let merges = metadata.texts(MERGES)?.ok_or_else(|| metadata.wrong(MERGES, "a list of texts"))?;
-            for (place, merge) in merges.iter().enumerate() {
-                if pair(merge).and_then(|parts| index.joined(tokens, parts)).is_none() {
-                    return Err(Error::Merge { index: place, merge: shown(merge) });
+        let (model, usually_bos) = match model {
+            Some("llama") => (Model::SentencePiece(Pieces::read(metadata, tokens, &kinds, &index)?), true),
+            Some("t5") => (Model::Unigram(Unigram::read(metadata, tokens, &index, special)?), false),
+            _ => {
+                let merges =
+                    metadata.texts(MERGES)?.ok_or_else(|| metadata.wrong(MERGES, "a list of texts"))?;
+                for (place, merge) in merges.iter().enumerate() {
+                    if pair(merge).and_then(|parts| index.joined(tokens, parts)).is_none() {
+                        return Err(Error::Merge { index: place, merge: shown(merge) });
+                    }
                 }
+                let rule = Rule::of(metadata, pre)?;
+                (Model::ByteLevel { merges, rule }, rule.adds_bos)
             }
-            let rule = Rule::of(metadata, pre)?;
-            (Model::ByteLevel { merges, rule }, rule.adds_bos)
-        } else {
-            (Model::SentencePiece(Pieces::read(metadata, tokens, &kinds, &index)?), true)
         };
         let adds_bos = metadata.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(usually_bos);
         let chat_template = metadata.text(TEMPLATE)?;
@@ -109,15 +117,13 @@ impl<'a> Tokenizer<'a> {
     }
 
     /// `tokenizer_config.json`. The class is the one that takes `tokenizer.json` as it is: those of the families
-    /// build parts of it again.
+    /// build parts of it again. What the file does not name is null: absent, a class would take its own.
     pub(crate) fn config(&self, model_max_length: u64) -> Value {
         let mut config = Map::new();
         config.insert("tokenizer_class".to_owned(), json!("PreTrainedTokenizerFast"));
         let SpecialIds { bos, eos, pad, unk, .. } = self.special;
         for (key, id) in [("bos_token", bos), ("eos_token", eos), ("pad_token", pad), ("unk_token", unk)] {
-            if let Some(id) = id {
-                config.insert(key.to_owned(), json!(self.text(id)));
-            }
+            config.insert(key.to_owned(), json!(id.map(|id| self.text(id))));
         }
         config.insert("clean_up_tokenization_spaces".to_owned(), json!(false));
         config.insert("model_max_length".to_owned(), json!(model_max_length));

@@ -35,12 +35,7 @@ impl Pieces {
         kinds: &[Kind],
         index: &Index,
     ) -> Result<Self, Error> {
-        let scores = metadata.floats(SCORES)?;
-        let scores =
-            scores.filter(|scores| scores.len() == tokens.len() && scores.iter().all(|s| s.is_finite()));
-        let Some(scores) = scores else {
-            return Err(metadata.wrong(SCORES, format!("{} finite numbers, one per token", tokens.len())));
-        };
+        let scores = scores(metadata, tokens)?;
         let prefix = metadata.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
         let merges =
             merges(tokens, kinds, index, scores).map_err(|expected| metadata.wrong(TOKENS, expected))?;
@@ -60,16 +55,29 @@ impl Pieces {
 
     /// `decoder` of `tokenizer.json`.
     pub(super) fn decoder(&self) -> Value {
-        let mut steps = vec![
-            json!({ "type": "Replace", "pattern": { "String": SPACE }, "content": " " }),
-            json!({ "type": "ByteFallback" }),
-            json!({ "type": "Fuse" }),
-        ];
-        if self.prefix {
-            steps.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
-        }
-        json!({ "type": "Sequence", "decoders": steps })
+        decoder(self.prefix)
     }
+}
+
+/// A finite score of each token.
+pub(super) fn scores<'a>(metadata: &'a Metadata, tokens: &Strings) -> Result<&'a [f32], Error> {
+    let scores = metadata.floats(SCORES)?;
+    let fits = |scores: &&[f32]| scores.len() == tokens.len() && scores.iter().all(|score| score.is_finite());
+    let expected = || format!("{} finite numbers, one per token", tokens.len());
+    scores.filter(fits).ok_or_else(|| metadata.wrong(SCORES, expected()))
+}
+
+/// `decoder` of `tokenizer.json` for pieces, where a text begins with a space or not.
+pub(super) fn decoder(prefix: bool) -> Value {
+    let mut steps = vec![
+        json!({ "type": "Replace", "pattern": { "String": SPACE }, "content": " " }),
+        json!({ "type": "ByteFallback" }),
+        json!({ "type": "Fuse" }),
+    ];
+    if prefix {
+        steps.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
+    }
+    json!({ "type": "Sequence", "decoders": steps })
 }
 
 /// The pairs of pieces that join to another one, that with the best score first.

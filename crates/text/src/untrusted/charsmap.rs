@@ -9,12 +9,16 @@ const MAX_KEY_BYTES: usize = 5;
 /// Bytes of what one character becomes: the longest of Unicode's own, U+FDFA, has 33.
 const MAX_TEXT_BYTES: usize = 64;
 
-/// Whether every text can be normalized by it.
+/// As [`check_charsmap`], of what `tokenizer.json` has.
+pub(super) fn check(base64: &str) -> Result<(), String> {
+    check_charsmap(&decoded(base64).ok_or("a Precompiled whose charsmap is no base64")?)
+}
+
+/// Whether every text can be normalized by a `precompiled_charsmap` of SentencePiece, as bytes.
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub(super) fn check(base64: &str) -> Result<(), String> {
-    let bytes = decoded(base64).ok_or("a Precompiled whose charsmap is no base64")?;
+pub fn check_charsmap(bytes: &[u8]) -> Result<(), String> {
     let (size, rest) = bytes.split_first_chunk().ok_or("a Precompiled whose charsmap is empty")?;
     let size = u32::from_le_bytes(*size) as usize;
     let units = rest
