@@ -35,6 +35,7 @@ fn recipes_for_checkpoints_run_a_step() {
     for (recipe, data) in [
         ("qwen2.5-0.5b-countdown.toml", &[][..]),
         ("gsm8k.toml", &files[..]),
+        ("gsm-symbolic.toml", &files[..]),
         ("lora-24gb.toml", &[files[0], files[1], "lora.r=8"][..]), // the model is 16 wide
         ("smollm2-sums.toml", &sums[..]),
         ("smollm2-sums-lora.toml", &sums[..]),
