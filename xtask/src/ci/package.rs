@@ -17,14 +17,17 @@ type Dependencies = BTreeMap<String, BTreeSet<String>>;
 pub(super) fn check() -> Result<()> {
     let output = cargo_command(&["metadata", "--no-deps", "--format-version", "1"]).output()?;
     ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-    let all = dependencies(&serde_json::from_slice(&output.stdout)?)?;
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let all = dependencies(&metadata)?;
     let (tensors, text): (Vec<&str>, Vec<&str>) =
         all.keys().map(String::as_str).partition(|name| reaches(name, KERNELS, &all));
     ensure!(!tensors.is_empty() && !text.is_empty(), "expected crates of both columns, found {all:?}");
+    let published: Vec<&str> = all.keys().map(String::as_str).collect();
     if let Some(home) = cargo_home() {
-        let published: Vec<&str> = all.keys().map(String::as_str).collect();
         forget_unpacked(&home, &published)?;
     }
+    let target = metadata["target_directory"].as_str().context("cargo metadata has no target folder")?;
+    forget_compiled(Path::new(target), &published)?;
     package(&text, &[])?;
     package(&[&tensors[..], &text[..]].concat(), &["--no-verify"])
 }
@@ -51,6 +54,39 @@ fn forget_unpacked(home: &Path, packages: &[&str]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Removes what Cargo knows of builds of unpacked packages: to it a package of a registry never changes, so that it would take
+/// yesterday's build for today's package. The list of the sources that such a build was made of (`dep-..`) is empty.
+fn forget_compiled(target: &Path, packages: &[&str]) -> Result<()> {
+    let known = target.join("debug/.fingerprint");
+    if !known.is_dir() {
+        return Ok(());
+    }
+    for build in folders(&known)? {
+        let name = build.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if packages.iter().any(|package| is_build_of(&name, package)) && !lists_sources(&build)? {
+            remove(&build)?;
+        }
+    }
+    Ok(())
+}
+
+fn lists_sources(build: &Path) -> Result<bool> {
+    for file in fs::read_dir(build).with_context(|| format!("cannot read {}", build.display()))? {
+        let file = file?;
+        let is_list = file.file_name().to_string_lossy().starts_with("dep-");
+        if is_list && fs::read(file.path())?.windows(3).any(|bytes| bytes == b".rs") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether `folder` is named by `package`, `-` and a hash.
+fn is_build_of(folder: &str, package: &str) -> bool {
+    let hash = folder.strip_prefix(package).and_then(|rest| rest.strip_prefix('-'));
+    hash.is_some_and(|hash| hash.len() == 16 && hash.bytes().all(|digit| digit.is_ascii_hexdigit()))
 }
 
 /// Whether `folder` is named by `package`, `-` and a version.
@@ -96,7 +132,7 @@ fn reaches(name: &str, target: &str, all: &Dependencies) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{dependencies, forget_unpacked, reaches};
+    use super::{dependencies, forget_compiled, forget_unpacked, reaches};
     use serde_json::json;
     use std::fs;
 
@@ -119,6 +155,25 @@ mod tests {
             left("index.crates.io-1949cf8c/ruminate-data-0.2.0"),
             "what came from crates.io never changes"
         );
+        Ok(())
+    }
+
+    #[test]
+    fn only_builds_of_unpacked_packages_are_forgotten() -> anyhow::Result<()> {
+        let target = tempfile::tempdir()?;
+        forget_compiled(target.path(), &["ruminate-data"])?;
+        let known = target.path().join("debug/.fingerprint");
+        let (unpacked, own) = ("ruminate-data-05f42cdefe9d1a9a", "ruminate-data-0af2c5969bdbabfa");
+        for build in [unpacked, own, "ruminate-data-loader-05f42cdefe9d1a9a", "itoa-05f42cdefe9d1a9a"] {
+            fs::create_dir_all(known.join(build))?;
+        }
+        fs::write(known.join(unpacked).join("dep-lib-ruminate_data"), [1, 0, 0, 0])?;
+        fs::write(known.join(own).join("dep-lib-ruminate_data"), "src/lib.rs")?;
+        forget_compiled(target.path(), &["ruminate-data"])?;
+        assert!(!known.join(unpacked).is_dir(), "the next run builds it from today's package");
+        for build in [own, "ruminate-data-loader-05f42cdefe9d1a9a", "itoa-05f42cdefe9d1a9a"] {
+            assert!(known.join(build).is_dir(), "{build}");
+        }
         Ok(())
     }
 
