@@ -54,8 +54,8 @@ impl Gguf<File> {
 
 impl<R: Read + Seek> Gguf<R> {
     /// Lists that are kept; others are passed over.
-    const KEPT_LISTS: [&'static str; 4] =
-        [tokenizer::TOKENS, tokenizer::MERGES, tokenizer::SCORES, tokenizer::TOKEN_TYPES];
+    const KEPT_LISTS: [&'static str; 5] =
+        [tokenizer::TOKENS, tokenizer::MERGES, tokenizer::SCORES, tokenizer::TOKEN_TYPES, CHARSMAP];
 
     /// Reads the header of a stream.
     ///
@@ -193,14 +193,14 @@ impl<R: Read + Seek> Header<R> {
 
     fn list(&mut self, key: &str) -> Result<Value, Error> {
         let kind = self.source.u32("a list's type")?;
-        if key == CHARSMAP && [0, 1].contains(&kind) {
+        if !Gguf::<R>::KEPT_LISTS.contains(&key) || ![0, 1, 5, 6, 8].contains(&kind) {
+            return self.pass_list(key, kind, 1);
+        }
+        if kind < 5 {
             let len = self.source.count("the length of a list of bytes", MAX_BYTES)?;
             let mut bytes = Vec::new();
             self.source.append("a list's bytes", len, &mut bytes)?;
             return Ok(Value::Bytes(bytes));
-        }
-        if !Gguf::<R>::KEPT_LISTS.contains(&key) || ![5, 6, 8].contains(&kind) {
-            return self.pass_list(key, kind, 1);
         }
         let len = self.source.count("the length of a list", MAX_ELEMENTS)?;
         if kind == 5 {

@@ -7,7 +7,6 @@ use crate::dequantize::dequantize;
 use crate::dtype::Dtype;
 use crate::error::Error;
 use crate::keys::ROPE_DIVISORS;
-use crate::metadata::Metadata;
 use crate::names::{self, Mapped};
 use crate::progress::Progress;
 use crate::split;
@@ -19,6 +18,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
+/// What is wrong with SentencePiece's `precompiled_charsmap`, in words.
+pub type CheckCharsmap = fn(&[u8]) -> Result<(), String>;
+
 /// What a file does not say, or what is wanted otherwise.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
@@ -26,6 +28,9 @@ pub struct Options {
     pub pre: Option<String>,
     /// How the weights are stored; where absent, as suits the file's own types.
     pub dtype: Option<Dtype>,
+    /// Looks at the table by which a Unigram tokenizer replaces characters. It goes into `tokenizer.json` as it is, and the
+    /// libraries that read that believe every number in it.
+    pub check_charsmap: Option<CheckCharsmap>,
 }
 
 /// What an import will do with a file.
@@ -40,8 +45,7 @@ pub struct Import {
 }
 
 impl Import {
-    /// Checks that the file is a model that we know with all its tensors and a tokenizer. What its normalizer is
-    /// told is looked into by [`check_charsmap`](Self::check_charsmap).
+    /// Checks that the file is a model that we know with all its tensors and a tokenizer.
     ///
     /// # Errors
     /// What is wrong with it; nothing has been written.
@@ -52,28 +56,18 @@ impl Import {
         let divisors = rope_divisors(gguf)?;
         let architecture = Architecture::read(gguf.metadata(), gguf.tensors(), divisors.as_deref())?;
         let mapped = names::map(&architecture, gguf.tensors())?;
-        let SpecialIds { eos, eot, eom, .. } =
-            Tokenizer::read(gguf.metadata(), architecture.vocab_size, options.pre.as_deref())?.special;
+        let tokenizer = Tokenizer::read(gguf.metadata(), architecture.vocab_size, options.pre.as_deref())?;
+        if let Some((charsmap, check)) = tokenizer.charsmap().zip(options.check_charsmap) {
+            check(charsmap).map_err(|found| Error::Metadata {
+                key: CHARSMAP.to_owned(),
+                expected: "a table that SentencePiece has made".to_owned(),
+                found,
+            })?;
+        }
+        let SpecialIds { eos, eot, eom, .. } = tokenizer.special;
         let dtype = options.dtype.unwrap_or_else(|| Dtype::of(mapped.iter().flat_map(Mapped::stored)));
         let has_end = eos.or(eot).or(eom).is_some();
         Ok(Self { architecture, mapped, dtype, pre: options.pre.clone(), has_end })
-    }
-
-    /// SentencePiece's `precompiled_charsmap`, by which the file's tokenizer replaces characters. It goes into
-    /// `tokenizer.json` as it is, and the libraries that read that believe every number in it.
-    ///
-    /// # Errors
-    /// What `check` says of it, or that it is no list of bytes: [`Error::Metadata`].
-    pub fn check_charsmap(
-        metadata: &Metadata,
-        check: impl FnOnce(&[u8]) -> Result<(), String>,
-    ) -> Result<(), Error> {
-        let charsmap = metadata.bytes(CHARSMAP)?.filter(|charsmap| !charsmap.is_empty());
-        charsmap.map_or(Ok(()), check).map_err(|found| Error::Metadata {
-            key: CHARSMAP.to_owned(),
-            expected: "a table that SentencePiece has made".to_owned(),
-            found,
-        })
     }
 
     /// Whether the file names a token that ends a text or a turn; generation with the model ends by length otherwise.

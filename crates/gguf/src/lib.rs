@@ -71,7 +71,7 @@ pub use dequantize::dequantize;
 pub use dtype::Dtype;
 pub use error::{Error, Fault};
 pub use export::{Export, ExportError, ExportSource, ExportType, Values};
-pub use import::{Import, Options};
+pub use import::{CheckCharsmap, Import, Options};
 pub use metadata::{Metadata, Strings, Value};
 pub use pre_tokenizer::pre_tokenizers;
 pub use progress::Progress;

@@ -131,6 +131,14 @@ impl<'a> Tokenizer<'a> {
         Value::Object(config)
     }
 
+    /// The table by which characters are replaced before a text is cut, where there is one.
+    pub(crate) fn charsmap(&self) -> Option<&'a [u8]> {
+        match &self.model {
+            Model::Unigram(unigram) => Some(unigram.charsmap).filter(|charsmap| !charsmap.is_empty()),
+            Model::ByteLevel { .. } | Model::SentencePiece(_) => None,
+        }
+    }
+
     fn text(&self, id: u32) -> &str {
         self.tokens.get(id as usize).unwrap_or_default()
     }

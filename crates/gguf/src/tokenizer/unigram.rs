@@ -22,7 +22,7 @@ pub(crate) const CHARSMAP: &str = "tokenizer.ggml.precompiled_charsmap";
 #[derive(Debug)]
 pub(super) struct Unigram<'a> {
     scores: &'a [f32],
-    charsmap: &'a [u8],
+    pub(super) charsmap: &'a [u8],
     /// Whether a text begins with a space.
     prefix: bool,
     /// Whether of several spaces one is left, and none at the ends.

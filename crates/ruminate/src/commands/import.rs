@@ -30,11 +30,11 @@ pub(crate) fn run(file: &Path, out: &Path, pre: Option<&str>, dtype: Option<&str
             return Err(Refusal::usage(format!("--dtype {name}: expected float32 or bfloat16")));
         }
     };
-    let options = Options { pre: pre.map(str::to_owned), dtype };
+    let options =
+        Options { pre: pre.map(str::to_owned), dtype, check_charsmap: Some(ruminate_text::check_charsmap) };
     let of_file = || file.display().to_string();
     let mut gguf = Gguf::open(file).with_context(of_file)?;
     let import = Import::plan(&mut gguf, &options).with_context(of_file)?;
-    Import::check_charsmap(gguf.metadata(), ruminate_text::check_charsmap).with_context(of_file)?;
     if !import.has_end() {
         notice!(
             "warning: {}: no token ends a text or a turn (`tokenizer.ggml.eos_token_id` is absent): completions end by \
