@@ -1,6 +1,9 @@
 //! `precompiled_charsmap` of SentencePiece: a trie over bytes in a double array, and the texts that it leads to. The library
 //! believes every number in it. Nothing is normalized here.
 
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use std::collections::HashSet;
 
 /// Characters are looked for alone, and up to five bytes of characters that belong together.
@@ -63,43 +66,24 @@ fn offset(unit: u32) -> usize {
     ((unit >> 10) as usize) << ((unit & (1 << 9)) >> 6)
 }
 
-/// Standard base64 with its padding.
+/// Base64, with padding or without it.
 fn decoded(text: &str) -> Option<Vec<u8>> {
-    let digits = text.trim_end_matches('=').bytes().map(|digit| match digit {
-        b'A'..=b'Z' => Some(u32::from(digit - b'A')),
-        b'a'..=b'z' => Some(u32::from(digit - b'a') + 26),
-        b'0'..=b'9' => Some(u32::from(digit - b'0') + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
-    });
-    let digits: Vec<u32> = digits.collect::<Option<_>>()?;
-    let mut bytes = Vec::with_capacity(digits.len() / 4 * 3 + 3);
-    for group in digits.chunks(4) {
-        let bits = group.iter().fold(0, |bits, digit| bits << 6 | digit) << (6 * (4 - group.len()));
-        let [_, whole @ ..] = bits.to_be_bytes();
-        bytes.extend(&whole[..group.len() - 1]);
-    }
-    Some(bytes)
+    let any = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    GeneralPurpose::new(&STANDARD, any).decode(text).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::{check, decoded};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
 
     /// A charsmap whose trie has these units, and texts.
     fn map(units: &[u32], texts: &[u8]) -> String {
-        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
         let units: Vec<u8> = units.iter().flat_map(|unit| unit.to_le_bytes()).collect();
-        let bytes = [&(units.len() as u32).to_le_bytes()[..], &units, texts].concat();
-        let bits = |group: &[u8]| {
-            group.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()))
-        };
-        let digits = bytes.chunks(3).flat_map(|group| {
-            let digit = move |place: u32| DIGITS[(bits(group) >> (18 - 6 * place) & 63) as usize] as char;
-            (0..=group.len() as u32).map(digit)
-        });
-        digits.collect()
+        STANDARD_NO_PAD.encode([&(units.len() as u32).to_le_bytes()[..], &units, texts].concat())
     }
 
     /// A trie with the one key `a`, which leads to `text`.
