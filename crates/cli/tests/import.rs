@@ -10,6 +10,16 @@ fn gguf(name: &str) -> PathBuf {
     ruminate_testkit::fixture_path("gguf").join(name)
 }
 
+/// A fixture in `folder`, with other bytes so far behind the beginning of a key.
+fn patched(folder: &Path, name: &str, key: &str, behind: usize, with: &[u8]) -> String {
+    let mut bytes = fs::read(gguf(name)).expect("the fixture");
+    let place = bytes.windows(key.len()).position(|window| window == key.as_bytes()).expect("it is there");
+    bytes[place + behind..][..with.len()].copy_from_slice(with);
+    let file = folder.join(name);
+    fs::write(&file, &bytes).expect("written");
+    file.to_str().expect("UTF-8").to_owned()
+}
+
 #[test]
 fn an_imported_file_of_every_family_generates_and_scores_text() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -41,13 +51,8 @@ fn a_file_that_names_no_rule_for_its_text_needs_pre() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("out");
     let out = out.to_str().expect("UTF-8");
-    let unnamed = folder.path().join("unnamed.gguf");
     // The key under another name of its length, and the converter's word for a tokenizer that it does not know.
-    let mut bytes = fs::read(gguf("qwen2.gguf")).expect("the fixture");
-    let at = bytes.windows(18).position(|window| window == b"tokenizer.ggml.pre").expect("it is there");
-    bytes[at + 15..at + 18].copy_from_slice(b"was");
-    fs::write(&unnamed, &bytes).expect("written");
-    let file = unnamed.to_str().expect("UTF-8");
+    let file = &patched(folder.path(), "qwen2.gguf", "tokenizer.ggml.pre", 15, b"was");
     let refused = ruminate(&["import", file, out]);
     assert_code(&refused, 3);
     assert!(told(&refused).contains("state it with `--pre NAME`, one of gpt-2"), "{}", told(&refused));
@@ -101,14 +106,9 @@ fn a_part_of_a_split_file_needs_the_others() {
 #[test]
 fn a_file_without_an_end_is_imported_with_a_warning() {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("endless.gguf");
-    let mut bytes = fs::read(gguf("qwen2.gguf")).expect("the fixture");
-    let key = b"tokenizer.ggml.eos_token_id";
-    let at = bytes.windows(key.len()).position(|window| window == key).expect("it is there");
-    bytes[at + 15..at + 18].copy_from_slice(b"was");
-    fs::write(&file, &bytes).expect("written");
+    let file = patched(folder.path(), "qwen2.gguf", "tokenizer.ggml.eos_token_id", 15, b"was");
     let out = folder.path().join("out");
-    let output = ruminate(&["import", file.to_str().expect("UTF-8"), out.to_str().expect("UTF-8")]);
+    let output = ruminate(&["import", &file, out.to_str().expect("UTF-8")]);
     assert_code(&output, 0);
     assert!(told(&output).contains("no token ends a text or a turn"), "{}", told(&output));
 }
@@ -116,17 +116,13 @@ fn a_file_without_an_end_is_imported_with_a_warning() {
 #[test]
 fn a_table_of_characters_that_leads_nowhere_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("unigram.gguf");
-    let mut bytes = fs::read(gguf("unigram.gguf")).expect("the fixture");
-    let key = b"tokenizer.ggml.precompiled_charsmap";
-    let at = bytes.windows(key.len()).position(|window| window == key).expect("it is there") + key.len();
+    let key = "tokenizer.ggml.precompiled_charsmap";
     // Behind the types of the list and of its elements and its length: the size of the trie.
-    bytes[at + 16..at + 20].copy_from_slice(&u32::MAX.to_le_bytes());
-    fs::write(&file, &bytes).expect("written");
+    let file = patched(folder.path(), "unigram.gguf", key, key.len() + 16, &u32::MAX.to_le_bytes());
     let out = folder.path().join("out");
-    let output = ruminate(&["import", file.to_str().expect("UTF-8"), out.to_str().expect("UTF-8")]);
+    let output = ruminate(&["import", &file, out.to_str().expect("UTF-8")]);
     assert_code(&output, 3);
-    assert!(told(&output).contains("tokenizer.ggml.precompiled_charsmap"), "{}", told(&output));
+    assert!(told(&output).contains(key), "{}", told(&output));
     assert!(told(&output).contains("shorter than it claims"), "{}", told(&output));
     assert!(!out.exists());
 }
